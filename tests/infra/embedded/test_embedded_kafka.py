@@ -1,0 +1,155 @@
+"""Kafka: what it acknowledged is there after any end, and no topic appears by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from infra.embedded import DataFolder, EmbeddedKafka, PortInUse, ServerUnavailable
+from infra.embedded.kafka_settings import broker_settings
+from infra.embedded.kafka_tools import broker_answers, new_cluster_id
+
+
+async def create_topic(bootstrap: str, topic: str) -> None:
+    """One partition, one replica."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+    finally:
+        await admin.close()
+
+
+async def send(bootstrap: str, topic: str, value: bytes) -> None:
+    """Send one record in a transaction, which also needs the broker's internal topics."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id="test")
+    await producer.start()
+    try:
+        async with producer.transaction():
+            await producer.send_and_wait(topic, value, partition=0)
+    finally:
+        await producer.stop()
+
+
+async def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    """The first `count` committed records."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, 0)])
+        return [(await asyncio.wait_for(consumer.getone(), 30)).value for _ in range(count)]
+    finally:
+        await consumer.stop()
+
+
+def test_records_are_there_after_a_stop_and_a_kill(kafka: EmbeddedKafka) -> None:
+    bootstrap = kafka.bootstrap
+    asyncio.run(create_topic(bootstrap, "kept"))
+    asyncio.run(send(bootstrap, "kept", b"before the stop"))
+    kafka.stop()
+    assert kafka.pid is None
+    assert kafka.start() == bootstrap
+    asyncio.run(send(bootstrap, "kept", b"before the kill"))
+    kafka.kill()
+    assert kafka.pid is None
+    assert kafka.start() == bootstrap
+    asyncio.run(send(bootstrap, "kept", b"after the kill"))
+    assert asyncio.run(read(bootstrap, "kept", 3)) == [b"before the stop", b"before the kill", b"after the kill"]
+
+
+def test_unknown_topic_is_not_created(kafka: EmbeddedKafka) -> None:
+    async def produce() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, request_timeout_ms=3000)
+        await producer.start()
+        try:
+            await asyncio.wait_for(producer.send_and_wait("unknown", b"x"), 5)
+        finally:
+            await producer.stop()
+
+    async def topics() -> list[str]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        try:
+            return list(await admin.list_topics())
+        finally:
+            await admin.close()
+
+    with pytest.raises((KafkaError, TimeoutError)):
+        asyncio.run(produce())
+    assert "unknown" not in asyncio.run(topics())
+
+
+def test_tools_run(kafka: EmbeddedKafka) -> None:
+    printed = kafka.run_tool("kafka.tools.StorageTool", ["info", "--config", str(settings_file(kafka))])
+    assert "Found metadata" in printed
+    with pytest.raises(ServerUnavailable, match=r"kafka.tools.StorageTool.*failed"):
+        kafka.run_tool("kafka.tools.StorageTool", ["info", "--config", "/missing"])
+
+
+def test_acl_tool_is_among_the_jars(kafka: EmbeddedKafka) -> None:
+    assert "4.1.0" in kafka.run_tool("org.apache.kafka.tools.AclCommand", ["--version"])
+
+
+def settings_file(kafka: EmbeddedKafka) -> Path:
+    """The broker's server.properties."""
+    return kafka._folder.path / "kafka.properties"
+
+
+def test_log_says_that_it_started(kafka: EmbeddedKafka) -> None:
+    assert "Kafka Server started" in (settings_file(kafka).parent / "logs" / "kafka.log").read_text()
+
+
+def test_advertised_address_is_what_clients_are_told(folder: DataFolder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        advertised = f"127.0.0.1:{proxy.getsockname()[1]}"
+        server = EmbeddedKafka(folder, advertised=advertised)
+        try:
+            bootstrap = server.start()
+            assert bootstrap != advertised
+            assert f"advertised.listeners=PLAINTEXT://{advertised}\n" in settings_file(server).read_text()
+        finally:
+            server.stop()
+    assert not broker_answers(int(bootstrap.split(":")[1]))
+
+
+def test_port_in_use_is_refused_by_number(folder: DataFolder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        server = EmbeddedKafka(folder)
+        with pytest.raises(PortInUse, match=str(port)):
+            server.start(port)
+        assert server.pid is None
+
+
+def test_port_that_answers_something_else_is_no_broker() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not broker_answers(silent.getsockname()[1], timeout_s=0.1)
+
+
+def test_damaged_data_is_a_sentence_with_its_last_words(folder: DataFolder) -> None:
+    (folder.subfolder("kafka") / "meta.properties").write_text("version=1\ncluster.id=a\nnode.id=2\n")
+    server = EmbeddedKafka(folder)
+    with pytest.raises(ServerUnavailable, match=r"Kafka does not start: .*node.id"):
+        server.start()
+    assert server.pid is None
+
+
+def test_unusual_paths_are_escaped_for_java() -> None:
+    text = broker_settings(Path("/tmp/a b=#ä😀"), 1, 2, "h:1")
+    assert "log.dirs=/tmp/a\\u0020b\\u003d\\u0023\\u00e4\\ud83d\\ude00\n" in text
+    with pytest.raises(ServerUnavailable, match="comma"):
+        broker_settings(Path("/tmp/a,b"), 1, 2, "h:1")
+
+
+def test_cluster_ids_have_kafkas_form() -> None:
+    ids = {new_cluster_id() for _ in range(200)}
+    assert len(ids) == 200
+    assert all(len(text) == 22 and not text.startswith("-") for text in ids)
