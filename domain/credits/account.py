@@ -1,0 +1,231 @@
+"""What decisions need to know of an account, and how each event changes it."""
+
+from datetime import datetime
+from typing import Any, NamedTuple, assert_never
+
+from immutables import Map
+
+from domain.credits.burn import NEVER, add, joined, overdraft_in, subtract
+from domain.credits.events import (
+    AccountConfigured,
+    CreditsDebited,
+    CreditsEvent,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsReserved,
+    CreditsTransferredIn,
+    CreditsTransferredOut,
+    GrantExpired,
+    GrantScheduled,
+    GrantVoided,
+    ReservationCaptured,
+    ReservationExpired,
+    ReservationExtended,
+    ReservationReleased,
+    Slice,
+)
+
+MAX_LIVE_GRANTS = 10_000
+MAX_OPEN_HOLDS = 100_000
+MAX_VOIDED_GRANTS = 10_000
+
+
+class Hold(NamedTuple):
+    """Credits held for one reservation: what is left of it, when it ends, and which grants it came from."""
+
+    amount: int
+    expires_at: datetime
+    slices: tuple[Slice, ...]
+
+
+class Account(NamedTuple):
+    """Totals, live grants and open holds. History is in the log, not here.
+
+    `available + reserved + debited - refunded + expired + voided + transferred_out = granted + transferred_in`
+    holds after every event.
+    """
+
+    exists: bool = False
+    granted: int = 0
+    debited: int = 0
+    refunded: int = 0
+    expired: int = 0
+    voided: int = 0
+    transferred_in: int = 0
+    transferred_out: int = 0
+    reserved: int = 0
+    free: int = 0  # the sum over `grants`
+    owed: int = 0  # debited below zero and not yet repaid
+    overdraft_held: int = 0  # held below zero
+    grants: tuple[Slice, ...] = ()  # live ones with something free, in burn order
+    scheduled: tuple[GrantScheduled, ...] = ()
+    holds: Map[str, Hold] = Map()
+    voided_grants: frozenset[str] = frozenset()
+    frozen: bool = False
+    closed: bool = False
+    credit_limit: int = 0
+    next_due: datetime = NEVER  # nothing is due before this; may be too early, never too late
+
+    @property
+    def available(self) -> int:
+        """What may be spent without going below zero; negative for a postpaid account in debt."""
+        return self.free - self.owed - self.overdraft_held
+
+    @property
+    def spendable(self) -> int:
+        """What may be spent, the credit limit included."""
+        return self.free - self.owed - self.overdraft_held + self.credit_limit
+
+
+def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: PLR0911 - one return for each event
+    """Apply one event. Runs no rule and never fails for an event that a decider made."""
+    match event:
+        case CreditsReserved():
+            below_zero = overdraft_in(event.slices)
+            return account._replace(
+                free=account.free - event.amount + below_zero,
+                overdraft_held=account.overdraft_held + below_zero,
+                grants=subtract(account.grants, event.slices),
+                reserved=account.reserved + event.amount,
+                holds=account.holds.set(event.reservation_id, Hold(event.amount, event.expires_at, event.slices)),
+                next_due=min(account.next_due, event.expires_at),
+            )
+        case ReservationCaptured():
+            return _captured(account, event)
+        case ReservationReleased() | ReservationExpired():
+            return account._replace(
+                reserved=account.reserved - event.amount,
+                holds=account.holds.delete(event.reservation_id),
+                **_put_back(account, event.returned, event.amount),
+            )
+        case CreditsDebited():
+            below_zero = overdraft_in(event.slices)
+            return account._replace(
+                free=account.free - event.amount + below_zero,
+                owed=account.owed + below_zero,
+                grants=subtract(account.grants, event.slices),
+                debited=account.debited + event.amount,
+            )
+        case CreditsGranted(grant=grant):
+            return account._replace(
+                exists=True,
+                granted=account.granted + grant.amount,
+                owed=account.owed - event.repaid,
+                scheduled=tuple(waiting for waiting in account.scheduled if waiting.grant.grant != grant.grant),
+                **_arrived(account, (grant._replace(amount=grant.amount - event.repaid),)),
+            )
+        case GrantScheduled():
+            return account._replace(
+                exists=True,
+                scheduled=(*account.scheduled, event),
+                next_due=min(account.next_due, event.effective_at),
+            )
+        case GrantExpired(grant=grant):
+            return account._replace(
+                expired=account.expired + grant.amount,
+                free=account.free - grant.amount,
+                grants=subtract(account.grants, (grant,)),
+            )
+        case GrantVoided():
+            return _voided(account, event)
+        case ReservationExtended():
+            hold = account.holds[event.reservation_id]
+            longer = Hold(hold.amount + event.grown, event.expires_at, joined(hold.slices, event.slices))
+            below_zero = overdraft_in(event.slices)
+            return account._replace(
+                free=account.free - event.grown + below_zero,
+                overdraft_held=account.overdraft_held + below_zero,
+                grants=subtract(account.grants, event.slices),
+                reserved=account.reserved + event.grown,
+                holds=account.holds.set(event.reservation_id, longer),
+                next_due=min(account.next_due, event.expires_at),
+            )
+        case CreditsRefunded():
+            return account._replace(
+                refunded=account.refunded + event.amount,
+                owed=account.owed - event.owed_less,
+                **_arrived(account, event.returned),
+            )
+        case CreditsTransferredOut():
+            return account._replace(  # only what is free can be moved, so nothing goes below zero here
+                free=account.free - event.amount,
+                grants=subtract(account.grants, event.slices),
+                transferred_out=account.transferred_out + event.amount,
+            )
+        case CreditsTransferredIn():
+            return account._replace(
+                exists=True,
+                transferred_in=account.transferred_in + event.amount,
+                owed=account.owed - event.repaid,
+                **_arrived(account, event.slices),
+            )
+        case AccountConfigured():
+            return account._replace(
+                exists=True, frozen=event.frozen, closed=event.closed, credit_limit=event.credit_limit
+            )
+        case _:
+            assert_never(event)
+
+
+def _put_back(account: Account, slices: tuple[Slice, ...], amount: int) -> dict[str, Any]:
+    """The fields that change when slices of a hold return to the live grants."""
+    below_zero = overdraft_in(slices)
+    return {
+        "free": account.free + amount - below_zero,
+        "overdraft_held": account.overdraft_held - below_zero,
+        "grants": add(account.grants, slices),
+        "next_due": min(account.next_due, _first_expiry(slices)),
+    }
+
+
+def _arrived(account: Account, slices: tuple[Slice, ...]) -> dict[str, Any]:
+    """The fields that change when new slices come in."""
+    return {
+        "free": account.free + sum(part.amount for part in slices),
+        "grants": add(account.grants, slices),
+        "next_due": min(account.next_due, _first_expiry(slices)),
+    }
+
+
+def _first_expiry(slices: tuple[Slice, ...]) -> datetime:
+    return min((part.expires_at for part in slices if part.expires_at), default=NEVER)
+
+
+def _captured(account: Account, event: ReservationCaptured) -> Account:
+    hold = account.holds[event.reservation_id]
+    below_zero = overdraft_in(event.slices)
+    if event.final:
+        holds, ended = account.holds.delete(event.reservation_id), hold.amount
+    else:
+        left = Hold(hold.amount - event.amount, hold.expires_at, _rest(hold.slices, event.slices))
+        holds, ended = account.holds.set(event.reservation_id, left), event.amount
+    charged = account._replace(
+        debited=account.debited + event.amount,
+        reserved=account.reserved - ended,
+        holds=holds,
+        owed=account.owed + below_zero,
+        overdraft_held=account.overdraft_held - below_zero,
+    )
+    return charged._replace(**_put_back(charged, event.returned, ended - event.amount)) if event.returned else charged
+
+
+def _rest(slices: tuple[Slice, ...], charged: tuple[Slice, ...]) -> tuple[Slice, ...]:
+    """What is left of a hold's slices after the first ones were charged, in their order."""
+    whole = len(charged) - 1
+    last = slices[whole]
+    rest = last.amount - charged[-1].amount
+    return (*((last._replace(amount=rest),) if rest else ()), *slices[whole + 1 :])
+
+
+def _voided(account: Account, event: GrantVoided) -> Account:
+    grant = event.grant
+    voided = account.voided_grants | {grant.grant}
+    if not event.effective:
+        kept = tuple(waiting for waiting in account.scheduled if waiting.grant.grant != grant.grant)
+        return account._replace(scheduled=kept, voided_grants=voided)
+    return account._replace(
+        voided=account.voided + grant.amount,
+        free=account.free - grant.amount,
+        grants=subtract(account.grants, (grant,)) if grant.amount else account.grants,
+        voided_grants=voided,
+    )

@@ -1,0 +1,62 @@
+"""Charge credits at once, without a hold."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.credits.account import Account
+from domain.credits.events import CreditsDebited
+from domain.credits.rules import pay
+from domain.prices.book import PriceBook
+from domain.prices.quote import Ask, credits_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debit:
+    """`amount` 1 to 10^12 credits."""
+
+    address: str
+    debit_id: str
+    amount: int
+    item: str | None = None
+    price_version: int | None = None
+    sealed: str | None = None
+
+
+def debit(account: Account, command: Debit, _now: datetime) -> tuple[CreditsDebited, ...]:
+    """Raises AccountClosed, AccountFrozen, InsufficientCredits."""
+    return (
+        CreditsDebited(
+            debit_id=command.debit_id,
+            amount=command.amount,
+            slices=pay(account, command.amount),
+            item=command.item,
+            price_version=command.price_version,
+            sealed=command.sealed,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebitPriced:
+    """Like `Debit`, for what the price book says that `ask` costs."""
+
+    address: str
+    debit_id: str
+    ask: Ask
+    sealed: str | None = None
+
+
+def debit_priced(
+    account: Account, book: PriceBook, command: DebitPriced, now: datetime
+) -> tuple[CreditsDebited, ...]:
+    """Raises Unpriced, and what `debit` raises."""
+    price = credits_of(book, command.ask, now)
+    plain = Debit(
+        address=command.address,
+        debit_id=command.debit_id,
+        amount=price.amount,
+        item=price.item,
+        price_version=price.version,
+        sealed=command.sealed,
+    )
+    return debit(account, plain, now)

@@ -1,0 +1,253 @@
+"""Facts about an account. Each amount is in whole credits (1 to 10^12); times are the database's, with a zone.
+
+Everything that was decided is in the event (which grants paid, when a hold ends), so that a fold never decides again.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from domain.credits.address import debit_tag, grant_tag, payment_tag, reservation_tag, transfer_tag
+
+OVERDRAFT = ""  # the id that stands for "below zero, within the credit limit" in place of a grant
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Slice(NamedTuple):
+    """A part of a grant. It carries the grant's terms, because a refund may come after the grant is used up and gone."""
+
+    grant: str
+    amount: int
+    source: str
+    priority: int
+    expires_at: datetime | None
+    granted_at: datetime
+
+
+class Paid(NamedTuple):
+    """What was paid for a grant outside Scrip: integer micro-units of a currency."""
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantScheduled:
+    """A grant was promised for a later time; it counts from `effective_at`, when `CreditsGranted` follows."""
+
+    grant: Slice
+    effective_at: datetime
+    external_ref: str | None = None
+    paid: Paid | None = None
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return payment_tag(self.external_ref) if self.external_ref else grant_tag(self.grant.grant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditsGranted:
+    """Credits came in. `repaid` of them covered a debt below zero at once; the rest of `amount` is free."""
+
+    grant: Slice
+    repaid: int = 0
+    external_ref: str | None = None
+    paid: Paid | None = None
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return payment_tag(self.external_ref) if self.external_ref else grant_tag(self.grant.grant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantVoided:
+    """What was left of a grant was taken back; a scheduled grant is voided with `effective` false and moves nothing."""
+
+    grant: Slice
+    effective: bool = True
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return grant_tag(self.grant.grant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantExpired:
+    """The free part of a grant reached its end."""
+
+    grant: Slice
+
+    @property
+    def tag(self) -> str:
+        return grant_tag(self.grant.grant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditsReserved:
+    """Credits are held for work that has not finished."""
+
+    reservation_id: str
+    amount: int
+    expires_at: datetime
+    slices: tuple[Slice, ...]
+    item: str | None = None  # what was priced, for example "MiniMax-Hailuo-02 1080P 6s"
+    price_version: int | None = None
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return reservation_tag(self.reservation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationExtended:
+    """A hold got a later end and, where the work needs more, `grown` further credits."""
+
+    reservation_id: str
+    expires_at: datetime
+    grown: int
+    slices: tuple[Slice, ...]
+
+    @property
+    def tag(self) -> str:
+        return reservation_tag(self.reservation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationCaptured:
+    """Held credits were charged as a debit; with `final` the rest (`returned`) went back and the hold ended."""
+
+    reservation_id: str
+    debit_id: str
+    amount: int
+    slices: tuple[Slice, ...]
+    final: bool
+    returned: tuple[Slice, ...] = ()
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return debit_tag(self.debit_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationReleased:
+    """The hold ended and what was left of it went back."""
+
+    reservation_id: str
+    amount: int
+    returned: tuple[Slice, ...]
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return reservation_tag(self.reservation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationExpired:
+    """The hold was never settled; what was left of it went back."""
+
+    reservation_id: str
+    amount: int
+    returned: tuple[Slice, ...]
+
+    @property
+    def tag(self) -> str:
+        return reservation_tag(self.reservation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditsDebited:
+    """Credits were charged at once, without a hold."""
+
+    debit_id: str
+    amount: int
+    slices: tuple[Slice, ...]
+    item: str | None = None
+    price_version: int | None = None
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return debit_tag(self.debit_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditsRefunded:
+    """A debit was given back, whole or in part, to the grants that paid; `owed_less` of it lowered a debt below zero."""
+
+    refund_id: str
+    debit_id: str
+    amount: int
+    returned: tuple[Slice, ...]
+    owed_less: int = 0
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return debit_tag(self.debit_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditsTransferredOut:
+    """Credits left for another account of the organisation."""
+
+    transfer_id: str
+    to: str
+    amount: int
+    slices: tuple[Slice, ...]
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return transfer_tag(self.transfer_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditsTransferredIn:
+    """Credits came from another account; the slices keep their priority and expiry."""
+
+    transfer_id: str
+    sender: str
+    amount: int
+    slices: tuple[Slice, ...]
+    repaid: int = 0
+
+    @property
+    def tag(self) -> str:
+        return transfer_tag(self.transfer_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountConfigured:
+    """The account's switches, all of them, as they are from now on. `credit_limit`: credits below zero (0 to 10^12)."""
+
+    frozen: bool
+    closed: bool
+    credit_limit: int
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+CreditsEvent = (
+    GrantScheduled
+    | CreditsGranted
+    | GrantVoided
+    | GrantExpired
+    | CreditsReserved
+    | ReservationExtended
+    | ReservationCaptured
+    | ReservationReleased
+    | ReservationExpired
+    | CreditsDebited
+    | CreditsRefunded
+    | CreditsTransferredOut
+    | CreditsTransferredIn
+    | AccountConfigured
+)

@@ -1,0 +1,56 @@
+"""Grant credits to an account, now or for a later time."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.credits.account import Account
+from domain.credits.events import CreditsEvent, CreditsGranted, GrantScheduled, Paid, Slice
+from domain.credits.refusals import AlreadyExists, InvalidTime
+from domain.credits.rules import repay, room_for_grants
+
+DEFAULT_PRIORITY = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """`amount` 1 to 10^12; `priority` 0 (burns first) to 1000; times with a zone, `effective_at` none for now."""
+
+    address: str
+    grant_id: str
+    amount: int
+    source: str
+    priority: int = DEFAULT_PRIORITY
+    effective_at: datetime | None = None
+    expires_at: datetime | None = None
+    external_ref: str | None = None
+    paid: Paid | None = None
+    sealed: str | None = None
+
+
+def grant(
+    account: Account, command: Grant, now: datetime, same_payment: tuple[object, ...] = ()
+) -> tuple[CreditsEvent, ...]:
+    """Raises AccountClosed, TooMany, InvalidTime, and AlreadyExists where the payment reference was used before."""
+    if same_payment:
+        raise AlreadyExists(field="external_ref", value=command.external_ref or command.grant_id)
+    room_for_grants(account)
+    starts = max(command.effective_at or now, now)
+    if command.expires_at and command.expires_at <= starts:
+        raise InvalidTime(field="expires_at", reason="must be later than now and than effective_at")
+    terms = Slice(command.grant_id, command.amount, command.source, command.priority, command.expires_at, now)
+    if starts > now:
+        return (
+            GrantScheduled(
+                grant=terms,
+                effective_at=starts,
+                external_ref=command.external_ref,
+                paid=command.paid,
+                sealed=command.sealed,
+            ),
+        )
+    repaid, _ = repay(account, (terms,))
+    return (
+        CreditsGranted(
+            grant=terms, repaid=repaid, external_ref=command.external_ref, paid=command.paid, sealed=command.sealed
+        ),
+    )

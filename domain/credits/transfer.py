@@ -1,0 +1,59 @@
+"""Move free credits to another account of the organisation, for example as a gift."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.credits.account import Account
+from domain.credits.address import parse_address
+from domain.credits.burn import take
+from domain.credits.events import CreditsEvent, CreditsTransferredIn, CreditsTransferredOut
+from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, SameAccount
+from domain.credits.rules import repay, room_for_grants, spoiled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Move `amount` (1 to 10^12) free credits from `address` to the account `to` of the same unit."""
+
+    address: str
+    to: str
+    transfer_id: str
+    amount: int
+    sealed: str | None = None
+
+
+def transfer(
+    sender: Account, receiver: Account, command: Transfer, now: datetime
+) -> tuple[CreditsTransferredOut, tuple[CreditsEvent, ...]]:
+    """The sender's event and the receiver's, in one decision.
+
+    A credit limit is no gift: only what is above zero can be moved. A part of a grant that was voided with the
+    receiver is voided when it comes back, or a chargeback could be escaped by way of a friend's account.
+    Raises SameAccount, AccountClosed, AccountFrozen, InsufficientCredits, TooMany.
+    """
+    if command.to == command.address or parse_address(command.to).unit != parse_address(command.address).unit:
+        raise SameAccount(to=command.to)
+    if sender.closed:
+        raise AccountClosed
+    if sender.frozen:
+        raise AccountFrozen
+    if command.amount > sender.available:
+        raise InsufficientCredits(required=command.amount, available=max(0, sender.available))
+    slices = take(sender.grants, command.amount)
+    room_for_grants(receiver, len(slices))
+    repaid, arriving = repay(receiver, slices)
+    went = CreditsTransferredOut(
+        transfer_id=command.transfer_id,
+        to=command.to,
+        amount=command.amount,
+        slices=slices,
+        sealed=command.sealed,
+    )
+    came = CreditsTransferredIn(
+        transfer_id=command.transfer_id,
+        sender=command.address,
+        amount=command.amount,
+        slices=arriving,
+        repaid=repaid,
+    )
+    return went, (came, *spoiled(receiver, arriving, now))

@@ -1,0 +1,68 @@
+"""Publish a new version of the price book."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.prices.book import PriceBook
+from domain.prices.events import PriceEntry, PricesPublished
+from domain.prices.quote import MAX_CREDITS
+from domain.prices.refusals import InvalidPrices, StalePrices
+
+NOTICE = timedelta(seconds=5)  # every writer has seen a version before it takes effect (architecture, platform streams)
+MAX_ENTRIES = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishPrices:
+    """All entries of the new version; `effective_at` none for as soon as possible, `expected` the version read before."""
+
+    entries: tuple[PriceEntry, ...]
+    effective_at: datetime | None = None
+    expected: int | None = None
+    first: bool = False  # the version that an installation starts with: nothing can have been priced before
+
+
+def publish(book: PriceBook, command: PublishPrices, now: datetime) -> tuple[PricesPublished, ...]:
+    """A new price takes effect at least 5 s after it is published. Raises StalePrices, InvalidPrices."""
+    if command.first and book.versions:
+        return ()
+    if command.expected is not None and command.expected != book.latest:
+        raise StalePrices(expected=command.expected, current=book.latest)
+    _check(command.entries)
+    earliest = now if command.first else now + NOTICE
+    effective_at = command.effective_at or earliest
+    if effective_at < earliest:
+        raise InvalidPrices(field="effective_at", reason="must be at least 5 seconds ahead")
+    return (PricesPublished(version=book.latest + 1, effective_at=effective_at, entries=command.entries),)
+
+
+def _check(entries: tuple[PriceEntry, ...]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        raise InvalidPrices(field="entries", reason=f"at most {MAX_ENTRIES} are allowed")
+    seen: dict[tuple[object, ...], int] = {}
+    for index, entry in enumerate(entries):
+        where = f"entries[{index}]"
+        if entry.credits is None and entry.tokens is None and entry.usd_micros is None and not entry.rates:
+            raise InvalidPrices(field=where, reason="must name credits, tokens, usd or rates")
+        if not (entry.model or entry.operation):
+            raise InvalidPrices(field=where, reason="must name a model or an operation")
+        if not _in_range(entry):
+            raise InvalidPrices(field=where, reason="prices are 0 to 10^12, percentages off 0 to 100, counts from 1")
+        key = (
+            (entry.provider or "").casefold(),
+            (entry.model or "").casefold(),
+            (entry.operation or "").casefold(),
+            tuple(sorted((name, str(value).casefold()) for name, value in entry.options.items())),
+            tuple(sorted(entry.at_most)),
+        )
+        if key in seen:
+            raise InvalidPrices(field=where, reason=f"prices the same thing as entries[{seen[key]}]")
+        seen[key] = index
+
+
+def _in_range(entry: PriceEntry) -> bool:
+    prices = [price for price in (entry.credits, entry.tokens, entry.usd_micros) if price is not None]
+    prices += [*entry.rates.values(), *entry.complexity.values()]
+    return all(0 <= price <= MAX_CREDITS for price in prices) and all(
+        least >= 1 and 0 <= off <= 100 for least, off in entry.bulk
+    )

@@ -1,0 +1,160 @@
+"""What something costs, by the price book."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from domain.prices.book import PriceBook
+from domain.prices.events import OptionValue, PriceEntry
+from domain.prices.refusals import Unpriced
+
+MAX_COUNT = 1_000_000
+MAX_CREDITS = 10**12  # what one command may move (contract, "Units, answers, errors")
+
+NOT_MATCHED = frozenset({"count", "complexity"})  # options that scale a price rather than choose one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is to be priced. `options` is an open map of scalars; `count` (1 to 1,000,000) and `complexity` scale the price."""
+
+    provider: str | None = None
+    model: str | None = None
+    operation: str | None = None
+    options: dict[str, OptionValue] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The question in words."""
+        shown = [
+            f"{value}s" if name == "duration" else str(value)
+            for name, value in sorted(self.options.items(), reverse=True)
+            if name not in NOT_MATCHED
+        ]
+        named = " ".join(part for part in (self.provider, self.model or self.operation) if part)
+        return " ".join([named or "this", *shown])
+
+
+class Quote(NamedTuple):
+    """A price: credits, tokens and micro-USD (none where the entry has none), by entry and price version."""
+
+    credits: int | None
+    tokens: int | None
+    usd_micros: int | None
+    item: str
+    price_version: int
+
+
+def quote(book: PriceBook, ask: Ask, now: datetime) -> Quote:
+    """The price of `ask` at `now`; the most specific matching entry decides. Raises Unpriced."""
+    version = book.at(now)
+    entries = version.entries if version else ()
+    matching = [entry for entry in entries if _matches(entry, ask)]
+    if version is None or not matching:
+        raise Unpriced(asked=ask.label, priced=_priced(entries, ask))
+    entry = max(matching, key=_specificity)
+    count = _count(ask)
+    percent = _percent(entry, ask, count)
+    return Quote(
+        credits=_scaled(entry.credits, count, percent),
+        tokens=_scaled(entry.tokens, count, percent),
+        usd_micros=_scaled(entry.usd_micros, count, percent),
+        item=entry.label,
+        price_version=version.version,
+    )
+
+
+class CreditPrice(NamedTuple):
+    """A price in credits (1 or more) with the entry and price version that say so."""
+
+    amount: int
+    item: str
+    version: int
+
+
+def credits_of(book: PriceBook, ask: Ask, now: datetime) -> CreditPrice:
+    """The price in credits of something that costs credits. Raises Unpriced where it has no price in credits."""
+    price = quote(book, ask, now)
+    if not price.credits:
+        raise Unpriced(asked=f"{ask.label} in credits", priced=_priced_in_credits(book, now))
+    if price.credits > MAX_CREDITS:
+        raise Unpriced(asked=f"{ask.label} in credits", priced=(f"up to {MAX_CREDITS} credits at a time",))
+    return CreditPrice(price.credits, price.item, price.price_version)
+
+
+def metered(rates: dict[str, int], usage: dict[str, int]) -> int:
+    """Credits for measured use: units times credits per 1,000 units, summed, then rounded up once.
+
+    Raises KeyError for a unit without a rate.
+    """
+    return -(-sum(amount * rates[unit] for unit, amount in usage.items()) // 1000)
+
+
+def _matches(entry: PriceEntry, ask: Ask) -> bool:
+    """A named model is priced only by an entry that names it: a model without a price is refused, not free."""
+    return (
+        _same(entry.model, ask.model)
+        and (entry.provider is None or ask.provider is None or _same(entry.provider, ask.provider))
+        and (entry.operation is None or _same(entry.operation, ask.operation) or (ask.operation is None and entry.model is not None))
+        and all(name in ask.options and _plain(ask.options[name]) == _plain(value) for name, value in entry.options.items())
+        and all(_within(ask.options.get(name), limit) for name, limit in entry.at_most.items())
+    )
+
+
+def _specificity(entry: PriceEntry) -> tuple[int, int]:
+    named = sum(part is not None for part in (entry.provider, entry.model, entry.operation))
+    return len(entry.options) + len(entry.at_most), named
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return one == other or (one is not None and other is not None and one.casefold() == other.casefold())
+
+
+def _plain(value: OptionValue) -> str:
+    return str(value).casefold()
+
+
+def _within(value: OptionValue | None, limit: int) -> bool:
+    """An option that is not given is within every bound; one that is no number is within none."""
+    return value is None or (isinstance(value, int) and value <= limit)
+
+
+def _priced_in_credits(book: PriceBook, now: datetime) -> tuple[str, ...]:
+    version = book.at(now)
+    return tuple(entry.label for entry in version.entries if entry.credits) if version else ()
+
+
+def _count(ask: Ask) -> int:
+    count = ask.options.get("count", 1)
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_COUNT:
+        raise Unpriced(asked=f"count {count}", priced=(f"whole numbers from 1 to {MAX_COUNT}",))
+    return count
+
+
+def _percent(entry: PriceEntry, ask: Ask, count: int) -> int:
+    """What the scaling options make of the price, in hundredths of a percent of it."""
+    complexity = ask.options.get("complexity")
+    percent = 100
+    if complexity is not None and entry.complexity:
+        if str(complexity) not in entry.complexity:
+            raise Unpriced(asked=f"complexity {complexity}", priced=tuple(sorted(entry.complexity)))
+        percent = entry.complexity[str(complexity)]
+    off = max((off for least, off in entry.bulk if count >= least), default=0)
+    return percent * (100 - off)
+
+
+def _scaled(price: int | None, count: int, percent: int) -> int | None:
+    """Rounded up, so that a discount never makes a part of a credit free."""
+    return None if price is None else -(-price * count * percent // 10_000)
+
+
+def _priced(entries: tuple[PriceEntry, ...], ask: Ask) -> tuple[str, ...]:
+    """What is priced, nearest first: the same model's entries, else the same provider's, else all."""
+    for same in (
+        [entry for entry in entries if ask.model and _same(entry.model, ask.model)],
+        [entry for entry in entries if ask.provider and _same(entry.provider, ask.provider)],
+        list(entries),
+    ):
+        if same:
+            return tuple(entry.label for entry in same)
+    return ()

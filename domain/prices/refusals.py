@@ -1,0 +1,45 @@
+"""Ways in which a price is refused."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from domain.refusal import Refusal, RefusalKind
+
+
+@dataclass(unsafe_hash=True)
+class Unpriced(Refusal):
+    """There is no price for what was asked; the answer lists what is priced."""
+
+    code: ClassVar[str] = "unpriced"
+    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
+    asked: str
+    priced: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"There is no price for {self.asked}. Priced are: {', '.join(self.priced) or 'nothing yet'}."
+
+
+@dataclass(unsafe_hash=True)
+class InvalidPrices(Refusal):
+    """A price book that cannot be published."""
+
+    code: ClassVar[str] = "invalid_prices"
+    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}."
+
+
+@dataclass(unsafe_hash=True)
+class StalePrices(Refusal):
+    """The price book has changed since the caller read it."""
+
+    code: ClassVar[str] = "stale_version"
+    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
+    expected: int
+    current: int
+
+    def __str__(self) -> str:
+        return f"The price book is at version {self.current}, not at {self.expected}. Read it again."

@@ -1,0 +1,33 @@
+"""The one base class of every business refusal."""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import ClassVar
+
+
+class RefusalKind(StrEnum):
+    """Why a command was refused, in the four ways that callers must tell apart.
+
+    The edge turns each into its own status; the ledger keeps all but `INVALID` under the idempotency key,
+    because an invalid value is no decision about the ledger's state (contract, "Idempotency").
+    """
+
+    SHORT = "short"  # a resource is missing: credits today, others later
+    MISSING = "missing"  # what the command names does not exist
+    CONFLICT = "conflict"  # it exists, but its state does not allow this
+    INVALID = "invalid"  # a value that cannot be right, whatever is retried
+
+
+@dataclass(unsafe_hash=True)
+class Refusal(Exception):  # noqa: N818 - a refusal is a definite answer, not an error
+    """A definite "no" with the numbers of the decision.
+
+    Subclasses are dataclasses: their fields are the facts that the caller gets, `str()` is the sentence for people.
+    """
+
+    code: ClassVar[str]
+    kind: ClassVar[RefusalKind]
+
+    def facts(self) -> dict[str, object]:
+        """The numbers and names involved, ready for an answer."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

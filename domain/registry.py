@@ -1,0 +1,156 @@
+"""The two tables to read first: how each command is handled, and how each kind of stream is folded."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from domain.credits import account as credits_account
+from domain.credits import due as credits_due
+from domain.credits.account import Account
+from domain.credits.address import STREAM_PREFIX, debit_tag, payment_tag, reservation_tag, stream_of
+from domain.credits.burn import NEVER
+from domain.credits.capture import Capture, capture
+from domain.credits.configure import ConfigureAccount, configure
+from domain.credits.debit import Debit, DebitPriced, debit, debit_priced
+from domain.credits.extend import Extend, extend
+from domain.credits.grant import Grant, grant
+from domain.credits.refund import Refund, refund
+from domain.credits.release import Release, release
+from domain.credits.reserve import Reserve, ReservePriced, reserve, reserve_priced
+from domain.credits.transfer import Transfer, transfer
+from domain.credits.void import VoidGrant, void
+from domain.execution import Handler, StreamKind, View
+from domain.prices import book as price_book
+from domain.prices.publish import PublishPrices, publish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetTimePass:
+    """Write what is due on an account and nothing else: the sweeper's command."""
+
+    address: str
+
+
+def _streams(command: Any) -> tuple[str, ...]:
+    return (stream_of(command.address),)
+
+
+def _account(decide: Callable[..., Iterable[Any]]) -> Handler:
+    """The handler of a command that one account's state decides."""
+
+    def run(view: View, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
+        stream = stream_of(command.address)
+        return [(stream, event) for event in decide(view.state(stream), command, now)]
+
+    return Handler(_streams, run)
+
+
+def _account_with(decide: Callable[..., Iterable[Any]], tag: Callable[[Any], str | None]) -> Handler:
+    """The same where the decision also needs all earlier events about one entity, found by tag."""
+
+    def tags(command: Any) -> tuple[str, ...]:
+        name = tag(command)
+        return (name,) if name else ()
+
+    def run(view: View, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
+        stream = stream_of(command.address)
+        history = tuple(event for name in tags(command) for event in view.tagged(name))
+        return [(stream, event) for event in decide(view.state(stream), command, now, history)]
+
+    return Handler(_streams, run, tags=tags)
+
+
+def _held(decide: Callable[..., Iterable[Any]]) -> Handler:
+    """The handler of a command on a hold; only when the hold is gone does it matter what has become of it."""
+
+    def run(view: View, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
+        stream = stream_of(command.address)
+        account = view.state(stream)
+        gone = command.reservation_id not in account.holds
+        history = view.tagged(reservation_tag(command.reservation_id)) if gone else ()
+        return [(stream, event) for event in decide(account, command, now, history)]
+
+    return Handler(_streams, run, rare_tags=lambda command: (reservation_tag(command.reservation_id),))
+
+
+def _reserve_priced(view: View, command: ReservePriced, now: datetime) -> Iterable[tuple[str, Any]]:
+    stream = stream_of(command.address)
+    same_id = view.tagged(reservation_tag(command.reservation_id)) if command.own_id else ()
+    book = view.platform(price_book.STREAM)
+    return [(stream, event) for event in reserve_priced(view.state(stream), book, command, now, same_id)]
+
+
+def _debit_priced(view: View, command: DebitPriced, now: datetime) -> Iterable[tuple[str, Any]]:
+    stream = stream_of(command.address)
+    book = view.platform(price_book.STREAM)
+    return [(stream, event) for event in debit_priced(view.state(stream), book, command, now)]
+
+
+def _transfer(view: View, command: Transfer, now: datetime) -> Iterable[tuple[str, Any]]:
+    sender, receiver = stream_of(command.address), stream_of(command.to)
+    went, came = transfer(view.state(sender), view.state(receiver), command, now)
+    return ((sender, went), *((receiver, event) for event in came))
+
+
+def _publish(view: View, command: PublishPrices, now: datetime) -> Iterable[tuple[str, Any]]:
+    return [(price_book.STREAM, event) for event in publish(view.state(price_book.STREAM), command, now)]
+
+
+def _payment(command: Grant) -> str | None:
+    return payment_tag(command.external_ref) if command.external_ref else None
+
+
+def _own_id(command: Reserve | ReservePriced) -> str | None:
+    return reservation_tag(command.reservation_id) if command.own_id else None
+
+
+HANDLERS: dict[type, Handler] = {
+    Grant: _account_with(grant, _payment),
+    VoidGrant: _account(void),
+    Reserve: _account_with(reserve, _own_id),
+    ReservePriced: Handler(
+        _streams,
+        _reserve_priced,
+        tags=lambda command: (reservation_tag(command.reservation_id),) if command.own_id else (),
+        platform=(price_book.STREAM,),
+    ),
+    Extend: _held(extend),
+    Capture: _held(capture),
+    Release: _held(release),
+    Debit: _account(debit),
+    DebitPriced: Handler(_streams, _debit_priced, platform=(price_book.STREAM,)),
+    Refund: _account_with(refund, lambda command: debit_tag(command.debit_id)),
+    Transfer: Handler(lambda command: (stream_of(command.address), stream_of(command.to)), _transfer),
+    ConfigureAccount: _account(configure),
+    LetTimePass: _account(lambda _account, _command, _now: ()),
+    PublishPrices: Handler(lambda _command: (price_book.STREAM,), _publish),
+}
+
+ACCOUNT = StreamKind(
+    initial=Account(),
+    evolve=credits_account.evolve,
+    next_due=lambda account: account.next_due,
+    due=credits_due.due,
+    refresh=credits_due.refresh,
+    entries=lambda account: len(account.holds) + len(account.grants) + len(account.scheduled),
+    schema=1,
+)
+PRICES = StreamKind(
+    initial=price_book.PriceBook(),
+    evolve=price_book.evolve,
+    next_due=lambda _book: NEVER,
+    due=lambda _book, _now: (),
+    refresh=lambda book: book,
+    entries=lambda book: sum(len(version.entries) for version in book.versions),
+    schema=1,
+)
+
+
+def kind_of(stream: str) -> StreamKind:
+    """The kind of a stream, by the start of its name. Raises KeyError for a stream that the code does not know."""
+    if stream.startswith(STREAM_PREFIX):
+        return ACCOUNT
+    if stream == price_book.STREAM:
+        return PRICES
+    raise KeyError(stream)

@@ -1,0 +1,1 @@
+"""Credits: one file for each command."""

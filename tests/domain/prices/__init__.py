@@ -1,0 +1,1 @@
+"""Prices: the book, its versions and quotes."""

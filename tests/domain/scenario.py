@@ -1,0 +1,114 @@
+"""A tiny given / when / then kit: events in, one command, exactly these events or this refusal out."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from domain.credits.account import Account
+from domain.credits.address import stream_of
+from domain.execution import Decided, execute
+from domain.prices import book as price_book
+from domain.prices.events import PriceEntry, PricesPublished
+from domain.refusal import Refusal
+from domain.registry import HANDLERS, kind_of
+from tests.domain.memory import MemoryView
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ALICE = "user:alice:credits"
+BOB = "user:bob:credits"
+
+Expected = Any  # an event of ALICE's account, or a pair (address, event)
+
+
+def after(seconds: float = 0, *, days: float = 0) -> datetime:
+    """A moment counted from NOW."""
+    return NOW + timedelta(days=days, seconds=seconds)
+
+
+class Scenario:
+    """A ledger in memory with a clock that only moves when told to."""
+
+    def __init__(self) -> None:
+        self.view = MemoryView()
+        self.now = NOW
+
+    def given(self, *events: Any, of: str = ALICE) -> Self:
+        """These events have happened in the account `of`."""
+        for event in events:
+            self.view.apply(stream_of(of), event)
+        return self
+
+    def given_state(self, account: Account, of: str = ALICE) -> Self:
+        """The account `of` is in a state that would need too many events to tell."""
+        self.view.states[stream_of(of)] = account
+        return self
+
+    def given_prices(self, *entries: PriceEntry, effective_at: datetime = NOW) -> Self:
+        """A further version of the price book was published."""
+        version = self.view.state(price_book.STREAM).latest + 1
+        published = PricesPublished(version=version, effective_at=effective_at, entries=entries)
+        self.view.apply(price_book.STREAM, published)
+        return self
+
+    def done(self, *commands: Any) -> Self:
+        """These commands were accepted."""
+        for command in commands:
+            decided = self._run(command)
+            assert decided.refusal is None, decided.refusal
+        return self
+
+    def at(self, moment: datetime) -> Self:
+        """It is now this late."""
+        self.now = moment
+        return self
+
+    def when(self, command: Any) -> "Result":
+        """Run the command through the same `execute` and the same handlers as the writer."""
+        return Result(self, self._run(command))
+
+    def account(self, address: str = ALICE) -> Account:
+        """An account's state."""
+        state: Account = self.view.state(stream_of(address))
+        return state
+
+    def _run(self, command: Any) -> Decided:
+        return execute(self.view, HANDLERS[type(command)], kind_of, command, self.now)
+
+
+class Result:
+    """What the command came to. Every check is for exact equality, order included."""
+
+    def __init__(self, scenario: Scenario, decided: Decided) -> None:
+        self.scenario = scenario
+        self.decided = decided
+
+    def then(self, *expected: Expected, due: tuple[Expected, ...] = ()) -> Scenario:
+        """The command was accepted with exactly these events, after those that were `due`."""
+        assert self.decided.refusal is None, self.decided.refusal
+        assert self._due() == _with_streams(due)
+        assert list(self.decided.events[self.decided.due :]) == _with_streams(expected)
+        return self.scenario
+
+    def then_nothing(self) -> Scenario:
+        """The command was accepted and nothing happened."""
+        return self.then()
+
+    def then_refused(self, refusal: Refusal, due: tuple[Expected, ...] = ()) -> Scenario:
+        """The command was refused for exactly this reason; what was `due` is stored all the same."""
+        assert self.decided.refusal == refusal
+        assert self._due() == _with_streams(due)
+        assert len(self.decided.events) == self.decided.due
+        return self.scenario
+
+    def _due(self) -> list[tuple[str, Any]]:
+        return list(self.decided.events[: self.decided.due])
+
+
+def given(*events: Any) -> Scenario:
+    """Start with these events of ALICE's account."""
+    return Scenario().given(*events)
+
+
+def _with_streams(expected: tuple[Expected, ...]) -> list[tuple[str, Any]]:
+    return [
+        (stream_of(item[0]), item[1]) if type(item) is tuple else (stream_of(ALICE), item) for item in expected
+    ]

@@ -1,0 +1,1 @@
+"""Long random lives of the ledger, checked after every event."""
