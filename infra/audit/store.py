@@ -1,0 +1,72 @@
+"""How the auditor reads the store: one connection, one moment, rows streamed in bounded memory."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, LiteralString
+
+import psycopg
+
+Connection = psycopg.Connection[Any]
+Rows = Generator[tuple[Any, ...], None, None]
+ROWS_AT_A_TIME = 2_000
+
+# The lock that a swap of read models waits for (projections/generations.py): while it is held, shared, the views
+# of all read models show one generation.
+READ_MODELS_LOCK = (0x5C22, 0)
+
+_numbers = count()  # names of cursors need only differ within a connection
+
+
+def connect(uri: str) -> Connection:
+    """A connection for reading. Raises psycopg.OperationalError."""
+    return psycopg.connect(
+        uri,
+        autocommit=True,
+        application_name="scrip verify",
+        connect_timeout=10,
+        options="-c timezone=UTC -c plan_cache_mode=force_custom_plan",
+    )
+
+
+@contextmanager
+def one_moment(uri: str, *, read_models: bool = False) -> Iterator[Connection]:
+    """A connection on which every query sees the database as of one moment; `read_models`: also one generation of them.
+
+    A rebuild cannot be finished meanwhile, so `read_models` is for as short a time as possible.
+    """
+    with connect(uri) as connection:
+        if read_models:  # before the snapshot, or a swap that is under way would be half in it
+            connection.execute("select pg_advisory_lock_shared(%s, %s)", READ_MODELS_LOCK)
+        connection.execute("begin isolation level repeatable read read only")
+        try:
+            yield connection
+        finally:
+            if not connection.closed:
+                connection.execute("rollback")
+
+
+def rows(connection: Connection, query: LiteralString, arguments: Sequence[Any] = ()) -> Rows:
+    """The rows of a query, streamed by a cursor of the server. The connection must be in a transaction."""
+    with connection.cursor(name=f"audit_{next(_numbers)}") as cursor:
+        cursor.itersize = ROWS_AT_A_TIME
+        cursor.execute(query, arguments, binary=True)
+        yield from cursor
+
+
+def heads(connection: Connection) -> dict[int, int]:
+    """The last committed position of every partition of the log, 0 where it has none."""
+    found = connection.execute(
+        "select p, coalesce((select max(position) from events where partition = p), 0)"
+        " from log, generate_series(0, log.partitions - 1) p order by p"
+    )
+    return {partition: position for partition, position in found}  # noqa: C416 - rows are tuples of any length
+
+
+def log_id(connection: Connection) -> str:
+    """The id of the log. Raises LookupError in a database without one."""
+    row = connection.execute("select id::text from log").fetchone()
+    if row is None:
+        raise LookupError("this database has no Scrip log")
+    return str(row[0])
+

@@ -1,0 +1,106 @@
+"""The tables of the read models, as the auditor reads them: rows in the order in which the log gives them."""
+
+from typing import Any, LiteralString, NamedTuple
+
+from infra.audit.expected import Row
+from infra.audit.report import Differs
+from infra.audit.store import Connection, rows
+
+
+class Table(NamedTuple):
+    """A view of schema `read`: its columns (names of SQL), its key, and its order."""
+
+    name: LiteralString
+    columns: tuple[LiteralString, ...]
+    key: int  # how many of the columns tell one row from another
+    order: LiteralString
+
+
+_AMOUNTS: tuple[LiteralString, ...] = ("granted", "debited", "refunded", "expired", "voided")
+_IDS: tuple[LiteralString, ...] = ("grant_id", "reservation_id", "debit_id", "refund_id", "transfer_id")
+_PRICED: tuple[LiteralString, ...] = ("item", "price_version", "sealed", "created_at")
+
+BALANCES = Table(
+    "balances",
+    (
+        *("org", "address", "owner_type", "owner_id", "unit", *_AMOUNTS, "transferred_in", "transferred_out"),
+        *("reserved", "available", "frozen", "closed", "credit_limit", "version", "position", "updated_at"),
+    ),
+    2,
+    "org, address",
+)
+TRANSACTIONS = Table(
+    "transactions",
+    (
+        *("org", "address", "position", "n", "type", "amount", "balance_after", *_IDS),
+        *("counterparty", "item", "actor", "sealed", "created_at"),
+    ),
+    4,
+    "org, address, position, n",
+)
+RESERVATIONS = Table(
+    "reservations",
+    (
+        *("org", "id", "address", "status", "amount", "captured", "returned", "left", "expires_at"),
+        *(*_PRICED, "created_position", "ended_at", "position"),
+    ),
+    2,
+    "org, address, created_position",
+)
+GRANTS = Table(
+    "grants",
+    (
+        *("org", "address", "id", "source", "priority", "status", "amount", "remaining", "reserved", "spent"),
+        *("expired", "voided", "transferred_out", "granted_at", "effective_at", "expires_at"),
+        *("external_ref", "paid_amount", "paid_currency", "sealed", "position"),
+    ),
+    3,
+    "org, address, id",
+)
+DEBITS = Table(
+    "debits",
+    ("org", "id", "address", "amount", "refunded", "reservation_id", *_PRICED, "position"),
+    2,
+    "org, address, position",
+)
+PRICES = Table("prices", ("version", "effective_at", "entries", "published_at", "position"), 1, "version")
+
+
+class NotShown(Differs):
+    """A read model that does not show what the log says."""
+
+
+class Shown:
+    """One table's rows, taken off one by one."""
+
+    def __init__(self, connection: Connection, table: Table) -> None:
+        self.name = table.name
+        self._table = table
+        quoted: LiteralString = '", "'.join(table.columns)
+        query: LiteralString = 'select "' + quoted + '" from read.' + table.name + " order by " + table.order
+        self._rows = rows(connection, query)
+
+    def must_show(self, expected: Row) -> None:
+        """The table's next row must be `expected`, in every column. Raises NotShown."""
+        table = self._table
+        found = next(self._rows, None)
+        if found is None:
+            raise NotShown(f"read model {self.name}", f"a row {self._key(expected)}", "no further row")
+        for column, value in zip(table.columns, found, strict=True):
+            if value != expected[column]:
+                self._differ(expected, dict(zip(table.columns, found, strict=True)), column)
+
+    def must_end(self) -> None:
+        """The table must have no further row. Raises NotShown."""
+        for found in self._rows:
+            row = dict(zip(self._table.columns, found, strict=True))
+            raise NotShown(f"read model {self.name}", "no further row", f"a row {self._key(row)}")
+
+    def _differ(self, expected: Row, found: Row, column: str) -> None:
+        if self._key(expected) == self._key(found):
+            where = f"{column} of read model {self.name}, row {self._key(expected)}"
+            raise NotShown(where, expected[column], found[column])
+        raise NotShown(f"read model {self.name}", f"a row {self._key(expected)}", f"a row {self._key(found)}")
+
+    def _key(self, row: dict[str, Any]) -> str:
+        return " ".join(f"{name}={row[name]}" for name in self._table.columns[: self._table.key])

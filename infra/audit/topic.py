@@ -1,0 +1,167 @@
+"""The store and the ledger's topic, compared record by record, as a reader of committed records sees them."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from infra.audit.report import Differs, Section
+from infra.audit.store import Connection, heads, one_moment, rows
+
+POLL_MS = 500
+RECORDS_AT_A_TIME = 2_000
+
+_EVENTS = """
+    select position, org, stream, version, type, tag, actor, time, data, hash from events
+    where partition = %s order by position"""
+
+
+async def check_topic(
+    kafka: Mapping[str, Any],
+    topic: str,
+    uri: str,
+    log_id: str,
+    cut: Mapping[int, int],
+    section: Section,
+    deadline_s: float,
+    step: Callable[[int], None] = lambda _done: None,
+) -> None:
+    """Check that the topic holds exactly the store's events, in order, to the byte, at least up to `cut`.
+
+    `kafka` are aiokafka's arguments. Waits `deadline_s` in all for the relay to bring the topic up to `cut`.
+    Raises Differs, KafkaError, psycopg.Error.
+    """
+    reader = AIOKafkaConsumer(
+        **kafka,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=4 << 20,
+        fetch_max_wait_ms=100,
+    )
+    await reader.start()
+    try:
+        places = await _partitions(kafka, topic)
+        if places != sorted(cut):
+            raise Differs(f"partitions of the topic {topic}", sorted(cut), places)
+        all_of_it = [TopicPartition(topic, place) for place in places]
+        firsts, ends = await reader.beginning_offsets(all_of_it), await reader.end_offsets(all_of_it)
+        # The store is read after the topic's ends are known: what is published by now is committed in this snapshot.
+        with one_moment(uri) as connection:
+            deadline = asyncio.get_running_loop().time() + deadline_s
+            stored = await asyncio.to_thread(heads, connection)
+            for place in all_of_it:
+                part = _Part(reader, place, ends[place], cut[place.partition], stored[place.partition], log_id)
+                await part.check(connection, firsts[place], section, deadline, step)
+    finally:
+        await reader.stop()
+
+
+async def _partitions(kafka: Mapping[str, Any], topic: str) -> list[int]:
+    admin = AIOKafkaAdminClient(**kafka)
+    try:
+        await admin.start()
+        (found,) = await admin.describe_topics([topic])
+        return sorted(part["partition"] for part in found["partitions"])
+    finally:
+        await admin.close()
+
+
+class _Part:
+    """One partition of the topic beside one partition of the store."""
+
+    def __init__(
+        self, reader: AIOKafkaConsumer, place: TopicPartition, end: int, needed: int, stored: int, log_id: str
+    ) -> None:
+        self._reader = reader
+        self._place = place
+        self._end = end
+        self._needed = needed
+        self._stored = stored
+        self._source = f"/scrip/{log_id}".encode()
+        self._position = 0
+
+    async def check(
+        self, connection: Connection, first: int, section: Section, deadline: float, step: Callable[[int], None]
+    ) -> None:
+        """Read on until the topic's end as of the start and the needed position are both reached."""
+        self._reader.assign([self._place])
+        self._reader.seek(self._place, first)
+        events = rows(connection, _EVENTS, (self._place.partition,))
+        loop = asyncio.get_running_loop()
+        while self._position < self._needed or await self._reader.position(self._place) < self._end:
+            got = await self._reader.getmany(self._place, timeout_ms=POLL_MS, max_records=RECORDS_AT_A_TIME)
+            records = got.get(self._place, [])
+            known = self._within(records)
+            await asyncio.to_thread(self._compare, known, events)
+            section.count("records", len(known))
+            step(len(known))
+            if len(known) < len(records):
+                break
+            if not records and loop.time() > deadline:
+                found = f"nothing after position {self._position}"
+                raise Differs(f"topic partition {self._place.partition}", f"events up to {self._needed}", found)
+        await asyncio.to_thread(events.close)
+
+    def _within(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Without what was published after the store's snapshot was taken: that is for another audit."""
+        left = self._stored - self._position
+        return [record for index, record in enumerate(records) if record.offset < self._end or index < left]
+
+    def _compare(self, records: list[ConsumerRecord], events: Iterator[tuple[Any, ...]]) -> None:
+        rows_ = list(islice(events, len(records)))
+        for index, record in enumerate(records):
+            where = f"topic partition {self._place.partition} offset {record.offset}"
+            if index >= len(rows_):
+                raise Differs(where, "nothing: the store ends before", f"event {_headers(record).get('ce_id')!r}")
+            self._position = rows_[index][0]
+            _same(where, self._expected(rows_[index]), record)
+
+    def _expected(self, row: tuple[Any, ...]) -> tuple[bytes, bytes, dict[str, bytes]]:
+        """Key, value and headers as the contract has them."""
+        position, org, stream, version, type_, tag, actor, time, data, hash_ = row
+        headers = {
+            "ce_specversion": b"1.0",
+            "ce_id": f"{self._place.partition}-{position}".encode(),
+            "ce_type": type_.encode(),
+            "ce_source": self._source,
+            "ce_subject": stream.encode(),
+            "ce_time": _rfc3339(time),
+            "ce_scriporg": org.encode(),
+            "ce_position": f"{position:016}".encode(),
+            "ce_streamversion": str(version).encode(),
+            "ce_schemaversion": b"1",
+            "ce_hash": hash_.hex().encode(),
+            "ce_actor": actor.encode(),
+            "content-type": b"application/json",
+        }
+        if tag is not None:
+            headers["ce_tag"] = tag.encode()
+        return f"{org}/{stream}".encode(), data, headers
+
+
+def _same(where: str, expected: tuple[bytes, bytes, dict[str, bytes]], record: ConsumerRecord) -> None:
+    key, value, headers = expected
+    found = _headers(record)
+    # The id first: a record that is missing, doubled or out of order is told as such.
+    for name in ("ce_id", *headers, *found):
+        if found.get(name) != headers.get(name):
+            raise Differs(f"header {name} at {where}", headers.get(name), found.get(name))
+    if len(record.headers) != len(headers):
+        raise Differs(f"number of headers at {where}", len(headers), len(record.headers))
+    if record.key != key:
+        raise Differs(f"key at {where}", key, record.key)
+    if record.value != value:
+        raise Differs(f"value at {where}", value, record.value)
+
+
+def _headers(record: ConsumerRecord) -> dict[str, bytes]:
+    return dict(record.headers)
+
+
+def _rfc3339(time: datetime) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()

@@ -1,0 +1,112 @@
+"""A stored event as the Kafka record that it is published as (CloudEvents 1.0, binary mode), and back."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from infra.chain import StoredEvent
+
+Headers = list[tuple[str, bytes]]
+
+_SPEC = ("ce_specversion", b"1.0")
+_SCHEMA = ("ce_schemaversion", b"1")
+_JSON = ("content-type", b"application/json")
+
+
+class LedgerRecord(NamedTuple):
+    """Key, value and headers of a record."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class ReceivedRecord(Protocol):
+    """What `from_record` needs of a received record; aiokafka's ConsumerRecord is one."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Iterable[tuple[str, bytes | None]]: ...
+
+
+class NotALedgerRecord(ValueError):
+    """A record in the ledger's topic that no relay of Scrip wrote: a header or the value is missing or malformed."""
+
+
+@lru_cache(maxsize=16)
+def _source(log_id: str) -> tuple[str, bytes]:
+    return ("ce_source", f"/scrip/{log_id}".encode())
+
+
+def to_record(event: StoredEvent, log_id: str) -> LedgerRecord:
+    """The record of an event of the log `log_id`. The value are the stored bytes, untouched.
+
+    The event's time must carry UTC as its zone. It is a header, never the record's own timestamp: the broker
+    refuses records from the future for ever, and sets the time of arrival itself.
+    """
+    partition, position, org, stream, version, type_, tag, actor, time, data, digest = event
+    subject = stream.encode()
+    organisation = org.encode()
+    headers = [
+        _SPEC,
+        ("ce_id", b"%d-%d" % (partition, position)),
+        ("ce_type", type_.encode()),
+        _source(log_id),
+        ("ce_subject", subject),
+        ("ce_time", time.isoformat(timespec="microseconds")[:26].encode() + b"Z"),
+        ("ce_scriporg", organisation),
+        ("ce_position", b"%016d" % position),
+        ("ce_streamversion", b"%d" % version),
+        _SCHEMA,
+        ("ce_hash", digest.hex().encode()),
+        ("ce_actor", actor.encode()),
+        _JSON,
+    ]
+    if tag is not None:
+        headers.append(("ce_tag", tag.encode()))
+    return LedgerRecord(organisation + b"/" + subject, data, headers)
+
+
+def from_record(record: ReceivedRecord) -> StoredEvent:
+    """The event of a record of the ledger's topic; equal, to the byte, to the stored one.
+
+    Raises NotALedgerRecord.
+    """
+    headers = dict(record.headers)
+    try:
+        tag = headers.get("ce_tag")
+        return StoredEvent(
+            record.partition,
+            int(headers["ce_position"]),  # type: ignore[arg-type]  # None raises TypeError, see below
+            headers["ce_scriporg"].decode(),  # type: ignore[union-attr]
+            headers["ce_subject"].decode(),  # type: ignore[union-attr]
+            int(headers["ce_streamversion"]),  # type: ignore[arg-type]
+            headers["ce_type"].decode(),  # type: ignore[union-attr]
+            tag.decode() if tag is not None else None,
+            headers["ce_actor"].decode(),  # type: ignore[union-attr]
+            datetime.fromisoformat(headers["ce_time"].decode()),  # type: ignore[union-attr]
+            _value(record.value),
+            bytes.fromhex(headers["ce_hash"].decode()),  # type: ignore[union-attr]
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise NotALedgerRecord(
+            f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"
+        ) from error
+
+
+def log_of(record: ReceivedRecord) -> str:
+    """The id of the log that a record says it is from. Raises NotALedgerRecord."""
+    source = dict(record.headers).get("ce_source")
+    if source is None or not source.startswith(b"/scrip/"):
+        raise NotALedgerRecord(f"a record in partition {record.partition} has no ce_source of a Scrip log")
+    return source[len(b"/scrip/") :].decode()
+
+
+def _value(value: bytes | None) -> bytes:
+    if value is None:
+        raise ValueError("no value")
+    return value

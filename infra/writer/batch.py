@@ -1,0 +1,265 @@
+"""One batch: lock, look, decide everything in memory, and commit it whole."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from time import monotonic
+from typing import Any, NamedTuple
+
+import msgspec
+
+from domain.execution import execute
+from domain.prices.publish import NOTICE
+from domain.refusal import RefusalKind
+from domain.registry import HANDLERS, kind_of
+from infra import event_log, failpoints
+from infra.chain import StoredEvent
+from infra.event_log import CommandRow, Connection, Cursor
+from infra.failpoints import failpoint
+from infra.partitions import PLATFORM, partition_of
+from infra.writer.draft import Draft
+from infra.writer.loading import Loader
+from infra.writer.reading import catch_up
+from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused, Submission
+
+Result = Outcome | KeyReused | NotApplied
+SEND_EVERY = 200  # events sent together while further ones are decided
+# Prices are announced 5 s ahead, so a second-old view of them is never out of date; a batch that has waited so long
+# for its locks that it might be looks again.
+PLATFORM_FRESH_S = 1.0
+PLATFORM_USABLE = NOTICE - timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class Unit:
+    """Submissions that are answered together; with `atomic` all are applied or none (all of one organisation)."""
+
+    submissions: Sequence[Submission]
+    atomic: bool = False
+
+
+class _Seen(NamedTuple):
+    """A platform stream's state, read at `at` by the database's clock and at `read` by the process's."""
+
+    state: Any
+    at: datetime
+    read: float
+
+
+class Batch:
+    """Runs batches on one connection. Not safe for use by several threads."""
+
+    def __init__(self, connection: Connection, loader: Loader, partitions: int) -> None:
+        self._connection = connection
+        self._loader = loader
+        self._partitions = partitions
+        self._seen: dict[str, _Seen] = {}
+
+    def run(self, units: Sequence[Unit]) -> list[list[Result]]:
+        """Decide and commit; the results are in the order of the units and their submissions.
+
+        Raises psycopg.Error. When it does, nothing is known about the commit unless the error says so.
+        """
+        submissions = [submission for unit in units for submission in unit.submissions]
+        prices = {stream for item in submissions for stream in HANDLERS[type(item.command)].platform}
+        self._read_platform(prices)
+        touched = sorted({partition_of(submission.org, self._partitions) for submission in submissions})
+        failpoint(failpoints.BEFORE_BEGIN, self._connection)
+        with self._connection.pipeline(), self._connection.cursor(binary=True) as cursor:
+            cursor.execute("begin")
+            draft = self._look(submissions, touched, prices)
+            results = []
+            for unit in units:
+                results.append(self._decide(unit, draft))
+                draft.send(cursor, at_least=SEND_EVERY)
+            rows = [result for unit in results for result in unit if isinstance(result, CommandRow)]
+            replayed = self._replay(rows)
+            draft.send(cursor)
+            draft.send_snapshots(cursor)
+            failpoint(failpoints.BEFORE_COMMIT, self._connection)
+            cursor.execute("commit")
+            failpoint(failpoints.COMMIT_SENT, self._connection)
+        failpoint(failpoints.COMMITTED, self._connection)
+        draft.merge()
+        return [
+            [
+                _as_replayed(next(replayed), submission) if isinstance(result, CommandRow) else result
+                for submission, result in zip(unit.submissions, row, strict=True)
+            ]
+            for unit, row in zip(units, results, strict=True)
+        ]
+
+    def _read_platform(self, streams: set[str]) -> None:
+        """Follow the platform's partition, without a lock, where one of its streams is needed and was not just read."""
+        old = monotonic() - PLATFORM_FRESH_S
+        if any(stream not in self._seen or self._seen[stream].read < old for stream in streams):
+            home = partition_of(PLATFORM, self._partitions)
+            time = catch_up(self._connection, self._loader, [home], [(home, (PLATFORM, stream)) for stream in streams])
+            self._see(streams, time)
+
+    def _see(self, streams: set[str], time: datetime) -> None:
+        """Keep the states apart from the cache, which may drop them while they are still needed."""
+        cached = self._loader.cache(partition_of(PLATFORM, self._partitions)).streams
+        for stream in streams:
+            found = cached.get((PLATFORM, stream))
+            if found is not None:
+                self._seen[stream] = _Seen(found.state, time, monotonic())
+
+    def _look_at_platform_again(self, streams: set[str], time: datetime) -> None:
+        late = {stream for stream in streams if stream in self._seen and time - self._seen[stream].at > PLATFORM_USABLE}
+        if late:
+            home = partition_of(PLATFORM, self._partitions)
+            self._load({(PLATFORM, stream): home for stream in late}, {})
+            self._see(late, time)
+
+    def _platform(self, stream: str) -> Any:
+        seen = self._seen.get(stream)
+        return seen.state if seen else kind_of(stream).initial
+
+    def _look(self, submissions: Sequence[Submission], touched: list[int], prices: set[str]) -> Draft:
+        """Take the locks, and only then, in later statements, look: at the clock, the tails, the keys, cold states."""
+        loader = self._loader
+        wanted, tags = [], []
+        for item in submissions:
+            partition, handler = partition_of(item.org, self._partitions), HANDLERS[type(item.command)]
+            wanted += [(partition, (item.org, stream)) for stream in handler.streams(item.command)]
+            tags += [(partition, (item.org, tag)) for tag in handler.tags(item.command)]
+        streams, cold_tags = loader.missing(wanted, tags)
+        keys = list({(item.org, item.caller, item.key) for item in submissions})
+        with ExitStack() as stack:
+            clock, heads, tails, rows, snapshots, events, tagged = (
+                stack.enter_context(self._connection.cursor(binary=True)) for _ in range(7)
+            )
+            event_log.lock(clock, touched)
+            clock.execute("select scrip_now()")
+            known = loader.ask_tails(heads, tails, touched)
+            event_log.find_commands(rows, keys)
+            if streams:
+                loader.ask_streams(snapshots, events, streams)
+            if cold_tags:
+                loader.ask_tags(tagged, cold_tags)
+            loader.take_tails(heads, tails, touched, known)
+            if streams:
+                loader.take_streams(snapshots, events, streams)
+            if cold_tags:
+                loader.take_tags(tagged, cold_tags)
+            found = {row[:3]: CommandRow(*row) for row in rows.fetchall()}
+            time = clock.fetchone()
+            # What was cached may have been dropped because the log had run too far ahead.
+            dropped, dropped_tags = loader.missing(wanted, tags)
+            dropped = {key: partition for key, partition in dropped.items() if key not in streams}
+            dropped_tags = {tag: partition for tag, partition in dropped_tags.items() if tag not in cold_tags}
+            if dropped or dropped_tags:
+                self._load(dropped, dropped_tags)
+        if time is None:
+            raise AssertionError("scrip_now() always returns a row")
+        self._look_at_platform_again(prices, time[0])
+        return Draft(loader, touched, time[0], found, self._platform, lambda: self._fetch_rare_tags(submissions))
+
+    def _load(self, streams: dict[Any, int], tags: dict[Any, int]) -> None:
+        with (
+            self._connection.cursor(binary=True) as snapshots,
+            self._connection.cursor(binary=True) as events,
+        ):
+            if streams:
+                self._loader.ask_streams(snapshots, events, streams)
+                self._loader.take_streams(snapshots, events, streams)
+            if tags:
+                self._loader.ask_tags(events, tags)
+                self._loader.take_tags(events, tags)
+
+    def _fetch_rare_tags(self, submissions: Sequence[Submission]) -> None:
+        """Load what the rarely needed tags of the whole batch name, so that a hundred of them cost one query."""
+        wanted = chain.from_iterable(
+            ((partition_of(item.org, self._partitions), (item.org, tag)) for tag in _rare_tags(item))
+            for item in submissions
+        )
+        _, tags = self._loader.missing((), wanted)
+        self._load({}, tags)
+
+    def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
+        """The results of a unit; a CommandRow stands for an answer that is yet to be read from the log."""
+        if not unit.atomic:
+            return [self._decide_one(submission, draft) for submission in unit.submissions]
+        draft.mark(partition_of(unit.submissions[0].org, self._partitions))
+        results = [self._decide_one(submission, draft) for submission in unit.submissions]
+        if not any(isinstance(result, KeyReused) or getattr(result, "refusal", None) for result in results):
+            return results
+        draft.back_to_mark()
+        return [
+            _without_group(submission, result, draft)
+            for submission, result in zip(unit.submissions, results, strict=True)
+        ]
+
+    def _decide_one(self, item: Submission, draft: Draft) -> Any:
+        key = (item.org, item.caller, item.key)
+        row = draft.rows.get(key)
+        if row is not None:
+            same = row.fingerprint is None or item.fingerprint is None or row.fingerprint == item.fingerprint
+            return row if same else KeyReused()
+        earlier = draft.answered.get(key)
+        if earlier is not None:
+            fingerprint, outcome = earlier
+            return outcome._replace(replayed=True) if fingerprint == item.fingerprint else KeyReused()
+        partition = partition_of(item.org, self._partitions)
+        overlay = draft.overlay(partition, item.org)
+        now = draft.now(partition)
+        decided = execute(overlay, HANDLERS[type(item.command)], kind_of, item.command, now)
+        draft.record(partition, item, decided.events)
+        own = decided.events[decided.due :]
+        refused = Refused.of(decided.refusal) if decided.refusal else None
+        outcome = Outcome(partition, draft.position(partition), now, own, refused)
+        if refused is None or (item.keep_refusals and refused.kind is not RefusalKind.INVALID):
+            draft.keep(item, outcome)
+        return outcome
+
+    def _replay(self, rows: Sequence[CommandRow]) -> Iterator[Outcome]:
+        """The answers that earlier submissions got, built again from their events."""
+        if not rows:
+            return iter(())
+        ranges = event_log.columns([(row.partition, row.position, row.events) for row in rows], 3)
+        with self._connection.cursor(binary=True) as cursor:
+            cursor.execute(event_log.RANGES, ranges)
+            return iter(_outcomes(rows, cursor, self._loader))
+
+
+def _without_group(item: Submission, result: Any, draft: Draft) -> Any:
+    """What is left of a result when its atomic group was taken back: earlier answers, and refusals."""
+    if isinstance(result, KeyReused | CommandRow):
+        return result
+    kept = draft.answered.get((item.org, item.caller, item.key))
+    if kept is not None:
+        return kept[1]._replace(replayed=result.replayed)
+    return result._replace(position=draft.position(result.partition)) if result.refusal else NotApplied()
+
+
+def _rare_tags(item: Submission) -> tuple[str, ...]:
+    handler = HANDLERS[type(item.command)]
+    return (*handler.tags(item.command), *handler.rare_tags(item.command))
+
+
+def _outcomes(rows: Sequence[CommandRow], cursor: Cursor, loader: Loader) -> list[Outcome]:
+    events: dict[tuple[int, int], Any] = {}
+    times: dict[tuple[int, int], datetime] = {}
+    for record in cursor.fetchall():
+        stored = StoredEvent(*record)
+        events[stored.partition, stored.position] = (stored.stream, loader.codec.decode(stored.type, stored.data))
+        times[stored.partition, stored.position] = stored.time
+    return [
+        Outcome(
+            row.partition,
+            row.position,
+            times.get((row.partition, row.position)),
+            tuple(events[row.partition, at] for at in range(row.position - row.events + 1, row.position + 1)),
+            msgspec.json.decode(row.refusal, type=Refused) if row.refusal else None,
+            replayed=True,
+        )
+        for row in rows
+    ]
+
+
+def _as_replayed(outcome: Outcome, submission: Submission) -> Outcome:
+    """A row found at a second attempt was written by the first, whose answer never arrived: no replay to the caller."""
+    return outcome._replace(replayed=False) if submission.attempted else outcome

@@ -1,0 +1,186 @@
+"""What a batch is about to write, and the states that it would lead to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from domain.registry import kind_of
+from infra import event_log, failpoints
+from infra.chain import StoredEvent, link, microseconds
+from infra.event_log import CommandRow, Cursor
+from infra.failpoints import failpoint
+from infra.snapshots import encode_state
+from infra.writer.loading import Loader
+from infra.writer.overlay import Overlay, Savepoint
+from infra.writer.submission import Outcome, Submission
+
+SNAPSHOT_EVERY = 1000  # events, or more where the state itself has more entries
+TICK = timedelta(microseconds=1)
+
+CommandKey = tuple[str, str, str]
+
+
+class _End(NamedTuple):
+    """Where a partition's log ends, this draft included."""
+
+    position: int
+    hash: bytes
+
+
+class _Mark(NamedTuple):
+    """The draft as it was before an atomic group."""
+
+    partition: int
+    end: _End
+    events: int
+    commands: int
+    overlay: Savepoint
+
+
+class Draft:
+    """Events, idempotency rows and states of one batch; nothing of it counts before the commit.
+
+    `rows` are the idempotency rows that the batch's keys already have.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        partitions: Sequence[int],
+        time: datetime,
+        rows: Mapping[Any, CommandRow],
+        platform: Callable[[str], Any],
+        fetch_tags: Callable[[], None],
+    ) -> None:
+        self.rows = rows
+        self.answered: dict[CommandKey, tuple[bytes | None, Outcome]] = {}
+        self._codec = loader.codec
+        self._events: list[StoredEvent] = []
+        self._commands: list[CommandRow] = []
+        self._fetch_tags = fetch_tags
+        self._overlays = {p: Overlay(loader.cache(p), platform, self._fetch) for p in partitions}
+        self._ends = {p: _End(loader.cache(p).position, loader.cache(p).hash) for p in partitions}
+        # One clock, the database's, and it never stands still or goes back within a partition.
+        self._now = {p: max(time, (loader.cache(p).time or time) + TICK) for p in partitions}
+        self._now_us = {p: microseconds(now) for p, now in self._now.items()}
+        self._mark: _Mark | None = None
+
+    def now(self, partition: int) -> datetime:
+        """The time of every decision of this batch in a partition."""
+        return self._now[partition]
+
+    def position(self, partition: int) -> int:
+        """The partition's last position, this draft included."""
+        return self._ends[partition].position
+
+    def overlay(self, partition: int, org: str) -> Overlay:
+        """What a decision of the organisation sees."""
+        overlay = self._overlays[partition]
+        overlay.org = org
+        return overlay
+
+    def record(self, partition: int, item: Submission, events: Sequence[tuple[str, Any]]) -> None:
+        """Give events of one command, already applied to the overlay, their versions, positions and hashes."""
+        overlay, org, now = self._overlays[partition], item.org, self._now[partition]
+        now_us = self._now_us[partition]
+        position, hash_ = self._ends[partition]
+        for index, (stream, event) in enumerate(events):
+            later = sum(other == stream for other, _ in events[index + 1 :])
+            version = overlay.streams[org, stream].version - later
+            type_, data = self._codec.encode(event, item.actor, item.key)
+            position += 1
+            hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
+            self._events.append(
+                StoredEvent(
+                    partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_
+                )
+            )
+        self._ends[partition] = _End(position, hash_)
+
+    def keep(self, item: Submission, outcome: Outcome) -> None:
+        """Keep an answer under the submission's key."""
+        refusal = msgspec.json.encode(outcome.refusal) if outcome.refusal else None
+        self._commands.append(
+            CommandRow(
+                item.org,
+                item.caller,
+                item.key,
+                item.fingerprint,
+                outcome.partition,
+                outcome.position,
+                len(outcome.events),
+                refusal,
+            )
+        )
+        self.answered[item.org, item.caller, item.key] = (item.fingerprint, outcome)
+
+    def mark(self, partition: int) -> None:
+        """Remember the draft as it is, before an atomic group of one organisation."""
+        self._mark = _Mark(
+            partition,
+            self._ends[partition],
+            len(self._events),
+            len(self._commands),
+            self._overlays[partition].savepoint(),
+        )
+
+    def back_to_mark(self) -> None:
+        """Take back everything since the mark but the kept refusals: those are answers, not effects."""
+        mark = self._mark
+        if mark is None:
+            raise AssertionError("back_to_mark without a mark")
+        self._ends[mark.partition] = mark.end
+        del self._events[mark.events :]
+        self._overlays[mark.partition].restore(mark.overlay)
+        for row in self._commands[mark.commands :]:
+            key = (row.org, row.caller, row.key)
+            fingerprint, outcome = self.answered.pop(key)
+            if outcome.refusal is not None:
+                self.answered[key] = (fingerprint, outcome._replace(position=mark.end.position))
+        refused = [row for row in self._commands[mark.commands :] if row.refusal is not None]
+        self._commands[mark.commands :] = [row._replace(position=mark.end.position) for row in refused]
+
+    def send(self, cursor: Cursor, *, at_least: int = 1) -> None:
+        """Send what is drafted and not yet sent, if it is `at_least` so many events, without waiting.
+
+        PostgreSQL inserts one part while the next is decided. Positions, versions and keys are unique there too.
+        """
+        if self._events and len(self._events) >= at_least:
+            event_log.append(cursor, self._events)
+            self._events = []
+            failpoint(failpoints.EVENTS_SENT, cursor.connection)
+        if self._commands and len(self._commands) >= at_least:
+            event_log.insert_commands(cursor, self._commands)
+            self._commands = []
+            failpoint(failpoints.KEYS_SENT, cursor.connection)
+
+    def send_snapshots(self, cursor: Cursor) -> None:
+        """Send snapshots of the streams that have grown by more events than their state has entries."""
+        snapshots = self._snapshots()
+        if snapshots:
+            cursor.execute(event_log.UPSERT_SNAPSHOTS, event_log.columns(snapshots, 5))
+
+    def merge(self) -> None:
+        """After the commit: the drafted states are the committed ones."""
+        for partition, overlay in self._overlays.items():
+            end = self._ends[partition]
+            overlay.merge(end.position)
+            if end.position != overlay.cache.position:
+                overlay.cache.moved_to(end.position, end.hash, self._now[partition])
+
+    def _fetch(self) -> None:
+        self._fetch_tags()
+        for overlay in self._overlays.values():
+            overlay.complete_tags()
+
+    def _snapshots(self) -> list[tuple[str, str, int, int, bytes]]:
+        rows = []
+        for overlay in self._overlays.values():
+            for (org, stream), drafted in overlay.streams.items():
+                kind = kind_of(stream)
+                if drafted.version - drafted.snapshot >= max(SNAPSHOT_EVERY, kind.entries(drafted.state)):
+                    rows.append((org, stream, drafted.version, kind.schema, encode_state(drafted.state)))
+                    overlay.streams[org, stream] = drafted._replace(snapshot=drafted.version)
+        return rows

@@ -1,0 +1,87 @@
+"""What goes into the writer and what comes out of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from domain.refusal import Refusal, RefusalKind
+from infra.ids import new_id
+
+
+def _random_key() -> str:
+    """No caller's key starts with a tilde, so this one collides with nobody's."""
+    return new_id("~")
+
+
+class Refused(NamedTuple):
+    """A refusal as it is kept and replayed: code, kind, the sentence for people, the numbers involved."""
+
+    code: str
+    kind: RefusalKind
+    detail: str
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "Refused":
+        return cls(refusal.code, refusal.kind, str(refusal), refusal.facts())
+
+
+@dataclass(slots=True, kw_only=True)
+class Submission:
+    """One command on its way.
+
+    `caller` and `key` identify it for ever within the organisation; without a key a random one is made, which
+    serves to find out whether an interrupted commit went through. `fingerprint` tells the same request from another
+    under the same key. `keep_refusals` false lets a refused command be tried again under its key (usage events).
+    """
+
+    org: str
+    command: Any
+    actor: str
+    caller: str
+    key: str = field(default_factory=_random_key)
+    fingerprint: bytes | None = None
+    keep_refusals: bool = True
+    attempted: bool = False  # set by the writer: a row found at a second attempt is this submission's own
+
+
+class Outcome(NamedTuple):
+    """What a command came to.
+
+    `events` are those that the command itself decided (what time alone brought about is left out), `position` is
+    that of the last event, or the partition's last position where there is none. `replayed` marks an answer that
+    an earlier submission under the same key got.
+    """
+
+    partition: int
+    position: int
+    time: datetime | None  # none in the replay of an answer without events
+    events: tuple[tuple[str, Any], ...]
+    refusal: Refused | None = None
+    replayed: bool = False
+
+
+class Current(NamedTuple):
+    """States as they are now, with everything that is due folded in (and not written)."""
+
+    partition: int
+    position: int
+    time: datetime
+    states: dict[str, Any]
+    tagged: dict[str, tuple[Any, ...]]
+
+
+class KeyReused(Exception):
+    """The idempotency key was used before for another request."""
+
+
+class NotApplied(Exception):
+    """A part of an atomic batch that would have been accepted, but another part was refused."""
+
+
+class OutcomeUnknown(Exception):
+    """The deadline passed before the ledger answered: it may or may not be applied; retry with the same key."""
+
+
+class Overloaded(Exception):
+    """The queue is full; nothing was done."""

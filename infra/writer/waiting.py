@@ -1,0 +1,48 @@
+"""Who waits for the writer, and how they are answered."""
+
+from asyncio import AbstractEventLoop
+from asyncio import Future as AsyncFuture
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from infra.writer.batch import Unit
+from infra.writer.reading import Query
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Somebody who waits for an answer, on an event loop or in a thread, until `deadline` (monotonic seconds)."""
+
+    work: Unit | Query
+    future: "Future[Any] | AsyncFuture[Any]"
+    loop: AbstractEventLoop | None
+    deadline: float
+
+    @property
+    def size(self) -> int:
+        return len(self.work.submissions) if isinstance(self.work, Unit) else 1
+
+
+def deliver(pairs: Sequence[tuple[Waiting, Any]]) -> None:
+    """Answer everybody: threads at once, each event loop with a single call."""
+    loops: dict[AbstractEventLoop, list[tuple[Any, Any]]] = {}
+    for item, result in pairs:
+        if item.loop is None:
+            _resolve([(item.future, result)])
+        else:
+            loops.setdefault(item.loop, []).append((item.future, result))
+    for loop, answers in loops.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve, answers)
+
+
+def _resolve(answers: Sequence[tuple[Any, Any]]) -> None:
+    for future, result in answers:
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

@@ -1,0 +1,277 @@
+"""The writer: a thread that takes whatever waits and commits it as one batch, over and over."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Condition, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from infra import event_log
+from infra.codec import Codec
+from infra.event_log import Connection
+from infra.writer.batch import Batch, Result, Unit
+from infra.writer.loading import Loader
+from infra.writer.reading import Query, catch_up, read
+from infra.writer.submission import Current, OutcomeUnknown, Overloaded, Submission
+from infra.writer.waiting import Waiting, deliver
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 20_000  # submissions in the queue; more are turned away at once
+CACHE_WEIGHT = 200_000  # streams, tags, holds and grants kept for each partition
+FOLLOW_EVERY_S = 0.1  # how often an idle writer looks at what others have written
+RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the writer has done since it started."""
+
+    batches: int = 0
+    commands: int = 0
+    queries: int = 0
+    largest_batch: int = 0
+    longest_batch_s: float = 0.0
+    failures: int = 0
+
+
+class Writer:
+    """Commits commands of all partitions through one connection; as a context manager it starts and stops itself.
+
+    `uri`: the login scrip_writer. `max_batch`: commands in one transaction. Any number of writers, in any number of
+    processes, may write to the same log at the same time.
+    """
+
+    def __init__(self, uri: str, *, max_batch: int = 1000, codec: Codec | None = None) -> None:
+        self._uri = uri
+        self._max_batch = max_batch
+        self._loader = Loader(codec or Codec(), CACHE_WEIGHT)
+        self._queue: deque[Waiting] = deque()
+        self._waiting = 0
+        self._ready = Condition()
+        self._stopping = False
+        self._thread = Thread(target=self._run, name="writer", daemon=True)
+        self._connection: Connection | None = None
+        self._partitions = 0
+        self.counters = Counters()
+
+    def start(self) -> None:
+        """Connect and begin. Raises psycopg.OperationalError where the database is not to be had."""
+        self._connect()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch that runs; whoever still waits gets OutcomeUnknown."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the log has."""
+        return self._partitions
+
+    @property
+    def connected(self) -> bool:
+        """Whether the writer has a connection to the log."""
+        return self._connection is not None and not self._connection.closed
+
+    @property
+    def depth(self) -> int:
+        """Submissions that wait."""
+        return self._waiting
+
+    def submit(
+        self, submissions: Sequence[Submission], *, atomic: bool = False, timeout_s: float = 30.0
+    ) -> "Future[list[Result]]":
+        """Hand in commands from a thread. The future fails with Overloaded, OutcomeUnknown or the decision's bug."""
+        future: Future[list[Result]] = Future()
+        self.enqueue([Waiting(unit, future, None, monotonic() + timeout_s) for unit in [Unit(submissions, atomic)]])
+        return future
+
+    def query(
+        self, org: str, streams: Sequence[str], tags: Sequence[str] = (), *, timeout_s: float = 30.0
+    ) -> "Future[Current]":
+        """Ask from a thread for current states, without a lock."""
+        future: Future[Current] = Future()
+        self.enqueue([Waiting(Query(org, tuple(streams), tuple(tags)), future, None, monotonic() + timeout_s)])
+        return future
+
+    def enqueue(self, items: Sequence[Waiting]) -> None:
+        """Put waiting work into the queue. Raises Overloaded where it is full or the writer stops."""
+        size = sum(item.size for item in items)
+        with self._ready:
+            if self._stopping or self._waiting + size > MAX_WAITING:
+                raise Overloaded
+            self._queue.extend(items)
+            self._waiting += size
+            self._ready.notify()
+
+    def _run(self) -> None:
+        while True:
+            items = self._take()
+            if items is None:
+                break
+            try:
+                if items:
+                    self._serve(items)
+                else:
+                    self._follow()
+            except Exception:  # the thread must outlive any fault; whoever waited has been told
+                log.exception("the writer failed on a batch")
+        for item in self._queue:
+            deliver([(item, OutcomeUnknown())])
+        if self._connection is not None:
+            self._connection.close()
+
+    def _take(self) -> list[Waiting] | None:
+        """What waits, up to a batch; an empty list when it is time to follow the log; none to stop."""
+        with self._ready:
+            if not self._queue and not self._stopping:
+                self._ready.wait(FOLLOW_EVERY_S)
+            if self._stopping:
+                return None
+            items: list[Waiting] = []
+            size = 0
+            while self._queue and size < self._max_batch:
+                items.append(self._queue.popleft())
+                size += items[-1].size
+            self._waiting -= size
+        now = monotonic()
+        late = [item for item in items if item.deadline < now]
+        if late:
+            deliver([(item, OutcomeUnknown()) for item in late])
+            items = [item for item in items if item.deadline >= now]
+        return items
+
+    def _serve(self, items: list[Waiting]) -> None:
+        units = [item for item in items if isinstance(item.work, Unit)]
+        queries = [item for item in items if isinstance(item.work, Query)]
+        started = monotonic()
+        if units:
+            self._answer(units)
+        if queries:
+            self._answer(queries)
+        self.counters.batches += 1
+        self.counters.commands += sum(item.size for item in units)
+        self.counters.queries += len(queries)
+        self.counters.largest_batch = max(self.counters.largest_batch, sum(item.size for item in units))
+        self.counters.longest_batch_s = max(self.counters.longest_batch_s, monotonic() - started)
+
+    def _answer(self, items: list[Waiting]) -> None:
+        """Run the items as one batch; after a fault that is not the connection's, one by one."""
+        pause = RETRY_FIRST_S
+        while items:
+            try:
+                results: Sequence[Any] = self._attempt(items)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                # The commit may have gone through. The next attempt, on a new connection, waits for the partition's
+                # lock and so for the end of this one; then the idempotency rows tell.
+                self._lost(items, error)
+                items = self._wait_for_connection(items, pause)
+                pause = min(pause * 2, RETRY_LAST_S)
+            except Exception as error:
+                self._roll_back()
+                if len(items) == 1:
+                    deliver([(items[0], error)])
+                    raise
+                for item in items:
+                    try:
+                        self._answer([item])
+                    except Exception:  # told to the one who waits; the others go on
+                        log.exception("a command failed")
+                return
+            else:
+                deliver(list(zip(items, results, strict=True)))
+                return
+
+    def _attempt(self, items: list[Waiting]) -> Sequence[Any]:
+        connection = self._connection
+        if connection is None or connection.closed:
+            raise psycopg.OperationalError("not connected")
+        if isinstance(items[0].work, Query):
+            queries = [item.work for item in items if isinstance(item.work, Query)]
+            return read(connection, self._loader, self._partitions, queries)
+        return self._batch.run([item.work for item in items if isinstance(item.work, Unit)])
+
+    def _lost(self, items: list[Waiting], error: Exception) -> None:
+        log.warning("the connection to the log failed: %s", error)
+        self.counters.failures += 1
+        for item in items:
+            if isinstance(item.work, Unit):
+                for submission in item.work.submissions:
+                    submission.attempted = True
+        self._drop_connection()
+
+    def _wait_for_connection(self, items: list[Waiting], pause: float) -> list[Waiting]:
+        """Reconnect; those whose deadline passes meanwhile are told that the outcome is unknown."""
+        while not self._stopping:
+            now = monotonic()
+            deliver([(item, OutcomeUnknown()) for item in items if item.deadline < now])
+            items = [item for item in items if item.deadline >= now]
+            if not items:
+                return []
+            with self._ready:
+                self._ready.wait_for(lambda: self._stopping, pause)
+            try:
+                self._connect()
+            except psycopg.Error as error:
+                log.warning("the log cannot be reached: %s", error)
+                pause = min(pause * 2, RETRY_LAST_S)
+            else:
+                return items
+        deliver([(item, OutcomeUnknown()) for item in items])
+        return []
+
+    def _connect(self) -> None:
+        connection = event_log.connect(self._uri, "scrip-writer")
+        row = connection.execute("select partitions from log").fetchone()
+        if row is None:
+            raise psycopg.OperationalError("the database has no log yet: run the migrations first")
+        self._connection, self._partitions = connection, int(row[0])
+        self._batch = Batch(connection, self._loader, self._partitions)
+
+    def _drop_connection(self) -> None:
+        for cache in self._loader.caches.values():
+            cache.forget()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _roll_back(self) -> None:
+        """End the failed transaction; if even that fails, the connection is of no use."""
+        for cache in self._loader.caches.values():
+            cache.forget()
+        try:
+            if self._connection is not None:
+                self._connection.execute("rollback")
+        except psycopg.Error:
+            self._drop_connection()
+
+    def _follow(self) -> None:
+        """When nothing waits: keep up with what other processes write, and notice a broken connection early."""
+        try:
+            if self._connection is None:
+                self._connect()
+            elif known := self._loader.known(sorted(self._loader.caches)):
+                catch_up(self._connection, self._loader, known)
+        except psycopg.Error as error:
+            log.warning("the log cannot be followed: %s", error)
+            self._drop_connection()

@@ -1,0 +1,1 @@
+"""The auditor finds whatever is not as it must be, and nothing else."""

@@ -1,0 +1,69 @@
+"""compose.yaml is valid, and says the same as the code: roles, settings, images, health checks."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from compose_spec.models import ComposeSpecification
+
+from cli.app import app
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+ROLES = ("prepare", "api", "relay", "projector", "intake", "sweeper")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """The file, with YAML's anchors resolved."""
+    document: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return document
+
+
+def test_it_follows_the_compose_specification(compose: dict[str, Any]) -> None:
+    known = {name: part for name, part in compose.items() if not name.startswith("x-")}
+    assert ComposeSpecification.model_validate(known).services is not None
+
+
+def test_every_role_is_a_command_of_the_cli(compose: dict[str, Any]) -> None:
+    commands = {command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands}
+    for role in ROLES:
+        assert compose["services"][role]["command"] == [role]
+        assert role in commands
+
+
+@pytest.mark.parametrize("profile", ["development", "production"])
+def test_every_variable_is_a_setting(profile: str) -> None:
+    lines = (ROOT / "infra" / "compose" / f"{profile}.env").read_text().splitlines()
+    names = [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+    settings = {f"SCRIP_{name.upper()}" for name in Settings.model_fields}
+    assert names and set(names) <= settings
+
+
+def test_production_connects_by_tls_and_sasl_only(compose: dict[str, Any]) -> None:
+    text = (ROOT / "infra" / "compose" / "production.env").read_text()
+    urls = re.findall(r"^SCRIP_\w+_URL=postgresql:.*$", text, re.MULTILINE)
+    assert len(urls) == 4
+    assert all("sslmode=verify-full" in url for url in urls)
+    assert "SCRIP_KAFKA_SECURITY=SASL_SSL" in text
+    listeners = compose["services"]["kafka-tls"]["environment"]["KAFKA_LISTENERS"]
+    assert listeners.startswith("SASL_SSL://")
+
+
+def test_servers_are_healthy_before_the_roles_start(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for server in ("postgres", "postgres-tls", "kafka", "kafka-tls"):
+        assert services[server]["healthcheck"]["test"]
+        assert services["prepare"]["depends_on"][server]["condition"] == "service_healthy"
+    for role in ROLES[1:]:
+        assert services[role]["depends_on"]["prepare"]["condition"] == "service_completed_successfully"
+
+
+def test_data_is_kept_in_volumes(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert set(compose["volumes"]) == {"postgres", "kafka"}
+    for server in ("postgres", "postgres-tls", "kafka", "kafka-tls"):
+        named = services[server]["volumes"][0].partition(":")[0]
+        assert named in compose["volumes"]

@@ -1,0 +1,308 @@
+"""The relay: exactly once and in order for `read_committed` readers, whatever lies at the topic's end."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import psycopg
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from infra import event_log, topics
+from infra.chain import StoredEvent
+from infra.embedded.ports import free_port
+from infra.kafka_client import kafka_arguments
+from infra.kafka_record import to_record
+from infra.relay import TopicDisagrees, run_relay
+from infra.relay.disagreement import LogGap
+from infra.relay.tail import UndecidedTransaction, last_published
+from infra.settings import Settings
+from infra.unsafe_setting import UnsafeSetting
+from tests.conftest import PARTITIONS, Database
+from tests.infra.relaying import (
+    committed,
+    following,
+    head,
+    ledger,
+    new_relay,
+    published,
+    running,
+    settings_for,
+    stored,
+    until,
+    write,
+)
+
+
+@pytest.fixture
+def settings(database: Database, kafka: str, topic_prefix: str) -> Settings:
+    """A deployment of its own, with its topics."""
+    here = settings_for(database.relay_uri, kafka, topic_prefix)
+    asyncio.run(topics.provision(here, PARTITIONS))
+    return here
+
+
+def log_id(database: Database) -> str:
+    with psycopg.connect(database.owner_uri) as connection:
+        row = connection.execute("select id::text from log").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+async def send_foreign(settings: Settings, events: Sequence[StoredEvent], log: str, *, end: str) -> AIOKafkaProducer:
+    """Records by a producer that is not the relay's; `end` is commit, abort or open."""
+    producer = AIOKafkaProducer(**kafka_arguments(settings), transactional_id=f"{settings.topic_prefix}foreign")
+    await producer.start()
+    await producer.begin_transaction()
+    sent = []
+    for event in events:
+        key, value, headers = to_record(event, log)
+        sent.append(await producer.send(ledger(settings), value, key, event.partition, headers=headers))
+    await asyncio.gather(*sent)
+    if end == "commit":
+        await producer.commit_transaction()
+    elif end == "abort":
+        await producer.abort_transaction()
+    return producer
+
+
+def test_all_partitions_exactly_once_and_in_order(database: Database, settings: Settings) -> None:
+    for partition in range(PARTITIONS):
+        write(database.writer_uri, partition, 2_500 if partition == 0 else 10 * partition)
+
+    async def steps() -> None:
+        async with running(settings) as relay:
+            for partition in range(PARTITIONS):
+                await published(relay, partition, len(stored(database.owner_uri, partition)))
+            write(database.writer_uri, 2, 7)
+            await published(relay, 2, 27)
+            assert relay.published == 2_500 + 10 + 27 + 30
+            await until(lambda: relay.lag == 0, "no lag")
+        for partition in range(PARTITIONS):
+            assert await committed(settings, partition) == stored(database.owner_uri, partition)
+
+    asyncio.run(steps())
+
+
+def test_restarts_continue_where_the_topic_ends(database: Database, settings: Settings) -> None:
+    async def steps() -> None:
+        for _ in range(4):
+            write(database.writer_uri, 1, 30)
+            async with running(settings) as relay:
+                await published(relay, 1, len(stored(database.owner_uri, 1)))
+                assert relay.published == 30
+        assert await committed(settings, 1) == stored(database.owner_uri, 1)
+
+    asyncio.run(steps())
+
+
+def test_aborted_batches_at_the_end_are_stepped_over(database: Database, settings: Settings) -> None:
+    """Three of a thousand: a reader that waits for a record, or looks back a fixed way, never gets an answer."""
+    write(database.writer_uri, 0, 20)
+
+    async def steps() -> None:
+        async with running(settings) as relay:
+            await published(relay, 0, 20)
+        with psycopg.connect(database.owner_uri) as connection, connection.cursor() as cursor:
+            never = following(head(cursor, 0), 0, 1_000)
+        for _ in range(3):
+            await (await send_foreign(settings, never, log_id(database), end="abort")).stop()
+        tail = await last_published(kafka_arguments(settings), ledger(settings), 0)
+        assert tail is not None
+        assert (tail.position, tail.log_id) == (20, log_id(database))
+        write(database.writer_uri, 0, 5)
+        async with running(settings) as relay:
+            await published(relay, 0, 25)
+            assert relay.published == 5
+        assert await committed(settings, 0) == stored(database.owner_uri, 0)
+
+    asyncio.run(steps())
+
+
+def test_a_topic_of_nothing_but_aborted_records_starts_at_the_first(database: Database, settings: Settings) -> None:
+    events = write(database.writer_uri, 0, 40)
+
+    async def steps() -> None:
+        await (await send_foreign(settings, events, log_id(database), end="abort")).stop()
+        assert await last_published(kafka_arguments(settings), ledger(settings), 0) is None
+        async with running(settings) as relay:
+            await published(relay, 0, 40)
+        assert await committed(settings, 0) == events
+
+    asyncio.run(steps())
+
+
+def test_an_open_transaction_of_somebody_else_is_waited_for(database: Database, settings: Settings) -> None:
+    """What it hides could be the relay's own last events: going on would publish them twice."""
+    events = write(database.writer_uri, 0, 3)
+
+    async def steps() -> None:
+        foreign = await send_foreign(settings, events[:1], log_id(database), end="open")
+        try:
+            with pytest.raises(UndecidedTransaction):
+                await last_published(kafka_arguments(settings), ledger(settings), 0)
+            async with running(settings, wait=False) as relay:
+                await until(lambda: "UndecidedTransaction" in relay.errors.get(0, ""), "partition 0 waits")
+                await foreign.abort_transaction()
+                await published(relay, 0, 3)
+        finally:
+            await foreign.stop()
+        assert await committed(settings, 0) == events
+
+    asyncio.run(steps())
+
+
+def test_an_event_too_large_for_kafka_stops_its_partition_and_tears_nothing(
+    database: Database, settings: Settings
+) -> None:
+    write(database.writer_uri, 0, 5)
+    write(database.writer_uri, 0, 1, data=b"x" * 1_500_000)
+    write(database.writer_uri, 0, 5)
+    write(database.writer_uri, 1, 5)
+
+    async def steps() -> None:
+        async with running(settings) as relay:
+            await published(relay, 0, 5)
+            await published(relay, 1, 5)
+            await until(lambda: relay.restarts >= 2, "tried again")
+            assert "MessageSizeTooLarge" in relay.errors[0]
+            assert relay.positions[0] == 5
+        assert await committed(settings, 0) == stored(database.owner_uri, 0)[:5]
+        assert await committed(settings, 1) == stored(database.owner_uri, 1)
+
+    asyncio.run(steps())
+
+
+def test_the_second_relay_waits_and_takes_over(database: Database, settings: Settings) -> None:
+    async def steps() -> None:
+        async with running(settings) as first:
+            async with running(settings) as second:
+                write(database.writer_uri, 3, 10)
+                await published(first, 3, 10)
+                assert (first.active, second.active) == (True, False)
+                with psycopg.connect(database.owner_uri, autocommit=True) as connection:
+                    connection.execute(
+                        "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
+                    )
+                await until(lambda: first.active != second.active and (first.ready or second.ready), "one is active")
+                write(database.writer_uri, 3, 10)
+                await until(lambda: 20 in (first.positions.get(3), second.positions.get(3)), "all published")
+            # Now whichever was the second is gone.
+            await until(lambda: first.ready, "the first is alone")
+            write(database.writer_uri, 3, 10)
+            await published(first, 3, 30)
+        assert await committed(settings, 3) == stored(database.owner_uri, 3)
+
+    asyncio.run(steps())
+
+
+def test_who_lost_the_lock_unknowingly_is_fenced(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two relays that both believe to be the active one: whatever they do, nothing comes twice."""
+
+    async def believes(_: object) -> bool:
+        return True
+
+    monkeypatch.setattr("infra.relay.source.Source.take_over", believes)
+
+    async def steps() -> None:
+        async with running(settings) as first, running(settings) as second:
+            for _ in range(10):
+                write(database.writer_uri, 0, 50)
+                reached = len(stored(database.owner_uri, 0))
+                await until(lambda n=reached: n in (first.positions.get(0), second.positions.get(0)), "published")  # type: ignore[misc]
+            assert first.restarts + second.restarts > 0
+        assert await committed(settings, 0) == stored(database.owner_uri, 0)
+
+    asyncio.run(steps())
+
+
+def test_a_topic_ahead_of_the_database_is_refused(database: Database, settings: Settings) -> None:
+    """As after restoring an old backup."""
+    with psycopg.connect(database.owner_uri) as connection, connection.cursor() as cursor:
+        newer = following(head(cursor, 2), 2, 3)
+
+    async def steps() -> None:
+        await (await send_foreign(settings, newer, log_id(database), end="commit")).stop()
+        with pytest.raises(TopicDisagrees, match="partition 2 the topic is ahead: position 3") as caught:
+            await new_relay(settings).run(asyncio.Event())
+        assert (caught.value.partition, caught.value.position) == (2, 3)
+        write(database.writer_uri, 2, 3)  # new events on the old backup: the same positions, another history
+        with pytest.raises(TopicDisagrees, match="another event at position 3"):
+            await new_relay(settings).run(asyncio.Event())
+        assert await committed(settings, 2) == newer
+
+    asyncio.run(steps())
+
+
+def test_the_topic_of_another_log_is_refused(database: Database, settings: Settings) -> None:
+    events = write(database.writer_uri, 0, 1)
+
+    async def steps() -> None:
+        await (await send_foreign(settings, events, "another-log", end="commit")).stop()
+        with pytest.raises(TopicDisagrees, match="belongs to another log, another-log"):
+            await new_relay(settings).run(asyncio.Event())
+
+    asyncio.run(steps())
+
+
+def test_nothing_is_missed_when_a_writer_sleeps_before_its_commit(database: Database, settings: Settings) -> None:
+    """T-GAP: one writer of nine sleeps between insert and commit, in a partition that the others write to as well."""
+
+    def others(number: int) -> None:
+        for turn in range(25):
+            write(database.writer_uri, (number + turn) % PARTITIONS, 40)
+
+    def sleeper() -> None:
+        for _ in range(3):
+            write(database.writer_uri, 0, 40, hold_s=0.5)
+
+    async def steps() -> None:
+        async with running(settings) as relay:
+            threads = [threading.Thread(target=others, args=(number,)) for number in range(8)]
+            threads.append(threading.Thread(target=sleeper))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
+            for partition in range(PARTITIONS):
+                await published(relay, partition, len(stored(database.owner_uri, partition)))
+            assert relay.published == 8 * 25 * 40 + 3 * 40
+        for partition in range(PARTITIONS):
+            assert await committed(settings, partition) == stored(database.owner_uri, partition)
+
+    asyncio.run(steps())
+
+
+def test_a_position_that_is_not_there_yet_is_never_skipped(database: Database, settings: Settings) -> None:
+    """Could a writer commit position 3 before 2, it would be refused rather than 2 lost for ever."""
+    with psycopg.connect(database.owner_uri) as connection, connection.cursor() as cursor:
+        first, _, third = following(head(cursor, 0), 0, 3)
+        event_log.append(cursor, [first, third])
+
+    async def steps() -> None:
+        with pytest.raises(LogGap, match="Partition 0 of the log has a gap"):
+            await new_relay(settings).run(asyncio.Event())
+        assert await committed(settings, 0) == []
+
+    asyncio.run(steps())
+
+
+def test_the_role_refuses_a_topic_that_would_lose_events(database: Database, kafka: str, topic_prefix: str) -> None:
+    with pytest.raises(UnsafeSetting, match=r"scrip\.ledger is missing"):
+        asyncio.run(run_relay(settings_for(database.relay_uri, kafka, topic_prefix), asyncio.Event()))
+
+
+def test_the_role_waits_for_its_servers_until_it_is_told_to_stop(database: Database, topic_prefix: str) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+
+    async def steps() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(run_relay(settings_for(database.relay_uri, nobody, topic_prefix), stop))
+        done, _ = await asyncio.wait([task], timeout=1.5)
+        assert not done
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(steps())

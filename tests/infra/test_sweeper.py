@@ -1,0 +1,167 @@
+"""The sweeper on a real ledger and real read models, which may lag behind or not exist yet."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from domain.credits.grant import Grant
+from domain.credits.reserve import Reserve
+from infra.codec import Codec
+from infra.settings import Settings
+from infra.sweeper import Sweeper, run_sweeper
+from infra.writer.ledger import Ledger
+from infra.writer.submission import Submission
+from infra.writer.writer import Writer
+from projections import generations
+from projections.rebuild import rebuild
+from tests.conftest import Database, move_clock
+
+
+@asynccontextmanager
+async def ledger_and_sweeper(database: Database) -> AsyncIterator[tuple[Ledger, Sweeper]]:
+    """Both, started."""
+    with Writer(database.writer_uri) as writer:
+        async with AsyncConnectionPool(
+            database.writer_uri, min_size=1, max_size=1, open=False, kwargs={"autocommit": True}
+        ) as pool:
+            ledger = Ledger(writer)
+            yield ledger, Sweeper(ledger, pool)
+
+
+async def submit(ledger: Ledger, *commands: Any) -> None:
+    """Run commands that are accepted."""
+    for command in commands:
+        outcome = await ledger.execute(Submission(org="acme", command=command, actor="admin:t", caller="test"))
+        assert outcome.refusal is None, outcome
+
+
+def now(database: Database) -> datetime:
+    """The database's time."""
+    with psycopg.connect(database.owner_uri) as connection:
+        row = connection.execute("select scrip_now()").fetchone()
+        assert row
+        found: datetime = row[0]
+        return found
+
+
+def project(database: Database) -> None:
+    """Bring the read models up to date."""
+    generations.ensure(database.projector_uri)
+    rebuild(database.projector_uri, Codec().decode)
+
+
+def swept(database: Database) -> list[tuple[str, str]]:
+    """Stream and type of what the sweeper wrote."""
+    with psycopg.connect(database.owner_uri) as connection:
+        return connection.execute(
+            "select stream, type from events where actor = 'system:sweeper' order by partition, position"
+        ).fetchall()
+
+
+def account(name: str) -> str:
+    return f"user:{name}:credits"
+
+
+def gift(name: str, **terms: Any) -> Grant:
+    return Grant(address=account(name), grant_id=f"g-{name}", amount=100, source="gift", **terms)
+
+
+def test_what_is_due_is_written_and_only_once(database: Database) -> None:
+    async def whole() -> None:
+        async with ledger_and_sweeper(database) as (ledger, sweeper):
+            hour = now(database) + timedelta(hours=1)
+            await submit(
+                ledger,
+                gift("holder"),
+                Reserve(address=account("holder"), reservation_id="r1", amount=10, ttl_s=60),
+                gift("expiring", expires_at=hour),
+                gift("promised", effective_at=hour),
+                gift("unconcerned"),
+            )
+            project(database)
+            assert await sweeper.sweep() == 0
+            move_clock(database, "2 minutes")
+            assert await sweeper.sweep() == 1
+            assert swept(database) == [("account/user:holder:credits", "reservation-expired.v1")]
+            # The read models have not moved, and still show the hold: it is not swept again.
+            assert await sweeper.sweep() == 0
+            move_clock(database, "2 hours")
+            assert await sweeper.sweep() == 2
+            assert await sweeper.sweep() == 0
+            assert sorted(swept(database)) == [
+                ("account/user:expiring:credits", "grant-expired.v1"),
+                ("account/user:holder:credits", "reservation-expired.v1"),
+                ("account/user:promised:credits", "credits-granted.v1"),
+            ]
+            project(database)
+            assert await sweeper.sweep() == 0
+
+    asyncio.run(whole())
+
+
+def test_more_than_a_page_is_swept_at_once(database: Database) -> None:
+    async def whole() -> None:
+        async with ledger_and_sweeper(database) as (ledger, sweeper):
+            count = 2_500
+            hour = now(database) + timedelta(hours=1)
+            grants = [gift(f"u{number}", expires_at=hour + timedelta(seconds=number)) for number in range(count)]
+            for start in range(0, count, 500):
+                await ledger.execute_all(
+                    [
+                        Submission(org=f"org{number % 3}", command=command, actor="admin:t", caller="test")
+                        for number, command in enumerate(grants[start : start + 500])
+                    ]
+                )
+            project(database)
+            move_clock(database, "2 hours")
+            assert await sweeper.sweep() == count
+            assert len(swept(database)) == count
+            assert await sweeper.sweep() == 0
+
+    asyncio.run(whole())
+
+
+def test_a_hold_that_was_used_meanwhile_is_left_alone(database: Database) -> None:
+    async def whole() -> None:
+        async with ledger_and_sweeper(database) as (ledger, sweeper):
+            await submit(
+                ledger, gift("holder"), Reserve(address=account("holder"), reservation_id="r1", amount=10, ttl_s=60)
+            )
+            project(database)
+            move_clock(database, "2 minutes")
+            await submit(
+                ledger, gift("holder2"), Grant(address=account("holder"), grant_id="g2", amount=1, source="gift")
+            )
+            assert await sweeper.sweep() == 1  # the stale read model says so, but the grant has written it
+            assert swept(database) == []
+
+    asyncio.run(whole())
+
+
+def test_the_role_waits_for_read_models_and_then_sweeps(database: Database) -> None:
+    async def whole() -> None:
+        stop, ready = asyncio.Event(), asyncio.Event()
+        values: dict[str, Any] = {"writer_url": database.writer_uri}
+        role = asyncio.create_task(run_sweeper(Settings(**values), stop, ready.set))
+        await asyncio.wait_for(ready.wait(), 30)
+        async with ledger_and_sweeper(database) as (ledger, _):
+            await submit(
+                ledger, gift("holder"), Reserve(address=account("holder"), reservation_id="r1", amount=10, ttl_s=60)
+            )
+        move_clock(database, "2 minutes")
+        await asyncio.to_thread(project, database)
+        async with asyncio.timeout(30):
+            found: list[tuple[str, str]] = []
+            while not found:
+                await asyncio.sleep(0.1)
+                found = await asyncio.to_thread(swept, database)
+        stop.set()
+        await asyncio.wait_for(role, 30)
+        assert found == [("account/user:holder:credits", "reservation-expired.v1")]
+
+    asyncio.run(whole())

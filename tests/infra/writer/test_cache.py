@@ -1,0 +1,99 @@
+"""The states that a process keeps are bounded in memory, whatever is written or read."""
+
+from typing import Any
+
+import pytest
+
+from domain.credits.account import Account
+from infra.codec import Codec
+from infra.partitions import partition_of
+from infra.writer.cache import Cache, Stream, Tagged
+from infra.writer.writer import Writer
+from tests.conftest import PARTITIONS, Database
+from tests.infra.writer.ledger_kit import (
+    DEADLINE_S,
+    accepted,
+    account,
+    check_log,
+    code,
+    debit,
+    grant,
+    replayed,
+    reserve,
+    same_account,
+    submission,
+)
+
+BOUND = 50
+
+
+@pytest.fixture
+def small(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A database whose writers keep next to nothing."""
+    monkeypatch.setattr("infra.writer.writer.CACHE_WEIGHT", BOUND)
+    return database
+
+
+def weight(writer: Writer) -> int:
+    cache = writer._loader.cache(partition_of("acme", PARTITIONS))
+    return cache._weight + len(cache.tags)
+
+
+def addresses(count: int) -> list[str]:
+    return [f"user:u{number}:credits" for number in range(count)]
+
+
+def test_writing_keeps_the_bound_and_evicted_states_come_back_right(small: Database) -> None:
+    with Writer(small.writer_uri) as writer:
+        for turn in range(2):
+            for number, address in enumerate(addresses(100)):
+                accepted(writer, grant(10, address, f"g-{turn}-{number}"))
+                accepted(writer, reserve(f"r-{turn}-{number}", 3, address))
+                assert weight(writer) <= BOUND
+        for address in addresses(100)[::9]:
+            assert account(writer, address).available == 14
+            assert same_account(account(writer, address), replayed(small.owner_uri, address))
+    check_log(small.owner_uri)
+
+
+def test_a_batch_larger_than_the_bound_is_decided_right(small: Database) -> None:
+    with Writer(small.writer_uri) as writer:
+        commands: list[Any] = [grant(10, address, f"g-{address}") for address in addresses(200)]
+        commands += [debit(f"d-{address}", 7, address) for address in addresses(200)]
+        commands += [debit(f"e-{address}", 7, address) for address in addresses(200)]
+        found = writer.submit([submission(command) for command in commands]).result(DEADLINE_S)
+        assert [code(item) for item in found] == [None] * 400 + ["insufficient_credits"] * 200
+        assert weight(writer) <= BOUND
+
+
+def test_reading_keeps_the_bound_too(small: Database) -> None:
+    with Writer(small.writer_uri) as writer:
+        items = [submission(grant(10, address, f"g-{address}")) for address in addresses(200)]
+        writer.submit(items).result(DEADLINE_S)
+    with Writer(small.writer_uri) as reader:
+        for address in addresses(200):
+            assert account(reader, address).available == 10
+            assert weight(reader) <= BOUND
+        reader.query("acme", [], [f"debit/d-{number}" for number in range(200)]).result(DEADLINE_S)
+        assert weight(reader) <= BOUND
+
+
+def test_what_was_not_used_for_longest_goes_first() -> None:
+    cache = Cache(Codec(), 3)
+    for name in "abc":
+        cache.put(("acme", f"account/{name}"), Stream(1, Account(), 0))
+    cache.put(("acme", "account/a"), Stream(2, Account(), 0))
+    cache.put(("acme", "account/d"), Stream(1, Account(), 0))
+    cache.trim()
+    assert [key[1] for key in cache.streams] == ["account/c", "account/a", "account/d"]
+
+
+def test_many_tags_do_not_drive_out_the_states() -> None:
+    cache = Cache(Codec(), 10)
+    cache.put(("acme", "account/a"), Stream(1, Account(), 0))
+    for number in range(100):
+        cache.tags["acme", f"debit/{number}"] = Tagged(0, ())
+    cache.trim()
+    assert ("acme", "account/a") in cache.streams
+    assert len(cache.tags) <= 10
+    assert ("acme", "debit/99") in cache.tags

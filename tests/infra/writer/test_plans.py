@@ -1,0 +1,127 @@
+"""The writer's look-ups stay index scans when the tables have grown, whatever they were planned on before."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from infra import event_log
+from infra.event_log import Connection
+from infra.partitions import partition_of
+from tests.conftest import PARTITIONS, Database
+
+ROWS = 100_000
+ORG = "acme"
+PARTITION = partition_of(ORG, PARTITIONS)
+
+KEYS = [([ORG] * 32, ["test"] * 32, [f"k-{number * 77 + 1}" for number in range(32)])]
+STREAMS = [([ORG] * 32, [f"account/user:u{number}:credits" for number in range(32)], [1] * 32)]
+LOOKUPS: dict[str, tuple[str, Any]] = {
+    "commands": (event_log.COMMANDS, tuple(event_log.joined(column) for column in KEYS[0])),
+    "snapshots": (event_log.SNAPSHOTS, STREAMS[0]),
+    "streams": (event_log.STREAMS, STREAMS[0]),
+    "tagged": (event_log.TAGGED, ([ORG] * 32, [f"debit/d-{number * 77}" for number in range(32)])),
+    "heads": (event_log.HEADS, (list(range(PARTITIONS)),)),
+    "tails": (event_log.TAILS, ([PARTITION], [ROWS - 10])),
+    "ranges": (event_log.RANGES, ([PARTITION] * 32, [number * 77 + 10 for number in range(32)], [1] * 32)),
+}
+
+
+@pytest.fixture(scope="module")
+def session(module_database: Database) -> Any:
+    """The writer's kind of connection, whose statements were all prepared and run on empty tables."""
+    with event_log.connect(module_database.writer_uri, "test") as connection:
+        for sql, arguments in LOOKUPS.values():
+            for _ in range(7):  # from the sixth time on, PostgreSQL may settle on a plan without looking at arguments
+                connection.execute(sql, arguments, binary=True).fetchall()
+        with psycopg.connect(module_database.owner_uri, autocommit=True) as owner:
+            _fill(owner)
+        yield connection
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_no_look_up_reads_a_table_from_end_to_end(session: Connection, name: str) -> None:
+    sql, arguments = LOOKUPS[name]
+    plan = _explain(session, sql, arguments)
+    scans = [node for node in _nodes(plan) if "Relation Name" in node]
+    assert scans
+    for node in scans:
+        assert "Index" in node["Node Type"], node["Node Type"]
+        assert "Index Cond" in node or node["Node Type"] == "Index Only Scan"
+        touched = node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
+        assert touched <= 32 * 130  # events of the streams asked for, and no others
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_what_was_prepared_on_empty_tables_is_still_quick(session: Connection, name: str) -> None:
+    sql, arguments = LOOKUPS[name]
+    session.execute("select pg_stat_clear_snapshot()")
+    before = _sequential_reads(session)
+    for _ in range(3):
+        assert session.execute(sql, arguments, binary=True).fetchall()
+    session.execute("select pg_stat_force_next_flush()")
+    session.execute("select pg_stat_clear_snapshot()")
+    assert _sequential_reads(session) == before
+
+
+def test_the_session_bounds_its_waits_and_plans_for_its_arguments(session: Connection) -> None:
+    shown = {
+        name: session.execute(f"show {name}").fetchone()[0]  # type: ignore[index]
+        for name in (
+            "plan_cache_mode",
+            "lock_timeout",
+            "statement_timeout",
+            "idle_in_transaction_session_timeout",
+            "transaction_isolation",
+            "TimeZone",
+        )
+    }
+    assert shown == {
+        "plan_cache_mode": "force_custom_plan",
+        "lock_timeout": "10s",
+        "statement_timeout": "1min",
+        "idle_in_transaction_session_timeout": "30s",
+        "transaction_isolation": "read committed",
+        "TimeZone": "UTC",
+    }
+
+
+def _fill(owner: psycopg.Connection[Any]) -> None:
+    owner.execute(
+        "insert into events select %(p)s, n, %(org)s, 'account/user:u' || n %% 1000 || ':credits', n / 1000,"
+        " 'credits-debited.v1', 'debit/d-' || n, 'test', now(), '{}', sha256(n::text::bytea)"
+        " from generate_series(1, %(rows)s) n",
+        {"p": PARTITION, "org": ORG, "rows": ROWS},
+    )
+    owner.execute(
+        "insert into commands select %(org)s, 'test', 'k-' || n, null, %(p)s, n, 1, null"
+        " from generate_series(1, %(rows)s) n",
+        {"p": PARTITION, "org": ORG, "rows": ROWS},
+    )
+    owner.execute(
+        "insert into snapshots select %(org)s, 'account/user:u' || n || ':credits', 50, 1, ''"
+        " from generate_series(0, %(rows)s) n",
+        {"org": ORG, "rows": ROWS // 10},
+    )
+    owner.execute("analyze")
+
+
+def _explain(session: Connection, sql: str, arguments: Any) -> dict[str, Any]:
+    row = session.execute(f"explain (analyze, format json) {sql}", arguments, binary=False).fetchone()
+    assert row is not None
+    found = json.loads(row[0]) if isinstance(row[0], str) else row[0]
+    plan: dict[str, Any] = found[0]["Plan"]
+    return plan
+
+
+def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for part in plan.get("Plans", ()) for node in _nodes(part))]
+
+
+def _sequential_reads(session: Connection) -> int:
+    row = session.execute(
+        "select sum(seq_tup_read) from pg_stat_user_tables where relname in ('events', 'commands', 'snapshots')"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

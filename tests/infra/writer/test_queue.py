@@ -1,0 +1,169 @@
+"""Whoever waits gets an answer: in time, or that it is unknown, or that there is too much to do."""
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+from domain.credits.address import stream_of
+from infra.writer.ledger import Ledger
+from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded
+from infra.writer.writer import Writer
+from tests.conftest import Database
+from tests.infra.writer.ledger_kit import (
+    ALICE,
+    DEADLINE_S,
+    ORG,
+    accepted,
+    account,
+    check_log,
+    code,
+    debit,
+    grant,
+    locked,
+    submission,
+    until,
+    waiting_for_lock,
+)
+from tests.infra.writer.proxy import Proxy
+
+
+def test_what_waits_is_committed_together(writer: Writer, database: Database) -> None:
+    accepted(writer, grant(1000))
+    with locked(database.writer_uri):
+        first = writer.submit([submission(debit("d-first"))])
+        until(lambda: waiting_for_lock(database.owner_uri), "the writer is busy")
+        futures = [writer.submit([submission(debit(f"d-{number}"))]) for number in range(300)]
+        assert writer.depth == 300
+    assert code(first.result(DEADLINE_S)[0]) is None
+    assert {code(future.result(DEADLINE_S)[0]) for future in futures} == {None}
+    assert writer.counters.largest_batch == 300
+    assert writer.counters.batches == 3
+    assert len({event.time for event in check_log(database.owner_uri)}) == 3
+
+
+def test_a_batch_has_a_bound(database: Database) -> None:
+    with Writer(database.writer_uri, max_batch=50) as writer:
+        accepted(writer, grant(1000))
+        with locked(database.writer_uri):
+            futures = [writer.submit([submission(debit(f"d-{number}"))]) for number in range(300)]
+        assert {code(future.result(DEADLINE_S)[0]) for future in futures} == {None}
+        assert writer.counters.largest_batch == 50
+
+
+def test_late_answers_are_unknown_and_the_key_tells_later(writer: Writer, database: Database) -> None:
+    accepted(writer, grant(100))
+    with locked(database.writer_uri):
+        busy = writer.submit([submission(debit("d-busy"))])
+        until(lambda: waiting_for_lock(database.owner_uri), "the writer is busy")
+        late = writer.submit([submission(debit("d-late"), "k-late")], timeout_s=0.05)
+        threading.Event().wait(0.1)  # the deadline passes while it is in the queue
+    assert code(busy.result(DEADLINE_S)[0]) is None
+    assert isinstance(late.exception(DEADLINE_S), OutcomeUnknown)
+    assert not accepted(writer, debit("d-late"), "k-late").replayed
+    assert account(writer).available == 98
+
+
+def test_a_coroutine_is_told_in_time_even_while_the_writer_is_stuck(writer: Writer, database: Database) -> None:
+    accepted(writer, grant(100))
+
+    async def call() -> float:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        with pytest.raises(OutcomeUnknown):
+            await Ledger(writer, deadline_s=0.1).execute(submission(debit("d-1"), "k-1"))
+        return loop.time() - started
+
+    with locked(database.writer_uri):
+        assert asyncio.run(call()) < 3
+    until(lambda: account(writer).available == 99, "the command takes effect after all")
+    assert accepted(writer, debit("d-1"), "k-1").replayed
+
+
+def test_a_full_queue_turns_away_at_once_and_does_nothing(
+    writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.writer.writer.MAX_WAITING", 10)
+    accepted(writer, grant(100))
+    with locked(database.writer_uri):
+        busy = writer.submit([submission(debit("d-busy"))])
+        until(lambda: waiting_for_lock(database.owner_uri), "the writer is busy")
+        waiting = [writer.submit([submission(debit(f"d-{number}"))]) for number in range(10)]
+        with pytest.raises(Overloaded):
+            writer.submit([submission(debit("d-more"))])
+        with pytest.raises(Overloaded):
+            writer.query(ORG, [stream_of(ALICE)])
+    for future in (busy, *waiting):
+        assert code(future.result(DEADLINE_S)[0]) is None
+    assert account(writer).available == 89
+    accepted(writer, debit("d-more"))
+
+
+def test_stop_finishes_the_batch_that_runs_and_answers_everybody(database: Database) -> None:
+    writer = Writer(database.writer_uri)
+    writer.start()
+    accepted(writer, grant(100))
+    with locked(database.writer_uri):
+        running = writer.submit([submission(debit("d-1"))])
+        until(lambda: waiting_for_lock(database.owner_uri), "the batch runs")
+        waiting = [writer.submit([submission(debit(f"d-{number}"))]) for number in (2, 3)]
+        stopper = threading.Thread(target=writer.stop)
+        stopper.start()
+        until(lambda: writer._stopping, "it is asked to stop")
+        with pytest.raises(Overloaded):
+            writer.submit([submission(debit("d-4"))])
+    stopper.join(DEADLINE_S)
+    assert code(running.result(0)[0]) is None
+    assert [type(future.exception(0)) for future in waiting] == [OutcomeUnknown, OutcomeUnknown]
+    assert not writer.connected
+    assert len(check_log(database.owner_uri)) == 2
+
+
+def test_stop_while_the_database_is_away(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    with Proxy(database.writer_uri) as proxy:
+        writer = Writer(proxy.uri)
+        writer.start()
+        accepted(writer, grant(100))
+        proxy.refuse()
+        proxy.cut()
+        waiting = writer.submit([submission(debit("d-1"))])
+        until(lambda: writer.counters.failures or not writer.connected, "the writer has noticed")
+        writer.stop()
+        assert isinstance(waiting.exception(0), OutcomeUnknown)
+
+
+def test_coroutines_get_outcomes_and_exceptions(writer: Writer) -> None:
+    async def calls() -> None:
+        ledger = Ledger(writer)
+        first = await ledger.execute(submission(grant(10), "k-1", fingerprint=b"one"))
+        assert first.refusal is None
+        with pytest.raises(KeyReused):
+            await ledger.execute(submission(grant(10), "k-1", fingerprint=b"other"))
+        assert await ledger.execute_all([]) == []
+        found = await ledger.execute_all([submission(debit("d-1")), submission(debit("d-2", 99))], atomic=True)
+        assert isinstance(found[0], NotApplied)
+        assert isinstance(found[1], Outcome)
+        many = await asyncio.gather(*(ledger.execute(submission(debit(f"e-{n}"))) for n in range(12)))
+        assert [item.refusal is None for item in many].count(True) == 10
+        current = await ledger.current(ORG, [stream_of(ALICE)])
+        assert current.states[stream_of(ALICE)].available == 0
+
+    asyncio.run(calls())
+
+
+def test_answers_for_a_loop_that_is_closed_disturb_nobody(writer: Writer, database: Database) -> None:
+    accepted(writer, grant(10))
+
+    async def leave() -> None:
+        task = asyncio.create_task(Ledger(writer).execute(submission(debit("d-1"))))
+        await asyncio.sleep(0)
+        until(lambda: waiting_for_lock(database.owner_uri), "the batch runs")
+        task.cancel()
+
+    with locked(database.writer_uri):
+        asyncio.run(leave())
+        other = writer.submit([submission(debit("d-2"))])
+    assert code(other.result(DEADLINE_S)[0]) is None
+    assert account(writer).available == 8

@@ -1,0 +1,103 @@
+"""Each process follows the log; whoever is too far behind drops its states and loads what it needs again."""
+
+import logging
+
+import pytest
+
+from infra import event_log
+from infra.partitions import partition_of
+from infra.writer.writer import Writer
+from tests.conftest import PARTITIONS, Database
+from tests.infra.writer.ledger_kit import (
+    BOB,
+    DEADLINE_S,
+    accepted,
+    account,
+    check_log,
+    code,
+    debit,
+    grant,
+    outcome,
+    replayed,
+    same_account,
+    stored,
+    submission,
+    until,
+)
+
+
+def test_an_idle_writer_follows_what_another_writes(writer: Writer, database: Database) -> None:
+    accepted(writer, grant(100))
+    with Writer(database.writer_uri) as other:
+        assert account(other).available == 100
+        accepted(writer, debit("d-1", 40))
+        cache = other._loader.cache(partition_of("acme", PARTITIONS))
+        until(lambda: cache.position == 2, "the idle writer has followed")
+        assert cache.streams["acme", "account/user:alice:credits"].state.available == 60
+        assert code(outcome(other, debit("d-2", 61))) == "insufficient_credits"
+        accepted(other, debit("d-3", 60))
+    assert account(writer).available == 0
+    check_log(database.owner_uri)
+
+
+@pytest.mark.parametrize("behind", [2000, 2001, 2002, 2500])
+def test_a_writer_that_is_far_behind_decides_right(
+    database: Database, monkeypatch: pytest.MonkeyPatch, behind: int
+) -> None:
+    monkeypatch.setattr("infra.writer.writer.FOLLOW_EVERY_S", 1000.0)  # nobody follows outside the lock
+    with Writer(database.writer_uri) as one, Writer(database.writer_uri) as sleeper:
+        accepted(one, grant(10_000))
+        accepted(one, grant(10, BOB, "g-2"))
+        assert account(sleeper).available == 10_000
+        assert account(sleeper, BOB).available == 10
+        for start in range(0, behind, 500):
+            batch = [submission(debit(f"d-{n}")) for n in range(start, min(start + 500, behind))]
+            assert {code(item) for item in one.submit(batch).result(DEADLINE_S)} == {None}
+        left = 10_000 - behind
+        assert code(outcome(sleeper, debit("d-too-much", left + 1))) == "insufficient_credits"
+        accepted(sleeper, debit("d-all", left))
+        accepted(sleeper, debit("d-bob", 10, BOB))  # was cached too, and dropped
+        assert account(sleeper).available == account(sleeper, BOB).available == 0
+        assert same_account(account(sleeper), replayed(database.owner_uri))
+    check_log(database.owner_uri)
+
+
+def test_at_most_2000_events_are_read_under_the_lock(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.writer.writer.FOLLOW_EVERY_S", 1000.0)
+    with Writer(database.writer_uri) as one:
+        accepted(one, grant(10_000))
+        for start in range(0, 3000, 1000):
+            one.submit([submission(debit(f"d-{n}")) for n in range(start, start + 1000)]).result(DEADLINE_S)
+    partition = partition_of("acme", PARTITIONS)
+    with event_log.connect(database.writer_uri, "test") as connection:
+        rows = connection.execute(event_log.TAILS, ([partition], [0])).fetchall()
+    assert len(rows) == event_log.MAX_TAIL + 1  # one more, so that "too far behind" can be told from "just caught up"
+
+
+def test_a_query_of_a_writer_that_is_far_behind_is_right(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.writer.writer.FOLLOW_EVERY_S", 1000.0)
+    with Writer(database.writer_uri) as one, Writer(database.writer_uri) as sleeper:
+        accepted(one, grant(10_000))
+        assert account(sleeper).available == 10_000
+        for start in range(0, 3000, 1000):
+            one.submit([submission(debit(f"d-{n}")) for n in range(start, start + 1000)]).result(DEADLINE_S)
+        assert account(sleeper).available == 7_000
+
+
+def test_an_unknown_event_type_stops_its_account_and_no_other(
+    writer: Writer, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be a newer version's: skipping it would decide from a wrong state."""
+    accepted(writer, grant(10))
+    accepted(writer, grant(10, BOB, "g-2"))
+    last = stored(database.owner_uri, partition_of("acme", PARTITIONS))[-1]
+    with event_log.connect(database.writer_uri, "test") as connection:
+        newer = last._replace(
+            stream="account/user:alice:credits", position=3, version=2, type="credits-teleported.v9", tag=None
+        )
+        event_log.append(connection.cursor(), [newer])
+    with caplog.at_level(logging.CRITICAL):  # the faults are logged with their traces, which is as it should be
+        with pytest.raises(LookupError, match=r"credits-teleported\.v9"):
+            outcome(writer, debit("d-1"))
+        accepted(writer, debit("d-2", 1, BOB))
+    assert len(stored(database.owner_uri)) == 4
