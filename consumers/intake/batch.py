@@ -1,0 +1,253 @@
+"""A batch of usage events: decided by the ledger, what is refused put into quarantine, only then acknowledged."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from psycopg_pool import AsyncConnectionPool
+
+from consumers.cloud_event import Unacceptable
+from consumers.intake.commands import NotYetPriced, command_of, personal
+from consumers.intake.lookup import ReservationKey, accounts_of
+from consumers.intake.patience import PASSING, Result, until_done
+from consumers.intake.record import Record, Rejected, UsageEvent, body_of, read_record, rejected, rejected_as
+from consumers.intake.submissions import account_of, holds, refusal_of, reused, submission_of
+from consumers.intake.tally import Tally
+from consumers.usage import Started
+from domain.credits.address import parse_address
+from infra.quarantine import Connection, Parked, Waiting, find, fingerprints, mark_published, park, resolve
+from infra.sealing import Sealer
+from infra.writer.ledger import Ledger
+from infra.writer.submission import Outcome, Submission
+
+log = logging.getLogger(__name__)
+
+Authenticate = Callable[[str | None, str], Awaitable[str]]  # credential, organisation -> actor; raises Unacceptable
+Publish = Callable[[Sequence[Parked]], Awaitable[None]]  # to `scrip.quarantine`; returns when all are acknowledged
+
+
+class Batch(NamedTuple):
+    """Records as read: those that may become commands, and those that cannot."""
+
+    accepted: list[UsageEvent]
+    refused: list[Rejected]
+    received: int
+
+
+def read_all(records: Sequence[Record]) -> Batch:
+    """Check records one by one; needs no server."""
+    items = [read_record(record) for record in records]
+    return Batch(
+        [item for item in items if isinstance(item, UsageEvent)],
+        [item for item in items if isinstance(item, Rejected)],
+        len(items),
+    )
+
+
+class Intake:
+    """Turns usage records into commands. Every step may be repeated, so a crash anywhere loses and doubles nothing.
+
+    `pool`: connections of the login scrip_writer in autocommit mode. `authenticate` none: the broker is trusted to say
+    who may write. `stop` ends waiting for servers that are away. `tally` counts since the start.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pool: "AsyncConnectionPool[Any]",
+        sealer: Sealer,
+        publish: Publish,
+        *,
+        authenticate: Authenticate | None,
+        stop: asyncio.Event,
+    ) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        self._sealer = sealer
+        self._publish = publish
+        self._authenticate = authenticate
+        self._stop = stop
+        self.tally = Tally()
+
+    async def process(self, records: Sequence[Record]) -> Tally:
+        """Decide every record; when this returns, each is applied or in quarantine. Raises only Stopping."""
+        return await self.decide(read_all(records))
+
+    async def decide(self, batch: Batch) -> Tally:
+        """The same for records that are read already. May be repeated."""
+        refused = list(batch.refused)
+        return await self._decide(await self._authentic(batch.accepted, refused), refused, batch.received)
+
+    async def decide_again(self, item: UsageEvent) -> Tally:
+        """Try an event from quarantine again; its sender was checked when it came in."""
+        return await self._decide([item], [], 1)
+
+    async def waiting(self, id_: str) -> Waiting | None:
+        """A row of quarantine, or none."""
+        return await self._with_database("reading quarantine", partial(find, id_=id_))
+
+    def open_body(self, row: Waiting) -> dict[str, Any] | None:
+        """What `body_of` kept, or none where its key has been erased. Raises psycopg.Error."""
+        return self._sealer.open(row.org, f"org:{row.org}", row.body)
+
+    async def resolve(self, id_: str) -> None:
+        """Mark a row of quarantine as applied."""
+        await self._with_database("resolving quarantine", partial(resolve, ids=[id_]))
+
+    async def _decide(self, accepted: list[UsageEvent], refused: list[Rejected], received: int) -> Tally:
+        tally = Tally(received)
+        for contents in _rounds(accepted):
+            applied, repeated = await self._apply(contents, refused)
+            await self._quarantine(refused)
+            if applied:
+                ids = [item.row for item in applied]
+                await self._with_database("resolving quarantine", partial(resolve, ids=ids))
+            tally.applied += len(applied) - repeated
+            tally.repeated += repeated
+            tally.refuse(item.reason for item in refused)
+            refused = []
+        self.tally.add(tally)
+        return tally
+
+    async def _authentic(self, items: list[UsageEvent], refused: list[Rejected]) -> list[UsageEvent]:
+        """The events whose sender may write for their organisation."""
+        authenticate = self._authenticate
+        if authenticate is None:
+            return items
+        accepted = []
+        for item in items:
+            credential, org = item.credential, item.event.org
+            try:
+                item.actor = await until_done("checking a sender", partial(authenticate, credential, org), self._stop)
+            except Unacceptable as error:
+                error.org, error.source, error.event_id = item.identity
+                refused.append(rejected_as(item.record, error))
+            else:
+                accepted.append(item)
+        return accepted
+
+    async def _apply(self, items: list[UsageEvent], refused: list[Rejected]) -> tuple[list[UsageEvent], int]:
+        """Run the events' commands: those applied, and how many of these earlier; the others go to `refused`."""
+        if not items:
+            return [], 0
+        waiting, accounts = await self._with_database("looking up", partial(_look_up, items=items))
+        ready: list[tuple[UsageEvent, str]] = []
+        done: list[UsageEvent] = []
+        for item in items:
+            address = account_of(item, accounts)
+            if waiting.get(item.row, item.fingerprint) != item.fingerprint:
+                refused.append(reused(item))
+            elif address is None:
+                name = getattr(item.data, "generation_id", "")
+                refused.append(rejected(item, "not_found", f"There is no reservation {name} in this organisation."))
+            elif isinstance(item.data, Started):
+                done.append(item)  # a bare reservation has no state `running`; what counts is that it exists
+            else:
+                ready.append((item, address))
+        submissions = await until_done(
+            "sealing", lambda: asyncio.to_thread(self._submissions, ready, refused), self._stop
+        )
+        repeated = 0
+        for (item, submission), result in zip(
+            submissions, await self._execute([s for _, s in submissions]), strict=True
+        ):
+            if isinstance(result, Outcome) and result.refusal is None:
+                done.append(item)
+                repeated += result.replayed
+            else:
+                refused.append(refusal_of(item, submission, result))
+        return done, repeated
+
+    def _submissions(
+        self, ready: Sequence[tuple[UsageEvent, str]], refused: list[Rejected]
+    ) -> list[tuple[UsageEvent, Submission]]:
+        """Commands with their personal text sealed. Runs in a thread, because a subject's first key is a query."""
+        made: list[tuple[UsageEvent, Submission]] = []
+        unpriced: list[Rejected] = []
+        for item, address in ready:
+            data = item.data
+            if isinstance(data, Started):
+                continue
+            fields = personal(data)
+            sealed = self._sealer.seal(item.event.org, parse_address(address).owner, fields) if fields else None
+            try:
+                command = command_of(data, address, sealed)
+            except NotYetPriced as error:
+                unpriced.append(rejected(item, "unpriced", str(error)))
+                continue
+            made.append((item, submission_of(item, command)))
+        refused.extend(unpriced)  # only now: a fault on the way repeats the whole step
+        return made
+
+    async def _execute(self, submissions: Sequence[Submission]) -> list[Any]:
+        """The ledger's answers. A command that it cannot handle at all does not stop the others."""
+        if not submissions:
+            return []
+        try:
+            return list(await until_done("the ledger", lambda: self._ledger.execute_all(submissions), self._stop))
+        except PASSING:
+            raise
+        except Exception:
+            log.exception("a batch of usage events failed; its commands are run one by one")
+        return [await self._execute_one(submission) for submission in submissions]
+
+    async def _execute_one(self, submission: Submission) -> Any:
+        try:
+            (result,) = await until_done("the ledger", lambda: self._ledger.execute_all([submission]), self._stop)
+        except PASSING:
+            raise
+        except Exception as error:
+            log.exception("the usage event %s of %s failed", submission.key, submission.caller)
+            return error
+        return result
+
+    async def _quarantine(self, refused: Sequence[Rejected]) -> None:
+        """First the row, then the topic's record, then the note that it is there: a crash repeats what is missing."""
+        if not refused:
+            return
+        rows = await until_done("sealing", lambda: asyncio.to_thread(self._rows, refused), self._stop)
+        missing = await self._with_database("quarantine", partial(park, rows=rows))
+        unpublished = [row for row in rows if row.id in missing]
+        if unpublished:
+            await until_done("publishing to quarantine", lambda: self._publish(unpublished), self._stop)
+            ids = [row.id for row in unpublished]
+            await self._with_database("quarantine", partial(mark_published, ids=ids))
+
+    def _rows(self, refused: Sequence[Rejected]) -> list[Parked]:
+        rows: dict[str, Parked] = {}
+        for item in refused:
+            sealed = self._sealer.seal(item.org, f"org:{item.org}", body_of(item)) or ""
+            rows[item.id] = Parked(
+                item.id, item.org, item.source, item.event_id, item.reason, item.detail, sealed, item.fingerprint
+            )
+        return list(rows.values())
+
+    async def _with_database(self, what: str, step: Callable[[Any], Awaitable[Result]]) -> Result:
+        async def once() -> Result:
+            async with self._pool.connection() as connection:
+                return await step(connection)
+
+        return await until_done(what, once, self._stop)
+
+
+def _rounds(items: Iterable[UsageEvent]) -> list[list[UsageEvent]]:
+    """One round of events with different identities, nearly always; copies fall away.
+
+    Another content under the same identity goes into a later round, when the ledger or quarantine knows the first.
+    """
+    contents: dict[tuple[str, str, str], list[UsageEvent]] = {}
+    for item in items:
+        known = contents.setdefault(item.identity, [])
+        if all(item.fingerprint != other.fingerprint for other in known):
+            known.append(item)
+    deepest = max((len(known) for known in contents.values()), default=1)
+    return [[known[turn] for known in contents.values() if len(known) > turn] for turn in range(deepest)]
+
+
+async def _look_up(
+    connection: Connection, items: Sequence[UsageEvent]
+) -> tuple[dict[str, bytes], dict[ReservationKey, str]]:
+    """The contents that already wait under these ids, and the accounts of the reservations."""
+    return await fingerprints(connection, [item.row for item in items]), await accounts_of(connection, holds(items))

@@ -1,0 +1,53 @@
+"""An intake with its connections, opened and closed together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from consumers.intake.batch import Intake
+from consumers.intake.quarantine_topic import QuarantineTopic
+from consumers.intake.senders import senders
+from infra.sealing import Sealer
+from infra.settings import Settings
+from infra.writer.ledger import Ledger
+
+# Bounded waits everywhere: a silent connection must never look like a long query.
+POOL: dict[str, Any] = {
+    "min_size": 1,
+    "max_size": 2,
+    "open": False,
+    "timeout": 5.0,
+    "max_waiting": 100,
+    "kwargs": {
+        "autocommit": True,
+        "application_name": "scrip-intake",
+        "connect_timeout": 5,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "options": "-c plan_cache_mode=force_custom_plan -c statement_timeout=30s -c timezone=UTC",
+    },
+}
+
+
+@asynccontextmanager
+async def opened_intake(settings: Settings, ledger: Ledger, stop: asyncio.Event) -> AsyncIterator[Intake]:
+    """An intake on a ledger. Its connections are made when they are needed, so nothing here waits for a server."""
+    uri = settings.writer_url.get_secret_value()
+    keys: ConnectionPool[Any] = ConnectionPool(uri, check=ConnectionPool.check_connection, **POOL)
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(uri, check=AsyncConnectionPool.check_connection, **POOL)
+    topic = QuarantineTopic(settings)
+    await asyncio.to_thread(keys.open)
+    await pool.open()
+    try:
+        async with senders(settings) as known:
+            authenticate = known.actor if known else None
+            yield Intake(ledger, pool, Sealer(keys), topic.publish, authenticate=authenticate, stop=stop)
+    finally:
+        await topic.close()
+        await pool.close()
+        await asyncio.to_thread(keys.close)

@@ -1,0 +1,146 @@
+"""A record of `scrip.usage`, read and checked: what it says, who sent it, and what it looks like in quarantine."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+from pydantic import ValidationError
+
+from consumers.cloud_event import AUTH_HEADER, CloudEvent, Unacceptable, header_texts, read_cloud_event
+from consumers.usage import USAGE_TYPES, UsageData
+from infra.partitions import PLATFORM
+from infra.quarantine import UNREADABLE, quarantine_id
+
+MAX_KEPT_BYTES = 65_536  # of a body; a larger one is refused for its size and cannot be applied from quarantine either
+_CANONICAL = msgspec.json.Encoder(order="sorted")
+
+
+class Record(NamedTuple):
+    """What Kafka delivered; `place` is topic/partition/offset."""
+
+    headers: tuple[tuple[str, bytes | None], ...]
+    value: bytes | None
+    place: str
+
+
+@dataclass(slots=True)
+class UsageEvent:
+    """An acceptable usage event.
+
+    `fingerprint` tells another content under the same id, `actor` goes into the log, `row` is its id in quarantine
+    should it get there.
+    """
+
+    record: Record
+    event: CloudEvent
+    data: UsageData
+    fingerprint: bytes
+    credential: str | None
+    actor: str
+    row: str
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What makes it unique for ever."""
+        return self.event[:3]
+
+
+class Rejected(NamedTuple):
+    """A record that is not applied: where it is filed, why (a stable code), and in words.
+
+    `fingerprint` is none where this content can never be applied under its id.
+    """
+
+    record: Record
+    org: str
+    source: str
+    event_id: str
+    reason: str
+    detail: str
+    actor: str
+    fingerprint: bytes | None = None
+    shared_id: bool = False  # another content was first under this id, so it needs a row of its own
+
+    @property
+    def id(self) -> str:
+        """The id of its row in quarantine."""
+        if self.source == UNREADABLE or self.shared_id:
+            return quarantine_id(self.org, self.source, self.event_id, sha256(self.record.value or b"").digest())
+        return quarantine_id(self.org, self.source, self.event_id)
+
+
+def read_record(record: Record) -> UsageEvent | Rejected:
+    """Check one record as strictly as an HTTP request. Never raises for its content."""
+    try:
+        headers = header_texts(record.headers)
+        event = read_cloud_event(headers, record.value)
+        try:
+            return _usage_event(record, event, headers)
+        except Unacceptable as error:
+            error.org, error.source, error.event_id = event[:3]
+            raise
+    except Unacceptable as error:
+        return rejected_as(record, error)
+
+
+def rejected_as(record: Record, error: Unacceptable) -> Rejected:
+    """File under the event's identity where that is known, else under the record's place on the topic."""
+    actor = f"usage:{error.source or UNREADABLE}"
+    if error.org and error.source and error.event_id:
+        return Rejected(record, error.org, error.source, error.event_id, error.reason, error.detail, actor)
+    return Rejected(record, error.org or PLATFORM, UNREADABLE, record.place, error.reason, error.detail, actor)
+
+
+def rejected(item: UsageEvent, reason: str, detail: str, *, for_good: bool = False) -> Rejected:
+    """An acceptable event that the ledger refused; `for_good` when another content holds its id."""
+    org, source, event_id = item.identity
+    fingerprint = None if for_good else item.fingerprint
+    return Rejected(item.record, org, source, event_id, reason, detail, item.actor, fingerprint, for_good)
+
+
+def _usage_event(record: Record, event: CloudEvent, headers: Mapping[str, str]) -> UsageEvent:
+    model = USAGE_TYPES.get(event.type)
+    if model is None:
+        raise Unacceptable("unknown_type", f"the type must be one of {', '.join(USAGE_TYPES)}")
+    try:
+        data = model.model_validate(event.data)
+    except ValidationError as error:
+        raise Unacceptable("invalid_data", _sentence(error)) from None
+    row = quarantine_id(event.org, event.source, event.id)
+    fingerprint = sha256(_CANONICAL.encode((event.type, event.data))).digest()
+    return UsageEvent(record, event, data, fingerprint, headers.get(AUTH_HEADER), f"usage:{event.source}", row)
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first fault in words. Never the value: it may be personal, and this text is kept in clear."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "data"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{field[:100]}: {first['msg'][:300]}{more}".encode("ascii", "backslashreplace").decode()
+
+
+def body_of(item: Rejected) -> dict[str, Any]:
+    """What is sealed in quarantine: all that is needed to try again, without the sender's credential."""
+    value = item.record.value or b""
+    headers = [
+        [name, b64encode(text or b"").decode()] for name, text in item.record.headers if name.lower() != AUTH_HEADER
+    ]
+    body: dict[str, Any] = {
+        "value": b64encode(value[:MAX_KEPT_BYTES]).decode(),
+        "place": item.record.place,
+        "actor": item.actor,
+    }
+    if len(value) > MAX_KEPT_BYTES:
+        body["truncated"] = True
+    if sum(len(name) + len(text) for name, text in headers) <= MAX_KEPT_BYTES:
+        body["headers"] = headers
+    return body
+
+
+def record_of(body: Mapping[str, Any]) -> tuple[Record, str]:
+    """The record and the actor of a body that `body_of` made."""
+    headers = tuple((name, b64decode(text)) for name, text in body.get("headers", ()))
+    return Record(headers, b64decode(body["value"]), body["place"]), body["actor"]

@@ -1,0 +1,75 @@
+"""Who sent a usage event: the Kafka header `scripauth` carries the worker's token or API key."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from consumers.cloud_event import Unacceptable
+from infra.security.api_keys import ApiKeys
+from infra.security.authenticator import Authenticator
+from infra.security.principal import Principal, Role, Unauthenticated
+from infra.security.tokens import Tokens
+from infra.settings import Settings
+
+MAY_WRITE = {Role.WORKER, Role.ORG_ADMIN, Role.ADMIN}
+SCOPE = "credits:spend"  # what an API key with limited scopes needs, as for the same calls over HTTP
+
+
+class Senders:
+    """Checks the credential of each event; a good one is remembered until it ends or may have been revoked."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def actor(self, credential: str | None, org: str) -> str:
+        """Who the log shall say it was. `credential`: a token or key, with or without `Bearer` before it.
+
+        Raises Unacceptable: `unauthenticated` without a valid credential, `forbidden` for a role that may not write
+        usage events or another organisation; psycopg.Error where API keys cannot be read.
+        """
+        if not credential:
+            raise Unacceptable("unauthenticated", "the header scripauth must hold a worker's token or API key")
+        header = (credential if credential[:7].lower() == "bearer " else f"Bearer {credential}").encode()
+        principal = self._authenticator.known(header)
+        if principal is None:
+            try:
+                principal = await self._authenticator.verify(header)
+            except Unauthenticated as error:
+                raise Unacceptable("unauthenticated", error.detail) from None
+        _check(principal, org)
+        return principal.actor
+
+
+def _check(principal: Principal, org: str) -> None:
+    if principal.role not in MAY_WRITE:
+        raise Unacceptable("forbidden", f"the role {principal.role} may not write usage events")
+    if principal.scopes is not None and SCOPE not in principal.scopes:
+        raise Unacceptable("forbidden", f"the API key has no scope {SCOPE}")
+    if principal.org != org and principal.role is not Role.ADMIN:
+        raise Unacceptable("forbidden", "the sender belongs to another organisation than scriporg")
+
+
+@asynccontextmanager
+async def senders(settings: Settings) -> AsyncIterator[Senders | None]:
+    """None where the broker's ACLs say who may write."""
+    if settings.trust_broker:
+        yield None
+        return
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        settings.writer_url.get_secret_value(),
+        min_size=1,
+        max_size=2,
+        open=False,
+        timeout=5.0,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"autocommit": True, "row_factory": dict_row, "connect_timeout": 5, "tcp_user_timeout": 10_000},
+    )
+    await pool.open()
+    try:
+        secret = settings.fingerprint_secret.get_secret_value().encode()
+        yield Senders(Authenticator(Tokens(settings), ApiKeys(pool, secret)))
+    finally:
+        await pool.close()

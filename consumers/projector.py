@@ -1,0 +1,277 @@
+"""The role `scrip projector`: folds the ledger's topic into the read models."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import Any, TypeVar
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
+
+from consumers.kafka_broker import SUBSCRIBER, consuming_broker
+from infra.codec import Codec
+from infra.kafka_record import NotALedgerRecord, from_record
+from infra.settings import Settings
+from infra.topics import LEDGER, topic_name
+from projections import generations
+from projections.facts import CannotApply
+from projections.rebuild import rebuild
+from projections.runner import Applied, Incoming, PositionGap, Runner
+
+log = logging.getLogger(__name__)
+
+MAX_RECORDS = 8_000  # when far behind: rows of busy accounts are then written once for many events
+POLL_MS = 10  # FastStream sleeps as long again after a poll without records, so this is also a delay
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 30.0
+LOOK_EVERY_S = 5.0
+STUCK_AFTER_S = 30.0
+# How soon another projector, or the same one after a kill -9, gets the partitions of one that is gone. As short as
+# brokers allow: two that own a partition at once do no harm here.
+TAKE_OVER = {"session_timeout_ms": 6_000, "heartbeat_interval_ms": 2_000}
+
+Records = tuple["ConsumerRecord[bytes, bytes]", ...]
+Result = TypeVar("Result")
+
+
+class ProjectorStuck(Exception):
+    """Events lie ahead and none has come for 30 s: only a new process helps, which the supervisor starts."""
+
+
+def group_id(settings: Settings) -> str:
+    """The consumer group of all projectors of a deployment. It never commits offsets."""
+    return f"{settings.topic_prefix}scrip-projector"
+
+
+async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
+    """Serve until `stop` is set; `on_ready` is called when the first partitions are assigned.
+
+    Waits for PostgreSQL and Kafka when they are away. Read models of another shape than this code's are rebuilt
+    first. Raises ProjectorStuck, and KafkaMisconfigured for wrong settings.
+    """
+    uri = settings.projector_url.get_secret_value()
+    projection = Projection(Runner(uri, Codec().decode), stop)
+    broker = consuming_broker(settings, "scrip-projector", log)
+    projection.attach(broker, topic_name(settings, LEDGER), group_id(settings))
+    try:
+        if await projection.persist("preparing the read models", partial(_prepare, uri)) is None:
+            return
+        while not await _started(broker):
+            await projection.pause(1.0)
+            if stop.is_set():
+                return
+        await projection.watch(on_ready)
+    finally:
+        projection.end()
+        await broker.stop()
+        await projection.close()
+
+
+def _prepare(uri: str) -> bool:
+    if generations.ensure(uri).shape != generations.shape():
+        log.warning("the read models are of another version and are rebuilt from the log")
+        report = rebuild(uri, Codec().decode)
+        log.warning("rebuilt %s events into generation %s", report.events, report.generation)
+    return True
+
+
+async def _started(broker: KafkaBroker) -> bool:
+    try:
+        await broker.start()
+    except (KafkaError, OSError) as error:
+        log.warning("Kafka cannot be reached and is tried again: %s", error or type(error).__name__)
+        await broker.stop()
+        return False
+    return True
+
+
+class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """The FastStream side: where to read from, what came, and what to do where it does not fit.
+
+    PostgreSQL's checkpoint is the truth: reading starts after it whenever partitions are assigned.
+    """
+
+    def __init__(self, runner: Runner, stop: asyncio.Event) -> None:
+        self._runner = runner
+        self._stop = stop
+        self._thread = ThreadPoolExecutor(1, "projector")  # the runner's: psycopg would block Kafka's heartbeats
+        self._subscriber: Any = None
+        self._assigned = asyncio.Event()
+        self._moved_at = monotonic()
+        self._waiting = False  # for PostgreSQL, which is no reason to start a new process
+        self._gaps: dict[int, tuple[int, int]] = {}  # partition -> the position that came too early, and how often
+        self._ended = False
+        self.applied = 0
+
+    def attach(self, broker: KafkaBroker, topic: str, group: str) -> None:
+        """Subscribe to the ledger's topic."""
+        self._subscriber = broker.subscriber(
+            topic,
+            batch=True,
+            max_records=MAX_RECORDS,
+            batch_timeout_ms=POLL_MS,
+            group_id=group,
+            ack_policy=AckPolicy.MANUAL,
+            parser=_as_it_is,
+            decoder=_undecoded,
+            listener=self,
+            **SUBSCRIBER | TAKE_OVER,
+        )
+        self._subscriber(self.handle)
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Nothing to hand over: what is applied is in the checkpoint."""
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Read on after the checkpoints."""
+        self._gaps.clear()
+        self._leave(assigned)  # or aiokafka begins to read at the topic's start while the checkpoints are looked up
+        await self._seek(assigned)
+        with suppress(IllegalStateError):  # they are another projector's by now
+            self._subscriber.consumer.resume(*(p for p in assigned if p.partition not in self._runner.stopped))
+        self._moved_at = monotonic()
+        self._assigned.set()
+
+    async def handle(self, records: Records) -> None:
+        """Apply a batch. Never raises: FastStream would go on to the next one (reliability, P-49)."""
+        applied = await self.persist("applying events", partial(self._apply, records))
+        if applied is None:
+            return
+        if applied.events:
+            self.applied += applied.events
+            self._moved_at = monotonic()
+        topic = records[0].topic
+        self._leave({TopicPartition(topic, partition) for partition in applied.stopped})
+        for partition, gap in applied.gaps.items():
+            await self._go_back(TopicPartition(topic, partition), gap)
+
+    async def watch(self, on_ready: Callable[[], None] | None) -> None:
+        """Return when the role stops. Raises ProjectorStuck."""
+        while not self._stop.is_set():
+            if on_ready is not None and self._assigned.is_set():
+                on_ready()
+                on_ready = None
+            await self.pause(LOOK_EVERY_S if on_ready is None else 0.02)
+            silent = monotonic() - self._moved_at
+            if silent > STUCK_AFTER_S and not self._waiting and await self._behind():
+                raise ProjectorStuck(f"events lie ahead and none has been applied for {silent:.0f} s")
+
+    async def persist(self, what: str, step: Callable[[], Result]) -> Result | None:
+        """Run a step in the runner's thread until it works, with pauses from 0.1 to 30 s; None when the role stops."""
+        pause = FIRST_PAUSE_S
+        while not (self._stop.is_set() or self._ended):
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._thread, step)
+            except psycopg.Error as error:
+                log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
+            except Exception:  # a bug: going on would lose the batch, so it stays here, loudly
+                log.exception("%s failed and is tried again", what)
+            self._waiting = True
+            await self.pause(pause)
+            self._waiting = False
+            self._moved_at = monotonic()
+            pause = min(pause * 2, LAST_PAUSE_S)
+        return None
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not longer than the role runs."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    def end(self) -> None:
+        """Try no more, also where the role has not been told to stop."""
+        self._ended = True
+
+    async def close(self) -> None:
+        """Give back connection and thread."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._runner.close)
+        self._thread.shutdown()
+
+    def _apply(self, records: Records) -> Applied:
+        batches: dict[int, list[Incoming]] = {}
+        foreign: dict[int, CannotApply] = {}
+        for record in records:
+            if record.partition in foreign:
+                continue
+            try:
+                batches.setdefault(record.partition, []).append((from_record(record), record.offset))
+            except NotALedgerRecord as error:
+                foreign[record.partition] = CannotApply(record.partition, 0, f"offset {record.offset}: {error}")
+        applied = self._runner.apply(batches)
+        for partition, reason in foreign.items():
+            if partition not in applied.gaps and partition not in applied.stopped:
+                self._runner.stop(reason)
+                applied.stopped[partition] = reason
+        for reason in applied.stopped.values():
+            log.error("%s", reason)
+        return applied
+
+    async def _go_back(self, part: TopicPartition, gap: PositionGap) -> None:
+        """Read on from the checkpoint; where that did not help, from the start, where repeats cost only time."""
+        position, times = self._gaps.get(part.partition, (0, 0))
+        times = times + 1 if position == gap.got else 1
+        self._gaps[part.partition] = (gap.got, times)
+        log.warning("%s; reading again from the %s", gap, "start" if times > 1 else "checkpoint")
+        if times > 2:
+            await self.pause(min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
+        await self._seek({part}, from_start=times > 1)
+
+    async def _seek(self, parts: set[TopicPartition], *, from_start: bool = False) -> None:
+        consumer: AIOKafkaConsumer | None = self._subscriber.consumer
+        checkpoints = await self.persist("reading the checkpoints", self._runner.checkpoints)
+        if consumer is None or checkpoints is None or not parts:
+            return
+        ends: dict[TopicPartition, int] = {}
+        with suppress(KafkaError):
+            ends = await consumer.end_offsets(parts)
+        for part in parts:
+            checkpoint = checkpoints.get(part.partition)
+            after = checkpoint.kafka_offset if checkpoint and not from_start else None
+            if after is not None and after >= ends.get(part, after + 1):
+                log.warning("%s ends before the checkpoint; reading it from the start", part)
+                after = None
+            with suppress(IllegalStateError):  # it is another projector's by now
+                consumer.seek(part, 0 if after is None else after + 1)
+        self._leave({part for part in parts if part.partition in self._runner.stopped})
+
+    def _leave(self, parts: set[TopicPartition]) -> None:
+        with suppress(IllegalStateError):  # it is another projector's by now
+            if parts and self._subscriber.consumer is not None:
+                self._subscriber.consumer.pause(*parts)
+
+    async def _behind(self) -> bool:
+        consumer: AIOKafkaConsumer | None = self._subscriber.consumer
+        if consumer is None:
+            return True
+        try:
+            async with asyncio.timeout(LOOK_EVERY_S):
+                parts = {part for part in consumer.assignment() if part.partition not in self._runner.stopped}
+                ends = await consumer.end_offsets(parts) if parts else {}
+                behind = [part for part, end in ends.items() if await consumer.position(part) < end]
+        except (KafkaError, TimeoutError, AssertionError):
+            return True  # a client that cannot even be asked is of no use either
+        if not behind:
+            self._moved_at = monotonic()
+        return bool(behind)
+
+
+async def _as_it_is(records: Records) -> KafkaAckableMessage:
+    """FastStream's own parser decodes all headers of all records, which the fold would do a second time."""
+    first, last = records[0], records[-1]
+    return KafkaAckableMessage(
+        raw_message=records,
+        body=b"",
+        message_id=f"{first.partition}-{first.offset}-{last.partition}-{last.offset}",
+        consumer=FAKE_CONSUMER,  # never acknowledged: the checkpoint is
+    )
+
+
+async def _undecoded(message: KafkaAckableMessage) -> Any:
+    return message.raw_message

@@ -1,0 +1,157 @@
+"""One partition's publishing: position from the topic's tail, batch after batch, a new producer after errors."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+import structlog
+
+from infra.chain import StoredEvent
+from infra.relay.disagreement import LogGap, TopicDisagrees
+from infra.relay.publisher import Publisher
+from infra.relay.source import MAX_BYTES, MAX_EVENTS, LockLost, Log, Source
+from infra.relay.tail import last_published
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+
+_log = structlog.get_logger("scrip.relay")
+
+
+class Lane:
+    """A partition on its way from `Source` to the topic; filled by the relay's reader, emptied by `run`.
+
+    `position` is the last one committed to the topic (None until known), `restarts` counts producers thrown away,
+    `error` says why the lane does not publish just now ("" while it does).
+    """
+
+    def __init__(
+        self, source: Source, log: Log, kafka: Mapping[str, Any], topic: str, prefix: str, partition: int,
+        on_change: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`on_change` is called whenever the lane has room for more or a new position."""
+        self._source = source
+        self._log = log
+        self._kafka = kafka
+        self._topic = topic
+        self._transactional_id = f"{prefix}scrip-relay-{log.id}-{partition}"
+        self._on_change = on_change
+        self._waiting: list[StoredEvent] = []
+        self._waiting_bytes = 0
+        self._filled = asyncio.Event()
+        self._stopping = False
+        self._read_to: int | None = None
+        self.partition = partition
+        self.position: int | None = None
+        self.published = 0
+        self.restarts = 0
+        self.error = ""
+
+    @property
+    def wants(self) -> int | None:
+        """The position after which the lane takes events now, or None while it has no room or no producer.
+
+        While Kafka writes one batch, events gather for the next: few large transactions cost less than many.
+        """
+        full = len(self._waiting) >= MAX_EVENTS or self._waiting_bytes >= MAX_BYTES
+        return None if full else self._read_to
+
+    def fill(self, after: int, events: list[StoredEvent]) -> None:
+        """Hand over the events that follow position `after`. Ignored where the lane started anew meanwhile.
+
+        Raises LogGap.
+        """
+        if self.wants != after or not events:
+            return
+        first, last = events[0].position, events[-1].position
+        if first != after + 1:
+            raise LogGap(self.partition, after + 1, first)
+        if last - after != len(events):  # they are ordered and distinct, so the count tells
+            raise LogGap(self.partition, after + len(events), last)
+        self._waiting += events
+        self._waiting_bytes += sum(len(event.data) for event in events)
+        self._read_to = last
+        self._filled.set()
+
+    def stop(self) -> None:
+        """Let `run` return after the transaction under way, or at once where there is none."""
+        self._stopping = True
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Publish until `stop`.
+
+        Heals by itself whatever Kafka does. Raises TopicDisagrees, and what `Source` raises, for both of which
+        a new producer is no remedy.
+        """
+        pause = FIRST_PAUSE_S
+        while not self._stopping:
+            before = self.published
+            # Who is no longer the active relay must not fence the one that is.
+            await self._source.confirm()
+            publisher = Publisher(self._kafka, self._topic, self.partition, self._transactional_id, self._log.id)
+            try:
+                await publisher.start()
+                await self._find_position()
+                await self._publish(publisher)
+            except (TopicDisagrees, LockLost, psycopg.Error):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, a producer that met it is not used again
+                self._fail(error)
+                if self.published > before:
+                    pause = FIRST_PAUSE_S
+                await self._pause(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            finally:
+                self._read_to = None
+                self._waiting, self._waiting_bytes = [], 0
+                await publisher.discard()
+
+    async def _find_position(self) -> None:
+        """Ask the topic where it ends, and make sure that the log says the same."""
+        tail = await last_published(self._kafka, self._topic, self.partition)
+        position = tail.position if tail else 0
+        if tail is not None:
+            if tail.log_id != self._log.id:
+                raise TopicDisagrees(self.partition, position, f"belongs to another log, {tail.log_id}")
+            known = await self._source.hash_at(self.partition, position)
+            if known is None:
+                raise TopicDisagrees(self.partition, position, f"is ahead: position {position} is not in the database")
+            if known != tail.hash:
+                raise TopicDisagrees(self.partition, position, f"has another event at position {position}")
+        self.position = self._read_to = position
+        self.error = ""
+        self._on_change()
+
+    async def _publish(self, publisher: Publisher) -> None:
+        while True:
+            if not self._waiting:
+                if self._stopping:
+                    return
+                self._filled.clear()
+                await self._filled.wait()
+                continue
+            # Room is made before the commit, so that the next events are read while Kafka writes these.
+            batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            self._on_change()
+            while batch and not self._stopping:
+                done = await publisher.publish(batch)
+                self.position = batch[done - 1].position
+                self.published += done
+                batch = batch[done:]
+
+    def _fail(self, error: Exception) -> None:
+        self.restarts += 1
+        self.error = f"{type(error).__name__}: {error}"
+        _log.warning("relay.producer_discarded", partition=self.partition, position=self.position, error=self.error)
+        self._on_change()
+
+    async def _pause(self, seconds: float) -> None:
+        self._filled.clear()
+        if self._stopping:
+            return
+        try:
+            await asyncio.wait_for(self._filled.wait(), seconds)  # `stop` ends it early; nobody fills it now
+        except TimeoutError:
+            return

@@ -1,0 +1,173 @@
+"""The relay of a database: one active process, one reader for all partitions, one lane for each."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import psycopg
+import structlog
+
+from infra.relay.lane import Lane
+from infra.relay.source import MAX_EVENTS, LockLost, Log, Source
+
+SHORTEST_POLL_S = 0.005
+LONGEST_POLL_S = 0.05
+STANDBY_POLL_S = 0.25
+RECONNECT_S = 0.5
+HEADS_S = 1.0  # between two looks at how far the log is, for `lag`
+
+_log = structlog.get_logger("scrip.relay")
+
+
+class Relay:
+    """Publishes every committed event of a log, in order and exactly once for `read_committed` readers.
+
+    For metrics: `active` (false on standby), `ready` (every partition has its producer), `published` (events since
+    the start), `positions` (partition -> last position in the topic), `lag` (events not yet there, at most a second
+    old), `restarts` (producers thrown away), `errors` (partition -> why it stands still).
+    """
+
+    def __init__(self, uri: str, kafka: Mapping[str, Any], topic: str, prefix: str = "") -> None:
+        """`uri` of the login scrip_relay, `kafka` as of `kafka_arguments`, the ledger's `topic` with its prefix.
+
+        `prefix` begins the transactional ids, so that several deployments can share a broker.
+        """
+        self._uri = uri
+        self._kafka = dict(kafka)
+        self._topic = topic
+        self._prefix = prefix
+        self._poke = asyncio.Event()
+        self._lanes: list[Lane] = []
+        self._past = 0  # what lanes of earlier sessions published
+        self._past_restarts = 0
+        self.active = False
+        self.lag = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether every partition has its producer and knows its position."""
+        return self.active and bool(self._lanes) and all(lane.position is not None for lane in self._lanes)
+
+    @property
+    def published(self) -> int:
+        """Events committed to the topic since this object was made."""
+        return self._past + sum(lane.published for lane in self._lanes)
+
+    @property
+    def restarts(self) -> int:
+        """Producers that were thrown away."""
+        return self._past_restarts + sum(lane.restarts for lane in self._lanes)
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Partition -> last position committed to the topic, where it is known."""
+        return {lane.partition: lane.position for lane in self._lanes if lane.position is not None}
+
+    @property
+    def errors(self) -> dict[int, str]:
+        """Partition -> why it does not publish just now."""
+        return {lane.partition: lane.error for lane in self._lanes if lane.error}
+
+    def wake(self) -> None:
+        """Look for new events at once: a hint from a writer in the same event loop, never needed."""
+        self._poke.set()
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
+        """Relay until `stop` is set; the transactions under way are completed.
+
+        Waits as a standby while another relay is active, and heals whatever PostgreSQL or Kafka do. `on_ready` is
+        called once: when every partition is ready, or when the relay is a standby. Raises TopicDisagrees and LogGap,
+        for which somebody must decide.
+        """
+        ready = _Once(on_ready)
+        stopped = asyncio.ensure_future(stop.wait())
+        stopped.add_done_callback(lambda _: self._poke.set())
+        try:
+            while not stop.is_set():
+                try:
+                    async with await Source.connect(self._uri) as source:
+                        await self._session(source, stop, ready)
+                except (psycopg.Error, TimeoutError, LockLost, LookupError) as error:
+                    _log.warning("relay.database_lost", error=f"{type(error).__name__}: {error}")
+                    await _until(stop, RECONNECT_S)
+        finally:
+            stopped.cancel()
+
+    async def _session(self, source: Source, stop: asyncio.Event, ready: "_Once") -> None:
+        while not await source.take_over():
+            ready()
+            if await _until(stop, STANDBY_POLL_S):
+                return
+        log = await source.log()
+        _log.info("relay.active", log=log.id, partitions=log.partitions, topic=self._topic)
+        self._lanes = [
+            Lane(source, log, self._kafka, self._topic, self._prefix, partition, self._poke.set)
+            for partition in range(log.partitions)
+        ]
+        self.active = True
+        try:
+            await _together(self._read(source, log, stop, ready), *(lane.run() for lane in self._lanes))
+        finally:
+            self.active = False
+            self._past, self._past_restarts = self.published, self.restarts
+            for lane in self._lanes:
+                lane.published = lane.restarts = 0
+
+    async def _read(self, source: Source, log: Log, stop: asyncio.Event, ready: "_Once") -> None:
+        """Keep the lanes filled, and stop them at the end."""
+        pause = SHORTEST_POLL_S
+        heads_at = 0.0
+        while not stop.is_set():
+            self._poke.clear()
+            if self.ready:
+                ready()
+            wanted = {lane.partition: last for lane in self._lanes if (last := lane.wants) is not None}
+            found = await source.after(wanted) if wanted else {}
+            for partition, events in found.items():
+                self._lanes[partition].fill(wanted[partition], events)
+            if time.monotonic() - heads_at >= HEADS_S:
+                heads_at = time.monotonic()
+                heads = await source.heads(log.partitions)
+                self.lag = sum(heads[lane.partition] - (lane.position or 0) for lane in self._lanes)
+            pause = SHORTEST_POLL_S if found else min(1.3 * pause, LONGEST_POLL_S)
+            if not any(len(events) == MAX_EVENTS for events in found.values()):
+                await asyncio.sleep(SHORTEST_POLL_S)  # however often it is poked: looking costs the database
+            await _until(self._poke, pause)
+        for lane in self._lanes:
+            lane.stop()
+
+
+class _Once:
+    """Calls something the first time, if there is something."""
+
+    def __init__(self, call: Callable[[], None] | None) -> None:
+        self._call = call
+
+    def __call__(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+
+async def _until(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, at most so long; whether it is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return event.is_set()
+    return True
+
+
+async def _together(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run all until they return; the first exception ends the others and is raised."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

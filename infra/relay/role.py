@@ -1,0 +1,52 @@
+"""The role `relay`: check the topic, then relay until told to stop."""
+
+import asyncio
+from collections.abc import Callable
+
+import psycopg
+from aiokafka.errors import KafkaError
+
+from infra import topics
+from infra.kafka_client import kafka_arguments
+from infra.relay.relay import Relay
+from infra.relay.source import Source
+from infra.settings import Settings
+
+RETRY_S = 0.5
+
+
+async def run_relay(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
+    """Relay the log of `settings.relay_url` to the ledger's topic until `stop` is set.
+
+    Waits for servers that are not up yet. Raises UnsafeSetting where the topic would not keep the log as it is,
+    TopicDisagrees where it holds another history, KafkaMisconfigured. `on_ready` as of `Relay.run`.
+    """
+    relay = relay_of(settings)
+    if await _checked(settings, stop):
+        await relay.run(stop, on_ready)
+
+
+def relay_of(settings: Settings) -> Relay:
+    """The relay that the settings describe, for who wants to read its figures while it runs."""
+    return Relay(
+        settings.relay_url.get_secret_value(),
+        kafka_arguments(settings),
+        topics.topic_name(settings, topics.LEDGER),
+        settings.topic_prefix,
+    )
+
+
+async def _checked(settings: Settings, stop: asyncio.Event) -> bool:
+    while not stop.is_set():
+        try:
+            async with await Source.connect(settings.relay_url.get_secret_value()) as source:
+                log = await source.log()
+            await topics.check(settings, log.partitions)
+        except (psycopg.Error, LookupError, KafkaError, OSError, TimeoutError):
+            try:
+                await asyncio.wait_for(stop.wait(), RETRY_S)
+            except TimeoutError:
+                continue
+        else:
+            return True
+    return False

@@ -1,0 +1,133 @@
+"""The relay's side of PostgreSQL: being the only active relay, and reading what is to be published."""
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import psycopg
+
+from infra.chain import StoredEvent
+from infra.event_log import COLUMNS
+
+ONE_RELAY = 0x5C22_0000  # the session lock of the active relay of a database
+STATEMENT_S = 15.0  # a server that was suspended answers nothing, and TCP does not notice
+
+MAX_EVENTS = 2000  # of a partition in one read, hence in one Kafka transaction
+MAX_BYTES = 1_000_000  # of stored bytes in one read, the event that passes it included
+
+# The inner limit comes before the sum, so that a relay far behind does not add up the rest of the log.
+_NEXT = f"""
+    select {", ".join("e." + name.strip() for name in COLUMNS.split(","))}
+    from unnest(%b::smallint[], %b::bigint[]) as wanted (p, last)
+    cross join lateral (
+        select n.*, sum(length(n.data)) over (order by n.position) - length(n.data) as before
+        from (
+            select {COLUMNS} from events where partition = wanted.p and position > wanted.last
+            order by position limit {MAX_EVENTS}
+        ) n
+    ) e
+    where e.before < {MAX_BYTES}
+    order by e.partition, e.position"""
+
+_HASH = "select hash from events where partition = %b and position = %b"
+
+_HEADS = """
+    select p, coalesce((select max(position) from events where partition = p), 0)
+    from generate_series(0, %b::int - 1) p"""
+
+
+class Log(NamedTuple):
+    """Which log a database holds."""
+
+    id: str
+    partitions: int
+
+
+class LockLost(Exception):
+    """The session that made this relay the active one is gone, or somebody else's."""
+
+
+class Source:
+    """One session of the login scrip_relay. Every method raises psycopg.Error or TimeoutError when it is lost."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Use `connect`."""
+        self._connection = connection
+        self._session = connection.info.backend_pid
+
+    @classmethod
+    async def connect(cls, uri: str) -> Self:
+        """A new session on a primary server."""
+        connection = await psycopg.AsyncConnection.connect(
+            uri,
+            autocommit=True,
+            application_name="scrip relay",
+            connect_timeout=5,
+            target_session_attrs="read-write",  # a standby has session locks of its own
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=10_000,
+            prepare_threshold=0,
+            # A plan made for an empty log would read a full one from end to end.
+            options="-c plan_cache_mode=force_custom_plan -c statement_timeout=10s -c timezone=UTC",
+        )
+        return cls(connection)
+
+    async def __aenter__(self) -> Self:
+        """Nothing more to do."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the session, and with it the lock."""
+        await self._connection.close()
+
+    async def take_over(self) -> bool:
+        """Become the active relay, if no other is. It ends with the session, and only then.
+
+        It does not wait in the database: a waiting statement would hold back the clean-up of dead rows.
+        """
+        [(taken,)] = await self._rows("select pg_try_advisory_lock(%b::bigint)", (ONE_RELAY,))
+        return bool(taken)
+
+    async def confirm(self) -> None:
+        """Return if this relay is still the active one; raises LockLost otherwise."""
+        [(session,)] = await self._rows("select pg_backend_pid()", ())
+        if session != self._session:
+            raise LockLost("a pooler hands out changing sessions; the relay needs one of its own")
+
+    async def log(self) -> Log:
+        """The database's log; raises LookupError where there is none."""
+        rows = await self._rows("select id::text, partitions from log", ())
+        if not rows:
+            raise LookupError("the database holds no log yet: migrate it first")
+        return Log(*rows[0])
+
+    async def after(self, positions: Mapping[int, int]) -> dict[int, list[StoredEvent]]:
+        """The events that follow `positions` (partition -> last position), for the partitions that have any.
+
+        At most MAX_EVENTS and about MAX_BYTES of each partition.
+        """
+        found: dict[int, list[StoredEvent]] = {}
+        for row in await self._rows(_NEXT, (list(positions), list(positions.values()))):
+            event = StoredEvent._make(row)
+            found.setdefault(event.partition, []).append(event)
+        return found
+
+    async def hash_at(self, partition: int, position: int) -> bytes | None:
+        """The hash of an event, or None where the log has none at this position."""
+        rows = await self._rows(_HASH, (partition, position))
+        return rows[0][0] if rows else None
+
+    async def heads(self, partitions: int) -> dict[int, int]:
+        """The last position of every partition."""
+        return dict(await self._rows(_HEADS, (partitions,)))
+
+    async def _rows(self, query: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        async with asyncio.timeout(STATEMENT_S):
+            cursor = self._connection.cursor(binary=True)
+            await cursor.execute(query, arguments)
+            return await cursor.fetchall()

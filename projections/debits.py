@@ -1,0 +1,73 @@
+"""Read model: every charge and how much of it was given back."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from domain.credits.events import CreditsDebited, ReservationCaptured
+from projections.facts import Fact
+from projections.reservations import Reservation
+from projections.table import Table
+
+DebitKey = tuple[str, str]  # organisation, debit id
+
+
+@dataclass(slots=True)
+class Debit:
+    """One charge's row (debits.sql); amounts in whole credits."""
+
+    org: str
+    id: str
+    address: str
+    amount: int
+    refunded: int
+    reservation_id: str | None
+    item: str | None
+    price_version: int | None
+    sealed: str | None
+    created_at: datetime
+    position: int
+
+
+TABLE = Table(
+    "debits",
+    Debit,
+    {"org": "text", "id": "text", "address": "text", "amount": "int8", "refunded": "int8", "reservation_id": "text"}
+    | {"item": "text", "price_version": "int4", "sealed": "text", "created_at": "timestamptz", "position": "int8"},
+    key=2,
+)
+
+
+def debited(fact: Fact, event: CreditsDebited) -> Debit:
+    """The row of a charge without a hold."""
+    terms = (event.item, event.price_version, event.sealed)
+    return Debit(fact.org, event.debit_id, fact.address, event.amount, 0, None, *terms, fact.time, fact.position)
+
+
+def captured(fact: Fact, event: ReservationCaptured, hold: Reservation) -> Debit:
+    """The row of a captured hold; what it was charged for stands in the hold."""
+    terms = (event.reservation_id, hold.item, hold.price_version, event.sealed)
+    return Debit(fact.org, event.debit_id, fact.address, event.amount, 0, *terms, fact.time, fact.position)
+
+
+def add_refunds(cursor: psycopg.Cursor[Any], schema: str, refunds: dict[DebitKey, int]) -> None:
+    """Add to `refunded` of older debits, which are never loaded for it.
+
+    Raises LookupError where one does not exist, psycopg.errors.CheckViolation where more would be given back than
+    was charged.
+    """
+    if not refunds:
+        return
+    cursor.execute(
+        sql.SQL(
+            "update {} d set refunded = d.refunded + more.amount"
+            " from unnest(%b::text[], %b::text[], %b::int8[]) as more (org, id, amount)"
+            " where d.org = more.org and d.id = more.id"
+        ).format(sql.Identifier(schema, TABLE.name)),
+        ([org for org, _ in refunds], [debit_id for _, debit_id in refunds], list(refunds.values())),
+    )
+    if cursor.rowcount != len(refunds):
+        raise LookupError(f"{len(refunds) - cursor.rowcount} of {len(refunds)} refunded debits are unknown")

@@ -1,0 +1,74 @@
+"""What a fold is given, and how it says that it cannot go on."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from domain.credits.address import STREAM_PREFIX, address_of
+
+Decode = Callable[[str, bytes], Any]  # stored type name and bytes to an event; raises for what it does not know
+
+
+class Stored(Protocol):
+    """One row of the log, wherever it was read."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def org(self) -> str: ...
+    @property
+    def stream(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def time(self) -> datetime: ...
+    @property
+    def data(self) -> bytes: ...
+
+
+class Fact(NamedTuple):
+    """A decoded event with what every read model needs of its row. `address` is empty off the accounts."""
+
+    partition: int
+    position: int
+    org: str
+    address: str
+    version: int
+    actor: str
+    time: datetime
+    event: Any
+
+
+class CannotApply(Exception):
+    """An event that must not be skipped and cannot be folded: its partition stops until code or log is put right."""
+
+    def __init__(self, partition: int, position: int, reason: str) -> None:
+        super().__init__(f"event {position} of partition {partition} cannot be applied: {reason}")
+        self.partition = partition
+        self.position = position
+        self.reason = reason
+
+
+def fact_of(stored: Stored, decode: Decode) -> Fact:
+    """Decode one row of the log. Raises CannotApply for a type or bytes that this code does not know."""
+    try:
+        event = decode(stored.type, stored.data)
+    except Exception as error:  # whatever a decoder raises, the event is unreadable and must not be skipped
+        raise CannotApply(stored.partition, stored.position, f"{stored.type}: {error}") from error
+    stream = stored.stream
+    return Fact(
+        stored.partition,
+        stored.position,
+        stored.org,
+        address_of(stream) if stream.startswith(STREAM_PREFIX) else "",
+        stored.version,
+        stored.actor,
+        stored.time,
+        event,
+    )

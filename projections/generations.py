@@ -1,0 +1,154 @@
+"""Generations of read models: each is a schema of tables; readers see exactly one whole one, through views."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from projections.fold import FOLD
+
+FOLDER = Path(__file__).parent
+TABLES = ("checkpoints", "balances", "transactions", "reservations", "grants", "debits", "prices")
+OWNER = "scrip_projector"
+LOCKS = 0x5C22  # the first key of this folder's advisory locks
+SWAP, REBUILD = 0, 1  # the second: whoever applies or pins holds SWAP shared, a swap alone; one rebuild at a time
+
+SHOWN = {"transactions": "select *, lpad(position::text, 16, '0') || '-' || n as id from {table}"}
+
+Cursor = psycopg.Cursor[Any]
+
+
+class Generation(NamedTuple):
+    """The live generation: its number, and the shape of its tables and folds."""
+
+    number: int
+    shape: str
+
+    @property
+    def schema(self) -> str:
+        return schema_of(self.number)
+
+
+class NoGeneration(Exception):
+    """The read models were never made: run `ensure` once after the migrations."""
+
+
+def schema_of(number: int) -> str:
+    """The schema that holds a generation's tables."""
+    return f"read_g{number}"
+
+
+def shape() -> str:
+    """What this code makes of events, as a short text: a generation of another shape must be built anew."""
+    text = "".join(_ddl(name) for name in TABLES) + repr(SHOWN)
+    return f"{FOLD}-{sha256(text.encode()).hexdigest()[:12]}"
+
+
+def connect(uri: str, application: str) -> psycopg.Connection[Any]:
+    """A connection as the read models' owner, for explicit transactions, with plans made for the actual arguments."""
+    connection = psycopg.connect(
+        uri,
+        autocommit=True,
+        application_name=application,
+        connect_timeout=5,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        tcp_user_timeout=10_000,
+        options="-c plan_cache_mode=force_custom_plan -c timezone=UTC",
+    )
+    connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER)))
+    return connection
+
+
+def ensure(uri: str) -> Generation:
+    """Make the first, empty generation where there is none, and return the live one.
+
+    `uri` is the projector's or the owner's.
+    Safe to call at every start and by several processes at once.
+    """
+    with connect(uri, "scrip generations") as connection, connection.transaction():
+        cursor = connection.cursor()
+        cursor.execute("select pg_advisory_xact_lock(%s, %s)", (LOCKS, SWAP))
+        try:
+            return live(cursor)
+        except NoGeneration:
+            create_tables(cursor, 1)
+            create_keys(cursor, 1)
+            cursor.execute(
+                sql.SQL(
+                    "insert into {} (partition, position)"
+                    " select p, 0 from public.log, generate_series(0, log.partitions - 1) p"
+                ).format(sql.Identifier(schema_of(1), "checkpoints"))
+            )
+            show(cursor, 1, keep=False)
+            cursor.execute("insert into public.read_generation (live, shape) values (1, %s)", (shape(),))
+            return Generation(1, shape())
+
+
+def live(cursor: Cursor) -> Generation:
+    """The live generation. Raises NoGeneration.
+
+    Who goes on to use its tables directly holds the SWAP lock from before this look.
+    """
+    row = cursor.execute("select live, shape from public.read_generation").fetchone()
+    if row is None:
+        raise NoGeneration("the read models do not exist yet")
+    return Generation(*row)
+
+
+def pin(cursor: Cursor) -> None:
+    """Keep the live generation live until the end of this transaction: for who reads several views as one whole.
+
+    In a repeatable-read transaction call it before anything else.
+    """
+    cursor.execute("select pg_advisory_xact_lock_shared(%s, %s)", (LOCKS, SWAP))
+
+
+def create_tables(cursor: Cursor, number: int) -> None:
+    """A new generation's tables, without keys and indexes."""
+    cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(schema_of(number))))
+    _run(cursor, number, part=0)
+
+
+def create_keys(cursor: Cursor, number: int) -> None:
+    """The keys and indexes of a generation's tables, which are faster to make when the rows are there."""
+    _run(cursor, number, part=1)
+
+
+def show(cursor: Cursor, number: int, *, keep: bool) -> None:
+    """Point the views at a generation; `keep` where its tables have the same columns as before."""
+    for name in TABLES:
+        view, table = sql.Identifier("read", name), sql.Identifier(schema_of(number), name)
+        if not keep:
+            cursor.execute(sql.SQL("drop view if exists {}").format(view))
+        query = sql.SQL(SHOWN.get(name, "select * from {table}")).format(table=table)
+        cursor.execute(sql.SQL("create or replace view {} as {}").format(view, query))
+        cursor.execute(sql.SQL("grant select on {} to scrip_writer, scrip_reader, scrip_relay").format(view))
+
+
+def drop_others(connection: psycopg.Connection[Any]) -> list[str]:
+    """Drop every generation but the live one, each in its own transaction, and return their schemas."""
+    cursor = connection.cursor()
+    number = live(cursor).number
+    rows = cursor.execute(
+        "select nspname from pg_namespace where nspname ~ '^read_g[0-9]+$' and nspname <> %s order by nspname",
+        (schema_of(number),),
+    ).fetchall()
+    for (name,) in rows:
+        cursor.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
+    return [name for (name,) in rows]
+
+
+def _ddl(name: str) -> str:
+    return (FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _run(cursor: Cursor, number: int, part: int) -> None:
+    previous = cursor.execute("select current_setting('search_path')").fetchone()
+    cursor.execute("select set_config('search_path', %s, true)", (schema_of(number),))
+    for name in TABLES:
+        cursor.execute(_ddl(name).split("-- keys\n")[part].encode())
+    cursor.execute("select set_config('search_path', %s, true)", previous)

@@ -1,0 +1,190 @@
+"""Read model: every grant on every account, and where its credits went."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.credits.events import (
+    OVERDRAFT,
+    CreditsDebited,
+    CreditsEvent,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsReserved,
+    CreditsTransferredIn,
+    CreditsTransferredOut,
+    GrantExpired,
+    GrantScheduled,
+    GrantVoided,
+    ReservationCaptured,
+    ReservationExpired,
+    ReservationExtended,
+    ReservationReleased,
+    Slice,
+)
+from projections.facts import Fact
+from projections.table import Table
+
+GrantKey = tuple[str, str, str]  # organisation, address, grant id
+
+
+@dataclass(slots=True)
+class Grant:
+    """One grant's row (grants.sql); amounts in whole credits, `paid_amount` in micro-units of its currency."""
+
+    org: str
+    address: str
+    id: str
+    source: str
+    priority: int
+    status: str
+    amount: int
+    remaining: int
+    reserved: int
+    spent: int
+    expired: int
+    voided: int
+    transferred_out: int
+    granted_at: datetime
+    effective_at: datetime
+    expires_at: datetime | None
+    external_ref: str | None = None
+    paid_amount: int | None = None
+    paid_currency: str | None = None
+    sealed: str | None = None
+    position: int = 0
+
+
+TABLE = Table(
+    "grants",
+    Grant,
+    {"org": "text", "address": "text", "id": "text", "source": "text", "priority": "int4", "status": "text"}
+    | dict.fromkeys(("amount", "remaining", "reserved", "spent", "expired", "voided", "transferred_out"), "int8")
+    | dict.fromkeys(("granted_at", "effective_at", "expires_at"), "timestamptz")
+    | {"external_ref": "text", "paid_amount": "int8", "paid_currency": "text", "sealed": "text", "position": "int8"},
+    key=3,
+)
+
+
+def touched(event: CreditsEvent) -> Iterator[str]:
+    """The ids of the grants whose rows an event changes."""
+    for part in (*getattr(event, "slices", ()), *getattr(event, "returned", ())):
+        if part.grant != OVERDRAFT:
+            yield part.grant
+    grant = getattr(event, "grant", None)
+    if grant is not None:
+        yield grant.grant
+
+
+def apply(  # noqa: C901 - one case for each event
+    rows: dict[GrantKey, Grant], changed: dict[GrantKey, Grant], fact: Fact
+) -> None:
+    """Fold one event into the grants of its account; `rows` has all that exist of those it touches."""
+    org, address, event = fact.org, fact.address, fact.event
+
+    def row_of(part: Slice) -> Grant:
+        key = (org, address, part.grant)
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = _new(org, address, part)
+        row.position = fact.position
+        changed[key] = row
+        return row
+
+    match event:
+        case CreditsReserved() | ReservationExtended():
+            for part in _paid(event.slices):
+                _move(row_of(part), -part.amount, reserved=part.amount)
+        case ReservationCaptured():
+            for part in _paid(event.slices):
+                _move(row_of(part), 0, reserved=-part.amount, spent=part.amount)
+            _come_back(event.returned, row_of)
+        case ReservationReleased() | ReservationExpired():
+            _come_back(event.returned, row_of)
+        case CreditsDebited():
+            for part in _paid(event.slices):
+                _move(row_of(part), -part.amount, spent=part.amount)
+        case CreditsTransferredOut():
+            for part in _paid(event.slices):
+                row = row_of(part)
+                row.transferred_out += part.amount
+                _move(row, -part.amount)
+        case _:
+            _rare(event, row_of)
+
+
+def _rare(event: CreditsEvent, row_of: Callable[[Slice], Grant]) -> None:  # noqa: C901 - one case for each event
+    """What happens to a grant itself."""
+    match event:
+        case CreditsGranted(grant=grant):
+            row = row_of(grant)
+            _describe(row, event)
+            if row.status == "scheduled":
+                row.status, row.amount = "live", 0
+            row.amount += grant.amount
+            _move(row, grant.amount - event.repaid, spent=event.repaid)
+        case GrantScheduled(grant=grant):
+            row = row_of(grant)
+            _describe(row, event)
+            row.status, row.amount, row.effective_at = "scheduled", grant.amount, event.effective_at
+        case GrantExpired(grant=grant):
+            row = row_of(grant)
+            row.expired += grant.amount
+            _move(row, -grant.amount)
+        case GrantVoided(grant=grant):
+            row = row_of(grant)
+            row.status = "voided"
+            if event.effective:
+                row.voided += grant.amount
+                _move(row, -grant.amount)
+        case CreditsRefunded(returned=returned):
+            for part in returned:
+                row = row_of(part)
+                row.expires_at = part.expires_at
+                if part.grant == event.refund_id:  # debt that was repaid before comes back as a grant of its own
+                    row.amount += part.amount
+                    _move(row, part.amount)
+                else:
+                    _move(row, part.amount, spent=-part.amount)
+        case CreditsTransferredIn(slices=slices):
+            for part in slices:
+                row = row_of(part)
+                row.amount += part.amount
+                row.expires_at = part.expires_at
+                _move(row, part.amount)
+
+
+def _new(org: str, address: str, part: Slice) -> Grant:
+    since = part.granted_at
+    return Grant(
+        org, address, part.grant, part.source, part.priority, "live", 0, 0, 0, 0, 0, 0, 0, since, since, part.expires_at
+    )
+
+
+def _describe(row: Grant, event: CreditsGranted | GrantScheduled) -> None:
+    row.external_ref = event.external_ref
+    if event.paid is not None:
+        row.paid_amount, row.paid_currency = event.paid
+    row.sealed = event.sealed
+
+
+def _paid(slices: Iterable[Slice]) -> Iterator[Slice]:
+    """The slices that are of a grant: what lies below zero has none."""
+    return (part for part in slices if part.grant != OVERDRAFT)
+
+
+def _come_back(slices: Iterable[Slice], row_of: Callable[[Slice], Grant]) -> None:
+    for part in _paid(slices):
+        _move(row_of(part), part.amount, reserved=-part.amount)
+
+
+def _move(row: Grant, remaining: int, reserved: int = 0, spent: int = 0) -> None:
+    """Change what is free, held and spent, and say anew what state the grant is in."""
+    row.remaining += remaining
+    row.reserved += reserved
+    row.spent += spent
+    if row.status != "voided":
+        if row.remaining or row.reserved:
+            row.status = "live"
+        else:
+            row.status = "expired" if row.expired else "spent"

@@ -1,0 +1,53 @@
+"""Read model: every version of the platform's price book."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from domain.prices.events import PriceEntry, PricesPublished
+from projections.facts import Fact
+from projections.table import Table
+
+PLATFORM = "platform"  # the organisation whose price book counts
+
+
+@dataclass(slots=True)
+class Prices:
+    """One version's row (prices.sql)."""
+
+    version: int
+    effective_at: datetime
+    entries: Jsonb
+    published_at: datetime
+    position: int
+
+
+TABLE = Table(
+    "prices",
+    Prices,
+    {
+        "version": "int4",
+        "effective_at": "timestamptz",
+        "entries": "jsonb",
+        "published_at": "timestamptz",
+        "position": "int8",
+    },
+    key=1,
+)
+
+
+def published(fact: Fact, event: PricesPublished) -> Prices:
+    """The row of a new version."""
+    entries = [_plain(entry) for entry in event.entries]
+    return Prices(event.version, event.effective_at, Jsonb(entries, _text), fact.time, fact.position)
+
+
+def _plain(entry: PriceEntry) -> dict[str, Any]:
+    return {name: value for name, value in asdict(entry).items() if value not in (None, {}, ())}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)

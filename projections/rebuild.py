@@ -1,0 +1,211 @@
+"""Build a new generation of the read models from the log beside the live one, and swap them."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from projections import balances, debits, generations, grants, log, prices, reservations, transactions
+from projections.facts import CannotApply, Decode, Fact, fact_of
+from projections.fold import ReadModels, fold
+from projections.generations import LOCKS, REBUILD, SWAP, schema_of
+from projections.runner import apply_to
+from projections.writing import move_checkpoints
+
+BATCH = 10_000  # events folded before their rows are written
+NEARLY = 1_000  # events that may be left to apply while nothing else is applied,
+MAX_PASSES = 20  # unless commands arrive faster than they are folded: then it is whatever is left after so many rounds
+LOCK_TIMEOUT = "500ms"  # the swap gives way rather than let readers queue behind it
+LONGEST_PAUSE_S = 1.0
+
+Progress = Callable[[int, int, float], None]  # events done, events in all, events per second
+Connection = psycopg.Connection[Any]
+
+
+class RebuildReport(NamedTuple):
+    """What a rebuild came to: the new live generation, events folded, seconds taken, rows by table."""
+
+    generation: int
+    events: int
+    seconds: float
+    rows: dict[str, int]
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.events / self.seconds if self.seconds else 0.0
+
+
+def rebuild(uri: str, decode: Decode, progress: Progress | None = None) -> RebuildReport:
+    """Fold the whole log into a new generation and make it the live one. `uri`: the projector's or the owner's login.
+
+    Works whether projectors run or not and while commands arrive. Everything happens in one transaction, so that
+    a rebuild that is killed leaves nothing behind; a second one waits for the first. Raises CannotApply at an
+    event that cannot be folded (the live generation stays), NoGeneration before the first `ensure`, psycopg.Error.
+    """
+    started = time.monotonic()
+    with (
+        generations.connect(uri, "scrip rebuild") as connection,
+        generations.connect(uri, "scrip rebuild log") as source,
+    ):
+        connection.execute("select pg_advisory_lock(%s, %s)", (LOCKS, REBUILD))
+        generations.drop_others(connection)
+        with connection.transaction():
+            build = _Build(connection, source, decode, progress, started)
+            build.fold_log()
+            build.swap()
+            rows = build.count_rows()
+        _drop_old(connection)
+    return RebuildReport(build.number, build.done, time.monotonic() - started, rows)
+
+
+class _Build:
+    def __init__(
+        self, connection: Connection, source: Connection, decode: Decode, progress: Progress | None, started: float
+    ) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._source = source
+        self._decode = decode
+        self._progress = progress
+        self._started = started
+        self._live = generations.live(self._cursor)
+        self.number = self._live.number + 1
+        self._schema = schema_of(self.number)
+        self._positions: dict[int, int] = {}
+        self._refunds: dict[debits.DebitKey, int] = {}
+        self.done = 0
+        self._total = 0
+
+    def fold_log(self) -> None:
+        """Fold all there is now by the fast way: no keys while rows come in, no row read back."""
+        generations.create_tables(self._cursor, self.number)
+        ends = log.ends(self._source)
+        self._total = sum(ends.values())
+        checkpoints: list[tuple[int, int, int | None, object]] = []
+        for partition, last in ends.items():
+            final = self._fold_partition(partition, last)
+            self._positions[partition] = last
+            checkpoints.append((partition, last, None, final))
+        table = sql.Identifier(self._schema, "checkpoints")
+        insert = sql.SQL("insert into {} (partition, position) select unnest(%s::int2[]), 0").format(table)
+        self._cursor.execute(insert, ([*ends],))
+        generations.create_keys(self._cursor, self.number)
+        debits.add_refunds(self._cursor, self._schema, self._refunds)
+        move_checkpoints(self._cursor, self._schema, checkpoints)
+        for name in generations.TABLES:
+            self._cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(self._schema, name)))
+
+    def _fold_partition(self, partition: int, last: int) -> object:
+        models = ReadModels()
+        facts = self._facts(partition, last)
+        final: object = None
+        while batch := list(islice(facts, BATCH)):
+            fold(models, batch)
+            final = batch[-1].time
+            ended = [row for row in models.changed_reservations.values() if row.status != reservations.HELD]
+            self._copy(transactions.TABLE, models.transactions)
+            self._copy(debits.TABLE, models.debits.values())
+            self._copy(reservations.TABLE, ended)
+            self._copy(prices.TABLE, models.prices)
+            for key, amount in models.refunds.items():
+                self._refunds[key] = self._refunds.get(key, 0) + amount
+            models.written()
+            self._count(len(batch))
+        # An organisation lives in one partition: these rows are final now.
+        self._copy(reservations.TABLE, models.reservations.values())
+        self._copy(grants.TABLE, models.grants.values())
+        self._copy(balances.TABLE, models.balances.values())
+        return final
+
+    def _facts(self, partition: int, last: int) -> Iterator[Fact]:
+        expected = 1
+        for row in log.stream(self._source, partition, last):
+            if row.position != expected:
+                raise CannotApply(partition, row.position, f"event {expected} is missing from the log")
+            expected += 1
+            yield fact_of(row, self._decode)
+
+    def _copy(self, table: Any, rows: Any) -> None:
+        if rows:
+            table.copy(self._cursor, self._schema, rows, fresh=True)
+
+    def swap(self) -> None:
+        """Apply what has come since, and make the generation live between two batches of the projectors."""
+        pause = 0.01
+        while True:
+            for _ in range(MAX_PASSES):
+                if self._catch_up() <= NEARLY:
+                    break
+            try:
+                with self._connection.transaction():
+                    self._take_over()
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                time.sleep(pause)  # a reader has pinned the live generation or is in the middle of a query
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            else:
+                return
+
+    def _take_over(self) -> None:
+        positions, done = dict(self._positions), self.done
+        try:
+            self._cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+            self._cursor.execute("select pg_advisory_xact_lock(%s, %s)", (LOCKS, SWAP))
+            self._catch_up()  # nobody applies now: afterwards no partition is behind the live generation
+            self._cursor.execute(
+                sql.SQL(
+                    "update {} new set kafka_offset = old.kafka_offset from {} old where old.partition = new.partition"
+                ).format(sql.Identifier(self._schema, "checkpoints"), sql.Identifier(self._live.schema, "checkpoints"))
+            )
+            generations.show(self._cursor, self.number, keep=self._live.shape == generations.shape())
+            self._cursor.execute(
+                "update public.read_generation set live = %s, shape = %s, since = clock_timestamp()",
+                (self.number, generations.shape()),
+            )
+        except BaseException:
+            self._positions, self.done = positions, done  # the savepoint takes back what was applied
+            raise
+
+    def _catch_up(self) -> int:
+        """Apply what the log has beyond the new generation's checkpoints; how many events that was."""
+        count = 0
+        for partition, last in log.ends(self._source).items():
+            while self._positions[partition] < last:
+                rows = log.after(self._source, partition, self._positions[partition], BATCH)
+                facts = [(fact_of(row, self._decode), None) for row in rows]
+                applied = apply_to(self._cursor, self.number, {partition: facts}, {})
+                self._positions[partition] += applied.events
+                count += applied.events
+                self._total += applied.events
+                self._count(applied.events)
+                if applied.gaps:
+                    gap = applied.gaps[partition]
+                    raise CannotApply(partition, gap.got, f"event {gap.expected} is missing from the log")
+        return count
+
+    def count_rows(self) -> dict[str, int]:
+        """How many rows each table has."""
+        rows = {}
+        for name in generations.TABLES:
+            found = self._cursor.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(self._schema, name)))
+            rows[name] = int((found.fetchone() or (0,))[0])
+        return rows
+
+    def _count(self, events: int) -> None:
+        self.done += events
+        if self._progress is not None and events:
+            self._progress(self.done, self._total, self.done / max(time.monotonic() - self._started, 1e-6))
+
+
+def _drop_old(connection: Connection) -> None:
+    """Drop the former generation, unless a reader is still in it for long: then the next rebuild drops it."""
+    connection.execute("set lock_timeout = '5s'")
+    try:
+        generations.drop_others(connection)
+    except psycopg.errors.LockNotAvailable:
+        pass
+    finally:
+        connection.execute("reset lock_timeout")

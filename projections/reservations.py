@@ -1,0 +1,105 @@
+"""Read model: every hold, from its reservation to its one end."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.credits.events import (
+    CreditsReserved,
+    ReservationCaptured,
+    ReservationExpired,
+    ReservationExtended,
+    ReservationReleased,
+)
+from projections.facts import CannotApply, Fact
+from projections.table import Table
+
+HELD = "held"
+
+
+@dataclass(slots=True)
+class Reservation:
+    """One hold's row (reservations.sql); amounts in whole credits."""
+
+    org: str
+    id: str
+    address: str
+    status: str
+    amount: int
+    captured: int
+    returned: int
+    left: int
+    expires_at: datetime
+    item: str | None
+    price_version: int | None
+    sealed: str | None
+    created_at: datetime
+    created_position: int
+    ended_at: datetime | None
+    position: int
+
+
+TABLE = Table(
+    "reservations",
+    Reservation,
+    {"org": "text", "id": "text", "address": "text", "status": "text"}
+    | dict.fromkeys(("amount", "captured", "returned", "left"), "int8")
+    | {"expires_at": "timestamptz", "item": "text", "price_version": "int4", "sealed": "text"}
+    | {"created_at": "timestamptz", "created_position": "int8", "ended_at": "timestamptz", "position": "int8"},
+    key=2,
+)
+
+Later = (
+    ReservationCaptured | ReservationReleased | ReservationExpired | ReservationExtended
+)  # what needs the hold's row
+
+
+def held(fact: Fact, event: CreditsReserved) -> Reservation:
+    """The row of a new hold."""
+    return Reservation(
+        org=fact.org,
+        id=event.reservation_id,
+        address=fact.address,
+        status=HELD,
+        amount=event.amount,
+        captured=0,
+        returned=0,
+        left=event.amount,
+        expires_at=event.expires_at,
+        item=event.item,
+        price_version=event.price_version,
+        sealed=event.sealed,
+        created_at=fact.time,
+        created_position=fact.position,
+        ended_at=None,
+        position=fact.position,
+    )
+
+
+def apply(row: Reservation | None, fact: Fact, event: Later) -> Reservation:
+    """Fold a later event into the hold's row. Raises CannotApply where the hold is unknown or has ended."""
+    if row is None or row.status != HELD:
+        state = "unknown" if row is None else row.status
+        raise CannotApply(fact.partition, fact.position, f"the reservation {event.reservation_id} is {state}")
+    match event:
+        case ReservationCaptured(amount=amount):
+            row.captured += amount
+            row.left -= amount
+            if event.final:
+                _end(row, "captured", fact)
+        case ReservationReleased():
+            _end(row, "released", fact)
+        case ReservationExpired():
+            _end(row, "expired", fact)
+        case ReservationExtended():
+            row.amount += event.grown
+            row.left += event.grown
+            row.expires_at = event.expires_at
+    row.position = fact.position
+    return row
+
+
+def _end(row: Reservation, status: str, fact: Fact) -> None:
+    row.returned += row.left
+    row.left = 0
+    row.status = status
+    row.ended_at = fact.time

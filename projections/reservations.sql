@@ -1,0 +1,25 @@
+-- One row for each hold. `amount` is all that was ever held, and amount = captured + returned + "left".
+-- `status`: held, captured, released or expired; `position`: the reservation's last event.
+create table reservations (
+    org text collate "C" not null,
+    id text collate "C" not null,
+    address text collate "C" not null,
+    status text collate "C" not null,
+    amount bigint not null,
+    captured bigint not null,
+    returned bigint not null,
+    "left" bigint not null,
+    expires_at timestamptz not null,
+    item text collate "C",
+    price_version integer,
+    sealed text collate "C",
+    created_at timestamptz not null,
+    created_position bigint not null,
+    ended_at timestamptz,
+    position bigint not null,
+    check (amount = captured + returned + "left")
+) with (fillfactor = 80);
+-- keys
+alter table reservations add primary key (org, id);
+create index on reservations (org, address, created_position);
+create index on reservations (expires_at) where status = 'held';

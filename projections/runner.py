@@ -1,0 +1,241 @@
+"""Applies events to the live generation: rows and checkpoints in one transaction, each event once and in order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from projections import generations
+from projections.facts import CannotApply, Decode, Fact, Stored, fact_of
+from projections.fold import Needed, ReadModels, fold
+from projections.writing import load, move_checkpoints, store
+
+MAX_ROWS_IN_MEMORY = 30_000  # for each process, before they are let go and read again: bounds its memory
+
+UNFIT = (CannotApply, LookupError, UnicodeError, OverflowError, psycopg.DataError, psycopg.IntegrityError)
+
+Incoming = tuple[Stored, int | None]  # an event and its offset in Kafka, where it came from there
+Batches = Mapping[int, Sequence[Incoming]]  # by partition, in order
+
+
+class PositionGap(Exception):
+    """Events are missing between the checkpoint and what came: the reader must go back to the checkpoint."""
+
+    def __init__(self, partition: int, expected: int, got: int) -> None:
+        super().__init__(f"partition {partition}: event {expected} must come next, event {got} came")
+        self.partition = partition
+        self.expected = expected
+        self.got = got
+
+
+class Checkpoint(NamedTuple):
+    """How far a partition is applied, and the offset in Kafka after which reading may resume (none: from the start)."""
+
+    position: int
+    kafka_offset: int | None
+
+
+class Applied(NamedTuple):
+    """What a batch came to: events applied, and the partitions that cannot go on from it."""
+
+    events: int
+    gaps: dict[int, PositionGap]
+    stopped: dict[int, CannotApply]
+
+
+class Runner:
+    """One process's way to the live generation. Not safe for several threads at once.
+
+    Several processes may run: the checkpoint rows are locked by each batch and say what comes next, so whoever
+    comes second with the same events finds them repeated and changes nothing.
+    """
+
+    def __init__(self, uri: str, decode: Decode) -> None:
+        self._uri = uri
+        self._decode = decode
+        self._connection: psycopg.Connection[Any] | None = None
+        self._models: dict[int, tuple[int, int, ReadModels]] = {}  # by partition: generation, position, rows
+        self._noted: set[int] = set()  # partitions with a row in read_stops
+        self.stopped: dict[int, CannotApply] = {}
+
+    def close(self) -> None:
+        """Give the connection back; the next batch opens a new one."""
+        connection, self._connection = self._connection, None
+        self._models.clear()
+        if connection is not None:
+            connection.close()
+
+    def checkpoints(self) -> dict[int, Checkpoint]:
+        """All partitions' checkpoints in the live generation."""
+        with self._connected().transaction():
+            cursor = self._connected().cursor()
+            generations.pin(cursor)
+            schema = generations.live(cursor).schema
+            rows = cursor.execute(
+                sql.SQL("select partition, position, kafka_offset from {}").format(
+                    sql.Identifier(schema, "checkpoints")
+                )
+            )
+            return {partition: Checkpoint(position, offset) for partition, position, offset in rows}
+
+    def apply(self, batches: Batches) -> Applied:
+        """Apply what comes next of each partition; repeats are passed over, a stopped partition is left alone.
+
+        Raises psycopg.Error where the database is the trouble: nothing of the call's last transaction is applied
+        then, and the same batch may be tried again.
+        """
+        try:
+            applied = self._apply({p: events for p, events in batches.items() if events and p not in self.stopped})
+            return applied._replace(stopped={p: self.stopped[p] for p in batches if p in self.stopped})
+        except BaseException:
+            self.close()  # the rows in memory may be ahead of those stored
+            raise
+
+    def _apply(self, batches: Batches) -> Applied:
+        facts: dict[int, list[tuple[Fact, int | None]]] = {}
+        unreadable: dict[int, CannotApply] = {}
+        for partition, events in batches.items():
+            known = facts[partition] = []
+            for stored, offset in events:
+                try:
+                    known.append((fact_of(stored, self._decode), offset))
+                except CannotApply as error:
+                    unreadable[partition] = error
+                    break
+        applied = self._isolating(facts)
+        for partition, reason in unreadable.items():
+            if partition not in applied.gaps and partition not in self.stopped:
+                self.stop(reason)
+        return applied
+
+    def _isolating(self, facts: dict[int, list[tuple[Fact, int | None]]]) -> Applied:
+        """Apply in one transaction; where an event does not fit, find it by halves, so that all others are applied."""
+        try:
+            return self._transaction(facts)
+        except UNFIT as error:
+            self._models.clear()
+            if len(facts) > 1:
+                parts = [self._isolating({partition: list_}) for partition, list_ in facts.items()]
+            else:
+                ((partition, list_),) = facts.items()
+                if len(list_) == 1:
+                    fact = list_[0][0]
+                    reason = error.reason if isinstance(error, CannotApply) else f"{type(error).__name__}: {error}"
+                    self.stop(CannotApply(partition, fact.position, reason.strip()))
+                    return Applied(0, {}, {})
+                middle = len(list_) // 2
+                parts = [self._isolating({partition: list_[:middle]})]
+                if partition not in self.stopped and not parts[0].gaps:
+                    parts.append(self._isolating({partition: list_[middle:]}))
+            gaps = {partition: gap for part in parts for partition, gap in part.gaps.items()}
+            return Applied(sum(part.events for part in parts), gaps, {})
+
+    def _transaction(self, facts: dict[int, list[tuple[Fact, int | None]]]) -> Applied:
+        connection = self._connected()
+        with connection.transaction():
+            cursor = connection.cursor()
+            generations.pin(cursor)
+            generation = generations.live(cursor)
+            done = apply_to(cursor, generation.number, facts, self._models)
+            going = [partition for partition in done.moved if partition in self._noted]
+            if going:
+                cursor.execute("delete from public.read_stops where partition = any(%s)", (going,))
+        self._noted.difference_update(going)
+        for partition, position in done.moved.items():
+            models = done.models[partition]
+            models.written()
+            self._models[partition] = (generation.number, position, models)
+        if sum(len(models) for _, _, models in self._models.values()) > MAX_ROWS_IN_MEMORY:
+            self._models.clear()
+        return Applied(done.events, done.gaps, {})
+
+    def stop(self, error: CannotApply) -> None:
+        """Leave a partition alone from now on and note the reason where operators and health checks find it."""
+        self._connected().execute(
+            "insert into public.read_stops (partition, position, reason) values (%s, %s, %s) on conflict (partition)"
+            " do update set position = excluded.position, reason = excluded.reason, at = excluded.at",
+            (error.partition, error.position, error.reason.replace("\0", "")),
+        )
+        self.stopped[error.partition] = error
+        self._noted.add(error.partition)
+        self._models.pop(error.partition, None)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._models.clear()
+            self._connection = generations.connect(self._uri, "scrip projector")
+            self._noted = {row[0] for row in self._connection.execute("select partition from public.read_stops")}
+        return self._connection
+
+
+class Done(NamedTuple):
+    """What `apply_to` did: new positions and the rows behind them, by partition, and where events were missing."""
+
+    events: int
+    moved: dict[int, int]
+    models: dict[int, ReadModels]
+    gaps: dict[int, PositionGap]
+
+
+def apply_to(
+    cursor: psycopg.Cursor[Any],
+    generation: int,
+    facts: Mapping[int, Sequence[tuple[Fact, int | None]]],
+    kept: Mapping[int, tuple[int, int, ReadModels]],
+) -> Done:
+    """Apply facts to a generation inside the caller's transaction.
+
+    `kept` are rows in memory, by partition, with the generation and the position that they are of.
+    The checkpoint rows are locked first and tell what is new: a process that was suspended, and another that took
+    over meanwhile, can never both apply an event.
+    """
+    schema = generations.schema_of(generation)
+    done = Done(0, {}, {}, {})
+    if not facts:
+        return done
+    cursor.execute(
+        sql.SQL("select partition, position from {} where partition = any(%s) order by partition for update").format(
+            sql.Identifier(schema, "checkpoints")
+        ),
+        (sorted(facts),),
+    )
+    positions = dict(cursor.fetchall())
+    for partition in facts.keys() - positions.keys():
+        if facts[partition]:
+            raise CannotApply(partition, facts[partition][0][0].position, "the log has no such partition")
+    moved: list[tuple[int, int, int | None, object]] = []
+    count = 0
+    for partition, position in positions.items():
+        new, gap = _next(facts[partition], position)
+        if gap is not None:
+            done.gaps[partition] = gap
+        if not new:
+            continue
+        models = ReadModels()
+        if partition in kept and kept[partition][:2] == (generation, position):
+            models = kept[partition][2]
+        load(cursor, schema, models, Needed(models, (fact for fact, _ in new)))
+        fold(models, (fact for fact, _ in new))
+        last, offset = new[-1]
+        moved.append((partition, last.position, offset, last.time))
+        done.moved[partition], done.models[partition] = last.position, models
+        count += len(new)
+    if moved:
+        store(cursor, schema, list(done.models.values()))
+        move_checkpoints(cursor, schema, moved)
+    return done._replace(events=count)
+
+
+def _next(
+    facts: Sequence[tuple[Fact, int | None]], position: int
+) -> tuple[Sequence[tuple[Fact, int | None]], PositionGap | None]:
+    """What of the facts follows `position` without a gap."""
+    first = next((index for index, (fact, _) in enumerate(facts) if fact.position > position), len(facts))
+    expected = position + 1
+    for index in range(first, len(facts)):
+        fact = facts[index][0]
+        if fact.position != expected:
+            return facts[first:index], PositionGap(fact.partition, expected, fact.position)
+        expected += 1
+    return facts[first:], None

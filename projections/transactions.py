@@ -1,0 +1,117 @@
+"""Read model: every movement of an account's available credits, so that the movements add up to the balance."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from domain.credits.events import (
+    CreditsDebited,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsReserved,
+    CreditsTransferredIn,
+    CreditsTransferredOut,
+    GrantExpired,
+    GrantVoided,
+    ReservationCaptured,
+    ReservationExpired,
+    ReservationExtended,
+    ReservationReleased,
+)
+from projections.facts import Fact
+from projections.reservations import Reservation
+from projections.table import Table
+
+
+class Transaction(NamedTuple):
+    """One movement's row (transactions.sql); `amount` in whole credits, negative where they leave."""
+
+    org: str
+    address: str
+    position: int
+    n: int
+    type: str
+    amount: int
+    balance_after: int
+    grant_id: str | None
+    reservation_id: str | None
+    debit_id: str | None
+    refund_id: str | None
+    transfer_id: str | None
+    counterparty: str | None
+    item: str | None
+    actor: str
+    sealed: str | None
+    created_at: datetime
+
+
+TABLE = Table(
+    "transactions",
+    Transaction,
+    {"org": "text", "address": "text", "position": "int8", "n": "int2", "type": "text", "amount": "int8"}
+    | {"balance_after": "int8"}
+    | dict.fromkeys(("grant_id", "reservation_id", "debit_id", "refund_id", "transfer_id", "counterparty"), "text")
+    | {"item": "text", "actor": "text", "sealed": "text", "created_at": "timestamptz"},
+    key=4,
+)
+
+
+class _Movement(NamedTuple):
+    """What differs from event to event."""
+
+    type: str
+    amount: int
+    grant_id: str | None = None
+    reservation_id: str | None = None
+    debit_id: str | None = None
+    refund_id: str | None = None
+    transfer_id: str | None = None
+    counterparty: str | None = None
+    sealed: str | None = None
+
+
+def movements(fact: Fact, available: int, hold: Reservation | None) -> Iterator[Transaction]:
+    """The rows of one event. `available` is the account's before it, `hold` the reservation it is about, if any."""
+    item = hold.item if hold is not None else getattr(fact.event, "item", None)
+    for n, move in enumerate(_moves(fact.event)):
+        available += move.amount
+        yield Transaction(
+            fact.org, fact.address, fact.position, n, move.type, move.amount, available,
+            *move[2:8], item, fact.actor, move.sealed, fact.time,
+        )  # fmt: skip
+
+
+def _moves(event: object) -> tuple[_Movement, ...]:  # noqa: C901, PLR0911, PLR0912 - one case for each event
+    match event:
+        case CreditsReserved():
+            return (_Movement("reserved", -event.amount, None, event.reservation_id, sealed=event.sealed),)
+        case ReservationCaptured():
+            freed = event.amount + sum(part.amount for part in event.returned)
+            hold = (None, event.reservation_id, event.debit_id)
+            charge = _Movement("captured", -event.amount, *hold, sealed=event.sealed)
+            return (_Movement("returned", freed, *hold), charge)
+        case ReservationReleased():
+            return (_Movement("released", event.amount, None, event.reservation_id, sealed=event.sealed),)
+        case ReservationExpired():
+            return (_Movement("expired", event.amount, None, event.reservation_id),)
+        case ReservationExtended() if event.grown:
+            return (_Movement("reserved", -event.grown, None, event.reservation_id),)
+        case CreditsDebited():
+            return (_Movement("debited", -event.amount, debit_id=event.debit_id, sealed=event.sealed),)
+        case CreditsGranted(grant=grant):
+            return (_Movement("granted", grant.amount, grant.grant, sealed=event.sealed),)
+        case GrantExpired(grant=grant):
+            return (_Movement("grant_expired", -grant.amount, grant.grant),)
+        case GrantVoided(grant=grant) if event.effective and grant.amount:
+            return (_Movement("grant_voided", -grant.amount, grant.grant, sealed=event.sealed),)
+        case CreditsRefunded():
+            ids = (None, None, event.debit_id)
+            return (_Movement("refunded", event.amount, *ids, event.refund_id, sealed=event.sealed),)
+        case CreditsTransferredOut():
+            moved = {"transfer_id": event.transfer_id, "counterparty": event.to, "sealed": event.sealed}
+            return (_Movement("transferred_out", -event.amount, **moved),)
+        case CreditsTransferredIn():
+            moved = {"transfer_id": event.transfer_id, "counterparty": event.sender}
+            return (_Movement("transferred_in", event.amount, **moved),)
+        case _:
+            return ()  # settings, promises and a longer hold move nothing

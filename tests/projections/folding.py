@@ -1,0 +1,53 @@
+"""Folds rows of a log in memory, as the runner does, and reads tables back for comparison."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from infra.chain import StoredEvent
+from infra.codec import Codec
+from projections.facts import fact_of
+from projections.fold import ReadModels, fold
+from projections.runner import Applied, Batches, Incoming, Runner
+
+ORDER = {
+    "checkpoints": "partition",
+    "balances": "org, address",
+    "transactions": "org, address, position, n",
+    "reservations": "org, id",
+    "grants": "org, address, id",
+    "debits": "org, id",
+    "prices": "version",
+}
+
+
+def folded(events: Iterable[StoredEvent]) -> ReadModels:
+    """Everything that a list of events comes to."""
+    models = ReadModels()
+    fold(models, [fact_of(event, Codec().decode) for event in events])
+    return models
+
+
+def by_partition(events: Iterable[StoredEvent]) -> dict[int, list[Incoming]]:
+    """Events as batches, with made-up offsets in which every tenth is a marker."""
+    batches: dict[int, list[Incoming]] = {}
+    for event in events:
+        batches.setdefault(event.partition, []).append((event, event.position + event.position // 10))
+    return batches
+
+
+def apply(runner: Runner, events: Iterable[StoredEvent]) -> Applied:
+    """Apply events in one call."""
+    batches: Batches = by_partition(events)
+    return runner.apply(batches)
+
+
+def tables(uri: str, *, offsets: bool = False) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows that readers see, in order of their keys. Kafka's offsets are left out unless asked for."""
+    with psycopg.connect(uri) as connection:
+        found = {}
+        for name, order in ORDER.items():
+            columns = "partition, position, time" if name == "checkpoints" and not offsets else "*"
+            found[name] = connection.execute(f"select {columns} from read.{name} order by {order}").fetchall()  # type: ignore[arg-type, unused-ignore]
+        return found

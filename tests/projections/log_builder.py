@@ -1,0 +1,166 @@
+"""Builds a log from real decisions without the writer: rows as the table `events` has them, hash chain included."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import psycopg
+
+from domain.credits.address import STREAM_PREFIX
+from domain.credits.capture import Capture
+from domain.credits.configure import ConfigureAccount
+from domain.credits.debit import Debit
+from domain.credits.extend import Extend
+from domain.credits.grant import Grant
+from domain.credits.refund import Refund
+from domain.credits.release import Release
+from domain.credits.reserve import Reserve
+from domain.credits.transfer import Transfer
+from domain.credits.void import VoidGrant
+from domain.execution import execute
+from domain.prices.catalogue import CATALOGUE
+from domain.prices.publish import PublishPrices
+from domain.registry import HANDLERS, kind_of
+from infra.chain import GENESIS, StoredEvent, link_of
+from infra.codec import Codec
+from infra.partitions import PLATFORM, partition_of
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NAMES = ", ".join(StoredEvent._fields)
+
+
+class LogBuilder:
+    """Decides commands one after the other; `now` moves on by a millisecond each and may be moved further."""
+
+    def __init__(self, partitions: int = 4) -> None:
+        self.now = START
+        self.events: list[StoredEvent] = []
+        self.refused = 0
+        self._partitions = partitions
+        self._codec = Codec()
+        self._states: dict[tuple[str, str], Any] = {}
+        self._versions: dict[tuple[str, str], int] = defaultdict(int)
+        self._tagged: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        self._heads: dict[int, tuple[int, bytes]] = defaultdict(lambda: (0, GENESIS))
+
+    def do(self, command: Any, org: str = "acme") -> list[StoredEvent]:
+        """Decide one command and return the rows it came to; a refused one brings only what was due."""
+        self.now += timedelta(milliseconds=1)
+        decided = execute(_View(self, org), HANDLERS[type(command)], kind_of, command, self.now)
+        self.refused += decided.refusal is not None
+        return [self.store(org, stream, event) for stream, event in decided.events]
+
+    def store(self, org: str, stream: str, event: Any) -> StoredEvent:
+        """Append an event as it is."""
+        type_, data = self._codec.encode(event, "user:tester", "key")
+        return self.store_bytes(org, stream, type_, data, getattr(event, "tag", None))
+
+    def store_bytes(self, org: str, stream: str, type_: str, data: bytes, tag: str | None = None) -> StoredEvent:
+        """Append bytes under a type name, whether or not they can be read."""
+        partition = partition_of(org, self._partitions)
+        position, previous = self._heads[partition]
+        self._versions[org, stream] += 1
+        row = StoredEvent(
+            partition, position + 1, org, stream, self._versions[org, stream],
+            type_, tag, "user:tester", self.now, data, b"",
+        )  # fmt: skip
+        row = row._replace(hash=link_of(previous, row))
+        self._heads[partition] = (row.position, row.hash)
+        self.events.append(row)
+        return row
+
+    def state(self, org: str, address: str) -> Any:
+        """The account as decisions see it."""
+        stream = STREAM_PREFIX + address
+        return self._states.get((org, stream), kind_of(stream).initial)
+
+    def accounts(self) -> Iterator[tuple[str, str]]:
+        """Organisation and address of every account."""
+        for org, stream in self._versions:
+            if stream.startswith(STREAM_PREFIX):
+                yield org, stream.removeprefix(STREAM_PREFIX)
+
+
+class _View:
+    def __init__(self, log: LogBuilder, org: str) -> None:
+        self._log = log
+        self._org = org
+
+    def state(self, stream: str) -> Any:
+        return self._log._states.get((self._org, stream), kind_of(stream).initial)
+
+    def tagged(self, tag: str) -> tuple[Any, ...]:
+        return tuple(self._log._tagged.get((self._org, tag), ()))
+
+    def platform(self, stream: str) -> Any:
+        return self._log._states.get((PLATFORM, stream), kind_of(stream).initial)
+
+    def apply(self, stream: str, event: Any) -> None:
+        self._log._states[self._org, stream] = kind_of(stream).evolve(self.state(stream), event)
+        if event.tag is not None:
+            self._log._tagged[self._org, event.tag].append(event)
+
+    def refresh(self, stream: str) -> None:
+        self._log._states[self._org, stream] = kind_of(stream).refresh(self.state(stream))
+
+
+def write(uri: str, events: Iterable[StoredEvent]) -> None:
+    """Put rows into the table `events`. `uri`: the owner's or the writer's."""
+    statement = f"copy events ({NAMES}) from stdin (format binary)"
+    with psycopg.connect(uri) as connection, connection.cursor().copy(statement) as copy:
+        copy.set_types(["int2", "int8", *["text"] * 2, "int8", *["text"] * 3, "timestamptz", "bytea", "bytea"])
+        for event in events:
+            copy.write_row(event)
+
+
+def busy(log: LogBuilder, commands: int, seed: int = 1, orgs: int = 3, users: int = 5) -> LogBuilder:  # noqa: C901 - one case for each command
+    """Run random commands of all kinds, with time passing, over a few accounts. The same seed gives the same log."""
+    random = Random(seed)
+    log.do(PublishPrices(entries=CATALOGUE, first=True), PLATFORM)
+    holds: list[tuple[str, str, str]] = []
+    charges: list[tuple[str, str, str]] = []
+    for number in range(commands):
+        org = f"org-{random.randrange(orgs)}"
+        address = f"user:u{random.randrange(users)}:credits"
+        held, held_by, hold = random.choice(holds) if holds else (org, address, "none")
+        at, of, charge = random.choice(charges) if charges else (org, address, "none")
+        match random.randrange(16):
+            case 0 | 1:
+                ends = log.now + timedelta(hours=random.choice((1, 48)))
+                starts = random.choice((None, None, log.now + timedelta(minutes=20)))
+                log.do(Grant(address=address, grant_id=f"g{number}", amount=random.randrange(1, 5000), source="gift",
+                             priority=random.randrange(3), effective_at=starts,
+                             expires_at=random.choice((None, ends))), org)  # fmt: skip
+            case 2 | 3 | 4 | 5:
+                log.do(
+                    Reserve(
+                        address=address, reservation_id=f"r{number}", amount=random.randrange(1, 300), item="video 6s"
+                    ),
+                    org,
+                )
+                holds.append((org, address, f"r{number}"))
+            case 6 | 7 | 8:
+                part = random.choice((None, None, random.randrange(1, 300)))
+                log.do(Capture(address=held_by, reservation_id=hold, debit_id=f"d{number}", amount=part,
+                               final=random.random() < 0.7, sealed="x"), held)  # fmt: skip
+                charges.append((held, held_by, f"d{number}"))
+            case 9:
+                log.do(Release(address=held_by, reservation_id=hold), held)
+            case 10:
+                log.do(Debit(address=address, debit_id=f"d{number}", amount=random.randrange(1, 200)), org)
+                charges.append((org, address, f"d{number}"))
+            case 11:
+                log.do(Refund(address=of, refund_id=f"f{number}", debit_id=charge, amount=random.choice((None, 5))), at)
+            case 12:
+                to = f"user:u{random.randrange(users)}:credits"
+                log.do(Transfer(address=address, to=to, transfer_id=f"t{number}", amount=random.randrange(1, 100)), org)
+            case 13:
+                log.do(Extend(address=held_by, reservation_id=hold, ttl_s=900, grow=random.choice((0, 20))), held)
+            case 14:
+                log.do(VoidGrant(address=address, grant_id=f"g{random.randrange(number + 1)}"), org)
+            case 15:
+                log.do(ConfigureAccount(address=address, credit_limit=random.choice((0, 200))), org)
+        log.now += timedelta(seconds=random.choice((0, 1, 5, 300)))
+    return log
