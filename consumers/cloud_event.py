@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from consumers.strict_json import JsonTooLarge, UnacceptableJson, strict_json
+from infra.strict_json import UnacceptableJson, strict_json
 
+MAX_BYTES = 65_536
 STRUCTURED = "application/cloudevents"
 AUTH_HEADER = "scripauth"
 
@@ -83,10 +84,10 @@ def _structured(content_type: str, value: bytes) -> CloudEvent:
 
 
 def _json(value: bytes) -> Any:
+    if len(value) > MAX_BYTES:
+        raise Unacceptable("too_large", f"{len(value)} bytes are more than the limit of {MAX_BYTES}")
     try:
         return strict_json(value)
-    except JsonTooLarge as error:
-        raise Unacceptable("too_large", str(error)) from None
     except UnacceptableJson as error:
         raise Unacceptable("malformed_json", str(error)) from None
 

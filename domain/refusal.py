@@ -31,3 +31,16 @@ class Refusal(Exception):  # noqa: N818 - a refusal is a definite answer, not an
     def facts(self) -> dict[str, object]:
         """The numbers and names involved, ready for an answer."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(unsafe_hash=True)
+class StaleVersion(Refusal):
+    """What the caller wants to overwrite has changed since it was read; `current` is how it is now."""
+
+    code: ClassVar[str] = "stale_version"
+    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
+    what: str
+    current: int | str
+
+    def __str__(self) -> str:
+        return f"The {self.what} has changed since it was read; it is now {self.current}. Read it again."

@@ -46,8 +46,8 @@ def _account(decide: Callable[..., Iterable[Any]]) -> Handler:
     return Handler(_streams, run)
 
 
-def _account_with(decide: Callable[..., Iterable[Any]], tag: Callable[[Any], str | None]) -> Handler:
-    """The same where the decision also needs all earlier events about one entity, found by tag."""
+def _account_with_new(decide: Callable[..., Iterable[Any]], tag: Callable[[Any], str | None]) -> Handler:
+    """The same where the command may bring an id that must be new in the whole organisation."""
 
     def tags(command: Any) -> tuple[str, ...]:
         name = tag(command)
@@ -55,10 +55,21 @@ def _account_with(decide: Callable[..., Iterable[Any]], tag: Callable[[Any], str
 
     def run(view: View, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
         stream = stream_of(command.address)
-        history = tuple(event for name in tags(command) for event in view.tagged(name))
-        return [(stream, event) for event in decide(view.state(stream), command, now, history)]
+        same_id = tuple(found for name in tags(command) for found in view.tagged(name))
+        return [(stream, event) for event in decide(view.state(stream), command, now, same_id)]
 
     return Handler(_streams, run, tags=tags)
+
+
+def _history(view: View, stream: str, tag: str) -> tuple[Any, ...]:
+    """The events about one entity of this stream; the same id in another account is another account's business."""
+    return tuple(event for home, event in view.tagged(tag) if home == stream)
+
+
+def _refund(view: View, command: Refund, now: datetime) -> Iterable[tuple[str, Any]]:
+    stream = stream_of(command.address)
+    history = _history(view, stream, debit_tag(command.debit_id))
+    return [(stream, event) for event in refund(view.state(stream), command, now, history)]
 
 
 def _held(decide: Callable[..., Iterable[Any]]) -> Handler:
@@ -68,7 +79,7 @@ def _held(decide: Callable[..., Iterable[Any]]) -> Handler:
         stream = stream_of(command.address)
         account = view.state(stream)
         gone = command.reservation_id not in account.holds
-        history = view.tagged(reservation_tag(command.reservation_id)) if gone else ()
+        history = _history(view, stream, reservation_tag(command.reservation_id)) if gone else ()
         return [(stream, event) for event in decide(account, command, now, history)]
 
     return Handler(_streams, run, rare_tags=lambda command: (reservation_tag(command.reservation_id),))
@@ -106,9 +117,9 @@ def _own_id(command: Reserve | ReservePriced) -> str | None:
 
 
 HANDLERS: dict[type, Handler] = {
-    Grant: _account_with(grant, _payment),
+    Grant: _account_with_new(grant, _payment),
     VoidGrant: _account(void),
-    Reserve: _account_with(reserve, _own_id),
+    Reserve: _account_with_new(reserve, _own_id),
     ReservePriced: Handler(
         _streams,
         _reserve_priced,
@@ -120,7 +131,7 @@ HANDLERS: dict[type, Handler] = {
     Release: _held(release),
     Debit: _account(debit),
     DebitPriced: Handler(_streams, _debit_priced, platform=(price_book.STREAM,)),
-    Refund: _account_with(refund, lambda command: debit_tag(command.debit_id)),
+    Refund: Handler(_streams, _refund, tags=lambda command: (debit_tag(command.debit_id),)),
     Transfer: Handler(lambda command: (stream_of(command.address), stream_of(command.to)), _transfer),
     ConfigureAccount: _account(configure),
     LetTimePass: _account(lambda _account, _command, _now: ()),

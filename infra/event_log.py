@@ -78,10 +78,10 @@ STREAMS = """
     ) e"""
 
 TAGGED = """
-    select e.org, e.tag, e.position, e.type, e.data
+    select e.org, e.tag, e.position, e.stream, e.type, e.data
     from unnest(%b::text[], %b::text[]) as wanted (org, tag)
     cross join lateral (
-        select org, tag, position, type, data from events where org = wanted.org and tag = wanted.tag
+        select org, tag, position, stream, type, data from events where org = wanted.org and tag = wanted.tag
         order by position
     ) e"""
 

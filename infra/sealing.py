@@ -55,7 +55,8 @@ class Sealer:
             return None
         try:
             raw = urlsafe_b64decode(text)
-            opened: dict[str, Any] = msgspec.json.decode(key.cipher.decrypt(raw[:12], raw[12:], _bound_to(org, subject)))
+            clear = key.cipher.decrypt(raw[:12], raw[12:], _bound_to(org, subject))
+            opened: dict[str, Any] = msgspec.json.decode(clear)
         except (InvalidTag, ValueError):  # moved, changed or cut short
             return None
         return opened

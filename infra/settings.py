@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     jwks_url: str = Field(default="", description="where the keys of RS256/ES256 tokens are published")
     jwt_issuer: str = Field(default="", description="required `iss` claim; empty: not checked")
     jwt_audience: str = Field(default="", description="required `aud` claim; empty: not checked")
+    jwt_sub_claim: str = Field(default="sub", description="claim with the caller's own id")
     jwt_org_claim: str = Field(default="org", description="claim with the organisation")
     jwt_role_claim: str = Field(default="role", description="claim with the role")
     fingerprint_secret: SecretStr = Field(default=SecretStr(""), description="key of the HMAC over requests under an idempotency key")

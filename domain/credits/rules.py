@@ -15,7 +15,14 @@ from domain.credits.events import (
     ReservationReleased,
     Slice,
 )
-from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, NotFound, ReservationEnded, TooMany
+from domain.credits.refusals import (
+    AccountClosed,
+    AccountFrozen,
+    InsufficientCredits,
+    NotFound,
+    ReservationEnded,
+    TooMany,
+)
 
 
 def pay(account: Account, amount: int) -> tuple[Slice, ...]:

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from domain.prices.book import PriceBook
 from domain.prices.events import PriceEntry, PricesPublished
 from domain.prices.quote import MAX_CREDITS
-from domain.prices.refusals import InvalidPrices, StalePrices
+from domain.prices.refusals import InvalidPrices
+from domain.refusal import StaleVersion
 
 NOTICE = timedelta(seconds=5)  # every writer has seen a version before it takes effect (architecture, platform streams)
 MAX_ENTRIES = 2_000
@@ -23,11 +24,11 @@ class PublishPrices:
 
 
 def publish(book: PriceBook, command: PublishPrices, now: datetime) -> tuple[PricesPublished, ...]:
-    """A new price takes effect at least 5 s after it is published. Raises StalePrices, InvalidPrices."""
+    """A new price takes effect at least 5 s after it is published. Raises StaleVersion, InvalidPrices."""
     if command.first and book.versions:
         return ()
     if command.expected is not None and command.expected != book.latest:
-        raise StalePrices(expected=command.expected, current=book.latest)
+        raise StaleVersion(what="price book", current=book.latest)
     _check(command.entries)
     earliest = now if command.first else now + NOTICE
     effective_at = command.effective_at or earliest

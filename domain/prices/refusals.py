@@ -30,16 +30,3 @@ class InvalidPrices(Refusal):
 
     def __str__(self) -> str:
         return f"{self.field}: {self.reason}."
-
-
-@dataclass(unsafe_hash=True)
-class StalePrices(Refusal):
-    """The price book has changed since the caller read it."""
-
-    code: ClassVar[str] = "stale_version"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
-    expected: int
-    current: int
-
-    def __str__(self) -> str:
-        return f"The price book is at version {self.current}, not at {self.expected}. Read it again."

@@ -33,7 +33,7 @@ class Tokens:
         self._settings = settings
         self._secret = settings.jwt_secret.get_secret_value()
         self._keys = keys or (KeySet(settings.jwks_url) if settings.jwks_url else None)
-        self._sub_claim: str = getattr(settings, "jwt_sub_claim", "sub")
+        self._sub_claim = settings.jwt_sub_claim
 
     async def verify(self, token: str) -> Verified:
         """Raises Unauthenticated."""

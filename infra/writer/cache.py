@@ -21,10 +21,10 @@ class Stream(NamedTuple):
 
 
 class Tagged(NamedTuple):
-    """All events with one tag up to a position of the partition."""
+    """All events with one tag, each with its stream, up to a position of the partition."""
 
     position: int
-    events: tuple[Any, ...]
+    events: tuple[tuple[str, Any], ...]
 
 
 class Cache:
@@ -70,7 +70,7 @@ class Cache:
                 state = kind_of(event.stream).evolve(stream.state, decoded)
                 self.put((event.org, event.stream), Stream(event.version, state, stream.snapshot))
             if tag and tagged is not None and event.position > tagged.position:
-                self.tags[tag] = Tagged(event.position, (*tagged.events, decoded))
+                self.tags[tag] = Tagged(event.position, (*tagged.events, (event.stream, decoded)))
         self.moved_to(event.position, event.hash, event.time)
 
     def put(self, key: StreamKey, stream: Stream) -> None:

@@ -110,10 +110,10 @@ class Loader:
 
     def take_tags(self, cursor: Cursor, tags: dict[TagKey, int]) -> None:
         """Keep the events with these tags; a tag without events is known to have none."""
-        found: dict[TagKey, list[tuple[int, Any]]] = {key: [] for key in tags}
-        for org, tag, position, type_, data in cursor.fetchall():
+        found: dict[TagKey, list[tuple[int, str, Any]]] = {key: [] for key in tags}
+        for org, tag, position, stream, type_, data in cursor.fetchall():
             if position <= self.cache(tags[org, tag]).position:  # not what this very transaction has sent already
-                found[org, tag].append((position, self.codec.decode(type_, data)))
+                found[org, tag].append((position, stream, self.codec.decode(type_, data)))
         for key, rows in found.items():
             last = rows[-1][0] if rows else 0
-            self.cache(tags[key]).tags[key] = Tagged(last, tuple(event for _, event in rows))
+            self.cache(tags[key]).tags[key] = Tagged(last, tuple((stream, event) for _, stream, event in rows))

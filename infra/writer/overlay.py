@@ -25,7 +25,7 @@ class Overlay:
         self._fetch_tags = fetch_tags
         self.streams: dict[StreamKey, Stream] = {}
         self.tags: dict[TagKey, Tagged] = {}
-        self.happened: list[tuple[TagKey, Any]] = []  # all of the batch's events, for tags that are fetched later
+        self.happened: list[tuple[TagKey, tuple[str, Any]]] = []  # all of the batch's events, for tags that are fetched later
 
     def state(self, stream: str) -> Any:
         """The stream's state, events of this batch included."""
@@ -36,7 +36,7 @@ class Overlay:
         """A stream's state with its version, or none where it has no events."""
         return self.streams.get(key) or self.cache.streams.get(key)
 
-    def tagged(self, tag: str) -> tuple[Any, ...]:
+    def tagged(self, tag: str) -> tuple[tuple[str, Any], ...]:
         """The events with this tag, those of this batch included."""
         known = self._known((self.org, tag))
         if known is None:  # one of the batch's rare tags: fetch all of them at once
@@ -72,8 +72,8 @@ class Overlay:
             tag = (self.org, event.tag)
             known = self._known(tag)
             if known is not None:
-                self.tags[tag] = Tagged(known.position, (*known.events, event))
-            self.happened.append((tag, event))
+                self.tags[tag] = Tagged(known.position, (*known.events, (stream, event)))
+            self.happened.append((tag, (stream, event)))
 
     def refresh(self, stream: str) -> None:
         """Make the state's hint of what is next due exact."""

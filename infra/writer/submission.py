@@ -68,7 +68,7 @@ class Current(NamedTuple):
     position: int
     time: datetime
     states: dict[str, Any]
-    tagged: dict[str, tuple[Any, ...]]
+    tagged: dict[str, tuple[tuple[str, Any], ...]]  # each event with its stream
 
 
 class KeyReused(Exception):

@@ -275,3 +275,8 @@ class Writer:
         except psycopg.Error as error:
             log.warning("the log cannot be followed: %s", error)
             self._drop_connection()
+        except Exception:
+            # Such as an event of a newer version: whoever needs its stream is told; until then it is said once.
+            for cache in self._loader.caches.values():
+                cache.forget()
+            raise

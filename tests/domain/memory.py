@@ -12,14 +12,14 @@ class MemoryView:
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
-        self.tags: dict[str, tuple[Any, ...]] = defaultdict(tuple)
+        self.tags: dict[str, tuple[tuple[str, Any], ...]] = defaultdict(tuple)
         self.log: list[tuple[str, Any]] = []
 
     def state(self, stream: str) -> Any:
         """The stream's state, the kind's initial one where it has no events."""
         return self.states.get(stream, kind_of(stream).initial)
 
-    def tagged(self, tag: str) -> tuple[Any, ...]:
+    def tagged(self, tag: str) -> tuple[tuple[str, Any], ...]:
         """All events with this tag, oldest first."""
         return self.tags.get(tag, ())
 
@@ -32,7 +32,7 @@ class MemoryView:
         self.states[stream] = kind_of(stream).evolve(self.state(stream), event)
         self.log.append((stream, event))
         if event.tag is not None:
-            self.tags[event.tag] = (*self.tags[event.tag], event)
+            self.tags[event.tag] = (*self.tags[event.tag], (stream, event))
         if isinstance(self.states[stream], Account):
             check_books(self.states[stream])
 

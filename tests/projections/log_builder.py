@@ -91,7 +91,7 @@ class _View:
     def state(self, stream: str) -> Any:
         return self._log._states.get((self._org, stream), kind_of(stream).initial)
 
-    def tagged(self, tag: str) -> tuple[Any, ...]:
+    def tagged(self, tag: str) -> tuple[tuple[str, Any], ...]:
         return tuple(self._log._tagged.get((self._org, tag), ()))
 
     def platform(self, stream: str) -> Any:
@@ -100,7 +100,7 @@ class _View:
     def apply(self, stream: str, event: Any) -> None:
         self._log._states[self._org, stream] = kind_of(stream).evolve(self.state(stream), event)
         if event.tag is not None:
-            self._log._tagged[self._org, event.tag].append(event)
+            self._log._tagged[self._org, event.tag].append((stream, event))
 
     def refresh(self, stream: str) -> None:
         self._log._states[self._org, stream] = kind_of(stream).refresh(self.state(stream))

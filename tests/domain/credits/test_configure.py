@@ -4,6 +4,7 @@ from domain.credits.configure import ConfigureAccount
 from domain.credits.debit import Debit
 from domain.credits.events import AccountConfigured, ReservationExpired
 from domain.credits.refusals import AccountInUse
+from domain.refusal import StaleVersion
 from tests.domain.credits.facts import ENDS, granted, part, reserved
 from tests.domain.scenario import ALICE, Scenario, given
 
@@ -17,6 +18,15 @@ def test_what_is_not_named_stays_as_it_is() -> None:
     scenario.when(ConfigureAccount(address=ALICE, credit_limit=30)).then(configured(credit_limit=30))
     scenario.when(ConfigureAccount(address=ALICE, frozen=True)).then(configured(frozen=True, credit_limit=30))
     scenario.when(ConfigureAccount(address=ALICE, frozen=False, credit_limit=0)).then(configured())
+
+
+def test_overwrites_only_what_the_caller_has_read() -> None:
+    scenario = Scenario()
+    scenario.when(ConfigureAccount(address=ALICE, frozen=True, expected=(False, False, 0))).then(configured(frozen=True))
+    late = ConfigureAccount(address=ALICE, frozen=False, expected=(False, False, 0))
+    scenario.when(late).then_refused(
+        StaleVersion(what="account", current="frozen True, closed False, credit limit 0")
+    )
 
 
 def test_opens_the_account() -> None:

@@ -133,11 +133,13 @@ def test_the_number_of_live_grants_is_bounded() -> None:
 
 def test_an_expired_grant_makes_room() -> None:
     ends = after(60)
-    grants = tuple(part(1, f"g{number:05}", expires_at=ends) for number in range(MAX_LIVE_GRANTS))
-    full = Account(exists=True, granted=len(grants), free=len(grants), grants=grants, next_due=ends)
-    Scenario().given_state(full).at(ends).when(Grant(address=ALICE, grant_id="x", amount=1, source="trial")).then(
-        CreditsGranted(grant=part(1, "x", source="trial", granted_at=ends)),
-        due=tuple(GrantExpired(grant=grant) for grant in grants),
+    gone = part(1, "a", expires_at=ends)
+    kept = tuple(part(1, f"g{number:05}") for number in range(MAX_LIVE_GRANTS - 1))
+    full = Account(exists=True, granted=MAX_LIVE_GRANTS, free=MAX_LIVE_GRANTS, grants=(gone, *kept), next_due=ends)
+    command = Grant(address=ALICE, grant_id="x", amount=1, source="trial")
+    Scenario().given_state(full).when(command).then_refused(TooMany(what="grants", limit=10_000))
+    Scenario().given_state(full).at(ends).when(command).then(
+        CreditsGranted(grant=part(1, "x", source="trial", granted_at=ends)), due=(GrantExpired(grant=gone),)
     )
 
 

@@ -104,9 +104,6 @@ def test_of_a_debit_that_never_was() -> None:
     given(granted(100)).when(refund()).then_refused(NotFound(what="debit", id="d1"))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="`View.tagged` does not say which account an event belongs to, so the debit of another is found"
-)
 def test_of_another_accounts_debit() -> None:
     scenario = given(granted(100)).done(debit(70))
     scenario.when(Refund(address=BOB, refund_id="f1", debit_id="d1")).then_refused(NotFound(what="debit", id="d1"))

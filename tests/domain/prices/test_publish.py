@@ -10,7 +10,8 @@ from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry, PricesPublished
 from domain.prices.publish import PublishPrices, publish
 from domain.prices.quote import Ask, quote
-from domain.prices.refusals import InvalidPrices, StalePrices
+from domain.prices.refusals import InvalidPrices
+from domain.refusal import StaleVersion
 from tests.domain.scenario import NOW, Scenario, after
 
 CHAT = PriceEntry(operation="chat", credits=1)
@@ -85,9 +86,9 @@ def test_every_version_stays_known() -> None:
 
 
 def test_refuses_prices_that_were_written_against_an_older_version() -> None:
-    with pytest.raises(StalePrices) as caught:
+    with pytest.raises(StaleVersion) as caught:
         after_publishing(PublishPrices(entries=(DEARER,), expected=0))
-    assert caught.value == StalePrices(expected=0, current=1)
+    assert caught.value == StaleVersion(what="price book", current=1)
     assert after_publishing(PublishPrices(entries=(DEARER,), expected=1)) == (published(2, DEARER),)
 
 

@@ -72,6 +72,13 @@ def test_snapshot_and_tail_are_equal_to_a_replay_of_everything(long_stream: Data
     check(long_stream)
 
 
+def test_a_snapshot_of_the_last_event_is_continued(long_stream: Database, writer: Writer) -> None:
+    batch = [submission(debit(f"d-exactly-{number}")) for number in range(EVERY)]
+    assert {code(item) for item in writer.submit(batch).result(DEADLINE_S)} == {None}
+    assert snapshot(long_stream)[0] == len(check_log(long_stream.owner_uri))  # nothing comes after it
+    check(long_stream)
+
+
 def test_the_snapshot_is_really_used(long_stream: Database) -> None:
     """Or the tests here would show nothing: a snapshot with another balance changes what a cold writer sees."""
     wrong = decode_state(stream_of(ALICE), snapshot(long_stream)[2])._replace(granted=1_001)

@@ -96,6 +96,11 @@ def test_an_unknown_event_type_stops_its_account_and_no_other(
             stream="account/user:alice:credits", position=3, version=2, type="credits-teleported.v9", tag=None
         )
         event_log.append(connection.cursor(), [newer])
+    until(lambda: "the writer failed" in caplog.text, "the idle writer has met it")
+    said = len(caplog.records)
+    cache = writer._loader.cache(last.partition)
+    until(lambda: not cache.known, "it has stopped following")
+    assert len(caplog.records) == said  # and does not say so ten times a second
     with caplog.at_level(logging.CRITICAL):  # the faults are logged with their traces, which is as it should be
         with pytest.raises(LookupError, match=r"credits-teleported\.v9"):
             outcome(writer, debit("d-1"))

@@ -1,0 +1,291 @@
+"""Who may import whom, and what no file may contain. Every ban says what to use in its place."""
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.source_tree import PRODUCT, Source, called, dotted, sources
+
+# Which folders of ours a folder may import, itself included (architecture, "Folders").
+MAY_IMPORT: dict[str, set[str]] = {
+    "domain": {"domain"},
+    "projections": {"projections", "domain"},
+    "infra": {"infra", "domain"},
+    "consumers": {"consumers", "projections", "infra", "domain"},
+    "api": {"api", "projections", "infra", "domain"},
+    "console": {"console"},
+    "client": {"client"},
+    "cli": {"cli", "api", "consumers", "projections", "infra", "domain", "benchmarks"},
+    "benchmarks": {"benchmarks", "cli", "api", "consumers", "projections", "infra", "domain"},
+}
+# Packages from outside, where a folder must do with few.
+LIBRARIES: dict[str, set[str]] = {"domain": {"immutables"}, "projections": {"psycopg", "psycopg_pool"}}
+# What would make a decision depend on more than its arguments.
+IMPURE = {"time", "random", "secrets", "uuid", "os", "socket", "threading", "asyncio", "pathlib", "subprocess"}
+
+MAX_FUNCTION_LINES = 70
+MAX_FILE_LINES = 300
+
+# (ban, file) -> why it must be so there. An entry that is no longer needed fails a test.
+FLOATS = "floating point beside amounts"
+CALLS_FLOAT = "float() of input"
+ALLOWED: dict[tuple[str, str], str] = {
+    (FLOATS, "projections/rebuild.py"): "seconds and events per second, for the progress bar; no amount",
+    (FLOATS, "projections/wait.py"): "seconds until the waiting is given up; no amount",
+    (CALLS_FLOAT, "infra/strict_json.py"): "tells whether a number is finite; amounts are never floats",
+    (CALLS_FLOAT, "infra/security/tokens.py"): "RFC 7519 lets `exp` be a fraction of a second",
+    (CALLS_FLOAT, "api/routes/health.py"): "seconds that the read models are behind, from PostgreSQL's numeric",
+    ("the process's wall clock", "benchmarks/figures.py"): "the day on which a figure was measured, for people",
+    ("a sleep for luck", "tests/infra/relaying.py"): "the writer that sleeps between insert and commit is the test",
+    ("a function of more than 70 lines", "domain/credits/account.py"): "`evolve` is one short case for each event",
+}
+
+Ban = Callable[[Source], Iterator[int]]  # the lines where a file breaks it
+
+
+def _calls(*names: str) -> Ban:
+    def lines(source: Source) -> Iterator[int]:
+        for node in ast.walk(source.tree):
+            if called(node) in names:
+                yield _line(node)
+
+    return lines
+
+
+def _calls_float(source: Source) -> Iterator[int]:
+    """Calls of `float` but for infinity, which is no amount."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and called(node) == "float":
+            given = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            if given not in (["inf"], ["-inf"]):
+                yield node.lineno
+
+
+def _floats(source: Source) -> Iterator[int]:
+    """`float` as a type or a call, and true division, where amounts live."""
+    for node in ast.walk(source.tree):
+        if (isinstance(node, ast.Name) and node.id == "float") or (
+            isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div) and source.folder == "domain"
+        ):
+            yield _line(node)
+        if isinstance(node, ast.Constant) and isinstance(node.value, float) and source.folder == "domain":
+            yield node.lineno
+
+
+def _bare_excepts(source: Source) -> Iterator[int]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ExceptHandler) and node.type is None:
+            yield node.lineno
+
+
+def _silent_excepts(source: Source) -> Iterator[int]:
+    for node in ast.walk(source.tree):
+        if (
+            isinstance(node, ast.ExceptHandler)
+            and dotted(node.type or node) in {"Exception", "BaseException"}
+            and all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
+        ):
+            yield node.lineno
+
+
+def _words(*words: str) -> Ban:
+    def lines(source: Source) -> Iterator[int]:
+        for number, line in enumerate(source.text.splitlines(), 1):
+            if any(word in line for word in words):
+                yield number
+
+    return lines
+
+
+def _long_functions(source: Source) -> Iterator[int]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _own_lines(node) > MAX_FUNCTION_LINES:
+            yield node.lineno
+
+
+def _own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """A function's lines without those of the functions inside it, which are counted by themselves."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    inner = (node for step in function.body for node in ast.walk(step))
+    return lines - sum(_own_lines(node) for node in inner if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def _long_files(source: Source) -> Iterator[int]:
+    lines = source.text.count("\n")
+    if lines > MAX_FILE_LINES:
+        yield lines
+
+
+def _sleeps_for_luck(source: Source) -> Iterator[int]:
+    """A sleep that is not the pause of a loop which looks again."""
+    in_loops = {
+        id(inner)
+        for loop in ast.walk(source.tree)
+        if isinstance(loop, ast.While | ast.For | ast.AsyncFor)
+        for inner in ast.walk(loop)
+    }
+    for node in ast.walk(source.tree):
+        if called(node) in ("time.sleep", "sleep") and id(node) not in in_loops:
+            yield _line(node)
+
+
+def _line(node: ast.AST) -> int:
+    return int(getattr(node, "lineno", 0))
+
+
+# What is banned -> where, how it is found, and what to use in its place.
+BANS: dict[str, tuple[tuple[str, ...], Ban, str]] = {
+    "the process's wall clock": (
+        PRODUCT,
+        _calls(
+            *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
+            *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"),
+        ),
+        "`now`, which the writer reads from the database (`scrip_now()`); `time.monotonic()` for waiting",
+    ),
+    FLOATS: (
+        ("domain", "projections"),
+        _floats,
+        "whole numbers in the smallest unit, and // with the rounding written out",
+    ),
+    CALLS_FLOAT: (
+        ("domain", "projections", "consumers", "infra", "api"),
+        _calls_float,
+        "int, or a field that pydantic checks",
+    ),
+    "print": (PRODUCT, _calls("print"), "structlog in services, the console of cli/output.py for people"),
+    "a bare except": ((*PRODUCT, "tests"), _bare_excepts, "the exceptions that can be answered, by name"),
+    "an exception that is swallowed": (PRODUCT, _silent_excepts, "a narrow type, or a retry, or a log line and a stop"),
+    "an unfinished note": (
+        (*PRODUCT, "tests"),
+        _words("TO" + "DO", "FIX" + "ME", "XX" + "X"),
+        "the work itself, or an issue",
+    ),
+    "a sleep for luck": (
+        ("tests",),
+        _sleeps_for_luck,
+        "a loop that looks for the condition until a deadline",
+    ),
+    f"a function of more than {MAX_FUNCTION_LINES} lines": (PRODUCT, _long_functions, "several, each with a name"),
+    f"a file of more than {MAX_FILE_LINES} lines": (PRODUCT, _long_files, "several, one subject each"),
+}
+
+
+@pytest.mark.parametrize("ban", BANS)
+def test_nothing_banned_is_used(ban: str) -> None:
+    folders, lines, instead = BANS[ban]
+    found = [
+        f"{source.path}:{line}"
+        for source in sources(*folders)
+        if (ban, source.path) not in ALLOWED
+        for line in lines(source)
+    ]
+    assert not found, f"{ban}: use {instead}. Found in {', '.join(found)}"
+
+
+@pytest.mark.parametrize(("ban", "path"), list(ALLOWED))
+def test_every_exception_to_a_ban_is_needed_and_has_its_reason(ban: str, path: str) -> None:
+    folders, lines, _ = BANS[ban]
+    (source,) = (one for one in sources(*folders) if one.path == path)
+    assert list(lines(source)), f"{path} no longer needs its exception from the ban of {ban}"
+    assert len(ALLOWED[ban, path]) > 20
+
+
+@pytest.mark.parametrize("folder", PRODUCT)
+def test_a_folder_imports_only_what_it_may(folder: str) -> None:
+    wrong = [
+        f"{source.path}:{line} imports {name}"
+        for source in sources(folder)
+        for line, name in _imports(source)
+        if not _may_import(folder, name)
+    ]
+    assert not wrong, "; ".join(wrong)
+
+
+def test_decisions_depend_on_their_arguments_only() -> None:
+    wrong = [
+        f"{source.path}:{line} imports {name}"
+        for source in sources("domain")
+        for line, name in _imports(source)
+        if name.split(".")[0] in IMPURE
+    ]
+    assert not wrong, f"pass it in as an argument: {'; '.join(wrong)}"
+
+
+def test_the_reference_shares_no_code_with_the_ledger() -> None:
+    """The auditor's second implementation would otherwise repeat a mistake of the first."""
+    ours = ("domain", "projections", "infra.chain", "infra.codec", "infra.writer", "infra.kafka_record", "infra.relay")
+    wrong = [
+        f"{source.path}:{line} imports {name}"
+        for source in sources("infra/audit")
+        for line, name in _imports(source)
+        if name.startswith(ours)
+    ]
+    assert not wrong, "; ".join(wrong)
+
+
+def _imports(source: Source) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{source.path}:{node.lineno}: imports are absolute"
+            yield node.lineno, node.module or ""
+
+
+def _may_import(folder: str, name: str) -> bool:
+    package = name.split(".", 1)[0]
+    if package in (*PRODUCT, "tests"):
+        return package in MAY_IMPORT[folder]
+    if package in sys.stdlib_module_names:
+        return True
+    return folder not in LIBRARIES or package in LIBRARIES[folder]
+
+
+# The bans themselves: each finds what it is for. A ban that finds nothing protects nobody.
+CAUGHT = {
+    "the process's wall clock": "from datetime import datetime\nnow = datetime.now()",
+    "floating point beside amounts": "half = 3 / 2",
+    "float() of input": "amount = float('1.5')",
+    "print": "print('x')",
+    "a bare except": "try:\n    pass\nexcept:\n    raise",
+    "an exception that is swallowed": "try:\n    x = 1\nexcept Exception:\n    pass",
+    "an unfinished note": "# TO" + "DO later",
+    "a sleep for luck": "import time\ntime.sleep(1)",
+    f"a function of more than {MAX_FUNCTION_LINES} lines": "def f():\n" + "    x = 1\n" * 71,
+    f"a file of more than {MAX_FILE_LINES} lines": "x = 1\n" * 301,
+}
+
+
+@pytest.mark.parametrize("ban", BANS)
+def test_a_ban_finds_what_it_is_for(ban: str) -> None:
+    text = CAUGHT[ban]
+    assert list(BANS[ban][1](Source("domain/example.py", text, ast.parse(text))))
+
+
+def test_a_pause_in_a_loop_that_looks_again_is_no_sleep_for_luck() -> None:
+    text = "import time\nwhile not done():\n    time.sleep(0.01)\n"
+    assert not list(_sleeps_for_luck(Source("tests/example.py", text, ast.parse(text))))
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "allowed"),
+    [
+        ("domain", "datetime", True),
+        ("domain", "immutables", True),
+        ("domain", "pydantic", False),
+        ("domain", "infra.codec", False),
+        ("projections", "domain.credits.events", True),
+        ("projections", "infra.codec", False),
+        ("infra", "projections.fold", False),
+        ("api", "consumers.usage", False),
+        ("api", "fastapi", True),
+        ("cli", "consumers.projector", True),
+        ("infra", "tests.conftest", False),
+    ],
+)
+def test_the_table_of_imports(folder: str, name: str, allowed: bool) -> None:
+    assert _may_import(folder, name) is allowed

@@ -1,0 +1,172 @@
+"""Nothing is forgotten when something is added: each command, event and refusal has what belongs to it."""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+
+from domain.credits.events import CreditsEvent
+from domain.prices.events import PricesEvent
+from domain.refusal import Refusal
+from domain.registry import HANDLERS, LetTimePass
+from infra.audit import rules
+from infra.codec import EVENT_TYPES
+from infra.settings import Settings
+from tests.source_tree import PRODUCT, ROOT, Source, sources
+
+COMMANDS = sorted(HANDLERS, key=lambda command: command.__name__)
+EVENTS = {*get_args(CreditsEvent), PricesEvent}
+SHAPELESS = {"utils", "helpers", "common", "manager", "managers", "core", "misc", "util", "helper"}
+
+
+def test_file_of(command: type) -> str:
+    """Where a command's rules are told: beside its module, mirrored."""
+    if command is LetTimePass:
+        return "tests/domain/credits/test_due.py"
+    *folders, module = command.__module__.split(".")
+    return "/".join(["tests", *folders, f"test_{module}.py"])
+
+
+test_file_of.__test__ = False  # type: ignore[attr-defined]  # a name that pytest would take for a test
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_every_command_has_a_test_file_that_uses_it(command: type) -> None:
+    file = ROOT / test_file_of(command)
+    assert file.exists(), f"write {test_file_of(command)}"
+    assert f"{command.__name__}(" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_every_command_says_what_its_fields_may_be(command: type) -> None:
+    assert (command.__doc__ or "").strip(), f"{command.__name__} needs a docstring"
+    assert not (command.__doc__ or "").startswith(f"{command.__name__}("), "dataclass's own text says nothing"
+
+
+def test_every_handler_is_one_of_a_frozen_dataclass() -> None:
+    for command in COMMANDS:
+        assert command.__dataclass_params__.frozen, command  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("source", list(sources("domain")), ids=lambda source: source.path)
+def test_a_decider_names_every_refusal_that_it_raises(source: Source) -> None:
+    for function in _public_functions(source.tree.body):
+        named = ast.get_docstring(function) or ""
+        for name in _raised(function):
+            assert name in named, f"{source.path}:{function.lineno} {function.name} does not say that it raises {name}"
+
+
+def test_every_event_has_a_stored_name_and_every_name_an_event() -> None:
+    assert set(EVENT_TYPES.values()) == EVENTS
+    assert len(EVENT_TYPES) == len(EVENTS)
+
+
+@pytest.mark.parametrize("type_", sorted(EVENT_TYPES))
+def test_stored_names_are_versioned_and_have_their_golden_file(type_: str) -> None:
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*\.v[1-9][0-9]*", type_)
+    assert (ROOT / "tests" / "golden" / f"{type_}.json").exists(), f"write tests/golden/{type_}.json"
+
+
+def test_the_auditor_knows_every_event_of_an_account() -> None:
+    of_accounts = {name for name, event in EVENT_TYPES.items() if event in get_args(CreditsEvent)}
+    assert set(rules._EVENTS) == of_accounts
+
+
+def _refusals(base: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
+    for refusal in base.__subclasses__():
+        if refusal.__module__.startswith("domain."):
+            yield refusal
+        yield from _refusals(refusal)
+
+
+REFUSALS = sorted(_refusals(), key=lambda refusal: refusal.__name__)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.__name__)
+def test_every_refusal_has_a_code_a_sentence_and_a_test(refusal: type[Refusal]) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", refusal.code)
+    assert refusal.__str__ is not Exception.__str__
+    text = "".join(source.text for source in sources("tests/domain"))
+    assert f"{refusal.__name__}(" in text, f"no rule in tests/domain ends in {refusal.__name__}"
+
+
+def test_no_two_refusals_share_a_code() -> None:
+    codes = [refusal.code for refusal in REFUSALS]
+    assert len(codes) == len(set(codes))
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("folder", [*PRODUCT, "tests"])
+def test_every_module_says_what_it_is_for(folder: str) -> None:
+    silent = [source.path for source in sources(folder) if source.text.strip() and not ast.get_docstring(source.tree)]
+    assert silent == []
+
+
+@pytest.mark.parametrize("folder", PRODUCT)
+def test_everything_public_says_what_it_is_for(folder: str) -> None:
+    silent = [
+        f"{source.path}:{node.lineno} {node.name}"
+        for source in sources(folder)
+        for node in _public(source.tree.body)
+        if not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("folder", [*PRODUCT, "tests"])
+def test_names_say_what_a_file_is_about(folder: str) -> None:
+    shapeless = [
+        source.path
+        for source in sources(folder)
+        if SHAPELESS & set(re.split(r"[/_.]", source.path))
+    ]
+    assert shapeless == []
+
+
+def test_the_tests_folders_are_packages() -> None:
+    """Two test files of one name would else be taken for each other."""
+    folders = {(ROOT / source.path).parent for source in sources("tests")}
+    assert [str(folder.relative_to(ROOT)) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def _public(body: list[ast.stmt]) -> Iterator[Definition]:
+    """Public functions and classes of a module. Methods are left to their class where their name says it all."""
+    for node in body:
+        if isinstance(node, Definition) and not node.name.startswith("_"):
+            yield node
+
+
+def _public_functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef]:
+    for node in _public(body):
+        if isinstance(node, ast.FunctionDef):
+            yield node
+
+
+def _raised(function: ast.FunctionDef) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            raised: Any = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            names.add(raised.id)
+    return names
+
+
+def test_the_kit_of_this_file_sees_what_it_is_for() -> None:
+    tree = ast.parse(inspect.cleandoc("""
+        def decide():
+            raise TooMany(what="x")
+        class _Hidden: ...
+        class Shown: ...
+    """))
+    assert [node.name for node in _public(tree.body)] == ["decide", "Shown"]
+    (function,) = _public_functions(tree.body)
+    assert _raised(function) == {"TooMany"}
