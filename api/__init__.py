@@ -1,0 +1,1 @@
+"""HTTP: routes, authorisation, strict input, answers and problem details. Status numbers live here and nowhere else."""

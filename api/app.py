@@ -1,0 +1,171 @@
+"""The application: routes, policy and services put together."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from api.edge import Edge
+from api.front import Front
+from api.guard import UNREACHABLE
+from api.policy import check_policy
+from api.problems import MEDIA_TYPE, Problem, fault, unavailable
+from api.routes import all_routes
+from api.routes.documents import TITLE, VERSION
+from api.services import Retry, Services, Verify, make_services
+from infra.settings import Settings
+from infra.writer.ledger import Ledger
+
+log = structlog.get_logger()
+MIN_SECRET_BYTES = 32
+
+
+class UnsafeSettings(Exception):
+    """A setting without which the API must not serve; the message names it."""
+
+
+def create_app(
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    verify: Verify | None = None,
+    retry: Retry | None = None,
+    asyncapi: Callable[[], dict[str, Any]] | None = None,
+    on_start: Callable[[], Awaitable[None]] | None = None,
+) -> FastAPI:
+    """The API over a ledger whose writer the application starts and stops, unless it runs already.
+
+    `verify` runs the audit and returns its report, `retry` tries a quarantined usage event again (organisation, id),
+    `asyncapi` makes the document of the topics. Raises PolicyMismatch, UnsafeSettings.
+    """
+    _check_settings(settings)
+    services = make_services(settings, ledger)
+    services.verify, services.retry, services.asyncapi = verify, retry, asyncapi
+    services.metrics.watch(ledger.writer)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with _serving(services):
+            if on_start is not None:
+                await on_start()
+            yield
+
+    app = _Api(
+        title=TITLE,
+        version=VERSION,
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=_handlers(),
+    )
+    for route in all_routes(services):
+        app.router.routes.append(route)
+    check_policy(route.name for route in app.router.routes if hasattr(route, "name"))
+    app.state.services = services
+    return app
+
+
+@asynccontextmanager
+async def _serving(services: Services) -> AsyncIterator[None]:
+    """Open what the services need, and close it in reverse."""
+    writer = services.ledger.writer
+    own = not writer.connected
+    if own:
+        writer.start()
+    await services.reads.open()
+    services.text.open()
+    try:
+        yield
+    finally:
+        services.text.close()
+        await services.reads.close()
+        if own:
+            writer.stop()
+
+
+def _check_settings(settings: Settings) -> None:
+    if len(settings.fingerprint_secret.get_secret_value()) < MIN_SECRET_BYTES:
+        raise UnsafeSettings(f"SCRIP_FINGERPRINT_SECRET must have at least {MIN_SECRET_BYTES} bytes.")
+    secret = settings.jwt_secret.get_secret_value()
+    if secret and len(secret) < MIN_SECRET_BYTES:
+        raise UnsafeSettings(f"SCRIP_JWT_SECRET must have at least {MIN_SECRET_BYTES} bytes.")
+    if not secret and not settings.jwks_url:
+        raise UnsafeSettings("Either SCRIP_JWT_SECRET or SCRIP_JWKS_URL must be set.")
+
+
+class _Api(FastAPI):
+    """FastAPI with our own layers outermost, so that every answer passes the edge, those to preflights too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        services: Services = self.state.services
+        routes = [route for route in self.router.routes if isinstance(route, APIRoute)]
+        inner: ASGIApp = Front(super().build_middleware_stack(), routes)
+        origins = [origin.strip() for origin in services.settings.allowed_origins.split(",") if origin.strip()]
+        if origins:
+            inner = CORSMiddleware(
+                inner,
+                allow_origins=origins,
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Scrip-Organisation"],
+                expose_headers=["ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"],
+                max_age=600,
+            )
+        return Edge(inner, services.metrics)
+
+
+def _handlers() -> dict[Any, Any]:
+    known: dict[Any, Any] = {
+        Problem: _problem,
+        HTTPException: _http,
+        RequestValidationError: _unprocessable,
+        Exception: _fault,
+    }
+    return known | dict.fromkeys(UNREACHABLE, _unreachable)
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    problem = error if isinstance(error, Problem) else unavailable()
+    return Response(
+        problem.encoded(), status_code=problem.status, media_type=MEDIA_TYPE.decode(), headers=problem.headers
+    )
+
+
+async def _unreachable(request: Request, error: Exception) -> Response:
+    log.warning("a read failed", path=request.url.path, error=type(error).__name__)
+    return await _problem(request, unavailable())
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such path, no such method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(getattr(error, "headers", None) or {})
+    code = {404: "no_such_path", 405: "method_not_allowed"}.get(status, "http_error")
+    return await _problem(request, Problem(status, code, f"{HTTPStatus(status).phrase}.", headers=headers))
+
+
+async def _unprocessable(request: Request, error: Exception) -> Response:
+    """A parameter of a read that cannot be right."""
+    first: dict[str, Any] = dict(error.errors()[0]) if isinstance(error, RequestValidationError) else {}
+    field = ".".join(str(part) for part in first.get("loc", ())[1:])
+    reason = str(first.get("msg", "")).removeprefix("Value error, ")
+    context = first.get("ctx") or {}
+    limit = next((context[name] for name in ("le", "max_length", "ge", "expected") if name in context), None)
+    return await _problem(
+        request, Problem(422, "invalid_value", f"{field}: {reason}.", field=field or None, limit=limit)
+    )
+
+
+async def _fault(request: Request, _error: Exception) -> Response:
+    """A fault of ours. The edge, to which it is raised again, writes it to the log."""
+    return await _problem(request, fault())

@@ -1,0 +1,104 @@
+"""Charge at once, give a debit back, and move credits between accounts."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.fields import AddressText, Amount, Body, Metadata, Text
+from api.ids import new_id
+from api.operation import Call, Operation
+from domain.credits.debit import Debit
+from domain.credits.refund import Refund
+from domain.credits.transfer import Transfer
+
+
+class DebitBody(Body):
+    """What is charged."""
+
+    amount: Amount
+    reason: Text | None = None
+    metadata: Metadata | None = None
+
+
+class DebitAnswer(BaseModel):
+    """The debit."""
+
+    debit_id: str
+    amount: int
+    position: str
+
+
+class RefundBody(Body):
+    """`amount` none for all of the debit that is not yet refunded."""
+
+    amount: Amount | None = None
+    reason: Text | None = None
+    metadata: Metadata | None = None
+
+
+class RefundAnswer(BaseModel):
+    """The refund."""
+
+    refund_id: str
+    debit_id: str
+    amount: int
+    position: str
+
+
+class TransferBody(Body):
+    """`to`: another account of the organisation, of the same unit."""
+
+    to: AddressText
+    amount: Amount
+    reason: Text | None = None
+    metadata: Metadata | None = None
+
+
+class TransferAnswer(BaseModel):
+    """The transfer."""
+
+    transfer_id: str
+    to: str
+    amount: int
+    position: str
+
+
+def _debit(call: Call, body: DebitBody, sealed: str | None) -> Any:
+    return Debit(address=call.address, debit_id=new_id(), amount=body.amount, sealed=sealed)
+
+
+def _refund(call: Call, body: RefundBody, sealed: str | None) -> Any:
+    return Refund(address=call.address, refund_id=new_id(), debit_id=call.id, amount=body.amount, sealed=sealed)
+
+
+def _transfer(call: Call, body: TransferBody, sealed: str | None) -> Any:
+    return Transfer(address=call.address, to=body.to, transfer_id=new_id(), amount=body.amount, sealed=sealed)
+
+
+DEBIT = Operation(
+    name="debit_credits",
+    path="/api/v1/accounts/{address}/debits",
+    summary="Charge credits at once, without a hold",
+    body=DebitBody,
+    answers=DebitAnswer,
+    build=_debit,
+    status=201,
+)
+REFUND = Operation(
+    name="refund_debit",
+    path="/api/v1/accounts/{address}/debits/{id}/refunds",
+    summary="Give a debit back, whole or in part, to the grants that paid",
+    body=RefundBody,
+    answers=RefundAnswer,
+    build=_refund,
+    status=201,
+)
+TRANSFER = Operation(
+    name="transfer_credits",
+    path="/api/v1/accounts/{address}/transfers",
+    summary="Move credits to another account of the organisation",
+    body=TransferBody,
+    answers=TransferAnswer,
+    build=_transfer,
+    status=201,
+)

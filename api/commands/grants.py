@@ -1,0 +1,98 @@
+"""Grant credits and take back what is left of a grant."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from api.fields import Amount, Body, Currency, Id, Metadata, Text, Time, Usd, micros
+from api.ids import new_id
+from api.operation import Call, Operation
+from domain.credits.events import Paid
+from domain.credits.grant import DEFAULT_PRIORITY, Grant
+from domain.credits.void import VoidGrant
+
+
+class PaidBody(Body):
+    """What was paid for the credits outside Scrip."""
+
+    amount: Usd
+    currency: Currency = "USD"
+
+
+class GrantBody(Body):
+    """`priority`: lower burns first. `external_ref`: unique in the organisation, so that a payment grants once."""
+
+    amount: Amount
+    source: Literal["purchase", "plan", "promotion", "trial", "gift", "adjustment"]
+    priority: Annotated[int, Field(ge=0, le=1000)] = DEFAULT_PRIORITY
+    effective_at: Time | None = None
+    expires_at: Time | None = None
+    reason: Text | None = None
+    external_ref: Id | None = None
+    paid: PaidBody | None = None
+    metadata: Metadata | None = None
+
+
+class GrantAnswer(BaseModel):
+    """The grant; `scheduled` until `effective_at`."""
+
+    grant_id: str
+    amount: int
+    status: Literal["live", "scheduled"]
+    effective_at: datetime
+    expires_at: datetime | None
+    position: str
+
+
+class VoidBody(Body):
+    """Nothing is needed."""
+
+    reason: Text | None = None
+    metadata: Metadata | None = None
+
+
+class VoidAnswer(BaseModel):
+    """`voided`: what was free of the grant; what is held of it is voided when the hold ends."""
+
+    grant_id: str
+    voided: int
+    position: str
+
+
+def _grant(call: Call, body: GrantBody, sealed: str | None) -> Any:
+    return Grant(
+        address=call.address,
+        grant_id=new_id(),
+        amount=body.amount,
+        source=body.source,
+        priority=body.priority,
+        effective_at=body.effective_at,
+        expires_at=body.expires_at,
+        external_ref=body.external_ref,
+        paid=Paid(micros(body.paid.amount), body.paid.currency) if body.paid else None,
+        sealed=sealed,
+    )
+
+
+def _void(call: Call, _body: VoidBody, sealed: str | None) -> Any:
+    return VoidGrant(address=call.address, grant_id=call.id, sealed=sealed)
+
+
+GRANT = Operation(
+    name="grant_credits",
+    path="/api/v1/accounts/{address}/grants",
+    summary="Grant credits, now or for a later time",
+    body=GrantBody,
+    answers=GrantAnswer,
+    build=_grant,
+    status=201,
+)
+VOID = Operation(
+    name="void_grant",
+    path="/api/v1/accounts/{address}/grants/{id}/void",
+    summary="Take back what is left of a grant",
+    body=VoidBody,
+    answers=VoidAnswer,
+    build=_void,
+)

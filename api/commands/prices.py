@@ -1,0 +1,123 @@
+"""Publish a new version of the price book."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from api.fields import MAX_COUNT, Body, Count, Label, Name, Options, Time, Usd, decimal_text, micros
+from api.operation import Call, Operation
+from api.problems import invalid
+from domain.prices.events import PriceEntry
+from domain.prices.publish import MAX_ENTRIES, PublishPrices
+from infra.partitions import PLATFORM
+
+
+class BulkStep(Body):
+    """From `count` on, `percent_off` of the price."""
+
+    count: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    percent_off: Annotated[int, Field(ge=0, le=100)]
+
+
+class PriceBody(Body):
+    """What one thing costs, in credits, tokens and USD; the most specific entry that matches decides.
+
+    `options` must all be equal, `at_most` are upper bounds, `rates` credits per 1,000 units for settlement by usage,
+    `complexity` percentages of the price by name.
+    """
+
+    provider: Label | None = None
+    model: Label | None = None
+    operation: Label | None = None
+    options: Options = Field(default_factory=dict)
+    at_most: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
+    credits: Count | None = None
+    tokens: Count | None = None
+    usd: Usd | None = None
+    rates: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
+    complexity: Annotated[dict[Name, Annotated[int, Field(ge=1, le=1000)]], Field(max_length=32)] = Field(
+        default_factory=dict
+    )
+    bulk: Annotated[list[BulkStep], Field(max_length=32)] = Field(default_factory=list)
+
+
+class PublishBody(Body):
+    """All entries of the new version. `effective_at`: at least 5 s ahead; none for as soon as possible."""
+
+    entries: Annotated[list[PriceBody], Field(max_length=MAX_ENTRIES)]
+    effective_at: Time | None = None
+
+
+class PublishAnswer(BaseModel):
+    """The new version."""
+
+    version: int
+    effective_at: datetime
+    position: str
+
+
+def entry_of(body: PriceBody) -> PriceEntry:
+    """The domain's form of an entry."""
+    return PriceEntry(
+        provider=body.provider,
+        model=body.model,
+        operation=body.operation,
+        options=body.options,
+        at_most=body.at_most,
+        credits=body.credits,
+        tokens=body.tokens,
+        usd_micros=micros(body.usd) if body.usd is not None else None,
+        rates=body.rates,
+        complexity=body.complexity,
+        bulk=tuple((step.count, step.percent_off) for step in body.bulk),
+    )
+
+
+def shown(entry: PriceEntry) -> dict[str, Any]:
+    """An entry as it is read, in the form in which it may be published again."""
+    told = {
+        "provider": entry.provider,
+        "model": entry.model,
+        "operation": entry.operation,
+        "options": entry.options,
+        "at_most": entry.at_most,
+        "credits": entry.credits,
+        "tokens": entry.tokens,
+        "usd": decimal_text(entry.usd_micros) if entry.usd_micros is not None else None,
+        "rates": entry.rates,
+        "complexity": entry.complexity,
+        "bulk": [{"count": count, "percent_off": off} for count, off in entry.bulk],
+    }
+    return {name: value for name, value in told.items() if value not in (None, {}, [])}
+
+
+def _publish(call: Call, body: PublishBody, _sealed: str | None) -> Any:
+    return PublishPrices(
+        entries=tuple(entry_of(entry) for entry in body.entries),
+        effective_at=body.effective_at,
+        expected=_expected(call.if_match),
+    )
+
+
+def _expected(if_match: str | None) -> int | None:
+    """The version that the caller has read, from `If-Match: "7"`."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    version = if_match.strip().removeprefix("W/").strip('"')
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise invalid("If-Match", "must be the ETag of an earlier answer")
+    return int(version)
+
+
+PUBLISH = Operation(
+    name="publish_prices",
+    path="/api/v1/prices",
+    summary="Publish a new version of the price book",
+    body=PublishBody,
+    answers=PublishAnswer,
+    build=_publish,
+    method="PUT",
+    private=(),
+    org=PLATFORM,
+)

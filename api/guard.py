@@ -1,0 +1,153 @@
+"""What happens to every request before its route: who is it, for which organisation, and may they."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout, TooManyRequests
+from pydantic import TypeAdapter, ValidationError
+
+from api.fields import AddressText
+from api.operation import Call
+from api.policy import POLICY, authorise
+from api.problems import Problem, invalid, unavailable
+from api.services import Services
+from domain.credits.address import Address, parse_address
+from infra.security.principal import Principal, Role, Unauthenticated, is_id
+
+log = structlog.get_logger()
+
+_ADDRESS: TypeAdapter[str] = TypeAdapter(AddressText)
+_LOGIN = {"WWW-Authenticate": "Bearer"}
+# A read model that does not exist yet is one that cannot be reached: its projector has not started.
+UNREACHABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.UndefinedTable,
+    PoolTimeout,
+    TooManyRequests,
+)
+
+
+class Head(NamedTuple):
+    """The headers that matter to us, found in one pass."""
+
+    authorization: bytes | None = None
+    organisation: bytes | None = None
+    key: bytes | None = None
+    if_match: bytes | None = None
+    content_type: bytes | None = None
+    content_length: bytes | None = None
+    content_encoding: bytes | None = None
+
+
+_WANTED = {
+    b"authorization": 0,
+    b"scrip-organisation": 1,
+    b"idempotency-key": 2,
+    b"if-match": 3,
+    b"content-type": 4,
+    b"content-length": 5,
+    b"content-encoding": 6,
+}
+
+
+def read_head(scope: Any) -> Head:
+    """Raises Problem (400) for a header given twice: proxies would differ in which one counts."""
+    found: list[bytes | None] = [None] * 7
+    for name, value in scope["headers"]:
+        index = _WANTED.get(name)
+        if index is not None:
+            if found[index] is not None:
+                raise Problem(400, "duplicate_header", "A header occurs twice.", field=name.decode())
+            found[index] = value
+    return Head(*found)
+
+
+async def admit(services: Services, operation: str, scope: Any, head: Head) -> Call:
+    """The call that a request is, once its caller is known and may do `operation`. Raises Problem (401, 403, 422)."""
+    principal = await who(services, head)
+    org = organisation(principal, head)
+    params: dict[str, str] = scope["path_params"]
+    owner = path_values(params)
+    try:
+        authorise(principal, operation, owner)
+    except Problem as problem:
+        log.warning("denied", operation=operation, actor=principal.actor, org=org, code=problem.code)
+        raise
+    if principal.role is Role.ADMIN:
+        log.info("admin", operation=operation, actor=principal.actor, org=org)
+    query = scope["query_string"]
+    if query and b"org" in query:
+        _same_organisation(query, org)
+    return Call(principal, org, params, head.if_match.decode("latin-1") if head.if_match else None)
+
+
+async def who(services: Services, head: Head) -> Principal:
+    """The verified caller. Raises Problem (401; 503 where API keys cannot be read)."""
+    if head.authorization is not None:
+        known = services.authenticator.known(head.authorization)
+        if known is not None:
+            return known
+    try:
+        return await services.authenticator.verify(head.authorization)
+    except Unauthenticated as refused:
+        raise Problem(401, refused.code, refused.detail, headers=_LOGIN) from None
+    except UNREACHABLE:
+        raise unavailable() from None
+
+
+def organisation(principal: Principal, head: Head) -> str:
+    """The organisation that the request is for. Only the platform's admins may name another one. Raises Problem."""
+    if head.organisation is None:
+        return principal.org
+    named = head.organisation.decode("latin-1")
+    if named == principal.org:
+        return named
+    if principal.role is not Role.ADMIN:
+        raise other_organisation()
+    if not is_id(named):
+        raise invalid("Scrip-Organisation", "must be an organisation's id")
+    return named
+
+
+def other_organisation() -> Problem:
+    """Another organisation was named by somebody who belongs to one."""
+    return Problem(403, "other_organisation", "The login is not for that organisation.")
+
+
+def is_open(operation: str) -> bool:
+    """Whether an operation needs no login."""
+    return not POLICY[operation].roles
+
+
+def path_values(params: dict[str, str]) -> Address | None:
+    """The account in a path, or none, once it and the id are known to be of the right form. Raises Problem (422)."""
+    if "id" in params:
+        _path_id(params["id"])
+    return _path_address(params["address"]) if "address" in params else None
+
+
+@lru_cache(maxsize=20_000)
+def _path_address(text: str) -> Address:
+    try:
+        return parse_address(_ADDRESS.validate_python(text))
+    except ValidationError:
+        raise _bad_path("address") from None
+
+
+def _path_id(text: str) -> None:
+    if not is_id(text):
+        raise _bad_path("id")
+
+
+def _bad_path(name: str) -> Problem:
+    return invalid(name, "in the path is not of the right form")
+
+
+def _same_organisation(query: bytes, org: str) -> None:
+    for name, value in parse_qsl(query.decode("latin-1")):
+        if name in {"org", "organisation"} and value != org:
+            raise other_organisation()

@@ -1,0 +1,189 @@
+"""From a request's bytes to a command and from its outcome to an answer: one code for single calls and batches."""
+
+from asyncio import to_thread
+from typing import Any, NamedTuple
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+
+from api.guard import UNREACHABLE, Head, other_organisation
+from api.operation import Call, Operation
+from api.problems import Problem, overloaded, refused, unavailable, unknown_outcome
+from api.services import Services
+from api.strict_json import MAX_DEPTH, strict_json
+from infra.security.principal import Principal
+from infra.writer.submission import KeyReused, Outcome, OutcomeUnknown, Overloaded, Submission
+
+MAX_BODY = 65_536
+JSON_TYPES = (b"application/json", b"application/merge-patch+json")
+
+
+class Read(NamedTuple):
+    """A body that was read: as the operation's model, and in the one form that is hashed."""
+
+    body: Any
+    canonical: bytes
+
+
+async def receive_body(receive: Any, head: Head, limit: int = MAX_BODY) -> bytes:
+    """The body, counted while it comes in. Raises Problem (413, 415, 400 where the caller went away)."""
+    if head.content_length is not None and (not head.content_length.isdigit() or int(head.content_length) > limit):
+        raise _too_large(limit)
+    if head.content_encoding not in (None, b"identity"):
+        raise Problem(415, "unsupported_encoding", "The body must not be compressed.")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body") and size <= limit:
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        body = b"".join(parts)
+    if message["type"] == "http.disconnect":
+        raise Problem(400, "incomplete", "The request ended before its body was complete.")
+    if len(body) > limit:
+        raise _too_large(limit)
+    if (
+        body
+        and head.content_type is not None
+        and head.content_type.partition(b";")[0].strip().lower() not in JSON_TYPES
+    ):
+        raise Problem(415, "unsupported_media_type", "The body must be application/json.")
+    return body
+
+
+def read_body(adapter: TypeAdapter[Any], call: Call, raw: bytes, max_depth: int = MAX_DEPTH) -> Read:
+    """Raises Problem (400, 403, 422). No body is an empty object."""
+    value = strict_json(raw, max_depth) if raw else {}
+    if not isinstance(value, dict):
+        raise Problem(422, "invalid_value", "The body must be a JSON object.")
+    try:
+        body = adapter.validate_json(raw or b"{}")
+    except ValidationError as error:
+        raise invalid_body(error, call.principal) from None
+    return Read(body, msgspec.json.encode(value, order="deterministic"))
+
+
+def idempotency_key(head: Head) -> str | None:
+    """The request's key: 1 to 255 visible ASCII characters. Raises Problem (400)."""
+    if head.key is None:
+        return None
+    if not 1 <= len(head.key) <= 255 or any(not 0x21 <= byte <= 0x7E for byte in head.key):
+        raise Problem(
+            400,
+            "invalid_idempotency_key",
+            "The key must be 1 to 255 visible ASCII characters.",
+            field="Idempotency-Key",
+        )
+    return head.key.decode()
+
+
+def fingerprint(services: Services, method: str, path: str, canonical: bytes) -> bytes:
+    """Tells the same request from another under one key; a stored one cannot be searched for its body (HMAC)."""
+    keyed = services.fingerprints.copy()
+    keyed.update(b"%b\n%b\n%b" % (method.encode(), path.encode(), canonical))
+    return keyed.digest()
+
+
+def sealable(operation: Operation, body: Any) -> dict[str, Any] | None:
+    """The body's personal text, or none where there is none."""
+    for name in operation.private:
+        if getattr(body, name) is not None:
+            return {name: getattr(body, name) for name in operation.private}
+    return None
+
+
+def submission(
+    services: Services, operation: Operation, call: Call, read: Read, key: str | None, path: str, sealed: str | None
+) -> Submission:
+    """The command on its way into the ledger. Raises Problem for what only building it finds out."""
+    command = operation.build(call, read.body, sealed)
+    org, actor = operation.org or call.org, call.principal.actor
+    if key is None:
+        return Submission(org=org, command=command, actor=actor, caller=actor)
+    print_ = fingerprint(services, operation.method, path, read.canonical)
+    return Submission(org=org, command=command, actor=actor, caller=actor, key=key, fingerprint=print_)
+
+
+async def prepare(
+    services: Services, operation: Operation, call: Call, read: Read, key: str | None, path: str
+) -> Submission:
+    """`submission` with the personal text sealed, in a thread because a key may have to be read or made."""
+    text = sealable(operation, read.body)
+    sealed = None
+    if text is not None:
+        owner = operation.owner(call, read.body).owner
+        try:
+            sealed = await to_thread(services.sealer.seal, operation.org or call.org, owner, text)
+        except UNREACHABLE:
+            raise unavailable() from None
+    return submission(services, operation, call, read, key, path, sealed)
+
+
+async def execute(services: Services, item: Submission) -> Outcome:
+    """Run one command. Raises Problem; a copy of a request that is still in flight at its deadline is 409."""
+    if item.fingerprint is None:
+        return await _run(services, item, copy=False)
+    name = (item.org, item.caller, item.key)
+    copy = services.in_flight[name] > 0
+    services.in_flight[name] += 1
+    try:
+        return await _run(services, item, copy=copy)
+    finally:
+        services.in_flight[name] -= 1
+        if not services.in_flight[name]:
+            del services.in_flight[name]
+
+
+async def _run(services: Services, item: Submission, *, copy: bool) -> Outcome:
+    try:
+        return await services.ledger.execute(item)
+    except KeyReused:
+        raise key_reused() from None
+    except OutcomeUnknown:
+        if copy:
+            raise Problem(409, "in_progress", "The same request is still being worked on.") from None
+        raise unknown_outcome() from None
+    except Overloaded:
+        raise overloaded() from None
+
+
+def answer_of(services: Services, operation: Operation, outcome: Outcome) -> tuple[int, dict[str, Any]]:
+    """Status and body for an outcome, refusals included: a pure function of it (but for being counted)."""
+    if outcome.refusal is None:
+        return operation.status, operation.answer(outcome)
+    services.metrics.refused(operation.name, outcome.refusal.code)
+    problem = refused(outcome.refusal)
+    return problem.status, problem.body()
+
+
+def key_reused() -> Problem:
+    """The key stands for another request."""
+    return Problem(
+        422, "idempotency_key_reused", "The Idempotency-Key was used for another request.", field="Idempotency-Key"
+    )
+
+
+def invalid_body(error: ValidationError, principal: Principal) -> Problem:
+    """The first thing that is wrong with a body, by the path to it; naming another organisation is forbidden."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])[:200]
+    if first["type"] == "extra_forbidden" and field in {"org", "organisation"} and first["input"] != principal.org:
+        return other_organisation()
+    limits = {
+        name: value
+        for name, value in (first.get("ctx") or {}).items()
+        if name in {"ge", "le", "gt", "lt", "min_length", "max_length", "expected", "pattern"}
+    }
+    limit = next(
+        (limits[name] for name in ("le", "max_length", "ge", "min_length", "expected") if name in limits), None
+    )
+    reason = first["msg"].removeprefix("Value error, ")
+    detail = f"{field}: {reason}." if field else f"The body {reason}."
+    codes = {"extra_forbidden": "unknown_field", "missing": "missing_field"}
+    return Problem(422, codes.get(first["type"], "invalid_value"), detail, field=field or None, limit=limit)
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, "body_too_large", f"The body is larger than {limit} bytes.", limit=limit)

@@ -1,0 +1,106 @@
+"""Who may do what: the contract's role table, one line for each operation. A route without a line stops the start."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from api.problems import Problem
+from domain.credits.address import Address
+from infra.security.principal import Principal, Role
+
+USER, WORKER, ORG_ADMIN, AUDITOR, ADMIN = Role.USER, Role.WORKER, Role.ORG_ADMIN, Role.AUDITOR, Role.ADMIN
+
+
+class Rule(NamedTuple):
+    """The roles that may, and the scope that an API key with limited scopes needs; no roles: open to everybody."""
+
+    roles: frozenset[Role]
+    scope: str
+
+
+def _rule(scope: str, *roles: Role) -> Rule:
+    return Rule(frozenset(roles), scope)
+
+
+OPEN = _rule("")
+_READ = _rule("credits:read", USER, WORKER, ORG_ADMIN, AUDITOR, ADMIN)
+_ASK = _rule("prices:read", USER, WORKER, ORG_ADMIN, AUDITOR, ADMIN)
+_SPEND = _rule("credits:spend", WORKER, ORG_ADMIN, ADMIN)
+_MANAGE = _rule("credits:manage", ORG_ADMIN, ADMIN)
+_INSPECT = _rule("events:read", ORG_ADMIN, AUDITOR, ADMIN)
+_KEYS = _rule("keys:manage", ORG_ADMIN, ADMIN)
+
+POLICY: dict[str, Rule] = {
+    "list_accounts": _READ,
+    "configure_account": _MANAGE,
+    "read_balance": _READ,
+    "list_transactions": _READ,
+    "read_statement": _READ,
+    "grant_credits": _MANAGE,
+    "list_grants": _READ,
+    "void_grant": _MANAGE,
+    "reserve_credits": _SPEND,
+    "list_reservations": _READ,
+    "read_reservation": _READ,
+    "capture_reservation": _SPEND,
+    "release_reservation": _SPEND,
+    "extend_reservation": _SPEND,
+    "debit_credits": _SPEND,
+    "read_debit": _READ,
+    "refund_debit": _MANAGE,
+    "transfer_credits": _MANAGE,
+    # Each operation of a batch is checked by its own line.
+    "run_batch": _rule("", WORKER, ORG_ADMIN, ADMIN),
+    "read_prices": _ASK,
+    "publish_prices": _rule("prices:manage", ADMIN),
+    "quote_price": _ASK,
+    "read_me": _READ,
+    "use_my_credits": _rule("credits:spend", USER, WORKER, ORG_ADMIN, ADMIN),
+    "issue_session_token": _rule("sessions:issue", WORKER, ORG_ADMIN, ADMIN),
+    "create_api_key": _KEYS,
+    "list_api_keys": _KEYS,
+    "revoke_api_key": _KEYS,
+    "list_events": _INSPECT,
+    "read_event": _INSPECT,
+    "verify_audit": _INSPECT,
+    "list_quarantine": _rule("quarantine:read", AUDITOR, ADMIN),
+    "retry_quarantined": _rule("quarantine:manage", ADMIN),
+    "livez": OPEN,
+    "readyz": OPEN,
+    "health": OPEN,
+    "metrics": OPEN,
+    "openapi": OPEN,
+    "asyncapi": OPEN,
+    "docs": OPEN,
+}
+
+SCOPES = frozenset(rule.scope for rule in POLICY.values() if rule.scope)
+
+
+class PolicyMismatch(Exception):
+    """Routes and policy do not name the same operations: the service must not start."""
+
+
+def check_policy(operations: Iterable[str]) -> None:
+    """Raises PolicyMismatch where a route has no line, or a line no route."""
+    routed = set(operations)
+    without, unused = sorted(routed - POLICY.keys()), sorted(POLICY.keys() - routed)
+    if without or unused:
+        raise PolicyMismatch(
+            f"routes without a policy: {without or 'none'}; policies without a route: {unused or 'none'}"
+        )
+
+
+def authorise(principal: Principal, operation: str, address: Address | None = None) -> None:
+    """Let the principal do the operation, on the account at `address` where it has one. Raises Problem (403)."""
+    rule = POLICY[operation]
+    if principal.role not in rule.roles:
+        raise Problem(403, "forbidden", f"The role {principal.role.value} may not do this.", role=principal.role.value)
+    if principal.scopes is not None and rule.scope and rule.scope not in principal.scopes:
+        raise Problem(403, "missing_scope", f"The API key lacks the scope {rule.scope}.", scope=rule.scope)
+    if address is not None and principal.role is Role.USER and not owns(principal, address):
+        raise Problem(403, "not_own", "A user may only see and use their own accounts.")
+
+
+def owns(principal: Principal, address: Address) -> bool:
+    """Whether the account is the principal's own."""
+    return address.owner_type == "user" and address.owner_id == principal.sub

@@ -1,0 +1,107 @@
+"""Errors as RFC 9457 problem details: a status, a stable code, a sentence for people, and the numbers involved."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from domain.refusal import RefusalKind
+from infra.writer.submission import Refused
+
+MEDIA_TYPE = b"application/problem+json"
+TYPE = "urn:scrip:problem:"
+RETRY_AFTER_S = 1
+
+_STATUS = {
+    RefusalKind.SHORT: 402,
+    RefusalKind.MISSING: 404,
+    RefusalKind.CONFLICT: 409,
+    RefusalKind.INVALID: 422,
+}
+STALE = "stale_version"  # the one conflict with a status of its own: what If-Match named has changed
+
+
+class Problem(Exception):
+    """An answer that is not a success. `facts` are added to the body; `headers` to the answer."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        headers: dict[str, str] | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.headers = headers or {}
+        self.facts = {name: value for name, value in facts.items() if value is not None}
+
+    def body(self) -> dict[str, Any]:
+        """The problem as its JSON object."""
+        told = {
+            "type": TYPE + self.code,
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        if self.field is not None:
+            told["field"] = self.field
+        return told | {name: value for name, value in self.facts.items() if name not in told}
+
+    def encoded(self) -> bytes:
+        """The problem as bytes."""
+        return msgspec.json.encode(self.body())
+
+
+def refused(refusal: Refused) -> Problem:
+    """The ledger's definite "no"."""
+    facts = dict(refusal.facts)
+    field = facts.pop("field", None)
+    status = 412 if refusal.code == STALE else _STATUS[RefusalKind(refusal.kind)]
+    return Problem(status, refusal.code, refusal.detail, field=field, **facts)
+
+
+def unknown_outcome() -> Problem:
+    """The command may or may not have been applied; the same key tells."""
+    return _later("outcome_unknown", "The outcome is not known yet. Retry with the same Idempotency-Key.")
+
+
+def overloaded() -> Problem:
+    """Nothing was done."""
+    return _later("overloaded", "The service is busy and has done nothing. Retry later.")
+
+
+def unavailable() -> Problem:
+    """Something that the answer needs cannot be reached."""
+    return _later("unavailable", "The service cannot answer at the moment. Retry later.")
+
+
+def not_yet_visible() -> Problem:
+    """The read model has not reached the position that was asked for."""
+    return _later("not_yet_visible", "The read model has not reached min_position yet. Retry.")
+
+
+def not_found(what: str, id_: str) -> Problem:
+    """There is no such thing in this organisation."""
+    return Problem(404, "not_found", f"There is no {what} {id_}.", what=what, id=id_)
+
+
+def invalid(field: str, reason: str, **facts: Any) -> Problem:
+    """A value that cannot be right."""
+    return Problem(422, "invalid_value", f"{field} {reason}.", field=field, **facts)
+
+
+def fault() -> Problem:
+    """Something of ours is wrong; the log says what, the answer does not."""
+    return Problem(500, "internal_error", "The service failed on this request.")
+
+
+def _later(code: str, detail: str) -> Problem:
+    return Problem(503, code, detail, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -1,0 +1,97 @@
+"""What reads share: the wait for a position, personal text opened for those who may see it, and the way to answer."""
+
+from asyncio import to_thread
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+import psycopg
+from fastapi import Query
+from pydantic import AfterValidator
+from starlette.responses import Response
+
+from api.operation import Call
+from api.paging import Cursors
+from api.problems import invalid, not_yet_visible
+from api.services import Row, Services
+from domain.credits.address import parse_address
+from infra.partitions import partition_of
+from infra.position import format_position, parse_position
+from projections.wait import wait_for
+
+WAIT_S = 2.0
+
+
+def _position(text: str) -> str:
+    parse_position(text)
+    return text
+
+
+MinPosition = Annotated[
+    str | None,
+    Query(description="Wait up to 2 s until the read model has reached this position of an earlier answer."),
+    AfterValidator(lambda text: text if text is None else _position(text)),
+]
+
+
+async def current(min_position: MinPosition = None) -> None:
+    """For reads of the write side: they are current, so there is nothing to wait for."""
+    del min_position
+
+
+class Json(Response):
+    """An answer encoded by msgspec."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The bytes."""
+        return msgspec.json.encode(content)
+
+
+async def seen(services: Services, call: Call, min_position: str | None) -> None:
+    """Wait until the read models hold `min_position`. Raises Problem (503) after 2 s."""
+    if min_position is None:
+        return
+    partition = partition_of(call.org, services.ledger.writer.partitions)
+    try:
+        reached = await wait_for(services.reads, partition, parse_position(min_position), WAIT_S)
+    except psycopg.errors.UndefinedTable:
+        reached = False
+    if not reached:
+        raise not_yet_visible()
+
+
+def cursors(services: Services, call: Call, *list_: str) -> Cursors:
+    """The cursors of a list of the caller's organisation."""
+    return Cursors(services.fingerprint_secret, call.org, *list_)
+
+
+async def open_text(services: Services, call: Call, address: str, rows: Iterable[Row]) -> None:
+    """Replace `sealed` in each row by `reason` and `metadata`: none where there is no text or its key is erased."""
+    rows = list(rows)
+    owner = parse_address(address).owner
+    if any(row["sealed"] for row in rows):
+        await to_thread(_open_all, services, call.org, owner, rows)
+    else:
+        _open_all(services, call.org, owner, rows)
+
+
+def _open_all(services: Services, org: str, owner: str, rows: list[Row]) -> None:
+    for row in rows:
+        sealed = row.pop("sealed")
+        text = (services.sealer.open(org, owner, sealed) if sealed else None) or {}
+        row["reason"], row["metadata"] = text.get("reason"), text.get("metadata")
+
+
+def renamed(row: Row, id_name: str) -> Row:
+    """A row with its id under the name that commands give it, and its position as text."""
+    told = {id_name: row.pop("id"), **row}
+    told["position"] = format_position(told["position"])
+    return told
+
+
+def between(from_: Any, to: Any) -> None:
+    """Raises Problem (422) for a period that ends before it begins."""
+    if from_ is not None and to is not None and to < from_:
+        raise invalid("to", "must not be earlier than from")

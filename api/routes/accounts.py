@@ -1,0 +1,109 @@
+"""Balances, now and at any time, and the list of accounts."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+
+from api.commands.accounts import settings_tag
+from api.current import account_now, balance_of
+from api.fields import QueryTime
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.past import balance_at
+from api.policy import USER
+from api.problems import Problem
+from api.reading import Json, MinPosition, current, cursors, seen
+from api.routing import ReadRoute, call_of
+from api.schemas import AccountRow, Balance, page_of
+from api.services import Services
+from infra.position import format_position
+
+_COLUMNS = (
+    "address, owner_type, owner_id, unit, granted, debited, refunded, expired, voided, transferred_in, transferred_out,"
+    " reserved, available, frozen, closed, credit_limit, position, updated_at"
+)
+_LIST = f"""
+    select {_COLUMNS} from read.balances
+    where org = %(org)s and address > %(after)s
+      and address >= %(prefix)s and starts_with(address, %(prefix)s)
+      and (%(unit)s::text is null or unit = %(unit)s)
+      and (%(owner)s::text is null or (owner_type = 'user' and owner_id = %(owner)s))
+    order by address limit %(limit)s"""
+
+CallNow = Annotated[Call, Depends(call_of)]
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def read_balance(
+        address: str,
+        call: CallNow,
+        effective_at: Annotated[
+            QueryTime | None, Query(description="What the balance is, was or will be then.")
+        ] = None,
+        known_at: Annotated[QueryTime | None, Query(description="By what was recorded until then.")] = None,
+    ) -> Json:
+        if effective_at is None and known_at is None:
+            account, now = await account_now(services, call.org, address)
+            told = balance_of(address, account, now.position, now.time)
+            return Json(told, headers={"ETag": settings_tag(account)})
+        return Json(await balance_at(services, call.org, address, effective_at, known_at))
+
+    async def list_accounts(
+        call: CallNow,
+        prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
+        unit: Annotated[str | None, Query(max_length=255)] = None,
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Json:
+        await seen(services, call, min_position)
+        prefix, owner = _own_part(call, prefix)
+        pages = cursors(services, call, "accounts", prefix, unit or "")
+        after = pages.decode(cursor, str)[0] if cursor else ""
+        rows = await services.rows(
+            _LIST, {"org": call.org, "after": after, "prefix": prefix, "unit": unit, "owner": owner, "limit": limit + 1}
+        )
+        return Json(pages.page(rows, limit, lambda row: [row["address"]], _shown))
+
+    path = "/api/v1/accounts"
+    return [
+        ReadRoute(
+            "GET",
+            path + "/{address}/balance",
+            read_balance,
+            services,
+            operation="read_balance",
+            summary="What an account has",
+            answers=Balance,
+            dependencies=[Depends(current)],
+        ),
+        ReadRoute(
+            "GET",
+            path,
+            list_accounts,
+            services,
+            operation="list_accounts",
+            summary="List and search accounts",
+            answers=page_of(AccountRow),
+        ),
+    ]
+
+
+def _own_part(call: Call, prefix: str) -> tuple[str, str | None]:
+    """The prefix to look under and the only owner to show: a user sees their own accounts. Raises Problem (403)."""
+    if call.principal.role is not USER:
+        return prefix, None
+    own = f"user:{call.principal.sub}:"
+    # An owner id may contain colons, so the prefix alone would show `user:ann:x:credits` to ann.
+    if own.startswith(prefix):
+        return own, call.principal.sub
+    if prefix.startswith(own) and ":" not in prefix.removeprefix(own):
+        return prefix, call.principal.sub
+    raise Problem(403, "not_own", "A user may only see and use their own accounts.", field="prefix")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"position": format_position(row["position"])}

@@ -1,0 +1,172 @@
+"""Many commands in one request: each is checked as if it came alone, and all go to the ledger together."""
+
+import re
+from asyncio import to_thread
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+import msgspec
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field, StringConstraints
+
+from api.commands import OPERATIONS
+from api.fields import Body
+from api.guard import UNREACHABLE, path_values
+from api.operation import Call, Operation
+from api.pipeline import MAX_BODY, Read, answer_of, key_reused, read_body, sealable, submission
+from api.policy import authorise
+from api.problems import Problem, overloaded, unavailable, unknown_outcome
+from api.routing import BodyRoute, Given
+from api.services import Services
+from api.strict_json import MAX_DEPTH
+from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Submission
+
+MAX_OPERATIONS = 1_000
+MAX_BATCH_BODY = 1_048_576
+_AROUND = 3  # levels of the batch's own JSON around each operation's body
+
+
+class BatchItem(Body):
+    """One operation: the path of a POST of this API, its body, and its own idempotency key."""
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    body: dict[str, Any] = Field(default_factory=dict)
+    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")] | None = None
+
+
+class BatchBody(Body):
+    """With `atomic`, all operations are applied or none. What has no key of its own gets one from the batch's."""
+
+    operations: Annotated[list[BatchItem], Field(min_length=1, max_length=MAX_OPERATIONS)]
+    atomic: bool = False
+
+
+class BatchResult(BaseModel):
+    """What the operation would have answered alone."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class BatchAnswer(BaseModel):
+    """The results in the operations' order."""
+
+    results: list[BatchResult]
+
+
+class _Ready:
+    """An operation that may go to the ledger."""
+
+    __slots__ = ("call", "key", "operation", "path", "read", "sealed")
+
+    def __init__(self, operation: Operation, call: Call, read: Read, key: str | None, path: str) -> None:
+        self.operation, self.call, self.read, self.key, self.path = operation, call, read, key, path
+        self.sealed: str | None = None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = (f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("{") else re.escape(part) for part in path.split("/"))
+    return re.compile("/".join(parts))
+
+
+_PATHS = [(_pattern(each.path), each) for each in OPERATIONS if each.method == "POST"]
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    return [
+        BodyRoute(
+            "/api/v1/batch",
+            _run,
+            services,
+            operation="run_batch",
+            summary="Many commands in one request",
+            body=BatchBody,
+            answers=BatchAnswer,
+            max_bytes=MAX_BATCH_BODY,
+            max_depth=MAX_DEPTH + _AROUND,
+        )
+    ]
+
+
+async def _run(given: Given) -> tuple[dict[str, Any], None]:
+    services, batch = given.services, given.body
+    found: list[_Ready | Problem] = [_ready(given, index, item) for index, item in enumerate(batch.operations)]
+    ready = [each for each in found if isinstance(each, _Ready)]
+    if batch.atomic and len(ready) < len(found):
+        return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}, None
+    try:
+        await to_thread(_seal_all, services, ready)
+    except UNREACHABLE:
+        raise unavailable() from None
+    outcomes = iter(await _execute(services, [_submission(services, each) for each in ready], batch.atomic))
+    return {
+        "results": [
+            _told(each) if isinstance(each, Problem) else _result(services, each, next(outcomes)) for each in found
+        ]
+    }, None
+
+
+def _ready(given: Given, index: int, item: BatchItem) -> _Ready | Problem:
+    """Everything that would be checked for the operation alone."""
+    path = unquote(item.path)
+    try:
+        operation, params = _operation(path)
+        authorise(given.call.principal, operation.name, path_values(params))
+        call = Call(given.call.principal, given.call.org, params)
+        raw = msgspec.json.encode(item.body)
+        if len(raw) > MAX_BODY:
+            raise Problem(413, "body_too_large", f"The body is larger than {MAX_BODY} bytes.", limit=MAX_BODY)
+        read = read_body(operation.adapter, call, raw)
+    except Problem as problem:
+        return problem
+    key = item.idempotency_key or (f"{given.key}/{index}" if given.key else None)
+    return _Ready(operation, call, read, key, path)
+
+
+def _operation(path: str) -> tuple[Operation, dict[str, str]]:
+    for pattern, operation in _PATHS:
+        match = pattern.fullmatch(path)
+        if match:
+            return operation, match.groupdict()
+    raise Problem(422, "not_batchable", "The path is not one of a POST that takes part in batches.", field="path")
+
+
+def _seal_all(services: Services, ready: list[_Ready]) -> None:
+    for each in ready:
+        text = sealable(each.operation, each.read.body)
+        if text is not None:
+            owner = each.operation.owner(each.call, each.read.body).owner
+            each.sealed = services.sealer.seal(each.call.org, owner, text)
+
+
+def _submission(services: Services, each: _Ready) -> Submission:
+    return submission(services, each.operation, each.call, each.read, each.key, each.path, each.sealed)
+
+
+async def _execute(services: Services, items: list[Submission], atomic: bool) -> list[Outcome | KeyReused | NotApplied]:
+    try:
+        return await services.ledger.execute_all(items, atomic=atomic)
+    except OutcomeUnknown:
+        raise unknown_outcome() from None
+    except Overloaded:
+        raise overloaded() from None
+
+
+def _result(services: Services, each: _Ready, result: Outcome | KeyReused | NotApplied) -> dict[str, Any]:
+    if isinstance(result, KeyReused):
+        return _told(key_reused())
+    if isinstance(result, NotApplied):
+        return _told(_not_applied())
+    status, body = answer_of(services, each.operation, result)
+    return {"status": status, "body": body}
+
+
+def _not_applied() -> Problem:
+    return Problem(
+        409, "not_applied", "Another operation of the atomic batch was refused, so this one was not applied."
+    )
+
+
+def _told(problem: Problem) -> dict[str, Any]:
+    return {"status": problem.status, "body": problem.body()}

@@ -1,0 +1,96 @@
+"""Whether the service lives, may be sent requests, and is well; and its metrics."""
+
+from time import monotonic
+from typing import Any
+
+import psycopg
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from api.guard import UNREACHABLE
+from api.reading import Json
+from api.routing import OpenRoute
+from api.schemas import Health
+from api.services import Services
+
+LAGGING_S = 60.0
+LOOK_EVERY_S = 1.0  # health and metrics are asked for by anybody, so they look at the database this often at most
+UNHEALTHY_FROM = 3
+
+_LAG = """
+    with heads as (
+        select p as partition, e.position from generate_series(0, (select partitions from log) - 1) p
+        cross join lateral (select position from events where partition = p order by position desc limit 1) e
+    )
+    select h.partition, h.position - coalesce(c.position, 0) as behind,
+        extract(epoch from clock_timestamp() - o.time) as age
+    from heads h left join read.checkpoints c using (partition)
+    left join events o on o.partition = h.partition and o.position = coalesce(c.position, 0) + 1"""
+_STOPS = "select partition, position, reason from read_stops order by partition"
+
+
+class Condition:
+    """What is wrong with the service, looked at again when the last look is old."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._looked_at = float("-inf")
+        self._reads: list[str] = []
+
+    async def issues(self) -> list[str]:
+        """A sentence for each issue; the first is fatal if the log cannot be reached."""
+        if monotonic() - self._looked_at > LOOK_EVERY_S:
+            self._looked_at = monotonic()
+            self._reads = await self._look()
+        lost = [] if self.connected else ["The log cannot be reached."]
+        return lost + self._reads
+
+    @property
+    def connected(self) -> bool:
+        """Whether commands can be decided."""
+        return self._services.ledger.writer.connected
+
+    async def _look(self) -> list[str]:
+        services = self._services
+        try:
+            lag = await services.rows(_LAG)
+            stops = await services.rows(_STOPS)
+        except psycopg.errors.UndefinedTable:
+            return ["The read models do not exist yet: no projector has run."]
+        except UNREACHABLE:
+            return ["The read models cannot be reached."]
+        services.metrics.lag = {row["partition"]: (int(row["behind"]), max(0.0, float(row["age"] or 0))) for row in lag}
+        late = [row["partition"] for row in lag if row["behind"] > 0 and float(row["age"] or 0) > LAGGING_S]
+        issues = [f"The read models are more than {LAGGING_S:.0f} s late in partition {each}." for each in late]
+        return issues + [f"The read models stopped in partition {row['partition']}: {row['reason']}" for row in stops]
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    condition = Condition(services)
+
+    async def livez() -> Json:
+        return Json({"status": "alive"})
+
+    async def readyz() -> Json:
+        ready = condition.connected
+        return Json({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
+
+    async def health() -> Json:
+        issues = await condition.issues()
+        status = "healthy" if not issues else "degraded"
+        if len(issues) >= UNHEALTHY_FROM or not condition.connected:
+            status = "unhealthy"
+        told: dict[str, Any] = {"status": status, "issues": issues}
+        return Json(told, status_code=503 if status == "unhealthy" else 200)
+
+    async def metrics() -> Response:
+        await condition.issues()
+        return Response(services.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return [
+        OpenRoute("/livez", livez, operation="livez", summary="Whether the process lives"),
+        OpenRoute("/readyz", readyz, operation="readyz", summary="Whether commands can be decided"),
+        OpenRoute("/health", health, operation="health", summary="What is wrong, if anything", answers=Health),
+        OpenRoute("/metrics", metrics, operation="metrics", summary="Metrics for Prometheus"),
+    ]

@@ -1,0 +1,143 @@
+"""API keys of an organisation's programs."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import structlog
+from fastapi import Depends
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.fields import Body, Label, Time
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.pipeline import fingerprint, key_reused
+from api.policy import SCOPES
+from api.problems import Problem, invalid, not_found
+from api.reading import Json, cursors
+from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.schemas import ApiKeyRow, page_of
+from api.services import Services
+from infra.security.api_keys import ApiKey, KeyTaken
+from infra.security.principal import Role
+
+PATH = "/api/v1/api-keys"
+log = structlog.get_logger()
+
+
+class ApiKeyBody(Body):
+    """`scopes` none for all that the role may. `admin`: only an admin may make such a key."""
+
+    name: Label
+    role: Literal["worker", "org_admin", "auditor", "admin"] = "worker"
+    scopes: Annotated[list[str], Field(min_length=1, max_length=32, examples=[sorted(SCOPES)])] | None = None
+    expires_at: Time | None = None
+
+
+class ApiKeyAnswer(BaseModel):
+    """`key` is shown now and never again."""
+
+    id: str
+    key: str
+    name: str
+    role: str
+    scopes: list[str] | None = None
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def list_api_keys(
+        call: Annotated[Call, Depends(call_of)], limit: Limit = 50, cursor: CursorText = None
+    ) -> Json:
+        pages = cursors(services, call, "api-keys")
+        after = tuple(pages.decode(cursor, datetime, str)) if cursor else None
+        keys = await services.keys.of(call.org, after and (after[0], after[1]), limit + 1)
+        return Json(pages.page(keys, limit, lambda key: [key.created_at, key.id], _shown))
+
+    async def revoke_api_key(id: str, call: Annotated[Call, Depends(call_of)]) -> Response:  # noqa: A002
+        if not await services.keys.revoke(call.org, id):
+            raise not_found("API key", id)
+        services.authenticator.forget_key(id)
+        log.info("api key revoked", actor=call.principal.actor, org=call.org, key=id)
+        return Response(status_code=204)
+
+    return [
+        BodyRoute(
+            PATH,
+            _create,
+            services,
+            operation="create_api_key",
+            summary="Make an API key",
+            body=ApiKeyBody,
+            answers=ApiKeyAnswer,
+            status=201,
+        ),
+        ReadRoute(
+            "GET",
+            PATH,
+            list_api_keys,
+            services,
+            operation="list_api_keys",
+            summary="The organisation's API keys",
+            answers=page_of(ApiKeyRow),
+        ),
+        ReadRoute(
+            "DELETE",
+            PATH + "/{id}",
+            revoke_api_key,
+            services,
+            operation="revoke_api_key",
+            summary="End an API key",
+            status=204,
+        ),
+    ]
+
+
+async def _create(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
+    services, call, body = given.services, given.call, given.body
+    _may_give(call, body)
+    idempotency = None
+    if given.key is not None:
+        idempotency = (given.key, fingerprint(services, "POST", given.path, given.canonical))
+    try:
+        key, text, replayed = await services.keys.create(
+            call.org,
+            body.name,
+            Role(body.role),
+            body.scopes,
+            body.expires_at,
+            by=call.principal.actor,
+            idempotency=idempotency,
+        )
+    except KeyTaken:
+        raise key_reused() from None
+    log.info("api key made", actor=call.principal.actor, org=call.org, key=key.id, role=body.role)
+    headers = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if replayed else {})
+    return {**_shown(key), "key": text}, headers
+
+
+def _may_give(call: Call, body: ApiKeyBody) -> None:
+    """Nobody gives a key more than they have. Raises Problem (403, 422)."""
+    who = call.principal
+    for scope in body.scopes or ():
+        if scope not in SCOPES:
+            raise invalid("scopes", f"must be among {', '.join(sorted(SCOPES))}", allowed=sorted(SCOPES))
+    if body.role == "admin" and who.role is not Role.ADMIN:
+        raise Problem(403, "forbidden", "Only an admin may make a key of the role admin.", field="role")
+    if who.scopes is not None and not (body.scopes and set(body.scopes) <= who.scopes):
+        raise Problem(
+            403, "missing_scope", "An API key cannot make a key with more scopes than its own.", field="scopes"
+        )
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    told = asdict(key)
+    del told["org"]
+    return told

@@ -1,0 +1,119 @@
+"""A whole API on a real database, served by uvicorn in a thread, and what tests need to talk to it."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from api.app import create_app
+from api.serve import serve
+from api.services import Services
+from infra.codec import Codec
+from infra.security.principal import Role
+from infra.security.tokens import Tokens
+from infra.settings import Settings
+from infra.writer.ledger import Ledger
+from infra.writer.writer import Writer
+from projections import generations
+from projections.rebuild import rebuild
+from tests.conftest import Database
+
+ORG = "acme"
+SECRET = "a secret of at least thirty-two bytes"
+
+
+def settings_of(database: Database, **changed: Any) -> Settings:
+    """Settings of a service on this database."""
+    return Settings(
+        writer_url=SecretStr(database.writer_uri),
+        jwt_secret=SecretStr(SECRET),
+        fingerprint_secret=SecretStr("another secret of at least 32 bytes"),
+        host="127.0.0.1",
+        port=0,
+        **changed,
+    )
+
+
+class Service:
+    """A running API. `client()` gives an HTTP client with a login."""
+
+    def __init__(self, database: Database, settings: Settings, app: FastAPI, writer: Writer, url: str) -> None:
+        self.database, self.settings, self.app, self.writer, self.url = database, settings, app, writer, url
+        self._clients: list[httpx.Client] = []
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.app.state.services
+        return services
+
+    def token(self, role: str = "org_admin", sub: str = "boss", org: str = ORG, ttl_s: int = 600) -> str:
+        return Tokens(self.settings).issue(org, sub, Role(role), ttl_s)[0]
+
+    def client(self, role: str | None = "org_admin", sub: str = "boss", org: str = ORG, **headers: str) -> httpx.Client:
+        """A client with a token of this role; without a login for none."""
+        login = {"Authorization": f"Bearer {self.token(role, sub, org)}"} if role else {}
+        client = httpx.Client(base_url=self.url, headers={**login, **headers}, timeout=20)
+        self._clients.append(client)
+        return client
+
+    def project(self) -> None:
+        """Bring the read models up to date with the log."""
+        rebuild(self.database.projector_uri, Codec().decode)
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+def address(unit: str = "credits") -> str:
+    """A fresh account's address."""
+    return f"user:u{secrets.token_hex(5)}:{unit}"
+
+
+@contextmanager
+def running(database: Database, settings: Settings | None = None, **options: Any) -> Iterator[Service]:
+    """Serve until the block ends."""
+    settings = settings or settings_of(database)
+    generations.ensure(database.projector_uri)
+    writer = Writer(database.writer_uri)
+    app = create_app(settings, Ledger(writer, settings.request_deadline_s), **options)
+    ready, where, control = Event(), [""], {}
+
+    def on_ready(host: str, port: int) -> None:
+        where[0] = f"http://{host}:{port}"
+        ready.set()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        control["stop"] = lambda: loop.call_soon_threadsafe(stop.set)
+        await serve(app, settings, on_ready, stop)
+
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
+            failed.append(error)
+            ready.set()
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    assert ready.wait(20), "the API did not start in time"
+    if failed:
+        raise failed[0]
+    service = Service(database, settings, app, writer, where[0])
+    try:
+        yield service
+    finally:
+        service.close()
+        control["stop"]()
+        thread.join(20)
+        assert not thread.is_alive(), "the API did not stop"

@@ -1,0 +1,226 @@
+"""Routes, OpenAPI document and policy name the same operations; the role table holds for every one of them."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from api.commands import OPERATIONS
+from api.policy import OPEN, POLICY, PolicyMismatch, check_policy
+from tests.api.service import Service, address
+
+# The contract's role table: operation -> the roles that may (own only for `user`).
+READERS = {"user", "worker", "org_admin", "auditor", "admin"}
+SPENDERS = {"worker", "org_admin", "admin"}
+MANAGERS = {"org_admin", "admin"}
+INSPECTORS = {"org_admin", "auditor", "admin"}
+TABLE = {
+    **dict.fromkeys(
+        (
+            "list_accounts",
+            "read_balance",
+            "list_transactions",
+            "read_statement",
+            "list_grants",
+            "list_reservations",
+            "read_reservation",
+            "read_debit",
+            "read_prices",
+            "quote_price",
+            "read_me",
+        ),
+        READERS,
+    ),
+    **dict.fromkeys(
+        (
+            "reserve_credits",
+            "capture_reservation",
+            "release_reservation",
+            "extend_reservation",
+            "debit_credits",
+            "run_batch",
+            "issue_session_token",
+        ),
+        SPENDERS,
+    ),
+    **dict.fromkeys(
+        (
+            "grant_credits",
+            "void_grant",
+            "configure_account",
+            "refund_debit",
+            "transfer_credits",
+            "create_api_key",
+            "list_api_keys",
+            "revoke_api_key",
+        ),
+        MANAGERS,
+    ),
+    **dict.fromkeys(("list_events", "read_event", "verify_audit"), INSPECTORS),
+    "use_my_credits": {"user", "worker", "org_admin", "admin"},
+    "publish_prices": {"admin"},
+    "list_quarantine": {"auditor", "admin"},
+    "retry_quarantined": {"admin"},
+}
+ROLES = ("user", "worker", "org_admin", "auditor", "admin")
+BODIES: dict[str, Any] = {
+    "reserve_credits": {"amount": 1},
+    "extend_reservation": {"ttl_seconds": 60},
+    "debit_credits": {"amount": 1},
+    "grant_credits": {"amount": 1, "source": "gift"},
+    "transfer_credits": {"to": "user:other:credits", "amount": 1},
+    "configure_account": {"frozen": False},
+    "use_my_credits": {"action": "reserve", "amount": 1},
+    "publish_prices": {"entries": [{"model": "m"}]},
+    "quote_price": {"operation": "image", "options": {"size": "1024x1024", "quality": "hd"}},
+    "run_batch": {"operations": [{"path": "/nowhere"}]},
+    "issue_session_token": {"user_id": "u"},
+    "create_api_key": {"name": "k"},
+}
+
+
+def routes(service: Service) -> dict[str, tuple[str, str]]:
+    """Operation -> method and path."""
+    return {route.name: (min(route.methods), route.path) for route in service.app.router.routes}  # type: ignore[attr-defined]
+
+
+def call(client: httpx.Client, service: Service, operation: str, account: str, **headers: str) -> httpx.Response:
+    method, path = routes(service)[operation]
+    path = path.replace("{address}", account).replace("{position}", "0000000000000001").replace("{id}", "some-id")
+    body = BODIES.get(operation, {}) if method in {"POST", "PATCH", "PUT"} else None
+    return client.request(method, path, json=body, headers=headers)
+
+
+def test_routes_document_and_policy_name_the_same_operations(service: Service) -> None:
+    document = service.client(None).get("/api/openapi.json").json()
+    documented = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
+    assert set(routes(service)) == set(POLICY) == documented
+
+
+def test_the_table_of_this_test_covers_every_operation_that_needs_a_login() -> None:
+    assert set(TABLE) == {name for name, rule in POLICY.items() if rule != OPEN}
+
+
+def test_a_route_without_a_policy_stops_the_start() -> None:
+    with pytest.raises(PolicyMismatch, match="steal_credits"):
+        check_policy([*POLICY, "steal_credits"])
+    with pytest.raises(PolicyMismatch, match="livez"):
+        check_policy(set(POLICY) - {"livez"})
+
+
+@pytest.mark.parametrize("operation", sorted(TABLE))
+def test_without_a_login_nothing_happens(service: Service, operation: str) -> None:
+    answer = call(service.client(None), service, operation, address())
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("operation", sorted(TABLE))
+def test_the_role_table(service: Service, operation: str, role: str) -> None:
+    """On the caller's own account, so that only the role decides."""
+    answer = call(service.client(role, sub="me"), service, operation, "user:me:credits")
+    if role in TABLE[operation]:
+        assert answer.status_code not in {401, 403}, answer.text
+    else:
+        assert answer.status_code == 403
+        assert answer.json()["code"] == "forbidden"
+
+
+OF_ACCOUNTS = sorted(name for name in TABLE if "user" in TABLE[name] and name.startswith(("read_", "list_")))
+
+
+@pytest.mark.parametrize(
+    "operation", [name for name in OF_ACCOUNTS if name not in {"list_accounts", "read_prices", "read_me"}]
+)
+def test_a_user_sees_no_account_of_another(service: Service, operation: str) -> None:
+    for account in ("user:other:credits", "user:me:x:credits", "org:acme:credits", "group:me:credits"):
+        answer = call(service.client("user", sub="me"), service, operation, account)
+        assert answer.status_code == 403
+        assert answer.json()["code"] == "not_own"
+
+
+@pytest.mark.parametrize("operation", sorted(TABLE))
+@pytest.mark.parametrize("role", ["user", "worker", "org_admin", "auditor"])
+def test_another_organisation_may_not_be_named(service: Service, operation: str, role: str) -> None:
+    if role not in TABLE[operation]:
+        return
+    client = service.client(role, sub="me")
+    answer = call(client, service, operation, "user:me:credits", **{"Scrip-Organisation": "globex"})
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "other_organisation"
+
+
+def test_another_organisation_in_query_or_body_is_forbidden(service: Service) -> None:
+    client = service.client("worker")
+    assert client.get("/api/v1/accounts?org=globex").status_code == 403
+    assert client.get("/api/v1/accounts?organisation=globex").status_code == 403
+    assert client.get("/api/v1/accounts?org=acme").status_code != 403
+    body = {"amount": 1, "org": "globex"}
+    answer = client.post("/api/v1/accounts/user:u:credits/reservations", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (403, "other_organisation")
+
+
+def test_objects_of_another_organisation_do_not_exist(service: Service) -> None:
+    account = address()
+    path = f"/api/v1/accounts/{account}"
+    here, there = service.client(), service.client(org="globex")
+    granted = here.post(path + "/grants", json={"amount": 100, "source": "gift"}).json()
+    held = here.post(path + "/reservations", json={"amount": 10}).json()["reservation_id"]
+    debit = here.post(path + "/debits", json={"amount": 10}).json()["debit_id"]
+    service.project()
+    assert there.get(path + "/balance").json()["exists"] is False
+    for method, rest in (
+        ("GET", f"/reservations/{held}"),
+        ("POST", f"/reservations/{held}/capture"),
+        ("POST", f"/reservations/{held}/release"),
+        ("GET", f"/debits/{debit}"),
+        ("POST", f"/debits/{debit}/refunds"),
+        ("POST", f"/grants/{granted['grant_id']}/void"),
+    ):
+        answer = there.request(method, path + rest)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), rest
+    assert there.get(f"/api/v1/events/{granted['position']}").status_code == 404
+    assert there.get("/api/v1/accounts").json()["items"] == []
+    assert there.get("/api/v1/events").json()["items"] == []
+
+
+def test_an_admin_names_the_organisation(service: Service) -> None:
+    admin = service.client("admin", sub="root", org="platform")
+    path = f"/api/v1/accounts/{address()}"
+    assert admin.get(path + "/balance", headers={"Scrip-Organisation": "no such id"}).status_code == 422
+    granted = admin.post(
+        path + "/grants", json={"amount": 5, "source": "gift"}, headers={"Scrip-Organisation": "initech"}
+    )
+    assert granted.status_code == 201
+    assert service.client(org="initech").get(path + "/balance").json()["granted"] == 5
+    assert admin.get(path + "/balance").json()["exists"] is False
+
+
+def test_a_user_lists_their_own_accounts_only(service: Service) -> None:
+    boss = service.client()
+    for account in ("user:ann:credits", "user:ann:tokens", "user:anna:credits", "user:ann:x:credits"):
+        boss.post(f"/api/v1/accounts/{account}/grants", json={"amount": 1, "source": "gift"})
+    service.project()
+    ann = service.client("user", sub="ann")
+
+    def listed(prefix: str) -> list[str]:
+        page = ann.get("/api/v1/accounts", params={"prefix": prefix}).json()
+        return [row["address"] for row in page["items"]]
+
+    assert listed("") == listed("user:") == ["user:ann:credits", "user:ann:tokens"]
+    assert listed("user:ann:t") == ["user:ann:tokens"]
+    assert ann.get("/api/v1/accounts", params={"prefix": "user:anna"}).status_code == 403
+    assert ann.get("/api/v1/accounts", params={"prefix": "user:ann:x:"}).status_code == 403
+
+
+def test_every_command_is_a_route_with_its_model_in_the_document(service: Service) -> None:
+    document = service.client(None).get("/api/openapi.json").json()
+    for operation in OPERATIONS:
+        described = document["paths"][operation.path][operation.method.lower()]
+        schema = described["requestBody"]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": f"#/components/schemas/{operation.body.__name__}"}
+    references = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert references <= set(document["components"]["schemas"])
