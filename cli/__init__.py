@@ -1,0 +1,1 @@
+"""The `scrip` commands: for people at a terminal and, with `--json`, for programs."""

@@ -1,0 +1,48 @@
+"""The role `scrip api`: the application with everything that it offers, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from api.app import create_app
+from api.problems import Problem
+from api.serve import serve
+from consumers.asyncapi import asyncapi_document
+from consumers.intake.retry import quarantine_retry
+from infra.audit.verify import verify
+from infra.quarantine import NotQuarantined
+from infra.selfcheck import check_postgres
+from infra.settings import Settings
+from infra.tuning import tune_interpreter
+from infra.writer.ledger import Ledger
+from infra.writer.writer import Writer
+
+
+async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
+    """Serve HTTP until `stop` is set.
+
+    Raises UnsafeSetting for a database that could lose what it acknowledges, UnsafeSettings for missing keys,
+    PortTaken, psycopg.Error where the database is away.
+    """
+    uri = settings.writer_url.get_secret_value()
+    await asyncio.to_thread(check_postgres, uri)
+    ledger = Ledger(Writer(uri), settings.request_deadline_s)
+
+    async def audit() -> dict[str, Any]:
+        return (await verify(settings)).as_json()
+
+    async with quarantine_retry(settings, ledger) as again:
+
+        async def retry(org: str, id_: str) -> dict[str, Any]:
+            try:
+                return await again(org, id_)
+            except NotQuarantined as error:
+                raise Problem(404, "not_found", "There is no such event in quarantine.") from error
+
+        topics = partial(asyncapi_document, settings.topic_prefix)
+        app = create_app(settings, ledger, verify=audit, retry=retry, asyncapi=topics)
+        tune_interpreter()
+        await serve(app, settings, lambda _host, _port: on_ready() if on_ready else None, stop)

@@ -1,0 +1,77 @@
+"""The list of commands, and what happens when one cannot do its work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from cli.commands.balance import balance
+from cli.commands.bench import bench
+from cli.commands.config import config
+from cli.commands.demo import demo
+from cli.commands.events import events
+from cli.commands.import_usage import import_usage
+from cli.commands.prepare import prepare
+from cli.commands.rebuild import rebuild
+from cli.commands.roles import api, intake, projector, relay, sweeper
+from cli.commands.test import test
+from cli.commands.token import token
+from cli.commands.up import up
+from cli.commands.verify import verify
+
+Command = Callable[..., None]
+
+COMMANDS: dict[str, dict[str, Command]] = {
+    "Start": {"up": up, "demo": demo, "token": token, "config": config},
+    "Operate and audit": {
+        "import": import_usage,
+        "balance": balance,
+        "events": events,
+        "verify": verify,
+        "rebuild": rebuild,
+    },
+    "Develop": {"test": test, "bench": bench},
+    "Roles, one process each": {
+        "prepare": prepare,
+        "api": api,
+        "relay": relay,
+        "projector": projector,
+        "intake": intake,
+        "sweeper": sweeper,
+    },
+}
+
+# What these do not know themselves goes on to pytest.
+PASSES_ON: dict[str, dict[str, Any]] = {"test": {"allow_extra_args": True, "ignore_unknown_options": True}}
+
+app = typer.Typer(
+    name="scrip",
+    help="Scrip: the event-sourced credit ledger. Start with `scrip demo`.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for panel, commands in COMMANDS.items():
+    for name, function in commands.items():
+        app.command(name, rich_help_panel=panel, context_settings=PASSES_ON.get(name))(function)
+
+
+def main() -> None:
+    """Run a command; what can be expected to go wrong is one sentence on standard error and exit status 1."""
+    try:
+        app(prog_name="scrip")
+    except Exception as error:
+        from cli.failure import sentence
+        from cli.output import complain
+
+        said = sentence(error)
+        if said is None:
+            raise
+        complain(f"scrip: {said}")
+        sys.exit(1)

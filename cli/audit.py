@@ -1,0 +1,37 @@
+"""The auditor's check as the commands run and show it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli.output import console, say, say_table
+
+if TYPE_CHECKING:
+    from infra.audit.report import Report
+    from infra.settings import Settings
+
+
+def audit(settings: Settings) -> Report:
+    """Check everything against everything, with progress on standard error. Raises what reaching the servers raises."""
+    from cli.service.interrupt import run_async
+    from infra.audit.verify import verify
+
+    with console(stderr=True).status("verifying") as status:
+
+        def seen(section: str, done: int, total: int) -> None:
+            status.update(f"verifying: {section} {done:,}{f' of {total:,}' if total else ''}")
+
+        return run_async(verify(settings, seen))
+
+
+def show_audit(report: Report) -> None:
+    """What was checked, with counts, and the first difference where something is off."""
+    rows = []
+    for section in report.sections:
+        checked = ", ".join(f"{count:,} {what}" for what, count in section.checked.items())
+        rows.append((section.name, "ok" if section.ok else "DIFFERENT", checked, f"{section.seconds:.2f} s"))
+    say_table("Verify", ("section", "", "checked", "time"), rows)
+    for section in report.sections:
+        if section.difference is not None:
+            say(f"{section.name}: {section.difference}")
+    say("verify holds" if report.ok else "verify FAILED")

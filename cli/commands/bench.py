@@ -1,0 +1,57 @@
+"""`scrip bench`: the benchmarks, each against its yardsticks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from cli.options import Json
+
+
+def bench(
+    name: Annotated[str | None, typer.Argument(help="Which one; without it all are run.", metavar="[NAME]")] = None,
+    names: Annotated[bool, typer.Option("--list", help="List their names and what each measures.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Add the figures to benchmarks/results.csv.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run benchmarks: our figures and their yardsticks, measured in the same run on servers of their own.
+
+    Exit status 1 if a figure misses its bar.
+    """
+    import importlib
+
+    from benchmarks import BENCHES
+    from benchmarks.figures import keep as keep_figures
+    from cli.failure import Failure
+    from cli.output import complain, say_json, say_table
+
+    if names:
+        if as_json:
+            say_json(BENCHES)
+        else:
+            say_table("Benchmarks", ("name", "what it measures"), BENCHES.items())
+        return
+    if name is not None and name not in BENCHES:
+        raise Failure(f"There is no benchmark {name}; there are {', '.join(BENCHES)}.")
+    figures = []
+    for chosen in [name] if name else BENCHES:
+        complain(f"== {chosen}: {BENCHES[chosen]}")
+        figures += importlib.import_module(f"benchmarks.{chosen}").run(complain)
+    if keep:
+        keep_figures(figures)
+    if as_json:
+        say_json([asdict(figure) for figure in figures])
+    else:
+        rows = [
+            (figure.bench, figure.what, figure.shown, figure.unit, figure.bar or "", _met(figure.met))
+            for figure in figures
+        ]
+        say_table("Figures", ("bench", "what", "value", "unit", "bar", ""), rows)
+    if any(figure.met is False for figure in figures):
+        raise typer.Exit(1)
+
+
+def _met(met: bool | None) -> str:
+    return "" if met is None else "met" if met else "MISSED"

@@ -1,0 +1,158 @@
+"""Sends rows to `scrip.usage` and waits until each is charged or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import psycopg
+from aiokafka import AIOKafkaProducer
+from psycopg import AsyncConnection
+
+from cli.failure import Failure
+from cli.importing.identity import source_of
+from cli.importing.outcome import Tally, applied, refused
+from cli.importing.rows import UsageRow
+from cli.service.tokens import signed_token
+from consumers.cloud_event import AUTH_HEADER
+from consumers.usage import METERED
+from infra.kafka_client import kafka_arguments
+from infra.quarantine import undecided
+from infra.settings import Settings
+from infra.topics import USAGE, topic_name
+
+CHUNK = 2_000  # rows looked up and sent at once
+IN_FLIGHT = 20_000  # rows sent and not yet decided: what an interrupted import sends again at most
+POLL_S = 0.1
+PATIENCE_S = 120.0  # without any progress
+
+Seen = Callable[[Tally], None]
+
+
+class Importer:
+    """One import: `await Importer(...).run(rows)`. Stopped at any moment and run again, it goes on where it was."""
+
+    def __init__(self, settings: Settings, org: str, seen: Seen) -> None:
+        """`seen(tally)` is called as the figures change."""
+        self._settings = settings
+        self._org = org
+        self._seen = seen
+        self._open: dict[str, list[str]] = defaultdict(list)  # account -> ids sent and not yet decided
+        self._in_flight = 0
+        self._headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_type", METERED.encode()),
+            ("ce_scriporg", org.encode()),
+            ("content-type", b"application/json"),
+        ]
+        if not settings.trust_broker:
+            token = signed_token(settings, org=org, sub="scrip-import", role="worker", ttl_s=86_400)
+            self._headers.append((AUTH_HEADER, token.encode()))
+        self.tally = Tally()
+
+    async def run(self, rows: Iterable[UsageRow]) -> Tally:
+        """Charge the rows. Raises Failure when nothing moves for two minutes, psycopg.Error, KafkaError."""
+        uri = self._settings.reader_url.get_secret_value()
+        producer = AIOKafkaProducer(
+            **kafka_arguments(self._settings), enable_idempotence=True, linger_ms=5, max_batch_size=262_144
+        )
+        async with await AsyncConnection.connect(uri, autocommit=True) as connection:
+            await producer.start()
+            try:
+                await self._run(connection, producer, iter(rows))
+            finally:
+                await producer.stop()
+        return self.tally
+
+    async def _run(self, connection: AsyncConnection[Any], producer: Any, rows: Iterator[UsageRow]) -> None:
+        since = await _database_time(connection)
+        while chunk := list(islice(rows, CHUNK)):
+            await self._send(connection, producer, chunk)
+            if self._in_flight > IN_FLIGHT - CHUNK:
+                await self._settle(connection, since, IN_FLIGHT // 2)
+        await self._settle(connection, since, 0)
+
+    async def _send(self, connection: AsyncConnection[Any], producer: Any, chunk: Sequence[UsageRow]) -> None:
+        self.tally.rows += len(chunk)
+        by_account: dict[str, list[UsageRow]] = defaultdict(list)
+        for row in chunk:
+            if row.data is None:
+                self.tally.free += 1
+            else:
+                by_account[row.account].append(row)
+        acknowledged = []
+        for account, rows in by_account.items():
+            source = source_of(self._org, account)
+            known = await applied(connection, self._org, source, [row.id for row in rows])
+            self.tally.already += len(known)
+            self.tally.already_credits += sum(known.values())
+            new = [row for row in rows if row.id not in known]
+            key = f"{self._org}/{account}".encode()
+            for row in new:
+                headers = [*self._headers, ("ce_source", source.encode()), ("ce_id", row.id.encode())]
+                value = json.dumps(row.data, ensure_ascii=False).encode()
+                topic = topic_name(self._settings, USAGE)
+                acknowledged.append(await producer.send(topic, value, key=key, headers=headers))
+            self._open[account] += [row.id for row in new]
+        await asyncio.gather(*acknowledged)
+        self.tally.sent += len(acknowledged)
+        self._in_flight += len(acknowledged)
+        self._seen(self.tally)
+
+    async def _settle(self, connection: AsyncConnection[Any], since: datetime, down_to: int) -> None:
+        """Wait until at most `down_to` of the sent rows are undecided."""
+        moved = time.monotonic()
+        while self._in_flight > down_to:
+            before = self._in_flight
+            for account, ids in list(self._open.items()):
+                await self._count(connection, account, ids, since)
+            self._seen(self.tally)
+            if self._in_flight < before:
+                moved = time.monotonic()
+            elif time.monotonic() - moved > PATIENCE_S:
+                raise Failure(
+                    f"{self._in_flight} rows were sent and nothing has happened to them for {PATIENCE_S:.0f} s;"
+                    " does the intake run? Importing again goes on from here."
+                )
+            if self._in_flight > down_to:
+                await asyncio.sleep(POLL_S)
+
+    async def _count(
+        self, connection: AsyncConnection[Any], account: str, ids: Sequence[str], since: datetime
+    ) -> None:
+        source = source_of(self._org, account)
+        # One account's events are decided in the order in which they were sent: the first tell how far it is.
+        first, rest = ids[:CHUNK], ids[CHUNK:]
+        left = await undecided(connection, self._org, source, first, since)
+        waiting = set(left)
+        decided = [id_ for id_ in first if id_ not in waiting]
+        if not decided:
+            return
+        charged = await applied(connection, self._org, source, decided)
+        self.tally.applied += len(charged)
+        self.tally.credits += sum(charged.values())
+        kept_out = [id_ for id_ in decided if id_ not in charged]
+        if kept_out:
+            self.tally.refused += len(kept_out)
+            for reason, count, detail in await refused(connection, self._org, source, kept_out):
+                self.tally.reasons[reason] += count
+                self.tally.details.setdefault(reason, detail)
+        self._in_flight -= len(decided)
+        if left or rest:
+            self._open[account] = [*left, *rest]
+        else:
+            del self._open[account]
+
+
+async def _database_time(connection: AsyncConnection[Any]) -> datetime:
+    row = await (await connection.execute("select scrip_now()")).fetchone()
+    if row is None:
+        raise psycopg.DataError("the database does not tell its time")
+    now: datetime = row[0]
+    return now

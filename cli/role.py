@@ -1,0 +1,59 @@
+"""Runs one role of the service until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from infra.settings import Settings
+
+
+class Run(Protocol):
+    """A role: serves until `stop` is set, and says through `on_ready` when it serves."""
+
+    def __call__(
+        self, settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None
+    ) -> Awaitable[None]:
+        """Serve."""
+
+
+def role_settings(data: Path | None) -> Settings:
+    """The settings of the service in `data`, or from SCRIP_… variables where it is None. Raises Failure."""
+    if data is None:
+        return Settings()
+    from cli.service.settings import settings_of
+
+    return settings_of(data)
+
+
+def leave_note(ready: Path | None, **facts: Any) -> None:
+    """Say that the role serves: in the file that `scrip up` asked for, whole or not at all."""
+    if ready is None:
+        return
+    new = ready.with_name(ready.name + ".new")
+    new.write_text(json.dumps({"pid": os.getpid(), **facts}))
+    new.replace(ready)
+
+
+def run_role(run: Run, data: Path | None, ready: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT; whatever the role raises ends the process, and its supervisor starts it again."""
+    import uvloop
+
+    from cli.role_log import log_as_json
+
+    log_as_json()
+    settings = role_settings(data)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await run(settings, stop, lambda: leave_note(ready))
+
+    uvloop.run(serve())

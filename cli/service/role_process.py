@@ -1,0 +1,110 @@
+"""One role of the service as a child process, started again when it dies."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from infra.embedded.errors import ServerUnavailable
+from infra.embedded.folder import DataFolder
+from infra.embedded.identity import stop_leftover
+from infra.embedded.process import ChildProcess
+
+PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+STEADY_S = 30.0  # a role that ran this long before it died starts again at once
+
+
+class RoleProcess:
+    """`scrip NAME` on the data folder, with a note (`ready`) that it leaves when it serves."""
+
+    def __init__(self, folder: DataFolder, name: str) -> None:
+        """Stops what an earlier start of the service may have left; starts nothing yet."""
+        self.name = name
+        self.starts = 0
+        self._folder = folder
+        self._note = folder.subfolder("run") / f"{name}.ready"
+        self._child: ChildProcess | None = None
+        self._started = 0.0
+        self._pause = 0.0
+        self._next_start = 0.0
+        stop_leftover(folder.process(self._record), signal.SIGTERM)
+
+    @property
+    def _record(self) -> str:
+        return f"role-{self.name}"
+
+    @property
+    def pid(self) -> int | None:
+        """The role's process, or None while it does not run."""
+        return self._child.identity.pid if self._child and self._child.alive else None
+
+    def start(self) -> None:
+        """Start it now. Raises ServerUnavailable."""
+        self._note.unlink(missing_ok=True)
+        child = ChildProcess(
+            [
+                # By its path: the child works in another folder and need not have Scrip installed.
+                *(sys.executable, "-P", str(PROGRAM), self.name),
+                *("--data", str(self._folder.path), "--ready", str(self._note)),
+            ],
+            marker=str(self._note),
+            log=self._folder.subfolder("logs") / f"{self.name}.log",
+            # Everything it does is safe against a crash, and nothing may outlive us.
+            death_signal=signal.SIGKILL,
+        )
+        self._child = child
+        self.starts += 1
+        self._started = time.monotonic()
+        self._folder.record_process(self._record, child.identity)
+
+    def ready(self) -> dict[str, Any] | None:
+        """What it noted once it served (its pid, for the API also its URL); None before.
+
+        Raises ServerUnavailable with its last words if it ended instead.
+        """
+        child = self._child
+        if child is None or not child.alive:
+            words = child.last_words(1) if child else "it was not started"
+            raise ServerUnavailable(f"The {self.name} does not start: {words}")
+        try:
+            noted: dict[str, Any] = json.loads(self._note.read_text())
+        except (OSError, ValueError):
+            return None
+        return noted
+
+    def tend(self) -> str | None:
+        """Start it again if it died, not before its pause is over; returns its last words when it is found dead."""
+        child = self._child
+        if child is None:
+            if time.monotonic() >= self._next_start:
+                self.start()
+            return None
+        if child.alive:
+            return None
+        words = child.last_words(1)
+        steady = time.monotonic() - self._started > STEADY_S
+        self._pause = 0.0 if steady else min(max(self._pause * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        self._next_start = time.monotonic() + self._pause
+        self._child = None
+        return words
+
+    def ask_to_stop(self) -> None:
+        """Send the polite signal and return at once, so that several roles can stop side by side."""
+        process = self._child.identity.find() if self._child else None
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+
+    def stop(self, gentle_s: float) -> None:
+        """After `ask_to_stop`: wait for the end, `gentle_s` seconds at most, then force it."""
+        child, self._child = self._child, None
+        if child is not None:
+            # A second SIGTERM might meet a role that has just put its handler away; this one changes nothing.
+            child.stop((signal.SIGCONT, gentle_s))
+        self._folder.record_process(self._record, None)
+        self._note.unlink(missing_ok=True)

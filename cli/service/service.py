@@ -1,0 +1,170 @@
+"""The whole service on one data folder: both servers, schema, topics, first prices and a process for each role."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from cli.service.bootstrap import publish_first_prices
+from cli.service.broker import check_database, prepare_topics
+from cli.service.database import prepare_database
+from cli.service.interrupt import go_on
+from cli.service.role_process import RoleProcess
+from cli.service.secrets import ensure_secrets
+from cli.service.settings import embedded_settings, log_partitions, owner_uri
+from infra.embedded import EmbeddedServers, ServerUnavailable
+from infra.embedded.ports import choose_port, require_free
+from infra.settings import Settings
+
+ROLES = ("api", "relay", "projector", "intake", "sweeper")
+DEFAULT_PORT = 8080
+READY_DEADLINE_S = 60.0
+GENTLE_S = 4.0  # for all roles together, from the polite signal to the kill
+POLL_S = 0.02
+
+Report = Callable[[str, int, int], None]
+Notice = Callable[[str], None]
+
+
+class Service:
+    """Everything that `scrip up` runs: `with Service(DIR) as service: ...`; on leaving, all of it is stopped."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int | None = None,
+        kafka_port: int | None = None,
+        roles: Sequence[str] = ROLES,
+        notice: Notice | None = None,
+    ) -> None:
+        """Nothing happens before `start`.
+
+        `notice(text)` tells what was found dead and started again.
+        """
+        self._servers = EmbeddedServers(data, None, kafka_port, self._report)
+        self._port = port
+        self._names = tuple(roles)
+        self._progress: Report | None = None
+        self._notice = notice
+        self._roles: list[RoleProcess] = []
+        self._settings: Settings | None = None
+
+    def on_progress(self, report: Report) -> None:
+        """Have `report(what, done, total)` called, in short texts and from several threads, while it starts."""
+        self._progress = report
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of all roles, with the addresses that were chosen."""
+        if self._settings is None:
+            raise ServerUnavailable("The service is not started.")
+        return self._settings
+
+    @property
+    def url(self) -> str:
+        """The API's address."""
+        return f"http://127.0.0.1:{self.settings.port}"
+
+    def role_pids(self) -> dict[str, int]:
+        """The processes of the roles that run now."""
+        return {role.name: role.pid for role in self._roles if role.pid is not None}
+
+    def start(self) -> Self:
+        """Start everything and return once all roles serve.
+
+        Raises ServerUnavailable or a kind of it (a port or folder in use), UnsafeSetting, psycopg.Error.
+        """
+        if self._port:
+            require_free(self._port)  # known before the slower steps
+        self._servers.start()
+        try:
+            self._start_rest()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def tend(self) -> None:
+        """Start again what has died; to be called every so often while the service runs."""
+        # On the same ports: that is where the roles and everybody else look for them.
+        postgres_port = urlsplit(self._servers.postgres_uri).port
+        kafka_port = int(self._servers.kafka_bootstrap.rpartition(":")[2])
+        for name, server, port in (
+            ("PostgreSQL", self._servers.postgres, postgres_port),
+            ("Kafka", self._servers.kafka, kafka_port),
+        ):
+            if server.pid is None:
+                self._tell(f"{name} has ended; starting it again")
+                server.start(port)
+        for role in self._roles:
+            words = role.tend()
+            if words is not None:
+                self._tell(f"the {role.name} has ended and is started again: {words}")
+
+    def stop(self) -> None:
+        """Stop the roles, then the servers; stopping twice is allowed."""
+        for role in self._roles:
+            role.ask_to_stop()
+        deadline = time.monotonic() + GENTLE_S
+        for role in self._roles:
+            role.stop(max(deadline - time.monotonic(), 0.1))
+        self._roles = []
+        self._servers.stop()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _start_rest(self) -> None:
+        folder = self._servers.folder
+        server, kafka = self._servers.postgres_uri, self._servers.kafka_bootstrap
+        known = ensure_secrets(folder)
+        # Chosen here and not by the API itself, so that it has the same address when it starts again.
+        port = choose_port(self._port, DEFAULT_PORT)
+        addresses = {"postgres": server, "kafka": kafka, "api": f"http://127.0.0.1:{port}"}
+        settings = embedded_settings(addresses, known)
+        self._report("preparing the database")
+        prepare_database(server, settings.partitions, known.passwords())
+        settings = settings.model_copy(update={"partitions": log_partitions(owner_uri(server))})
+        check_database(settings)
+        prepare_topics(settings)
+        publish_first_prices(settings)
+        folder.record_address("api", addresses["api"])
+        self._settings = settings
+        self._start_roles()
+
+    def _start_roles(self) -> None:
+        self._report("starting the roles")
+        for name in self._names:
+            role = RoleProcess(self._servers.folder, name)
+            self._roles.append(role)
+            role.start()
+        deadline = time.monotonic() + READY_DEADLINE_S
+        waiting = list(self._roles)
+        while waiting:
+            waiting = [role for role in waiting if role.ready() is None]
+            if waiting and time.monotonic() > deadline:
+                names = ", ".join(role.name for role in waiting)
+                raise ServerUnavailable(f"Not ready within {READY_DEADLINE_S:.0f} s: {names}; see the logs folder.")
+            time.sleep(POLL_S)
+        self._servers.folder.record_address("ready", self.url)
+
+    def _report(self, what: str, done: int = 0, total: int = 0) -> None:
+        go_on()  # a download in another thread would otherwise go on to its end
+        if self._progress is not None:
+            self._progress(what, done, total)
+
+    def _tell(self, what: str) -> None:
+        if self._notice is not None:
+            self._notice(what)

@@ -1,0 +1,77 @@
+"""The settings of an embedded service: addresses and secrets from its data folder, the rest from SCRIP_… variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import psycopg
+from pydantic import SecretStr
+
+from cli.failure import Failure
+from cli.service.secrets import ServiceSecrets, secrets_of
+from infra.embedded.folder import read_running
+from infra.settings import Settings
+
+DATABASE = "scrip"
+LOGINS = ("writer", "relay", "projector", "reader")
+
+
+def login_uri(server: str, login: str, password: str) -> str:
+    """The URI of Scrip's database on the server whose superuser's URI is `server`, for another login."""
+    where = urlsplit(server)
+    return f"postgresql://{login}:{quote(password, safe='')}@{where.hostname}:{where.port}/{DATABASE}"
+
+
+def owner_uri(server: str) -> str:
+    """The URI of Scrip's database for the superuser whose URI is `server`."""
+    return urlsplit(server)._replace(path=f"/{DATABASE}").geturl()
+
+
+def embedded_settings(addresses: Mapping[str, str], known: ServiceSecrets) -> Settings:
+    """Settings for the servers at `addresses` (`postgres`: the superuser's URI, `kafka`, `api` once it is chosen).
+
+    The keys in SCRIP_JWT_SECRET and SCRIP_FINGERPRINT_SECRET, where set, go before those of the data folder.
+    """
+    passwords = known.passwords()
+    chosen: dict[str, Any] = {
+        f"{role}_url": SecretStr(login_uri(addresses["postgres"], f"scrip_{role}", passwords[f"scrip_{role}"]))
+        for role in LOGINS
+    }
+    chosen["owner_url"] = SecretStr(owner_uri(addresses["postgres"]))
+    chosen["kafka"] = addresses["kafka"]
+    chosen["kafka_security"] = "PLAINTEXT"
+    if "api" in addresses:
+        chosen["port"] = urlsplit(addresses["api"]).port
+    chosen["host"] = "127.0.0.1"
+    return with_keys(Settings(**chosen), known)
+
+
+def with_keys(settings: Settings, known: ServiceSecrets) -> Settings:
+    """The settings with the data folder's keys where the environment has none."""
+    missing = {
+        name: SecretStr(value)
+        for name, value in (("jwt_secret", known.jwt), ("fingerprint_secret", known.fingerprint))
+        if not getattr(settings, name).get_secret_value()
+    }
+    return settings.model_copy(update=missing)
+
+
+def log_partitions(owner: str) -> int:
+    """Into how many partitions the existing log is divided: fixed since its first start, whatever the setting says."""
+    with psycopg.connect(owner) as connection:
+        row = connection.execute("select partitions from log").fetchone()
+    if row is None:
+        raise LookupError("the log has no row of its own")
+    return int(row[0])
+
+
+def settings_of(data: Path) -> Settings:
+    """The settings of the service that runs in `data`. Raises Failure if none does, psycopg.Error."""
+    running = read_running(data)
+    if running is None or not {"postgres", "kafka"} <= running.addresses.keys():
+        raise Failure(f"No service runs on {data}; start it with `scrip up --data {data}`.")
+    settings = embedded_settings(running.addresses, secrets_of(data))
+    return settings.model_copy(update={"partitions": log_partitions(settings.owner_url.get_secret_value())})

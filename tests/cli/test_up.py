@@ -1,0 +1,190 @@
+"""`scrip up` and the operators' commands on it, from the outside."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.cli.program import scrip, wait_until
+from tests.cli.running import ADDRESSES, GONE_S, Up, gone
+
+ACCOUNT = "user:u_1:credits"
+ROWS = "time,Tokens\nt1,1000\nt2,2500\nt2,2500\n"
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    service = Up(tmp_path_factory.mktemp("up") / "data").await_ready()
+    yield service
+    service.terminate()
+
+
+def grant(up: Up, org: str, account: str, amount: int) -> None:
+    with up.client(org) as client:
+        body = {"amount": amount, "source": "purchase"}
+        answer = client.post(f"/api/v1/accounts/{account}/grants", json=body)
+        assert answer.status_code == 201, answer.text
+
+
+def test_it_says_where_everything_is(up: Up) -> None:
+    assert [line.split(" ")[0] for line in up.lines] == ["kafka", "postgres", "ready"]
+    for line, form in zip(up.lines, ADDRESSES.values(), strict=True):
+        assert form.fullmatch(line), line
+    assert httpx.get(f"{up.url}/livez", trust_env=False).status_code == 200
+    host, port = up.said("kafka").split(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def test_the_printed_database_login_may_only_read(up: Up) -> None:
+    with psycopg.connect(up.said("postgres"), autocommit=True) as connection:
+        assert connection.execute("select partitions from log").fetchone() == (12,)
+        for change in ("delete from events", "update log set partitions = 1", "create table t (a int)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(change)
+
+
+def test_one_owner_of_a_folder(up: Up) -> None:
+    second = scrip("up", "--data", str(up.data))
+    assert second.returncode == 1
+    assert f"is in use by process {up.process.pid}" in second.stderr
+    assert second.stdout == ""
+
+
+def test_a_port_in_use_is_one_sentence(up: Up, tmp_path: Path) -> None:
+    port = up.url.rpartition(":")[2]
+    second = scrip("up", "--port", port, "--data", str(tmp_path / "other"))
+    assert second.returncode == 1
+    assert second.stderr.strip().endswith(f"Port {port} on 127.0.0.1 is already in use;"
+                                          " stop what uses it or choose another port.")
+
+
+def test_operators_read_what_was_done(up: Up) -> None:
+    grant(up, "readers", ACCOUNT, 5_000)
+    balance = up.json("balance", ACCOUNT, "--org", "readers")
+    assert (balance["granted"], balance["available"]) == (5_000, 5_000)
+    shown = up.run("balance", ACCOUNT, "--org", "readers")
+    assert "5,000" in shown.stdout
+    (event,) = up.json("events", "--org", "readers")
+    assert event["type"] == "credits-granted.v1"
+    assert up.json("events", "--org", "readers", "--type", "credits-debited.v1") == []
+    assert "credits-granted.v1" in up.run("events", "--org", "readers").stdout
+
+
+def test_an_import_charges_each_row_once(up: Up, tmp_path: Path) -> None:
+    file = tmp_path / "usage.csv"
+    file.write_text(ROWS)
+    command = ("import", str(file), "--account", ACCOUNT, "--rate", "Tokens=2", "--org", "importers")
+    refused = up.run(*command)
+    assert refused.returncode == 1
+    assert "insufficient_credits" in refused.stdout
+    grant(up, "importers", ACCOUNT, 100)
+    assert figures(up.json(*command)) == (3, 3, 0, 0, 12)
+    assert figures(up.json(*command)) == (3, 0, 3, 0, 0)
+    file.write_text(ROWS + "t3,1\n")
+    assert figures(up.json(*command)) == (4, 1, 3, 0, 1)
+    balance = up.json("balance", ACCOUNT, "--org", "importers")
+    assert (balance["debited"], balance["available"]) == (13, 87)
+
+
+def figures(tally: dict[str, Any]) -> tuple[int, ...]:
+    names = ("rows", "applied", "already_applied", "refused", "credits_debited")
+    return tuple(tally[name] for name in names)
+
+
+def test_an_import_may_be_priced_by_the_price_book(up: Up, tmp_path: Path) -> None:
+    grant(up, "priced", "user:ann:credits", 2_000)
+    file = tmp_path / "usage.csv"
+    file.write_text(
+        "time,user,operation,provider,model,resolution,duration\n"
+        "t1,ann,video,MiniMax,MiniMax-Hailuo-02,1080P,6\n"
+        "t2,ann,image,BFL,FLUX.1 [dev],,\n"
+        "t3,ann,video,MiniMax,MiniMax-Hailuo-02,1080P,10\n"
+    )
+    answer = up.run("import", str(file), "--org", "priced", "--json")
+    assert answer.returncode == 1  # 1080P for 10 s has no price
+    assert '"unpriced": 1' in answer.stdout
+    assert '"credits_debited": 1190' in answer.stdout
+
+
+def test_verify_and_rebuild(up: Up) -> None:
+    grant(up, "audited", ACCOUNT, 10)
+    report = up.json("verify")
+    assert report["ok"] is True
+    assert all(section["checked"] for section in report["sections"])
+    rebuilt = up.json("rebuild")
+    assert rebuilt["events"] > 0
+    assert up.json("verify")["ok"] is True
+
+
+def test_an_absent_account_is_all_zeros(up: Up) -> None:
+    assert up.json("balance", "user:nobody:credits")["available"] == 0
+
+
+def test_a_remote_service_by_url_and_token(up: Up) -> None:
+    grant(up, "remote", ACCOUNT, 7)
+    token = up.token("remote", "auditor")
+    answer = scrip("balance", ACCOUNT, "--org", "remote", "--url", up.url, "--token", token, "--json")
+    assert '"available": 7' in answer.stdout
+    without = scrip("balance", ACCOUNT, "--url", up.url)
+    assert without.returncode == 1
+    assert without.stderr.startswith("scrip: With --url a token is needed")
+
+
+@pytest.mark.parametrize("name", ["relay", "projector", "intake", "sweeper", "api"])
+def test_a_role_that_dies_is_started_again(up: Up, name: str) -> None:
+    before = up.processes()[f"role-{name}"]
+    before.send_signal(signal.SIGKILL)
+    before.wait(10)
+    note = up.data / "run" / f"{name}.ready"
+    wait_until(lambda: up.processes().get(f"role-{name}") not in (None, before) and note.exists(), 30, f"{name} again")
+    org = f"after-{name}"
+    grant(up, org, ACCOUNT, 3)
+    assert up.json("balance", ACCOUNT, "--org", org)["available"] == 3
+
+
+def test_data_survives_a_kill_of_everything_and_a_clean_stop(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    first = Up(data).await_ready()
+    grant(first, "survivors", ACCOUNT, 123)
+    family = first.family()
+    first.kill_everything()
+    wait_until(lambda: gone(family), GONE_S, "everything has ended")
+
+    second = Up(data).await_ready()
+    assert second.json("balance", ACCOUNT, "--org", "survivors")["available"] == 123
+    grant(second, "survivors", ACCOUNT, 1)
+    family = second.family()
+    # Only the parent dies: the children must notice.
+    second.process.kill()
+    second.process.wait(10)
+    wait_until(lambda: gone(family), GONE_S, "the children have ended")
+
+    third = Up(data).await_ready()
+    family = third.family()
+    assert third.terminate() == 0
+    assert gone(family)
+    assert [line.split(" ")[0] for line in third.lines] == ["kafka", "postgres", "ready"]
+    # Without a running service a command starts one of its own, and leaves nothing behind.
+    answer = scrip("balance", ACCOUNT, "--org", "survivors", "--data", str(data), "--json", timeout_s=90)
+    assert '"available": 124' in answer.stdout
+    assert not (data / "state.json").exists()
+
+
+def test_a_signal_while_it_starts_stops_it_cleanly(tmp_path: Path) -> None:
+    service = Up(tmp_path / "data")
+    wait_until((tmp_path / "data" / "state.json").exists, 30, "it has begun")
+    family = service.family()
+    assert service.terminate() == 0
+    assert gone(family)
+
+
+def test_there_is_no_service_where_nothing_is(tmp_path: Path) -> None:
+    answer = scrip("balance", ACCOUNT, "--data", str(tmp_path / "nothing"))
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("scrip: There is no service in ")
+    assert not (tmp_path / "nothing").exists()
