@@ -1,0 +1,95 @@
+"""Usage events a second from Kafka to debits in the log, beside a raw consume of the same records."""
+
+import asyncio
+from time import monotonic
+
+import msgspec
+import psycopg
+from aiokafka import AIOKafkaProducer
+
+from benchmarks.figures import Figure, Report
+from benchmarks.projector import raw_consume
+from benchmarks.stage import Stage, both_servers
+from consumers.intake.role import run_intake
+from consumers.usage import METERED
+from domain.credits.grant import Grant
+from infra.ids import new_id
+from infra.kafka_client import kafka_arguments
+from infra.topics import USAGE
+from infra.tuning import tune_interpreter
+from infra.writer.submission import Submission
+from infra.writer.writer import Writer
+
+EVENTS = 60_000
+ACCOUNTS = 1_000
+ORG = "bench"
+SOURCE = "bench"
+
+
+def run(report: Report) -> list[Figure]:
+    """Charge 60,000 metered usage events to 1,000 accounts."""
+    tune_interpreter()
+    with both_servers() as stage:
+        _grant(stage)
+        report(f"producing {EVENTS:,} usage events")
+        asyncio.run(_produce(stage))
+        report("raw consume")
+        raw = asyncio.run(raw_consume(stage, USAGE, EVENTS))
+        report("intake")
+        applied = asyncio.run(_take_in(stage))
+    return [
+        Figure("intake", "raw read_committed consume", raw, "events/s"),
+        Figure("intake", "usage events charged", applied, "events/s"),
+    ]
+
+
+def _grant(stage: Stage) -> None:
+    grants = [
+        Submission(
+            org=ORG,
+            command=Grant(address=f"user:u{number}:credits", grant_id=new_id("g"), amount=10**9, source="purchase"),
+            actor="bench",
+            caller="bench",
+        )
+        for number in range(ACCOUNTS)
+    ]
+    with Writer(stage.owner_uri) as writer:
+        writer.submit(grants).result()
+
+
+async def _produce(stage: Stage) -> None:
+    producer = AIOKafkaProducer(**kafka_arguments(stage.settings()), enable_idempotence=True, linger_ms=5)
+    await producer.start()
+    try:
+        sent = []
+        for number in range(EVENTS):
+            headers = [
+                ("ce_specversion", b"1.0"),
+                ("ce_type", METERED.encode()),
+                ("ce_source", SOURCE.encode()),
+                ("ce_id", str(number).encode()),
+                ("ce_scriporg", ORG.encode()),
+                ("content-type", b"application/json"),
+            ]
+            value = msgspec.json.encode({"address": f"user:u{number % ACCOUNTS}:credits", "amount": 1 + number % 50})
+            sent.append(await producer.send(USAGE, value=value, headers=headers, key=str(number % ACCOUNTS).encode()))
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+async def _take_in(stage: Stage) -> float:
+    stop = asyncio.Event()
+    started = monotonic()
+    task = asyncio.create_task(run_intake(stage.settings(), stop))
+    async with await psycopg.AsyncConnection.connect(stage.owner_uri, autocommit=True) as connection:
+        while not task.done():
+            found = await connection.execute("select count(*) from events where type = 'credits-debited.v1'")
+            row = await found.fetchone()
+            if row and row[0] >= EVENTS:
+                break
+            await asyncio.sleep(0.1)
+    seconds = monotonic() - started
+    stop.set()
+    await task
+    return EVENTS / seconds

@@ -1,0 +1,73 @@
+"""Resident memory of API, relay and projector while 1,000,000 commands go through them."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import msgspec
+import psutil
+
+from benchmarks.figures import Figure, Report
+from benchmarks.http import admin_token, grant
+from benchmarks.http_load import post
+from benchmarks.stage import whole_service
+from cli.service.service import Service
+from infra.ids import new_id
+
+COMMANDS = 1_000_000
+BATCH = 1_000  # commands in one POST /api/v1/batch
+CONNECTIONS = 4
+ACCOUNTS = 1_000
+ROLES = ("api", "relay", "projector")
+FLAT = 1.1  # at the end at most a tenth more than half-way
+MB = 1_048_576
+
+
+def run(report: Report) -> list[Figure]:
+    """Reserve and capture in batches over HTTP on 1,000 accounts; memory is read half-way and at the end."""
+    with whole_service(*ROLES) as service:
+        token = admin_token(service.settings)
+        port = urlsplit(service.url).port or 0
+        grant(service.url, token, ACCOUNTS)
+        sizes: list[dict[str, float]] = []
+        for half in ("first", "second"):
+            report(f"the {half} {COMMANDS // 2:,} commands")
+            asyncio.run(_commands(port, token, COMMANDS // 2))
+            sizes.append(_resident(service))
+    figures = []
+    for role in ROLES:
+        half_way, end = sizes[0][role], sizes[1][role]
+        figures += [
+            Figure("memory", f"{role} after {COMMANDS // 2:,} commands", half_way, "MB"),
+            Figure("memory", f"{role} after {COMMANDS:,} commands", end, "MB", "under 200", end < 200),
+            Figure("memory", f"{role}, end to half-way", end / half_way, "times", "flat", end <= half_way * FLAT),
+        ]
+    return figures
+
+
+async def _commands(port: int, token: str, commands: int) -> None:
+    batches = iter(range(commands // BATCH))
+
+    async def client() -> None:
+        connection = await asyncio.open_connection("127.0.0.1", port)
+        for _ in batches:
+            status, answer = await post(*connection, token, "/api/v1/batch", _batch())
+            failed = [result for result in msgspec.json.decode(answer)["results"] if result["status"] not in (200, 201)]
+            if status != 200 or failed:
+                raise RuntimeError(f"a batch failed: {status} {failed[:1]}")
+        connection[1].close()
+
+    await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
+
+
+def _batch() -> bytes:
+    operations = []
+    for number in range(BATCH // 2):
+        base = f"/api/v1/accounts/user:u{number % ACCOUNTS}:credits/reservations"
+        reservation_id = new_id("r")
+        operations.append({"path": base, "body": {"id": reservation_id, "amount": 10}, "idempotency_key": new_id()})
+        operations.append({"path": f"{base}/{reservation_id}/capture", "body": {}, "idempotency_key": new_id()})
+    return msgspec.json.encode({"operations": operations})
+
+
+def _resident(service: Service) -> dict[str, float]:
+    return {name: psutil.Process(pid).memory_info().rss / MB for name, pid in service.role_pids().items()}

@@ -1,0 +1,94 @@
+"""Servers and databases for benchmarks: the embedded ones with their product settings, in a temporary folder."""
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+
+from benchmarks.load import Load
+from cli.service.service import Service
+from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
+from infra.migrations import migrate
+from infra.settings import Settings
+from infra.topics import provision
+from infra.writer.writer import Writer
+from projections.generations import ensure
+
+PARTITIONS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a benchmark runs: the owner's URI of a fresh, migrated database, and the broker where there is one."""
+
+    owner_uri: str
+    kafka: str = ""
+
+    def settings(self) -> Settings:
+        """Settings for roles that run inside the benchmark's process; each has the owner's login."""
+        uri = SecretStr(self.owner_uri)
+        return Settings(
+            writer_url=uri, relay_url=uri, projector_url=uri, reader_url=uri, kafka=self.kafka, partitions=PARTITIONS
+        )
+
+    def fill(self, commands: int) -> int:
+        """Write a log of reserve and capture over 1,000 accounts of 12 organisations; returns its number of events."""
+        with Writer(self.owner_uri) as writer:
+            Load(writer, 1000, organisations=12).run(commands)
+        with psycopg.connect(self.owner_uri) as connection:
+            row = connection.execute("select count(*) from events").fetchone()
+        return int(row[0]) if row else 0
+
+
+@contextmanager
+def database_only() -> Iterator[Stage]:
+    """PostgreSQL alone."""
+    with _folder() as folder:
+        server = EmbeddedPostgres(DataFolder(folder))
+        uri = server.start()
+        try:
+            yield Stage(fresh_database(uri))
+        finally:
+            server.stop()
+
+
+@contextmanager
+def both_servers() -> Iterator[Stage]:
+    """PostgreSQL and Kafka, with the topics."""
+    with _folder() as folder, EmbeddedServers(folder) as servers:
+        stage = Stage(fresh_database(servers.postgres_uri), servers.kafka_bootstrap)
+        asyncio.run(provision(stage.settings(), PARTITIONS))
+        yield stage
+
+
+@contextmanager
+def whole_service(*roles: str) -> Iterator[Service]:
+    """The service as `scrip up` runs it, with these roles as processes of their own."""
+    with _folder() as folder, Service(folder, roles=roles) as service:
+        yield service
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="scrip-bench-") as folder:
+        yield Path(folder) / "data"
+
+
+def fresh_database(uri: str, *, migrated: bool = True) -> str:
+    """A new database on the server; with `migrated` it has Scrip's schema. Returns the owner's URI of it."""
+    name = f"bench_{secrets.token_hex(4)}"
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    owner = make_conninfo(uri, dbname=name)
+    if migrated:
+        migrate(owner, PARTITIONS)
+        ensure(owner)
+    return owner
