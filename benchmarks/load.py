@@ -62,9 +62,7 @@ class Load:
     def _next(self) -> Waiting:
         if self._turn % 2 and self._held:
             index, reservation_id = self._held.popleft()
-            command: Any = Capture(
-                address=self._addresses[index], reservation_id=reservation_id, debit_id=new_id("d")
-            )
+            command: Any = Capture(address=self._addresses[index], reservation_id=reservation_id, debit_id=new_id("d"))
         else:
             index = self._turn // 2 % len(self._addresses)
             command = Reserve(address=self._addresses[index], reservation_id=new_id("r"), amount=10)

@@ -47,7 +47,9 @@ def rate(owner_uri: str, *, accounts: int, seconds: int, one_statement: bool = F
         script.write(choice + (ONE_STATEMENT if one_statement else TRANSACTION))
         script.flush()
         options = ["-n", "-M", "prepared", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), "-f", script.name]
-        run = subprocess.run([str(server_program("pgbench")), *options, owner_uri], capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            [str(server_program("pgbench")), *options, owner_uri], capture_output=True, text=True, check=False
+        )
     found = re.search(r"tps = ([\d.]+)", run.stdout)
     if found is None:
         raise RuntimeError(f"pgbench failed: {run.stderr.strip()[-500:]}")

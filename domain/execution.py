@@ -66,9 +66,7 @@ class Decided:
     refusal: Refusal | None = None
 
 
-def execute(
-    view: View, handler: Handler, kind_of: Callable[[str], StreamKind], command: Any, now: datetime
-) -> Decided:
+def execute(view: View, handler: Handler, kind_of: Callable[[str], StreamKind], command: Any, now: datetime) -> Decided:
     """Run one command against the view, which afterwards includes the events of the result."""
     happened: list[tuple[str, Any]] = []
     for stream in handler.streams(command):

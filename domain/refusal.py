@@ -19,7 +19,7 @@ class RefusalKind(StrEnum):
 
 
 @dataclass(unsafe_hash=True)
-class Refusal(Exception):  # noqa: N818 - a refusal is a definite answer, not an error
+class Refusal(Exception):
     """A definite "no" with the numbers of the decision.
 
     Subclasses are dataclasses: their fields are the facts that the caller gets, `str()` is the sentence for people.

@@ -33,13 +33,24 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def link(
-    previous: bytes, partition: int, position: int, org: str, stream: str, version: int, type_: str, time_us: int, data: bytes
+    previous: bytes,
+    partition: int,
+    position: int,
+    org: str,
+    stream: str,
+    version: int,
+    type_: str,
+    time_us: int,
+    data: bytes,
 ) -> bytes:
     """SHA-256 over the previous hash and everything that an event says, each part length-prefixed.
 
     `time_us`: microseconds since 1970, see `microseconds`.
     """
-    head = f"{partition}|{position}|{len(org)}:{org}|{len(stream)}:{stream}|{version}|{len(type_)}:{type_}|{time_us}|{len(data)}|"
+    head = (
+        f"{partition}|{position}|{len(org)}:{org}|{len(stream)}:{stream}|{version}"
+        f"|{len(type_)}:{type_}|{time_us}|{len(data)}|"
+    )
     return sha256(b"".join((previous, head.encode(), data))).digest()
 
 

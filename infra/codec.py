@@ -5,29 +5,30 @@ from typing import Any
 
 import msgspec
 
-from domain.credits import events as credits
-from domain.prices import events as prices
+from domain.credits import events as credit
+from domain.prices import events as price
 
 EVENT_TYPES: dict[str, type] = {
-    "grant-scheduled.v1": credits.GrantScheduled,
-    "credits-granted.v1": credits.CreditsGranted,
-    "grant-voided.v1": credits.GrantVoided,
-    "grant-expired.v1": credits.GrantExpired,
-    "credits-reserved.v1": credits.CreditsReserved,
-    "reservation-extended.v1": credits.ReservationExtended,
-    "reservation-captured.v1": credits.ReservationCaptured,
-    "reservation-released.v1": credits.ReservationReleased,
-    "reservation-expired.v1": credits.ReservationExpired,
-    "credits-debited.v1": credits.CreditsDebited,
-    "credits-refunded.v1": credits.CreditsRefunded,
-    "credits-transferred-out.v1": credits.CreditsTransferredOut,
-    "credits-transferred-in.v1": credits.CreditsTransferredIn,
-    "account-configured.v1": credits.AccountConfigured,
-    "prices-published.v1": prices.PricesPublished,
+    "grant-scheduled.v1": credit.GrantScheduled,
+    "credits-granted.v1": credit.CreditsGranted,
+    "grant-voided.v1": credit.GrantVoided,
+    "grant-expired.v1": credit.GrantExpired,
+    "credits-reserved.v1": credit.CreditsReserved,
+    "reservation-extended.v1": credit.ReservationExtended,
+    "reservation-captured.v1": credit.ReservationCaptured,
+    "reservation-released.v1": credit.ReservationReleased,
+    "reservation-expired.v1": credit.ReservationExpired,
+    "credits-debited.v1": credit.CreditsDebited,
+    "credits-refunded.v1": credit.CreditsRefunded,
+    "credits-transferred-out.v1": credit.CreditsTransferredOut,
+    "credits-transferred-in.v1": credit.CreditsTransferredIn,
+    "account-configured.v1": credit.AccountConfigured,
+    "prices-published.v1": price.PricesPublished,
 }
 
 Upcaster = Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]
-UPCASTERS: dict[str, Upcaster] = {}  # an old type name -> its successor's name and data, applied until a known name comes
+# An old type name -> its successor's name and data, applied until a known name comes.
+UPCASTERS: dict[str, Upcaster] = {}
 
 
 class UnknownEventType(LookupError):
@@ -43,11 +44,11 @@ class _Envelope(msgspec.Struct):
 class Codec:
     """Encodes what happened with who did it and why, and decodes every version that was ever stored."""
 
-    def __init__(
-        self, types: Mapping[str, type] = EVENT_TYPES, upcasters: Mapping[str, Upcaster] = UPCASTERS
-    ) -> None:
+    def __init__(self, types: Mapping[str, type] = EVENT_TYPES, upcasters: Mapping[str, Upcaster] = UPCASTERS) -> None:
         self._names = {cls: name for name, cls in types.items()}
-        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(cls) for name, cls in types.items()}
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
+            name: msgspec.json.Decoder(cls) for name, cls in types.items()
+        }
         self._upcasters = upcasters
         self._encoder = msgspec.json.Encoder()
         self._envelope = msgspec.json.Decoder(_Envelope)

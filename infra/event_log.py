@@ -144,7 +144,7 @@ def connect(uri: str, application: str) -> Connection:
 
 
 def lock(cursor: Cursor, partitions: Sequence[int]) -> None:
-    """Wait for the partitions' locks, in ascending order (so that two writers never wait for each other in a circle)."""
+    """Wait for the partitions' locks, in ascending order, so that two writers never wait for each other in a circle."""
     cursor.execute(LOCK, (sorted(partitions),))
 
 

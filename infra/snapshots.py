@@ -19,7 +19,7 @@ def _plain(value: Any) -> Any:
     raise NotImplementedError(type(value))
 
 
-def _rich(type_: Any, value: Any) -> Any:
+def _rich(_type: Any, value: Any) -> Any:
     """The only type that msgspec does not know is the persistent map of open holds."""
     return Map(msgspec.convert(value, dict[str, Hold]))
 

@@ -69,7 +69,7 @@ def _database(servers: EmbeddedServers, name: str) -> Iterator[Database]:
     owner = make_conninfo(servers.postgres_uri, dbname=name)
     migrate(owner, PARTITIONS)
     ensure(owner)
-    password = "for-tests-only"  # noqa: S105 - a server that lives as long as the test session, on loopback
+    password = "for-tests-only"
     with psycopg.connect(owner, autocommit=True) as connection:
         for login in LOGINS:
             connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(login), password))

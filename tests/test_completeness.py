@@ -121,11 +121,7 @@ def test_everything_public_says_what_it_is_for(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", [*PRODUCT, "tests"])
 def test_names_say_what_a_file_is_about(folder: str) -> None:
-    shapeless = [
-        source.path
-        for source in sources(folder)
-        if SHAPELESS & set(re.split(r"[/_.]", source.path))
-    ]
+    shapeless = [source.path for source in sources(folder) if SHAPELESS & set(re.split(r"[/_.]", source.path))]
     assert shapeless == []
 
 
@@ -161,12 +157,14 @@ def _raised(function: ast.FunctionDef) -> set[str]:
 
 
 def test_the_kit_of_this_file_sees_what_it_is_for() -> None:
-    tree = ast.parse(inspect.cleandoc("""
+    tree = ast.parse(
+        inspect.cleandoc("""
         def decide():
             raise TooMany(what="x")
         class _Hidden: ...
         class Shown: ...
-    """))
+    """)
+    )
     assert [node.name for node in _public(tree.body)] == ["decide", "Shown"]
     (function,) = _public_functions(tree.body)
     assert _raised(function) == {"TooMany"}

@@ -24,10 +24,7 @@ from api.services import Services
 
 def all_routes(services: Services) -> list[APIRoute]:
     """Every route of the API; the commands come first because they are the busiest."""
-    routes: list[APIRoute] = [
-        CommandRoute(operation, services)
-        for operation in OPERATIONS
-    ]
+    routes: list[APIRoute] = [CommandRoute(operation, services) for operation in OPERATIONS]
     for module in (
         accounts,
         entities,

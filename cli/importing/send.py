@@ -123,9 +123,7 @@ class Importer:
             if self._in_flight > down_to:
                 await asyncio.sleep(POLL_S)
 
-    async def _count(
-        self, connection: AsyncConnection[Any], account: str, ids: Sequence[str], since: datetime
-    ) -> None:
+    async def _count(self, connection: AsyncConnection[Any], account: str, ids: Sequence[str], since: datetime) -> None:
         source = source_of(self._org, account)
         # One account's events are decided in the order in which they were sent: the first tell how far it is.
         first, rest = ids[:CHUNK], ids[CHUNK:]

@@ -17,7 +17,7 @@ def burn_key(part: Slice) -> Burn:
 
 
 def sized(part: Slice, amount: int) -> Slice:
-    """The same terms for another amount; `_replace` would say it shorter, at three times the cost on the hottest path."""
+    """The same terms for another amount; `_replace` would be shorter, at three times the cost on the hottest path."""
     return Slice(part.grant, amount, part.source, part.priority, part.expires_at, part.granted_at)
 
 

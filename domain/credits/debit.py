@@ -46,9 +46,7 @@ class DebitPriced:
     sealed: str | None = None
 
 
-def debit_priced(
-    account: Account, book: PriceBook, command: DebitPriced, now: datetime
-) -> tuple[CreditsDebited, ...]:
+def debit_priced(account: Account, book: PriceBook, command: DebitPriced, now: datetime) -> tuple[CreditsDebited, ...]:
     """Raises Unpriced, and what `debit` raises."""
     price = credits_of(book, command.ask, now)
     plain = Debit(

@@ -14,7 +14,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Slice(NamedTuple):
-    """A part of a grant. It carries the grant's terms, because a refund may come after the grant is used up and gone."""
+    """A part of a grant. It carries the grant's terms, because a refund may come after the grant is used up."""
 
     grant: str
     amount: int
@@ -178,7 +178,7 @@ class CreditsDebited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditsRefunded:
-    """A debit was given back, whole or in part, to the grants that paid; `owed_less` of it lowered a debt below zero."""
+    """A debit was given back, whole or in part, to the grants that paid; `owed_less` of it lowered a debt."""
 
     refund_id: str
     debit_id: str

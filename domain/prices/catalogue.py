@@ -3,12 +3,12 @@
 from domain.prices.events import OptionValue, PriceEntry
 
 
-def _video(provider: str, model: str, credits: int, **options: OptionValue) -> PriceEntry:
-    return PriceEntry(provider=provider, model=model, operation="video", options=options, credits=credits)
+def _video(provider: str, model: str, price: int, **options: OptionValue) -> PriceEntry:
+    return PriceEntry(provider=provider, model=model, operation="video", options=options, credits=price)
 
 
-def _image(model: str, credits: int) -> PriceEntry:
-    return PriceEntry(provider="BFL", model=model, operation="image", credits=credits)
+def _image(model: str, price: int) -> PriceEntry:
+    return PriceEntry(provider="BFL", model=model, operation="image", credits=price)
 
 
 def _sized(size: str, quality: str, usd_micros: int) -> PriceEntry:

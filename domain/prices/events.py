@@ -30,7 +30,10 @@ class PriceEntry:
     @property
     def label(self) -> str:
         """The entry in words, for example `MiniMax-Hailuo-02 1080P 6s`."""
-        shown = [f"{value}s" if name == "duration" else str(value) for name, value in sorted(self.options.items(), reverse=True)]
+        shown = [
+            f"{value}s" if name == "duration" else str(value)
+            for name, value in sorted(self.options.items(), reverse=True)
+        ]
         limits = [f"up to {value}{'s' if name == 'duration' else ' ' + name}" for name, value in self.at_most.items()]
         return " ".join([self.model or self.operation or self.provider or "any", *shown, *limits])
 

@@ -15,7 +15,7 @@ MAX_ENTRIES = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishPrices:
-    """All entries of the new version; `effective_at` none for as soon as possible, `expected` the version read before."""
+    """All entries of the new version; `effective_at` none for as soon as possible, `expected` the version read."""
 
     entries: tuple[PriceEntry, ...]
     effective_at: datetime | None = None

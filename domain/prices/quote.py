@@ -16,7 +16,10 @@ NOT_MATCHED = frozenset({"count", "complexity"})  # options that scale a price r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is to be priced. `options` is an open map of scalars; `count` (1 to 1,000,000) and `complexity` scale the price."""
+    """What is to be priced. `options` is an open map of scalars.
+
+    `count` (1 to 1,000,000) and `complexity` scale the price.
+    """
 
     provider: str | None = None
     model: str | None = None
@@ -95,8 +98,14 @@ def _matches(entry: PriceEntry, ask: Ask) -> bool:
     return (
         _same(entry.model, ask.model)
         and (entry.provider is None or ask.provider is None or _same(entry.provider, ask.provider))
-        and (entry.operation is None or _same(entry.operation, ask.operation) or (ask.operation is None and entry.model is not None))
-        and all(name in ask.options and _plain(ask.options[name]) == _plain(value) for name, value in entry.options.items())
+        and (
+            entry.operation is None
+            or _same(entry.operation, ask.operation)
+            or (ask.operation is None and entry.model is not None)
+        )
+        and all(
+            name in ask.options and _plain(ask.options[name]) == _plain(value) for name, value in entry.options.items()
+        )
         and all(_within(ask.options.get(name), limit) for name, limit in entry.at_most.items())
     )
 

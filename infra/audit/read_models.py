@@ -74,9 +74,7 @@ def check_ledger(
         shown.must_end()
 
 
-def _read(
-    events: Iterable[tuple[Any, ...]], section: Section, step: Callable[[int], None]
-) -> Iterator[Stored]:
+def _read(events: Iterable[tuple[Any, ...]], section: Section, step: Callable[[int], None]) -> Iterator[Stored]:
     """Events with their bytes read as JSON; a stream's versions have no gap and its rows say what the bytes say."""
     before: Stored | None = None
     for count, row in enumerate(events, 1):
@@ -177,9 +175,7 @@ def _price_version(event: Stored) -> Row:
     return {
         "version": data["version"],
         "effective_at": moment(data["effective_at"]),
-        "entries": [
-            {name: value for name, value in entry.items() if value not in empty} for entry in data["entries"]
-        ],
+        "entries": [{name: value for name, value in entry.items() if value not in empty} for entry in data["entries"]],
         "published_at": event.time,
         "position": event.position,
     }

@@ -69,4 +69,3 @@ def log_id(connection: Connection) -> str:
     if row is None:
         raise LookupError("this database has no Scrip log")
     return str(row[0])
-

@@ -76,7 +76,7 @@ class EmbeddedServers:
             self._kafka = EmbeddedKafka(
                 self._folder,
                 advertised=self._advertised,
-                progress=lambda done, total, name: self._report("fetching Kafka", done, total),
+                progress=lambda done, total, _name: self._report("fetching Kafka", done, total),
             )
             for port in self._ports:
                 if port:

@@ -25,9 +25,7 @@ class PortInUse(ServerUnavailable):
 
     def __init__(self, port: int) -> None:
         """Name the port."""
-        super().__init__(
-            f"Port {port} on 127.0.0.1 is already in use; stop what uses it or choose another port."
-        )
+        super().__init__(f"Port {port} on 127.0.0.1 is already in use; stop what uses it or choose another port.")
         self.port = port
 
 

@@ -24,9 +24,7 @@ NAME = "kafka"
 class EmbeddedKafka:
     """A broker with its data in `folder`/kafka, plain text on 127.0.0.1."""
 
-    def __init__(
-        self, folder: DataFolder, *, advertised: str | None = None, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, folder: DataFolder, *, advertised: str | None = None, progress: Progress | None = None) -> None:
         """Nothing happens before `start`.
 
         `advertised` is a HOST:PORT that clients are told to use in place of the broker's own, for a

@@ -9,7 +9,7 @@ class TopicDisagrees(Exception):
     """
 
     def __init__(self, partition: int, position: int, what: str) -> None:
-        """`what` ends the sentence "In partition 3 the topic ...".  """
+        """`what` ends the sentence "In partition 3 the topic ..."."""
         super().__init__(
             f"In partition {partition} the topic {what}. Nothing was published."
             " Restore the database to its newest state, or give the log a new topic (SCRIP_TOPIC_PREFIX)."

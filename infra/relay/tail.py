@@ -75,9 +75,7 @@ def _reader(kafka: Mapping[str, Any], isolation: str) -> AIOKafkaConsumer:
     )
 
 
-async def _last_between(
-    reader: AIOKafkaConsumer, where: TopicPartition, start: int, end: int
-) -> ConsumerRecord | None:
+async def _last_between(reader: AIOKafkaConsumer, where: TopicPartition, start: int, end: int) -> ConsumerRecord | None:
     """The last committed record from `start` up to `end`.
 
     It ends when the reader's position gets there, not when a record comes: there may be none.

@@ -93,9 +93,7 @@ class Draft:
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
             self._events.append(
-                StoredEvent(
-                    partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_
-                )
+                StoredEvent(partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
             )
         self._ends[partition] = _End(position, hash_)
 

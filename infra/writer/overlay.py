@@ -25,7 +25,9 @@ class Overlay:
         self._fetch_tags = fetch_tags
         self.streams: dict[StreamKey, Stream] = {}
         self.tags: dict[TagKey, Tagged] = {}
-        self.happened: list[tuple[TagKey, tuple[str, Any]]] = []  # all of the batch's events, for tags that are fetched later
+        self.happened: list[
+            tuple[TagKey, tuple[str, Any]]
+        ] = []  # all of the batch's events, for tags that are fetched later
 
     def state(self, stream: str) -> Any:
         """The stream's state, events of this batch included."""

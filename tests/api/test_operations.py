@@ -44,7 +44,7 @@ def test_a_stopped_read_model_degrades(service: Service) -> None:
     with psycopg.connect(service.database.owner_uri) as connection:
         connection.execute("insert into read_stops (partition, position, reason) values (1, 5, 'unknown type')")
     services = service.services
-    from api.routes.health import Condition  # noqa: PLC0415
+    from api.routes.health import Condition
 
     issues = _on_loop(service, Condition(services).issues())
     assert issues == ["The read models stopped in partition 1: unknown type"]

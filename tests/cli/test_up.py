@@ -59,8 +59,9 @@ def test_a_port_in_use_is_one_sentence(up: Up, tmp_path: Path) -> None:
     port = up.url.rpartition(":")[2]
     second = scrip("up", "--port", port, "--data", str(tmp_path / "other"))
     assert second.returncode == 1
-    assert second.stderr.strip().endswith(f"Port {port} on 127.0.0.1 is already in use;"
-                                          " stop what uses it or choose another port.")
+    assert second.stderr.strip().endswith(
+        f"Port {port} on 127.0.0.1 is already in use; stop what uses it or choose another port."
+    )
 
 
 def test_operators_read_what_was_done(up: Up) -> None:

@@ -109,6 +109,4 @@ def given(*events: Any) -> Scenario:
 
 
 def _with_streams(expected: tuple[Expected, ...]) -> list[tuple[str, Any]]:
-    return [
-        (stream_of(item[0]), item[1]) if type(item) is tuple else (stream_of(ALICE), item) for item in expected
-    ]
+    return [(stream_of(item[0]), item[1]) if type(item) is tuple else (stream_of(ALICE), item) for item in expected]

@@ -28,7 +28,9 @@ def test_it_follows_the_compose_specification(compose: dict[str, Any]) -> None:
 
 
 def test_every_role_is_a_command_of_the_cli(compose: dict[str, Any]) -> None:
-    commands = {command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands}
+    commands = {
+        command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands
+    }
     for role in ROLES:
         assert compose["services"][role]["command"] == [role]
         assert role in commands

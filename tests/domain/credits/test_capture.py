@@ -47,9 +47,7 @@ def test_returns_the_rest_of_a_final_capture_in_the_same_event() -> None:
 def test_several_captures_charge_the_hold_bit_by_bit() -> None:
     scenario = given(granted(10), granted(90, "g2"), reserved(part(10), part(60, "g2")))
     scenario.when(capture(5, final=False)).then(captured(part(5), final=False))
-    scenario.when(capture(25, debit="d2", final=False)).then(
-        captured(part(5), part(20, "g2"), debit="d2", final=False)
-    )
+    scenario.when(capture(25, debit="d2", final=False)).then(captured(part(5), part(20, "g2"), debit="d2", final=False))
     assert scenario.account().reserved == 40
     scenario.when(capture(30, debit="d3")).then(captured(part(30, "g2"), debit="d3", returned=(part(10, "g2"),)))
     assert (scenario.account().available, scenario.account().reserved, scenario.account().debited) == (40, 0, 60)

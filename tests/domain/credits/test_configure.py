@@ -22,11 +22,11 @@ def test_what_is_not_named_stays_as_it_is() -> None:
 
 def test_overwrites_only_what_the_caller_has_read() -> None:
     scenario = Scenario()
-    scenario.when(ConfigureAccount(address=ALICE, frozen=True, expected=(False, False, 0))).then(configured(frozen=True))
-    late = ConfigureAccount(address=ALICE, frozen=False, expected=(False, False, 0))
-    scenario.when(late).then_refused(
-        StaleVersion(what="account", current="frozen True, closed False, credit limit 0")
+    scenario.when(ConfigureAccount(address=ALICE, frozen=True, expected=(False, False, 0))).then(
+        configured(frozen=True)
     )
+    late = ConfigureAccount(address=ALICE, frozen=False, expected=(False, False, 0))
+    scenario.when(late).then_refused(StaleVersion(what="account", current="frozen True, closed False, credit limit 0"))
 
 
 def test_opens_the_account() -> None:

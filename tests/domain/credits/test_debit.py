@@ -33,9 +33,7 @@ def test_keeps_what_was_priced_and_the_sealed_text() -> None:
 
 
 def test_does_not_touch_what_is_held() -> None:
-    given(granted(100), reserved(part(70))).when(debit(31)).then_refused(
-        InsufficientCredits(required=31, available=30)
-    )
+    given(granted(100), reserved(part(70))).when(debit(31)).then_refused(InsufficientCredits(required=31, available=30))
 
 
 def test_a_hold_that_has_expired_pays_again() -> None:
@@ -82,9 +80,7 @@ def test_an_account_that_was_never_opened_has_nothing() -> None:
 def test_a_priced_debit_charges_the_price() -> None:
     command = DebitPriced(address=ALICE, debit_id="d1", ask=Ask(model="FLUX.1 [dev]"), sealed="s")
     given(granted(100)).given_prices(*CATALOGUE).when(command).then(
-        CreditsDebited(
-            debit_id="d1", amount=90, slices=(part(90),), item="FLUX.1 [dev]", price_version=1, sealed="s"
-        )
+        CreditsDebited(debit_id="d1", amount=90, slices=(part(90),), item="FLUX.1 [dev]", price_version=1, sealed="s")
     )
 
 

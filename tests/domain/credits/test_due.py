@@ -63,16 +63,14 @@ def test_after_a_long_silence_a_promised_grant_begins_and_ends() -> None:
 
 def test_promised_grants_begin_in_the_order_of_their_times() -> None:
     later, sooner = part(1, "a"), part(2, "b")
-    given(
-        GrantScheduled(grant=later, effective_at=after(20)), GrantScheduled(grant=sooner, effective_at=after(10))
-    ).at(after(30)).when(SWEEP).then(due=(CreditsGranted(grant=sooner), CreditsGranted(grant=later)))
+    given(GrantScheduled(grant=later, effective_at=after(20)), GrantScheduled(grant=sooner, effective_at=after(10))).at(
+        after(30)
+    ).when(SWEEP).then(due=(CreditsGranted(grant=sooner), CreditsGranted(grant=later)))
 
 
 def test_what_is_held_below_zero_only_ends() -> None:
     scenario = given(postpaid(9), reserved(below_zero(9))).at(ENDS)
-    scenario.when(SWEEP).then(
-        due=(ReservationExpired(reservation_id="r1", amount=9, returned=(below_zero(9),)),)
-    )
+    scenario.when(SWEEP).then(due=(ReservationExpired(reservation_id="r1", amount=9, returned=(below_zero(9),)),))
     assert scenario.account().available == 0
 
 

@@ -1,7 +1,5 @@
 """Give a debit back, whole or in part, to the grants that paid for it."""
 
-import pytest
-
 from domain.credits.account import MAX_LIVE_GRANTS
 from domain.credits.capture import Capture
 from domain.credits.debit import Debit
@@ -118,9 +116,7 @@ def test_the_bound_on_live_grants_holds_for_refunds() -> None:
     scenario = given(granted(1)).done(debit(1))
     grants = tuple(part(1, f"h{number:05}") for number in range(MAX_LIVE_GRANTS))
     account = scenario.account()
-    scenario.given_state(
-        account._replace(granted=account.granted + len(grants), free=len(grants), grants=grants)
-    )
+    scenario.given_state(account._replace(granted=account.granted + len(grants), free=len(grants), grants=grants))
     scenario.when(refund()).then_refused(TooMany(what="grants", limit=10_000))
 
 

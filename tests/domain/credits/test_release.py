@@ -63,9 +63,9 @@ def test_what_was_held_below_zero_is_no_debt() -> None:
 def test_a_hold_ends_once() -> None:
     scenario = given(granted(100), reserved(part(70))).done(RELEASE)
     scenario.when(RELEASE).then_refused(ReservationEnded(reservation_id="r1", outcome="released"))
-    given(granted(100), reserved(part(70))).done(
-        Capture(address=ALICE, reservation_id="r1", debit_id="d1")
-    ).when(RELEASE).then_refused(ReservationEnded(reservation_id="r1", outcome="captured"))
+    given(granted(100), reserved(part(70))).done(Capture(address=ALICE, reservation_id="r1", debit_id="d1")).when(
+        RELEASE
+    ).then_refused(ReservationEnded(reservation_id="r1", outcome="captured"))
 
 
 def test_an_expired_hold_has_returned_already() -> None:

@@ -51,9 +51,7 @@ def test_keeps_what_was_priced_and_the_sealed_text() -> None:
 def test_words_the_refusal_as_s4_does() -> None:
     refusal = InsufficientCredits(required=1100, available=500)
     given(granted(500)).when(reserve(1100)).then_refused(refusal)
-    assert str(refusal) == (
-        "Insufficient credits. You need 1100 credits but only have 500. You're 600 credits short."
-    )
+    assert str(refusal) == ("Insufficient credits. You need 1100 credits but only have 500. You're 600 credits short.")
     assert refusal.facts() == {"required": 1100, "available": 500, "deficit": 600}
 
 

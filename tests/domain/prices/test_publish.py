@@ -17,9 +17,7 @@ from tests.domain.scenario import NOW, Scenario, after
 CHAT = PriceEntry(operation="chat", credits=1)
 DEARER = PriceEntry(operation="chat", credits=2)
 EARLY = InvalidPrices(field="effective_at", reason="must be at least 5 seconds ahead")
-RANGES = InvalidPrices(
-    field="entries[1]", reason="prices are 0 to 10^12, percentages off 0 to 100, counts from 1"
-)
+RANGES = InvalidPrices(field="entries[1]", reason="prices are 0 to 10^12, percentages off 0 to 100, counts from 1")
 
 
 def published(version: int, *entries: PriceEntry, seconds: float = 5) -> PricesPublished:

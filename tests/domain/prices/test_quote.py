@@ -189,9 +189,7 @@ def test_a_complexity_does_nothing_where_the_price_knows_none() -> None:
     assert quote(STARTED, ask("S2V-01", complexity="complex"), NOW).credits == 1420
 
 
-@pytest.mark.parametrize(
-    ("count", "price"), [(9, 900), (10, 950), (99, 9405), (100, 8000), (1000, 80_000)]
-)
+@pytest.mark.parametrize(("count", "price"), [(9, 900), (10, 950), (99, 9405), (100, 8000), (1000, 80_000)])
 def test_the_highest_bulk_step_reached_decides(count: int, price: int) -> None:
     entry = PriceEntry(model="M", credits=100, bulk=((10, 5), (100, 20)))
     assert quote(book(entry), ask("M", count=count), NOW).credits == price

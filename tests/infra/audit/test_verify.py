@@ -162,9 +162,7 @@ def test_records_that_are_missing_doubled_or_swapped(database: Database, kafka: 
         audited.settings = audited.settings.model_copy(update={"topic_prefix": f"{topic_prefix}{name}."})
         asyncio.run(audited.publish(events))
         first = one.position - 1 if name != "doubled" else one.position
-        assert wrong(run(audited)) == {
-            "topic": f"header ce_id at topic partition {one.partition} offset {first}"
-        }, name
+        assert wrong(run(audited)) == {"topic": f"header ce_id at topic partition {one.partition} offset {first}"}, name
 
 
 def test_records_of_an_aborted_transaction_do_not_count(audited: Audited) -> None:

@@ -62,9 +62,7 @@ def test_child_outlives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
     children: list[ChildProcess] = []
 
     def start() -> None:
-        children.append(
-            ChildProcess([SLEEP, "63"], marker="63", log=tmp_path / "log", death_signal=signal.SIGKILL)
-        )
+        children.append(ChildProcess([SLEEP, "63"], marker="63", log=tmp_path / "log", death_signal=signal.SIGKILL))
 
     starter = threading.Thread(target=start)
     starter.start()

@@ -42,7 +42,21 @@ class Checkout:
         self.calls = root / "calls"
         self.bin = root / "bin"
         self.bin.mkdir()
-        for tool in ("cat", "cmp", "cp", "dirname", "env", "grep", "mkdir", "mv", "readlink", "rm", "rmdir", "sleep", "touch"):
+        for tool in (
+            "cat",
+            "cmp",
+            "cp",
+            "dirname",
+            "env",
+            "grep",
+            "mkdir",
+            "mv",
+            "readlink",
+            "rm",
+            "rmdir",
+            "sleep",
+            "touch",
+        ):
             found = shutil.which(tool)
             assert found is not None
             (self.bin / tool).symlink_to(found)
@@ -142,7 +156,9 @@ def test_failure_is_one_sentence(checkout: Checkout, pip_says: str, sentence: st
 def test_no_python_is_one_sentence(checkout: Checkout) -> None:
     status, out, err = checkout.run(FAKE_STATUS="3")
     assert (status, out) == (1, "")
-    assert err == "scrip: Python 3.11, 3.12 or 3.13 is needed and was not found; install one or name it in SCRIP_PYTHON.\n"
+    assert (
+        err == "scrip: Python 3.11, 3.12 or 3.13 is needed and was not found; install one or name it in SCRIP_PYTHON.\n"
+    )
 
 
 def test_python_without_venv_is_one_sentence(checkout: Checkout) -> None:
