@@ -41,15 +41,16 @@ def run(report: Report) -> list[Figure]:
             second.send_signal(signal.SIGCONT)
             second.terminate()
             second.wait()
+    waited = beside[1] * 1000
     return [
-        Figure("neighbour", "longest batch alone", alone * 1000, "ms"),
-        Figure("neighbour", "longest batch beside the writer that woke up", beside * 1000, "ms"),
-        Figure("neighbour", "longer by", (beside - alone) * 1000, "ms", "at most 100", beside - alone <= 0.1),
+        Figure("neighbour", "longest batch alone", alone[0] * 1000, "ms"),
+        Figure("neighbour", "longest batch beside the writer that woke up", beside[0] * 1000, "ms"),
+        Figure("neighbour", "longest wait of a batch for the other writer", waited, "ms", "at most 100", waited <= 100),
     ]
 
 
-def _longest_batch(writer: Writer, load: Load) -> float:
-    """The longest batch of some seconds with 32 commands waiting."""
-    writer.counters.longest_batch_s = 0.0
+def _longest_batch(writer: Writer, load: Load) -> tuple[float, float]:
+    """The longest batch of some seconds with 32 commands waiting, and its longest wait for the partition's lock."""
+    writer.counters.longest_batch_s = writer.counters.longest_lock_wait_s = 0.0
     load.rate(ACTIVE_S, 32)
-    return writer.counters.longest_batch_s
+    return writer.counters.longest_batch_s, writer.counters.longest_lock_wait_s

@@ -16,7 +16,6 @@ from infra.audit.verify import verify
 from infra.quarantine import NotQuarantined
 from infra.selfcheck import check_postgres
 from infra.settings import Settings
-from infra.tuning import tune_interpreter
 from infra.writer.ledger import Ledger
 from infra.writer.writer import Writer
 
@@ -44,5 +43,4 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
 
         topics = partial(asyncapi_document, settings.topic_prefix)
         app = create_app(settings, ledger, verify=audit, retry=retry, asyncapi=topics)
-        tune_interpreter()
         await serve(app, settings, lambda _host, _port: on_ready() if on_ready else None, stop)

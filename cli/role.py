@@ -45,9 +45,11 @@ def run_role(run: Run, data: Path | None, ready: Path | None) -> None:
     import uvloop
 
     from cli.role_log import log_as_json
+    from infra.tuning import tune_interpreter
 
     log_as_json()
     settings = role_settings(data)
+    tune_interpreter()
 
     async def serve() -> None:
         stop = asyncio.Event()

@@ -2,15 +2,41 @@
 
 import gc
 import sys
+from threading import Event, Thread
+from time import monotonic
+
+YOUNG = 20_000  # new objects after which they are looked at: a pause of some 20 ms
+NEVER = 1_000_000
+FREEZE_EVERY_S = 1.0
+FULL_EVERY_S = 600.0
+
+_tuned = Event()
 
 
 def tune_interpreter() -> None:
-    """Make collections of the oldest generation rare and let a thread that was waiting for PostgreSQL go on soon.
+    """Look for garbage among young objects only, and let a waiting thread go on soon.
 
-    Cached states are many, long-lived and without cycles: walking them over and over cost a fifth of the writer's
-    time (`scrip bench writer`). The default switch interval of 5 ms is ten times the writer's shortest batch.
+    Cached states are many, long-lived and without cycles. Python's own schedule looked at them over and over, a fifth
+    of the writer's time, and sooner or later at all of them at once, a pause of 0.8 s (`scrip bench neighbour`). Here
+    what has survived one look is not looked at again until the full collection every ten minutes. The default switch
+    interval of 5 ms is ten times the writer's shortest batch. Calling this again changes nothing.
     """
+    if _tuned.is_set():
+        return
+    _tuned.set()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 50, 1_000)
+    gc.set_threshold(YOUNG, NEVER, NEVER)
     sys.setswitchinterval(0.001)
+    Thread(target=_collect, name="garbage", daemon=True).start()
+
+
+def _collect() -> None:
+    pause, full = Event(), monotonic()
+    while True:
+        pause.wait(FREEZE_EVERY_S)
+        if monotonic() - full > FULL_EVERY_S:
+            gc.unfreeze()
+            gc.collect()
+            full = monotonic()
+        gc.freeze()

@@ -26,6 +26,8 @@ from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused, Sub
 
 Result = Outcome | KeyReused | NotApplied
 SEND_EVERY = 200  # events sent together while further ones are decided
+CLOCK = "select scrip_now(), extract(epoch from clock_timestamp() - transaction_timestamp())::float8"
+STALE_S = 0.5  # a partition not looked at for longer is first read without its lock
 # Prices are announced 5 s ahead, so a second-old view of them is never out of date; a batch that has waited so long
 # for its locks that it might be looks again.
 PLATFORM_FRESH_S = 1.0
@@ -48,6 +50,14 @@ class _Seen(NamedTuple):
     read: float
 
 
+class _Needs(NamedTuple):
+    """The partitions that a batch touches, in order, and the streams and tags that its decisions read."""
+
+    partitions: list[int]
+    streams: list[tuple[int, tuple[str, str]]]
+    tags: list[tuple[int, tuple[str, str]]]
+
+
 class Batch:
     """Runs batches on one connection. Not safe for use by several threads."""
 
@@ -56,6 +66,7 @@ class Batch:
         self._loader = loader
         self._partitions = partitions
         self._seen: dict[str, _Seen] = {}
+        self.longest_lock_wait_s = 0.0  # from the start of a transaction until it had its locks, by the database
 
     def run(self, units: Sequence[Unit]) -> list[list[Result]]:
         """Decide and commit; the results are in the order of the units and their submissions.
@@ -65,11 +76,12 @@ class Batch:
         submissions = [submission for unit in units for submission in unit.submissions]
         prices = {stream for item in submissions for stream in HANDLERS[type(item.command)].platform}
         self._read_platform(prices)
-        touched = sorted({partition_of(submission.org, self._partitions) for submission in submissions})
+        needs = self._needs(submissions)
+        self._catch_up(needs)
         failpoint(failpoints.BEFORE_BEGIN, self._connection)
         with self._connection.pipeline(), self._connection.cursor(binary=True) as cursor:
             cursor.execute("begin")
-            draft = self._look(submissions, touched, prices)
+            draft = self._look(submissions, needs, prices)
             results = []
             for unit in units:
                 results.append(self._decide(unit, draft))
@@ -90,6 +102,21 @@ class Batch:
             ]
             for unit, row in zip(units, results, strict=True)
         ]
+
+    def _needs(self, submissions: Sequence[Submission]) -> "_Needs":
+        wanted, tags = [], []
+        for item in submissions:
+            partition, handler = partition_of(item.org, self._partitions), HANDLERS[type(item.command)]
+            wanted += [(partition, (item.org, stream)) for stream in handler.streams(item.command)]
+            tags += [(partition, (item.org, tag)) for tag in handler.tags(item.command)]
+        return _Needs(sorted({partition for partition, _ in wanted}), wanted, tags)
+
+    def _catch_up(self, needs: "_Needs") -> None:
+        """After a pause, read what others have written before the lock is taken, so that nobody waits for it."""
+        stale = [partition for partition in needs.partitions if self._loader.cache(partition).age_s > STALE_S]
+        if stale:
+            wanted = [each for each in needs.streams if each[0] in stale]
+            catch_up(self._connection, self._loader, stale, wanted, [each for each in needs.tags if each[0] in stale])
 
     def _read_platform(self, streams: set[str]) -> None:
         """Follow the platform's partition, without a lock, where one of its streams is needed and was not just read."""
@@ -118,14 +145,10 @@ class Batch:
         seen = self._seen.get(stream)
         return seen.state if seen else kind_of(stream).initial
 
-    def _look(self, submissions: Sequence[Submission], touched: list[int], prices: set[str]) -> Draft:
+    def _look(self, submissions: Sequence[Submission], needs: "_Needs", prices: set[str]) -> Draft:
         """Take the locks, and only then, in later statements, look: at the clock, the tails, the keys, cold states."""
         loader = self._loader
-        wanted, tags = [], []
-        for item in submissions:
-            partition, handler = partition_of(item.org, self._partitions), HANDLERS[type(item.command)]
-            wanted += [(partition, (item.org, stream)) for stream in handler.streams(item.command)]
-            tags += [(partition, (item.org, tag)) for tag in handler.tags(item.command)]
+        touched, wanted, tags = needs
         streams, cold_tags = loader.missing(wanted, tags)
         keys = list({(item.org, item.caller, item.key) for item in submissions})
         with ExitStack() as stack:
@@ -133,7 +156,7 @@ class Batch:
                 stack.enter_context(self._connection.cursor(binary=True)) for _ in range(7)
             )
             event_log.lock(clock, touched)
-            clock.execute("select scrip_now()")
+            clock.execute(CLOCK)
             known = loader.ask_tails(heads, tails, touched)
             event_log.find_commands(rows, keys)
             if streams:
@@ -155,6 +178,7 @@ class Batch:
                 self._load(dropped, dropped_tags)
         if time is None:
             raise AssertionError("scrip_now() always returns a row")
+        self.longest_lock_wait_s = max(self.longest_lock_wait_s, time[1])
         self._look_at_platform_again(prices, time[0])
         return Draft(loader, touched, time[0], found, self._platform, lambda: self._fetch_rare_tags(submissions))
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from datetime import datetime
+from time import monotonic
 from typing import Any, NamedTuple
 
 from domain.registry import kind_of
@@ -36,6 +37,7 @@ class Cache:
     def __init__(self, codec: Codec, max_weight: int) -> None:
         self._codec = codec
         self._max_weight = max_weight
+        self._looked = float("-inf")
         self.known = False  # whether `position` and `hash` are those of the log
         self.position = 0
         self.hash = GENESIS
@@ -53,6 +55,15 @@ class Cache:
         self.tags.clear()
         self._weights.clear()
         self._weight = 0
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the log was last looked at; infinite before the first time."""
+        return monotonic() - self._looked
+
+    def looked(self) -> None:
+        """The log has just been looked at."""
+        self._looked = monotonic()
 
     def moved_to(self, position: int, hash_: bytes, time: datetime | None) -> None:
         """The log's last event as of now."""

@@ -56,6 +56,7 @@ class Loader:
                     cache.follow(event)
         for partition in partitions:
             cache, head = self.cache(partition), ends.get(partition)
+            cache.looked()
             if head is None:
                 cache.moved_to(0, GENESIS, None)
             elif cache.position != head.position or not cache.known:

@@ -38,6 +38,7 @@ class Counters:
     queries: int = 0
     largest_batch: int = 0
     longest_batch_s: float = 0.0
+    longest_lock_wait_s: float = 0.0
     failures: int = 0
 
 
@@ -174,6 +175,8 @@ class Writer:
         self.counters.queries += len(queries)
         self.counters.largest_batch = max(self.counters.largest_batch, sum(item.size for item in units))
         self.counters.longest_batch_s = max(self.counters.longest_batch_s, monotonic() - started)
+        self.counters.longest_lock_wait_s = max(self.counters.longest_lock_wait_s, self._batch.longest_lock_wait_s)
+        self._batch.longest_lock_wait_s = 0.0
 
     def _answer(self, items: list[Waiting]) -> None:
         """Run the items as one batch; after a fault that is not the connection's, one by one."""
