@@ -50,7 +50,5 @@ def command_of(data: Completed | Metered, address: str, sealed: str | None) -> A
 def _charge(data: Metered, address: str, sealed: str | None) -> Debit | DebitPriced:
     if data.amount is not None:
         return Debit(address=address, debit_id=new_id(), amount=data.amount, sealed=sealed)
-    if data.usage is not None:
-        raise NotYetPriced("usage is priced by rates, but a charge without a hold is priced by its options")
     ask = Ask(provider=data.provider, model=data.model, operation=data.operation, options=data.options or {})
-    return DebitPriced(address=address, debit_id=new_id(), ask=ask, sealed=sealed)
+    return DebitPriced(address=address, debit_id=new_id(), ask=ask, usage=data.usage, sealed=sealed)

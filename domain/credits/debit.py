@@ -7,7 +7,7 @@ from domain.credits.account import Account
 from domain.credits.events import CreditsDebited
 from domain.credits.rules import pay
 from domain.prices.book import PriceBook
-from domain.prices.quote import Ask, credits_of
+from domain.prices.quote import Ask, credits_for_usage, credits_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +38,19 @@ def debit(account: Account, command: Debit, _now: datetime) -> tuple[CreditsDebi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebitPriced:
-    """Like `Debit`, for what the price book says that `ask` costs."""
+    """Like `Debit`, for what the price book says that `ask` costs; with `usage`, by the units used and their rates."""
 
     address: str
     debit_id: str
     ask: Ask
+    usage: dict[str, int] | None = None
     sealed: str | None = None
 
 
 def debit_priced(account: Account, book: PriceBook, command: DebitPriced, now: datetime) -> tuple[CreditsDebited, ...]:
     """Raises Unpriced, and what `debit` raises."""
-    price = credits_of(book, command.ask, now)
+    usage = command.usage
+    price = credits_for_usage(book, command.ask, usage, now) if usage else credits_of(book, command.ask, now)
     plain = Debit(
         address=command.address,
         debit_id=command.debit_id,

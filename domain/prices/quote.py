@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.prices.book import PriceBook
-from domain.prices.events import OptionValue, PriceEntry
+from domain.prices.events import OptionValue, PriceEntry, PricesPublished
 from domain.prices.refusals import Unpriced
 
 MAX_COUNT = 1_000_000
@@ -50,12 +50,7 @@ class Quote(NamedTuple):
 
 def quote(book: PriceBook, ask: Ask, now: datetime) -> Quote:
     """The price of `ask` at `now`; the most specific matching entry decides. Raises Unpriced."""
-    version = book.at(now)
-    entries = version.entries if version else ()
-    matching = [entry for entry in entries if _matches(entry, ask)]
-    if version is None or not matching:
-        raise Unpriced(asked=ask.label, priced=_priced(entries, ask))
-    entry = max(matching, key=_specificity)
+    version, entry = _found(book, ask, now)
     count = _count(ask)
     percent = _percent(entry, ask, count)
     return Quote(
@@ -85,12 +80,37 @@ def credits_of(book: PriceBook, ask: Ask, now: datetime) -> CreditPrice:
     return CreditPrice(price.credits, price.item, price.price_version)
 
 
+def credits_for_usage(book: PriceBook, ask: Ask, usage: dict[str, int], now: datetime) -> CreditPrice:
+    """The price in credits of measured use, by the rates of the entry for `ask`; `usage` is units by their name.
+
+    Raises Unpriced for a unit without a rate, and where the use comes to nothing or to more than is allowed.
+    """
+    version, entry = _found(book, ask, now)
+    units = ", ".join(sorted(usage))
+    if not set(usage) <= set(entry.rates):
+        raise Unpriced(asked=f"{ask.label} by {units}", priced=tuple(sorted(entry.rates)))
+    amount = metered(entry.rates, usage)
+    if not 1 <= amount <= MAX_CREDITS:
+        raise Unpriced(asked=f"{ask.label} by {units} in credits", priced=(f"1 to {MAX_CREDITS} credits at a time",))
+    return CreditPrice(amount, entry.label, version.version)
+
+
 def metered(rates: dict[str, int], usage: dict[str, int]) -> int:
     """Credits for measured use: units times credits per 1,000 units, summed, then rounded up once.
 
     Raises KeyError for a unit without a rate.
     """
     return -(-sum(amount * rates[unit] for unit, amount in usage.items()) // 1000)
+
+
+def _found(book: PriceBook, ask: Ask, now: datetime) -> tuple[PricesPublished, PriceEntry]:
+    """The version in force and its most specific entry that matches. Raises Unpriced."""
+    version = book.at(now)
+    entries = version.entries if version else ()
+    matching = [entry for entry in entries if _matches(entry, ask)]
+    if version is None or not matching:
+        raise Unpriced(asked=ask.label, priced=_priced(entries, ask))
+    return version, max(matching, key=_specificity)
 
 
 def _matches(entry: PriceEntry, ask: Ask) -> bool:

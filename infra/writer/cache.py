@@ -92,10 +92,16 @@ class Cache:
         self.streams[key] = stream
         self.streams.move_to_end(key)
 
-    def trim(self) -> None:
-        """Drop what was not used for longest until the bound on memory holds."""
-        while self._weight + len(self.tags) > self._max_weight and (self.tags or len(self.streams) > 1):
-            if len(self.tags) * 2 > self._max_weight or len(self.streams) <= 1:
+    @property
+    def weight(self) -> int:
+        """What the cache holds: streams, tags, live holds and grants."""
+        return self._weight + len(self.tags)
+
+    def trim(self, max_weight: int | None = None) -> None:
+        """Drop what was not used for longest until the cache's own bound, or `max_weight`, holds."""
+        bound = self._max_weight if max_weight is None else max_weight
+        while self.weight > bound and (self.tags or len(self.streams) > 1):
+            if len(self.tags) * 2 > bound or len(self.streams) <= 1:
                 self.tags.popitem(last=False)
             else:
                 key, _ = self.streams.popitem(last=False)

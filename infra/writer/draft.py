@@ -167,6 +167,8 @@ class Draft:
             overlay.merge(end.position)
             if end.position != overlay.cache.position:
                 overlay.cache.moved_to(end.position, end.hash, self._now[partition])
+        # Overlays and draft know each other; left so, every batch would stay, whole, until garbage is looked for.
+        self._overlays.clear()
 
     def _fetch(self) -> None:
         self._fetch_tags()

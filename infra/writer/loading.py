@@ -33,6 +33,13 @@ class Loader:
             self.caches[partition] = Cache(self.codec, self._max_weight)
         return self.caches[partition]
 
+    def trim(self) -> None:
+        """Keep all caches together within the bound of the process; the heaviest gives."""
+        excess = sum(cache.weight for cache in self.caches.values()) - self._max_weight
+        if excess > 0:
+            heaviest = max(self.caches.values(), key=lambda cache: cache.weight)
+            heaviest.trim(max(0, heaviest.weight - excess))
+
     def known(self, partitions: Iterable[int]) -> list[int]:
         """Those of the partitions whose tail can be followed from where it was left."""
         return [partition for partition in partitions if self.cache(partition).known]

@@ -24,7 +24,7 @@ from infra.writer.waiting import Waiting, deliver
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # submissions in the queue; more are turned away at once
-CACHE_WEIGHT = 200_000  # streams, tags, holds and grants kept for each partition
+CACHE_WEIGHT = 40_000  # streams, tags, holds and grants that one process keeps: some 70 MB
 FOLLOW_EVERY_S = 0.1  # how often an idle writer looks at what others have written
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
 
@@ -170,6 +170,7 @@ class Writer:
             self._answer(units)
         if queries:
             self._answer(queries)
+        self._loader.trim()
         self.counters.batches += 1
         self.counters.commands += sum(item.size for item in units)
         self.counters.queries += len(queries)

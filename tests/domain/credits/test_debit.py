@@ -98,3 +98,29 @@ def test_a_price_beyond_all_amounts_is_no_price() -> None:
     given(granted(100)).given_prices(dear).when(
         DebitPriced(address=ALICE, debit_id="d1", ask=Ask(operation="chat", options={"count": 2}))
     ).then_refused(Unpriced(asked="chat in credits", priced=("up to 1000000000000 credits at a time",)))
+
+
+def test_measured_use_is_charged_by_the_rates_and_rounded_up_once() -> None:
+    chat = PriceEntry(model="gpt", operation="chat", rates={"input_tokens": 1, "output_tokens": 4})
+    used = DebitPriced(
+        address=ALICE, debit_id="d1", ask=Ask(model="gpt"), usage={"input_tokens": 374, "output_tokens": 444}
+    )
+    given(granted(100)).given_prices(chat).when(used).then(  # 0.374 + 1.776
+        CreditsDebited(debit_id="d1", amount=3, slices=(part(3),), item="gpt", price_version=1)
+    )
+
+
+def test_a_unit_without_a_rate_is_not_free() -> None:
+    chat = PriceEntry(model="gpt", rates={"input_tokens": 1})
+    unknown = DebitPriced(address=ALICE, debit_id="d1", ask=Ask(model="gpt"), usage={"seconds": 1})
+    given(granted(100)).given_prices(chat).when(unknown).then_refused(
+        Unpriced(asked="gpt by seconds", priced=("input_tokens",))
+    )
+
+
+def test_use_that_comes_to_nothing_is_refused() -> None:
+    chat = PriceEntry(model="gpt", rates={"input_tokens": 1})
+    nothing = DebitPriced(address=ALICE, debit_id="d1", ask=Ask(model="gpt"), usage={"input_tokens": 0})
+    given(granted(100)).given_prices(chat).when(nothing).then_refused(
+        Unpriced(asked="gpt by input_tokens in credits", priced=("1 to 1000000000000 credits at a time",))
+    )

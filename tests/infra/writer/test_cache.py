@@ -8,6 +8,7 @@ from domain.credits.account import Account
 from infra.codec import Codec
 from infra.partitions import partition_of
 from infra.writer.cache import Cache, Stream, Tagged
+from infra.writer.loading import Loader
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
 from tests.infra.writer.ledger_kit import (
@@ -97,3 +98,12 @@ def test_many_tags_do_not_drive_out_the_states() -> None:
     assert ("acme", "account/a") in cache.streams
     assert len(cache.tags) <= 10
     assert ("acme", "debit/99") in cache.tags
+
+
+def test_all_partitions_together_keep_the_bound_and_the_heaviest_gives() -> None:
+    loader = Loader(Codec(), 10)
+    for partition, names in ((0, "abcdefgh"), (1, "xyz")):
+        for name in names:
+            loader.cache(partition).put(("acme", f"account/{name}"), Stream(1, Account(), 0))
+    loader.trim()
+    assert [loader.cache(partition).weight for partition in (0, 1)] == [7, 3]
