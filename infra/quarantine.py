@@ -152,7 +152,15 @@ _RESOLVE = """
     update quarantine set resolved_at = scrip_now()
     where id in (select id from quarantine where id = any(%b) and resolved_at is null order by id for update)"""
 
+# `offset 0` keeps the planner at one index look-up for each key: tables that just grew have no statistics, and
+# an anti-join planned without them compared every key with every row.
 _UNDECIDED = """
     select wanted.key from unnest(%b::text[], %b::text[]) as wanted (key, parked)
-    where not exists (select from commands c where c.org = %b and c.caller = %b and c.key = wanted.key)
-      and not exists (select from quarantine q where q.id = wanted.parked and q.tried_at >= %b)"""
+    left join lateral (
+        select true as found from commands c
+        where c.org = %b and c.caller = %b and c.key = wanted.key limit 1 offset 0
+    ) applied on true
+    left join lateral (
+        select true as found from quarantine q where q.id = wanted.parked and q.tried_at >= %b limit 1 offset 0
+    ) waiting on true
+    where applied.found is null and waiting.found is null"""

@@ -11,11 +11,16 @@ from psycopg import AsyncConnection
 
 from infra.quarantine import CALLER, quarantine_id
 
+# `limit 1` keeps the planner at one index look-up for each key, also while new tables have no statistics yet.
 APPLIED = """
     select c.key, (convert_from(e.data, 'UTF8')::jsonb #>> '{data,amount}')::bigint
     from unnest(%b::text[]) as wanted (key)
-    join commands c on c.org = %b and c.caller = %b and c.key = wanted.key
-    left join events e on c.events > 0 and e.partition = c.partition and e.position = c.position"""
+    cross join lateral (
+        select * from commands where org = %b and caller = %b and key = wanted.key limit 1
+    ) c
+    left join lateral (
+        select data from events where c.events > 0 and partition = c.partition and position = c.position limit 1
+    ) e on true"""
 
 REASONS = """
     select q.reason, count(*), min(q.detail) from quarantine q
