@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from domain.refusal import Refusal
+from domain.refusal import Refusal, RefusedWith
 
 
 class Event(Protocol):
@@ -15,8 +15,16 @@ class Event(Protocol):
     def tag(self) -> str | None: ...
 
 
+def _alone(_event: Any, _state: Any) -> tuple[str, ...]:
+    return ()
+
+
 class StreamKind(NamedTuple):
-    """How one kind of stream is folded and what time alone does to it."""
+    """How one kind of stream is folded and what time alone does to it.
+
+    `together(event, state)` names the streams on which time must pass in the same decision, because `event`, which is
+    due, ends something that they share (a generation's holds); `state` is the stream's state before the event.
+    """
 
     initial: Any
     evolve: Callable[[Any, Any], Any]
@@ -25,14 +33,17 @@ class StreamKind(NamedTuple):
     refresh: Callable[[Any], Any]
     entries: Callable[[Any], int]  # how large a state is, in live entries: decides when a snapshot pays
     schema: int  # raised whenever the state's shape or fold changes; older snapshots are then ignored
+    together: Callable[[Any, Any], tuple[str, ...]] = _alone
 
 
 class View(Protocol):
-    """What a decision may see: states of the command's streams and events by tag, its own batch included.
+    """What a decision may see: states of streams and events by tag, its own batch included.
 
     A tag is unique in its organisation, not in a stream: `tagged` says of each event on which stream it is.
     """
 
+    @property
+    def org(self) -> str: ...
     def state(self, stream: str) -> Any: ...
     def tagged(self, tag: str) -> tuple[tuple[str, Any], ...]: ...
     def platform(self, stream: str) -> Any: ...
@@ -43,8 +54,9 @@ class View(Protocol):
 class Handler(NamedTuple):
     """How one command type is handled: its decision, and what that needs to see.
 
-    `tags` are loaded with the streams; `rare_tags` only when the decision asks for them, which most never do.
-    `platform` names the platform's streams (such as the price book) that the decision reads.
+    `streams` are known from the command alone, `further` ones only from the states of the first (the groups of a
+    user, the holds of a generation). `tags` are loaded with the streams; `rare_tags` only when the decision asks for
+    them, which most never do. `platform` names the platform's streams (such as the price book) that it reads.
     """
 
     streams: Callable[[Any], tuple[str, ...]]
@@ -52,6 +64,17 @@ class Handler(NamedTuple):
     tags: Callable[[Any], tuple[str, ...]] = lambda _command: ()
     rare_tags: Callable[[Any], tuple[str, ...]] = lambda _command: ()
     platform: tuple[str, ...] = ()
+    further: Callable[[View, Any], tuple[str, ...]] = lambda _view, _command: ()
+
+
+class Answerer(NamedTuple):
+    """How a question is answered from current states: like a decision, but nothing is written."""
+
+    streams: Callable[[Any], tuple[str, ...]]
+    answer: Callable[[View, Any, datetime], Any]
+    tags: Callable[[Any], tuple[str, ...]] = lambda _question: ()
+    platform: tuple[str, ...] = ()
+    further: Callable[[View, Any], tuple[str, ...]] = lambda _view, _question: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +91,54 @@ class Decided:
 
 def execute(view: View, handler: Handler, kind_of: Callable[[str], StreamKind], command: Any, now: datetime) -> Decided:
     """Run one command against the view, which afterwards includes the events of the result."""
-    happened: list[tuple[str, Any]] = []
-    for stream in handler.streams(command):
-        kind = kind_of(stream)
-        if kind.next_due(view.state(stream)) <= now:
-            for event in kind.due(view.state(stream), now):
-                view.apply(stream, event)
-                happened.append((stream, event))
-            view.refresh(stream)
-    due = len(happened)
+    happened = let_time_pass(view, kind_of, handler.streams(command), now)
+    further = handler.further(view, command)
+    if further:
+        happened += let_time_pass(view, kind_of, further, now)
+    refusal: Refusal | None = None
     try:
         decided = tuple(handler.decide(view, command, now))
-    except Refusal as refusal:
-        return Decided(tuple(happened), due, refusal)
+    except RefusedWith as refused:
+        decided, refusal = refused.events, refused.refusal
+    except Refusal as refused:
+        return Decided(tuple(happened), len(happened), refused)
     for stream, event in decided:
         view.apply(stream, event)
-    return Decided((*happened, *decided), due)
+    return Decided((*happened, *decided), len(happened), refusal)
+
+
+def ask(view: View, answerer: Answerer, kind_of: Callable[[str], StreamKind], question: Any, now: datetime) -> Any:
+    """Answer a question against the view, which afterwards includes what is due and must then be thrown away.
+
+    Raises Refusal. Where the answer is a refusal that a command would keep as a fact, only the refusal is left.
+    """
+    let_time_pass(view, kind_of, answerer.streams(question), now)
+    let_time_pass(view, kind_of, answerer.further(view, question), now)
+    try:
+        return answerer.answer(view, question, now)
+    except RefusedWith as refused:
+        refusal = refused.refusal
+    raise refusal
+
+
+def let_time_pass(
+    view: View, kind_of: Callable[[str], StreamKind], streams: Iterable[str], now: datetime
+) -> list[tuple[str, Any]]:
+    """Apply what is due on the streams, and on those that share something with what ended there."""
+    happened: list[tuple[str, Any]] = []
+    waiting = list(streams)
+    met = set(waiting)
+    for stream in waiting:  # grows while it is walked
+        kind = kind_of(stream)
+        state = view.state(stream)
+        if kind.next_due(state) > now:
+            continue
+        for event in kind.due(state, now):
+            for other in kind.together(event, view.state(stream)):
+                if other not in met:
+                    met.add(other)
+                    waiting.append(other)
+            view.apply(stream, event)
+            happened.append((stream, event))
+        view.refresh(stream)
+    return happened

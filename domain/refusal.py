@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class RefusalKind(StrEnum):
@@ -44,3 +44,12 @@ class StaleVersion(Refusal):
 
     def __str__(self) -> str:
         return f"The {self.what} has changed since it was read; it is now {self.current}. Read it again."
+
+
+class RefusedWith(Exception):
+    """A refusal that is worth a fact of its own: `events` are stored although nothing else changes."""
+
+    def __init__(self, refusal: Refusal, events: tuple[tuple[str, Any], ...]) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+        self.events = events

@@ -1,167 +1,137 @@
-"""The two tables to read first: how each command is handled, and how each kind of stream is folded."""
+"""The tables to read first: how each command and question is handled, and how each kind of stream is folded."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from domain.credits import account as credits_account
-from domain.credits import due as credits_due
-from domain.credits.account import Account
-from domain.credits.address import STREAM_PREFIX, debit_tag, payment_tag, reservation_tag, stream_of
-from domain.credits.burn import NEVER
-from domain.credits.capture import Capture, capture
-from domain.credits.configure import ConfigureAccount, configure
-from domain.credits.debit import Debit, DebitPriced, debit, debit_priced
-from domain.credits.extend import Extend, extend
-from domain.credits.grant import Grant, grant
-from domain.credits.refund import Refund, refund
-from domain.credits.release import Release, release
-from domain.credits.reserve import Reserve, ReservePriced, reserve, reserve_priced
-from domain.credits.transfer import Transfer, transfer
-from domain.credits.void import VoidGrant, void
-from domain.execution import Handler, StreamKind, View
+from domain.budgets import handlers as budget_handlers
+from domain.budgets import state as budgets
+from domain.credits import account as accounts
+from domain.credits import due as accounts_due
+from domain.credits import handlers as credit_handlers
+from domain.credits.address import STREAM_PREFIX
+from domain.execution import Answerer, Handler, StreamKind
+from domain.generations import handlers as generation_handlers
+from domain.generations import state as generations
+from domain.groups import handlers as group_handlers
+from domain.groups import state as groups
+from domain.organisations import handlers as organisation_handlers
+from domain.organisations import state as organisations
+from domain.periods import NEVER
+from domain.plans import handlers as plan_handlers
+from domain.plans import state as plans
 from domain.prices import book as price_book
-from domain.prices.publish import PublishPrices, publish
+from domain.prices import handlers as price_handlers
+from domain.quotas import quota as quotas
+from domain.quotas.events import UseExpired
+from domain.storage import handlers as storage_handlers
+from domain.storage import state as storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetTimePass:
-    """Write what is due on an account and nothing else: the sweeper's command."""
+    """Write what is due on a stream, and on those that share something with it, and nothing else: the sweeper's."""
 
-    address: str
-
-
-def _streams(command: Any) -> tuple[str, ...]:
-    return (stream_of(command.address),)
-
-
-def _account(decide: Callable[..., Iterable[Any]]) -> Handler:
-    """The handler of a command that one account's state decides."""
-
-    def run(view: View, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
-        stream = stream_of(command.address)
-        return [(stream, event) for event in decide(view.state(stream), command, now)]
-
-    return Handler(_streams, run)
-
-
-def _account_with_new(decide: Callable[..., Iterable[Any]], tag: Callable[[Any], str | None]) -> Handler:
-    """The same where the command may bring an id that must be new in the whole organisation."""
-
-    def tags(command: Any) -> tuple[str, ...]:
-        name = tag(command)
-        return (name,) if name else ()
-
-    def run(view: View, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
-        stream = stream_of(command.address)
-        same_id = tuple(found for name in tags(command) for found in view.tagged(name))
-        return [(stream, event) for event in decide(view.state(stream), command, now, same_id)]
-
-    return Handler(_streams, run, tags=tags)
-
-
-def _history(view: View, stream: str, tag: str) -> tuple[Any, ...]:
-    """The events about one entity of this stream; the same id in another account is another account's business."""
-    return tuple(event for home, event in view.tagged(tag) if home == stream)
-
-
-def _refund(view: View, command: Refund, now: datetime) -> Iterable[tuple[str, Any]]:
-    stream = stream_of(command.address)
-    history = _history(view, stream, debit_tag(command.debit_id))
-    return [(stream, event) for event in refund(view.state(stream), command, now, history)]
-
-
-def _held(decide: Callable[..., Iterable[Any]]) -> Handler:
-    """The handler of a command on a hold; only when the hold is gone does it matter what has become of it."""
-
-    def run(view: View, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
-        stream = stream_of(command.address)
-        account = view.state(stream)
-        gone = command.reservation_id not in account.holds
-        history = _history(view, stream, reservation_tag(command.reservation_id)) if gone else ()
-        return [(stream, event) for event in decide(account, command, now, history)]
-
-    return Handler(_streams, run, rare_tags=lambda command: (reservation_tag(command.reservation_id),))
-
-
-def _reserve_priced(view: View, command: ReservePriced, now: datetime) -> Iterable[tuple[str, Any]]:
-    stream = stream_of(command.address)
-    same_id = view.tagged(reservation_tag(command.reservation_id)) if command.own_id else ()
-    book = view.platform(price_book.STREAM)
-    return [(stream, event) for event in reserve_priced(view.state(stream), book, command, now, same_id)]
-
-
-def _debit_priced(view: View, command: DebitPriced, now: datetime) -> Iterable[tuple[str, Any]]:
-    stream = stream_of(command.address)
-    book = view.platform(price_book.STREAM)
-    return [(stream, event) for event in debit_priced(view.state(stream), book, command, now)]
-
-
-def _transfer(view: View, command: Transfer, now: datetime) -> Iterable[tuple[str, Any]]:
-    sender, receiver = stream_of(command.address), stream_of(command.to)
-    went, came = transfer(view.state(sender), view.state(receiver), command, now)
-    return ((sender, went), *((receiver, event) for event in came))
-
-
-def _publish(view: View, command: PublishPrices, now: datetime) -> Iterable[tuple[str, Any]]:
-    return [(price_book.STREAM, event) for event in publish(view.state(price_book.STREAM), command, now)]
-
-
-def _payment(command: Grant) -> str | None:
-    return payment_tag(command.external_ref) if command.external_ref else None
-
-
-def _own_id(command: Reserve | ReservePriced) -> str | None:
-    return reservation_tag(command.reservation_id) if command.own_id else None
+    stream: str
 
 
 HANDLERS: dict[type, Handler] = {
-    Grant: _account_with_new(grant, _payment),
-    VoidGrant: _account(void),
-    Reserve: _account_with_new(reserve, _own_id),
-    ReservePriced: Handler(
-        _streams,
-        _reserve_priced,
-        tags=lambda command: (reservation_tag(command.reservation_id),) if command.own_id else (),
-        platform=(price_book.STREAM,),
-    ),
-    Extend: _held(extend),
-    Capture: _held(capture),
-    Release: _held(release),
-    Debit: _account(debit),
-    DebitPriced: Handler(_streams, _debit_priced, platform=(price_book.STREAM,)),
-    Refund: Handler(_streams, _refund, tags=lambda command: (debit_tag(command.debit_id),)),
-    Transfer: Handler(lambda command: (stream_of(command.address), stream_of(command.to)), _transfer),
-    ConfigureAccount: _account(configure),
-    LetTimePass: _account(lambda _account, _command, _now: ()),
-    PublishPrices: Handler(lambda _command: (price_book.STREAM,), _publish),
+    LetTimePass: Handler(lambda command: (command.stream,), lambda _view, _command, _now: ()),
+    **credit_handlers.HANDLERS,
+    **price_handlers.HANDLERS,
+    **storage_handlers.HANDLERS,
+    **group_handlers.HANDLERS,
+    **budget_handlers.HANDLERS,
+    **organisation_handlers.HANDLERS,
+    **plan_handlers.HANDLERS,
+    **generation_handlers.HANDLERS,
 }
 
-ACCOUNT = StreamKind(
-    initial=Account(),
-    evolve=credits_account.evolve,
-    next_due=lambda account: account.next_due,
-    due=credits_due.due,
-    refresh=credits_due.refresh,
-    entries=lambda account: len(account.holds) + len(account.grants) + len(account.scheduled),
-    schema=1,
-)
-PRICES = StreamKind(
-    initial=price_book.PriceBook(),
-    evolve=price_book.evolve,
-    next_due=lambda _book: NEVER,
-    due=lambda _book, _now: (),
-    refresh=lambda book: book,
-    entries=lambda book: sum(len(version.entries) for version in book.versions),
-    schema=1,
-)
+# Questions are answered from current states without a lock; nothing is written.
+ANSWERERS: dict[type, Answerer] = {
+    **storage_handlers.ANSWERERS,
+    **group_handlers.ANSWERERS,
+    **budget_handlers.ANSWERERS,
+    **organisation_handlers.ANSWERERS,
+    **plan_handlers.ANSWERERS,
+    **generation_handlers.ANSWERERS,
+}
 
 
+def _quota(initial: Any, evolve: Callable[[Any, Any], Any]) -> StreamKind:
+    """The kind of a stream whose state has a `quota`."""
+    return StreamKind(
+        initial=initial,
+        evolve=evolve,
+        next_due=lambda state: state.quota.next_due,
+        due=lambda state, now: quotas.due(state.quota, now),
+        refresh=lambda state: state._replace(quota=quotas.refresh(state.quota)),
+        entries=lambda state: len(state.quota.holds) + len(getattr(state, "members", ())),
+        schema=1,
+        together=lambda event, _state: (
+            (generations.stream_of(event.generation_id),) if isinstance(event, UseExpired) else ()
+        ),
+    )
+
+
+def _timeless(initial: Any, evolve: Callable[[Any, Any], Any], entries: Callable[[Any], int]) -> StreamKind:
+    """The kind of a stream to which time does nothing."""
+    return StreamKind(
+        initial=initial,
+        evolve=evolve,
+        next_due=lambda _state: NEVER,
+        due=lambda _state, _now: (),
+        refresh=lambda state: state,
+        entries=entries,
+        schema=1,
+    )
+
+
+KINDS: dict[str, StreamKind] = {  # by the start of a stream's name, or the whole of it
+    STREAM_PREFIX: StreamKind(
+        initial=accounts.Account(),
+        evolve=accounts.evolve,
+        next_due=lambda account: account.next_due,
+        due=accounts_due.due,
+        refresh=accounts_due.refresh,
+        entries=lambda account: len(account.holds) + len(account.grants) + len(account.scheduled),
+        schema=2,
+        together=accounts_due.siblings,
+    ),
+    generations.PREFIX: StreamKind(
+        initial=generations.Generation(),
+        evolve=generations.evolve,
+        next_due=lambda generation: generation.next_due,
+        due=generations.due,
+        refresh=lambda generation: generation,
+        entries=lambda _generation: 1,
+        schema=1,
+        together=generations.siblings,
+    ),
+    storage.PREFIX: _quota(storage.Storage(), storage.evolve),
+    groups.PREFIX: _quota(groups.Group(), groups.evolve),
+    budgets.PREFIX: _quota(budgets.Budget(), budgets.evolve),
+    groups.MEMBERSHIPS: _timeless(groups.Memberships(), groups.evolve_memberships, lambda state: len(state.groups)),
+    organisations.STREAM: StreamKind(
+        initial=organisations.Organisation(),
+        evolve=organisations.evolve,
+        next_due=lambda organisation: organisation.next_due,
+        due=organisations.due,
+        refresh=lambda organisation: organisation,
+        entries=lambda _organisation: 1,
+        schema=1,
+    ),
+    plans.PURCHASE_PREFIX: _timeless(plans.Purchase(), plans.evolve_purchase, lambda _purchase: 1),
+    plans.STREAM: _timeless(plans.Catalogue(), plans.evolve, lambda catalogue: len(catalogue.features)),
+    price_book.STREAM: _timeless(
+        price_book.PriceBook(), price_book.evolve, lambda book: sum(len(version.entries) for version in book.versions)
+    ),
+}
+
+
+@lru_cache(maxsize=65_536)  # asked some twenty times for one generation
 def kind_of(stream: str) -> StreamKind:
     """The kind of a stream, by the start of its name. Raises KeyError for a stream that the code does not know."""
-    if stream.startswith(STREAM_PREFIX):
-        return ACCOUNT
-    if stream == price_book.STREAM:
-        return PRICES
-    raise KeyError(stream)
+    start, slash, _ = stream.partition("/")
+    return KINDS[start + slash]

@@ -1,14 +1,12 @@
 """States to bytes and back, for the snapshots of long streams."""
 
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from immutables import Map
 
-from domain.credits.account import Account, Hold
-from domain.prices.book import STREAM as PRICES
-from domain.prices.book import PriceBook
+from domain.registry import kind_of
 
 CHECKSUM_BYTES = 16
 
@@ -19,14 +17,22 @@ def _plain(value: Any) -> Any:
     raise NotImplementedError(type(value))
 
 
-def _rich(_type: Any, value: Any) -> Any:
-    """The only type that msgspec does not know is the persistent map of open holds."""
-    return Map(msgspec.convert(value, dict[str, Hold]))
+def _rich(type_: Any, value: Any) -> Any:
+    """The only type that msgspec does not know is the persistent map, such as `Map[str, Hold]`."""
+    keys, values = get_args(type_)
+    return Map(msgspec.convert(value, dict[keys, values], dec_hook=_rich))  # type: ignore[valid-type]
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
-_accounts = msgspec.msgpack.Decoder(Account, dec_hook=_rich)
-_books = msgspec.msgpack.Decoder(PriceBook)
+
+
+_decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
+
+
+def _decoder(type_: type) -> msgspec.msgpack.Decoder[Any]:
+    if type_ not in _decoders:
+        _decoders[type_] = msgspec.msgpack.Decoder(type_, dec_hook=_rich)
+    return _decoders[type_]
 
 
 def encode_state(state: Any) -> bytes:
@@ -40,7 +46,7 @@ def decode_state(stream: str, stored: bytes) -> Any:
     body = stored[CHECKSUM_BYTES:]
     if _checksum(body) != stored[:CHECKSUM_BYTES]:
         raise msgspec.DecodeError("the checksum does not match")
-    return _books.decode(body) if stream == PRICES else _accounts.decode(body)
+    return _decoder(type(kind_of(stream).initial)).decode(body)
 
 
 def _checksum(body: bytes) -> bytes:

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple, assert_never
 
 from immutables import Map
 
-from domain.credits.burn import NEVER, add, joined, overdraft_in, subtract
+from domain.credits.burn import add, joined, overdraft_in, subtract
 from domain.credits.events import (
     AccountConfigured,
+    AllowanceGranted,
+    AllowanceSet,
     CreditsDebited,
     CreditsEvent,
     CreditsGranted,
@@ -22,8 +24,12 @@ from domain.credits.events import (
     ReservationExpired,
     ReservationExtended,
     ReservationReleased,
+    ShortfallCollected,
+    ShortfallRecorded,
+    ShortfallWrittenOff,
     Slice,
 )
+from domain.periods import NEVER, refresh_date
 
 MAX_LIVE_GRANTS = 10_000
 MAX_OPEN_HOLDS = 100_000
@@ -36,6 +42,24 @@ class Hold(NamedTuple):
     amount: int
     expires_at: datetime
     slices: tuple[Slice, ...]
+    generation: bool = False  # it ends only with the generation of the same id
+
+
+class Allowance(NamedTuple):
+    """What a plan grants at the start of every 30-day cycle; `granted` is what it has granted in the current one."""
+
+    id: str
+    plan: str
+    amount: int
+    anchor: datetime
+    cycle: int
+    granted: int = 0
+    until: datetime | None = None
+
+    @property
+    def refresh_at(self) -> datetime:
+        """When the current cycle ends and the next begins."""
+        return refresh_date(self.anchor, self.cycle)
 
 
 class Account(NamedTuple):
@@ -64,6 +88,8 @@ class Account(NamedTuple):
     frozen: bool = False
     closed: bool = False
     credit_limit: int = 0
+    shortfall: int = 0  # work done that could not be paid for; the next grant pays it
+    allowance: Allowance | None = None
     next_due: datetime = NEVER  # nothing is due before this; may be too early, never too late
 
     @property
@@ -87,7 +113,7 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
                 overdraft_held=account.overdraft_held + below_zero,
                 grants=subtract(account.grants, event.slices),
                 reserved=account.reserved + event.amount,
-                holds=account.holds.set(event.reservation_id, Hold(event.amount, event.expires_at, event.slices)),
+                holds=account.holds.set(event.reservation_id, _hold_of(event)),
                 next_due=min(account.next_due, event.expires_at),
             )
         case ReservationCaptured():
@@ -130,8 +156,8 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
             return _voided(account, event)
         case ReservationExtended():
             hold = account.holds[event.reservation_id]
-            longer = Hold(hold.amount + event.grown, event.expires_at, joined(hold.slices, event.slices))
-            below_zero = overdraft_in(event.slices)
+            slices, below_zero = joined(hold.slices, event.slices), overdraft_in(event.slices)
+            longer = Hold(hold.amount + event.grown, event.expires_at, slices, hold.generation)
             return account._replace(
                 free=account.free - event.grown + below_zero,
                 overdraft_held=account.overdraft_held + below_zero,
@@ -163,8 +189,50 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
             return account._replace(
                 exists=True, frozen=event.frozen, closed=event.closed, credit_limit=event.credit_limit
             )
+        case AllowanceGranted(grant=grant):
+            return _renewed(account, event)._replace(
+                exists=True,
+                granted=account.granted + grant.amount,
+                owed=account.owed - event.repaid,
+                **_arrived(account, (grant._replace(amount=grant.amount - event.repaid),)),
+            )
+        case AllowanceSet():
+            return _allowed(account, event)
+        case ShortfallRecorded():
+            return account._replace(exists=True, shortfall=account.shortfall + event.amount)
+        case ShortfallCollected():
+            return account._replace(
+                free=account.free - event.amount,
+                grants=subtract(account.grants, event.slices),
+                debited=account.debited + event.amount,
+                shortfall=account.shortfall - event.amount,
+            )
+        case ShortfallWrittenOff():
+            return account._replace(shortfall=account.shortfall - event.amount)
         case _:
             assert_never(event)
+
+
+def _hold_of(event: CreditsReserved) -> Hold:
+    return Hold(event.amount, event.expires_at, event.slices, event.generation)
+
+
+def _allowed(account: Account, event: AllowanceSet) -> Account:
+    """Another allowance of the same cycles keeps what the current one has granted already."""
+    before = account.allowance
+    same = before is not None and (before.anchor, before.cycle) == (event.anchor, event.cycle)
+    granted = before.granted if before is not None and same else 0
+    allowance = Allowance(event.id, event.plan, event.amount, event.anchor, event.cycle, granted, event.until)
+    return account._replace(exists=True, allowance=allowance, next_due=min(account.next_due, allowance.refresh_at))
+
+
+def _renewed(account: Account, event: AllowanceGranted) -> Account:
+    allowance = account.allowance
+    if allowance is None:
+        return account
+    granted = allowance.granted + event.grant.amount if event.cycle == allowance.cycle else event.grant.amount
+    renewed = allowance._replace(cycle=event.cycle, granted=granted)
+    return account._replace(allowance=renewed, next_due=min(account.next_due, renewed.refresh_at))
 
 
 def _put_back(account: Account, slices: tuple[Slice, ...], amount: int) -> dict[str, Any]:
@@ -197,7 +265,7 @@ def _captured(account: Account, event: ReservationCaptured) -> Account:
     if event.final:
         holds, ended = account.holds.delete(event.reservation_id), hold.amount
     else:
-        left = Hold(hold.amount - event.amount, hold.expires_at, _rest(hold.slices, event.slices))
+        left = hold._replace(amount=hold.amount - event.amount, slices=_rest(hold.slices, event.slices))
         holds, ended = account.holds.set(event.reservation_id, left), event.amount
     charged = account._replace(
         debited=account.debited + event.amount,

@@ -63,3 +63,8 @@ def grant_tag(grant_id: str) -> str:
 def transfer_tag(transfer_id: str) -> str:
     """The tag of both sides of a transfer."""
     return f"transfer/{transfer_id}"
+
+
+def generation_stream(generation_id: str) -> str:
+    """The stream of the generation that a hold of the same id belongs to."""
+    return f"generation/{generation_id}"

@@ -2,11 +2,10 @@
 
 from bisect import bisect_left, insort_left
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from domain.credits.events import EPOCH, OVERDRAFT, Slice
-
-NEVER = datetime.max.replace(tzinfo=UTC)
+from domain.periods import NEVER
 
 Burn = tuple[int, datetime, datetime, str]
 

@@ -3,12 +3,14 @@
 from datetime import datetime
 
 from domain.credits.account import Account, evolve
-from domain.credits.burn import NEVER
-from domain.credits.events import CreditsEvent, CreditsGranted, GrantExpired, ReservationExpired
-from domain.credits.rules import repay, spoiled
+from domain.credits.address import generation_stream
+from domain.credits.allowance import renewal
+from domain.credits.events import AllowanceGranted, CreditsEvent, CreditsGranted, GrantExpired, ReservationExpired
+from domain.credits.rules import collected, repay, spoiled
+from domain.periods import NEVER
 
 
-def due(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:
+def due(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:  # noqa: C901 - one paragraph for each thing
     """The events that are due at `now` (the database's clock), in the order in which they must be written.
 
     Every decision runs this first and writes what it returns, so the sweeper's punctuality never matters
@@ -37,12 +39,24 @@ def due(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:
             )
     ended = [(hold.expires_at, key, hold) for key, hold in account.holds.items() if hold.expires_at <= now]
     for _, reservation_id, hold in sorted(ended, key=lambda item: item[:2]):
-        happened(ReservationExpired(reservation_id=reservation_id, amount=hold.amount, returned=hold.slices))
+        happened(
+            ReservationExpired(
+                reservation_id=reservation_id,
+                amount=hold.amount,
+                returned=hold.slices,
+                generation=hold.generation,
+            )
+        )
         for event in spoiled(account, hold.slices, now):
             happened(event)
     for grant in account.grants:
         if grant.expires_at and grant.expires_at <= now:
             happened(GrantExpired(grant=grant))
+    for event in renewal(account, now):
+        happened(event)
+    if any(isinstance(event, CreditsGranted | AllowanceGranted) for event in events):
+        for event in collected(account):
+            happened(event)
     return tuple(events)
 
 
@@ -57,4 +71,12 @@ def next_due(account: Account) -> datetime:
         min((hold.expires_at for hold in account.holds.values()), default=NEVER),
         min((grant.expires_at for grant in account.grants if grant.expires_at), default=NEVER),
         min((waiting.effective_at for waiting in account.scheduled), default=NEVER),
+        account.allowance.refresh_at if account.allowance and account.allowance.amount else NEVER,
     )
+
+
+def siblings(event: CreditsEvent, _account: Account) -> tuple[str, ...]:
+    """A hold of a generation ends with the generation, whichever of its streams is looked at first."""
+    if isinstance(event, ReservationExpired) and event.generation:
+        return (generation_stream(event.reservation_id),)
+    return ()

@@ -96,6 +96,7 @@ class CreditsReserved:
     item: str | None = None  # what was priced, for example "MiniMax-Hailuo-02 1080P 6s"
     price_version: int | None = None
     sealed: str | None = None
+    generation: bool = False  # a generation of this id holds it together with other resources
 
     @property
     def tag(self) -> str:
@@ -154,6 +155,7 @@ class ReservationExpired:
     reservation_id: str
     amount: int
     returned: tuple[Slice, ...]
+    generation: bool = False  # it ended together with the generation's other holds
 
     @property
     def tag(self) -> str:
@@ -162,7 +164,7 @@ class ReservationExpired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditsDebited:
-    """Credits were charged at once, without a hold."""
+    """Credits were charged at once, without a hold; `user` is who used what an organisation's account paid for."""
 
     debit_id: str
     amount: int
@@ -170,6 +172,7 @@ class CreditsDebited:
     item: str | None = None
     price_version: int | None = None
     sealed: str | None = None
+    user: str | None = None
 
     @property
     def tag(self) -> str:
@@ -235,6 +238,79 @@ class AccountConfigured:
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowanceSet:
+    """From now on a plan grants `amount` at the start of every 30-day cycle; 0 for none. `id` starts the grants' ids.
+
+    Cycles are counted from `anchor`; `cycle` is the current one. Nothing is granted from `until` on.
+    """
+
+    id: str
+    plan: str
+    amount: int
+    anchor: datetime
+    cycle: int
+    until: datetime | None = None
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowanceGranted:
+    """A plan's credits or tokens for a cycle came in; they end with it. `skipped` cycles had passed in silence.
+
+    `repaid` as in `CreditsGranted`.
+    """
+
+    grant: Slice
+    cycle: int
+    skipped: int = 0
+    repaid: int = 0
+
+    @property
+    def tag(self) -> str:
+        return grant_tag(self.grant.grant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortfallRecorded:
+    """Work was done that could not be paid for: `amount` is collected from the next grant, or written off."""
+
+    generation_id: str
+    amount: int
+
+    @property
+    def tag(self) -> str:
+        return reservation_tag(self.generation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortfallCollected:
+    """Credits that came in paid a shortfall: a debit like any other."""
+
+    debit_id: str
+    amount: int
+    slices: tuple[Slice, ...]
+
+    @property
+    def tag(self) -> str:
+        return debit_tag(self.debit_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortfallWrittenOff:
+    """Nobody will pay it any more."""
+
+    amount: int
+    sealed: str | None = None
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
 CreditsEvent = (
     GrantScheduled
     | CreditsGranted
@@ -250,4 +326,9 @@ CreditsEvent = (
     | CreditsTransferredOut
     | CreditsTransferredIn
     | AccountConfigured
+    | AllowanceSet
+    | AllowanceGranted
+    | ShortfallRecorded
+    | ShortfallCollected
+    | ShortfallWrittenOff
 )

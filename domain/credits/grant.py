@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.credits.account import Account
+from domain.credits.account import Account, evolve
 from domain.credits.events import CreditsEvent, CreditsGranted, GrantScheduled, Paid, Slice
 from domain.credits.refusals import AlreadyExists, InvalidTime
-from domain.credits.rules import repay, room_for_grants
+from domain.credits.rules import collected, repay, room_for_grants
 
 DEFAULT_PRIORITY = 50
 
@@ -49,8 +49,7 @@ def grant(
             ),
         )
     repaid, _ = repay(account, (terms,))
-    return (
-        CreditsGranted(
-            grant=terms, repaid=repaid, external_ref=command.external_ref, paid=command.paid, sealed=command.sealed
-        ),
+    granted = CreditsGranted(
+        grant=terms, repaid=repaid, external_ref=command.external_ref, paid=command.paid, sealed=command.sealed
     )
+    return (granted, *collected(evolve(account, granted))) if account.shortfall else (granted,)

@@ -122,6 +122,18 @@ class ReservationEnded(Refusal):
 
 
 @dataclass(unsafe_hash=True)
+class HeldByGeneration(Refusal):
+    """The hold belongs to a generation, which ends all its holds together."""
+
+    code: ClassVar[str] = "held_by_generation"
+    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
+    generation_id: str
+
+    def __str__(self) -> str:
+        return f"The hold belongs to the generation {self.generation_id}: confirm, fail or cancel that instead."
+
+
+@dataclass(unsafe_hash=True)
 class ExceedsHold(Refusal):
     """More was to be captured than is left of the hold."""
 

@@ -13,11 +13,13 @@ from domain.credits.events import (
     ReservationCaptured,
     ReservationExpired,
     ReservationReleased,
+    ShortfallCollected,
     Slice,
 )
 from domain.credits.refusals import (
     AccountClosed,
     AccountFrozen,
+    HeldByGeneration,
     InsufficientCredits,
     NotFound,
     ReservationEnded,
@@ -37,6 +39,15 @@ def pay(account: Account, amount: int) -> tuple[Slice, ...]:
     if amount > account.spendable:
         raise InsufficientCredits(required=amount, available=max(0, account.spendable))
     return take(account.grants, amount)
+
+
+def collected(account: Account) -> tuple[CreditsEvent, ...]:
+    """What follows when credits have come in while a shortfall is open: they pay it, as far as they go (contract)."""
+    amount = min(account.shortfall, account.free)
+    if amount <= 0:
+        return ()
+    debit_id = f"shortfall.{account.grants[0].grant}.{account.debited}"
+    return (ShortfallCollected(debit_id=debit_id, amount=amount, slices=take(account.grants, amount)),)
 
 
 def room_for_grants(account: Account, count: int = 1) -> None:
@@ -87,10 +98,12 @@ def open_hold(account: Account, reservation_id: str, history: tuple[CreditsEvent
     """The open hold of a reservation.
 
     `history` is the reservation's tagged events, which tell a hold that has ended from one that never was.
-    Raises NotFound, ReservationEnded.
+    Raises NotFound, ReservationEnded, HeldByGeneration.
     """
     hold = account.holds.get(reservation_id)
     if hold is not None:
+        if hold.generation:
+            raise HeldByGeneration(generation_id=reservation_id)
         return hold
     if not history:
         raise NotFound(what="reservation", id=reservation_id)
@@ -104,9 +117,11 @@ def open_hold(account: Account, reservation_id: str, history: tuple[CreditsEvent
     raise ReservationEnded(reservation_id=reservation_id, outcome=outcome)
 
 
-def charge_of(debit_id: str, history: tuple[CreditsEvent, ...]) -> ReservationCaptured | CreditsDebited:
+def charge_of(
+    debit_id: str, history: tuple[CreditsEvent, ...]
+) -> ReservationCaptured | CreditsDebited | ShortfallCollected:
     """The event that charged a debit. Raises NotFound."""
     for event in history:
-        if isinstance(event, ReservationCaptured | CreditsDebited):
+        if isinstance(event, ReservationCaptured | CreditsDebited | ShortfallCollected):
             return event
     raise NotFound(what="debit", id=debit_id)

@@ -1,12 +1,13 @@
 """What something costs, by the price book."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from domain.prices.book import PriceBook
 from domain.prices.events import OptionValue, PriceEntry, PricesPublished
-from domain.prices.refusals import Unpriced
+from domain.prices.refusals import Unpriced, UnpricedScale
 
 MAX_COUNT = 1_000_000
 MAX_CREDITS = 10**12  # what one command may move (contract, "Units, answers, errors")
@@ -51,7 +52,7 @@ class Quote(NamedTuple):
 def quote(book: PriceBook, ask: Ask, now: datetime) -> Quote:
     """The price of `ask` at `now`; the most specific matching entry decides. Raises Unpriced."""
     version, entry = _found(book, ask, now)
-    count = _count(ask)
+    count = count_of(ask.options)
     percent = _percent(entry, ask, count)
     return Quote(
         credits=_scaled(entry.credits, count, percent),
@@ -80,12 +81,15 @@ def credits_of(book: PriceBook, ask: Ask, now: datetime) -> CreditPrice:
     return CreditPrice(price.credits, price.item, price.price_version)
 
 
-def credits_for_usage(book: PriceBook, ask: Ask, usage: dict[str, int], now: datetime) -> CreditPrice:
+def credits_for_usage(
+    book: PriceBook, ask: Ask, usage: dict[str, int], now: datetime, held_version: int | None = None
+) -> CreditPrice:
     """The price in credits of measured use, by the rates of the entry for `ask`; `usage` is units by their name.
 
+    `held_version`: by that version of the price book, whatever is in force now.
     Raises Unpriced for a unit without a rate, and where the use comes to nothing or to more than is allowed.
     """
-    version, entry = _found(book, ask, now)
+    version, entry = _found(book, ask, now, held_version)
     units = ", ".join(sorted(usage))
     if not set(usage) <= set(entry.rates):
         raise Unpriced(asked=f"{ask.label} by {units}", priced=tuple(sorted(entry.rates)))
@@ -103,9 +107,11 @@ def metered(rates: dict[str, int], usage: dict[str, int]) -> int:
     return -(-sum(amount * rates[unit] for unit, amount in usage.items()) // 1000)
 
 
-def _found(book: PriceBook, ask: Ask, now: datetime) -> tuple[PricesPublished, PriceEntry]:
-    """The version in force and its most specific entry that matches. Raises Unpriced."""
-    version = book.at(now)
+def _found(
+    book: PriceBook, ask: Ask, now: datetime, held_version: int | None = None
+) -> tuple[PricesPublished, PriceEntry]:
+    """The version in force (or held) and its most specific entry that matches. Raises Unpriced."""
+    version = book.at(now) if held_version is None else book.version(held_version)
     entries = version.entries if version else ()
     matching = [entry for entry in entries if _matches(entry, ask)]
     if version is None or not matching:
@@ -153,10 +159,11 @@ def _priced_in_credits(book: PriceBook, now: datetime) -> tuple[str, ...]:
     return tuple(entry.label for entry in version.entries if entry.credits) if version else ()
 
 
-def _count(ask: Ask) -> int:
-    count = ask.options.get("count", 1)
+def count_of(options: Mapping[str, OptionValue]) -> int:
+    """How many are asked for. Raises UnpricedScale for what is no whole number from 1 to 1,000,000."""
+    count = options.get("count", 1)
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_COUNT:
-        raise Unpriced(asked=f"count {count}", priced=(f"whole numbers from 1 to {MAX_COUNT}",))
+        raise UnpricedScale(asked=f"count {count}", priced=(f"whole numbers from 1 to {MAX_COUNT}",))
     return count
 
 
@@ -166,7 +173,7 @@ def _percent(entry: PriceEntry, ask: Ask, count: int) -> int:
     percent = 100
     if complexity is not None and entry.complexity:
         if str(complexity) not in entry.complexity:
-            raise Unpriced(asked=f"complexity {complexity}", priced=tuple(sorted(entry.complexity)))
+            raise UnpricedScale(asked=f"complexity {complexity}", priced=tuple(sorted(entry.complexity)))
         percent = entry.complexity[str(complexity)]
     off = max((off for least, off in entry.bulk if count >= least), default=0)
     return percent * (100 - off)

@@ -20,6 +20,11 @@ class Unpriced(Refusal):
 
 
 @dataclass(unsafe_hash=True)
+class UnpricedScale(Unpriced):
+    """The thing has a price, but not by this count or complexity."""
+
+
+@dataclass(unsafe_hash=True)
 class InvalidPrices(Refusal):
     """A price book that cannot be published."""
 

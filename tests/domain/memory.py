@@ -11,6 +11,7 @@ class MemoryView:
     """States of streams and events by tag; every event that is applied is kept in `log`, in order."""
 
     def __init__(self) -> None:
+        self.org = "acme"
         self.states: dict[str, Any] = {}
         self.tags: dict[str, tuple[tuple[str, Any], ...]] = defaultdict(tuple)
         self.log: list[tuple[str, Any]] = []

@@ -1,22 +1,23 @@
 """A tiny given / when / then kit: events in, one command, exactly these events or this refusal out."""
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
-from domain.execution import Decided, execute
+from domain.execution import Decided, ask, execute
 from domain.prices import book as price_book
 from domain.prices.events import PriceEntry, PricesPublished
 from domain.refusal import Refusal
-from domain.registry import HANDLERS, kind_of
+from domain.registry import ANSWERERS, HANDLERS, kind_of
 from tests.domain.memory import MemoryView
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALICE = "user:alice:credits"
 BOB = "user:bob:credits"
 
-Expected = Any  # an event of ALICE's account, or a pair (address, event)
+Expected = Any  # an event of ALICE's account, or a pair (address or stream, event)
 
 
 def after(seconds: float = 0, *, days: float = 0) -> datetime:
@@ -32,14 +33,14 @@ class Scenario:
         self.now = NOW
 
     def given(self, *events: Any, of: str = ALICE) -> Self:
-        """These events have happened in the account `of`."""
+        """These events have happened in the account, or on the stream, `of`."""
         for event in events:
-            self.view.apply(stream_of(of), event)
+            self.view.apply(_named(of), event)
         return self
 
-    def given_state(self, account: Account, of: str = ALICE) -> Self:
-        """The account `of` is in a state that would need too many events to tell."""
-        self.view.states[stream_of(of)] = account
+    def given_state(self, state: Any, of: str = ALICE) -> Self:
+        """The account, or the stream, `of` is in a state that would need too many events to tell."""
+        self.view.states[_named(of)] = state
         return self
 
     def given_prices(self, *entries: PriceEntry, effective_at: datetime = NOW) -> Self:
@@ -69,6 +70,11 @@ class Scenario:
         """An account's state."""
         state: Account = self.view.state(stream_of(address))
         return state
+
+    def ask(self, question: Any) -> Any:
+        """Answer a question as it is now; like the writer, throw away what became due for it."""
+        view = deepcopy(self.view)
+        return ask(view, ANSWERERS[type(question)], kind_of, question, self.now)
 
     def _run(self, command: Any) -> Decided:
         return execute(self.view, HANDLERS[type(command)], kind_of, command, self.now)
@@ -109,4 +115,9 @@ def given(*events: Any) -> Scenario:
 
 
 def _with_streams(expected: tuple[Expected, ...]) -> list[tuple[str, Any]]:
-    return [(stream_of(item[0]), item[1]) if type(item) is tuple else (stream_of(ALICE), item) for item in expected]
+    return [(_named(item[0]), item[1]) if type(item) is tuple else (stream_of(ALICE), item) for item in expected]
+
+
+def _named(name: str) -> str:
+    """The stream of an account's address, which has a colon and no slash, or the stream of this name."""
+    return stream_of(name) if ":" in name and "/" not in name else name

@@ -1,4 +1,8 @@
-"""What the golden files must mean: each stored type name with the event that its bytes decode to."""
+"""What the golden files must mean: each stored type name with the event that its bytes decode to.
+
+A field with a default may come to a type without a new version. The bytes of before stay as `<type>.json`, which proves
+that they are still read; those of since then are `<type>.2.json`, and so on: they are what is written now.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +28,9 @@ from domain.credits.events import (
     Slice,
 )
 from domain.prices.events import PriceEntry, PricesPublished
+from tests.golden.generations import GENERATIONS
+from tests.golden.limits import LIMITS
+from tests.golden.offers import OFFERS
 
 ACTOR = "user:u_42"
 CAUSE = "0b9f7f0e-key"
@@ -106,4 +113,7 @@ EXAMPLES: dict[str, Any] = {
             PriceEntry(operation="chat", credits=0),
         ),
     ),
+    **LIMITS,
+    **OFFERS,
+    **GENERATIONS,
 }

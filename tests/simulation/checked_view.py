@@ -1,17 +1,23 @@
 """A ledger in memory that checks everything that must hold after every single event."""
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from domain.credits.account import Account
 from domain.credits.address import address_of
 from domain.credits.burn import burn_key
 from domain.credits.due import next_due, refresh
+from domain.organisations.state import STREAM as ORGANISATION
 from domain.registry import kind_of
 from infra.audit.expected import Expected, Stored
+from infra.audit.generations import Generation
 from infra.audit.reference import Account as Reference
 from infra.audit.rules import apply as apply_to_reference
 from infra.audit.rules import tag_of
+from infra.audit.together import Together
+from infra.audit.use import Budget, Group, Storage
 from infra.codec import Codec
 from infra.snapshots import decode_state, encode_state
 from tests.domain.memory import MemoryView, check_books
@@ -19,6 +25,12 @@ from tests.domain.scenario import NOW
 
 CODEC = Codec()
 ORG = "acme"
+OTHERS: dict[str, Callable[[], Any]] = {
+    "storage": Storage,
+    "group": Group,
+    "budget": Budget,
+    "generation": Generation,
+}
 
 
 class CheckedView(MemoryView):
@@ -29,44 +41,70 @@ class CheckedView(MemoryView):
         self.now = NOW
         self.references: dict[str, Reference] = {}
         self.rows: dict[str, Expected] = {}
-        self.terminal: set[str] = set()  # reservations that have ended
+        self.others: dict[str, Any] = {}  # references of storages, groups, budgets and generations
+        self.stored: list[Stored] = []
+        self.versions: Counter[str] = Counter()
+        self.of_generations: set[str] = set()
+        self.terminal: set[str] = set()  # plain reservations that have ended
 
     def apply(self, stream: str, event: Any) -> None:
-        """Fold one event in and check the account after it."""
+        """Fold one event in and check its stream after it."""
         before = self.state(stream)
         super().apply(stream, event)
         after = self.state(stream)
+        stored = self._stored(stream, event, before, after)
+        kind = stream.partition("/")[0]
         if isinstance(after, Account):
             check_account(before, after)
-            self._stored(stream, event, before, after)
+            self._check_account(stream, stored, after)
             self._ends_once(event)
+        elif kind in OTHERS:
+            reference = self.others.setdefault(stream, OTHERS[kind]())
+            if isinstance(reference, Storage):
+                reference.apply(stored, self.state(ORGANISATION).storage_limit)
+            else:
+                reference.apply(stored)
+            assert_agrees(reference, after)
 
     def refresh(self, stream: str) -> None:
         """Making the hint exact changes nothing else."""
         before = self.state(stream)
         super().refresh(stream)
-        assert self.state(stream) == before._replace(next_due=next_due(before))
+        if isinstance(before, Account):
+            assert self.state(stream) == before._replace(next_due=next_due(before))
 
-    def _stored(self, stream: str, event: Any, before: Account, after: Account) -> None:
+    def check_together(self) -> None:
+        """All that generations say they moved was moved, and nothing else in their name. Takes time for every event."""
+        told = Together({}, exact=True)
+        for event in sorted(self.stored, key=lambda event: (event.stream, event.version)):
+            told.see(event)
+        assert told.difference() is None
+
+    def _stored(self, stream: str, event: Any, before: Any, after: Any) -> Stored:
         """What a reader of the stored bytes makes of the event."""
         type_, data = CODEC.encode(event, "user:tester", "key")
         assert CODEC.decode(type_, data) == event
         assert kind_of(stream).evolve(before, CODEC.decode(type_, data)) == after
         assert decode_state(stream, encode_state(after)) == after
-
         said = json.loads(data)["data"]
         assert tag_of(type_, said) == event.tag
-        reference = self.references.setdefault(stream, Reference())
-        apply_to_reference(reference, type_, said, self.now)
-        assert_same(reference, after)
+        self.versions[stream] += 1
+        count, version = len(self.log), self.versions[stream]
+        self.stored.append(Stored(0, count, ORG, stream, version, type_, event.tag, "user:tester", self.now, said))
+        return self.stored[-1]
 
-        address, count = address_of(stream), len(self.log)
-        rows = self.rows.setdefault(stream, Expected(ORG, address))
-        stored = Stored(0, count, ORG, stream, count, type_, event.tag, "user:tester", self.now, said)
+    def _check_account(self, stream: str, stored: Stored, after: Account) -> None:
+        reference = self.references.setdefault(stream, Reference())
+        apply_to_reference(reference, stored.type, stored.data, self.now)
+        assert_same(reference, after)
+        rows = self.rows.setdefault(stream, Expected(ORG, address_of(stream)))
         rows.apply(stored, after.available)
 
     def _ends_once(self, event: Any) -> None:
         """A reservation ends exactly once: captured, released or expired."""
+        if getattr(event, "reservation_id", None) in self.of_generations or getattr(event, "generation", False):
+            self.of_generations.add(event.reservation_id)  # the generation's own end is checked by its reference
+            return
         kind = type(event).__name__
         ended = kind in ("ReservationReleased", "ReservationExpired") or getattr(event, "final", False)
         if ended:
@@ -101,3 +139,23 @@ def assert_same(reference: Reference, account: Account) -> None:
     }
     assert (reference.frozen, reference.closed) == (account.frozen, account.closed)
     assert reference.credit_limit == account.credit_limit
+    assert reference.shortfall == account.shortfall
+    known = reference.allowance
+    assert (known is None) == (account.allowance is None)
+    if known is not None and account.allowance is not None:
+        kept = account.allowance
+        assert (known.amount, known.cycle, known.granted) == (kept.amount, kept.cycle, kept.granted)
+
+
+def assert_agrees(reference: Any, state: Any) -> None:
+    """The auditor's storage, group, budget or generation and that of decisions are one."""
+    if isinstance(reference, Generation):
+        row = reference.row
+        assert (row["status"], row["succeeded"]) == (state.status, state.succeeded)
+        assert [held["stream"] for held in row["holds"]] == [held.stream for held in state.holds]
+        return
+    use, quota = reference.use, state.quota
+    assert (use.used, use.held, use.key) == (quota.used, quota.held, quota.key)
+    assert {name: hold["amounts"] for name, hold in use.holds.items()} == {
+        name: hold.amounts for name, hold in quota.holds.items()
+    }

@@ -53,7 +53,7 @@ class CreditsMachine(RuleBasedStateMachine):
         self.grants: list[tuple[str, str]] = []
         self.reservations: list[tuple[str, str]] = []
         self.debits: list[tuple[str, str]] = []
-        self.last: Any = LetTimePass(address=ALICE)
+        self.last: Any = LetTimePass(stream=stream_of(ALICE))
 
     @initialize()
     def open(self) -> None:
@@ -197,7 +197,7 @@ class CreditsMachine(RuleBasedStateMachine):
 
     @rule(address=accounts)
     def sweep(self, address: str) -> None:
-        self.run(LetTimePass(address=address))
+        self.run(LetTimePass(stream=stream_of(address)))
         account = self.view.state(stream_of(address))
         assert account.next_due > self.now
         assert not kind_of(stream_of(address)).due(account, self.now)

@@ -1,16 +1,17 @@
 """What time alone makes happen to an account (the sweeper's command `LetTimePass`)."""
 
-from domain.credits.burn import NEVER
+from domain.credits.address import stream_of
 from domain.credits.capture import Capture
 from domain.credits.due import due, next_due, refresh
 from domain.credits.events import CreditsGranted, GrantExpired, GrantScheduled, ReservationExpired
 from domain.credits.extend import Extend
 from domain.credits.release import Release
+from domain.periods import NEVER
 from domain.registry import LetTimePass
 from tests.domain.credits.facts import ENDS, below_zero, granted, part, postpaid, reserved
 from tests.domain.scenario import ALICE, Scenario, after, given
 
-SWEEP = LetTimePass(address=ALICE)
+SWEEP = LetTimePass(stream=stream_of(ALICE))
 
 
 def test_nothing_happens_before_its_time() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.credits.address import stream_of
 from domain.credits.capture import Capture
 from domain.credits.events import ReservationCaptured, ReservationExpired, ReservationExtended
 from domain.credits.extend import Extend
@@ -20,8 +21,8 @@ def test_the_new_end_is_counted_from_now() -> None:
     scenario.when(extend(600)).then(
         ReservationExtended(reservation_id="r1", expires_at=after(1200), grown=0, slices=())
     )
-    scenario.at(ENDS).when(LetTimePass(address=ALICE)).then_nothing()
-    scenario.at(after(1200)).when(LetTimePass(address=ALICE)).then(
+    scenario.at(ENDS).when(LetTimePass(stream=stream_of(ALICE))).then_nothing()
+    scenario.at(after(1200)).when(LetTimePass(stream=stream_of(ALICE))).then(
         due=(ReservationExpired(reservation_id="r1", amount=70, returned=(part(70),)),)
     )
 

@@ -3,6 +3,7 @@
 import pytest
 
 from domain.credits.account import MAX_LIVE_GRANTS, Account
+from domain.credits.address import stream_of
 from domain.credits.events import CreditsDebited, CreditsGranted, GrantExpired, GrantScheduled, Paid
 from domain.credits.grant import Grant
 from domain.credits.refusals import AccountClosed, AlreadyExists, InvalidTime, TooMany
@@ -50,8 +51,10 @@ def test_a_grant_for_later_counts_from_then_on() -> None:
     scenario = Scenario()
     scenario.when(command).then(GrantScheduled(grant=terms, effective_at=begins, external_ref="p"))
     assert (scenario.account().exists, scenario.account().available) == (True, 0)
-    scenario.at(after(86_399.999999)).when(LetTimePass(address=ALICE)).then_nothing()
-    scenario.at(begins).when(LetTimePass(address=ALICE)).then(due=(CreditsGranted(grant=terms, external_ref="p"),))
+    scenario.at(after(86_399.999999)).when(LetTimePass(stream=stream_of(ALICE))).then_nothing()
+    scenario.at(begins).when(LetTimePass(stream=stream_of(ALICE))).then(
+        due=(CreditsGranted(grant=terms, external_ref="p"),)
+    )
     assert (scenario.account().granted, scenario.account().available) == (100, 100)
     assert scenario.account().scheduled == ()
 
@@ -97,7 +100,7 @@ def test_a_grant_smaller_than_the_debt_leaves_nothing_free() -> None:
 def test_a_scheduled_grant_repays_when_it_begins() -> None:
     terms, owing = part(100), CreditsDebited(debit_id="d1", amount=30, slices=(below_zero(30),))
     scheduled = GrantScheduled(grant=terms, effective_at=after(60))
-    given(scheduled, postpaid(30), owing).at(after(60)).when(LetTimePass(address=ALICE)).then(
+    given(scheduled, postpaid(30), owing).at(after(60)).when(LetTimePass(stream=stream_of(ALICE))).then(
         due=(CreditsGranted(grant=terms, repaid=30),)
     )
 

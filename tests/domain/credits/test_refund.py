@@ -1,6 +1,7 @@
 """Give a debit back, whole or in part, to the grants that paid for it."""
 
 from domain.credits.account import MAX_LIVE_GRANTS
+from domain.credits.address import stream_of
 from domain.credits.capture import Capture
 from domain.credits.debit import Debit
 from domain.credits.events import CreditsRefunded, GrantExpired, Slice
@@ -73,7 +74,7 @@ def test_what_had_expired_is_usable_for_seven_days() -> None:
     usable = part(70, expires_at=after(days=8))
     scenario.when(refund()).then(refunded(usable), due=(GrantExpired(grant=part(30, expires_at=ends)),))
     assert scenario.account().available == 70
-    scenario.at(after(days=8)).when(LetTimePass(address=ALICE)).then(due=(GrantExpired(grant=usable),))
+    scenario.at(after(days=8)).when(LetTimePass(stream=stream_of(ALICE))).then(due=(GrantExpired(grant=usable),))
 
 
 def test_what_has_not_expired_keeps_its_end() -> None:

@@ -49,6 +49,7 @@ def test_keeps_what_was_priced_and_the_sealed_text() -> None:
 
 
 def test_words_the_refusal_as_s4_does() -> None:
+    """S4-3."""
     refusal = InsufficientCredits(required=1100, available=500)
     given(granted(500)).when(reserve(1100)).then_refused(refusal)
     assert str(refusal) == ("Insufficient credits. You need 1100 credits but only have 500. You're 600 credits short.")
@@ -152,6 +153,7 @@ def test_the_number_of_open_holds_is_bounded() -> None:
 
 
 def test_a_priced_reservation_holds_the_price() -> None:
+    """S4-1."""
     ask = Ask(model="MiniMax-Hailuo-02", options={"resolution": "1080P", "duration": 6})
     command = ReservePriced(address=ALICE, reservation_id="r1", ask=ask, ttl_s=60, sealed="s")
     given(granted(1100)).given_prices(*CATALOGUE).when(command).then(

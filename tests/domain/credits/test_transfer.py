@@ -26,6 +26,7 @@ def came(*slices: Slice, repaid: int = 0) -> tuple[str, CreditsTransferredIn]:
 
 
 def test_keeps_priority_and_expiry() -> None:
+    """S3-9."""
     soon = part(30, priority=7, expires_at=after(days=1))
     scenario = given(granted(30, priority=7, expires_at=after(days=1)), granted(50, "g2"))
     scenario.when(transfer(40)).then(went(soon, part(10, "g2", priority=50)), came(soon, part(10, "g2")))

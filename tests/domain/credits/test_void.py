@@ -1,6 +1,7 @@
 """Take back what is left of a grant, for example after a chargeback."""
 
 from domain.credits.account import MAX_VOIDED_GRANTS, Account
+from domain.credits.address import stream_of
 from domain.credits.capture import Capture
 from domain.credits.debit import Debit
 from domain.credits.events import (
@@ -48,7 +49,7 @@ def test_a_scheduled_grant_is_voided_without_moving_anything() -> None:
     terms = part(100)
     scenario = given(GrantScheduled(grant=terms, effective_at=after(60)))
     scenario.when(VOID).then(GrantVoided(grant=terms, effective=False))
-    scenario.at(after(60)).when(LetTimePass(address=ALICE)).then_nothing()
+    scenario.at(after(60)).when(LetTimePass(stream=stream_of(ALICE))).then_nothing()
     assert (scenario.account().granted, scenario.account().voided) == (0, 0)
 
 
@@ -62,7 +63,7 @@ def test_the_held_part_is_voided_when_its_hold_is_released() -> None:
 
 def test_the_held_part_is_voided_when_its_hold_expires() -> None:
     scenario = given(granted(100), reserved(part(70))).done(VOID).at(ENDS)
-    scenario.when(LetTimePass(address=ALICE)).then(
+    scenario.when(LetTimePass(stream=stream_of(ALICE))).then(
         due=(
             ReservationExpired(reservation_id="r1", amount=70, returned=(part(70),)),
             GrantVoided(grant=part(70)),

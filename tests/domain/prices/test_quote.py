@@ -8,7 +8,7 @@ from domain.prices.book import PriceBook
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import OptionValue, PriceEntry, PricesPublished
 from domain.prices.quote import Ask, CreditPrice, Quote, credits_of, metered, quote
-from domain.prices.refusals import Unpriced
+from domain.prices.refusals import Unpriced, UnpricedScale
 from tests.domain.scenario import NOW, after
 
 HAILUO = "MiniMax-Hailuo-02"
@@ -52,6 +52,7 @@ def ask(model: str | None = None, **options: OptionValue) -> Ask:
     ],
 )
 def test_every_price_of_s4(model: str, options: Mapping[str, OptionValue], price: int) -> None:
+    """S4-2."""
     found = quote(STARTED, ask(model, **options), NOW)
     assert (found.credits, found.tokens, found.usd_micros, found.price_version) == (price, None, None, 1)
 
@@ -68,16 +69,19 @@ def test_every_price_of_s4(model: str, options: Mapping[str, OptionValue], price
     ],
 )
 def test_every_price_of_s2(size: str, quality: str, usd_micros: int) -> None:
+    """S2-2."""
     wanted = Ask(operation="image", options={"size": size, "quality": quality})
     assert quote(STARTED, wanted, NOW) == Quote(None, None, usd_micros, f"image {size} {quality}", 1)
 
 
 def test_the_catalogue_has_no_other_prices() -> None:
+    """S4-2."""
     assert len(CATALOGUE) == 19 + 6
     assert {entry.provider for entry in CATALOGUE if entry.model} == {"MiniMax", "Runway", "BFL"}
 
 
 def test_a_combination_without_a_price_lists_what_is_priced() -> None:
+    """S4-2."""
     with pytest.raises(Unpriced) as caught:
         quote(STARTED, ask(HAILUO, resolution="1080P", duration=10), NOW)
     assert caught.value == Unpriced(asked=f"{HAILUO} 1080P 10s", priced=HAILUO_PRICED)
@@ -124,6 +128,7 @@ def test_an_unknown_model_is_not_priced_by_its_operation() -> None:
 
 
 def test_music_is_priced_up_to_ninety_seconds() -> None:
+    """S4-2."""
     with pytest.raises(Unpriced) as caught:
         quote(STARTED, ask("Music 1.5", duration=91), NOW)
     assert caught.value.priced == ("Music 1.5 up to 90s",)
@@ -182,7 +187,7 @@ def test_complexity_scales_a_price_and_rounds_up(complexity: str | None, price: 
 def test_an_unknown_complexity_lists_what_is_priced() -> None:
     with pytest.raises(Unpriced) as caught:
         quote(book(COMPLEX), ask("M", complexity="extreme"), NOW)
-    assert caught.value == Unpriced(asked="complexity extreme", priced=("complex", "simple"))
+    assert caught.value == UnpricedScale(asked="complexity extreme", priced=("complex", "simple"))
 
 
 def test_a_complexity_does_nothing_where_the_price_knows_none() -> None:

@@ -1,0 +1,1 @@
+"""Budgets (S2): how much money a user may spend on generations in a calendar month."""

@@ -1,0 +1,37 @@
+"""Facts about budgets. Money is integer micro-USD; what is held and used is in the events of `domain.quotas`."""
+
+from dataclasses import dataclass
+
+from domain.quotas.events import QuotaEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSet:
+    """The monthly budget from now on, and the ceiling above which the user may not raise it (none for none)."""
+
+    monthly: int
+    ceiling: int | None = None
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostRecorded:
+    """An attempt made elsewhere: what it cost counts only if it succeeded (S2)."""
+
+    cost_id: str
+    usd: int
+    success: bool
+    size: str | None = None
+    quality: str | None = None
+    generation_time_ms: int | None = None
+    sealed: str | None = None  # prompt, image URL, error message
+
+    @property
+    def tag(self) -> str:
+        return f"cost/{self.cost_id}"
+
+
+BudgetEvent = BudgetSet | CostRecorded | QuotaEvent

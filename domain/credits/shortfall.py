@@ -1,0 +1,41 @@
+"""Give up what is owed for work that could not be paid for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from domain.credits.account import Account
+from domain.credits.events import ShortfallWrittenOff
+from domain.refusal import Refusal, RefusalKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOffShortfall:
+    """`amount` 1 to 10^12, none for all that is owed; the next grant then pays no more than the rest."""
+
+    address: str
+    amount: int | None = None
+    sealed: str | None = None
+
+
+@dataclass(unsafe_hash=True)
+class ExceedsShortfall(Refusal):
+    """More was to be written off than is owed."""
+
+    code: ClassVar[str] = "exceeds_shortfall"
+    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
+    amount: int
+    left: int
+
+    def __str__(self) -> str:
+        if not self.left:
+            return "The account has no shortfall."
+        return f"The amount {self.amount} is more than the {self.left} that the account is short of."
+
+
+def write_off(account: Account, command: WriteOffShortfall, _now: datetime) -> tuple[ShortfallWrittenOff, ...]:
+    """Raises ExceedsShortfall, also where nothing is owed."""
+    amount = account.shortfall if command.amount is None else command.amount
+    if not 1 <= amount <= account.shortfall:
+        raise ExceedsShortfall(amount=amount, left=account.shortfall)
+    return (ShortfallWrittenOff(amount=amount, sealed=command.sealed),)

@@ -1,0 +1,108 @@
+"""What a generation really cost: as its worker says, as its measured use is priced, or the part that succeeded."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from domain.credits.events import Paid
+from domain.execution import View
+from domain.generations.events import Content, GenerationHeld
+from domain.generations.movements import amount_of, on_account
+from domain.generations.refusals import InvalidSettlement
+from domain.generations.state import Generation
+from domain.organisations.events import Resource
+from domain.prices import book as price_book
+from domain.prices.quote import Ask, credits_for_usage
+from domain.quotas.events import Amounts
+
+
+class Reported(NamedTuple):
+    """What a worker reports with an outcome; amounts that it leaves out follow from the hold.
+
+    `usage`: measured units by name, priced by the held price version. `succeeded`: how many of `count`. `usd`: micro.
+    """
+
+    usage: dict[str, int] | None = None
+    credits: int | None = None
+    tokens: int | None = None
+    usd: int | None = None
+    contents: tuple[Content, ...] = ()
+    succeeded: int | None = None
+    provider_cost: Paid | None = None
+    generation_time_ms: int | None = None
+
+
+class Actual(NamedTuple):
+    """The cost by resource, and the use that groups count."""
+
+    paid: dict[Resource, int]
+    usd: int
+    counted: Amounts
+    succeeded: int
+
+
+def actual_of(
+    view: View, generation: Generation, asked: GenerationHeld, reported: Reported, now: datetime, *, final: bool
+) -> Actual:
+    """Work out the cost: what is not reported is the share of the hold for those that succeeded.
+
+    At the end that is all that is left; a part is charged only what is reported of it.
+    Raises InvalidSettlement where more succeeded than was asked for, Unpriced for usage.
+    """
+    left = asked.count - generation.succeeded
+    succeeded = reported.succeeded
+    if succeeded is None:
+        succeeded = left if final else 0
+    if succeeded > left:
+        raise InvalidSettlement(field="succeeded", reason=f"at most {left} of {asked.count} are left", limit=left)
+    everything = final and succeeded == left
+    given = {Resource.CREDITS: reported.credits, Resource.TOKENS: reported.tokens, Resource.PLAN: None}
+    if reported.usage is not None and reported.credits is None:
+        given[Resource.CREDITS] = _by_usage(view, asked, reported.usage, now)
+    paid = {
+        resource: amount
+        if amount is not None
+        else _share(held_of(generation, resource), succeeded, left, everything=everything)
+        for resource, amount in given.items()
+    }
+    usd = reported.usd
+    if usd is None:
+        usd = _share(_usd_left(generation, asked, left), succeeded, left, everything=everything)
+    return Actual(paid, usd, _counted(generation, succeeded, left, everything=everything), succeeded)
+
+
+def held_of(generation: Generation, resource: Resource) -> int:
+    """What is held of a resource that accounts pay for."""
+    return sum(amount_of(held) for held in generation.holds if held.resource is resource and on_account(held))
+
+
+def _by_usage(view: View, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int:
+    if not any(usage.values()):
+        return 0
+    ask = Ask(provider=asked.provider, model=asked.model, operation=asked.operation, options=asked.options)
+    book = view.platform(price_book.STREAM)
+    return credits_for_usage(book, ask, usage, now, asked.quote.price_version).amount
+
+
+def _usd_left(generation: Generation, asked: GenerationHeld, left: int) -> int:
+    """The expected money that is not yet spent: what the budget holds, or the quote's part where it holds nothing."""
+    for held in generation.holds:
+        if held.resource is Resource.BUDGET:
+            return held.amounts.get("usd", 0)
+    return asked.quote.usd * left // asked.count
+
+
+def _counted(generation: Generation, succeeded: int, left: int, *, everything: bool) -> Amounts:
+    """What groups count of it: the part that succeeded of what is still held."""
+    for held in generation.holds:
+        if held.resource is Resource.GROUPS:
+            return {
+                what: _share(amount, succeeded, left, everything=everything) for what, amount in held.amounts.items()
+            }
+    return {}
+
+
+def _share(amount: int, succeeded: int, left: int, *, everything: bool) -> int:
+    """The part of an amount for those that succeeded of those still awaited, rounded up."""
+    if everything:
+        return amount
+    return -(-amount * succeeded // left) if left else 0

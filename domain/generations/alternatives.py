@@ -1,0 +1,58 @@
+"""What would run now in place of what was refused: cheaper entries of the price book."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from domain.execution import View
+from domain.generations.assess import Assessment, assess
+from domain.generations.request import Request
+from domain.prices import book as price_book
+from domain.prices.events import PriceEntry
+from domain.refusal import Refusal
+
+MAX_SHOWN = 5
+_PRICED = frozenset({"insufficient_credits", "insufficient_tokens", "budget_exceeded", "ok"})
+
+
+def alternatives(view: View, request: Request, refused: Assessment, now: datetime) -> list[dict[str, Any]]:
+    """Priced options that would pass, the nearest to what was asked first; none where no price would help."""
+    if any(not check.ok and check.reason not in _PRICED for check in refused.checks):
+        return []
+    version = view.platform(price_book.STREAM).at(now)
+    found = []
+    for entry in version.entries if version else ():
+        if not _alike(entry, request):
+            continue
+        options = {name: value for name, value in request.options.items() if name == "count"} | entry.options
+        other = replace(request, provider=entry.provider, model=entry.model, options=options)
+        try:
+            assessment = assess(view, other, now)
+        except Refusal:
+            continue
+        if assessment.ok:
+            quote = assessment.needs.quote
+            same_model = entry.model == request.model
+            found.append((not same_model, -quote.credits, -quote.tokens, -quote.usd, _shown(entry, assessment)))
+    found.sort(key=lambda row: row[:4])
+    return [row[4] for row in found[:MAX_SHOWN]]
+
+
+def _alike(entry: PriceEntry, request: Request) -> bool:
+    """The same operation, for another model or other options."""
+    if (entry.operation or "").casefold() != request.operation:
+        return False
+    return entry.model is not None or request.model is None
+
+
+def _shown(entry: PriceEntry, assessment: Assessment) -> dict[str, Any]:
+    quote = assessment.needs.quote
+    return {
+        "label": entry.label,
+        "provider": entry.provider,
+        "model": entry.model,
+        "options": entry.options,
+        "credits": quote.credits,
+        "tokens": quote.tokens,
+        "usd": quote.usd,
+    }

@@ -1,0 +1,115 @@
+"""Settle a generation that succeeded, whole or in part, with what it really cost."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from domain.credits.refusals import AlreadyExists
+from domain.execution import View
+from domain.generations.actual import Actual, Reported, actual_of
+from domain.generations.bill import Bill
+from domain.generations.counting import Counting
+from domain.generations.events import (
+    GenerationCompleted,
+    GenerationHeld,
+    GenerationPartCompleted,
+    GenerationSettledLate,
+)
+from domain.generations.movements import Events
+from domain.generations.paying import PAID, Payment
+from domain.generations.refusals import InvalidSettlement
+from domain.generations.rules import known, not_started, open_one
+from domain.generations.state import Generation, Status, stream_of
+from domain.storage.state import content_tag
+
+NOTHING_REPORTED = Reported()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmGeneration:
+    """With `final` what is left of the holds goes back, without it further parts may follow.
+
+    `unstarted`: only where no worker has started it (a user who settles their own hold; contract, `credits/me`).
+    `sealed` is the description of the work, `sealed_urls` each content's URL, by its id.
+    """
+
+    generation_id: str
+    reported: Reported = NOTHING_REPORTED
+    final: bool = True
+    unstarted: bool = False
+    sealed: str | None = None
+    sealed_urls: dict[str, str | None] = field(default_factory=dict)
+
+
+def confirm(view: View, command: ConfirmGeneration, now: datetime) -> Events:
+    """Charge what it cost, store what it made, give the rest back.
+
+    A worker's completion after expiry is charged from what is available (contract, "late").
+    Raises NoSuchGeneration, GenerationEnded, AlreadyStarted, InvalidSettlement, AlreadyExists (a content's id),
+    Unpriced (usage without a rate).
+    """
+    if command.unstarted:
+        not_started(view, command.generation_id)
+    generation, asked = known(view, command.generation_id)
+    late = generation.status is Status.EXPIRED
+    if not late:
+        open_one(view, command.generation_id)
+    _new_contents(view, command.reported)
+    actual = actual_of(view, generation, asked, command.reported, now, final=late or command.final)
+    bill = (
+        _late(view, generation, asked, command, actual, now)
+        if late
+        else _open(view, generation, asked, command, actual, now)
+    )
+    stream = stream_of(command.generation_id)
+    fields = bill.settled(asked, command.reported, usd=actual.usd, succeeded=actual.succeeded, sealed=command.sealed)
+    if late:
+        return [(stream, GenerationSettledLate(**fields)), *bill.events]
+    if command.final:
+        return [(stream, GenerationCompleted(**fields)), *bill.events]
+    return [(stream, GenerationPartCompleted(**fields, holds=tuple(bill.holds))), *bill.events]
+
+
+def _new_contents(view: View, reported: Reported) -> None:
+    ids = [content.id for content in reported.contents]
+    if len(set(ids)) < len(ids):
+        raise InvalidSettlement(field="contents", reason="each id may be named once")
+    for content_id in ids:
+        if view.tagged(content_tag(content_id)):
+            raise AlreadyExists(field="contents.id", value=content_id)
+
+
+def _open(
+    view: View,
+    generation: Generation,
+    asked: GenerationHeld,
+    command: ConfirmGeneration,
+    actual: Actual,
+    now: datetime,
+) -> Bill:
+    bill = Bill()
+    payment, counting = Payment(view, generation, asked, now, bill), Counting(view, generation, asked, now, bill)
+    for resource in PAID:
+        payment.pay(resource, actual.paid[resource], final=command.final)
+    counting.count(actual.counted, final=command.final)
+    counting.spend(actual.usd, final=command.final)
+    counting.store(command.reported.contents, command.sealed_urls)
+    counting.free(stored=sum(content.bytes for content in command.reported.contents), final=command.final)
+    return bill
+
+
+def _late(
+    view: View,
+    generation: Generation,
+    asked: GenerationHeld,
+    command: ConfirmGeneration,
+    actual: Actual,
+    now: datetime,
+) -> Bill:
+    bill = Bill()
+    payment, counting = Payment(view, generation, asked, now, bill), Counting(view, generation, asked, now, bill)
+    for resource in PAID:
+        payment.pay_late(resource, actual.paid[resource])
+    counting.count_late(actual.counted)
+    counting.spend_late(actual.usd)
+    counting.store(command.reported.contents, command.sealed_urls)
+    return bill

@@ -1,0 +1,121 @@
+"""How a generation's use counts in groups, in the budget and in storage when it is settled."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.budgets import state as budgets
+from domain.execution import View
+from domain.generations import movements
+from domain.generations.bill import Bill
+from domain.generations.events import Charge, Content, GenerationHeld, Held
+from domain.generations.state import Generation
+from domain.groups import state as groups
+from domain.organisations.events import Resource
+from domain.organisations.state import STREAM as ORGANISATION
+from domain.organisations.state import Organisation
+from domain.periods import Every
+from domain.quotas.events import Amounts, UseCounted, UseSettled
+from domain.quotas.quota import Quota, begun, minus
+from domain.storage import state as storages
+from domain.storage.events import ContentStored
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Counts one generation's use and writes it on the bill."""
+
+    view: View
+    generation: Generation
+    asked: GenerationHeld
+    now: datetime
+    bill: Bill
+
+    def count(self, used: Amounts, *, final: bool) -> None:
+        """Count in every group that holds something for it; with `final` the rest goes back."""
+        for held in self._held(Resource.GROUPS):
+            self._settle(held, used, final=final)
+
+    def count_late(self, used: Amounts) -> None:
+        """Count after the holds have expired, as far as each group's limits still have room."""
+        for held in self._held(Resource.GROUPS):
+            group: groups.Group = self.view.state(held.stream)
+            room = {what: _room(group, what, amount) for what, amount in used.items()}
+            room = {what: amount for what, amount in room.items() if amount}
+            if group.live and room:
+                key = self._now(held.stream, group.quota, group.every, room)
+                self.bill.charges.append(Charge(Resource.GROUPS, held.stream, room, period=key))
+
+    def spend(self, usd: int, *, final: bool) -> None:
+        """Money that was really spent is always recorded, even above the budget (contract)."""
+        held = self._held(Resource.BUDGET)
+        if held:
+            self._settle(held[0], {budgets.USD: usd} if usd else {}, final=final)
+        elif usd and self._organisation.enforces(Resource.BUDGET):
+            self.spend_late(usd)
+
+    def spend_late(self, usd: int) -> None:
+        """The same where nothing is held for it."""
+        if not usd or not self._organisation.enforces(Resource.BUDGET):
+            return
+        stream = budgets.stream_of(self.asked.user)
+        quota: Quota = self.view.state(stream).quota
+        key = self._now(stream, quota, Every.MONTH, {budgets.USD: usd})
+        self.bill.charges.append(Charge(Resource.BUDGET, stream, {budgets.USD: usd}, period=key))
+
+    def store(self, contents: tuple[Content, ...], sealed: dict[str, str | None]) -> None:
+        """Stored bytes are recorded as they are, even past the limit (contract); `sealed`: their URLs."""
+        stream = storages.stream_of(self.asked.user)
+        for content in contents:
+            stored = ContentStored(
+                content_id=content.id,
+                bytes=content.bytes,
+                generation_id=self.asked.generation_id,
+                sealed=sealed.get(content.id),
+            )
+            self.bill.events.append((stream, stored))
+
+    def free(self, *, stored: int, final: bool) -> None:
+        """Give back the space that was held: all of it at the end, before that as much as was stored."""
+        for held in self._held(Resource.STORAGE):
+            if final:
+                self.bill.events += movements.release(self.view, held, self.asked.generation_id, self.now)
+                continue
+            taken = min(stored, held.amounts.get(storages.BYTES, 0))
+            if taken:
+                returned = {storages.BYTES: taken}
+                part = UseSettled(generation_id=self.asked.generation_id, used={}, returned=returned, final=False)
+                self.bill.events.append((held.stream, part))
+            self.bill.holds.append(held._replace(amounts=minus(held.amounts, {storages.BYTES: taken})))
+
+    def _settle(self, held: Held, used: Amounts, *, final: bool) -> None:
+        kept = movements.quota_of(self.view, held).holds[self.asked.generation_id]
+        used = {what: amount for what, amount in used.items() if amount}
+        self.bill.events += movements.use(self.view, held, self.asked.generation_id, used, final=final)
+        if used:
+            self.bill.charges.append(Charge(held.resource, held.stream, used, period=kept.period))
+        rest = minus(held.amounts, used)
+        if final:
+            self.bill.returned = rest | self.bill.returned  # several groups count the same thing
+        else:
+            self.bill.holds.append(held._replace(amounts=rest))
+
+    def _now(self, stream: str, quota: Quota, every: Every, used: Amounts) -> str:
+        """Count use at once, in the period that runs or begins now; returns its key."""
+        starts = begun(quota, every, self._organisation.time_zone, self.now)
+        self.bill.events += [(stream, event) for event in starts]
+        counted = UseCounted(amounts=used, user=self.asked.user, ref=self.asked.generation_id)
+        self.bill.events.append((stream, counted))
+        return starts[0].key if starts else quota.key
+
+    def _held(self, resource: Resource) -> list[Held]:
+        return [held for held in self.generation.holds if held.resource is resource]
+
+    @property
+    def _organisation(self) -> Organisation:
+        organisation: Organisation = self.view.state(ORGANISATION)
+        return organisation
+
+
+def _room(group: groups.Group, what: str, amount: int) -> int:
+    limit = group.limit(what)
+    return amount if limit is None else max(0, min(amount, limit - group.quota.taken(what)))

@@ -1,0 +1,90 @@
+"""Hold everything that a generation needs in one decision, or nothing of it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from domain.credits.address import reservation_tag
+from domain.credits.refusals import AlreadyExists
+from domain.execution import View
+from domain.generations.assess import Assessment, assess
+from domain.generations.events import GenerationHeld, GenerationRefused
+from domain.generations.movements import Events, hold
+from domain.generations.refusals import ResourcesShort, UnknownParent
+from domain.generations.request import Request
+from domain.generations.state import Generation, Status, stream_of
+from domain.generations.told import sentences, told
+from domain.refusal import RefusedWith
+
+DEFAULT_TTL_S = 900
+MAX_TTL_S = 604_800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateGeneration:
+    """`ttl_s` 1 to 604,800. With `own_id` the caller chose the id, which must then be unused or have been refused."""
+
+    generation_id: str
+    request: Request
+    ttl_s: int = DEFAULT_TTL_S
+    own_id: bool = False
+    parent_id: str | None = None
+    sealed: str | None = None
+
+
+def create(view: View, command: CreateGeneration, now: datetime) -> Events:
+    """All that applies is held in one commit (contract, "Generations").
+
+    Raises AlreadyExists, UnknownParent, what `assess` and `hold` raise, and RefusedWith ResourcesShort: the refusal
+    is a fact on the generation's own stream.
+    """
+    _new(view, command)
+    assessment = assess(view, command.request, now)
+    stream = stream_of(command.generation_id)
+    if not assessment.ok:
+        refusal = ResourcesShort(
+            reason=assessment.reason,
+            sentence=sentences(assessment),
+            told=told(view, command.request, assessment, now),
+        )
+        refused = GenerationRefused(
+            **_described(command, assessment), reason=assessment.reason, checks=assessment.checks
+        )
+        raise RefusedWith(refusal, ((stream, refused),))
+    expires_at = now + timedelta(seconds=command.ttl_s)
+    held = GenerationHeld(
+        **_described(command, assessment), expires_at=expires_at, holds=assessment.holds, sealed=command.sealed
+    )
+    events: Events = [(stream, held), *assessment.begins]
+    for each in assessment.holds:
+        events += hold(view, each, command.generation_id, expires_at, assessment.needs.quote)
+    return events
+
+
+def _new(view: View, command: CreateGeneration) -> None:
+    if command.own_id:
+        known: Generation = view.state(stream_of(command.generation_id))
+        used = known.status not in (Status.UNKNOWN, Status.REFUSED)
+        if used or view.tagged(reservation_tag(command.generation_id)):
+            raise AlreadyExists(field="id", value=command.generation_id)
+    if command.parent_id is not None:
+        parent: Generation = view.state(stream_of(command.parent_id))
+        if parent.asked is None or parent.asked.user != command.request.user:
+            raise UnknownParent(value=command.parent_id)
+
+
+def _described(command: CreateGeneration, assessment: Assessment) -> dict[str, Any]:
+    """The fields of `Described`."""
+    request = command.request
+    return {
+        "generation_id": command.generation_id,
+        "user": request.user,
+        "operation": request.operation,
+        "provider": request.provider,
+        "model": request.model,
+        "options": request.options,
+        "count": assessment.needs.units,
+        "feature": request.feature,
+        "parent_id": command.parent_id,
+        "quote": assessment.needs.quote,
+    }

@@ -1,0 +1,69 @@
+"""Keep a generation's holds alive while the work goes on, and let them grow."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.credits.refusals import InsufficientCredits
+from domain.execution import View
+from domain.generations import movements
+from domain.generations.assess import payers, spendable, split_over
+from domain.generations.events import GenerationExtended, GenerationHeld, Held
+from domain.generations.movements import Events
+from domain.generations.refusals import InsufficientTokens
+from domain.generations.rules import open_one
+from domain.generations.state import stream_of
+from domain.organisations.events import Resource
+from domain.organisations.state import STREAM as ORGANISATION
+from domain.organisations.state import Organisation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendGeneration:
+    """`ttl_s` 1 to 604,800 seconds from now; `grow` further credits (tokens where it costs tokens), 0 for none."""
+
+    generation_id: str
+    ttl_s: int
+    grow: int = 0
+
+
+def extend(view: View, command: ExtendGeneration, now: datetime) -> Events:
+    """All holds get the same later end, never an earlier one.
+
+    Raises NoSuchGeneration, GenerationEnded, InsufficientCredits, InsufficientTokens.
+    """
+    generation, asked = open_one(view, command.generation_id)
+    expires_at = max(generation.expires_at, now + timedelta(seconds=command.ttl_s))
+    resource = _main(asked)
+    grown = _grown(view, asked.user, resource, command.grow)
+    events: Events = []
+    holds: list[Held] = []
+    for held in generation.holds:
+        more = grown.pop(held.stream, 0) if held.resource is resource else 0
+        events += movements.extend(view, held, command.generation_id, expires_at, more)
+        holds.append(held._replace(amounts={resource.value: movements.amount_of(held) + more}) if more else held)
+    for stream, amount in grown.items():  # an account that held nothing of it so far
+        held = Held(resource, stream, {resource.value: amount})
+        events += movements.hold(view, held, command.generation_id, expires_at, asked.quote)
+        holds.append(held)
+    extended = GenerationExtended(generation_id=command.generation_id, expires_at=expires_at, holds=tuple(holds))
+    return [(stream_of(command.generation_id), extended), *events]
+
+
+def _main(asked: GenerationHeld) -> Resource:
+    """What `grow` counts: tokens where it costs only tokens, else credits; also when all that was held is charged."""
+    only_tokens = asked.quote.tokens and not asked.quote.credits
+    return Resource.TOKENS if only_tokens else Resource.CREDITS
+
+
+def _grown(view: View, user: str, resource: Resource, amount: int) -> dict[str, int]:
+    """What each account holds more of; nothing of what the organisation does not have checked."""
+    organisation: Organisation = view.state(ORGANISATION)
+    if not amount or not organisation.enforces(resource):
+        return {}
+    streams = payers(view, organisation, user, resource.value)
+    parts = dict(split_over(view, streams, amount))
+    if sum(parts.values()) < amount:
+        available = sum(spendable(view.state(stream)) for stream in streams)
+        short = InsufficientTokens if resource is Resource.TOKENS else InsufficientCredits
+        raise short(required=amount, available=available)
+    return parts

@@ -1,0 +1,49 @@
+"""Settle a generation that failed: everything goes back but what the organisation's policy charges."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.execution import View
+from domain.generations.actual import Reported, held_of
+from domain.generations.bill import Bill
+from domain.generations.counting import Counting
+from domain.generations.events import GenerationFailed
+from domain.generations.movements import Events
+from domain.generations.paying import PAID, Payment
+from domain.generations.rules import open_one
+from domain.generations.state import stream_of
+from domain.organisations.events import Outcome
+from domain.organisations.state import STREAM as ORGANISATION
+from domain.organisations.state import Organisation
+
+NOTHING_REPORTED = Reported()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailGeneration:
+    """`reported` may name the provider's cost and the time it took; `sealed` is the error message."""
+
+    generation_id: str
+    outcome: Outcome
+    reported: Reported = NOTHING_REPORTED
+    sealed: str | None = None
+
+
+def fail(view: View, command: FailGeneration, now: datetime) -> Events:
+    """The settlement policy charges a percentage of what is held, by outcome; none where it names none.
+
+    Only a success costs money or counts in a group (S1, S2). Raises NoSuchGeneration, GenerationEnded.
+    """
+    generation, asked = open_one(view, command.generation_id)
+    organisation: Organisation = view.state(ORGANISATION)
+    percent = organisation.settlement_policy.get(command.outcome, 0)
+    bill = Bill()
+    payment, counting = Payment(view, generation, asked, now, bill), Counting(view, generation, asked, now, bill)
+    for resource in PAID:
+        payment.pay(resource, held_of(generation, resource) * percent // 100, final=True)
+    counting.count({}, final=True)
+    counting.spend(0, final=True)
+    counting.free(stored=0, final=True)
+    fields = bill.settled(asked, command.reported, usd=0, succeeded=None, sealed=command.sealed)
+    failed = GenerationFailed(**fields, outcome=command.outcome)
+    return [(stream_of(command.generation_id), failed), *bill.events]

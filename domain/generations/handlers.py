@@ -1,0 +1,109 @@
+"""How commands on generations are handled: which streams and tags their decisions see."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from domain.budgets import state as budgets
+from domain.credits.address import reservation_tag
+from domain.execution import Answerer, Handler, View
+from domain.generations.assess import assess, payers, plan_account
+from domain.generations.confirm import ConfirmGeneration, confirm
+from domain.generations.create import CreateGeneration, create
+from domain.generations.extend import ExtendGeneration, extend
+from domain.generations.fail import FailGeneration, fail
+from domain.generations.refund import RefundGeneration, refund_generation
+from domain.generations.request import Request
+from domain.generations.rules import streams_of
+from domain.generations.start import CancelGeneration, StartGeneration, cancel, start
+from domain.generations.state import stream_of
+from domain.generations.told import told
+from domain.groups import state as groups
+from domain.organisations.state import STREAM as ORGANISATION
+from domain.plans import state as plans
+from domain.prices import book as price_book
+from domain.storage import state as storages
+from domain.storage.state import content_tag
+
+PLATFORM = (price_book.STREAM, plans.STREAM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssessGeneration:
+    """May this run? Answered by the code of the decision; nothing is written (contract, `check`)."""
+
+    request: Request
+
+
+def _of_user(request: Request) -> tuple[str, ...]:
+    user = request.user
+    return (ORGANISATION, groups.memberships_of(user), storages.stream_of(user), budgets.stream_of(user))
+
+
+def _further(view: View, request: Request) -> tuple[str, ...]:
+    """The accounts that would pay and the groups whose limits hold."""
+    organisation = view.state(ORGANISATION)
+    streams = [groups.stream_of(group) for group in view.state(groups.memberships_of(request.user)).groups]
+    streams += payers(view, organisation, request.user, "credits")
+    streams += payers(view, organisation, request.user, "tokens")
+    token_type = request.token_type
+    if token_type is None and request.feature is not None:
+        feature = view.platform(plans.STREAM).features.get(request.feature)
+        token_type = feature.token_type if feature else None
+    if token_type is not None:
+        streams.append(plan_account(view.org, token_type))
+    return tuple(streams)
+
+
+def _create_streams(command: CreateGeneration) -> tuple[str, ...]:
+    """A generation whose id the server has made cannot have a stream yet."""
+    own = (stream_of(command.generation_id),) if command.own_id else ()
+    parent = (stream_of(command.parent_id),) if command.parent_id else ()
+    return (*own, *parent, *_of_user(command.request))
+
+
+def _settles(
+    decide: Callable[[View, Any, datetime], Iterable[tuple[str, Any]]],
+    tags: Callable[[Any], tuple[str, ...]] = lambda _command: (),
+) -> Handler:
+    """The handler of a command that ends, lengthens or undoes what a generation holds or was charged."""
+    return Handler(
+        streams=lambda command: (stream_of(command.generation_id), ORGANISATION),
+        decide=decide,
+        tags=tags,
+        platform=(price_book.STREAM,),
+        further=lambda view, command: streams_of(
+            view, command.generation_id, growing=isinstance(command, ExtendGeneration) and command.grow > 0
+        ),
+    )
+
+
+def _contents(command: ConfirmGeneration) -> tuple[str, ...]:
+    return tuple(content_tag(content.id) for content in command.reported.contents)
+
+
+HANDLERS: dict[type, Handler] = {
+    CreateGeneration: Handler(
+        streams=_create_streams,
+        decide=create,
+        tags=lambda command: (reservation_tag(command.generation_id),) if command.own_id else (),
+        platform=PLATFORM,
+        further=lambda view, command: _further(view, command.request),
+    ),
+    StartGeneration: Handler(lambda command: (stream_of(command.generation_id),), start),
+    CancelGeneration: _settles(cancel),
+    ExtendGeneration: _settles(extend),
+    ConfirmGeneration: _settles(confirm, _contents),
+    FailGeneration: _settles(fail),
+    RefundGeneration: _settles(refund_generation),
+}
+
+ANSWERERS: dict[type, Answerer] = {
+    AssessGeneration: Answerer(
+        streams=lambda question: _of_user(question.request),
+        answer=lambda view, question, now: told(view, question.request, assess(view, question.request, now), now),
+        platform=PLATFORM,
+        further=lambda view, question: _further(view, question.request),
+    ),
+}

@@ -1,0 +1,151 @@
+"""Undo what a generation was charged: credits, tokens, money and counts, whole or in part."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.credits.account import Account, evolve
+from domain.credits.address import address_of, debit_tag
+from domain.credits.events import CreditsRefunded
+from domain.credits.refund import Refund, refund
+from domain.credits.rules import charge_of
+from domain.execution import View
+from domain.generations.events import Charge, GenerationRefunded
+from domain.generations.movements import Events
+from domain.generations.refusals import ExceedsCharge, InvalidSettlement, NothingToRefund
+from domain.generations.rules import known
+from domain.generations.state import Generation, stream_of
+from domain.organisations.events import Resource
+from domain.quotas.events import UseGivenBack
+from domain.quotas.quota import plus
+
+_MAIN = (Resource.CREDITS, Resource.TOKENS, Resource.PLAN, Resource.BUDGET, Resource.GROUPS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundGeneration:
+    """`amount` in what it mainly cost (credits, else tokens), or the named contents' share; without both, the rest."""
+
+    generation_id: str
+    refund_id: str
+    amount: int | None = None
+    contents: tuple[str, ...] = ()
+    sealed: str | None = None
+
+
+def refund_generation(view: View, command: RefundGeneration, now: datetime) -> Events:
+    """Give back `amount` of the main resource and the same share of all else; in total never more than the charges.
+
+    Raises NoSuchGeneration, NothingToRefund, ExceedsCharge, InvalidSettlement (a content that it has not made).
+    """
+    generation, _ = known(view, command.generation_id)
+    main = _main(generation)
+    total = sum(_amount(charge) for charge in generation.charges if charge.resource is main)
+    done = sum(_amount(charge) for charge in generation.refunded if charge.resource is main)
+    if not total or done >= total:
+        raise NothingToRefund(generation_id=command.generation_id)
+    amount = _wanted(generation, command, total, done)
+    if amount > total - done:
+        raise ExceedsCharge(amount=amount, left=total - done)
+    events: Events = []
+    returned: list[Charge] = []
+    left = amount
+    for charge in reversed(_joined(generation.charges)):  # what was charged last comes back first
+        given = _given_back(generation, charge)
+        if charge.resource is main and charge.debit_id is not None:
+            target = {what: min(charged, given.get(what, 0) + left) for what, charged in charge.amounts.items()}
+        else:
+            target = {what: charged * (done + amount) // total for what, charged in charge.amounts.items()}
+        back = {what: target[what] - given.get(what, 0) for what in target}
+        back = {what: more for what, more in back.items() if more > 0}
+        part = _undo(view, charge, back, command, now, events) if back else None
+        if part is not None:
+            returned.append(part)
+            left -= _amount(part) if charge.resource is main else 0
+    if amount and not returned:  # its debits were refunded one by one
+        raise NothingToRefund(generation_id=command.generation_id)
+    refunded = GenerationRefunded(
+        generation_id=command.generation_id,
+        refund_id=command.refund_id,
+        returned=tuple(returned),
+        contents=tuple(dict.fromkeys(command.contents)),
+        sealed=command.sealed,
+    )
+    return [(stream_of(command.generation_id), refunded), *events]
+
+
+def _joined(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
+    """The charges, those of one period in one quota as one: a refund does not tell them apart."""
+    joined: dict[tuple[str, str | None, str], Charge] = {}
+    for charge in charges:
+        key = (charge.stream, charge.debit_id, charge.period)
+        known = joined.get(key)
+        joined[key] = charge if known is None else known._replace(amounts=plus(known.amounts, charge.amounts))
+    return tuple(joined.values())
+
+
+def _undo(
+    view: View, charge: Charge, back: dict[str, int], command: RefundGeneration, now: datetime, events: Events
+) -> Charge | None:
+    """The event that undoes a part of a charge; of a debit at most what nobody has refunded directly."""
+    if charge.debit_id is None:
+        given = UseGivenBack(amounts=back, period=charge.period, ref=command.refund_id)
+        events.append((charge.stream, given))
+        return charge._replace(amounts=back)
+    history = tuple(event for home, event in view.tagged(debit_tag(charge.debit_id)) if home == charge.stream)
+    gone = sum(event.amount for event in history if isinstance(event, CreditsRefunded))
+    ((unit, amount),) = back.items()
+    amount = min(amount, charge_of(charge.debit_id, history).amount - gone)
+    if not amount:
+        return None
+    wanted = Refund(
+        address=address_of(charge.stream),
+        refund_id=f"{command.refund_id}.{charge.debit_id.rpartition('.')[2]}",
+        debit_id=charge.debit_id,
+        amount=amount,
+    )
+    account = _account(view, charge.stream, events)
+    events += [(charge.stream, event) for event in refund(account, wanted, now, history)]
+    return charge._replace(amounts={unit: amount})
+
+
+def _account(view: View, stream: str, events: Events) -> Account:
+    """An account after what this refund has given back to it already."""
+    account: Account = view.state(stream)
+    for home, event in events:
+        if home == stream:
+            account = evolve(account, event)
+    return account
+
+
+def _wanted(generation: Generation, command: RefundGeneration, total: int, done: int) -> int:
+    if command.amount is not None:
+        return command.amount
+    if not command.contents:
+        return total - done
+    made = {content.id for content in generation.contents}
+    for content_id in command.contents:
+        if content_id not in made or content_id in generation.refunded_contents:
+            raise InvalidSettlement(field="contents", reason=f"{content_id} is none of its contents still to refund")
+    before = len(generation.refunded_contents)
+    after = before + len(set(command.contents))
+    return min(total - done, total * after // len(made) - total * before // len(made))
+
+
+def _main(generation: Generation) -> Resource:
+    """What the generation mainly cost: the first of the resources that it was charged."""
+    charged = {charge.resource for charge in generation.charges}
+    return next((resource for resource in _MAIN if resource in charged), Resource.CREDITS)
+
+
+def _amount(charge: Charge) -> int:
+    return sum(charge.amounts.values())
+
+
+def _given_back(generation: Generation, charge: Charge) -> dict[str, int]:
+    """What earlier refunds have given back of one charge."""
+    total: dict[str, int] = {}
+    for other in generation.refunded:
+        if (other.stream, other.debit_id, other.period) == (charge.stream, charge.debit_id, charge.period):
+            for what, amount in other.amounts.items():
+                total[what] = total.get(what, 0) + amount
+    return total

@@ -1,0 +1,41 @@
+"""A worker begins; and before that, the generation can be called off."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.execution import View
+from domain.generations.events import GenerationCancelled, GenerationStarted
+from domain.generations.movements import Events, release
+from domain.generations.rules import not_started
+from domain.generations.state import stream_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartGeneration:
+    """From now on only the outcome ends it."""
+
+    generation_id: str
+
+
+def start(view: View, command: StartGeneration, _now: datetime) -> Events:
+    """Raises NoSuchGeneration, GenerationEnded, AlreadyStarted."""
+    not_started(view, command.generation_id)
+    return [(stream_of(command.generation_id), GenerationStarted(generation_id=command.generation_id))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelGeneration:
+    """Everything goes back."""
+
+    generation_id: str
+    sealed: str | None = None
+
+
+def cancel(view: View, command: CancelGeneration, now: datetime) -> Events:
+    """Raises NoSuchGeneration, GenerationEnded, AlreadyStarted."""
+    generation, _ = not_started(view, command.generation_id)
+    cancelled = GenerationCancelled(generation_id=command.generation_id, sealed=command.sealed)
+    events: Events = [(stream_of(command.generation_id), cancelled)]
+    for held in generation.holds:
+        events += release(view, held, command.generation_id, now)
+    return events

@@ -1,0 +1,127 @@
+"""What decisions need to know of a generation: where it stands, what it holds and what it was charged."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, assert_never
+
+from domain.generations.events import (
+    Charge,
+    Content,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationEvent,
+    GenerationExpired,
+    GenerationExtended,
+    GenerationFailed,
+    GenerationHeld,
+    GenerationPartCompleted,
+    GenerationRefunded,
+    GenerationRefused,
+    GenerationSettledLate,
+    GenerationStarted,
+    Held,
+    Settled,
+)
+from domain.organisations.events import Outcome
+from domain.periods import NEVER
+
+PREFIX = "generation/"
+
+
+class Status(StrEnum):
+    """Where a generation stands (contract, "Generations")."""
+
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    HELD = "held"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SETTLED_LATE = "settled_late"
+
+
+OPEN = frozenset({Status.HELD, Status.RUNNING})
+
+
+class Generation(NamedTuple):
+    """A generation; `asked` says what was asked for and quoted. `holds` are those of an open one, or what expired."""
+
+    status: Status = Status.UNKNOWN
+    asked: GenerationHeld | None = None
+    holds: tuple[Held, ...] = ()
+    expires_at: datetime = NEVER
+    charges: tuple[Charge, ...] = ()
+    refunded: tuple[Charge, ...] = ()
+    succeeded: int = 0
+    contents: tuple[Content, ...] = ()
+    refunded_contents: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it still holds what it may take."""
+        return self.status in OPEN
+
+    @property
+    def next_due(self) -> datetime:
+        """When it expires."""
+        return self.expires_at if self.status in OPEN else NEVER
+
+
+def stream_of(generation_id: str) -> str:
+    """The stream of one generation."""
+    return PREFIX + generation_id
+
+
+def evolve(generation: Generation, event: GenerationEvent) -> Generation:  # noqa: C901, PLR0911 - one for each event
+    """Apply one event."""
+    match event:
+        case GenerationHeld():
+            return Generation(Status.HELD, event, event.holds, event.expires_at)
+        case GenerationRefused():
+            return Generation(Status.REFUSED)
+        case GenerationStarted():
+            return generation._replace(status=Status.RUNNING)
+        case GenerationExtended():
+            return generation._replace(holds=event.holds, expires_at=event.expires_at)
+        case GenerationPartCompleted():
+            return _settled(generation, event)._replace(status=Status.RUNNING, holds=event.holds)
+        case GenerationCompleted():
+            return _settled(generation, event)._replace(status=Status.COMPLETED, holds=())
+        case GenerationFailed():
+            return _settled(generation, event)._replace(status=Status.FAILED, holds=(), outcome=event.outcome)
+        case GenerationSettledLate():
+            return _settled(generation, event)._replace(status=Status.SETTLED_LATE, holds=())
+        case GenerationCancelled():
+            return generation._replace(status=Status.CANCELLED, holds=())
+        case GenerationExpired():  # `holds` stay known: a late completion charges up to them
+            return generation._replace(status=Status.EXPIRED)
+        case GenerationRefunded():
+            return generation._replace(
+                refunded=generation.refunded + event.returned,
+                refunded_contents=generation.refunded_contents + event.contents,
+            )
+        case _:
+            assert_never(event)
+
+
+def _settled(generation: Generation, event: Settled) -> Generation:
+    return generation._replace(
+        charges=generation.charges + event.charges,
+        succeeded=generation.succeeded + (event.succeeded or 0),
+        contents=generation.contents + event.contents,
+    )
+
+
+def due(generation: Generation, now: datetime) -> tuple[GenerationEvent, ...]:
+    """An open generation that nobody has settled in time expires."""
+    if generation.next_due > now or generation.asked is None:
+        return ()
+    return (GenerationExpired(generation_id=generation.asked.generation_id),)
+
+
+def siblings(event: GenerationEvent, generation: Generation) -> tuple[str, ...]:
+    """Where holds of an expired generation end with it."""
+    return tuple(held.stream for held in generation.holds) if isinstance(event, GenerationExpired) else ()

@@ -1,0 +1,38 @@
+"""Create a group with its limits (S1)."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from domain.groups.events import GroupCreated, Limits
+from domain.groups.refusals import GroupExists
+from domain.groups.rules import check_limits, check_texts
+from domain.groups.state import Group
+from domain.periods import Every
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateGroup:
+    """`limits` 0 (blocks) to 10^12 by `image`, `video`, `tokens.{type}`; what they do not name is unlimited."""
+
+    group_id: str
+    name: str
+    description: str = ""
+    limits: Limits = field(default_factory=dict)
+    every: Every = Every.TOTAL
+
+
+def create(group: Group, command: CreateGroup, _now: datetime) -> tuple[GroupCreated, ...]:
+    """The id of a deleted group is not used again, for its history stays. Raises GroupExists, InvalidGroup."""
+    check_texts(command.name, command.description)
+    check_limits(command.limits)
+    if group.exists:
+        raise GroupExists(group_id=command.group_id)
+    return (
+        GroupCreated(
+            group_id=command.group_id,
+            name=command.name,
+            description=command.description,
+            limits=command.limits,
+            every=command.every,
+        ),
+    )

@@ -1,0 +1,93 @@
+"""What decisions need to know of a group, and of the groups of a user."""
+
+from typing import NamedTuple
+
+from immutables import Map
+
+from domain.groups.events import (
+    GroupCreated,
+    GroupDeleted,
+    GroupEdited,
+    GroupEvent,
+    GroupJoined,
+    GroupLeft,
+    Limits,
+    MembersAdded,
+    MembershipEvent,
+    MembersRemoved,
+)
+from domain.periods import Every
+from domain.quotas.quota import Quota
+from domain.quotas.quota import evolve as evolve_quota
+
+PREFIX = "group/"
+MEMBERSHIPS = "memberships/"
+MAX_MEMBERS = 10_000  # of one group
+MAX_GROUPS = 100  # of one user
+
+
+class Group(NamedTuple):
+    """A group with its limits, its members (as keys) and the use of the current period."""
+
+    exists: bool = False
+    deleted: bool = False
+    name: str = ""
+    description: str = ""
+    limits: Limits = {}  # noqa: RUF012 - never changed in place
+    every: Every = Every.TOTAL
+    members: Map[str, bool] = Map()
+    quota: Quota = Quota()
+
+    @property
+    def live(self) -> bool:
+        """Whether its limits hold."""
+        return self.exists and not self.deleted
+
+    def limit(self, what: str) -> int | None:
+        """The limit for what is counted, none for unlimited."""
+        return self.limits.get(what)
+
+
+class Memberships(NamedTuple):
+    """The groups that a user is in, oldest first."""
+
+    groups: tuple[str, ...] = ()
+
+
+def stream_of(group_id: str) -> str:
+    """The stream of a group."""
+    return PREFIX + group_id
+
+
+def memberships_of(user: str) -> str:
+    """The stream that says which groups a user is in."""
+    return MEMBERSHIPS + user
+
+
+def evolve(group: Group, event: GroupEvent) -> Group:
+    """Apply one event."""
+    match event:
+        case GroupCreated() | GroupEdited():
+            return group._replace(
+                exists=True, name=event.name, description=event.description, limits=event.limits, every=event.every
+            )
+        case GroupDeleted():
+            return group._replace(deleted=True, members=Map())
+        case MembersAdded():
+            return group._replace(members=group.members.update(dict.fromkeys(event.users, True)))
+        case MembersRemoved():
+            members = group.members
+            for user in event.users:
+                members = members.delete(user)
+            return group._replace(members=members)
+        case _:
+            return group._replace(quota=evolve_quota(group.quota, event))
+
+
+def evolve_memberships(memberships: Memberships, event: MembershipEvent) -> Memberships:
+    """Apply one event of a user's memberships."""
+    match event:
+        case GroupJoined():
+            return Memberships((*memberships.groups, event.group_id))
+        case GroupLeft():
+            return Memberships(tuple(group for group in memberships.groups if group != event.group_id))

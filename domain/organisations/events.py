@@ -1,0 +1,97 @@
+"""Facts about an organisation."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Resource(StrEnum):
+    """What a generation may need, and an organisation may have checked (setting `enforce`)."""
+
+    CREDITS = "credits"
+    TOKENS = "tokens"
+    STORAGE = "storage"
+    GROUPS = "groups"
+    BUDGET = "budget"
+    PLAN = "plan"
+
+
+class OverActual(StrEnum):
+    """What happens to actual cost above the hold: it stays uncharged, or is charged from what is available."""
+
+    REFUSE = "refuse"
+    AVAILABLE = "available"
+
+
+class Outcome(StrEnum):
+    """How a generation failed."""
+
+    PROVIDER_ERROR = "provider_error"
+    INPUT_BLOCKED = "input_blocked"
+    OUTPUT_BLOCKED = "output_blocked"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    OTHER = "other"
+
+
+class Billing(StrEnum):
+    """How a plan is paid: cycle by cycle, or twelve cycles in advance."""
+
+    MONTHLY = "monthly"
+    ANNUAL = "annual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganisationConfigured:
+    """The settings, all of them, as they are from now on.
+
+    `settlement_policy`: percent of the hold (0 to 100) that is charged by outcome of a failure; 0 where not named.
+    `alert_rules`: thresholds by rule where they differ from the defaults.
+    """
+
+    time_zone: str
+    enforce: tuple[Resource, ...]
+    pay_from: tuple[str, ...]
+    over_actual: OverActual
+    settlement_policy: dict[Outcome, int]
+    alert_rules: dict[str, dict[str, int | bool]] = field(default_factory=dict)
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChosen:
+    """The organisation is on this plan, on these terms; later versions of the plan do not change them.
+
+    `tokens`: allowance per token type and cycle, `credits`: per cycle, `storage_limit`: bytes for each user.
+    `anchor`: when the first 30-day cycle began, none while there were none. A prepaid plan ends at `paid_until`.
+    """
+
+    plan: str
+    plan_version: int
+    tokens: dict[str, int]
+    credits: int
+    storage_limit: int | None
+    anchor: datetime | None
+    billing: Billing = Billing.MONTHLY
+    paid_until: datetime | None = None
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanEnded:
+    """A prepaid plan has run out; the organisation is on the starter plan from now on."""
+
+    plan: str
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+OrganisationEvent = OrganisationConfigured | PlanChosen | PlanEnded

@@ -1,0 +1,156 @@
+"""Use plan tokens of the organisation, or ask whether they could be used (S3)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from domain.credits.account import Account
+from domain.credits.address import stream_of
+from domain.credits.events import CreditsDebited
+from domain.credits.rules import pay
+from domain.execution import View
+from domain.groups.room import group_streams
+from domain.groups.state import memberships_of
+from domain.groups.track import count_use
+from domain.organisations.events import Resource
+from domain.organisations.state import STREAM as ORGANISATION
+from domain.organisations.state import Organisation
+from domain.plans import state as plans
+from domain.plans.cost import token_cost
+from domain.plans.refusals import InsufficientTokens, PlanBlocked
+from domain.plans.state import Catalogue
+from domain.refusal import Refusal, RefusalKind
+
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUse:
+    """`quantity` (1 to 10^12) uses of a token type or of a feature; with both, the feature is only a label.
+
+    `complexity` as the feature has it. `user` is who uses them; team quotas of the user's groups hold.
+    """
+
+    token_type: str | None = None
+    feature: str | None = None
+    quantity: int = 1
+    complexity: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokensNow(TokenUse):
+    """Ask whether a `DeductTokens` would be accepted now. The answer is a `TokenAnswer`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeductTokens(TokenUse):
+    """Charge the use to the organisation's tokens of the type, at once and never below zero."""
+
+    debit_id: str
+    sealed: str | None = None
+
+
+class TokenAnswer(NamedTuple):
+    """Whether tokens can be used: `reason` is `ok` or a refusal's code, `cost` and `balance` (before it) are tokens.
+
+    `refresh_date`: when the plan grants anew; none while no cycle has begun.
+    """
+
+    allowed: bool
+    reason: str
+    token_type: str
+    cost: int
+    balance: int
+    refresh_date: datetime | None
+    refusal: Refusal | None = None
+
+
+def first_streams(use: TokenUse) -> tuple[str, ...]:
+    """What is known from the use alone."""
+    return (ORGANISATION, memberships_of(use.user)) if use.user is not None else (ORGANISATION,)
+
+
+def further_streams(view: View, use: TokenUse) -> tuple[str, ...]:
+    """The account that pays, and the user's groups; no account for a type or feature that there is not."""
+    catalogue: Catalogue = view.platform(plans.STREAM)
+    feature = catalogue.features.get(use.feature or "")
+    token_type = use.token_type or (feature.token_type if feature else None)
+    account = (token_account(view.org, token_type),) if token_type else ()
+    return (*account, *(group_streams(view, use.user) if use.user is not None else ()))
+
+
+def token_account(org: str, token_type: str) -> str:
+    """The stream of the organisation's tokens of a type."""
+    return stream_of(f"org:{org}:tokens.{token_type}")
+
+
+def deduct(view: View, command: DeductTokens, now: datetime) -> list[tuple[str, Any]]:
+    """The debit, with what it counts on the user's groups.
+
+    Raises UnknownTokenUse, PlanBlocked, GroupLimit, InsufficientTokens, AccountClosed, AccountFrozen.
+    """
+    organisation: Organisation = view.state(ORGANISATION)
+    token_type, cost = _cost(view, command)
+    stream = token_account(view.org, token_type)
+    account: Account = view.state(stream)
+    spendable = max(0, account.spendable)
+    if not spendable and not organisation.tokens.get(token_type):
+        raise PlanBlocked(token_type=token_type, plan=organisation.plan, required=cost)
+    counted = _count(view, command, organisation, f"tokens.{token_type}", cost, now)
+    if cost > spendable:
+        refresh_date = organisation.refresh_date(now) if organisation.tokens.get(token_type) else None
+        raise InsufficientTokens(token_type=token_type, required=cost, available=spendable, refresh_date=refresh_date)
+    debited = CreditsDebited(
+        debit_id=command.debit_id,
+        amount=cost,
+        slices=pay(account, cost),
+        item=command.feature or token_type,
+        sealed=command.sealed,
+        user=command.user,
+    )
+    return [(stream, debited), *counted]
+
+
+def tokens_now(view: View, question: TokensNow, now: datetime) -> TokenAnswer:
+    """What `deduct` would decide. Raises UnknownTokenUse."""
+    organisation: Organisation = view.state(ORGANISATION)
+    token_type, cost = _cost(view, question)
+    account: Account = view.state(token_account(view.org, token_type))
+    use = DeductTokens(
+        debit_id="",
+        token_type=question.token_type,
+        feature=question.feature,
+        quantity=question.quantity,
+        complexity=question.complexity,
+        user=question.user,
+    )
+    refusal: Refusal | None = None
+    try:
+        deduct(view, use, now)
+    except Refusal as refused:
+        if refused.kind is RefusalKind.INVALID:
+            raise
+        refusal = refused
+    reason = refusal.code if refusal else OK
+    balance = max(0, account.spendable)
+    return TokenAnswer(refusal is None, reason, token_type, cost, balance, organisation.refresh_date(now), refusal)
+
+
+def _cost(view: View, use: TokenUse) -> tuple[str, int]:
+    return token_cost(
+        view.platform(plans.STREAM),
+        token_type=use.token_type,
+        feature=use.feature,
+        quantity=use.quantity,
+        complexity=use.complexity,
+    )
+
+
+def _count(
+    view: View, command: DeductTokens, organisation: Organisation, what: str, cost: int, now: datetime
+) -> tuple[tuple[str, Any], ...]:
+    """What the user's groups count: a team quota must have room (S3)."""
+    if command.user is None or not organisation.enforces(Resource.GROUPS):
+        return ()
+    return count_use(view, command.user, what, cost, organisation.time_zone, now, command.debit_id)

@@ -1,0 +1,126 @@
+"""Facts about what the platform offers. Amounts are tokens, credits or bytes; prices are integer micro-units."""
+
+from dataclasses import dataclass, field
+
+from domain.credits.address import payment_tag
+from domain.credits.events import Paid
+from domain.organisations.events import Billing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPublished:
+    """A plan's terms for who chooses it from now on; who is on it keeps the terms that were chosen.
+
+    `tokens`: per token type and 30-day cycle; `credits`: per cycle; `storage_limit`: bytes for each user, none for the
+    deployment's. `annual_percent_off`: for twelve cycles paid in advance.
+    """
+
+    plan: str
+    version: int
+    name: str
+    tokens: dict[str, int]
+    credits: int = 0
+    storage_limit: int | None = None
+    price: Paid | None = None
+    annual_percent_off: int = 0
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """What one use of a feature costs: `cost` tokens of a type; `complexity` in percent of it, `bulk` as in prices."""
+
+    name: str
+    token_type: str
+    cost: int
+    complexity: dict[str, int] = field(default_factory=dict)
+    bulk: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesPublished:
+    """All features and the cost of a use of each token type, in a new version; in force at once."""
+
+    version: int
+    features: tuple[Feature, ...]
+    token_costs: dict[str, int]
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """Something that can be bought: `amount` of `unit` (`credits`, `tokens`, `tokens.{type}`) for `price`."""
+
+    id: str
+    name: str
+    unit: str
+    amount: int
+    price: Paid
+    expires_after_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagesPublished:
+    """All packages, in a new version."""
+
+    version: int
+    packages: tuple[Package, ...]
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseStarted:
+    """Somebody wants to buy a package, or a plan for `billing`; what it is and costs is decided here.
+
+    It carries the package or the plan's terms as they were, so that what was paid for is what is delivered.
+    """
+
+    purchase_id: str
+    user: str
+    provider: str
+    price: Paid
+    package: Package | None = None
+    address: str | None = None  # the account that the package is for
+    plan: PlanPublished | None = None
+    billing: Billing = Billing.MONTHLY
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseCompleted:
+    """It was paid, once; `payment_ref` is the provider's own id of the payment, unique in the organisation."""
+
+    purchase_id: str
+    payment_ref: str
+
+    @property
+    def tag(self) -> str:
+        return payment_tag(self.payment_ref)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseFailed:
+    """It was not paid. `reason` is a short code, no text by a person; a payment may still arrive later."""
+
+    purchase_id: str
+    reason: str
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+PlansEvent = PlanPublished | FeaturesPublished | PackagesPublished
+PurchaseEvent = PurchaseStarted | PurchaseCompleted | PurchaseFailed

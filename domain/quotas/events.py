@@ -1,0 +1,147 @@
+"""Facts about limited use. Integers by what is counted: `bytes`, `image`, `video`, `usd` (micro-USD), `tokens.…`.
+
+The stream says whose use it is: `storage/{user}`, `group/{id}`, `budget/{user}`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+Amounts = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodStarted:
+    """A period began with nothing used. `key` is decided once, with the organisation's time zone of that moment."""
+
+    key: str
+    start: datetime
+    end: datetime
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodEnded:
+    """The period is over; `used` is what had been used of it.
+
+    `at`: when that was, where it was before its time because the kind of period was changed. `then`: the key of what
+    is used and held from now until a period starts; it differs after each such change.
+    """
+
+    key: str
+    used: Amounts
+    at: datetime | None = None
+    then: str = ""
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseHeld:
+    """Use is held for a generation that has not finished."""
+
+    generation_id: str
+    amounts: Amounts
+    expires_at: datetime
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseExtended:
+    """The hold got a later end, and grew by `grown`."""
+
+    generation_id: str
+    expires_at: datetime
+    grown: Amounts = field(default_factory=dict)
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseSettled:
+    """Held use came about: `used` (also more than was held, where that was so), `returned` went back.
+
+    With `final` the hold has ended. `period` is that of the hold: what was held in a period counts in that period.
+    """
+
+    generation_id: str
+    used: Amounts
+    returned: Amounts
+    final: bool = True
+    period: str = ""
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseReleased:
+    """The hold ended and all that was left of it went back."""
+
+    generation_id: str
+    amounts: Amounts
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseExpired:
+    """The hold was never settled; all that was left of it went back."""
+
+    generation_id: str
+    amounts: Amounts
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCounted:
+    """Use that nothing was held for: counted at once. `ref`: the generation or deduction."""
+
+    amounts: Amounts
+    user: str | None = None
+    ref: str | None = None
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseGivenBack:
+    """Use was undone by a refund; it changes only the period in which it had been counted."""
+
+    amounts: Amounts
+    period: str
+    ref: str | None = None
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+QuotaEvent = (
+    PeriodStarted
+    | PeriodEnded
+    | UseHeld
+    | UseExtended
+    | UseSettled
+    | UseReleased
+    | UseExpired
+    | UseCounted
+    | UseGivenBack
+)

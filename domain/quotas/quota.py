@@ -1,0 +1,177 @@
+"""How much of something limited is used and held, in the current period, and what time does to it."""
+
+from datetime import datetime
+from typing import NamedTuple, assert_never
+
+from immutables import Map
+
+from domain.periods import NEVER, Every, Period, period_of
+from domain.quotas.events import (
+    Amounts,
+    PeriodEnded,
+    PeriodStarted,
+    QuotaEvent,
+    UseCounted,
+    UseExpired,
+    UseExtended,
+    UseGivenBack,
+    UseHeld,
+    UseReleased,
+    UseSettled,
+)
+
+MAX_OPEN_HOLDS = 100_000
+
+
+class UseHold(NamedTuple):
+    """What one generation holds, until when, and in which period (empty where there are none)."""
+
+    amounts: Amounts
+    expires_at: datetime
+    period: str
+
+
+class Quota(NamedTuple):
+    """Use of the current period. `held` is the sum over the holds of this period; older ones are in `holds` alone."""
+
+    used: Amounts = {}  # noqa: RUF012 - never changed in place
+    held: Amounts = {}  # noqa: RUF012 - never changed in place
+    holds: Map[str, UseHold] = Map()
+    period: Period | None = None
+    ended: Period | None = None  # the last one that is over, of the same kind
+    idle_key: str = ""  # while no period runs; `.1` after the first change of the kind of period, and so on
+    restarted_at: datetime | None = None  # when that was
+    next_due: datetime = NEVER  # nothing is due before this; may be too early, never too late
+
+    @property
+    def key(self) -> str:
+        """What use counts under: the current period's key, or what stands for it where none runs."""
+        return self.period.key if self.period else self.idle_key
+
+    def taken(self, what: str) -> int:
+        """What is used and held of this period."""
+        return self.used.get(what, 0) + self.held.get(what, 0)
+
+
+def evolve(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one plain branch for each event
+    """Apply one event. Runs no rule and never fails for an event that a decider made."""
+    match event:
+        case UseHeld():
+            hold = UseHold(event.amounts, event.expires_at, quota.key)
+            return quota._replace(
+                held=plus(quota.held, event.amounts),
+                holds=quota.holds.set(event.generation_id, hold),
+                next_due=min(quota.next_due, event.expires_at),
+            )
+        case UseSettled():
+            return _settled(quota, event)
+        case UseReleased() | UseExpired():
+            hold = quota.holds[event.generation_id]
+            current = hold.period == quota.key
+            return quota._replace(
+                held=minus(quota.held, event.amounts) if current else quota.held,
+                holds=quota.holds.delete(event.generation_id),
+            )
+        case UseExtended():
+            hold = quota.holds[event.generation_id]
+            longer = UseHold(plus(hold.amounts, event.grown), event.expires_at, hold.period)
+            return quota._replace(
+                held=plus(quota.held, event.grown) if hold.period == quota.key else quota.held,
+                holds=quota.holds.set(event.generation_id, longer),
+                next_due=min(quota.next_due, event.expires_at),
+            )
+        case UseCounted():
+            return quota._replace(used=plus(quota.used, event.amounts))
+        case UseGivenBack():
+            return quota._replace(used=minus(quota.used, event.amounts)) if event.period == quota.key else quota
+        case PeriodStarted():
+            period = Period(event.key, event.start, event.end)
+            return quota._replace(used={}, held={}, period=period, next_due=min(quota.next_due, event.end))
+        case PeriodEnded():
+            fresh = quota._replace(used={}, held={}, period=None, ended=quota.period)
+            if event.at is None:
+                return fresh
+            return fresh._replace(ended=None, idle_key=event.then, restarted_at=event.at)
+        case _:
+            assert_never(event)
+
+
+def _settled(quota: Quota, event: UseSettled) -> Quota:
+    hold = quota.holds[event.generation_id]
+    left = minus(minus(hold.amounts, event.used), event.returned)
+    if event.final:
+        holds = quota.holds.delete(event.generation_id)
+        ended = hold.amounts
+    else:
+        holds = quota.holds.set(event.generation_id, hold._replace(amounts=left))
+        ended = minus(hold.amounts, left)
+    if hold.period != quota.key:
+        return quota._replace(holds=holds)
+    return quota._replace(used=plus(quota.used, event.used), held=minus(quota.held, ended), holds=holds)
+
+
+def due(quota: Quota, now: datetime) -> tuple[QuotaEvent, ...]:
+    """What time alone brought about at `now`, in order: holds that ended, then the period."""
+    if quota.next_due > now:
+        return ()
+    ended = sorted((hold.expires_at, key) for key, hold in quota.holds.items() if hold.expires_at <= now)
+    events: list[QuotaEvent] = [UseExpired(generation_id=key, amounts=quota.holds[key].amounts) for _, key in ended]
+    if quota.period and quota.period.end <= now:
+        events.append(PeriodEnded(key=quota.period.key, used=quota.used, then=quota.idle_key))
+    return tuple(events)
+
+
+def refresh(quota: Quota) -> Quota:
+    """The same quota with `next_due` exact again."""
+    holds = min((hold.expires_at for hold in quota.holds.values()), default=NEVER)
+    return quota._replace(next_due=min(holds, quota.period.end if quota.period else NEVER))
+
+
+def running(quota: Quota, every: Every, zone: str, now: datetime) -> Period:
+    """The period at `now`: the one that runs, else the one that would begin with the next use. Not for `total`.
+
+    A restart marks the keys since, so that a month that is begun again is another period than it was before.
+    """
+    if quota.period is not None:
+        return quota.period
+    period = period_of(every, now, zone, quota.ended)
+    start = max(period.start, quota.restarted_at) if quota.restarted_at else period.start
+    return period._replace(key=period.key + quota.idle_key, start=start)
+
+
+def begun(quota: Quota, every: Every, zone: str, now: datetime) -> tuple[PeriodStarted, ...]:
+    """The start of the period at `now` where one is needed and none runs; written with the first use in it."""
+    if every is Every.TOTAL or quota.period is not None:
+        return ()
+    period = running(quota, every, zone, now)
+    return (PeriodStarted(key=period.key, start=period.start, end=period.end),)
+
+
+def restarted(quota: Quota, now: datetime) -> PeriodEnded:
+    """The end of what runs, because the kind of period changes: use starts anew at `now`."""
+    restarts = int(quota.idle_key[1:] or 0) + 1
+    return PeriodEnded(key=quota.key, used=quota.used, at=now, then=f".{restarts}")
+
+
+def plus(one: Amounts, more: Amounts) -> Amounts:
+    """The sum, by what is counted."""
+    if not more:
+        return one
+    total = dict(one)
+    for what, amount in more.items():
+        total[what] = total.get(what, 0) + amount
+    return total
+
+
+def minus(one: Amounts, less: Amounts) -> Amounts:
+    """The difference, by what is counted; never below zero, and what comes to nothing is left out."""
+    if not less:
+        return one
+    rest = dict(one)
+    for what, amount in less.items():
+        left = rest.get(what, 0) - amount
+        if left > 0:
+            rest[what] = left
+        else:
+            rest.pop(what, None)
+    return rest

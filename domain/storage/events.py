@@ -1,0 +1,45 @@
+"""Facts about a user's stored content. Sizes are bytes; what is held and used is in the events of `domain.quotas`."""
+
+from dataclasses import dataclass
+
+from domain.quotas.events import QuotaEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentStored:
+    """A generated object is kept; its bytes count from now on, even past the limit (contract)."""
+
+    content_id: str
+    bytes: int
+    generation_id: str | None = None
+    sealed: str | None = None  # its URL
+
+    @property
+    def tag(self) -> str:
+        return f"content/{self.content_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentDeleted:
+    """The object is gone and its bytes are free again."""
+
+    content_id: str
+    bytes: int
+
+    @property
+    def tag(self) -> str:
+        return f"content/{self.content_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageLimitSet:
+    """The user's own limit in bytes; none for that of the plan, or else of the deployment."""
+
+    limit: int | None
+
+    @property
+    def tag(self) -> None:
+        return None
+
+
+StorageEvent = ContentStored | ContentDeleted | StorageLimitSet | QuotaEvent
