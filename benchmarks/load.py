@@ -1,4 +1,4 @@
-"""A closed loop of reserve and capture through one writer."""
+"""A closed loop of work that is begun and ended through one writer."""
 
 from collections import deque
 from concurrent.futures import Future
@@ -6,39 +6,35 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
-from domain.credits.capture import Capture
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
+from benchmarks.work import Reservations, Work
 from infra.ids import new_id
 from infra.writer.batch import Unit
-from infra.writer.submission import Submission
+from infra.writer.submission import Outcome, Submission
 from infra.writer.waiting import Waiting
 from infra.writer.writer import Writer
 
 
 class Load:
-    """Reserve and capture in turn on every account; each answer submits the next command, so all stay in flight."""
+    """Begins and ends work in turn for every user; each answer submits the next command, so all stay in flight."""
 
-    def __init__(self, writer: Writer, accounts: int, organisations: int = 1) -> None:
+    def __init__(self, writer: Writer, users: int, organisations: int = 1, work: Work | None = None) -> None:
         self._writer = writer
         self._orgs = [f"bench{number}" for number in range(organisations)]
-        self._addresses = [f"user:{new_id('u')}:credits" for _ in range(accounts)]
+        self._users = users
+        self._work = work or Reservations(users)
         self._turn = 0
-        self._held: deque[tuple[int, str]] = deque()
+        self._begun: deque[tuple[int, str]] = deque()
         self._until = 0.0
         self._left = 0
         self._answered = 0
         self._in_flight = 0
         self._failure: Exception | None = None
         self._idle = Event()
-        for start in range(0, accounts, 500):
-            granted = [
-                self._submission(
-                    index, Grant(address=self._addresses[index], grant_id=new_id("g"), amount=10**12, source="purchase")
-                )
-                for index in range(start, min(start + 500, accounts))
-            ]
-            writer.submit(granted).result()
+        prepared = [_submission(org, command) for org, command in self._work.prepared(self._orgs)]
+        for start in range(0, len(prepared), 500):
+            for result in writer.submit(prepared[start : start + 500]).result():
+                if not isinstance(result, Outcome) or result.refusal:
+                    raise RuntimeError(f"the benchmark could not be prepared: {result}")
 
     def rate(self, seconds: float, waiting: int) -> float:
         """Commands a second over some seconds, each with a key of its own; raises RuntimeError where one is refused."""
@@ -60,24 +56,22 @@ class Load:
         return self._answered / (monotonic() - started)
 
     def _next(self) -> Waiting:
-        if self._turn % 2 and self._held:
-            index, reservation_id = self._held.popleft()
-            command: Any = Capture(address=self._addresses[index], reservation_id=reservation_id, debit_id=new_id("d"))
+        begun = ""
+        if self._turn % 2 and self._begun:
+            index, id_ = self._begun.popleft()
+            command = self._work.end(index, id_)
         else:
-            index = self._turn // 2 % len(self._addresses)
-            command = Reserve(address=self._addresses[index], reservation_id=new_id("r"), amount=10)
+            index, begun = self._turn // 2 % self._users, new_id("w")
+            command = self._work.begin(index, begun)
         self._turn += 1
-        return Waiting(Unit((self._submission(index, command),)), _Slot(self, index, command), None, float("inf"))
+        submission = _submission(self._orgs[index % len(self._orgs)], command)
+        return Waiting(Unit((submission,)), _Slot(self, index, begun), None, float("inf"))
 
-    def _submission(self, index: int, command: Any) -> Submission:
-        org = self._orgs[index % len(self._orgs)]
-        return Submission(org=org, command=command, actor="worker:bench", caller="worker:bench", key=new_id())
-
-    def answered(self, index: int, command: Any, failure: Exception | None) -> None:
-        """Called by the writer's thread for each answer."""
+    def answered(self, index: int, begun: str, failure: Exception | None) -> None:
+        """Called by the writer's thread for each answer; `begun` is the id of what was begun, empty at an end."""
         self._failure = self._failure or failure
-        if isinstance(command, Reserve):
-            self._held.append((index, command.reservation_id))
+        if begun:
+            self._begun.append((index, begun))
         self._answered += 1
         if monotonic() < self._until and self._left > 0 and not self._failure:
             self._left -= 1
@@ -88,21 +82,25 @@ class Load:
                 self._idle.set()
 
 
+def _submission(org: str, command: Any) -> Submission:
+    return Submission(org=org, command=command, actor="worker:bench", caller="worker:bench", key=new_id())
+
+
 class _Slot(Future[Any]):
     """Stands where a future would, at less cost: the load is to be measured, not its waiting."""
 
-    def __init__(self, load: Load, index: int, command: Any) -> None:
+    def __init__(self, load: Load, index: int, begun: str) -> None:
         # The parent's condition variable is what costs; nothing here waits on one.
         self._load = load
         self._index = index
-        self._command = command
+        self._begun = begun
 
     def done(self) -> bool:
         return False
 
     def set_result(self, results: Any) -> None:
         refusal = results[0].refusal
-        self._load.answered(self._index, self._command, RuntimeError(refusal.detail) if refusal else None)
+        self._load.answered(self._index, self._begun, RuntimeError(refusal.detail) if refusal else None)
 
     def set_exception(self, error: BaseException | None) -> None:
-        self._load.answered(self._index, self._command, RuntimeError(f"no answer: {error!r}"))
+        self._load.answered(self._index, self._begun, RuntimeError(f"no answer: {error!r}"))

@@ -56,6 +56,16 @@ TAILS = f"""
     ) e
     order by e.partition, e.position"""
 
+# Clock, heads and tails in one statement, and so of one moment without a transaction. The event that was seen last
+# comes along, to show that it is still there. For readers; a writer needs more to be the same.
+LOOK = f"""
+    select scrip_now(), e.* from unnest(%b::smallint[], %b::bigint[]) as seen (p, last)
+    left join lateral (
+        select {COLUMNS} from events where partition = seen.p and position >= seen.last
+        order by position limit {MAX_TAIL + 1}
+    ) e on true
+    order by e.partition, e.position"""
+
 # `limit 1` keeps the planner at one index look-up for each wanted row; as a plain join it may read the whole table.
 SNAPSHOTS = """
     select s.* from unnest(%b::text[], %b::text[], %b::smallint[]) as wanted (org, stream, schema)

@@ -1,4 +1,4 @@
-"""The role `scrip sweeper`: writes what is due on accounts that nobody uses, for every reader to see.
+"""The role `scrip sweeper`: writes what is due on streams that nobody uses, for every reader to see.
 
 Every decision lets time pass first, so correctness never depends on this role: it may be late, run twice or not at all.
 """
@@ -26,57 +26,65 @@ LAST_PAUSE_S = 10.0
 ACTOR = "system:sweeper"
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
+# What ends or begins by time alone: the stream it happens on, the moment, and which rows still wait for it.
+_SOURCES = (
+    ("reservations", "'account/' || address", "expires_at", "status = 'held'"),
+    ("grants", "'account/' || address", "expires_at", "status = 'live' and remaining > 0"),
+    ("grants", "'account/' || address", "effective_at", "status = 'scheduled'"),
+    ("balances", "'account/' || address", "refresh_at", "allowance > 0"),
+    ("generations", "'generation/' || id", "expires_at", "status in ('held', 'running')"),
+    ("groups", "'group/' || id", "period_end", "period_end is not null"),
+    ("budgets", "'budget/' || user_id", "period_end", "period_end is not null"),
+    ("organisations", "'organisation'", "paid_until", "paid_until is not null"),
+)
+
 # `scrip_now()` is volatile and would keep the indexes from being used, so the time is read first.
-_DUE = """
-    (select org, address, expires_at as due from read.reservations
-     where status = 'held' and expires_at > %(after)s and expires_at <= %(now)s order by expires_at limit %(page)s)
-    union all
-    (select org, address, expires_at from read.grants
-     where status = 'live' and remaining > 0 and expires_at > %(after)s and expires_at <= %(now)s
-     order by expires_at limit %(page)s)
-    union all
-    (select org, address, effective_at from read.grants
-     where status = 'scheduled' and effective_at > %(after)s and effective_at <= %(now)s
-     order by effective_at limit %(page)s)
-    order by due limit %(page)s"""
+_DUE = (
+    " union all ".join(
+        f"(select org, {stream} as stream, {moment} as due from read.{table} where {waits}"
+        f" and {moment} > %(after)s and {moment} <= %(now)s order by {moment} limit %(page)s)"
+        for table, stream, moment, waits in _SOURCES
+    )
+    + " order by due limit %(page)s"
+)
 
 
-class Account(NamedTuple):
-    """An account of an organisation."""
+class Due(NamedTuple):
+    """A stream of an organisation on which time has something to do."""
 
     org: str
-    address: str
+    stream: str
 
 
 class Sweeper:
-    """Finds due accounts in the read models and submits `LetTimePass` for each.
+    """Finds due streams in the read models and submits `LetTimePass` for each.
 
-    The read models may be behind: an account that was swept is not swept again for what was due by then, even if
-    they still say so. `pool`: login scrip_writer, autocommit. `swept` counts accounts.
+    The read models may be behind: a stream that was swept is not swept again for what was due by then, even if they
+    still say so. `pool`: login scrip_writer, autocommit. `swept` counts streams.
     """
 
     def __init__(self, ledger: Ledger, pool: "AsyncConnectionPool[Any]") -> None:
         self._ledger = ledger
         self._pool = pool
-        self._until: dict[Account, datetime] = {}
+        self._until: dict[Due, datetime] = {}
         self.swept = 0
 
     async def sweep(self) -> int:
-        """Let time pass on everything that is due now; how many accounts that were.
+        """Let time pass on everything that is due now; how many streams that were.
 
         Raises psycopg.Error, OutcomeUnknown, Overloaded; then the next call does the rest.
         """
         after, count = LONG_AGO, 0
-        still_due: dict[Account, datetime] = {}
+        still_due: dict[Due, datetime] = {}
         while True:
             now, found = await self._due(after)
-            rows = {Account(org, address): due for org, address, due in found}  # in order of time: the latest stays
-            new = [account for account, due in rows.items() if due > self._until.get(account, LONG_AGO)]
+            rows = {Due(org, stream): due for org, stream, due in found}  # in order of time: the latest stays
+            new = [each for each, due in rows.items() if due > self._until.get(each, LONG_AGO)]
             await self._let_time_pass(new)
             count += len(new)
             self.swept += len(new)
             self._until |= dict.fromkeys(new, now)
-            still_due |= {account: self._until[account] for account in rows}
+            still_due |= {each: self._until[each] for each in rows}
             if len(found) < PAGE:
                 break
             after = found[-1][2]
@@ -84,7 +92,7 @@ class Sweeper:
         return count
 
     async def _due(self, after: datetime) -> tuple[datetime, list[tuple[str, str, datetime]]]:
-        """The time, and a page of what is due (organisation, address, since when), oldest first."""
+        """The time, and a page of what is due (organisation, stream, since when), oldest first."""
         async with self._pool.connection() as connection:
             clock = await (await connection.execute("select scrip_now()")).fetchone()
             if clock is None:
@@ -92,10 +100,10 @@ class Sweeper:
             found = await connection.execute(_DUE, {"after": after, "now": clock[0], "page": PAGE})
             return clock[0], await found.fetchall()
 
-    async def _let_time_pass(self, accounts: list[Account]) -> None:
+    async def _let_time_pass(self, streams: list[Due]) -> None:
         submissions = [
-            Submission(org=org, command=LetTimePass(address=address), actor=ACTOR, caller=ACTOR, keep_refusals=False)
-            for org, address in accounts
+            Submission(org=org, command=LetTimePass(stream=stream), actor=ACTOR, caller=ACTOR, keep_refusals=False)
+            for org, stream in streams
         ]
         if submissions:
             await self._ledger.execute_all(submissions)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from infra.chain import StoredEvent
 from infra.event_log import CommandRow, Connection, Cursor
 from infra.failpoints import failpoint
 from infra.partitions import PLATFORM, partition_of
+from infra.writer.demand import Asked, Demand
 from infra.writer.draft import Draft
 from infra.writer.loading import Loader
 from infra.writer.reading import catch_up
@@ -109,7 +109,7 @@ class Batch:
             partition, handler = partition_of(item.org, self._partitions), HANDLERS[type(item.command)]
             wanted += [(partition, (item.org, stream)) for stream in handler.streams(item.command)]
             tags += [(partition, (item.org, tag)) for tag in handler.tags(item.command)]
-        return _Needs(sorted({partition for partition, _ in wanted}), wanted, tags)
+        return _Needs(sorted({partition_of(item.org, self._partitions) for item in submissions}), wanted, tags)
 
     def _catch_up(self, needs: "_Needs") -> None:
         """After a pause, read what others have written before the lock is taken, so that nobody waits for it."""
@@ -127,18 +127,21 @@ class Batch:
             self._see(streams, time)
 
     def _see(self, streams: set[str], time: datetime) -> None:
-        """Keep the states apart from the cache, which may drop them while they are still needed."""
+        """Keep the states apart from the cache, which may drop them while they are still needed.
+
+        One without events is not kept: what is published first holds at once, and so it is looked for in each batch.
+        """
         cached = self._loader.cache(partition_of(PLATFORM, self._partitions)).streams
         for stream in streams:
             found = cached.get((PLATFORM, stream))
-            if found is not None:
+            if found is not None and found.version:
                 self._seen[stream] = _Seen(found.state, time, monotonic())
 
     def _look_at_platform_again(self, streams: set[str], time: datetime) -> None:
         late = {stream for stream in streams if stream in self._seen and time - self._seen[stream].at > PLATFORM_USABLE}
         if late:
             home = partition_of(PLATFORM, self._partitions)
-            self._load({(PLATFORM, stream): home for stream in late}, {})
+            self._loader.load(self._connection, {(PLATFORM, stream): home for stream in late}, {})
             self._see(late, time)
 
     def _platform(self, stream: str) -> Any:
@@ -175,33 +178,15 @@ class Batch:
             dropped = {key: partition for key, partition in dropped.items() if key not in streams}
             dropped_tags = {tag: partition for tag, partition in dropped_tags.items() if tag not in cold_tags}
             if dropped or dropped_tags:
-                self._load(dropped, dropped_tags)
+                loader.load(self._connection, dropped, dropped_tags)
         if time is None:
             raise AssertionError("scrip_now() always returns a row")
         self.longest_lock_wait_s = max(self.longest_lock_wait_s, time[1])
         self._look_at_platform_again(prices, time[0])
-        return Draft(loader, touched, time[0], found, self._platform, lambda: self._fetch_rare_tags(submissions))
-
-    def _load(self, streams: dict[Any, int], tags: dict[Any, int]) -> None:
-        with (
-            self._connection.cursor(binary=True) as snapshots,
-            self._connection.cursor(binary=True) as events,
-        ):
-            if streams:
-                self._loader.ask_streams(snapshots, events, streams)
-                self._loader.take_streams(snapshots, events, streams)
-            if tags:
-                self._loader.ask_tags(events, tags)
-                self._loader.take_tags(events, tags)
-
-    def _fetch_rare_tags(self, submissions: Sequence[Submission]) -> None:
-        """Load what the rarely needed tags of the whole batch name, so that a hundred of them cost one query."""
-        wanted = chain.from_iterable(
-            ((partition_of(item.org, self._partitions), (item.org, tag)) for tag in _rare_tags(item))
-            for item in submissions
+        demand = Demand(
+            self._connection, loader, self._partitions, lambda: _asked(submissions), self._platform, time[0]
         )
-        _, tags = self._loader.missing((), wanted)
-        self._load({}, tags)
+        return Draft(loader, touched, time[0], found, self._platform, demand)
 
     def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
         """The results of a unit; a CommandRow stands for an answer that is yet to be read from the log."""
@@ -256,12 +241,13 @@ def _without_group(item: Submission, result: Any, draft: Draft) -> Any:
     kept = draft.answered.get((item.org, item.caller, item.key))
     if kept is not None:
         return kept[1]._replace(replayed=result.replayed)
-    return result._replace(position=draft.position(result.partition)) if result.refusal else NotApplied()
+    if result.refusal is None:
+        return NotApplied()
+    return result._replace(position=draft.position(result.partition), events=())
 
 
-def _rare_tags(item: Submission) -> tuple[str, ...]:
-    handler = HANDLERS[type(item.command)]
-    return (*handler.tags(item.command), *handler.rare_tags(item.command))
+def _asked(submissions: Sequence[Submission]) -> list[Asked]:
+    return [Asked(item.org, HANDLERS[type(item.command)], item.command) for item in submissions]
 
 
 def _outcomes(rows: Sequence[CommandRow], cursor: Cursor, loader: Loader) -> list[Outcome]:

@@ -1,5 +1,6 @@
 """What a batch is about to write, and the states that it would lead to."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from infra.chain import StoredEvent, link, microseconds
 from infra.event_log import CommandRow, Cursor
 from infra.failpoints import failpoint
 from infra.snapshots import encode_state
+from infra.writer.demand import Demand
 from infra.writer.loading import Loader
 from infra.writer.overlay import Overlay, Savepoint
 from infra.writer.submission import Outcome, Submission
@@ -52,15 +54,15 @@ class Draft:
         time: datetime,
         rows: Mapping[Any, CommandRow],
         platform: Callable[[str], Any],
-        fetch_tags: Callable[[], None],
+        demand: Demand,
     ) -> None:
         self.rows = rows
         self.answered: dict[CommandKey, tuple[bytes | None, Outcome]] = {}
         self._codec = loader.codec
         self._events: list[StoredEvent] = []
         self._commands: list[CommandRow] = []
-        self._fetch_tags = fetch_tags
-        self._overlays = {p: Overlay(loader.cache(p), platform, self._fetch) for p in partitions}
+        self._overlays = {p: Overlay(loader.cache(p), platform, demand) for p in partitions}
+        demand.drafted = self._overlays
         self._ends = {p: _End(loader.cache(p).position, loader.cache(p).hash) for p in partitions}
         # One clock, the database's, and it never stands still or goes back within a partition.
         self._now = {p: max(time, (loader.cache(p).time or time) + TICK) for p in partitions}
@@ -86,9 +88,12 @@ class Draft:
         overlay, org, now = self._overlays[partition], item.org, self._now[partition]
         now_us = self._now_us[partition]
         position, hash_ = self._ends[partition]
-        for index, (stream, event) in enumerate(events):
-            later = sum(other == stream for other, _ in events[index + 1 :])
-            version = overlay.streams[org, stream].version - later
+        later = Counter(stream for stream, _ in events) if len(events) > 1 else None  # nearly always one
+        for stream, event in events:
+            version = overlay.streams[org, stream].version
+            if later is not None:
+                later[stream] -= 1
+                version -= later[stream]
             type_, data = self._codec.encode(event, item.actor, item.key)
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
@@ -125,7 +130,10 @@ class Draft:
         )
 
     def back_to_mark(self) -> None:
-        """Take back everything since the mark but the kept refusals: those are answers, not effects."""
+        """Take back everything since the mark but the kept refusals: those are answers, not effects.
+
+        A refusal that brought facts with it loses them, as the rest of the group does.
+        """
         mark = self._mark
         if mark is None:
             raise AssertionError("back_to_mark without a mark")
@@ -136,9 +144,9 @@ class Draft:
             key = (row.org, row.caller, row.key)
             fingerprint, outcome = self.answered.pop(key)
             if outcome.refusal is not None:
-                self.answered[key] = (fingerprint, outcome._replace(position=mark.end.position))
+                self.answered[key] = (fingerprint, outcome._replace(position=mark.end.position, events=()))
         refused = [row for row in self._commands[mark.commands :] if row.refusal is not None]
-        self._commands[mark.commands :] = [row._replace(position=mark.end.position) for row in refused]
+        self._commands[mark.commands :] = [row._replace(position=mark.end.position, events=0) for row in refused]
 
     def send(self, cursor: Cursor, *, at_least: int = 1) -> None:
         """Send what is drafted and not yet sent, if it is `at_least` so many events, without waiting.
@@ -167,13 +175,8 @@ class Draft:
             overlay.merge(end.position)
             if end.position != overlay.cache.position:
                 overlay.cache.moved_to(end.position, end.hash, self._now[partition])
-        # Overlays and draft know each other; left so, every batch would stay, whole, until garbage is looked for.
+        # Overlays and what loads for them know each other; left so, every batch would stay until garbage is looked for.
         self._overlays.clear()
-
-    def _fetch(self) -> None:
-        self._fetch_tags()
-        for overlay in self._overlays.values():
-            overlay.complete_tags()
 
     def _snapshots(self) -> list[tuple[str, str, int, int, bytes]]:
         rows = []

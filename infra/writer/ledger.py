@@ -6,8 +6,8 @@ from time import monotonic
 from typing import Any
 
 from infra.writer.batch import Result, Unit
-from infra.writer.reading import Query
-from infra.writer.submission import Current, KeyReused, NotApplied, Outcome, OutcomeUnknown, Submission
+from infra.writer.reading import Query, Question
+from infra.writer.submission import Answered, Current, KeyReused, NotApplied, Outcome, OutcomeUnknown, Submission
 from infra.writer.waiting import Waiting
 from infra.writer.writer import Writer
 
@@ -42,7 +42,12 @@ class Ledger:
         current: Current = await self._wait(Query(org, tuple(streams), tuple(tags)))
         return current
 
-    async def _wait(self, work: Unit | Query) -> Any:
+    async def ask(self, org: str, question: Any) -> Answered:
+        """The answer to a question as of now, without a lock. Raises Refusal, OutcomeUnknown, Overloaded."""
+        answered: Answered = await self._wait(Question(org, question))
+        return answered
+
+    async def _wait(self, work: Unit | Query | Question) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self.writer.enqueue([Waiting(work, future, loop, monotonic() + self._deadline_s)])

@@ -1,7 +1,9 @@
 """Bring a process's cached states up to date with the log, and load what is not cached."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,7 +12,7 @@ from domain.registry import kind_of
 from infra import event_log
 from infra.chain import GENESIS, StoredEvent
 from infra.codec import Codec
-from infra.event_log import Cursor
+from infra.event_log import Connection, Cursor
 from infra.snapshots import decode_state
 from infra.writer.cache import Cache, Stream, StreamKey, Tagged, TagKey
 
@@ -43,6 +45,29 @@ class Loader:
     def known(self, partitions: Iterable[int]) -> list[int]:
         """Those of the partitions whose tail can be followed from where it was left."""
         return [partition for partition in partitions if self.cache(partition).known]
+
+    def look(self, connection: Connection, partitions: Sequence[int]) -> datetime | None:
+        """Follow the tails of known partitions with one statement, for readers; returns the database's time.
+
+        None where that does not do: a partition is not known yet, or the log has run too far ahead.
+        """
+        caches = {partition: self.cache(partition) for partition in partitions}
+        if not all(cache.known for cache in caches.values()):
+            return None
+        arguments = (list(caches), [cache.position for cache in caches.values()])
+        with connection.cursor(binary=True) as cursor:
+            rows = cursor.execute(event_log.LOOK, arguments).fetchall()
+        found: Counter[int] = Counter()
+        for _, partition, position, *rest in rows:
+            if partition is not None:
+                found[partition] += 1
+                if position - caches[partition].position == 1:
+                    caches[partition].follow(StoredEvent(partition, position, *rest))
+        for partition, cache in caches.items():
+            if found[partition] > event_log.MAX_TAIL or (cache.position and not found[partition]):
+                return None
+            cache.looked()
+        return rows[-1][0] if rows else None
 
     def ask_tails(self, heads: Cursor, tails: Cursor, partitions: Sequence[int]) -> list[int]:
         """Send the queries for the last event of each partition and for what is new in those that are known."""
@@ -79,6 +104,16 @@ class Loader:
             {tag: partition for partition, tag in tags if tag not in self.cache(partition).tags},
         )
 
+    def load(self, connection: Connection, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
+        """Ask for cold streams and tags, with their partitions, and wait for them."""
+        with connection.cursor(binary=True) as snapshots, connection.cursor(binary=True) as events:
+            if streams:
+                self.ask_streams(snapshots, events, streams)
+                self.take_streams(snapshots, events, streams)
+            if tags:
+                self.ask_tags(events, tags)
+                self.take_tags(events, tags)
+
     def ask_streams(self, snapshots: Cursor, events: Cursor, streams: dict[StreamKey, int]) -> None:
         """Send the queries for cold streams: the newest usable snapshot and the events after it."""
         arguments = (
@@ -90,8 +125,8 @@ class Loader:
         events.execute(event_log.STREAMS, arguments)
 
     def take_streams(self, snapshots: Cursor, events: Cursor, streams: dict[StreamKey, int]) -> None:
-        """Fold the cold streams and keep them."""
-        states: dict[StreamKey, Stream] = {}
+        """Fold the cold streams and keep them; a stream without events is known to have none."""
+        states = {key: Stream(0, kind_of(key[1]).initial, 0) for key in streams}
         unusable: list[StreamKey] = []
         for org, stream, version, snapshot in snapshots.fetchall():
             try:
@@ -105,9 +140,8 @@ class Loader:
             arguments = ([org for org, _ in unusable], [stream for _, stream in unusable], [NO_SCHEMA] * len(unusable))
             rows += events.execute(event_log.STREAMS, arguments).fetchall()
         for org, stream, version, type_, data in rows:
-            kind = kind_of(stream)
-            before = states.get((org, stream)) or Stream(0, kind.initial, 0)
-            state = kind.evolve(before.state, self.codec.decode(type_, data))
+            before = states[org, stream]
+            state = kind_of(stream).evolve(before.state, self.codec.decode(type_, data))
             states[org, stream] = Stream(version, state, before.snapshot)
         for key, loaded in states.items():
             self.cache(streams[key]).put(key, loaded)

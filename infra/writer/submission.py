@@ -32,7 +32,8 @@ class Submission:
 
     `caller` and `key` identify it for ever within the organisation; without a key a random one is made, which
     serves to find out whether an interrupted commit went through. `fingerprint` tells the same request from another
-    under the same key. `keep_refusals` false lets a refused command be tried again under its key (usage events).
+    under the same key. `keep_refusals` false lets a refused command be tried again under its key (usage events);
+    the events of such a refusal stay.
     """
 
     org: str
@@ -50,7 +51,7 @@ class Outcome(NamedTuple):
 
     `events` are those that the command itself decided (what time alone brought about is left out), `position` is
     that of the last event, or the partition's last position where there is none. `replayed` marks an answer that
-    an earlier submission under the same key got.
+    an earlier submission under the same key got. A refusal may have events too: facts about the attempt itself.
     """
 
     partition: int
@@ -69,6 +70,15 @@ class Current(NamedTuple):
     time: datetime
     states: dict[str, Any]
     tagged: dict[str, tuple[tuple[str, Any], ...]]  # each event with its stream
+
+
+class Answered(NamedTuple):
+    """The answer to a question, as of a position of its organisation's partition."""
+
+    value: Any
+    partition: int
+    position: int
+    time: datetime
 
 
 class KeyReused(Exception):

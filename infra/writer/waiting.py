@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.writer.batch import Unit
-from infra.writer.reading import Query
+from infra.writer.reading import Query, Question
 
 
 @dataclass(slots=True)
 class Waiting:
     """Somebody who waits for an answer, on an event loop or in a thread, until `deadline` (monotonic seconds)."""
 
-    work: Unit | Query
+    work: Unit | Query | Question
     future: "Future[Any] | AsyncFuture[Any]"
     loop: AbstractEventLoop | None
     deadline: float

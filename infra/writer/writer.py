@@ -17,8 +17,8 @@ from infra.codec import Codec
 from infra.event_log import Connection
 from infra.writer.batch import Batch, Result, Unit
 from infra.writer.loading import Loader
-from infra.writer.reading import Query, catch_up, read
-from infra.writer.submission import Current, OutcomeUnknown, Overloaded, Submission
+from infra.writer.reading import Query, Question, catch_up, read
+from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded, Submission
 from infra.writer.waiting import Waiting, deliver
 
 log = logging.getLogger(__name__)
@@ -115,6 +115,12 @@ class Writer:
         self.enqueue([Waiting(Query(org, tuple(streams), tuple(tags)), future, None, monotonic() + timeout_s)])
         return future
 
+    def ask(self, org: str, question: Any, *, timeout_s: float = 30.0) -> "Future[Answered]":
+        """Ask from a thread a question of `ANSWERERS`, without a lock. The future fails with its Refusal too."""
+        future: Future[Answered] = Future()
+        self.enqueue([Waiting(Question(org, question), future, None, monotonic() + timeout_s)])
+        return future
+
     def enqueue(self, items: Sequence[Waiting]) -> None:
         """Put waiting work into the queue. Raises Overloaded where it is full or the writer stops."""
         size = sum(item.size for item in items)
@@ -164,7 +170,7 @@ class Writer:
 
     def _serve(self, items: list[Waiting]) -> None:
         units = [item for item in items if isinstance(item.work, Unit)]
-        queries = [item for item in items if isinstance(item.work, Query)]
+        queries = [item for item in items if not isinstance(item.work, Unit)]
         started = monotonic()
         if units:
             self._answer(units)
@@ -210,10 +216,11 @@ class Writer:
         connection = self._connection
         if connection is None or connection.closed:
             raise psycopg.OperationalError("not connected")
-        if isinstance(items[0].work, Query):
-            queries = [item.work for item in items if isinstance(item.work, Query)]
-            return read(connection, self._loader, self._partitions, queries)
-        return self._batch.run([item.work for item in items if isinstance(item.work, Unit)])
+        units = [item.work for item in items if isinstance(item.work, Unit)]
+        if units:
+            return self._batch.run(units)
+        works = [item.work for item in items if not isinstance(item.work, Unit)]
+        return read(connection, self._loader, self._partitions, works)
 
     def _lost(self, items: list[Waiting], error: Exception) -> None:
         log.warning("the connection to the log failed: %s", error)

@@ -1,4 +1,4 @@
-"""A running writer on a fresh database."""
+"""A running writer on a fresh database; and cold writers on one that a module shares, with a domain of pots."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,8 @@ import pytest
 
 from infra.writer.writer import Writer
 from tests.conftest import Database
+from tests.infra.writer.ledger_kit import check_log
+from tests.infra.writer.pots import NewWriter, with_pots
 
 
 @pytest.fixture
@@ -13,3 +15,28 @@ def writer(database: Database) -> Iterator[Writer]:
     """A writer with the writer's own login."""
     with Writer(database.writer_uri) as running:
         yield running
+
+
+@pytest.fixture
+def cold(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewWriter]:
+    """Makes writers that have read nothing yet and know pots, and checks the log at the end."""
+    codec = with_pots(monkeypatch)
+    started: list[Writer] = []
+
+    def start() -> Writer:
+        writer = Writer(module_database.writer_uri, codec=codec)
+        writer.start()
+        started.append(writer)
+        return writer
+
+    yield start
+    for writer in started:
+        writer.stop()
+    check_log(module_database.owner_uri)
+
+
+@pytest.fixture
+def org(request: pytest.FixtureRequest) -> str:
+    """Each test has an organisation of its own in the one database."""
+    name: str = request.node.name
+    return name.replace("[", ".").replace("]", "")

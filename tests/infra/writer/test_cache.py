@@ -45,6 +45,7 @@ def addresses(count: int) -> list[str]:
 
 
 def test_writing_keeps_the_bound_and_evicted_states_come_back_right(small: Database) -> None:
+    """S1-6."""
     with Writer(small.writer_uri) as writer:
         for turn in range(2):
             for number, address in enumerate(addresses(100)):

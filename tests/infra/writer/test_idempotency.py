@@ -3,6 +3,7 @@
 import pytest
 from psycopg import connect
 
+from domain.credits.address import stream_of
 from domain.credits.capture import Capture
 from domain.credits.grant import Grant
 from domain.registry import LetTimePass
@@ -56,8 +57,8 @@ def test_the_answer_of_several_events_is_replayed_whole_and_without_what_was_due
 
 
 def test_an_answer_without_events_is_replayed_too(writer: Writer) -> None:
-    first = accepted(writer, LetTimePass(address=ALICE), "k-1")
-    again = accepted(writer, LetTimePass(address=ALICE), "k-1")
+    first = accepted(writer, LetTimePass(stream=stream_of(ALICE)), "k-1")
+    again = accepted(writer, LetTimePass(stream=stream_of(ALICE)), "k-1")
     assert first.events == again.events == ()
     assert (first.replayed, again.replayed) == (False, True)
 

@@ -24,6 +24,7 @@ LOOKUPS: dict[str, tuple[str, Any]] = {
     "tagged": (event_log.TAGGED, ([ORG] * 32, [f"debit/d-{number * 77}" for number in range(32)])),
     "heads": (event_log.HEADS, (list(range(PARTITIONS)),)),
     "tails": (event_log.TAILS, ([PARTITION], [ROWS - 10])),
+    "look": (event_log.LOOK, ([PARTITION], [ROWS - 10])),
     "ranges": (event_log.RANGES, ([PARTITION] * 32, [number * 77 + 10 for number in range(32)], [1] * 32)),
 }
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from domain.credits.address import stream_of
 from domain.credits.capture import Capture
 from domain.registry import LetTimePass
 from infra.writer.writer import Writer
@@ -43,7 +44,7 @@ def test_a_hold_does_not_come_back_to_life_when_the_clock_jumps_back(writer: Wri
     accepted(writer, grant(10))
     accepted(writer, reserve("r-1", 4, ttl_s=600))
     move_clock(database, "11 minutes")
-    accepted(writer, LetTimePass(address=ALICE))
+    accepted(writer, LetTimePass(stream=stream_of(ALICE)))
     move_clock(database, "-11 minutes")
     late = outcome(writer, Capture(address=ALICE, reservation_id="r-1", debit_id="d-1"))
     assert late.refusal is not None
@@ -72,9 +73,9 @@ def test_what_is_due_is_shown_before_it_is_written(writer: Writer, database: Dat
     assert account(writer).available == 10
     assert not account(writer).holds
     assert len(stored(database.owner_uri)) == 2  # nothing was written for that
-    accepted(writer, LetTimePass(address=ALICE))
+    accepted(writer, LetTimePass(stream=stream_of(ALICE)))
     assert len(stored(database.owner_uri)) == 3
-    accepted(writer, LetTimePass(address=ALICE))
+    accepted(writer, LetTimePass(stream=stream_of(ALICE)))
     assert len(stored(database.owner_uri)) == 3
 
 

@@ -1,0 +1,139 @@
+"""What no command names beforehand is loaded when a decision first asks for it, for all who wait at once."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from domain.execution import Answerer, Handler, let_time_pass
+from domain.registry import kind_of
+from infra.event_log import Connection
+from infra.partitions import partition_of
+from infra.writer.cache import Stream, StreamKey, Tagged, TagKey
+from infra.writer.loading import Loader
+from infra.writer.overlay import Overlay
+
+log = logging.getLogger(__name__)
+
+LOOKS_AHEAD = 3  # what `further` names; what ends together with what is due there; and once more
+
+
+class Asked(NamedTuple):
+    """A command or a question that waits, and how it is handled."""
+
+    org: str
+    handler: Handler | Answerer
+    what: Any
+
+
+class Demand:
+    """Loads into the caches what an `Overlay` does not find there.
+
+    The first miss loads whatever can be foreseen for everybody in `asked`, so that a thousand misses cost a query
+    or two. `time`: the database's; it only serves to foresee.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        loader: Loader,
+        partitions: int,
+        asked: Callable[[], Sequence[Asked]],
+        platform: Callable[[str], Any],
+        time: datetime,
+    ) -> None:
+        self._connection = connection
+        self._loader = loader
+        self._partitions = partitions
+        self._asked = asked
+        self._platform = platform
+        self._time = time
+        self.drafted: Mapping[int, Overlay] = {}  # the batch's own, by partition: what they hold is never loaded
+        self._looked_ahead = False
+        self._has_rare_tags = False
+
+    def stream(self, key: StreamKey) -> Stream:
+        """The committed state of a stream that is neither cached nor drafted."""
+        streams = self._loader.cache(partition_of(key[0], self._partitions)).streams
+        if not self._looked_ahead:
+            self._looked_ahead = True
+            self._look_ahead()
+        if key not in streams:
+            self._load((key,), ())
+        return streams[key]
+
+    def tagged(self, key: TagKey) -> Tagged:
+        """All committed events with a tag that is not cached."""
+        tags = self._loader.cache(partition_of(key[0], self._partitions)).tags
+        if not self._has_rare_tags:
+            self._has_rare_tags = True
+            self._load((), {(org, tag) for org, handler, what in self._asked() for tag in _tags(handler, what)})
+        if key not in tags:
+            self._load((), (key,))
+        return tags[key]
+
+    def _look_ahead(self) -> None:
+        asked = self._asked()
+        for _ in range(LOOKS_AHEAD):
+            scout = _Scout()
+            asked = [one for one in asked if self._misses(one, scout)]
+            if not asked:
+                return
+            try:
+                self._load(scout.streams, scout.tags)
+            except psycopg.Error:
+                raise
+            except Exception:  # whoever really needs what cannot be read is told when it is loaded for him alone
+                log.debug("looking ahead failed", exc_info=True)
+                return
+
+    def _misses(self, one: Asked, scout: "_Scout") -> bool:
+        """Go the way of a decision until it is made; whether something was not there."""
+        org, handler, what = one
+        overlay = Overlay(self._loader.cache(partition_of(org, self._partitions)), self._platform, scout)
+        overlay.org = org
+        scout.missed = False
+        try:
+            let_time_pass(overlay, kind_of, handler.streams(what), self._time)
+            let_time_pass(overlay, kind_of, handler.further(overlay, what), self._time)
+        except Exception:  # as when it takes something for empty that only was not there yet
+            log.debug("what %s needs cannot be foreseen", type(what).__name__, exc_info=True)
+        return scout.missed
+
+    def _load(self, streams: Iterable[StreamKey], tags: Iterable[TagKey]) -> None:
+        """Load what is not cached, but no drafted stream: this transaction may have sent events of it already."""
+        cold, cold_tags = self._loader.missing(map(self._placed, streams), map(self._placed, tags))
+        cold = {
+            key: partition
+            for key, partition in cold.items()
+            if partition not in self.drafted or key not in self.drafted[partition].streams
+        }
+        self._loader.load(self._connection, cold, cold_tags)
+
+    def _placed(self, key: tuple[str, str]) -> tuple[int, tuple[str, str]]:
+        return partition_of(key[0], self._partitions), key
+
+
+class _Scout:
+    """Stands in for the log: notes what is asked for and gives it out as empty."""
+
+    def __init__(self) -> None:
+        self.streams: set[StreamKey] = set()
+        self.tags: set[TagKey] = set()
+        self.missed = False
+
+    def stream(self, key: StreamKey) -> Stream:
+        self.missed = True
+        self.streams.add(key)
+        return Stream(0, kind_of(key[1]).initial, 0)
+
+    def tagged(self, key: TagKey) -> Tagged:
+        self.missed = True
+        self.tags.add(key)
+        return Tagged(0, ())
+
+
+def _tags(handler: Handler | Answerer, what: Any) -> tuple[str, ...]:
+    return (*handler.tags(what), *(handler.rare_tags(what) if isinstance(handler, Handler) else ()))

@@ -1,0 +1,200 @@
+"""A domain of a few lines: pots that are linked to others, so that a command needs streams that it cannot name."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, NamedTuple
+
+import pytest
+
+from domain.execution import Answerer, Handler, StreamKind, View
+from domain.periods import NEVER
+from domain.refusal import Refusal, RefusalKind, RefusedWith
+from domain.registry import ANSWERERS, HANDLERS, KINDS
+from infra.codec import EVENT_TYPES, Codec
+from infra.writer.loading import Loader
+from infra.writer.writer import Writer
+from tests.infra.writer.ledger_kit import DEADLINE_S
+
+NewWriter = Callable[[], Writer]
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+OF_THE_PLATFORM = "pot/platform"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """An amount came in, or went out; the pot is linked to others from now on, and is emptied at `ends`."""
+
+    tag: str | None = None
+    amount: int
+    linked: tuple[str, ...] | None = None
+    ends: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emptied:
+    """The pot's time was over."""
+
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """Somebody wanted more than there was."""
+
+    tag: str | None = None
+
+
+class Pot(NamedTuple):
+    """What is in it, and how often somebody wanted more."""
+
+    amount: int = 0
+    linked: tuple[str, ...] = ()
+    ends: datetime = NEVER
+    tried: int = 0
+
+
+@dataclass(unsafe_hash=True)
+class TooLittle(Refusal):
+    code: ClassVar[str] = "too_little"
+    kind: ClassVar[RefusalKind] = RefusalKind.SHORT
+    pot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """Put something in, whatever there is."""
+
+    pot: str
+    amount: int = 0
+    linked: tuple[str, ...] | None = None
+    ends: datetime | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Make:
+    """Fill a pot that is new, without looking at it, and link another to it."""
+
+    pot: str
+    new: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """Take the amount from a pot and from all that it is linked to, or from none."""
+
+    pot: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """Put in again what events with a tag have put in, which only the pot's links name."""
+
+    pot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HowMuch:
+    """What is in a pot, in those that it is linked to, and in the platform's own."""
+
+    pot: str
+
+
+def _evolve(pot: Pot, event: Put | Emptied | Tried) -> Pot:
+    match event:
+        case Put():
+            linked = pot.linked if event.linked is None else event.linked
+            return pot._replace(amount=pot.amount + event.amount, linked=linked, ends=event.ends or pot.ends)
+        case Emptied():
+            return pot._replace(amount=0, ends=NEVER)
+        case Tried():
+            return pot._replace(tried=pot.tried + 1)
+
+
+KIND = StreamKind(
+    initial=Pot(),
+    evolve=_evolve,
+    next_due=lambda pot: pot.ends,
+    due=lambda pot, now: (Emptied(),) if pot.ends <= now else (),
+    refresh=lambda pot: pot,
+    entries=lambda _pot: 1,
+    schema=1,
+    together=lambda _event, pot: pot.linked,
+)
+
+
+def _fill(_view: View, command: Fill, _now: datetime) -> Iterable[tuple[str, Any]]:
+    return [(command.pot, Put(tag=command.tag, amount=command.amount, linked=command.linked, ends=command.ends))]
+
+
+def _make(_view: View, command: Make, _now: datetime) -> Iterable[tuple[str, Any]]:
+    return [(command.new, Put(amount=command.amount)), (command.pot, Put(amount=0, linked=(command.new,)))]
+
+
+def _linked(view: View, command: Any) -> tuple[str, ...]:
+    pot: Pot = view.state(command.pot)
+    return pot.linked
+
+
+def _spend(view: View, command: Spend, _now: datetime) -> Iterable[tuple[str, Any]]:
+    pots = (command.pot, *_linked(view, command))
+    for pot in pots:
+        if view.state(pot).amount < command.amount:
+            raise RefusedWith(TooLittle(pot), ((command.pot, Tried()),))
+    return [(pot, Put(amount=-command.amount)) for pot in pots]
+
+
+def _recall(view: View, command: Recall, _now: datetime) -> Iterable[tuple[str, Any]]:
+    found = [event for tag in _linked(view, command) for _, event in view.tagged(tag)]
+    return [(command.pot, Put(amount=sum(event.amount for event in found)))]
+
+
+def _how_much(view: View, question: HowMuch, _now: datetime) -> int:
+    if question.pot == "pot/bug":
+        raise ZeroDivisionError("a bug")
+    pots: list[Pot] = [view.state(pot) for pot in (question.pot, *_linked(view, question))]
+    if not all(pot.amount for pot in pots):
+        raise RefusedWith(TooLittle(question.pot), ((question.pot, Tried()),))
+    platform: Pot = view.platform(OF_THE_PLATFORM)
+    return platform.amount + sum(pot.amount for pot in pots)
+
+
+def _pot(command: Any) -> tuple[str, ...]:
+    return (command.pot,)
+
+
+TYPES = {**EVENT_TYPES, "put.v1": Put, "emptied.v1": Emptied, "tried.v1": Tried}
+
+
+def with_pots(patch: pytest.MonkeyPatch) -> Codec:
+    """Make pots known to the ledger; the codec is for its writers."""
+    patch.setitem(KINDS, "pot/", KIND)
+    patch.setitem(HANDLERS, Fill, Handler(_pot, _fill))
+    patch.setitem(HANDLERS, Make, Handler(_pot, _make))
+    patch.setitem(HANDLERS, Spend, Handler(_pot, _spend, further=_linked))
+    patch.setitem(HANDLERS, Recall, Handler(_pot, _recall))
+    patch.setitem(ANSWERERS, HowMuch, Answerer(_pot, _how_much, platform=(OF_THE_PLATFORM,), further=_linked))
+    return Codec(TYPES)
+
+
+def pot(writer: Writer, org: str, name: str) -> Pot:
+    """A pot as the writer sees it now."""
+    found: Pot = writer.query(org, [name]).result(DEADLINE_S).states[name]
+    return found
+
+
+def loads(patch: pytest.MonkeyPatch) -> list[set[str]]:
+    """The streams of each query for cold streams, from now on."""
+    asked: list[set[str]] = []
+    ask = Loader.ask_streams
+
+    def noted(self: Loader, snapshots: Any, events: Any, streams: dict[tuple[str, str], int]) -> None:
+        asked.append({stream for _, stream in streams})
+        ask(self, snapshots, events, streams)
+
+    patch.setattr(Loader, "ask_streams", noted)
+    return asked
