@@ -7,6 +7,8 @@ from typing import assert_never
 from domain.credits.address import parse_address
 from domain.credits.events import (
     AccountConfigured,
+    AllowanceGranted,
+    AllowanceSet,
     CreditsDebited,
     CreditsEvent,
     CreditsGranted,
@@ -21,8 +23,12 @@ from domain.credits.events import (
     ReservationExpired,
     ReservationExtended,
     ReservationReleased,
+    ShortfallCollected,
+    ShortfallRecorded,
+    ShortfallWrittenOff,
 )
-from projections.facts import CannotApply, Fact
+from domain.periods import CYCLE, refresh_date
+from projections.facts import Fact, follows
 from projections.table import Table
 
 
@@ -47,6 +53,11 @@ class Balance:
     frozen: bool = False
     closed: bool = False
     credit_limit: int = 0
+    shortfall: int = 0
+    allowance: int = 0
+    allowance_granted: int = 0
+    allowance_cycle: int | None = None
+    refresh_at: datetime | None = None
     version: int = 0
     position: int = 0
     updated_at: datetime | None = None
@@ -60,9 +71,14 @@ TABLE = Table(
         ("granted", "debited", "refunded", "expired", "voided", "transferred_in", "transferred_out"), "int8"
     )
     | {"reserved": "int8", "available": "int8", "frozen": "bool", "closed": "bool", "credit_limit": "int8"}
+    | {"shortfall": "int8", "allowance": "int8", "allowance_granted": "int8", "allowance_cycle": "int4"}
+    | {"refresh_at": "timestamptz"}
     | {"version": "int8", "position": "int8", "updated_at": "timestamptz"},
     key=2,
 )
+
+
+Promise = AllowanceSet | AllowanceGranted | ShortfallRecorded | ShortfallCollected | ShortfallWrittenOff
 
 
 def opened(org: str, address: str) -> Balance:
@@ -73,12 +89,9 @@ def opened(org: str, address: str) -> Balance:
 def apply(row: Balance, fact: Fact) -> None:
     """Fold one event of the account into its row.
 
-    Raises CannotApply where `fact` is not the account's next event: a second proof, beside the position, that
-    nothing was lost or repeated.
+    Raises CannotApply where `fact` is not the account's next event.
     """
-    if fact.version != row.version + 1:
-        reason = f"{fact.address} of {fact.org} is at version {row.version}, the event is version {fact.version}"
-        raise CannotApply(fact.partition, fact.position, reason)
+    follows(fact, row.version)
     _move(row, fact.event)
     row.version = fact.version
     row.position = fact.position
@@ -128,4 +141,43 @@ def _move(row: Balance, event: CreditsEvent) -> None:  # noqa: C901, PLR0912 - o
         case GrantScheduled():
             pass  # promised, not here yet
         case _:
+            _promise(row, event)
+
+
+def _promise(row: Balance, event: Promise) -> None:
+    """What a plan grants, and what is owed for work that was done."""
+    match event:
+        case AllowanceGranted(grant=grant):
+            row.granted += grant.amount
+            row.available += grant.amount
+            _renew(row, event)
+        case AllowanceSet():
+            _allow(row, event)
+        case ShortfallRecorded(amount=amount):
+            row.shortfall += amount
+        case ShortfallCollected(amount=amount):
+            row.shortfall -= amount
+            row.debited += amount
+            row.available -= amount
+        case ShortfallWrittenOff(amount=amount):
+            row.shortfall -= amount
+        case _:
             assert_never(event)
+
+
+def _allow(row: Balance, event: AllowanceSet) -> None:
+    """Another allowance of the same cycles keeps what the current one has granted already."""
+    refresh_at = refresh_date(event.anchor, event.cycle)
+    if (row.allowance_cycle, row.refresh_at) != (event.cycle, refresh_at):
+        row.allowance_granted = 0
+    row.allowance, row.allowance_cycle, row.refresh_at = event.amount, event.cycle, refresh_at
+
+
+def _renew(row: Balance, event: AllowanceGranted) -> None:
+    if row.allowance_cycle is None or row.refresh_at is None:
+        return
+    if event.cycle != row.allowance_cycle:
+        row.allowance_granted = 0
+        row.refresh_at += (event.cycle - row.allowance_cycle) * CYCLE
+        row.allowance_cycle = event.cycle
+    row.allowance_granted += event.grant.amount

@@ -1,4 +1,7 @@
 -- One row for each account that ever had an event. `version` and `position`: the account's last event.
+-- `shortfall`: work done that could not be paid for and is still owed. `allowance`: what a plan grants in every 30-day
+-- cycle (0: none), `allowance_granted` what it has granted in the cycle `allowance_cycle` (0 for the first), which ends
+-- at `refresh_at`; both are null for an account that never had one.
 create table balances (
     org text collate "C" not null,
     address text collate "C" not null,
@@ -17,6 +20,11 @@ create table balances (
     frozen boolean not null,
     closed boolean not null,
     credit_limit bigint not null,
+    shortfall bigint not null,
+    allowance bigint not null,
+    allowance_granted bigint not null,
+    allowance_cycle integer,
+    refresh_at timestamptz,
     version bigint not null,
     position bigint not null,
     updated_at timestamptz not null,
@@ -24,3 +32,4 @@ create table balances (
 ) with (fillfactor = 70);
 -- keys
 alter table balances add primary key (org, address);
+create index on balances (refresh_at) where allowance > 0;

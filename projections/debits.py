@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from domain.credits.events import CreditsDebited, ReservationCaptured
+from domain.credits.events import CreditsDebited, ReservationCaptured, ShortfallCollected
 from projections.facts import Fact
 from projections.reservations import Reservation
 from projections.table import Table
@@ -44,13 +44,18 @@ TABLE = Table(
 def debited(fact: Fact, event: CreditsDebited) -> Debit:
     """The row of a charge without a hold."""
     terms = (event.item, event.price_version, event.sealed)
-    return Debit(fact.org, event.debit_id, fact.address, event.amount, 0, None, *terms, fact.time, fact.position)
+    return Debit(fact.org, event.debit_id, fact.id, event.amount, 0, None, *terms, fact.time, fact.position)
+
+
+def collected(fact: Fact, event: ShortfallCollected) -> Debit:
+    """The row of a shortfall that incoming credits paid."""
+    return Debit(fact.org, event.debit_id, fact.id, event.amount, 0, None, None, None, None, fact.time, fact.position)
 
 
 def captured(fact: Fact, event: ReservationCaptured, hold: Reservation) -> Debit:
     """The row of a captured hold; what it was charged for stands in the hold."""
     terms = (event.reservation_id, hold.item, hold.price_version, event.sealed)
-    return Debit(fact.org, event.debit_id, fact.address, event.amount, 0, *terms, fact.time, fact.position)
+    return Debit(fact.org, event.debit_id, fact.id, event.amount, 0, *terms, fact.time, fact.position)
 
 
 def add_refunds(cursor: psycopg.Cursor[Any], schema: str, refunds: dict[DebitKey, int]) -> None:

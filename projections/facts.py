@@ -4,8 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from domain.credits.address import STREAM_PREFIX, address_of
-
 Decode = Callable[[str, bytes], Any]  # stored type name and bytes to an event; raises for what it does not know
 
 
@@ -33,12 +31,16 @@ class Stored(Protocol):
 
 
 class Fact(NamedTuple):
-    """A decoded event with what every read model needs of its row. `address` is empty off the accounts."""
+    """A decoded event with what every read model needs of its row.
+
+    `kind` and `id` are the stream's name before and after its slash: an account's id is its address.
+    """
 
     partition: int
     position: int
     org: str
-    address: str
+    kind: str
+    id: str
     version: int
     actor: str
     time: datetime
@@ -55,18 +57,30 @@ class CannotApply(Exception):
         self.reason = reason
 
 
+def follows(fact: Fact, version: int) -> None:
+    """A second proof, beside the position, that nothing was lost or repeated.
+
+    Raises CannotApply where `fact` does not come right after `version` of its stream.
+    """
+    if fact.version != version + 1:
+        name = f"{fact.kind}/{fact.id}" if fact.id else fact.kind
+        reason = f"{name} of {fact.org} is at version {version}, the event is version {fact.version}"
+        raise CannotApply(fact.partition, fact.position, reason)
+
+
 def fact_of(stored: Stored, decode: Decode) -> Fact:
     """Decode one row of the log. Raises CannotApply for a type or bytes that this code does not know."""
     try:
         event = decode(stored.type, stored.data)
     except Exception as error:  # whatever a decoder raises, the event is unreadable and must not be skipped
         raise CannotApply(stored.partition, stored.position, f"{stored.type}: {error}") from error
-    stream = stored.stream
+    kind, _, id_ = stored.stream.partition("/")
     return Fact(
         stored.partition,
         stored.position,
         stored.org,
-        address_of(stream) if stream.startswith(STREAM_PREFIX) else "",
+        kind,
+        id_,
         stored.version,
         stored.actor,
         stored.time,

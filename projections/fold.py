@@ -1,74 +1,83 @@
 """The fold of a partition's events into all read models: which rows they need, and what becomes of them. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-from domain.credits.events import (
-    CreditsDebited,
-    CreditsRefunded,
-    CreditsReserved,
-    ReservationCaptured,
-    ReservationExpired,
-    ReservationExtended,
-    ReservationReleased,
+from projections import (
+    account_fold,
+    catalogue,
+    generation_fold,
+    organisations,
+    prices,
+    purchases,
+    use_fold,
 )
-from domain.prices.events import PricesPublished
-from projections import balances, debits, grants, prices, reservations, transactions
 from projections.facts import CannotApply, Fact
+from projections.models import Needed, ReadModels
 
-AccountKey = tuple[str, str]  # organisation, address
-HoldKey = tuple[str, str]  # organisation, reservation id
-
-_LATER = (ReservationCaptured, ReservationReleased, ReservationExpired, ReservationExtended)
-
-FOLD = 1  # raised whenever the same events would give other rows: tells older generations from those of this code
+FOLD = 2  # raised whenever the same events would give other rows: tells older generations from those of this code
 
 
-class ReadModels:
-    """Rows of one partition in memory, and which of them changed since `written` was last called."""
+class Kind(NamedTuple):
+    """One kind of stream: the stored rows that an event needs, and the fold of it into them."""
 
-    def __init__(self) -> None:
-        self.balances: dict[AccountKey, balances.Balance] = {}
-        self.grants: dict[grants.GrantKey, grants.Grant] = {}
-        self.reservations: dict[HoldKey, reservations.Reservation] = {}
-        self.written()
-
-    def written(self) -> None:
-        """Everything that changed is stored now: holds that have ended are let go, they never change again."""
-        for key, hold in getattr(self, "changed_reservations", {}).items():
-            if hold.status != reservations.HELD:
-                self.reservations.pop(key, None)
-        self.changed_balances: dict[AccountKey, balances.Balance] = {}
-        self.changed_grants: dict[grants.GrantKey, grants.Grant] = {}
-        self.changed_reservations: dict[HoldKey, reservations.Reservation] = {}
-        self.new_reservations: set[HoldKey] = set()
-        self.transactions: list[transactions.Transaction] = []
-        self.debits: dict[debits.DebitKey, debits.Debit] = {}
-        self.refunds: dict[debits.DebitKey, int] = {}  # to be added to debits that were stored before
-        self.prices: list[prices.Prices] = []
-
-    def __len__(self) -> int:
-        """How many rows are held in memory."""
-        return len(self.balances) + len(self.grants) + len(self.reservations)
+    need: Callable[[Needed, Fact], None]
+    fold: Callable[[ReadModels, Fact], None]
 
 
-class Needed:
+def _need_nothing(_needed: Needed, _fact: Fact) -> None:
+    """Everything that an event needs is in it."""
+
+
+def _need_purchase(needed: Needed, fact: Fact) -> None:
+    needed.row(needed.models.purchases, (fact.org, fact.id))
+
+
+def _purchase(models: ReadModels, fact: Fact) -> None:
+    key = (fact.org, fact.id)
+    models.purchases.put(key, purchases.apply(models.purchases.get(key), fact, fact.event))
+
+
+def _organisation(models: ReadModels, fact: Fact) -> None:
+    row = models.organisations[fact.org,]
+    organisations.apply(row, fact, fact.event)
+    models.organisations.put((fact.org,), row)
+
+
+def _prices(models: ReadModels, fact: Fact) -> None:
+    if fact.org == prices.PLATFORM:
+        models.prices.append(prices.published(fact, fact.event))
+
+
+def _catalogue(models: ReadModels, fact: Fact) -> None:
+    if fact.org == prices.PLATFORM:
+        models.catalogue.append(catalogue.published(fact, fact.event))
+
+
+KINDS: dict[str, Kind] = {  # by the start of a stream's name; what is not here has no read model (memberships)
+    "account": Kind(account_fold.need, account_fold.fold),
+    "generation": Kind(generation_fold.need, generation_fold.fold),
+    "storage": Kind(use_fold.need_storage, use_fold.fold_storage),
+    "group": Kind(use_fold.need_group, use_fold.fold_group),
+    "budget": Kind(use_fold.need_budget, use_fold.fold_budget),
+    "organisation": Kind(_need_nothing, _organisation),
+    "purchase": Kind(_need_purchase, _purchase),
+    "prices": Kind(_need_nothing, _prices),
+    "plans": Kind(_need_nothing, _catalogue),
+}
+_LATER = KINDS | {"storage": Kind(use_fold.need_storage, use_fold.fold_content)}
+_PLATFORMS = frozenset({"prices", "plans"})  # streams that make no organisation
+
+
+def needs(models: ReadModels, facts: Iterable[Fact]) -> Needed:
     """The keys of stored rows that facts need and `models` does not have in memory."""
-
-    def __init__(self, models: ReadModels, facts: Iterable[Fact]) -> None:
-        self.balances: set[AccountKey] = set()
-        self.grants: set[grants.GrantKey] = set()
-        self.reservations: set[HoldKey] = set()
-        for fact in facts:
-            if not fact.address:
-                continue
-            org, address, event = fact.org, fact.address, fact.event
-            if (org, address) not in models.balances:
-                self.balances.add((org, address))
-            for grant_id in grants.touched(event):
-                if (org, address, grant_id) not in models.grants:
-                    self.grants.add((org, address, grant_id))
-            if isinstance(event, _LATER) and (org, event.reservation_id) not in models.reservations:
-                self.reservations.add((org, event.reservation_id))
+    needed = Needed(models)
+    for fact in facts:
+        kind = KINDS.get(fact.kind)
+        if kind is not None:
+            kind.need(needed, fact)
+        needed.row(models.organisations, (fact.org,))
+    return needed
 
 
 def fold(models: ReadModels, facts: Iterable[Fact]) -> None:
@@ -76,50 +85,23 @@ def fold(models: ReadModels, facts: Iterable[Fact]) -> None:
 
     Raises CannotApply at the first one that cannot be; `models` is then half done and must be thrown away.
     """
+    known = models.organisations
     for fact in facts:
-        if fact.address:
-            try:
-                _account(models, fact)
-            except (ValueError, TypeError, AttributeError) as error:  # no address, or no event of an account
-                raise CannotApply(fact.partition, fact.position, str(error)) from error
-        elif isinstance(fact.event, PricesPublished) and fact.org == prices.PLATFORM:
-            models.prices.append(prices.published(fact, fact.event))
+        if (fact.org,) not in known and fact.kind not in _PLATFORMS:
+            known.begin((fact.org,), organisations.opened(fact))
+        kind = KINDS.get(fact.kind)
+        if kind is not None:
+            _fold(kind, models, fact)
 
 
-def _account(models: ReadModels, fact: Fact) -> None:
-    account, event = (fact.org, fact.address), fact.event
-    balance = models.balances.get(account)
-    if balance is None:
-        balance = models.balances[account] = balances.opened(*account)
-    before = balance.available
-    balances.apply(balance, fact)
-    models.changed_balances[account] = balance
-    grants.apply(models.grants, models.changed_grants, fact)
-    hold = _hold(models, fact)
-    models.transactions.extend(transactions.movements(fact, before, hold))
-    if isinstance(event, ReservationCaptured) and hold is not None:
-        models.debits[fact.org, event.debit_id] = debits.captured(fact, event, hold)
-    elif isinstance(event, CreditsDebited):
-        models.debits[fact.org, event.debit_id] = debits.debited(fact, event)
-    elif isinstance(event, CreditsRefunded):
-        key = (fact.org, event.debit_id)
-        debit = models.debits.get(key)
-        if debit is not None:
-            debit.refunded += event.amount
-        else:
-            models.refunds[key] = models.refunds.get(key, 0) + event.amount
+def fold_later(models: ReadModels, facts: Iterable[Fact]) -> None:
+    """Fold events that a rebuild kept for later, where all else that they do was done before. Raises CannotApply."""
+    for fact in facts:
+        _fold(_LATER[fact.kind], models, fact)
 
 
-def _hold(models: ReadModels, fact: Fact) -> reservations.Reservation | None:
-    event = fact.event
-    if isinstance(event, CreditsReserved):
-        key = (fact.org, event.reservation_id)
-        hold = reservations.held(fact, event)
-        models.new_reservations.add(key)
-    elif isinstance(event, _LATER):
-        key = (fact.org, event.reservation_id)
-        hold = reservations.apply(models.reservations.get(key), fact, event)
-    else:
-        return None
-    models.reservations[key] = models.changed_reservations[key] = hold
-    return hold
+def _fold(kind: Kind, models: ReadModels, fact: Fact) -> None:
+    try:
+        kind.fold(models, fact)
+    except (ValueError, TypeError, AttributeError, AssertionError) as error:  # no address, or an event of other streams
+        raise CannotApply(fact.partition, fact.position, str(error)) from error

@@ -10,12 +10,20 @@ from psycopg import sql
 from projections.fold import FOLD
 
 FOLDER = Path(__file__).parent
-TABLES = ("checkpoints", "balances", "transactions", "reservations", "grants", "debits", "prices")
+TABLES = (
+    *("checkpoints", "balances", "transactions", "reservations", "grants", "debits", "prices"),
+    *("generations", "refusals", "usage_daily", "use_holds", "storages", "contents", "groups", "members"),
+    *("group_usage", "budgets", "costs", "organisations", "token_usage", "catalogue", "purchases"),
+)
 OWNER = "scrip_projector"
+READERS = sql.SQL("scrip_writer, scrip_reader, scrip_auditor")
 LOCKS = 0x5C22  # the first key of this folder's advisory locks
 SWAP, REBUILD = 0, 1  # the second: whoever applies or pins holds SWAP shared, a swap alone; one rebuild at a time
 
 SHOWN = {"transactions": "select *, lpad(position::text, 16, '0') || '-' || n as id from {table}"}
+
+_HAS_ORG = """
+    select 1 from information_schema.columns where table_schema = %s and table_name = %s and column_name = 'org'"""
 
 Cursor = psycopg.Cursor[Any]
 
@@ -114,19 +122,32 @@ def create_tables(cursor: Cursor, number: int) -> None:
 
 
 def create_keys(cursor: Cursor, number: int) -> None:
-    """The keys and indexes of a generation's tables, which are faster to make when the rows are there."""
+    """The keys and indexes of a generation's tables, which are faster to make when the rows are there.
+
+    And their row-level security, which rules out COPY: from here on rows come by INSERT.
+    """
     _run(cursor, number, part=1)
+    schema = sql.Identifier(schema_of(number))
+    for name in TABLES:
+        table = sql.Identifier(schema_of(number), name)
+        if cursor.execute(_HAS_ORG, (schema_of(number), name)).fetchone():
+            cursor.execute("select public.protect_rows(%s::text::regclass)", (table.as_string(cursor),))
+        cursor.execute(sql.SQL("grant select on {} to {}").format(table, READERS))
+    cursor.execute(sql.SQL("grant usage on schema {} to {}").format(schema, READERS))
 
 
 def show(cursor: Cursor, number: int, *, keep: bool) -> None:
-    """Point the views at a generation; `keep` where its tables have the same columns as before."""
+    """Point the views at a generation; `keep` where its tables have the same columns as before.
+
+    Views show each reader what it may see of the tables (`security_invoker`), not all that their owner may.
+    """
     for name in TABLES:
         view, table = sql.Identifier("read", name), sql.Identifier(schema_of(number), name)
         if not keep:
             cursor.execute(sql.SQL("drop view if exists {}").format(view))
         query = sql.SQL(SHOWN.get(name, "select * from {table}")).format(table=table)
-        cursor.execute(sql.SQL("create or replace view {} as {}").format(view, query))
-        cursor.execute(sql.SQL("grant select on {} to scrip_writer, scrip_reader, scrip_relay").format(view))
+        cursor.execute(sql.SQL("create or replace view {} with (security_invoker = true) as {}").format(view, query))
+        cursor.execute(sql.SQL("grant select on {} to {}").format(view, READERS))
 
 
 def drop_others(connection: psycopg.Connection[Any]) -> list[str]:

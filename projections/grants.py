@@ -6,6 +6,7 @@ from datetime import datetime
 
 from domain.credits.events import (
     OVERDRAFT,
+    AllowanceGranted,
     CreditsDebited,
     CreditsEvent,
     CreditsGranted,
@@ -20,6 +21,7 @@ from domain.credits.events import (
     ReservationExpired,
     ReservationExtended,
     ReservationReleased,
+    ShortfallCollected,
     Slice,
 )
 from projections.facts import Fact
@@ -80,7 +82,7 @@ def apply(  # noqa: C901 - one case for each event
     rows: dict[GrantKey, Grant], changed: dict[GrantKey, Grant], fact: Fact
 ) -> None:
     """Fold one event into the grants of its account; `rows` has all that exist of those it touches."""
-    org, address, event = fact.org, fact.address, fact.event
+    org, address, event = fact.org, fact.id, fact.event
 
     def row_of(part: Slice) -> Grant:
         key = (org, address, part.grant)
@@ -101,7 +103,7 @@ def apply(  # noqa: C901 - one case for each event
             _come_back(event.returned, row_of)
         case ReservationReleased() | ReservationExpired():
             _come_back(event.returned, row_of)
-        case CreditsDebited():
+        case CreditsDebited() | ShortfallCollected():
             for part in _paid(event.slices):
                 _move(row_of(part), -part.amount, spent=part.amount)
         case CreditsTransferredOut():
@@ -113,7 +115,7 @@ def apply(  # noqa: C901 - one case for each event
             _rare(event, row_of)
 
 
-def _rare(event: CreditsEvent, row_of: Callable[[Slice], Grant]) -> None:  # noqa: C901 - one case for each event
+def _rare(event: CreditsEvent, row_of: Callable[[Slice], Grant]) -> None:  # noqa: C901, PLR0912 - one case for each event
     """What happens to a grant itself."""
     match event:
         case CreditsGranted(grant=grant):
@@ -121,6 +123,10 @@ def _rare(event: CreditsEvent, row_of: Callable[[Slice], Grant]) -> None:  # noq
             _describe(row, event)
             if row.status == "scheduled":
                 row.status, row.amount = "live", 0
+            row.amount += grant.amount
+            _move(row, grant.amount - event.repaid, spent=event.repaid)
+        case AllowanceGranted(grant=grant):
+            row = row_of(grant)
             row.amount += grant.amount
             _move(row, grant.amount - event.repaid, spent=event.repaid)
         case GrantScheduled(grant=grant):

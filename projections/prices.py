@@ -1,11 +1,8 @@
 """Read model: every version of the platform's price book."""
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-
-from psycopg.types.json import Jsonb
 
 from domain.prices.events import PriceEntry, PricesPublished
 from projections.facts import Fact
@@ -20,7 +17,7 @@ class Prices:
 
     version: int
     effective_at: datetime
-    entries: Jsonb
+    entries: list[dict[str, Any]]
     published_at: datetime
     position: int
 
@@ -42,12 +39,8 @@ TABLE = Table(
 def published(fact: Fact, event: PricesPublished) -> Prices:
     """The row of a new version."""
     entries = [_plain(entry) for entry in event.entries]
-    return Prices(event.version, event.effective_at, Jsonb(entries, _text), fact.time, fact.position)
+    return Prices(event.version, event.effective_at, entries, fact.time, fact.position)
 
 
 def _plain(entry: PriceEntry) -> dict[str, Any]:
     return {name: value for name, value in asdict(entry).items() if value not in (None, {}, ())}
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False)

@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from datetime import UTC
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from projections import balances, debits, generations, grants, log, prices, reservations, transactions
+from projections import debits, generations, log
 from projections.facts import CannotApply, Decode, Fact, fact_of
-from projections.fold import ReadModels, fold
+from projections.fold import fold, fold_later, needs
 from projections.generations import LOCKS, REBUILD, SWAP, schema_of
+from projections.models import ReadModels
 from projections.runner import apply_to
-from projections.writing import move_checkpoints
+from projections.writing import load, move_checkpoints, store
 
 BATCH = 10_000  # events folded before their rows are written
 NEARLY = 1_000  # events that may be left to apply while nothing else is applied,
@@ -77,6 +78,7 @@ class _Build:
         self._schema = schema_of(self.number)
         self._positions: dict[int, int] = {}
         self._refunds: dict[debits.DebitKey, int] = {}
+        self._later: list[Fact] = []
         self.done = 0
         self._total = 0
 
@@ -95,31 +97,43 @@ class _Build:
         self._cursor.execute(insert, ([*ends],))
         generations.create_keys(self._cursor, self.number)
         debits.add_refunds(self._cursor, self._schema, self._refunds)
+        self._fold_later()
         move_checkpoints(self._cursor, self._schema, checkpoints)
         for name in generations.TABLES:
             self._cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(self._schema, name)))
 
     def _fold_partition(self, partition: int, last: int) -> object:
-        models = ReadModels()
-        facts = self._facts(partition, last)
+        models = ReadModels(rebuilding=True)
         final: object = None
-        while batch := list(islice(facts, BATCH)):
+        for batch in _batches(self._facts(partition, last)):
             fold(models, batch)
             final = batch[-1].time
-            ended = [row for row in models.changed_reservations.values() if row.status != reservations.HELD]
-            self._copy(transactions.TABLE, models.transactions)
+            for rows in models.rows:
+                self._copy(rows.table, rows.ended())
+            for log_ in models.logs:
+                self._copy(log_.table, log_)
+            for sums in models.sums:
+                self._copy(sums.table, sums.before(batch[-1].time.astimezone(UTC).date()))
             self._copy(debits.TABLE, models.debits.values())
-            self._copy(reservations.TABLE, ended)
-            self._copy(prices.TABLE, models.prices)
             for key, amount in models.refunds.items():
                 self._refunds[key] = self._refunds.get(key, 0) + amount
             models.written()
             self._count(len(batch))
         # An organisation lives in one partition: these rows are final now.
-        self._copy(reservations.TABLE, models.reservations.values())
-        self._copy(grants.TABLE, models.grants.values())
-        self._copy(balances.TABLE, models.balances.values())
+        for rows in models.rows:
+            self._copy(rows.table, rows.values())
+        for sums in models.sums:
+            self._copy(sums.table, sums.values())
+        self._later += models.later or ()
         return final
+
+    def _fold_later(self) -> None:
+        """Fold what is about rows that had been written, now that they can be found by their keys."""
+        for start in range(0, len(self._later), BATCH):
+            models, facts = ReadModels(), self._later[start : start + BATCH]
+            load(self._cursor, self._schema, needs(models, facts))
+            fold_later(models, facts)
+            store(self._cursor, self._schema, [models])
 
     def _facts(self, partition: int, last: int) -> Iterator[Fact]:
         expected = 1
@@ -198,6 +212,18 @@ class _Build:
         self.done += events
         if self._progress is not None and events:
             self._progress(self.done, self._total, self.done / max(time.monotonic() - self._started, 1e-6))
+
+
+def _batches(facts: Iterator[Fact]) -> Iterator[list[Fact]]:
+    """Facts in lists of at least `BATCH`, all of one command in one list: they have one time."""
+    batch: list[Fact] = []
+    for fact in facts:
+        if len(batch) >= BATCH and fact.time != batch[-1].time:
+            yield batch
+            batch = []
+        batch.append(fact)
+    if batch:
+        yield batch
 
 
 def _drop_old(connection: Connection) -> None:

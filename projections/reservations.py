@@ -14,6 +14,7 @@ from projections.facts import CannotApply, Fact
 from projections.table import Table
 
 HELD = "held"
+HoldKey = tuple[str, str, str]  # organisation, reservation id, address
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Reservation:
     expires_at: datetime
     item: str | None
     price_version: int | None
+    generation: bool
     sealed: str | None
     created_at: datetime
     created_position: int
@@ -43,9 +45,9 @@ TABLE = Table(
     Reservation,
     {"org": "text", "id": "text", "address": "text", "status": "text"}
     | dict.fromkeys(("amount", "captured", "returned", "left"), "int8")
-    | {"expires_at": "timestamptz", "item": "text", "price_version": "int4", "sealed": "text"}
+    | {"expires_at": "timestamptz", "item": "text", "price_version": "int4", "generation": "bool", "sealed": "text"}
     | {"created_at": "timestamptz", "created_position": "int8", "ended_at": "timestamptz", "position": "int8"},
-    key=2,
+    key=3,
 )
 
 Later = (
@@ -58,7 +60,7 @@ def held(fact: Fact, event: CreditsReserved) -> Reservation:
     return Reservation(
         org=fact.org,
         id=event.reservation_id,
-        address=fact.address,
+        address=fact.id,
         status=HELD,
         amount=event.amount,
         captured=0,
@@ -67,12 +69,27 @@ def held(fact: Fact, event: CreditsReserved) -> Reservation:
         expires_at=event.expires_at,
         item=event.item,
         price_version=event.price_version,
+        generation=event.generation,
         sealed=event.sealed,
         created_at=fact.time,
         created_position=fact.position,
         ended_at=None,
         position=fact.position,
     )
+
+
+def resumed(row: Reservation, fact: Fact, event: CreditsReserved) -> Reservation:
+    """A generation that goes on holds more on an account where all that it had held was charged already.
+
+    Raises CannotApply for any other hold whose id is used again.
+    """
+    if row.status != "captured" or not (row.generation and event.generation):
+        raise CannotApply(fact.partition, fact.position, f"the reservation {row.id} is {row.status}")
+    row.status, row.ended_at, row.position = HELD, None, fact.position
+    row.amount += event.amount
+    row.left += event.amount
+    row.expires_at = event.expires_at
+    return row
 
 
 def apply(row: Reservation | None, fact: Fact, event: Later) -> Reservation:

@@ -1,4 +1,5 @@
--- One row for each hold. `amount` is all that was ever held, and amount = captured + returned + "left".
+-- One row for each hold on each account: a generation holds under its own id on every account that pays for it.
+-- `amount` is all that was ever held, and amount = captured + returned + "left". `generation`: it ends with one.
 -- `status`: held, captured, released or expired; `position`: the reservation's last event.
 create table reservations (
     org text collate "C" not null,
@@ -12,6 +13,7 @@ create table reservations (
     expires_at timestamptz not null,
     item text collate "C",
     price_version integer,
+    generation boolean not null,
     sealed text collate "C",
     created_at timestamptz not null,
     created_position bigint not null,
@@ -20,6 +22,6 @@ create table reservations (
     check (amount = captured + returned + "left")
 ) with (fillfactor = 80);
 -- keys
-alter table reservations add primary key (org, id);
+alter table reservations add primary key (org, id, address);
 create index on reservations (org, address, created_position);
 create index on reservations (expires_at) where status = 'held';

@@ -8,7 +8,8 @@ from psycopg import sql
 
 from projections import generations
 from projections.facts import CannotApply, Decode, Fact, Stored, fact_of
-from projections.fold import Needed, ReadModels, fold
+from projections.fold import fold, needs
+from projections.models import ReadModels
 from projections.writing import load, move_checkpoints, store
 
 MAX_ROWS_IN_MEMORY = 30_000  # for each process, before they are let go and read again: bounds its memory
@@ -215,7 +216,7 @@ def apply_to(
         models = ReadModels()
         if partition in kept and kept[partition][:2] == (generation, position):
             models = kept[partition][2]
-        load(cursor, schema, models, Needed(models, (fact for fact, _ in new)))
+        load(cursor, schema, needs(models, (fact for fact, _ in new)))
         fold(models, (fact for fact, _ in new))
         last, offset = new[-1]
         moved.append((partition, last.position, offset, last.time))

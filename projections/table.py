@@ -1,18 +1,22 @@
 """How rows of a read model get into and out of its table; the statements follow from the row's fields."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, LiteralString, TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 Cursor = psycopg.Cursor[Any]
 Row = TypeVar("Row")
 
 
 class Table(Generic[Row]):
-    """One table: its columns with their types, in the order of the row's fields, and its key (the first columns)."""
+    """One table: its columns with their types, in the order of the row's fields, and its key (the first columns).
+
+    A row has plain lists and dicts where a column is `jsonb`.
+    """
 
     def __init__(self, name: str, row: Callable[..., Row], columns: dict[str, str], key: int) -> None:
         self.name = name
@@ -20,12 +24,16 @@ class Table(Generic[Row]):
         self.types = tuple(columns.values())
         self.key = self.columns[:key]
         self._row = row
-        self._values: Callable[[Row], tuple[Any, ...]] = attrgetter(*self.columns)
+        self._json = tuple(place for place, type_ in enumerate(self.types) if type_ == "jsonb")
+        self._fields: Callable[[Row], tuple[Any, ...]] = attrgetter(*self.columns)
+        self._values = self._with_json if self._json else self._fields
+        self.key_of: Callable[[Row], tuple[Any, ...]] = (
+            attrgetter(*self.key) if key > 1 else lambda row: (getattr(row, self.key[0]),)
+        )
 
-    def load(self, cursor: Cursor, schema: str, keys: Iterable[tuple[Any, ...]]) -> list[Row]:
+    def load(self, cursor: Cursor, schema: str, keys: Collection[tuple[Any, ...]]) -> list[Row]:
         """The rows that exist of those asked for."""
-        wanted = [list(column) for column in zip(*keys, strict=True)]
-        if not wanted:
+        if not keys:
             return []
         cursor.execute(
             sql.SQL("select {columns} from unnest({arrays}) as wanted ({key}) join {table} t using ({key})").format(
@@ -34,13 +42,13 @@ class Table(Generic[Row]):
                 key=self._list(self.key),
                 table=sql.Identifier(schema, self.name),
             ),
-            wanted,
+            [list(column) for column in zip(*keys, strict=True)],
             binary=True,
         )
         return [self._row(*values) for values in cursor.fetchall()]
 
     def copy(self, cursor: Cursor, schema: str, rows: Iterable[Row], *, fresh: bool = False) -> int:
-        """Add new rows, the fast way, and return how many. Raises psycopg.errors.UniqueViolation where one exists.
+        """Add new rows, the fast way, and return how many; only without row-level security.
 
         `fresh` for a table that the same transaction created: its rows need no vacuum later.
         """
@@ -57,26 +65,61 @@ class Table(Generic[Row]):
                 count += 1
         return count
 
+    def insert(self, cursor: Cursor, schema: str, rows: Sequence[Row]) -> None:
+        """Add new rows where row-level security is on. Raises psycopg.errors.UniqueViolation where one exists."""
+        self._insert(cursor, schema, rows, sql.SQL(""))
+
     def upsert(self, cursor: Cursor, schema: str, rows: Sequence[Row]) -> None:
         """Write rows whole, whether they exist or not."""
+        self._insert(cursor, schema, rows, self._on_conflict("{0} = excluded.{0}", self.types))
+
+    def add(self, cursor: Cursor, schema: str, rows: Sequence[Row]) -> None:
+        """Add the rows' integers to those that are there; what else is beside the key depends on the key alone."""
+        self._insert(cursor, schema, rows, self._on_conflict("{0} = t.{0} + excluded.{0}", ("int8",)))
+
+    def delete(self, cursor: Cursor, schema: str, keys: Collection[tuple[Any, ...]]) -> None:
+        """Take rows out: each key, all of one length, is a row's whole key or the first columns of many."""
+        if keys:
+            names = self.key[: len(next(iter(keys)))]
+            cursor.execute(
+                sql.SQL("delete from {table} t using unnest({arrays}) as gone ({key}) where {same}").format(
+                    table=sql.Identifier(schema, self.name),
+                    arrays=self._arrays(len(names)),
+                    key=self._list(names),
+                    same=sql.SQL(" and ").join(sql.SQL("t.{0} = gone.{0}").format(sql.Identifier(n)) for n in names),
+                ),
+                [list(column) for column in zip(*keys, strict=True)],
+            )
+
+    def _insert(self, cursor: Cursor, schema: str, rows: Sequence[Row], on_conflict: sql.Composable) -> None:
         if rows:
             cursor.execute(
-                sql.SQL(
-                    "insert into {table} ({columns}) select * from unnest({arrays})"
-                    " on conflict ({key}) do update set {set}"
-                ).format(
+                sql.SQL("insert into {table} as t ({columns}) select * from unnest({arrays}) {on_conflict}").format(
                     table=sql.Identifier(schema, self.name),
                     columns=self._list(self.columns),
                     arrays=self._arrays(len(self.columns)),
-                    key=self._list(self.key),
-                    set=sql.SQL(", ").join(
-                        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
-                        for name in self.columns
-                        if name not in self.key
-                    ),
+                    on_conflict=on_conflict,
                 ),
                 [list(column) for column in zip(*map(self._values, rows), strict=True)],
             )
+
+    def _on_conflict(self, change: LiteralString, types: Sequence[str]) -> sql.Composable:
+        """Change the columns of these types that are not of the key."""
+        changes = [
+            sql.SQL(change).format(sql.Identifier(name))
+            for name, type_ in zip(self.columns, self.types, strict=True)
+            if name not in self.key and type_ in types
+        ]
+        return sql.SQL("on conflict ({key}) do update set {set}").format(
+            key=self._list(self.key), set=sql.SQL(", ").join(changes)
+        )
+
+    def _with_json(self, row: Row) -> tuple[Any, ...]:
+        values = list(self._fields(row))
+        for place in self._json:
+            if values[place] is not None:
+                values[place] = Jsonb(values[place])
+        return tuple(values)
 
     def _arrays(self, count: int) -> sql.Composable:
         return sql.SQL(", ").join(sql.SQL("%b::" + type_ + "[]") for type_ in self.types[:count])

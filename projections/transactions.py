@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.credits.events import (
+    AllowanceGranted,
     CreditsDebited,
     CreditsGranted,
     CreditsRefunded,
@@ -17,6 +18,7 @@ from domain.credits.events import (
     ReservationExpired,
     ReservationExtended,
     ReservationReleased,
+    ShortfallCollected,
 )
 from projections.facts import Fact
 from projections.reservations import Reservation
@@ -39,6 +41,7 @@ class Transaction(NamedTuple):
     refund_id: str | None
     transfer_id: str | None
     counterparty: str | None
+    generation_id: str | None
     item: str | None
     actor: str
     sealed: str | None
@@ -51,7 +54,7 @@ TABLE = Table(
     {"org": "text", "address": "text", "position": "int8", "n": "int2", "type": "text", "amount": "int8"}
     | {"balance_after": "int8"}
     | dict.fromkeys(("grant_id", "reservation_id", "debit_id", "refund_id", "transfer_id", "counterparty"), "text")
-    | {"item": "text", "actor": "text", "sealed": "text", "created_at": "timestamptz"},
+    | {"generation_id": "text", "item": "text", "actor": "text", "sealed": "text", "created_at": "timestamptz"},
     key=4,
 )
 
@@ -73,12 +76,26 @@ class _Movement(NamedTuple):
 def movements(fact: Fact, available: int, hold: Reservation | None) -> Iterator[Transaction]:
     """The rows of one event. `available` is the account's before it, `hold` the reservation it is about, if any."""
     item = hold.item if hold is not None else getattr(fact.event, "item", None)
+    generation = generation_of(fact.event, hold)
     for n, move in enumerate(_moves(fact.event)):
         available += move.amount
         yield Transaction(
-            fact.org, fact.address, fact.position, n, move.type, move.amount, available,
-            *move[2:8], item, fact.actor, move.sealed, fact.time,
+            fact.org, fact.id, fact.position, n, move.type, move.amount, available,
+            *move[2:8], generation, item, fact.actor, move.sealed, fact.time,
         )  # fmt: skip
+
+
+def generation_of(event: object, hold: Reservation | None) -> str | None:
+    """The generation that an event of an account is about, if any.
+
+    What is charged beside a generation's hold, and refunds, name the debit `{generation}.{number}`; all other debits
+    have ids without a dot.
+    """
+    if hold is not None:
+        return hold.id if hold.generation else None
+    if isinstance(event, CreditsDebited | CreditsRefunded):
+        return event.debit_id.rpartition(".")[0] or None
+    return None
 
 
 def _moves(event: object) -> tuple[_Movement, ...]:  # noqa: C901, PLR0911, PLR0912 - one case for each event
@@ -100,6 +117,10 @@ def _moves(event: object) -> tuple[_Movement, ...]:  # noqa: C901, PLR0911, PLR0
             return (_Movement("debited", -event.amount, debit_id=event.debit_id, sealed=event.sealed),)
         case CreditsGranted(grant=grant):
             return (_Movement("granted", grant.amount, grant.grant, sealed=event.sealed),)
+        case AllowanceGranted(grant=grant):
+            return (_Movement("granted", grant.amount, grant.grant),)
+        case ShortfallCollected():
+            return (_Movement("shortfall_collected", -event.amount, debit_id=event.debit_id),)
         case GrantExpired(grant=grant):
             return (_Movement("grant_expired", -grant.amount, grant.grant),)
         case GrantVoided(grant=grant) if event.effective and grant.amount:

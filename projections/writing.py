@@ -1,20 +1,20 @@
 """From rows in memory to the tables of one generation, inside the caller's transaction."""
 
+from itertools import groupby
+
 from psycopg import sql
 
-from projections import balances, debits, grants, prices, reservations, transactions
-from projections.fold import Needed, ReadModels
+from projections import debits
+from projections.models import Needed, ReadModels
 from projections.table import Cursor
 
 
-def load(cursor: Cursor, schema: str, models: ReadModels, needed: Needed) -> None:
-    """Read the stored rows that a batch needs."""
-    for balance in balances.TABLE.load(cursor, schema, needed.balances):
-        models.balances[balance.org, balance.address] = balance
-    for grant in grants.TABLE.load(cursor, schema, needed.grants):
-        models.grants[grant.org, grant.address, grant.id] = grant
-    for hold in reservations.TABLE.load(cursor, schema, needed.reservations):
-        models.reservations[hold.org, hold.id] = hold
+def load(cursor: Cursor, schema: str, needed: Needed) -> None:
+    """Read the stored rows that a batch needs into its models."""
+    for rows in needed.models.rows:
+        table = rows.table
+        for row in table.load(cursor, schema, needed.keys[table.name]):
+            rows[table.key_of(row)] = row
 
 
 def store(cursor: Cursor, schema: str, changed: list[ReadModels]) -> None:
@@ -22,27 +22,20 @@ def store(cursor: Cursor, schema: str, changed: list[ReadModels]) -> None:
 
     Raises psycopg errors (a value that the table cannot hold, a key used twice) and LookupError (an unknown debit).
     """
-    rows = [row for models in changed for row in models.transactions]
-    if rows:
-        transactions.TABLE.copy(cursor, schema, rows)
-    charges = [row for models in changed for row in models.debits.values()]
-    if charges:
-        debits.TABLE.copy(cursor, schema, charges)
+    for logs in zip(*(models.logs for models in changed), strict=True):
+        logs[0].table.insert(cursor, schema, [row for log in logs for row in log])
+    debits.TABLE.insert(cursor, schema, [row for models in changed for row in models.debits.values()])
     for models in changed:
         debits.add_refunds(cursor, schema, models.refunds)
-    begun = [models.reservations[key] for models in changed for key in models.new_reservations]
-    if begun:
-        reservations.TABLE.copy(cursor, schema, begun)
-    went_on = [
-        row
-        for models in changed
-        for key, row in models.changed_reservations.items()
-        if key not in models.new_reservations
-    ]
-    reservations.TABLE.upsert(cursor, schema, went_on)
-    grants.TABLE.upsert(cursor, schema, [row for models in changed for row in models.changed_grants.values()])
-    balances.TABLE.upsert(cursor, schema, [row for models in changed for row in models.changed_balances.values()])
-    prices.TABLE.upsert(cursor, schema, [row for models in changed for row in models.prices])
+    for same in zip(*(models.rows for models in changed), strict=True):
+        table = same[0].table
+        gone = sorted((key for rows in same for key in rows.gone), key=len)
+        for _, keys in groupby(gone, key=len):
+            table.delete(cursor, schema, list(keys))
+        table.insert(cursor, schema, [rows.changed[key] for rows in same for key in rows.new])
+        table.upsert(cursor, schema, [row for rows in same for key, row in rows.changed.items() if key not in rows.new])
+    for sums in zip(*(models.sums for models in changed), strict=True):
+        sums[0].table.add(cursor, schema, [row for one in sums for row in one.values()])
 
 
 def move_checkpoints(cursor: Cursor, schema: str, moved: list[tuple[int, int, int | None, object]]) -> None:

@@ -52,6 +52,11 @@ class Expected:
             "frozen": account.frozen,
             "closed": account.closed,
             "credit_limit": account.credit_limit,
+            "shortfall": account.shortfall,
+            "allowance": account.allowance.amount if account.allowance else 0,
+            "allowance_granted": account.allowance.granted if account.allowance else 0,
+            "allowance_cycle": account.allowance.cycle if account.allowance else None,
+            "refresh_at": account.allowance.ends if account.allowance else None,
             "version": last.version,
             "position": last.position,
             "updated_at": last.time,
@@ -69,7 +74,13 @@ class Expected:
 
     def _reservation(self, kind: str, event: Stored) -> None:
         data = event.data
-        if kind == "credits-reserved":
+        if kind == "credits-reserved" and data["reservation_id"] in self.reservations:  # a generation that goes on
+            row = self.reservations[data["reservation_id"]]
+            row |= {"status": "held", "ended_at": None, "position": event.position}
+            row["amount"] += data["amount"]
+            row["left"] += data["amount"]
+            row["expires_at"] = moment(data["expires_at"])
+        elif kind == "credits-reserved":
             self.reservations[data["reservation_id"]] = {
                 "org": self.org,
                 "id": data["reservation_id"],
@@ -82,6 +93,7 @@ class Expected:
                 "expires_at": moment(data["expires_at"]),
                 "item": data["item"],
                 "price_version": data["price_version"],
+                "generation": data.get("generation", False),
                 "sealed": data["sealed"],
                 "created_at": event.time,
                 "created_position": event.position,
@@ -109,7 +121,7 @@ class Expected:
         data = event.data
         if kind == "credits-refunded":
             self.debits[data["debit_id"]]["refunded"] += data["amount"]
-        elif kind in ("credits-debited", "reservation-captured"):
+        elif kind in ("credits-debited", "reservation-captured", "shortfall-collected"):
             hold = self.reservations.get(data.get("reservation_id", ""), data)
             self.debits[data["debit_id"]] = {
                 "org": self.org,
@@ -118,9 +130,9 @@ class Expected:
                 "amount": data["amount"],
                 "refunded": 0,
                 "reservation_id": data.get("reservation_id"),
-                "item": hold["item"],
-                "price_version": hold["price_version"],
-                "sealed": data["sealed"],
+                "item": hold.get("item"),
+                "price_version": hold.get("price_version"),
+                "sealed": data.get("sealed"),
                 "created_at": event.time,
                 "position": event.position,
             }
@@ -134,6 +146,7 @@ class Expected:
             "reservation-released": ("returned", "reserved", "remaining"),
             "reservation-expired": ("returned", "reserved", "remaining"),
             "credits-debited": ("slices", "remaining", "spent"),
+            "shortfall-collected": ("slices", "remaining", "spent"),
             "credits-transferred-out": ("slices", "remaining", "transferred_out"),
         }
         if kind in moves:
@@ -145,7 +158,7 @@ class Expected:
             self._move([data["grant"]], "remaining", kind.removeprefix("grant-"), event)
         if kind == "grant-voided":
             self._grant(data["grant"], event)["status"] = "voided"
-        if kind in ("credits-granted", "grant-scheduled"):
+        if kind in ("credits-granted", "allowance-granted", "grant-scheduled"):
             self._arrive(kind, data, event)
         if kind in ("credits-refunded", "credits-transferred-in"):
             for part in data.get("slices") or data.get("returned") or ():
@@ -158,8 +171,8 @@ class Expected:
 
     def _arrive(self, kind: str, data: Json, event: Stored) -> None:
         row = self._grant(data["grant"], event)
-        row["external_ref"], row["sealed"] = data["external_ref"], data["sealed"]
-        if data["paid"]:
+        row["external_ref"], row["sealed"] = data.get("external_ref"), data.get("sealed")
+        if data.get("paid"):
             row["paid_amount"], row["paid_currency"] = data["paid"]
         amount = data["grant"][1]
         if kind == "grant-scheduled":
@@ -204,6 +217,7 @@ class Expected:
     def _transactions(self, kind: str, event: Stored) -> None:
         hold = self.reservations.get(event.data.get("reservation_id", ""))
         item = hold["item"] if hold else event.data.get("item")
+        generation = _generation(kind, event.data, hold)
         for n, (type_, amount, ids, sealed) in enumerate(_movements(kind, event.data)):
             self._available += amount
             self.transactions.append(
@@ -217,6 +231,7 @@ class Expected:
                     "balance_after": self._available,
                     **dict.fromkeys(("grant_id", "reservation_id", "debit_id", "refund_id", "transfer_id")),
                     "counterparty": None,
+                    "generation_id": generation,
                     **ids,
                     "item": item,
                     "actor": event.actor,
@@ -226,13 +241,22 @@ class Expected:
             )
 
 
+def _generation(kind: str, data: Json, hold: Row | None) -> str | None:
+    """The generation that a movement is about: what is charged beside its holds is numbered after it."""
+    if hold is not None:
+        return str(hold["id"]) if hold["generation"] else None
+    return data["debit_id"].rpartition(".")[0] or None if kind in ("credits-debited", "credits-refunded") else None
+
+
 def _state(row: Row) -> None:
     if row["status"] != "voided":
         used_up = "expired" if row["expired"] else "spent"
         row["status"] = "live" if row["remaining"] or row["reserved"] else used_up
 
 
-def _movements(kind: str, data: Json) -> Iterator[tuple[str, int, Json, str | None]]:
+def _movements(  # noqa: C901 - one case for each event
+    kind: str, data: Json
+) -> Iterator[tuple[str, int, Json, str | None]]:
     """Type, signed amount, the ids involved and the sealed text of each movement of available credits."""
     names = ("reservation_id", "debit_id", "refund_id", "transfer_id")
     ids = {name: data[name] for name in names if name in data}
@@ -247,7 +271,9 @@ def _movements(kind: str, data: Json) -> Iterator[tuple[str, int, Json, str | No
             yield "captured", -data["amount"], ids, sealed
         case "reservation-released" | "reservation-expired":
             yield kind.removeprefix("reservation-"), data["amount"], ids, sealed
-        case "credits-granted":
+        case "shortfall-collected":
+            yield "shortfall_collected", -data["amount"], ids, None
+        case "credits-granted" | "allowance-granted":
             yield "granted", data["grant"][1], {"grant_id": data["grant"][0]}, sealed
         case "grant-expired" | "grant-voided" if data.get("effective", True) and data["grant"][1]:
             yield kind.replace("-", "_"), -data["grant"][1], {"grant_id": data["grant"][0]}, sealed

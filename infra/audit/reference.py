@@ -1,13 +1,14 @@
 """A second implementation of an account: plain dicts and integers, no code shared with the ledger's own rules."""
 
 from bisect import bisect_left, insort
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Json = dict[str, Any]
 Lot = tuple[int, datetime, datetime, str]  # priority, end, time of grant, grant: the order in which credits burn
 
 NEVER = datetime.max.replace(tzinfo=UTC)
+CYCLE = timedelta(days=30)
 BELOW_ZERO = ""  # stands for a grant in a slice that no grant covers
 TOTALS = ("granted", "debited", "refunded", "expired", "voided", "transferred_in", "transferred_out")
 
@@ -19,8 +20,9 @@ class Broken(Exception):
 class Hold:
     """An open reservation: its slices in the order in which they are charged."""
 
-    def __init__(self, expires_at: datetime) -> None:
+    def __init__(self, expires_at: datetime, *, generation: bool = False) -> None:
         self.expires_at = expires_at
+        self.generation = generation
         self.slices: list[list[Any]] = []  # [lot, amount]
 
     @property
@@ -36,6 +38,21 @@ class Hold:
             amount -= part
             if not self.slices[0][1]:
                 del self.slices[0]
+
+
+class Allowance:
+    """What a plan grants in each cycle; `granted`: in the current one."""
+
+    def __init__(self, data: Json) -> None:
+        self.amount: int = data["amount"]
+        self.anchor = moment(data["anchor"])
+        self.cycle: int = data["cycle"]
+        self.until = moment(data["until"]) if data["until"] else NEVER
+        self.granted = 0
+
+    @property
+    def ends(self) -> datetime:
+        return self.anchor + (self.cycle + 1) * CYCLE
 
 
 class Account:
@@ -55,6 +72,8 @@ class Account:
         self.frozen = False
         self.closed = False
         self.credit_limit = 0
+        self.shortfall = 0
+        self.allowance: Allowance | None = None
 
     @property
     def available(self) -> int:
@@ -67,7 +86,8 @@ class Account:
         went = totals["debited"] - totals["refunded"] + totals["expired"] + totals["voided"] + totals["transferred_out"]
         must(self.available + self.held + went == came, f"{self.available} + {self.held} + {went} is not {came}")
         below = self.owed + self.held_below_zero
-        must(min(self.free_sum, self.held, self.owed, self.held_below_zero) >= 0, "an amount is below zero")
+        amounts = (self.free_sum, self.held, self.owed, self.held_below_zero, self.shortfall)
+        must(min(amounts) >= 0, "an amount is below zero")
         must(below <= max(below_before, self.credit_limit), f"{below} below zero, the limit is {self.credit_limit}")
 
     def take(self, slices: list[Any], *, held: bool) -> list[list[Any]]:

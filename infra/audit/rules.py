@@ -3,7 +3,19 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from infra.audit.reference import BELOW_ZERO, Account, Hold, Json, amount_of, lot_of, moment, must
+from infra.audit.reference import (
+    BELOW_ZERO,
+    CYCLE,
+    Account,
+    Allowance,
+    Broken,
+    Hold,
+    Json,
+    amount_of,
+    lot_of,
+    moment,
+    must,
+)
 
 
 def apply(account: Account, type_: str, data: Json, time: datetime) -> None:
@@ -21,7 +33,7 @@ def _reserved(account: Account, data: Json, time: datetime) -> None:
     name, ends = data["reservation_id"], moment(data["expires_at"])
     must(name not in account.holds and name not in account.ended, f"the reservation {name} exists")
     must(ends > time and not account.frozen and not account.closed, "a hold that must not be")
-    hold = account.holds[name] = Hold(ends)
+    hold = account.holds[name] = Hold(ends, generation=data.get("generation", False))
     hold.slices = account.take(data["slices"], held=True)
     must(hold.amount == data["amount"], "slices do not add up")
     account.held += hold.amount
@@ -50,6 +62,8 @@ def _captured(account: Account, data: Json, time: datetime) -> None:
     account.charge(data["debit_id"], data["amount"])
     if data["final"]:
         account.end(data["reservation_id"], data["returned"])
+        if hold.generation:  # one that goes on may hold more under its id
+            account.ended.discard(data["reservation_id"])
     else:
         must(bool(hold.slices) and not data["returned"], "nothing is left of a hold that goes on")
 
@@ -132,6 +146,47 @@ def _configured(account: Account, data: Json, _time: datetime) -> None:
     account.frozen, account.closed, account.credit_limit = data["frozen"], data["closed"], data["credit_limit"]
 
 
+def _allowed(account: Account, data: Json, time: datetime) -> None:
+    before, now = account.allowance, Allowance(data)
+    must(now.amount >= 0 and now.cycle == max(0, (time - now.anchor) // CYCLE), f"cycle {now.cycle} is not the current")
+    if before is not None and (before.anchor, before.cycle) == (now.anchor, now.cycle):
+        now.granted = before.granted
+    account.allowance = now
+
+
+def _allowance_granted(account: Account, data: Json, time: datetime) -> None:
+    allowance = account.allowance
+    if allowance is None:
+        raise Broken("an allowance that was never promised")
+    must(data["cycle"] >= allowance.cycle, f"cycle {data['cycle']} is over")
+    if data["cycle"] > allowance.cycle:
+        allowance.cycle, allowance.granted = data["cycle"], 0
+    start = allowance.ends - CYCLE
+    must(start <= time < allowance.ends and start < allowance.until, f"cycle {allowance.cycle} is not the current")
+    must(moment(data["grant"][4]) == allowance.ends, "the allowance does not end with its cycle")
+    allowance.granted += data["grant"][1]
+    must(allowance.granted <= allowance.amount, f"{allowance.granted} granted of an allowance of {allowance.amount}")
+    _granted(account, data, time)
+
+
+def _short(account: Account, data: Json, _time: datetime) -> None:
+    must(data["amount"] > 0, f"a shortfall of {data['amount']}")
+    account.shortfall += data["amount"]
+
+
+def _collected(account: Account, data: Json, _time: datetime) -> None:
+    must(amount_of(data["slices"]) == data["amount"], "slices do not add up")
+    must(data["amount"] <= account.shortfall, f"{data['amount']} collected of a shortfall of {account.shortfall}")
+    account.take(data["slices"], held=False)
+    account.charge(data["debit_id"], data["amount"])
+    account.shortfall -= data["amount"]
+
+
+def _written_off(account: Account, data: Json, _time: datetime) -> None:
+    must(0 < data["amount"] <= account.shortfall, f"{data['amount']} written off of {account.shortfall}")
+    account.shortfall -= data["amount"]
+
+
 _EVENTS: dict[str, Callable[[Account, Json, datetime], None]] = {
     "credits-reserved.v1": _reserved,
     "reservation-extended.v1": _extended,
@@ -147,14 +202,31 @@ _EVENTS: dict[str, Callable[[Account, Json, datetime], None]] = {
     "credits-transferred-out.v1": _went,
     "credits-transferred-in.v1": _came,
     "account-configured.v1": _configured,
+    "allowance-set.v1": _allowed,
+    "allowance-granted.v1": _allowance_granted,
+    "shortfall-recorded.v1": _short,
+    "shortfall-collected.v1": _collected,
+    "shortfall-written-off.v1": _written_off,
+}
+
+
+_TAGS = {
+    **dict.fromkeys(("reservation-captured", "credits-debited", "credits-refunded"), ("debit", "debit_id")),
+    "shortfall-collected": ("debit", "debit_id"),
+    "shortfall-recorded": ("reservation", "generation_id"),
+    "content-stored": ("content", "content_id"),
+    "content-deleted": ("content", "content_id"),
+    "cost-recorded": ("cost", "cost_id"),
+    "purchase-completed": ("payment", "payment_ref"),
 }
 
 
 def tag_of(type_: str, data: Json) -> str | None:
     """The tag that an event's row must carry: what the event is about."""
     kind = type_.rsplit(".", 1)[0]
-    if kind in ("reservation-captured", "credits-debited", "credits-refunded"):
-        return f"debit/{data['debit_id']}"
+    if kind in _TAGS:
+        prefix, field = _TAGS[kind]
+        return f"{prefix}/{data[field]}"
     if "reservation_id" in data:
         return f"reservation/{data['reservation_id']}"
     if "transfer_id" in data:

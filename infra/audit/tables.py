@@ -24,7 +24,8 @@ BALANCES = Table(
     "balances",
     (
         *("org", "address", "owner_type", "owner_id", "unit", *_AMOUNTS, "transferred_in", "transferred_out"),
-        *("reserved", "available", "frozen", "closed", "credit_limit", "version", "position", "updated_at"),
+        *("reserved", "available", "frozen", "closed", "credit_limit", "shortfall", "allowance"),
+        *("allowance_granted", "allowance_cycle", "refresh_at", "version", "position", "updated_at"),
     ),
     2,
     "org, address",
@@ -33,7 +34,7 @@ TRANSACTIONS = Table(
     "transactions",
     (
         *("org", "address", "position", "n", "type", "amount", "balance_after", *_IDS),
-        *("counterparty", "item", "actor", "sealed", "created_at"),
+        *("counterparty", "generation_id", "item", "actor", "sealed", "created_at"),
     ),
     4,
     "org, address, position, n",
@@ -42,9 +43,9 @@ RESERVATIONS = Table(
     "reservations",
     (
         *("org", "id", "address", "status", "amount", "captured", "returned", "left", "expires_at"),
-        *(*_PRICED, "created_position", "ended_at", "position"),
+        *("item", "price_version", "generation", "sealed", "created_at", "created_position", "ended_at", "position"),
     ),
-    2,
+    3,
     "org, address, created_position",
 )
 GRANTS = Table(
@@ -64,6 +65,71 @@ DEBITS = Table(
     "org, address, position",
 )
 PRICES = Table("prices", ("version", "effective_at", "entries", "published_at", "position"), 1, "version")
+
+GENERATIONS = Table(
+    "generations",
+    (
+        *("org", "id", "user_id", "operation", "provider", "model", "options", "count", "feature", "token_type"),
+        *("parent_id", "status", "reason", "outcome", "quoted_credits", "quoted_tokens", "quoted_usd"),
+        *("quoted_bytes", "quoted_plan_tokens", "item", "price_version", "charged_credits", "charged_tokens"),
+        *("charged_usd", "charged_plan_tokens", "refunded_credits", "refunded_tokens", "refunded_usd"),
+        *("refunded_plan_tokens", "uncharged", "shortfall", "holds", "succeeded", "contents", "content_bytes"),
+        *("provider_cost", "provider_currency", "generation_time_ms", "created_at", "started_at", "ended_at"),
+        *("expires_at", "actor", "sealed", "sealed_end", "created_position", "version", "position"),
+    ),
+    2,
+    "org, id",
+)
+STORAGES = Table(
+    "storages",
+    ("org", "user_id", "used", "held", "storage_limit", "version", "position", "updated_at"),
+    2,
+    "org, user_id",
+)
+CONTENTS = Table(
+    "contents",
+    (
+        *("org", "id", "user_id", "bytes", "generation_id", "sealed", "created_at", "created_position"),
+        *("deleted_at", "position"),
+    ),
+    2,
+    "org, user_id, created_position",
+)
+GROUPS = Table(
+    "groups",
+    (
+        *("org", "id", "name", "description", "limits", "every", "member_count", "used", "held", "period_key"),
+        *("idle_key", "period_start", "period_end", "created_at", "deleted_at", "version", "position", "updated_at"),
+    ),
+    2,
+    "org, id",
+)
+MEMBERS = Table(
+    "members",
+    ("org", "group_id", "user_id", "joined_at", "position"),
+    3,
+    "org, group_id, user_id",
+)
+BUDGETS = Table(
+    "budgets",
+    (
+        *("org", "user_id", "monthly", "ceiling", "used", "held", "period_key", "idle_key"),
+        *("period_start", "period_end", "version", "position", "updated_at"),
+    ),
+    2,
+    "org, user_id",
+)
+USE_HOLDS = Table(
+    "use_holds",
+    ("org", "stream", "generation_id", "amounts", "period", "expires_at", "position"),
+    3,
+    "org, stream, generation_id",
+)
+
+TABLES = (
+    *(BALANCES, TRANSACTIONS, RESERVATIONS, GRANTS, DEBITS, PRICES),
+    *(GENERATIONS, STORAGES, CONTENTS, GROUPS, MEMBERS, BUDGETS, USE_HOLDS),
+)
 
 
 class NotShown(Differs):

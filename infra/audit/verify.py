@@ -27,11 +27,11 @@ def _silent(_section: str, _done: int, _total: int) -> None:
 async def verify(settings: Settings, progress: Progress = _silent, deadline_s: float = 60.0) -> Report:
     """Check everything up to the last event that is committed now, while the service goes on.
 
-    Reads with `settings.reader_url`. Topic and read models get `deadline_s` to come up to that event; where they
+    Reads with `settings.auditor_url`. Topic and read models get `deadline_s` to come up to that event; where they
     do not, that is their section's difference. `progress` is called from several threads, one at a time.
     Raises psycopg.Error where the store cannot be read, LookupError where it has no log.
     """
-    uri = settings.reader_url.get_secret_value()
+    uri = settings.auditor_url.get_secret_value()
     audit = _Audit(settings, uri, progress, monotonic() + deadline_s)
     audit.log_id, audit.cut = await asyncio.to_thread(_start, uri)
     sections = [await audit.chain(), await audit.topic(), *await audit.ledger()]

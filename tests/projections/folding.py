@@ -8,18 +8,19 @@ import psycopg
 from infra.chain import StoredEvent
 from infra.codec import Codec
 from projections.facts import fact_of
-from projections.fold import ReadModels, fold
+from projections.fold import fold
+from projections.models import ReadModels
 from projections.runner import Applied, Batches, Incoming, Runner
+from projections.table import Table
 
-ORDER = {
-    "checkpoints": "partition",
-    "balances": "org, address",
-    "transactions": "org, address, position, n",
-    "reservations": "org, id",
-    "grants": "org, address, id",
-    "debits": "org, id",
-    "prices": "version",
-}
+MODELS = ReadModels()
+TABLES: list[Table[Any]] = [
+    *(rows.table for rows in MODELS.rows),
+    *(log.table for log in MODELS.logs),
+    *(sums.table for sums in MODELS.sums),
+]
+# The order of rows in each table.
+ORDER = {"checkpoints": "partition", "debits": "org, id"} | {table.name: ", ".join(table.key) for table in TABLES}
 
 
 def folded(events: Iterable[StoredEvent]) -> ReadModels:

@@ -73,8 +73,15 @@ class LogBuilder:
 
     def state(self, org: str, address: str) -> Any:
         """The account as decisions see it."""
-        stream = STREAM_PREFIX + address
+        return self.stream_state(org, STREAM_PREFIX + address)
+
+    def stream_state(self, org: str, stream: str) -> Any:
+        """A stream as decisions see it."""
         return self._states.get((org, stream), kind_of(stream).initial)
+
+    def streams(self) -> list[tuple[str, str]]:
+        """Organisation and name of every stream."""
+        return list(self._versions)
 
     def accounts(self) -> Iterator[tuple[str, str]]:
         """Organisation and address of every account."""
@@ -87,6 +94,7 @@ class _View:
     def __init__(self, log: LogBuilder, org: str) -> None:
         self._log = log
         self._org = org
+        self.org = org
 
     def state(self, stream: str) -> Any:
         return self._log._states.get((self._org, stream), kind_of(stream).initial)

@@ -18,11 +18,12 @@ from projections import generations, rebuild
 from projections.facts import CannotApply
 from projections.runner import Runner
 from tests.conftest import Database
+from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import apply, tables
 from tests.projections.log_builder import LogBuilder, busy, write
 
 DEADLINE_S = 30.0
-LOG = busy(LogBuilder(), 1500, seed=3).events
+LOG = busy(busy_shop(LogBuilder(), 600), 1000, seed=3).events
 
 
 def run(database: Database, progress: rebuild.Progress | None = None) -> rebuild.RebuildReport:
@@ -55,15 +56,15 @@ def filled(database: Database) -> Database:
 
 
 def test_two_rebuilds_and_the_live_tables_are_identical(filled: Database) -> None:
-    live = tables(filled.reader_uri, offsets=True)
+    live = tables(filled.auditor_uri, offsets=True)
     seen: list[tuple[int, int, float]] = []
     first = run(filled, lambda *figures: seen.append(figures))
     assert (first.generation, first.events) == (2, len(LOG))
     assert first.rows == {name: len(rows) for name, rows in live.items()}
     assert (seen[-1][0], seen[-1][1]) == (len(LOG), len(LOG))
-    assert repr(tables(filled.reader_uri, offsets=True)) == repr(live)
+    assert repr(tables(filled.auditor_uri, offsets=True)) == repr(live)
     assert run(filled).generation == 3
-    assert repr(tables(filled.reader_uri, offsets=True)) == repr(live)
+    assert repr(tables(filled.auditor_uri, offsets=True)) == repr(live)
     with psycopg.connect(filled.projector_uri) as connection:
         connection.execute("create schema read_g99")  # as a rebuild that is killed after its swap leaves one behind
     assert run(filled).generation == 4
@@ -71,20 +72,20 @@ def test_two_rebuilds_and_the_live_tables_are_identical(filled: Database) -> Non
 
 
 def test_small_batches_give_the_same_rows(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    live = tables(filled.reader_uri)
+    live = tables(filled.auditor_uri)
     monkeypatch.setattr(rebuild, "BATCH", 13)  # refunds of debits and ends of holds of earlier batches
     run(filled)
-    assert repr(tables(filled.reader_uri)) == repr(live)
+    assert repr(tables(filled.auditor_uri)) == repr(live)
 
 
 def test_a_rebuild_mends_what_was_tampered_with(filled: Database) -> None:
-    right = tables(filled.reader_uri)
+    right = tables(filled.auditor_uri)
     with psycopg.connect(filled.owner_uri) as connection:
         connection.execute("delete from read_g1.debits")
         connection.execute("update read_g1.reservations set item = 'other'")
-    assert repr(tables(filled.reader_uri)) != repr(right)
+    assert repr(tables(filled.auditor_uri)) != repr(right)
     run(filled)
-    assert repr(tables(filled.reader_uri)) == repr(right)
+    assert repr(tables(filled.auditor_uri)) == repr(right)
 
 
 def test_a_projector_goes_on_with_the_new_generation(filled: Database) -> None:
@@ -99,7 +100,7 @@ def test_a_projector_goes_on_with_the_new_generation(filled: Database) -> None:
     assert run(filled).generation == 2
     assert apply(runner, later).events == 0, "the rebuild took all that was committed"
     runner.close()
-    last = {row[0]: row[1] for row in tables(filled.reader_uri)["checkpoints"]}
+    last = {row[0]: row[1] for row in tables(filled.auditor_uri)["checkpoints"]}
     assert last[later[0].partition] == base + 50
 
 
@@ -108,10 +109,10 @@ def test_what_is_applied_just_before_the_swap_is_not_lost(
     filled: Database, monkeypatch: pytest.MonkeyPatch, hindered: bool
 ) -> None:
     """The live generation moves on at the last moment; once, a reader's open query makes the swap give way as well."""
-    log = busy(LogBuilder(), 1600, seed=3).events
+    log = busy(busy_shop(LogBuilder(), 600), 1100, seed=3).events
     assert log[: len(LOG)] == LOG
     later = log[len(LOG) :]
-    reader = psycopg.connect(filled.reader_uri)
+    reader = psycopg.connect(filled.auditor_uri)
     take_over = rebuild._Build._take_over
     tries: list[str] = []
 
@@ -134,17 +135,17 @@ def test_what_is_applied_just_before_the_swap_is_not_lost(
     reader.close()
     monkeypatch.undo()
     assert len(tries) == 1 + hindered
-    checkpoints = {row[0]: row[1] for row in tables(filled.reader_uri)["checkpoints"]}
+    checkpoints = {row[0]: row[1] for row in tables(filled.auditor_uri)["checkpoints"]}
     assert checkpoints == ends(filled)
-    rows = repr(tables(filled.reader_uri))
+    rows = repr(tables(filled.auditor_uri))
     run(filled)
-    assert repr(tables(filled.reader_uri)) == rows
+    assert repr(tables(filled.auditor_uri)) == rows
 
 
 @pytest.mark.parametrize("projector", [True, False])
 def test_under_concurrent_appends_nothing_is_missed(database: Database, projector: bool) -> None:  # noqa: C901 - three at once
     generations.ensure(database.projector_uri)
-    log = busy(LogBuilder(), 2500, seed=11).events
+    log = busy(busy_shop(LogBuilder(), 800, seed=11), 1700, seed=11).events
     write(database.owner_uri, log[:1000])
     stop = threading.Event()
     positions: dict[int, int] = {}
@@ -165,7 +166,7 @@ def test_under_concurrent_appends_nothing_is_missed(database: Database, projecto
     def look() -> None:
         """Every look sees whole generations only: no partition's checkpoint ever goes back, sums always agree."""
         seen: dict[int, int] = {}
-        with psycopg.connect(database.reader_uri, autocommit=True) as connection:
+        with psycopg.connect(database.auditor_uri, autocommit=True) as connection:
             while not stop.is_set():
                 with connection.transaction():
                     generations.pin(connection.cursor())
@@ -189,10 +190,10 @@ def test_under_concurrent_appends_nothing_is_missed(database: Database, projecto
         thread.join()
     assert numbers == [2, 3, 4, 5]
     assert wrong == []
-    under_load = tables(database.reader_uri)
+    under_load = tables(database.auditor_uri)
     assert {row[0]: row[1] for row in under_load["checkpoints"]} == ends(database)
     run(database)
-    assert repr(tables(database.reader_uri)) == repr(under_load)
+    assert repr(tables(database.auditor_uri)) == repr(under_load)
 
 
 # An account whose movements do not add up to its balance: rows of two generations, or of half a batch.
@@ -213,7 +214,7 @@ def ends(database: Database) -> dict[int, int]:
 
 
 def test_a_pinned_reader_keeps_its_generation(filled: Database) -> None:
-    with psycopg.connect(filled.reader_uri) as reader:
+    with psycopg.connect(filled.auditor_uri) as reader:
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         generations.pin(reader.cursor())
         before = reader.execute("select count(*) from read.balances").fetchone()
@@ -247,7 +248,7 @@ rebuild.rebuild(sys.argv[1], Codec().decode, progress)
 
 @pytest.mark.parametrize("steps", [1, 8])
 def test_killed_in_the_middle_and_started_again(filled: Database, steps: int) -> None:
-    right = tables(filled.reader_uri, offsets=True)
+    right = tables(filled.auditor_uri, offsets=True)
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, filled.projector_uri], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -261,14 +262,14 @@ def test_killed_in_the_middle_and_started_again(filled: Database, steps: int) ->
     child.wait()
     child.stdin.close()
     child.stdout.close()
-    assert repr(tables(filled.reader_uri, offsets=True)) == repr(right)
+    assert repr(tables(filled.auditor_uri, offsets=True)) == repr(right)
     assert run(filled).generation == 2
     assert schemas(filled) == ["read_g2"]
-    assert repr(tables(filled.reader_uri, offsets=True)) == repr(right)
+    assert repr(tables(filled.auditor_uri, offsets=True)) == repr(right)
 
 
 def test_an_event_that_cannot_be_folded_leaves_the_live_generation(filled: Database) -> None:
-    right = tables(filled.reader_uri)
+    right = tables(filled.auditor_uri)
     with psycopg.connect(filled.owner_uri) as connection:
         connection.execute("alter table events disable trigger events_immutable")
         update = "update events set type = 'credits-minted.v9' where partition = %s and position = 5"
@@ -276,7 +277,7 @@ def test_an_event_that_cannot_be_folded_leaves_the_live_generation(filled: Datab
     with pytest.raises(CannotApply, match=f"event 5 of partition {LOG[0].partition}"):
         run(filled)
     assert schemas(filled) == ["read_g1"]
-    assert repr(tables(filled.reader_uri)) == repr(right)
+    assert repr(tables(filled.auditor_uri)) == repr(right)
 
 
 def test_a_hole_in_the_log_is_refused(filled: Database) -> None:
@@ -288,13 +289,13 @@ def test_a_hole_in_the_log_is_refused(filled: Database) -> None:
 
 
 def test_read_models_of_another_shape_are_replaced(filled: Database) -> None:
-    right = tables(filled.reader_uri)
+    right = tables(filled.auditor_uri)
     with psycopg.connect(filled.projector_uri) as connection:
         connection.execute("update read_generation set shape = 'older'")
         connection.execute("drop view read.debits")
         connection.execute("create view read.debits as select id, org from read_g1.debits")
     run(filled)
-    assert repr(tables(filled.reader_uri)) == repr(right)
+    assert repr(tables(filled.auditor_uri)) == repr(right)
     assert generations.ensure(filled.projector_uri) == (2, generations.shape())
 
 

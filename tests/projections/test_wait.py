@@ -18,7 +18,7 @@ def reach(database: Database, position: int) -> None:
 
 def test_what_is_there_already(database: Database) -> None:
     async def go() -> tuple[bool, bool]:
-        async with await AsyncConnection.connect(database.reader_uri, autocommit=True) as connection:
+        async with await AsyncConnection.connect(database.auditor_uri, autocommit=True) as connection:
             return await wait_for(connection, 1, 5, 0.0), await wait_for(connection, 1, 6, 0.0)
 
     generations.ensure(database.projector_uri)
@@ -29,7 +29,7 @@ def test_what_is_there_already(database: Database) -> None:
 def test_what_comes_while_waiting_and_what_does_not(database: Database) -> None:
     async def go() -> tuple[bool, bool, float]:
         loop = asyncio.get_running_loop()
-        async with AsyncConnectionPool(database.reader_uri, min_size=1, max_size=1, open=False) as pool:
+        async with AsyncConnectionPool(database.auditor_uri, min_size=1, max_size=1, open=False) as pool:
             waiting = [asyncio.create_task(wait_for(pool, 1, 3, 10.0)) for _ in range(5)]
             late = asyncio.create_task(wait_for(pool, 1, 4, 0.3))
             await asyncio.to_thread(reach, database, 3)

@@ -30,6 +30,7 @@ from infra.topics import LEDGER, provision, topic_name
 from projections import generations
 from projections.runner import Runner
 from tests.conftest import PARTITIONS, Database
+from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import apply
 from tests.projections.log_builder import LogBuilder, busy, write
 
@@ -38,6 +39,8 @@ def busy_log(commands: int, seed: int = 1) -> LogBuilder:
     """Events of every type, in several organisations."""
     log = LogBuilder(PARTITIONS)
     log.do(PublishPrices(entries=CATALOGUE, first=True), PLATFORM)
+    if commands:
+        busy_shop(log, commands // 2, seed)
     busy(log, commands, seed)
     if commands:
         for command in _rare():
@@ -81,7 +84,7 @@ class Audited:
     @classmethod
     def of(cls, database: Database, log: LogBuilder, kafka: str = "", prefix: str = "") -> "Audited":
         settings = Settings(
-            reader_url=SecretStr(database.reader_uri),
+            auditor_url=SecretStr(database.auditor_uri),
             projector_url=SecretStr(database.projector_uri),
             kafka=kafka,
             topic_prefix=prefix,

@@ -23,14 +23,14 @@ def found(audited: Audited) -> Differs:
 
 def check(audited: Audited) -> Section:
     section = Section("chain")
-    with one_moment(audited.database.reader_uri) as connection:
+    with one_moment(audited.database.auditor_uri) as connection:
         check_chain(connection, audited.heads, section)
     return section
 
 
 def test_an_honest_log_has_no_difference(audited: Audited) -> None:
     section = check(audited)
-    with one_moment(audited.database.reader_uri) as connection:
+    with one_moment(audited.database.auditor_uri) as connection:
         assert heads(connection) == audited.heads
     assert section.checked["events"] == len(audited.log.events) > 100
     assert section.checked["partitions"] == len({event.partition for event in audited.log.events})
@@ -90,7 +90,7 @@ def test_a_deleted_end(audited: Audited) -> None:
     last = audited.busiest[-1]
     expected = audited.heads
     audited.tamper("delete from events where partition = %s and position = %s", last.partition, last.position)
-    with one_moment(audited.database.reader_uri) as connection, pytest.raises(Differs) as caught:
+    with one_moment(audited.database.auditor_uri) as connection, pytest.raises(Differs) as caught:
         check_chain(connection, expected, Section("chain"))
     assert (caught.value.where, caught.value.found) == (f"partition {last.partition}", f"{last.position - 1} events")
 

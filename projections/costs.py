@@ -1,0 +1,72 @@
+"""Read model: every attempt with a price in USD, the base of a user's budget analytics (S2). Integer micro-USD."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from domain.budgets.events import CostRecorded
+from projections.facts import Fact
+from projections.generation_rows import GenerationRow
+from projections.table import Table
+
+ATTEMPTS = frozenset({"completed", "failed", "settled_late"})  # ends of generations that are attempts
+
+
+class Cost(NamedTuple):
+    """One attempt's row, or that of a refund (costs.sql)."""
+
+    org: str
+    position: int
+    kind: str
+    id: str
+    user_id: str
+    usd: int
+    success: bool
+    size: str | None
+    quality: str | None
+    generation_time_ms: int | None
+    sealed: str | None
+    created_at: datetime
+
+
+TABLE = Table(
+    "costs",
+    Cost,
+    {"org": "text", "position": "int8", "kind": "text", "id": "text", "user_id": "text", "usd": "int8"}
+    | {"success": "bool", "size": "text", "quality": "text", "generation_time_ms": "int8", "sealed": "text"}
+    | {"created_at": "timestamptz"},
+    key=2,
+)
+
+
+def recorded(fact: Fact, event: CostRecorded) -> Cost:
+    """The row of an attempt that was made elsewhere."""
+    return Cost(
+        fact.org, fact.position, "recorded", event.cost_id, fact.id, event.usd, event.success, event.size,
+        event.quality, event.generation_time_ms, event.sealed, fact.time,
+    )  # fmt: skip
+
+
+def generated(fact: Fact, row: GenerationRow, usd: int) -> Cost:
+    """The row of a generation that has ended and spent `usd`; one that failed cost nothing that counts."""
+    success = row.status != "failed" or usd > 0
+    return _cost(fact, row, "generation", usd, success=success)
+
+
+def refunded(fact: Fact, row: GenerationRow, usd: int) -> Cost:
+    """The row of `usd` that a refund gave back."""
+    return _cost(fact, row, "refund", -usd, success=True)
+
+
+def _cost(fact: Fact, row: GenerationRow, kind: str, usd: int, *, success: bool) -> Cost:
+    size, quality = option(row, "size"), option(row, "quality")
+    text = row.sealed_end or row.sealed
+    return Cost(
+        fact.org, fact.position, kind, row.id, row.user_id, usd, success, size, quality, row.generation_time_ms,
+        text, fact.time,
+    )  # fmt: skip
+
+
+def option(row: GenerationRow, name: str) -> str | None:
+    """An option as text, none where it was not given."""
+    value = row.options.get(name)
+    return None if value is None else str(value)

@@ -1,0 +1,214 @@
+"""Read model `generations`: one row for each generation that was asked for, with what it was to take and took."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_never
+
+from domain.generations.events import (
+    Charge,
+    Described,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationEvent,
+    GenerationExpired,
+    GenerationExtended,
+    GenerationFailed,
+    GenerationHeld,
+    GenerationPartCompleted,
+    GenerationRefunded,
+    GenerationRefused,
+    GenerationSettledLate,
+    GenerationStarted,
+    Held,
+    Settled,
+)
+from domain.organisations.events import Resource
+from domain.quotas.quota import plus
+from projections.facts import CannotApply, Fact, follows
+from projections.table import Table
+
+OPEN = frozenset({"held", "running"})
+ENDED = frozenset({"completed", "failed", "cancelled", "settled_late"})  # an expired one may still be completed, late
+
+
+@dataclass(slots=True)
+class GenerationRow:
+    """One generation's row (generations.sql)."""
+
+    org: str
+    id: str
+    user_id: str
+    operation: str
+    provider: str | None
+    model: str | None
+    options: dict[str, Any]
+    count: int
+    feature: str | None
+    token_type: str | None
+    parent_id: str | None
+    status: str
+    reason: str | None
+    outcome: str | None
+    quoted_credits: int
+    quoted_tokens: int
+    quoted_usd: int
+    quoted_bytes: int
+    quoted_plan_tokens: int
+    item: str | None
+    price_version: int | None
+    charged_credits: int
+    charged_tokens: int
+    charged_usd: int
+    charged_plan_tokens: int
+    refunded_credits: int
+    refunded_tokens: int
+    refunded_usd: int
+    refunded_plan_tokens: int
+    uncharged: dict[str, int]
+    shortfall: dict[str, int]
+    holds: list[dict[str, Any]]
+    succeeded: int
+    contents: int
+    content_bytes: int
+    provider_cost: int | None
+    provider_currency: str | None
+    generation_time_ms: int | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    expires_at: datetime | None
+    actor: str
+    sealed: str | None
+    sealed_end: str | None
+    created_position: int
+    version: int
+    position: int
+
+
+_AMOUNTS = ("credits", "tokens", "usd", "plan_tokens")
+
+TABLE = Table(
+    "generations",
+    GenerationRow,
+    {"org": "text", "id": "text", "user_id": "text", "operation": "text", "provider": "text", "model": "text"}
+    | {"options": "jsonb", "count": "int8", "feature": "text", "token_type": "text", "parent_id": "text"}
+    | {"status": "text", "reason": "text", "outcome": "text"}
+    | dict.fromkeys(("quoted_credits", "quoted_tokens", "quoted_usd", "quoted_bytes", "quoted_plan_tokens"), "int8")
+    | {"item": "text", "price_version": "int4"}
+    | dict.fromkeys([f"charged_{name}" for name in _AMOUNTS] + [f"refunded_{name}" for name in _AMOUNTS], "int8")
+    | {"uncharged": "jsonb", "shortfall": "jsonb", "holds": "jsonb"}
+    | dict.fromkeys(("succeeded", "contents", "content_bytes", "provider_cost"), "int8")
+    | {"provider_currency": "text", "generation_time_ms": "int8"}
+    | dict.fromkeys(("created_at", "started_at", "ended_at", "expires_at"), "timestamptz")
+    | {"actor": "text", "sealed": "text", "sealed_end": "text"}
+    | dict.fromkeys(("created_position", "version", "position"), "int8"),
+    key=2,
+)
+
+
+def asked(fact: Fact, event: GenerationHeld | GenerationRefused, before: GenerationRow | None) -> GenerationRow:
+    """The row of a new generation; `before` is that of a refused one of the same id, which it replaces.
+
+    Raises CannotApply where something else is known under the id.
+    """
+    if before is not None and before.status != "refused":
+        raise CannotApply(fact.partition, fact.position, f"the generation {fact.id} is {before.status}")
+    row = _new(fact, event)
+    row.version = 0 if before is None else before.version
+    follows(fact, row.version)
+    match event:
+        case GenerationHeld():
+            row.expires_at, row.sealed, row.holds = event.expires_at, event.sealed, _holds(event.holds)
+        case GenerationRefused():
+            row.status, row.reason, row.ended_at = "refused", event.reason, fact.time
+        case _:
+            assert_never(event)
+    row.version = fact.version
+    return row
+
+
+def _new(fact: Fact, event: Described) -> GenerationRow:
+    quote = event.quote
+    return GenerationRow(
+        fact.org, event.generation_id, event.user, event.operation, event.provider, event.model, event.options,
+        event.count, event.feature, quote.token_type, event.parent_id, "held", None, None,
+        quote.credits, quote.tokens, quote.usd, quote.bytes, quote.plan_tokens, quote.item, quote.price_version,
+        0, 0, 0, 0, 0, 0, 0, 0, {}, {}, [], 0, 0, 0, None, None, None,
+        fact.time, None, None, None, fact.actor, None, None, fact.position, 0, fact.position,
+    )  # fmt: skip
+
+
+def apply(row: GenerationRow, fact: Fact, event: GenerationEvent) -> None:  # noqa: C901 - one case for each event
+    """Fold a later event into the generation's row. Raises CannotApply where it is not the next one."""
+    follows(fact, row.version)
+    row.version, row.position = fact.version, fact.position
+    match event:
+        case GenerationStarted():
+            row.status, row.started_at = "running", fact.time
+        case GenerationExtended():
+            row.expires_at, row.holds = event.expires_at, _holds(event.holds)
+        case GenerationPartCompleted():
+            row.status, row.holds = "running", _holds(event.holds)
+            row.started_at = row.started_at or fact.time
+            _settle(row, event)
+        case GenerationCompleted():
+            _end(row, "completed", fact)
+            _settle(row, event)
+        case GenerationSettledLate():
+            _end(row, "settled_late", fact)
+            _settle(row, event)
+        case GenerationFailed():
+            _end(row, "failed", fact)
+            _settle(row, event)
+            row.outcome = str(event.outcome)
+        case GenerationCancelled():
+            _end(row, "cancelled", fact)
+            row.sealed_end = event.sealed
+        case GenerationExpired():  # its holds stay known: a late completion charges up to them
+            row.status, row.ended_at = "expired", fact.time
+        case GenerationRefunded():
+            back = by_resource(event.returned)
+            row.refunded_credits += back.get(Resource.CREDITS, 0)
+            row.refunded_tokens += back.get(Resource.TOKENS, 0)
+            row.refunded_usd += back.get(Resource.BUDGET, 0)
+            row.refunded_plan_tokens += back.get(Resource.PLAN, 0)
+        case GenerationHeld() | GenerationRefused():
+            raise CannotApply(fact.partition, fact.position, f"the generation {fact.id} exists")
+        case _:
+            assert_never(event)
+
+
+def by_resource(charges: Iterable[Charge]) -> dict[Resource, int]:
+    """What was charged of each resource, over all streams; what groups count is added up as well and of no use."""
+    total: dict[Resource, int] = {}
+    for charge in charges:
+        total[charge.resource] = total.get(charge.resource, 0) + sum(charge.amounts.values())
+    return total
+
+
+def _settle(row: GenerationRow, event: Settled) -> None:
+    charged = by_resource(event.charges)
+    row.charged_credits += charged.get(Resource.CREDITS, 0)
+    row.charged_tokens += charged.get(Resource.TOKENS, 0)
+    row.charged_plan_tokens += charged.get(Resource.PLAN, 0)
+    row.charged_usd += event.usd
+    row.uncharged = plus(row.uncharged, event.uncharged)
+    row.shortfall = plus(row.shortfall, event.shortfall)
+    row.succeeded += event.succeeded or 0
+    row.contents += len(event.contents)
+    row.content_bytes += sum(content.bytes for content in event.contents)
+    if event.provider_cost is not None:
+        cost, row.provider_currency = event.provider_cost
+        row.provider_cost = (row.provider_cost or 0) + cost
+    if event.generation_time_ms is not None:
+        row.generation_time_ms = (row.generation_time_ms or 0) + event.generation_time_ms
+    row.sealed_end = event.sealed or row.sealed_end
+
+
+def _end(row: GenerationRow, status: str, fact: Fact) -> None:
+    row.status, row.ended_at, row.holds = status, fact.time, []
+
+
+def _holds(holds: Iterable[Held]) -> list[dict[str, Any]]:
+    return [{"resource": str(held.resource), "stream": held.stream, "amounts": held.amounts} for held in holds]

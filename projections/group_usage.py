@@ -1,0 +1,45 @@
+"""Read model: the history of what groups used, by day and period, for charts and reports (S1)."""
+
+from collections.abc import Iterator
+from datetime import UTC, date
+from typing import NamedTuple
+
+from domain.groups.events import GroupEvent
+from domain.quotas.events import UseCounted, UseGivenBack, UseSettled
+from projections.facts import Fact
+from projections.table import Table
+
+
+class GroupUse(NamedTuple):
+    """One day's row of one thing that is counted (group_usage.sql)."""
+
+    org: str
+    group_id: str
+    day: date
+    period: str
+    what: str
+    amount: int
+
+
+TABLE = Table(
+    "group_usage",
+    GroupUse,
+    {"org": "text", "group_id": "text", "day": "date", "period": "text", "what": "text", "amount": "int8"},
+    key=5,
+)
+
+
+def changes(fact: Fact, event: GroupEvent, current: str) -> Iterator[GroupUse]:
+    """What an event adds to the history; `current` is the key of the group's period."""
+    match event:
+        case UseSettled():
+            period, amounts, sign = event.period, event.used, 1
+        case UseCounted():
+            period, amounts, sign = current, event.amounts, 1
+        case UseGivenBack():
+            period, amounts, sign = event.period, event.amounts, -1
+        case _:
+            return
+    day = fact.time.astimezone(UTC).date()
+    for what, amount in amounts.items():
+        yield GroupUse(fact.org, fact.id, day, period, what, sign * amount)

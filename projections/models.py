@@ -1,0 +1,107 @@
+"""All read models of one partition in memory: rows that are loaded, changed, added, and amounts to be added up."""
+
+from typing import Any
+
+from projections import (
+    balances,
+    budgets,
+    catalogue,
+    contents,
+    costs,
+    debits,
+    generation_rows,
+    grants,
+    group_usage,
+    groups,
+    members,
+    organisations,
+    prices,
+    purchases,
+    refusals,
+    reservations,
+    storages,
+    token_usage,
+    transactions,
+    usage_daily,
+    use_holds,
+)
+from projections.facts import CannotApply, Fact
+from projections.rows import Key, Log, Rows, Sums
+
+
+class ReadModels:
+    """Rows of one partition in memory, and which of them changed since `written` was last called.
+
+    `rebuilding`: rows that have ended are written at once and never read back, so that events about them are kept
+    in `later`, to be folded when everything else is there.
+    """
+
+    def __init__(self, *, rebuilding: bool = False) -> None:
+        self.balances = Rows(balances.TABLE)
+        self.grants = Rows(grants.TABLE)
+        self.reservations = Rows(reservations.TABLE, self._has_ended)
+        self.generations = Rows(generation_rows.TABLE, lambda row: row.status in generation_rows.ENDED)
+        self.use_holds = Rows(use_holds.TABLE)
+        self.storages = Rows(storages.TABLE)
+        self.contents = Rows(contents.TABLE, lambda _row: True)
+        self.groups = Rows(groups.TABLE)
+        self.members = Rows(members.TABLE, lambda _row: not rebuilding)
+        self.budgets = Rows(budgets.TABLE)
+        self.organisations = Rows(organisations.TABLE)
+        self.purchases = Rows(purchases.TABLE)
+        self.prices = Log(prices.TABLE)
+        self.catalogue = Log(catalogue.TABLE)
+        self.transactions = Log(transactions.TABLE)
+        self.refusals = Log(refusals.TABLE)
+        self.costs = Log(costs.TABLE)
+        self.token_usage = Log(token_usage.TABLE)
+        self.usage_daily = Sums(usage_daily.TABLE)
+        self.group_usage = Sums(group_usage.TABLE)
+        self.debits: dict[debits.DebitKey, debits.Debit] = {}
+        self.refunds: dict[debits.DebitKey, int] = {}  # to be added to debits that were stored before
+        self.rows: tuple[Rows[Any], ...] = tuple(value for value in vars(self).values() if isinstance(value, Rows))
+        self.logs: tuple[Log[Any], ...] = tuple(value for value in vars(self).values() if isinstance(value, Log))
+        self.sums: tuple[Sums, ...] = tuple(value for value in vars(self).values() if isinstance(value, Sums))
+        self.later: list[Fact] | None = [] if rebuilding else None
+
+    def _has_ended(self, hold: reservations.Reservation) -> bool:
+        """Whether a hold cannot go on: one of an open generation may, after all of it was charged."""
+        if hold.status == reservations.HELD or not hold.generation:
+            return hold.status != reservations.HELD
+        generation = self.generations.get((hold.org, hold.id))
+        return generation is None or generation.status not in generation_rows.OPEN
+
+    def missing(self, fact: Fact, what: str) -> None:
+        """The row that `fact` is about is not in memory. Raises CannotApply unless it may have been written before."""
+        if self.later is None:
+            raise CannotApply(fact.partition, fact.position, f"the {what} is unknown")
+        self.later.append(fact)
+
+    def written(self) -> None:
+        """Everything that changed is stored now: what has ended is let go."""
+        for rows in self.rows:
+            rows.written()
+        for log in self.logs:
+            log.clear()
+        if self.later is None:  # a rebuild takes the sums of a day when it is over
+            for sums in self.sums:
+                sums.clear()
+        self.debits.clear()
+        self.refunds.clear()
+
+    def __len__(self) -> int:
+        """How many rows are held in memory."""
+        return sum(map(len, self.rows))
+
+
+class Needed:
+    """The keys of stored rows that facts need and that are not in memory, by table."""
+
+    def __init__(self, models: ReadModels) -> None:
+        self.models = models
+        self.keys: dict[str, set[Key]] = {rows.table.name: set() for rows in models.rows}
+
+    def row(self, rows: Rows[Any], key: Key) -> None:
+        """Need a row, if it exists."""
+        if key not in rows:
+            self.keys[rows.table.name].add(key)

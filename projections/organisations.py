@@ -1,0 +1,81 @@
+"""Read model: every organisation with its settings and plan, from its first event on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from domain.organisations.events import Billing, OrganisationConfigured, OrganisationEvent, PlanChosen, PlanEnded
+from domain.organisations.state import STARTER, Organisation
+from projections.facts import Fact, follows
+from projections.table import Table
+
+Rules = dict[str, dict[str, int | bool]]
+
+
+@dataclass(slots=True)
+class OrganisationRow:
+    """One organisation's row (organisations.sql)."""
+
+    org: str
+    time_zone: str
+    enforce: list[str]
+    pay_from: list[str]
+    over_actual: str
+    settlement_policy: dict[str, int]
+    alert_rules: Rules
+    plan: str
+    plan_version: int
+    tokens: dict[str, int]
+    credits: int
+    storage_limit: int | None
+    anchor: datetime | None
+    billing: str
+    paid_until: datetime | None
+    created_at: datetime
+    version: int
+    position: int
+    updated_at: datetime
+
+
+TABLE = Table(
+    "organisations",
+    OrganisationRow,
+    {"org": "text", "time_zone": "text", "enforce": "jsonb", "pay_from": "jsonb", "over_actual": "text"}
+    | {"settlement_policy": "jsonb", "alert_rules": "jsonb", "plan": "text", "plan_version": "int4"}
+    | {"tokens": "jsonb", "credits": "int8", "storage_limit": "int8", "anchor": "timestamptz", "billing": "text"}
+    | {"paid_until": "timestamptz", "created_at": "timestamptz", "version": "int8", "position": "int8"}
+    | {"updated_at": "timestamptz"},
+    key=1,
+)
+
+
+def opened(fact: Fact) -> OrganisationRow:
+    """The row of an organisation at its first event: the defaults."""
+    new = Organisation()
+    return OrganisationRow(
+        fact.org, new.time_zone, [str(resource) for resource in new.enforce], list(new.pay_from),
+        str(new.over_actual), {}, {}, new.plan, new.plan_version, new.tokens, new.credits, new.storage_limit,
+        new.anchor, str(new.billing), new.paid_until, fact.time, 0, 0, fact.time,
+    )  # fmt: skip
+
+
+def apply(row: OrganisationRow, fact: Fact, event: OrganisationEvent) -> None:
+    """Fold one event about the organisation. Raises CannotApply where it is not the next one."""
+    follows(fact, row.version)
+    match event:
+        case OrganisationConfigured():
+            row.time_zone, row.over_actual = event.time_zone, str(event.over_actual)
+            row.enforce, row.pay_from = [str(resource) for resource in event.enforce], list(event.pay_from)
+            row.settlement_policy = {str(outcome): percent for outcome, percent in event.settlement_policy.items()}
+            row.alert_rules = event.alert_rules
+        case PlanChosen():
+            row.plan, row.plan_version, row.tokens = event.plan, event.plan_version, event.tokens
+            row.credits, row.storage_limit, row.anchor = event.credits, event.storage_limit, event.anchor
+            row.billing, row.paid_until = str(event.billing), event.paid_until
+        case PlanEnded():
+            row.plan, row.plan_version, row.tokens = STARTER, 0, {}
+            row.credits, row.storage_limit = 0, None
+            row.billing, row.paid_until = str(Billing.MONTHLY), None
+        case _:
+            assert_never(event)
+    row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
