@@ -9,20 +9,16 @@ from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
+from api.audit_log import DENIED, record
+from api.headers import complete, fixed
 from api.metrics import Metrics
 from api.problems import MEDIA_TYPE, fault
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_DOCS = "/api/docs"
-_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
-_PLAIN = [*_HEADERS, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
-_DEFAULT_CACHE = (b"cache-control", b"no-store")
+_ID_NAMES = (b"request-id", b"x-request-id")
+_MAX_PROBLEM = 4_096  # bytes of a denial that are looked at for its code
 
 
 log = structlog.get_logger()
@@ -31,9 +27,11 @@ log = structlog.get_logger()
 class Edge:
     """Pure ASGI, because a middleware that wraps requests in tasks would cost more than the answer itself."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, https: bool = False) -> None:
+        """`https`: the deployment is reached by HTTPS only."""
         self._app = app
         self._metrics = metrics
+        self._headers = fixed(https=https)
         self._prefix = token_hex(6).encode()
         self._count = count(1)
 
@@ -44,39 +42,42 @@ class Edge:
             return
         began = perf_counter()
         request_id = self._request_id(scope)
-        status = 500
-        started = complete = False
+        bind_contextvars(request_id=request_id.decode())  # in everything that is logged on the way
+        status, told = 500, b""
+        started = ended = False
 
         async def answer(message: Message) -> None:
-            nonlocal status, started, complete
+            nonlocal status, told, started, ended
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
                 headers: list[Any] = message["headers"]
-                headers.append((b"x-request-id", request_id))
-                headers += _HEADERS if scope["path"] == _DOCS else _PLAIN
-                if not any(name == b"cache-control" for name, _ in headers):
-                    headers.append(_DEFAULT_CACHE)
-            elif not message.get("more_body"):
-                complete = True
+                headers += [(name, request_id) for name in _ID_NAMES]
+                complete(headers, self._headers)
+            else:
+                if status in DENIED and not told:
+                    told = message.get("body", b"")[:_MAX_PROBLEM]
+                ended = not message.get("more_body")
             await send(message)
 
         try:
             await self._app(scope, receive, answer)
         except Exception as error:
             # The text of the traceback and no more: a renderer would print local variables, credentials among them.
-            log.error("a request failed", path=scope["path"], traceback="".join(format_exception(error)))
+            traceback = "".join(format_exception(error))
+            log.error("a request failed", path=scope["path"], traceback=traceback)
             if not started:
                 await _fail(answer)
-            elif not complete:
+            elif not ended:
                 raise  # too late to tell the caller but by ending the connection
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "other")
             self._metrics.answered(scope["method"], path, status, perf_counter() - began)
+            record(scope, status, told)
 
     def _request_id(self, scope: Scope) -> bytes:
         for name, value in scope["headers"]:
-            if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
+            if name in _ID_NAMES and _GIVEN_ID.fullmatch(value):
                 return bytes(value)
         return b"%b-%x" % (self._prefix, next(self._count))
 

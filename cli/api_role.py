@@ -8,11 +8,13 @@ from functools import partial
 from typing import Any
 
 from api.app import create_app
+from api.blocked import publishing
 from api.problems import Problem
 from api.serve import serve
 from consumers.asyncapi import asyncapi_document
 from consumers.intake.retry import quarantine_retry
 from infra.audit.verify import verify
+from infra.decisions import RefusedChecks
 from infra.quarantine import NotQuarantined
 from infra.selfcheck import check_postgres
 from infra.settings import Settings
@@ -27,7 +29,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
     PortTaken, psycopg.Error where the database is away.
     """
     uri = settings.writer_url.get_secret_value()
-    await asyncio.to_thread(check_postgres, uri)
+    for login in (settings.writer_url, settings.reader_url, settings.auditor_url):
+        await asyncio.to_thread(check_postgres, login.get_secret_value())
     ledger = Ledger(Writer(uri), settings.request_deadline_s)
 
     async def audit() -> dict[str, Any]:
@@ -43,4 +46,10 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
 
         topics = partial(asyncapi_document, settings.topic_prefix)
         app = create_app(settings, ledger, verify=audit, retry=retry, asyncapi=topics)
-        await serve(app, settings, lambda _host, _port: on_ready() if on_ready else None, stop)
+        checks = RefusedChecks(settings)
+        app.state.services.on_refused_check = publishing(checks)
+        checks.start()
+        try:
+            await serve(app, settings, lambda _host, _port: on_ready() if on_ready else None, stop)
+        finally:
+            await checks.stop()

@@ -21,16 +21,17 @@ _SESSION = """
     select current_user, r.rolsuper, r.rolbypassrls,
            has_table_privilege('events', 'update') or has_table_privilege('events', 'delete')
            or has_table_privilege('events', 'truncate'),
-           (select partitions from log)
+           (select partitions from log),
+           (select not (relrowsecurity and relforcerowsecurity) from pg_class where oid = 'events'::regclass)
     from pg_roles r where r.rolname = current_user"""
 
 
 def check_postgres(uri: str, partitions: int | None = None) -> None:
-    """Check a server as the login of `uri`, one of Scrip's four (scrip_writer, scrip_relay, ...), sees it.
+    """Check a server as the login of `uri`, one of Scrip's own (scrip_writer, scrip_relay, ...), sees it.
 
     `partitions`, where given, must be the log's own. Raises UnsafeSetting naming the setting (fsync,
-    synchronous_commit, full_page_writes, the login's rights, SCRIP_PARTITIONS); psycopg.Error where the server
-    cannot be asked or the database has no log.
+    synchronous_commit, full_page_writes, the login's rights, row-level security, SCRIP_PARTITIONS); psycopg.Error
+    where the server cannot be asked or the database has no log.
     """
     with psycopg.connect(uri, autocommit=True, connect_timeout=5, application_name="scrip selfcheck") as connection:
         for setting, needed in _DURABLE.items():
@@ -40,13 +41,15 @@ def check_postgres(uri: str, partitions: int | None = None) -> None:
         row = connection.execute(_SESSION).fetchone()
     if row is None:
         raise UnsafeSetting("PostgreSQL", "the login", "unknown", "one of Scrip's own")
-    login, superuser, bypasses, changes, divided = row
+    login, superuser, bypasses, changes, divided, unprotected = row
     if superuser:
         raise UnsafeSetting("PostgreSQL", f"the login {login}", "a superuser", "an ordinary role")
     if bypasses:
         raise UnsafeSetting("PostgreSQL", f"the login {login}", "exempt from row-level security", "subject to it")
     if changes:
         raise UnsafeSetting("PostgreSQL", f"the login {login}", "allowed to change events", "without that right")
+    if unprotected:
+        raise UnsafeSetting("PostgreSQL", "row-level security of events", "off", "forced, as the migrations have it")
     if divided is None:
         raise UnsafeSetting("PostgreSQL", "the log", "missing", "created by `scrip up` or a migration")
     if partitions is not None and divided != partitions:

@@ -3,6 +3,8 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.generations.request import DEFAULTS
+
 
 class Settings(BaseSettings):
     """All settings of all roles. Secrets are never shown; a role reads only what it needs."""
@@ -14,7 +16,14 @@ class Settings(BaseSettings):
     )
     relay_url: SecretStr = Field(default=SecretStr(""), description="PostgreSQL URI of the login scrip_relay")
     projector_url: SecretStr = Field(default=SecretStr(""), description="PostgreSQL URI of the login scrip_projector")
-    reader_url: SecretStr = Field(default=SecretStr(""), description="PostgreSQL URI of the login scrip_reader")
+    reader_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="PostgreSQL URI of the login scrip_reader (the API's reads of one organisation)",
+    )
+    auditor_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="PostgreSQL URI of the login scrip_auditor (reads all organisations: API, verify, notifier)",
+    )
     owner_url: SecretStr = Field(
         default=SecretStr(""), description="PostgreSQL URI with the owner's rights, for migrations only"
     )
@@ -40,10 +49,63 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address the API listens on")
     port: int = Field(default=8080, ge=0, le=65535, description="port the API listens on")
+    https: bool = Field(
+        default=False, description="browsers reach the API by HTTPS only: answers carry Strict-Transport-Security"
+    )
+    rate_limit: int = Field(
+        default=10,
+        ge=0,
+        le=10_000,
+        description="requests for generations per window and user, with the user's own token",
+    )
+    rate_limit_programs: int = Field(
+        default=0, ge=0, le=10_000, description="the same for workers, admins and API keys; 0: not limited"
+    )
+    rate_window_s: int = Field(default=60, ge=1, le=86_400, description="seconds of that window")
     request_deadline_s: float = Field(
         default=10.0, gt=0, le=60, description="seconds until a command without an answer is 503"
     )
     trust_broker: bool = Field(
         default=True, description="accept usage events without `scripauth`: the broker's ACLs say who may write"
+    )
+    default_storage_limit: int = Field(
+        default=DEFAULTS.storage_limit,
+        ge=0,
+        le=10**15,
+        description="bytes that a user may store where neither the user nor the plan has a limit",
+    )
+    tokens_image_simple: int = Field(
+        default=DEFAULTS.image_simple, ge=0, le=10**9, description="tokens of a simple image without a price"
+    )
+    tokens_image_complex: int = Field(
+        default=DEFAULTS.image_complex, ge=0, le=10**9, description="tokens of a complex image without a price"
+    )
+    tokens_video_short: int = Field(
+        default=DEFAULTS.video_short, ge=0, le=10**9, description="tokens of a video of up to 6 s without a price"
+    )
+    tokens_video_long: int = Field(
+        default=DEFAULTS.video_long, ge=0, le=10**9, description="tokens of a longer video without a price"
+    )
+    tokens_chat: int = Field(
+        default=DEFAULTS.chat, ge=0, le=10**9, description="tokens of a chat message without a price"
+    )
+    link_tokens: str = Field(default="/settings/tokens", description="the application's page to buy tokens or credits")
+    link_plan: str = Field(default="/settings/subscription", description="its page to choose a plan")
+    link_generations: str = Field(default="/generations", description="its page to delete old generations")
+    link_budget: str = Field(default="/settings/budget", description="its page to raise the monthly budget")
+    link_admin: str = Field(default="/support", description="its page to ask an administrator for help")
+    webhooks_allow_private: bool = Field(
+        default=False, description="let webhooks go to private addresses and without TLS: for tests only"
+    )
+    payments: str = Field(
+        default="", description="who takes the money for purchases: manual (on invoice), signed, or empty for nobody"
+    )
+    payments_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="secrets of the signed provider's callbacks (whsec_…), separated by spaces while one is changed",
+    )
+    payments_checkout_url: str = Field(
+        default="",
+        description="its page to pay at, with {purchase_id}, {organisation}, {amount} and {currency} to be filled in",
     )
     allowed_origins: str = Field(default="", description="origins that browsers may call from, comma-separated")

@@ -1,32 +1,35 @@
-"""The prices that a new installation starts with."""
+"""The prices and features that a new installation starts with."""
 
 from __future__ import annotations
 
+from domain.plans.catalogue import FEATURES, TOKEN_COSTS
+from domain.plans.publish_features import PublishFeatures
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
+from domain.refusal import StaleVersion
 from infra.partitions import PLATFORM
 from infra.settings import Settings
 from infra.writer.submission import Outcome, Submission
 from infra.writer.writer import Writer
 
-KEY = "bootstrap:prices:1"
+CALLER = "platform:bootstrap"
 DEADLINE_S = 30.0
 
 
-def publish_first_prices(settings: Settings) -> None:
-    """Publish the catalogue as the first version of the price book; an existing book is left alone.
+def publish_first_offer(settings: Settings) -> None:
+    """Publish the first version of the price book and of the features; what is there already is left alone.
 
     Raises what the writer raises where the ledger cannot be reached.
     """
-    first = Submission(
-        org=PLATFORM,
-        command=PublishPrices(entries=CATALOGUE, first=True),
-        actor="platform:bootstrap",
-        caller="platform:bootstrap",
-        key=KEY,
-    )
+    prices = PublishPrices(entries=CATALOGUE, first=True)
+    features = PublishFeatures(features=FEATURES, token_costs=TOKEN_COSTS, expected=0)
+    first = [
+        Submission(org=PLATFORM, command=command, actor=CALLER, caller=CALLER, key=f"bootstrap:{name}:1")
+        for name, command in (("prices", prices), ("features", features))
+    ]
     with Writer(settings.writer_url.get_secret_value()) as writer:
-        (outcome,) = writer.submit([first]).result(DEADLINE_S)
-    if isinstance(outcome, Outcome) and outcome.refusal is None:
-        return
-    raise RuntimeError(f"the first prices were not published: {outcome}")
+        outcomes = writer.submit(first).result(DEADLINE_S)
+    for outcome in outcomes:
+        known = isinstance(outcome, Outcome) and outcome.refusal and outcome.refusal.code == StaleVersion.code
+        if not known and not (isinstance(outcome, Outcome) and outcome.refusal is None):
+            raise RuntimeError(f"the first offer was not published: {outcome}")

@@ -23,6 +23,7 @@ class ServiceSecrets:
     scrip_relay: str
     scrip_projector: str
     scrip_reader: str
+    scrip_auditor: str
 
     def passwords(self) -> dict[str, str]:
         """Database login -> password."""
@@ -31,23 +32,20 @@ class ServiceSecrets:
 
 def read_secrets(data: Path) -> ServiceSecrets | None:
     """The secrets of the service in `data`, or None before its first start. Raises Failure for a damaged file."""
-    file = data / FILE
-    try:
-        raw = json.loads(file.read_text())
-        return ServiceSecrets(**raw)
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise Failure(f"The file {file} is damaged ({error}); restore it from a backup.") from error
+    known = _stored(data)
+    return _complete(data, known) if known else None
 
 
 def ensure_secrets(folder: DataFolder) -> ServiceSecrets:
-    """The secrets of the folder that we own, made now if there are none (in a file of mode 0600)."""
-    known = read_secrets(folder.path)
-    if known is not None:
-        return known
-    made = ServiceSecrets(**{field.name: secrets.token_urlsafe(32) for field in fields(ServiceSecrets)})
-    write_private(folder.path / FILE, json.dumps(asdict(made), indent=1))
+    """The secrets of the folder that we own, in a file of mode 0600.
+
+    What is missing is made now: everything at the first start, what a newer version needs besides at a later one.
+    """
+    known = _stored(folder.path)
+    names = [field.name for field in fields(ServiceSecrets) if field.name not in known]
+    made = _complete(folder.path, known | {name: secrets.token_urlsafe(32) for name in names})
+    if names:
+        write_private(folder.path / FILE, json.dumps(asdict(made), indent=1))
     return made
 
 
@@ -58,3 +56,28 @@ def secrets_of(data: Path) -> ServiceSecrets:
         return known
     with DataFolder(data) as folder:
         return ensure_secrets(folder)
+
+
+def _stored(data: Path) -> dict[str, str]:
+    """What the file has, nothing before the first start. Raises Failure."""
+    file = data / FILE
+    try:
+        raw = json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise _damaged(data, error) from error
+    if not isinstance(raw, dict):
+        raise _damaged(data, "no object")
+    return raw
+
+
+def _complete(data: Path, known: dict[str, str]) -> ServiceSecrets:
+    try:
+        return ServiceSecrets(**known)
+    except TypeError as error:
+        raise _damaged(data, error) from error
+
+
+def _damaged(data: Path, why: object) -> Failure:
+    return Failure(f"The file {data / FILE} is damaged ({why}); restore it from a backup.")

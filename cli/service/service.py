@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from cli.service.bootstrap import publish_first_prices
+from cli.service.bootstrap import publish_first_offer
 from cli.service.broker import check_database, prepare_topics
 from cli.service.database import prepare_database
 from cli.service.interrupt import go_on
@@ -20,7 +20,7 @@ from infra.embedded import EmbeddedServers, ServerUnavailable
 from infra.embedded.ports import choose_port, require_free
 from infra.settings import Settings
 
-ROLES = ("api", "relay", "projector", "intake", "sweeper")
+ROLES = ("api", "relay", "projector", "intake", "sweeper", "notifier")
 DEFAULT_PORT = 8080
 READY_DEADLINE_S = 60.0
 GENTLE_S = 4.0  # for all roles together, from the polite signal to the kill
@@ -139,7 +139,7 @@ class Service:
         settings = settings.model_copy(update={"partitions": log_partitions(owner_uri(server))})
         check_database(settings)
         prepare_topics(settings)
-        publish_first_prices(settings)
+        publish_first_offer(settings)
         folder.record_address("api", addresses["api"])
         self._settings = settings
         self._start_roles()

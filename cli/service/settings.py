@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from infra.embedded.folder import read_running
 from infra.settings import Settings
 
 DATABASE = "scrip"
-LOGINS = ("writer", "relay", "projector", "reader")
+LOGINS = ("writer", "relay", "projector", "reader", "auditor")
 
 
 def login_uri(server: str, login: str, password: str) -> str:
@@ -46,6 +47,8 @@ def embedded_settings(addresses: Mapping[str, str], known: ServiceSecrets) -> Se
     if "api" in addresses:
         chosen["port"] = urlsplit(addresses["api"]).port
     chosen["host"] = "127.0.0.1"
+    if "SCRIP_PAYMENTS" not in os.environ:
+        chosen["payments"] = "manual"  # on one machine there is nobody to take the money
     return with_keys(Settings(**chosen), known)
 
 

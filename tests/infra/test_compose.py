@@ -12,7 +12,7 @@ from cli.app import app
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-ROLES = ("prepare", "api", "relay", "projector", "intake", "sweeper")
+ROLES = ("prepare", "api", "relay", "projector", "intake", "sweeper", "notifier")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_every_variable_is_a_setting(profile: str) -> None:
 def test_production_connects_by_tls_and_sasl_only(compose: dict[str, Any]) -> None:
     text = (ROOT / "infra" / "compose" / "production.env").read_text()
     urls = re.findall(r"^SCRIP_\w+_URL=postgresql:.*$", text, re.MULTILINE)
-    assert len(urls) == 4
+    assert len(urls) == 5
     assert all("sslmode=verify-full" in url for url in urls)
     assert "SCRIP_KAFKA_SECURITY=SASL_SSL" in text
     listeners = compose["services"]["kafka-tls"]["environment"]["KAFKA_LISTENERS"]

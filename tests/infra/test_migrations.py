@@ -15,7 +15,7 @@ from infra.writer.writer import Writer
 from tests.conftest import Database
 from tests.infra.writer.ledger_kit import accepted, debit, grant
 
-LOGINS = ("writer", "relay", "projector", "reader")
+LOGINS = ("writer", "relay", "projector", "reader", "auditor")
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def empty(servers: EmbeddedServers) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def filled(module_database: Database) -> Database:
+def filled(migrated_database: Database) -> Database:
     """A log of two events, for tests that must not be able to change it."""
-    with Writer(module_database.writer_uri) as writer:
+    with Writer(migrated_database.writer_uri) as writer:
         accepted(writer, grant(10))
         accepted(writer, debit("d-1"))
-    return module_database
+    return migrated_database
 
 
 def as_login(database: Database, login: str) -> str:
@@ -95,6 +95,7 @@ def test_a_writer_without_a_schema_says_so(empty: str) -> None:
 )
 @pytest.mark.parametrize("login", [*LOGINS, "owner"])
 def test_nobody_can_change_history(filled: Database, login: str, statement: str) -> None:
+    """S3-5."""
     with psycopg.connect(as_login(filled, login)) as connection, pytest.raises(errors.InsufficientPrivilege):
         connection.execute(statement)
 
@@ -123,7 +124,7 @@ def test_the_writer_cannot_take_its_answers_back(filled: Database, table: str) -
             connection.rollback()
 
 
-@pytest.mark.parametrize("login", ["relay", "projector", "reader"])
+@pytest.mark.parametrize("login", ["relay", "projector", "reader", "auditor"])
 @pytest.mark.parametrize("table", ["subject_keys", "api_keys"])
 def test_keys_are_for_the_writer_alone(filled: Database, login: str, table: str) -> None:
     with psycopg.connect(as_login(filled, login)) as connection, pytest.raises(errors.InsufficientPrivilege):

@@ -24,7 +24,10 @@ def refusal(uri: str, partitions: int | None = None) -> UnsafeSetting:
 
 
 def test_a_safe_server_is_accepted_for_every_login(database: Database) -> None:
-    for uri in (database.writer_uri, database.relay_uri, database.projector_uri, database.reader_uri):
+    for uri in (
+        *(database.writer_uri, database.relay_uri, database.projector_uri),
+        *(database.reader_uri, database.auditor_uri),
+    ):
         check_postgres(uri)
         check_postgres(uri, PARTITIONS)
 
@@ -79,6 +82,12 @@ def test_a_login_that_may_change_events_is_refused(database: Database, right: st
     execute(database.owner_uri, f"grant {right} on events to scrip_writer")
     assert refusal(database.writer_uri).value == "allowed to change events"
     check_postgres(database.relay_uri)
+
+
+@pytest.mark.parametrize("change", ["disable row level security", "no force row level security"])
+def test_a_log_without_row_level_security_is_refused(database: Database, change: str) -> None:
+    execute(database.owner_uri, f"alter table events {change}")
+    assert refusal(database.writer_uri).setting == "row-level security of events"
 
 
 def test_another_number_of_partitions_is_refused(database: Database) -> None:
