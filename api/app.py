@@ -83,13 +83,11 @@ async def _serving(services: Services) -> AsyncIterator[None]:
     own = not writer.connected
     if own:
         writer.start()
-    await services.reads.open()
-    services.text.open()
+    await services.open()
     try:
         yield
     finally:
-        services.text.close()
-        await services.reads.close()
+        await services.close()
         if own:
             writer.stop()
 
@@ -102,6 +100,9 @@ def _check_settings(settings: Settings) -> None:
         raise UnsafeSettings(f"SCRIP_JWT_SECRET must have at least {MIN_SECRET_BYTES} bytes.")
     if not secret and not settings.jwks_url:
         raise UnsafeSettings("Either SCRIP_JWT_SECRET or SCRIP_JWKS_URL must be set.")
+    for login, uri in (("READER", settings.reader_url), ("AUDITOR", settings.auditor_url)):
+        if not uri.get_secret_value():
+            raise UnsafeSettings(f"SCRIP_{login}_URL must be set: reads pass by another login than commands.")
 
 
 class _Api(FastAPI):
@@ -118,10 +119,10 @@ class _Api(FastAPI):
                 allow_origins=origins,
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Scrip-Organisation"],
-                expose_headers=["ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"],
+                expose_headers=["ETag", "Idempotency-Replayed", "Request-Id", "Retry-After"],
                 max_age=600,
             )
-        return Edge(inner, services.metrics)
+        return Edge(inner, services.metrics, https=services.settings.https)
 
 
 def _handlers() -> dict[Any, Any]:

@@ -10,15 +10,25 @@ from domain.credits.address import stream_of
 from domain.credits.burn import burn_key
 from domain.credits.events import Slice
 from infra.position import format_position
-from infra.writer.submission import Current, OutcomeUnknown, Overloaded
+from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded
 
 MAX_GRANTS_SHOWN = 100
 
 
-async def read_current(services: Services, org: str, *streams: str) -> Current:
-    """The streams' states now. Raises Problem (503)."""
+async def read_current(services: Services, org: str, *streams: str, tags: tuple[str, ...] = ()) -> Current:
+    """The streams' states and the tags' events now. Raises Problem (503)."""
     try:
-        return await services.ledger.current(org, streams)
+        return await services.ledger.current(org, streams, tags)
+    except OutcomeUnknown:
+        raise unavailable() from None
+    except Overloaded:
+        raise overloaded() from None
+
+
+async def ask(services: Services, org: str, question: Any) -> Answered:
+    """The answer to a question as of now. Raises Refusal, Problem (503)."""
+    try:
+        return await services.ledger.ask(org, question)
     except OutcomeUnknown:
         raise unavailable() from None
     except Overloaded:
@@ -35,10 +45,8 @@ async def account_now(services: Services, org: str, address: str) -> tuple[Accou
 
 async def database_time(services: Services) -> datetime:
     """The one clock."""
-    row = await services.row("select scrip_now() as now")
-    if row is None:
-        raise unavailable()
-    now: datetime = row["now"]
+    rows = await services.rows_of_all("select scrip_now() as now")
+    now: datetime = rows[0]["now"]
     return now
 
 

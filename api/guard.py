@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import psycopg
-import structlog
 from psycopg_pool import PoolTimeout, TooManyRequests
 from pydantic import TypeAdapter, ValidationError
 
+from api.audit_log import known
 from api.fields import AddressText
 from api.operation import Call
 from api.policy import POLICY, authorise
@@ -17,9 +17,9 @@ from api.services import Services
 from domain.credits.address import Address, parse_address
 from infra.security.principal import Principal, Role, Unauthenticated, is_id
 
-log = structlog.get_logger()
-
 _ADDRESS: TypeAdapter[str] = TypeAdapter(AddressText)
+# Under which names a query or a body may name an organisation.
+ORGANISATION_NAMES = frozenset({"org", "organisation", "organisation_id"})
 _LOGIN = {"WWW-Authenticate": "Bearer"}
 # A read model that does not exist yet is one that cannot be reached: its projector has not started.
 UNREACHABLE = (
@@ -69,20 +69,16 @@ def read_head(scope: Any) -> Head:
 async def admit(services: Services, operation: str, scope: Any, head: Head) -> Call:
     """The call that a request is, once its caller is known and may do `operation`. Raises Problem (401, 403, 422)."""
     principal = await who(services, head)
+    known(scope, principal, principal.org)
     org = organisation(principal, head)
+    known(scope, principal, org)
     params: dict[str, str] = scope["path_params"]
-    owner = path_values(params)
-    try:
-        authorise(principal, operation, owner)
-    except Problem as problem:
-        log.warning("denied", operation=operation, actor=principal.actor, org=org, code=problem.code)
-        raise
-    if principal.role is Role.ADMIN:
-        log.info("admin", operation=operation, actor=principal.actor, org=org)
+    authorise(principal, operation, path_values(params))
     query = scope["query_string"]
     if query and b"org" in query:
         _same_organisation(query, org)
-    return Call(principal, org, params, head.if_match.decode("latin-1") if head.if_match else None)
+    if_match = head.if_match.decode("latin-1") if head.if_match else None
+    return Call(principal, org, params, if_match, services.defaults)
 
 
 async def who(services: Services, head: Head) -> Principal:
@@ -149,5 +145,5 @@ def _bad_path(name: str) -> Problem:
 
 def _same_organisation(query: bytes, org: str) -> None:
     for name, value in parse_qsl(query.decode("latin-1")):
-        if name in {"org", "organisation"} and value != org:
+        if name in ORGANISATION_NAMES and value != org:
             raise other_organisation()

@@ -12,6 +12,8 @@ from infra.writer.writer import Writer
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+GENERATED = frozenset({"image", "video", "music", "chat", "studio", "marketing", "playground", "upload"})
+
 
 class _Timing:
     """A route's latencies: a count for each bucket, the last one for all above."""
@@ -30,6 +32,7 @@ class Metrics(Collector):
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._timings: dict[str, _Timing] = {}
         self._refusals: Counter[tuple[str, str]] = Counter()
+        self._blocked: Counter[tuple[str, str]] = Counter()
         self._writer: Writer | None = None
         self.lag: dict[int, tuple[int, float]] = {}  # partition -> events and seconds that the read models are behind
         self._registry = CollectorRegistry()
@@ -52,6 +55,10 @@ class Metrics(Collector):
         """Count a refusal by operation and reason."""
         self._refusals[operation, code] += 1
 
+    def blocked(self, operation: str, reason: str) -> None:
+        """Count a generation that was refused, or whose check was (S0); `operation` is what was to be generated."""
+        self._blocked[operation if operation in GENERATED else "other", reason] += 1
+
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
@@ -71,6 +78,12 @@ class Metrics(Collector):
         for (operation, code), count in self._refusals.items():
             refusals.add_metric((operation, code), count)
         yield refusals
+        blocked = CounterMetricFamily(
+            "scrip_blocked", "Generations refused, and checks.", labels=("operation", "reason")
+        )
+        for (operation, reason), count in self._blocked.items():
+            blocked.add_metric((operation, reason), count)
+        yield blocked
         yield from self._of_the_writer()
         events = GaugeMetricFamily(
             "scrip_read_model_lag_events", "Events not yet in the read models.", labels=("partition",)

@@ -1,27 +1,47 @@
 """What the service needs to know of a call that becomes a command; every one of them is declared in api/commands/."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter
 
 from api.answers import Answer, answer
 from api.fields import Body
+from api.services import Services
 from domain.credits.address import Address, parse_address
+from domain.generations.request import DEFAULTS, Defaults
 from infra.security.principal import Principal
 from infra.writer.submission import Outcome
 
 
+class Found(NamedTuple):
+    """What was looked up for a call: the user whose thing it is about, the operation that a model is priced for, and
+    the state that its `If-Match` names.
+    """
+
+    owner: str | None = None
+    operation: str | None = None
+    expected: Any = None
+
+
+NOTHING = Found()
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who calls, for which organisation, with which parts of the path and which `If-Match` header (none for none)."""
+    """Who calls, for which organisation, with which parts of the path and which `If-Match` header (none for none).
+
+    `defaults`: what the deployment assumes where nothing is priced or limited.
+    """
 
     principal: Principal
     org: str
     params: dict[str, str]
     if_match: str | None = None
+    defaults: Defaults = DEFAULTS
+    found: Found = NOTHING
 
     @property
     def address(self) -> str:
@@ -38,8 +58,15 @@ class Call:
 class Operation:
     """A call that becomes one command.
 
-    `build` makes the command from the call, its body and the sealed form of the body's `private` fields. `account`
-    says whose key seals them. `name` is the operation's line in the policy. `org` overrides the caller's organisation.
+    `build` makes the command from the call, its body and the sealed form of the body's `private` fields; where there
+    are `texts`, each sealed by itself, from their sealed forms by name. `account` says whose key seals them. `name` is
+    the operation's line in the policy. `org` overrides the caller's organisation.
+
+    `check` raises Problem for what call and body show only together. `look` finds out what must be known before the
+    command can be built, and may raise Problem. `makes` is the id of a generation that the caller has chosen, with its
+    user, for what follows in the same batch. `facts` are what a refusal tells, where it is not the decision's own.
+    `refused` answers a refusal with `status`, for a call that asks whether something is allowed; none: a problem it is.
+    `tell` takes the place of `answer` where the outcome alone does not say it all; it must tell a replay the same.
     """
 
     name: str
@@ -47,13 +74,21 @@ class Operation:
     summary: str
     body: type[Body]
     answers: type[BaseModel]
-    build: Callable[[Call, Any, str | None], Any]
+    build: Callable[[Call, Any, Any], Any]
     answer: Callable[[Outcome], Answer] = answer
     status: int = 200
     method: str = "POST"
     private: tuple[str, ...] = ("reason", "metadata")
     account: Callable[[Call, Any], str] = lambda call, _body: call.address
     org: str | None = None
+    check: Callable[[Call, Any], object] = lambda _call, _body: None
+    look: Callable[[Services, Call, Any], Awaitable[Call]] | None = None
+    makes: Callable[[Call, Any], tuple[str, str] | None] = lambda _call, _body: None
+    texts: Callable[[Any], dict[str, dict[str, Any]]] | None = None
+    facts: Callable[[Services, Outcome], dict[str, Any]] | None = None
+    refused: Callable[[Outcome], Answer | None] = lambda _outcome: None
+    tell: Callable[[Services, Call, Any, Outcome], Awaitable[Answer]] | None = None
+    limited: bool = False  # by the rate limit for users
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:

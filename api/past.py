@@ -17,7 +17,8 @@ CHUNK = 2_000
 _CODEC = Codec()
 _EVENTS = """
     select version, position, type, data from events
-    where org = %s and stream = %s and version > %s and time <= %s order by version limit %s"""
+    where org = %(org)s and stream = %(stream)s and version > %(version)s and time <= %(until)s
+    order by version limit %(limit)s"""
 
 
 async def balance_at(
@@ -36,7 +37,8 @@ async def balance_at(
     account, position = Account(), 0
     version = 0
     while True:
-        rows = await services.rows(_EVENTS, (org, stream_of(address), version, recorded_by, CHUNK))
+        wanted = {"org": org, "stream": stream_of(address), "version": version, "until": recorded_by, "limit": CHUNK}
+        rows = await services.rows(_EVENTS, wanted)
         if rows:
             account = await to_thread(_fold, account, rows)
             version, position = rows[-1]["version"], rows[-1]["position"]

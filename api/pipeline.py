@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from api.guard import UNREACHABLE, Head, other_organisation
+from api.guard import ORGANISATION_NAMES, UNREACHABLE, Head, other_organisation
 from api.operation import Call, Operation
 from api.problems import Problem, overloaded, refused, unavailable, unknown_outcome
 from api.services import Services
@@ -15,6 +15,7 @@ from infra.security.principal import Principal
 from infra.writer.submission import KeyReused, Outcome, OutcomeUnknown, Overloaded, Submission
 
 MAX_BODY = 65_536
+OWN = ""  # the name of an operation's only text
 JSON_TYPES = (b"application/json", b"application/merge-patch+json")
 
 
@@ -86,19 +87,34 @@ def fingerprint(services: Services, method: str, path: str, canonical: bytes) ->
     return keyed.digest()
 
 
-def sealable(operation: Operation, body: Any) -> dict[str, Any] | None:
-    """The body's personal text, or none where there is none."""
-    for name in operation.private:
-        if getattr(body, name) is not None:
-            return {name: getattr(body, name) for name in operation.private}
-    return None
+def sealable(operation: Operation, body: Any) -> dict[str, dict[str, Any]]:
+    """The body's personal texts by name, the empty name for an operation's only one; none that are empty."""
+    if operation.texts is None:
+        texts = {OWN: {name: getattr(body, name) for name in operation.private}}
+    else:
+        texts = operation.texts(body)
+    return {name: text for name, text in texts.items() if any(value is not None for value in text.values())}
+
+
+def seal(
+    services: Services, operation: Operation, call: Call, body: Any, texts: dict[str, dict[str, Any]]
+) -> dict[str, str | None]:
+    """The sealed forms of personal texts. Blocks: a key may have to be read or made."""
+    owner, org = operation.owner(call, body).owner, operation.org or call.org
+    return {name: services.sealer.seal(org, owner, text) for name, text in texts.items()}
 
 
 def submission(
-    services: Services, operation: Operation, call: Call, read: Read, key: str | None, path: str, sealed: str | None
+    services: Services,
+    operation: Operation,
+    call: Call,
+    read: Read,
+    key: str | None,
+    path: str,
+    sealed: dict[str, str | None],
 ) -> Submission:
     """The command on its way into the ledger. Raises Problem for what only building it finds out."""
-    command = operation.build(call, read.body, sealed)
+    command = operation.build(call, read.body, sealed.get(OWN) if operation.texts is None else sealed)
     org, actor = operation.org or call.org, call.principal.actor
     if key is None:
         return Submission(org=org, command=command, actor=actor, caller=actor)
@@ -109,13 +125,15 @@ def submission(
 async def prepare(
     services: Services, operation: Operation, call: Call, read: Read, key: str | None, path: str
 ) -> Submission:
-    """`submission` with the personal text sealed, in a thread because a key may have to be read or made."""
-    text = sealable(operation, read.body)
-    sealed = None
-    if text is not None:
-        owner = operation.owner(call, read.body).owner
+    """`submission` once all is looked up, with the personal text sealed. Raises Problem."""
+    operation.check(call, read.body)
+    if operation.look is not None:
+        call = await operation.look(services, call, read.body)
+    texts = sealable(operation, read.body)
+    sealed: dict[str, str | None] = {}
+    if texts:
         try:
-            sealed = await to_thread(services.sealer.seal, operation.org or call.org, owner, text)
+            sealed = await to_thread(seal, services, operation, call, read.body, texts)
         except UNREACHABLE:
             raise unavailable() from None
     return submission(services, operation, call, read, key, path, sealed)
@@ -149,12 +167,25 @@ async def _run(services: Services, item: Submission, *, copy: bool) -> Outcome:
         raise overloaded() from None
 
 
-def answer_of(services: Services, operation: Operation, outcome: Outcome) -> tuple[int, dict[str, Any]]:
-    """Status and body for an outcome, refusals included: a pure function of it (but for being counted)."""
+async def answer_of(
+    services: Services, operation: Operation, call: Call, body: Any, outcome: Outcome
+) -> tuple[int, dict[str, Any]]:
+    """Status and body for an outcome, refusals included: a pure function of it (but for being counted).
+
+    Raises Problem (503) where an operation must look something up for its answer.
+    """
+    if outcome.refusal is None and operation.tell is not None:
+        return operation.status, await operation.tell(services, call, body, outcome)
     if outcome.refusal is None:
         return operation.status, operation.answer(outcome)
     services.metrics.refused(operation.name, outcome.refusal.code)
-    problem = refused(outcome.refusal)
+    told = operation.refused(outcome)
+    if told is not None:
+        return operation.status, told
+    refusal = outcome.refusal
+    if operation.facts is not None:
+        refusal = refusal._replace(facts=operation.facts(services, outcome))
+    problem = refused(refusal)
     return problem.status, problem.body()
 
 
@@ -169,7 +200,7 @@ def invalid_body(error: ValidationError, principal: Principal) -> Problem:
     """The first thing that is wrong with a body, by the path to it; naming another organisation is forbidden."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])[:200]
-    if first["type"] == "extra_forbidden" and field in {"org", "organisation"} and first["input"] != principal.org:
+    if first["type"] == "extra_forbidden" and field in ORGANISATION_NAMES and first["input"] != principal.org:
         return other_organisation()
     limits = {
         name: value

@@ -18,8 +18,8 @@ _FIRST_AT = """
 
 async def first_at(services: Services, partition: int, time: datetime) -> int:
     """The position of the partition's first event at or after `time`; one past the last where there is none."""
-    row = await services.row(_FIRST_AT, {"partition": partition, "time": time})
-    return int(row["position"]) if row else 1
+    rows = await services.rows_of_all(_FIRST_AT, {"partition": partition, "time": time})
+    return int(rows[0]["position"]) if rows else 1
 
 
 async def bounds(services: Services, partition: int, from_: datetime | None, to: datetime | None) -> tuple[int, int]:

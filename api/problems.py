@@ -88,6 +88,19 @@ def not_yet_visible() -> Problem:
     return _later("not_yet_visible", "The read model has not reached min_position yet. Retry.")
 
 
+def rate_limited(wait_s: int, limit: int, window_s: int) -> Problem:
+    """Too many requests: not more than `limit` in `window_s` seconds."""
+    return Problem(
+        429,
+        "rate_limited",
+        f"Not more than {limit} requests in {window_s} s. Retry in {wait_s} s.",
+        headers={"Retry-After": str(wait_s)},
+        limit=limit,
+        window_seconds=window_s,
+        retry_after_seconds=wait_s,
+    )
+
+
 def not_found(what: str, id_: str) -> Problem:
     """There is no such thing in this organisation."""
     return Problem(404, "not_found", f"There is no {what} {id_}.", what=what, id=id_)

@@ -55,7 +55,7 @@ async def seen(services: Services, call: Call, min_position: str | None) -> None
         return
     partition = partition_of(call.org, services.ledger.writer.partitions)
     try:
-        reached = await wait_for(services.reads, partition, parse_position(min_position), WAIT_S)
+        reached = await wait_for(services.reads_all, partition, parse_position(min_position), WAIT_S)
     except psycopg.errors.UndefinedTable:
         reached = False
     if not reached:

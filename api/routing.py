@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.fields import Body
 from api.guard import UNREACHABLE, admit, is_open, read_head
+from api.limit import within_rate
 from api.operation import Call, Operation
 from api.pipeline import MAX_BODY, answer_of, execute, idempotency_key, prepare, read_body, receive_body
 from api.problems import MEDIA_TYPE, Problem, unavailable
@@ -130,7 +131,7 @@ class Given(NamedTuple):
 
 
 class BodyRoute(APIRoute):
-    """A POST that becomes no single command. The handler returns what to answer, and headers."""
+    """A POST or PATCH that becomes no single command. The handler returns what to answer, and headers."""
 
     def __init__(
         self,
@@ -144,13 +145,14 @@ class BodyRoute(APIRoute):
         answers: type[Any],
         status: int = 200,
         keyed: bool = True,
+        method: str = "POST",
         max_bytes: int = MAX_BODY,
         max_depth: int = MAX_DEPTH,
     ) -> None:
         super().__init__(
             path,
             _documented(operation, path, body),
-            methods=["POST"],
+            methods=[method],
             name=operation,
             operation_id=operation,
             summary=summary,
@@ -194,14 +196,16 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
             raw = await receive_body(receive, head)
             read = read_body(operation.adapter, call, raw)
             key = idempotency_key(head) if operation.method == "POST" else None
+            if operation.limited:
+                await within_rate(services, call, key)
             item = await prepare(services, operation, call, read, key, scope["path"])
             outcome = await execute(services, item)
+            status, answer = await answer_of(services, operation, call, read.body, outcome)
         except Problem as problem:
             await send_problem(send, problem)
             return
-        status, answer = answer_of(services, operation, outcome)
         headers = _REPLAYED if outcome.replayed else None
-        media_type = JSON if outcome.refusal is None else MEDIA_TYPE
+        media_type = JSON if status < 400 else MEDIA_TYPE
         await send_bytes(send, status, msgspec.json.encode(answer), media_type, headers)
 
     return app

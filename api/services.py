@@ -2,22 +2,31 @@
 
 import hmac
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from pydantic import SecretStr
 
+from api.defaults import defaults_of
+from api.links import Links, links_of
 from api.metrics import Metrics
+from domain.generations.request import Defaults
+from infra.payments.provider import PaymentProvider
+from infra.payments.providers import provider_of
 from infra.sealing import Sealer
 from infra.security.api_keys import ApiKeys
 from infra.security.authenticator import Authenticator
+from infra.security.request_rates import RequestRates
 from infra.security.tokens import Tokens
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 
-MAX_READS = 8  # connections for reads
+MAX_READS = 8  # connections for reads of one organisation,
+MAX_READS_OF_ALL = 3  # for those of the whole platform,
+MAX_WRITES = 3  # for API keys and rates
 MAX_READS_WAITING = 200  # more are turned away at once
 READ_WAIT_S = 2.0
 KEEPALIVE: dict[str, Any] = {
@@ -35,55 +44,85 @@ Verify = Callable[[], Awaitable[dict[str, Any]]]
 Retry = Callable[[str, str], Awaitable[dict[str, Any]]]
 
 
+_SET_ORG = "select set_config('scrip.org', %s, true)"
+
+
 @dataclass(slots=True)
 class Services:
-    """`verify` runs the audit; `retry` tries a quarantined usage event again (organisation, id); none: not offered."""
+    """`verify` runs the audit; `retry` tries a quarantined usage event again (organisation, id); none: not offered.
+
+    The pools are by login: `reads` as scrip_reader, `reads_all` as scrip_auditor, `writes` and `text` as scrip_writer.
+    """
 
     settings: Settings
     ledger: Ledger
     reads: "AsyncConnectionPool[Any]"
+    reads_all: "AsyncConnectionPool[Any]"
+    writes: "AsyncConnectionPool[Any]"
     text: "ConnectionPool[Any]"
     sealer: Sealer
     tokens: Tokens
     keys: ApiKeys
     authenticator: Authenticator
+    rates: RequestRates
     metrics: Metrics
     fingerprint_secret: bytes
+    defaults: Defaults
+    links: Links
     fingerprints: hmac.HMAC  # over nothing yet: copied for each request, which is the cheapest way to a keyed hash
+    payments: PaymentProvider | None = None  # none: nothing can be bought
     verify: Verify | None = None
     retry: Retry | None = None
     asyncapi: Callable[[], dict[str, Any]] | None = None
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
+    on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None
 
-    async def rows(self, query: str, parameters: Any = ()) -> list[Row]:
-        """The rows of a read. Raises psycopg.Error; psycopg_pool's PoolTimeout and TooManyRequests when busy."""
+    async def rows(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """The rows of a read in the organisation that `parameters` name as `org`.
+
+        The database shows that organisation's rows and no others, whatever the query says (row-level
+        security). Raises psycopg.Error; psycopg_pool's PoolTimeout and TooManyRequests when busy.
+        """
         async with self.reads.connection() as connection:
+            # One round trip: what a pipeline sends between two syncs is one transaction, and so is the setting's life.
+            async with connection.pipeline():
+                await connection.execute(_SET_ORG, (parameters["org"],))
+                cursor = await connection.cursor(row_factory=dict_row).execute(query, parameters)
+            found: list[Row] = await cursor.fetchall()
+            return found
+
+    async def row(self, query: str, parameters: Mapping[str, Any]) -> Row | None:
+        """The first row of a read in one organisation, or none."""
+        found = await self.rows(query, parameters)
+        return found[0] if found else None
+
+    async def rows_of_all(self, query: str, parameters: Any = ()) -> list[Row]:
+        """The rows of a read over all organisations: for what belongs to the platform, and for its admins."""
+        async with self.reads_all.connection() as connection:
             cursor = await connection.cursor(row_factory=dict_row).execute(query, parameters)
             found: list[Row] = await cursor.fetchall()
             return found
 
-    async def row(self, query: str, parameters: Any = ()) -> Row | None:
-        """The first row of a read, or none."""
-        found = await self.rows(query, parameters)
-        return found[0] if found else None
+    async def open(self) -> None:
+        """Open the pools; connections are made in the background."""
+        for pool in (self.reads, self.reads_all, self.writes):
+            await pool.open()
+        self.text.open()
+
+    async def close(self) -> None:
+        """Close the pools."""
+        self.text.close()
+        for pool in (self.writes, self.reads_all, self.reads):
+            await pool.close()
 
 
 def make_services(settings: Settings, ledger: Ledger) -> Services:
-    """Wire everything; nothing is opened yet. `settings.writer_url` is the login that reads and keeps API keys."""
-    uri = settings.writer_url.get_secret_value()
+    """Wire everything; nothing is opened yet."""
     secret = settings.fingerprint_secret.get_secret_value().encode()
-    reads: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        uri,
-        min_size=1,
-        max_size=MAX_READS,
-        max_waiting=MAX_READS_WAITING,
-        timeout=READ_WAIT_S,
-        open=False,
-        check=AsyncConnectionPool.check_connection,
-        kwargs={"autocommit": True, "application_name": "scrip-api-reads", "options": OPTIONS} | KEEPALIVE,
-    )
+    writes = _pool(settings.writer_url, "scrip-api-keys", MAX_WRITES)
     text: ConnectionPool[Any] = ConnectionPool(
-        uri,
+        settings.writer_url.get_secret_value(),
         min_size=1,
         max_size=2,
         max_waiting=MAX_READS_WAITING,
@@ -93,17 +132,36 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
         kwargs={"autocommit": True, "application_name": "scrip-api-text", "options": OPTIONS} | KEEPALIVE,
     )
     tokens = Tokens(settings)
-    keys = ApiKeys(reads, secret)
+    keys = ApiKeys(writes, secret)
     return Services(
         settings=settings,
         ledger=ledger,
-        reads=reads,
+        reads=_pool(settings.reader_url, "scrip-api-reads", MAX_READS),
+        reads_all=_pool(settings.auditor_url, "scrip-api-reads-all", MAX_READS_OF_ALL),
+        writes=writes,
         text=text,
         sealer=Sealer(text),
         tokens=tokens,
         keys=keys,
         authenticator=Authenticator(tokens, keys),
+        rates=RequestRates(writes),
         metrics=Metrics(),
         fingerprint_secret=secret,
+        defaults=defaults_of(settings),
+        links=links_of(settings),
         fingerprints=hmac.new(secret, digestmod="sha256"),
+        payments=provider_of(settings),
+    )
+
+
+def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]":
+    return AsyncConnectionPool(
+        uri.get_secret_value(),
+        min_size=1,
+        max_size=max_size,
+        max_waiting=MAX_READS_WAITING,
+        timeout=READ_WAIT_S,
+        open=False,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"autocommit": True, "application_name": name, "options": OPTIONS} | KEEPALIVE,
     )

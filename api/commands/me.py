@@ -1,20 +1,34 @@
 """Reserve, confirm and roll back for oneself: validate, reserve, generate, confirm or roll back (S4)."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, model_validator
 
-from api.answers import transaction_answer
+from api.assessment import refusal_facts
+from api.commands.generations import OperationName
+from api.current import read_current
 from api.fields import Amount, Body, Id, Label, Metadata, Options, Text, Ttl
+from api.generation_answers import my_transaction
 from api.ids import new_id
-from api.operation import Call, Operation
+from api.operation import Call, Found, Operation
+from api.owners import generation_user
+from api.problems import Problem
+from api.schemas_generations import Held, Quote
+from api.services import Services
 from domain.credits.capture import Capture
 from domain.credits.release import Release
-from domain.credits.reserve import DEFAULT_TTL_S, Reserve, ReservePriced
-from domain.prices.quote import Ask
+from domain.credits.reserve import DEFAULT_TTL_S, Reserve
+from domain.generations.confirm import ConfirmGeneration
+from domain.generations.create import CreateGeneration
+from domain.generations.request import Request
+from domain.generations.start import CancelGeneration
+from domain.prices.book import STREAM, PriceBook
+from infra.partitions import PLATFORM
 
 _PRICED = ("model", "options", "provider", "operation")
+UNNAMED = "other"  # the operation of a model that the price book has for any
 
 
 class MyCreditsBody(Body):
@@ -25,7 +39,7 @@ class MyCreditsBody(Body):
     model: Label | None = None
     options: Options | None = None
     provider: Label | None = None
-    operation: Label | None = None
+    operation: OperationName | None = None
     ttl_seconds: Ttl | None = None
     transaction_id: Id | None = None
     reason: Text | None = None
@@ -49,9 +63,17 @@ class MyCreditsBody(Body):
 
 
 class MyCreditsAnswer(BaseModel):
-    """The hold that is the caller's transaction, and what became of it."""
+    """The hold or generation that is the caller's transaction, and what became of it. Amounts are credits."""
 
     transaction_id: str
+    generation_id: str | None = None
+    status: str | None = None
+    quote: Quote | None = None
+    holds: list[Held] | None = None
+    charged: dict[str, int | str] | None = None
+    uncharged: dict[str, int | str] | None = None
+    shortfall: dict[str, int | str] | None = None
+    contents: list[str] | None = None
     amount: int | None = None
     expires_at: datetime | None = None
     item: str | None = None
@@ -66,17 +88,53 @@ def _own(call: Call, _body: Any = None) -> str:
     return f"user:{call.principal.sub}:credits"
 
 
+async def _look(services: Services, call: Call, body: MyCreditsBody) -> Call:
+    """Whether the transaction is a generation, and whose; what a model without an operation is priced for."""
+    if body.transaction_id is not None:
+        owner = await generation_user(services, call.org, body.transaction_id)
+        if owner is not None and owner != call.principal.sub:
+            raise Problem(403, "not_own", "Only one's own transactions can be settled here.", field="transaction_id")
+        return replace(call, found=Found(owner=owner))
+    if body.model is None or body.operation is not None:
+        return call
+    now = await read_current(services, PLATFORM, STREAM)
+    book: PriceBook = now.states[STREAM]
+    version = book.at(now.time)
+    model = body.model.casefold()
+    named = [entry for entry in version.entries if (entry.model or "").casefold() == model] if version else []
+    operations = {entry.operation.lower() for entry in named if entry.operation is not None}
+    if len(operations) > 1:
+        raise Problem(422, "missing_field", "operation: the model has prices for several.", field="operation")
+    return replace(call, found=Found(operation=next(iter(operations), UNNAMED)))
+
+
 def _build(call: Call, body: MyCreditsBody, sealed: str | None) -> Any:
-    own = _own(call)
-    if body.action == "confirm" and body.transaction_id is not None:
-        return Capture(address=own, reservation_id=body.transaction_id, debit_id=new_id(), sealed=sealed)
-    if body.action == "rollback" and body.transaction_id is not None:
-        return Release(address=own, reservation_id=body.transaction_id, sealed=sealed)
+    if body.transaction_id is not None:
+        return _settle(call, body.action, body.transaction_id, sealed)
     ttl_s = body.ttl_seconds or DEFAULT_TTL_S
     if body.amount is not None:
-        return Reserve(address=own, reservation_id=new_id(), amount=body.amount, ttl_s=ttl_s, sealed=sealed)
-    ask = Ask(provider=body.provider, model=body.model, operation=body.operation, options=body.options or {})
-    return ReservePriced(address=own, reservation_id=new_id(), ask=ask, ttl_s=ttl_s, sealed=sealed)
+        return Reserve(address=_own(call), reservation_id=new_id(), amount=body.amount, ttl_s=ttl_s, sealed=sealed)
+    request = Request(
+        user=call.principal.sub,
+        operation=(body.operation or call.found.operation or UNNAMED).lower(),
+        provider=body.provider,
+        model=body.model,
+        options=body.options or {},
+        defaults=call.defaults,
+    )
+    return CreateGeneration(generation_id=new_id(), request=request, ttl_s=ttl_s, sealed=sealed)
+
+
+def _settle(call: Call, action: str, transaction_id: str, sealed: str | None) -> Any:
+    """Confirm or roll back. Of a generation only the whole hold, and only before a worker has started (contract)."""
+    confirms = action == "confirm"
+    if call.found.owner is not None:
+        if confirms:
+            return ConfirmGeneration(generation_id=transaction_id, unstarted=True, sealed=sealed)
+        return CancelGeneration(generation_id=transaction_id, sealed=sealed)
+    if confirms:
+        return Capture(address=_own(call), reservation_id=transaction_id, debit_id=new_id(), sealed=sealed)
+    return Release(address=_own(call), reservation_id=transaction_id, sealed=sealed)
 
 
 MY_CREDITS = Operation(
@@ -86,6 +144,8 @@ MY_CREDITS = Operation(
     body=MyCreditsBody,
     answers=MyCreditsAnswer,
     build=_build,
-    answer=transaction_answer,
+    answer=my_transaction,
     account=_own,
+    look=_look,
+    facts=refusal_facts,
 )

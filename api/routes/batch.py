@@ -1,7 +1,8 @@
 """Many commands in one request: each is checked as if it came alone, and all go to the ledger together."""
 
 import re
-from asyncio import to_thread
+from asyncio import gather, to_thread
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -9,11 +10,12 @@ import msgspec
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, StringConstraints
 
+from api.audit_log import DENIED, denied
 from api.commands import OPERATIONS
 from api.fields import Body
 from api.guard import UNREACHABLE, path_values
-from api.operation import Call, Operation
-from api.pipeline import MAX_BODY, Read, answer_of, key_reused, read_body, sealable, submission
+from api.operation import Call, Found, Operation
+from api.pipeline import MAX_BODY, Read, answer_of, key_reused, read_body, seal, sealable, submission
 from api.policy import authorise
 from api.problems import Problem, overloaded, unavailable, unknown_outcome
 from api.routing import BodyRoute, Given
@@ -23,6 +25,7 @@ from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnkno
 
 MAX_OPERATIONS = 1_000
 MAX_BATCH_BODY = 1_048_576
+NOT_FOUND = 404
 _AROUND = 3  # levels of the batch's own JSON around each operation's body
 
 
@@ -61,7 +64,7 @@ class _Ready:
 
     def __init__(self, operation: Operation, call: Call, read: Read, key: str | None, path: str) -> None:
         self.operation, self.call, self.read, self.key, self.path = operation, call, read, key, path
-        self.sealed: str | None = None
+        self.sealed: dict[str, str | None] = {}
 
 
 def _pattern(path: str) -> re.Pattern[str]:
@@ -92,6 +95,7 @@ def routes(services: Services) -> list[APIRoute]:
 async def _run(given: Given) -> tuple[dict[str, Any], None]:
     services, batch = given.services, given.body
     found: list[_Ready | Problem] = [_ready(given, index, item) for index, item in enumerate(batch.operations)]
+    found = await _look_up(services, found)
     ready = [each for each in found if isinstance(each, _Ready)]
     if batch.atomic and len(ready) < len(found):
         return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}, None
@@ -102,7 +106,8 @@ async def _run(given: Given) -> tuple[dict[str, Any], None]:
     outcomes = iter(await _execute(services, [_submission(services, each) for each in ready], batch.atomic))
     return {
         "results": [
-            _told(each) if isinstance(each, Problem) else _result(services, each, next(outcomes)) for each in found
+            _told(each) if isinstance(each, Problem) else await _result(services, each, next(outcomes))
+            for each in found
         ]
     }, None
 
@@ -113,12 +118,15 @@ def _ready(given: Given, index: int, item: BatchItem) -> _Ready | Problem:
     try:
         operation, params = _operation(path)
         authorise(given.call.principal, operation.name, path_values(params))
-        call = Call(given.call.principal, given.call.org, params)
+        call = replace(given.call, params=params, if_match=None)
         raw = msgspec.json.encode(item.body)
         if len(raw) > MAX_BODY:
             raise Problem(413, "body_too_large", f"The body is larger than {MAX_BODY} bytes.", limit=MAX_BODY)
         read = read_body(operation.adapter, call, raw)
+        operation.check(call, read.body)
     except Problem as problem:
+        if problem.status in DENIED:
+            denied(given.call.principal, given.call.org, f"run_batch[{index}]", problem.status, problem.code)
         return problem
     key = item.idempotency_key or (f"{given.key}/{index}" if given.key else None)
     return _Ready(operation, call, read, key, path)
@@ -132,12 +140,35 @@ def _operation(path: str) -> tuple[Operation, dict[str, str]]:
     raise Problem(422, "not_batchable", "The path is not one of a POST that takes part in batches.", field="path")
 
 
+async def _look_up(services: Services, found: list[_Ready | Problem]) -> list[_Ready | Problem]:
+    """What the operations must know beforehand. What is about a generation that the batch itself makes knows it so."""
+    made: dict[str, str] = {}
+    for each in found:
+        if isinstance(each, _Ready):
+            own = each.operation.makes(each.call, each.read.body)
+            if own is not None:
+                made[own[0]] = own[1]
+    return list(await gather(*(_looked_up(services, each, made) for each in found)))
+
+
+async def _looked_up(services: Services, each: _Ready | Problem, made: dict[str, str]) -> _Ready | Problem:
+    if isinstance(each, Problem) or each.operation.look is None:
+        return each
+    try:
+        each.call = await each.operation.look(services, each.call, each.read.body)
+    except Problem as problem:
+        owner = made.get(each.call.params.get("id", ""))
+        if problem.status != NOT_FOUND or owner is None:
+            return problem
+        each.call = replace(each.call, found=Found(owner=owner))
+    return each
+
+
 def _seal_all(services: Services, ready: list[_Ready]) -> None:
     for each in ready:
-        text = sealable(each.operation, each.read.body)
-        if text is not None:
-            owner = each.operation.owner(each.call, each.read.body).owner
-            each.sealed = services.sealer.seal(each.call.org, owner, text)
+        texts = sealable(each.operation, each.read.body)
+        if texts:
+            each.sealed = seal(services, each.operation, each.call, each.read.body, texts)
 
 
 def _submission(services: Services, each: _Ready) -> Submission:
@@ -153,12 +184,12 @@ async def _execute(services: Services, items: list[Submission], atomic: bool) ->
         raise overloaded() from None
 
 
-def _result(services: Services, each: _Ready, result: Outcome | KeyReused | NotApplied) -> dict[str, Any]:
+async def _result(services: Services, each: _Ready, result: Outcome | KeyReused | NotApplied) -> dict[str, Any]:
     if isinstance(result, KeyReused):
         return _told(key_reused())
     if isinstance(result, NotApplied):
         return _told(_not_applied())
-    status, body = answer_of(services, each.operation, result)
+    status, body = await answer_of(services, each.operation, each.call, each.read.body, result)
     return {"status": status, "body": body}
 
 

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from api.headers import page_policy
 from api.problems import Problem
 from api.reading import Json
 from api.routing import OpenRoute
@@ -16,6 +17,7 @@ from api.services import Services
 
 VERSION = "0.1.0"
 TITLE = "Scrip"
+SWAGGER = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/"
 
 
 def document(routes: list[Any]) -> dict[str, Any]:
@@ -39,9 +41,24 @@ def document(routes: list[Any]) -> dict[str, Any]:
     return described
 
 
+def _page() -> tuple[bytes, str]:
+    """The document for people, a page with one script of its own, and its policy, which names that script by hash."""
+    page = get_swagger_ui_html(
+        openapi_url="/api/openapi.json",
+        title=f"{TITLE} API",
+        swagger_js_url=SWAGGER + "swagger-ui-bundle.js",
+        swagger_css_url=SWAGGER + "swagger-ui.css",
+        swagger_favicon_url="data:,",
+    )
+    body = bytes(page.body)
+    script = body.decode().rpartition("<script>")[2].partition("</script>")[0]
+    return body, page_policy(script, SWAGGER)
+
+
 def routes(services: Services) -> list[APIRoute]:
     """The routes of this module."""
     made: dict[str, Any] = {}
+    page, policy = _page()
 
     async def openapi(request: Request) -> Json:
         if not made:
@@ -54,7 +71,7 @@ def routes(services: Services) -> list[APIRoute]:
         return Json(services.asyncapi())
 
     async def docs() -> Response:
-        return get_swagger_ui_html(openapi_url="/api/openapi.json", title=f"{TITLE} API")
+        return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
 
     return [
         OpenRoute("/api/openapi.json", openapi, operation="openapi", summary="This document"),

@@ -33,7 +33,7 @@ _STREAM = f"""
     where org = %(org)s and stream = %(stream)s and position > %(after)s and position <= %(until)s
       and (%(type)s::text is null or type = %(type)s) and (%(actor)s::text is null or actor = %(actor)s)
     order by version limit %(limit)s"""
-_ONE = f"select {_COLUMNS} from events where partition = %s and position = %s and org = %s"
+_ONE = f"select {_COLUMNS} from events where partition = %(partition)s and position = %(position)s and org = %(org)s"
 _HEAD = "select coalesce(max(position), 0) as position from events where partition = %s"
 
 CallNow = Annotated[Call, Depends(call_of)]
@@ -63,7 +63,8 @@ def routes(services: Services) -> list[APIRoute]:
 
     async def read_event(position: str, call: CallNow) -> Json:
         partition = partition_of(call.org, services.ledger.writer.partitions)
-        row = await services.row(_ONE, (partition, _position("position", position), call.org))
+        wanted = {"org": call.org, "partition": partition, "position": _position("position", position)}
+        row = await services.row(_ONE, wanted)
         if row is None:
             raise not_found("event", position)
         return Json(_shown(row))
@@ -102,8 +103,8 @@ async def _look(
     """
     partition = partition_of(wanted["org"], services.ledger.writer.partitions)
     first, last = await bounds(services, partition, from_, to)
-    head = await services.row(_HEAD, (partition,))
-    end = min(last - 1, head["position"] if head else 0)
+    head = await services.rows_of_all(_HEAD, (partition,))
+    end = min(last - 1, head[0]["position"])
     after = max(start, first - 1)
     found: list[Row] = []
     for _ in range(LOOKS):

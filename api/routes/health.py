@@ -53,8 +53,8 @@ class Condition:
     async def _look(self) -> list[str]:
         services = self._services
         try:
-            lag = await services.rows(_LAG)
-            stops = await services.rows(_STOPS)
+            lag = await services.rows_of_all(_LAG)
+            stops = await services.rows_of_all(_STOPS)
         except psycopg.errors.UndefinedTable:
             return ["The read models do not exist yet: no projector has run."]
         except UNREACHABLE:

@@ -32,6 +32,8 @@ def settings_of(database: Database, **changed: Any) -> Settings:
     """Settings of a service on this database."""
     return Settings(
         writer_url=SecretStr(database.writer_uri),
+        reader_url=SecretStr(database.reader_uri),
+        auditor_url=SecretStr(database.auditor_uri),
         jwt_secret=SecretStr(SECRET),
         fingerprint_secret=SecretStr("another secret of at least 32 bytes"),
         host="127.0.0.1",

@@ -35,6 +35,7 @@ def debited(service: Service, account: str) -> int:
 
 
 def test_results_come_in_order_and_one_failure_stops_no_other(service: Service, account: str) -> None:
+    """S4-5."""
     path = f"/api/v1/accounts/{account}"
     results = run(
         service.client(),

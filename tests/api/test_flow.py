@@ -56,6 +56,7 @@ def balanced(balance: dict[str, Any]) -> bool:
 
 
 def test_the_whole_life_of_an_account(service: Service, document: dict[str, Any]) -> None:
+    """S4-4."""
     account = address()
     call = Caller(service.client(), document, account)
     zero = call("GET", "/balance")
@@ -162,6 +163,7 @@ def test_things_that_are_not_there(service: Service, document: dict[str, Any]) -
 
 
 def test_too_few_credits_in_the_words_of_s4(service: Service, document: dict[str, Any]) -> None:
+    """S4-3."""
     call = Caller(service.client(sub="poor"), document, "user:poor:credits")
     call("POST", "/grants", {"amount": 500, "source": "gift"}, 201)
     priced = {"action": "reserve", "model": "MiniMax-Hailuo-02", "options": {"resolution": "1080P", "duration": 6}}
@@ -181,6 +183,7 @@ def test_too_few_credits_in_the_words_of_s4(service: Service, document: dict[str
 
 
 def test_validate_reserve_generate_confirm_or_roll_back(service: Service, document: dict[str, Any]) -> None:
+    """S4-1, S4-4."""
     Caller(service.client(), document, "user:eve:credits")("POST", "/grants", {"amount": 5_000, "source": "gift"}, 201)
     call = Caller(service.client("user", "eve"), document, "user:eve:credits")
     me = "/api/credits/me"
@@ -204,7 +207,7 @@ def test_validate_reserve_generate_confirm_or_roll_back(service: Service, docume
     service.project()
     history = call("GET", "/transactions")["items"]
     assert [row["generation_id"] for row in history if row["type"] == "captured"] == [held["transaction_id"]]
-    assert next(row["reason"] for row in history if row["type"] == "reserved" and row["amount"] == -1_100) == "a film"
+    assert call("GET", f"/api/v1/generations/{held['transaction_id']}")["reason"] == "a film"
     unpriced = call("POST", me, {**body, "options": {"resolution": "1080P", "duration": 10}}, 422)
     assert unpriced["code"] == "unpriced"
     assert "MiniMax-Hailuo-02 1080P 6s" in unpriced["priced"]
@@ -227,6 +230,7 @@ def test_validate_reserve_generate_confirm_or_roll_back(service: Service, docume
     ],
 )
 def test_what_me_does_not_take(service: Service, body: dict[str, Any]) -> None:
+    """S4-4."""
     answer = service.client("user", "eve2").post("/api/credits/me", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_value"), answer.text
 
@@ -303,6 +307,7 @@ def test_holds_and_grants_end_by_themselves(service: Service, document: dict[str
 
 
 def test_statements(service: Service, document: dict[str, Any]) -> None:
+    """S4-5."""
     client = service.client()
     call = Caller(client, document, address())
     call("POST", "/grants", {"amount": 100, "source": "gift", "reason": "=HYPERLINK(1)"}, 201)
@@ -378,6 +383,7 @@ def test_events(service: Service, document: dict[str, Any]) -> None:
 
 
 def test_reading_ones_own_writes(service: Service, document: dict[str, Any]) -> None:
+    """S4-4."""
     call = Caller(service.client(), document, address())
     position = call("POST", "/grants", {"amount": 9, "source": "gift"}, 201)["position"]
     answer = service.client().get(call.path + "/transactions", params={"min_position": position})

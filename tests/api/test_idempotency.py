@@ -16,8 +16,69 @@ def granted(client: httpx.Client, account: str, amount: int = 1_000) -> str:
     return str(answer.json()["grant_id"])
 
 
-def accepted(client: httpx.Client, name: str, account: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+Case = tuple[str, dict[str, Any], dict[str, Any]]
+
+
+def grouping(client: httpx.Client, name: str) -> Case:
+    """The same for groups."""
+    group = client.post("/api/groups", json={"name": "g"}).json()["id"]
+    users = {"group_id": group, "user_ids": ["u"]}
+    others = {"group_id": group, "user_ids": ["v"]}
+    cases: dict[str, Case] = {
+        "create_group": ("/api/groups", {"name": "g"}, {"name": "h"}),
+        "add_group_members": ("/api/group-members", users, others),
+        "remove_group_members": ("/api/group-members/remove", users, others),
+        "track_generation": (
+            "/api/track-generation",
+            {"user_id": "u", "type": "image"},
+            {"user_id": "u", "type": "video"},
+        ),
+    }
+    return cases[name]
+
+
+def generation(client: httpx.Client, name: str, account: str) -> Case:
+    """The same for what is done with a generation that `account` pays for."""
+    path, asked = "/api/v1/generations", {"user_id": account.split(":")[1], "operation": "chat", "tokens": 10}
+    granted(client, account.replace(":credits", ":tokens"))
+    if name == "create_generation":
+        return path, {**asked, "prompt": "a cat"}, {**asked, "prompt": "a dog"}
+    path = f"{path}/{client.post(path, json=asked).json()['generation_id']}"
+    if name == "refund_generation":
+        assert client.post(path + "/confirm").status_code == 200
+    cases: dict[str, Case] = {
+        "start_generation": (path + "/start", {}, {}),
+        "cancel_generation": (path + "/cancel", {}, {}),
+        "extend_generation": (path + "/extend", {"ttl_seconds": 1_000, "grow": 1}, {"ttl_seconds": 2}),
+        "confirm_generation": (path + "/confirm", {"content": {"url": "https://x", "bytes": 5}}, {}),
+        "fail_generation": (path + "/fail", {"outcome": "other", "error_message": "no"}, {"outcome": "timed_out"}),
+        "refund_generation": (path + "/refund", {"reason": "blurred", "amount": 5}, {"reason": "blurred"}),
+    }
+    return cases[name]
+
+
+def owing(client: httpx.Client, account: str) -> Case:
+    """The same for an account that owes 40 tokens: a chat took 100 where 60 were to be had."""
+    tokens = account.replace(":credits", ":tokens")
+    granted(client, tokens, 60)
+    setting = "/api/v1/organisations/acme"
+    assert client.patch(setting, json={"over_actual": "available"}).status_code == 200
+    asked = {"user_id": account.split(":")[1], "operation": "chat"}
+    made = client.post("/api/v1/generations", json=asked).json()["generation_id"]
+    settled = client.post(f"/api/v1/generations/{made}/confirm", json={"actual": {"tokens": 100}})
+    assert settled.json()["shortfall"] == {"tokens": 40}
+    assert client.patch(setting, json={"over_actual": "refuse"}).status_code == 200
+    return f"/api/v1/accounts/{tokens}/shortfall/write-off", {"amount": 40}, {"amount": 39}
+
+
+def accepted(client: httpx.Client, name: str, account: str) -> Case:
     """For each operation: the path, a body that is accepted, and another body."""
+    if name in {"create_group", "add_group_members", "remove_group_members", "track_generation"}:
+        return grouping(client, name)
+    if name.endswith("_generation"):
+        return generation(client, name, account)
+    if name == "write_off_shortfall":
+        return owing(client, account)
     path = f"/api/v1/accounts/{account}"
     grant = granted(client, account)
     held = client.post(path + "/reservations", json={"amount": 10}).json()["reservation_id"]
@@ -58,7 +119,11 @@ def test_a_repeat_gets_the_first_answer_and_another_request_is_refused(service: 
     again = client.post(path, json=body, headers=key)
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again.headers["idempotency-replayed"] == "true"
-    reused = client.post(path, json=other, headers=key)
+    # Where nothing can be said but the path, another request has another path.
+    elsewhere = (
+        path if other != body else path.rpartition("/")[0].rpartition("/")[0] + "/another/" + path.split("/")[-1]
+    )
+    reused = client.post(elsewhere, json=other, headers=key)
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
     after = client.get(f"/api/v1/accounts/{account}/balance").json()
     assert {**after, "as_of": None, "position": None} == {**before, "as_of": None, "position": None}

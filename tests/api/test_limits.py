@@ -143,6 +143,19 @@ def test_texts_that_are_fine(service: Service) -> None:
     assert (row["reason"], row["metadata"]) == ("two\nlines", metadata)
 
 
+def test_text_is_never_part_of_a_statement(service: Service) -> None:
+    """S1-6: no SQL injection; text is stored, and looked for, as it is."""
+    client, text = service.client(), "x'); delete from events; --"
+    made = client.post("/api/groups", json={"name": text, "description": text})
+    assert made.status_code == 201, made.text
+    before = events(service)
+    assert client.get(f"/api/groups/{made.json()['id']}").json()["name"] == text
+    for path, name in (("accounts", "prefix"), ("users", "prefix"), ("events", "actor"), ("generations", "model")):
+        answer = client.get(f"/api/v1/{path}", params={name: "' or '1'='1"})
+        assert (answer.status_code, answer.json().get("items", [])) in ((200, []), (422, [])), answer.text
+    assert events(service) == before
+
+
 @pytest.mark.parametrize(
     "account",
     [

@@ -187,6 +187,8 @@ def test_a_fault_of_ours_tells_nothing(service: Service, monkeypatch: pytest.Mon
         ({"fingerprint_secret": SecretStr("short")}, "SCRIP_FINGERPRINT_SECRET"),
         ({"jwt_secret": SecretStr("short")}, "SCRIP_JWT_SECRET"),
         ({"jwt_secret": SecretStr("")}, "SCRIP_JWKS_URL"),
+        ({}, "SCRIP_READER_URL"),
+        ({"reader_url": SecretStr("postgresql://x")}, "SCRIP_AUDITOR_URL"),
     ],
 )
 def test_unsafe_settings_stop_the_start(changed: dict[str, Any], named: str) -> None:
@@ -208,6 +210,8 @@ def test_no_database_no_start() -> None:
         fingerprint_secret=SecretStr("x" * 32),
         jwt_secret=SecretStr("y" * 32),
         writer_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"),
+        reader_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"),
+        auditor_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"),
         port=0,
     )
     app = create_app(settings, Ledger(Writer("postgresql://nobody@127.0.0.1:1/none")))

@@ -41,6 +41,7 @@ QUOTES = "/api/v1/quotes"
 
 @pytest.mark.parametrize(("model", "options", "price"), S4)
 def test_every_price_in_credits(service: Service, model: str, options: dict[str, Any], price: int) -> None:
+    """S4-2."""
     answer = service.client("user", "u").post(QUOTES, json={"model": model, "options": options})
     assert (answer.status_code, answer.json()["credits"], answer.json()["price_version"]) == (200, price, 1)
     assert answer.json()["usd"] is None
@@ -48,6 +49,7 @@ def test_every_price_in_credits(service: Service, model: str, options: dict[str,
 
 @pytest.mark.parametrize(("size", "quality", "usd"), S2)
 def test_every_price_in_usd(service: Service, size: str, quality: str, usd: str) -> None:
+    """S2-2."""
     body = {"operation": "image", "options": {"size": size, "quality": quality}}
     told = service.client("user", "u").post(QUOTES, json=body).json()
     assert (told["usd"], told["currency"], told["credits"]) == (usd, "USD", None)
@@ -59,6 +61,7 @@ def test_count_multiplies(service: Service) -> None:
 
 
 def test_what_has_no_price_is_refused_with_what_has(service: Service) -> None:
+    """S4-2."""
     body = {"model": "MiniMax-Hailuo-02", "options": {"resolution": "1080P", "duration": 10}}
     answer = service.client().post(QUOTES, json=body)
     problem = answer.json()
@@ -86,6 +89,7 @@ def test_questions_that_are_none(service: Service, body: dict[str, Any]) -> None
 
 
 def test_a_new_version(service: Service) -> None:
+    """S4-2."""
     admin = service.client("admin", "root")
     read = admin.get("/api/v1/prices")
     assert (read.json()["version"], read.headers["etag"], len(read.json()["entries"])) == (1, '"1"', 25)

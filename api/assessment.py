@@ -1,0 +1,64 @@
+"""What a check or a refusal of a generation tells callers: the domain's answer in the edge's units, and ways out.
+
+Inside, USD is integer micro-USD; here it becomes decimal text beside its currency (contract, "Units").
+"""
+
+from typing import Any
+
+from api.fields import decimal_text
+from api.links import Links, actions
+from api.services import Services
+from domain.generations.events import GenerationRefused
+from domain.organisations.events import Resource
+from infra.writer.submission import Outcome
+
+USD = "usd"
+_NUMBERS = ("needed", "available", "limit", "deficit")
+
+
+def assessment_answer(told: dict[str, Any], links: Links) -> dict[str, Any]:
+    """The body of `check` and of a 402 (S0)."""
+    checks = [check_answer(check) for check in told["checks"]]
+    return {
+        **told,
+        "quote": quote_answer(told["quote"]),
+        "checks": checks,
+        "alternatives": [_priced(each) for each in told["alternatives"]],
+        "actions": actions(checks, told["reason"], links),
+    }
+
+
+def refusal_facts(services: Services, outcome: Outcome) -> dict[str, Any]:
+    """What a refused generation tells: the check's body, the numbers of its reason at the top; counts it."""
+    facts: dict[str, Any] = outcome.refusal.facts if outcome.refusal else {}
+    if "checks" not in facts:
+        return facts  # refused for another reason than that something is short
+    event = outcome.events[0][1] if outcome.events else None
+    refused = event if isinstance(event, GenerationRefused) else None
+    services.metrics.blocked(refused.operation if refused else "other", facts["reason"])
+    answer = assessment_answer(facts, services.links)
+    first = next(check for check in answer["checks"] if check["reason"] == facts["reason"])
+    numbers = {"required": first["needed"], "available": first["available"], "deficit": first["deficit"]}
+    return {**answer, **numbers, "generation_id": refused.generation_id if refused else None}
+
+
+def quote_answer(quote: dict[str, Any]) -> dict[str, Any]:
+    """A quote with its money as text."""
+    return {**quote, USD: decimal_text(quote[USD]), "currency": "USD"}
+
+
+def amounts_answer(amounts: dict[str, int]) -> dict[str, int | str]:
+    """Amounts by unit, money as text."""
+    return {what: decimal_text(amount) if what == USD else amount for what, amount in amounts.items()}
+
+
+def check_answer(check: dict[str, Any]) -> dict[str, Any]:
+    """One resource's answer, a budget's numbers as text."""
+    if check["resource"] != Resource.BUDGET:
+        return check
+    money = {name: None if check[name] is None else decimal_text(check[name]) for name in _NUMBERS}
+    return {**check, **money, "currency": "USD"}
+
+
+def _priced(alternative: dict[str, Any]) -> dict[str, Any]:
+    return {**alternative, USD: decimal_text(alternative[USD]), "currency": "USD"}

@@ -1,0 +1,106 @@
+"""When an organisation is alerted: which rules are on, and their thresholds."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from api.answers import Answer
+from api.current import ask
+from api.fields import Body, Name
+from api.if_match import matched, tag_of
+from api.operation import Call, Operation
+from api.problems import invalid
+from api.services import Services
+from domain.organisations.configure import MAX_ALERT_RULES, ConfigureOrganisation, settings_of
+from domain.organisations.events import OrganisationConfigured
+from domain.organisations.now import OrganisationNow
+from infra.alert_rules import MOST, RULES, Given, UnknownRule, differing, in_force
+from infra.position import format_position
+from infra.writer.submission import Outcome
+
+Rule = dict[Name, bool | Annotated[int, Field(ge=0, le=MOST)]]
+
+
+class AlertRulesBody(Body):
+    """By rule its thresholds and `enabled`; what is not named is as by default. GET lists all with their bounds."""
+
+    rules: Annotated[
+        dict[Name, Rule],
+        Field(max_length=MAX_ALERT_RULES, examples=[{"budget": {"warning": 60}, "usage_spike": {"enabled": False}}]),
+    ]
+
+
+class AlertRuleRow(BaseModel):
+    """A rule as it is in force. `defaults` and `bounds` are by threshold; `about` says when it is crossed."""
+
+    type: str
+    about: str
+    enabled: bool
+    thresholds: dict[str, int]
+    defaults: dict[str, int]
+    bounds: dict[str, tuple[int, int]]
+
+
+class AlertRulesAnswer(BaseModel):
+    """All rules by name. A changed threshold counts from the next movement of what it is about."""
+
+    rules: dict[str, AlertRuleRow]
+    position: str
+
+
+def shown(given: Given, position: int) -> Answer:
+    """All rules as they are with an organisation's own thresholds."""
+    now = in_force(given)
+    rules = {
+        name: {
+            "type": rule.type,
+            "about": rule.about,
+            "enabled": now[name]["enabled"],
+            "thresholds": {key: now[name][key] for key in rule.thresholds},
+            "defaults": {key: threshold.default for key, threshold in rule.thresholds.items()},
+            "bounds": {key: (threshold.least, threshold.most) for key, threshold in rule.thresholds.items()},
+        }
+        for name, rule in RULES.items()
+    }
+    return {"rules": rules, "position": format_position(position)}
+
+
+def _wanted(body: AlertRulesBody) -> dict[str, dict[str, int | bool]]:
+    try:
+        return differing(body.rules)
+    except UnknownRule as error:
+        raise invalid(error.field, error.reason) from None
+
+
+async def _look(services: Services, call: Call, _body: Any) -> Call:
+    """The settings as they are, for a caller who overwrites only the rules that it has read. Raises Problem (412)."""
+    if call.if_match is None:
+        return call
+    settings = settings_of((await ask(services, call.org, OrganisationNow())).value)
+    matched(call, "alert rules", tag_of(settings.alert_rules))
+    return replace(call, found=call.found._replace(expected=settings))
+
+
+def _configure(call: Call, body: AlertRulesBody, _sealed: str | None) -> Any:
+    return ConfigureOrganisation(alert_rules=_wanted(body), expected=call.found.expected)
+
+
+def _configured(outcome: Outcome) -> Answer:
+    event: OrganisationConfigured = outcome.events[0][1]
+    return shown(event.alert_rules, outcome.position)
+
+
+SET_ALERT_RULES = Operation(
+    name="set_alert_rules",
+    path="/api/v1/alert-rules",
+    summary="Set when the organisation is alerted",
+    body=AlertRulesBody,
+    answers=AlertRulesAnswer,
+    build=_configure,
+    answer=_configured,
+    method="PUT",
+    private=(),
+    check=lambda _call, body: _wanted(body),
+    look=_look,
+)

@@ -1,0 +1,189 @@
+"""Hold what a generation needs, start it, call it off, keep it alive: everything before its outcome (S0, S4)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from api.acting import user_of
+from api.assessment import refusal_facts
+from api.fields import Body, Count, Id, Label, Metadata, Name, Options, Text, Ttl
+from api.generation_answers import changed, created, extended
+from api.ids import new_id
+from api.operation import Call, Operation
+from api.owners import of_generation
+from api.schemas_generations import Held, Quote
+from api.services import Services
+from domain.generations.create import DEFAULT_TTL_S, CreateGeneration
+from domain.generations.extend import ExtendGeneration
+from domain.generations.request import Request
+from domain.generations.start import CancelGeneration, StartGeneration
+from infra.security.principal import Role
+
+MAX_PROMPT = 20_000
+
+OperationName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$"),
+    Field(
+        description="image, video, music, chat, studio, marketing, playground, upload or the integrator's own; "
+        "upper case is the same as lower case.",
+        examples=["image"],
+    ),
+]
+Prompt = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_PROMPT), Field(description="Free text; kept encrypted.")
+]
+
+
+class RequestBody(Body):
+    """What is to be generated. `tokens` and `bytes` can raise what the service estimates, never lower it."""
+
+    user_id: Id | None = None
+    operation: OperationName
+    provider: Label | None = None
+    model: Label | None = None
+    options: Options = Field(default_factory=dict)
+    tokens: Count | None = None
+    bytes: Count | None = None
+    token_type: Name | None = None
+    feature: Label | None = None
+
+
+class CreateBody(RequestBody):
+    """`id`: the caller's own, for example that of a job. `parent_id`: the generation that this is a part of."""
+
+    id: Id | None = None
+    parent_id: Id | None = None
+    prompt: Prompt | None = None
+    reason: Text | None = None
+    metadata: Metadata | None = None
+    ttl_seconds: Ttl = DEFAULT_TTL_S
+
+
+class CreateAnswer(BaseModel):
+    """The generation and what is held for it; `transaction_id` is the same id."""
+
+    generation_id: str
+    transaction_id: str
+    status: str
+    quote: Quote
+    holds: list[Held]
+    expires_at: datetime
+    position: str
+
+
+class NoBody(Body):
+    """Nothing is needed."""
+
+
+class ChangeAnswer(BaseModel):
+    """Where the generation stands; `returned`: what went back, by unit."""
+
+    generation_id: str
+    status: str
+    returned: dict[str, int | str] | None = None
+    position: str
+
+
+class ExtendGenerationBody(Body):
+    """All holds end `ttl_seconds` from now, never earlier than before; `grow` holds further credits (or tokens)."""
+
+    ttl_seconds: Ttl
+    grow: Count = 0
+
+
+class ExtendGenerationAnswer(BaseModel):
+    """The new end, and all that is held now."""
+
+    generation_id: str
+    expires_at: datetime
+    holds: list[Held]
+    position: str
+
+
+def request_of(call: Call, body: RequestBody) -> Request:
+    """The domain's request. Raises Problem for a user who names another."""
+    return Request(
+        user=user_of(call, body.user_id),
+        operation=body.operation.lower(),
+        provider=body.provider,
+        model=body.model,
+        options=body.options,
+        tokens=body.tokens,
+        bytes=body.bytes,
+        token_type=body.token_type,
+        feature=body.feature,
+        defaults=call.defaults,
+    )
+
+
+def _create(call: Call, body: CreateBody, sealed: str | None) -> Any:
+    return CreateGeneration(
+        generation_id=body.id or new_id(),
+        request=request_of(call, body),
+        ttl_s=body.ttl_seconds,
+        own_id=body.id is not None,
+        parent_id=body.parent_id,
+        sealed=sealed,
+    )
+
+
+def _makes(call: Call, body: CreateBody) -> tuple[str, str] | None:
+    return (body.id, user_of(call, body.user_id)) if body.id is not None else None
+
+
+async def _own(services: Services, call: Call, body: Any) -> Call:
+    """A user may call off only their own; everybody else's right is that of the role."""
+    return await of_generation(services, call, body) if call.principal.role is Role.USER else call
+
+
+PATH = "/api/v1/generations"
+
+CREATE = Operation(
+    name="create_generation",
+    path=PATH,
+    summary="Hold everything that a generation needs, or nothing of it",
+    body=CreateBody,
+    answers=CreateAnswer,
+    build=_create,
+    answer=created,
+    status=201,
+    private=("prompt", "reason", "metadata"),
+    account=lambda call, body: f"user:{user_of(call, body.user_id)}:credits",
+    check=lambda call, body: user_of(call, body.user_id),
+    makes=_makes,
+    facts=refusal_facts,
+    limited=True,
+)
+START = Operation(
+    name="start_generation",
+    path=PATH + "/{id}/start",
+    summary="A worker begins; from now on only the outcome ends it",
+    body=NoBody,
+    answers=ChangeAnswer,
+    build=lambda call, _body, _sealed: StartGeneration(generation_id=call.id),
+    answer=changed,
+    private=(),
+)
+CANCEL = Operation(
+    name="cancel_generation",
+    path=PATH + "/{id}/cancel",
+    summary="Call a generation off that no worker has started",
+    body=NoBody,
+    answers=ChangeAnswer,
+    build=lambda call, _body, _sealed: CancelGeneration(generation_id=call.id),
+    answer=changed,
+    private=(),
+    look=_own,
+)
+EXTEND_GENERATION = Operation(
+    name="extend_generation",
+    path=PATH + "/{id}/extend",
+    summary="Keep a generation's holds alive while the work goes on",
+    body=ExtendGenerationBody,
+    answers=ExtendGenerationAnswer,
+    build=lambda call, body, _sealed: ExtendGeneration(generation_id=call.id, ttl_s=body.ttl_seconds, grow=body.grow),
+    answer=extended,
+    private=(),
+)

@@ -1,0 +1,203 @@
+"""An organisation's settings and its plan (S3)."""
+
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BaseModel, Field
+
+from api.answers import Answer
+from api.current import ask
+from api.fields import Body, Id, Label
+from api.operation import Call, Found, Operation
+from api.problems import Problem, invalid
+from api.services import Services
+from domain.organisations.choose import ChoosePlan
+from domain.organisations.configure import ConfigureOrganisation, settings_of
+from domain.organisations.events import Billing, OrganisationConfigured, Outcome, PlanChosen
+from domain.organisations.now import OrganisationNow
+from domain.periods import cycle_at, refresh_date
+from domain.refusal import StaleVersion
+from infra.position import format_position
+from infra.security.principal import Role
+from infra.writer import submission
+
+PATH = "/api/v1/organisations"
+NAMES = 10  # elements of a list that the domain bounds more narrowly, with a better sentence
+
+
+class SettingsBody(Body):
+    """What is not given stays as it is; what is given replaces the setting as a whole.
+
+    `enforce`: resources that are checked. `pay_from`: who pays, in this order: `user:{user}`, `org:{org}`,
+    `group:<id>`. `settlement_policy`: percent of the hold that is charged by outcome of a failure.
+    """
+
+    time_zone: Label | None = None
+    enforce: Annotated[list[Label], Field(max_length=NAMES)] | None = None
+    pay_from: Annotated[list[Label], Field(max_length=NAMES)] | None = None
+    over_actual: Label | None = None
+    settlement_policy: Annotated[dict[Label, int], Field(max_length=NAMES)] | None = None
+
+
+class OrganisationBody(SettingsBody):
+    """A new organisation. `plan`: starter where none is given."""
+
+    id: Id
+    plan: Id | None = None
+    billing: Literal["monthly", "annual"] = "monthly"
+
+
+class SettingsAnswer(BaseModel):
+    """The settings as they are now."""
+
+    time_zone: str
+    enforce: list[str]
+    pay_from: list[str]
+    over_actual: str
+    settlement_policy: dict[str, int]
+    position: str
+
+
+class CreatedAnswer(SettingsAnswer):
+    """What was set up; the plan's fields where one was named."""
+
+    id: str
+    plan: str | None = None
+    plan_version: int | None = None
+    billing: str | None = None
+    paid_until: datetime | None = None
+    tokens: dict[str, int] | None = None
+    credits: int | None = None
+    storage_limit: int | None = None
+    refresh_date: datetime | None = None
+
+
+class PlanBody(Body):
+    """The plan to be on from now on; `annual` prepays twelve 30-day cycles."""
+
+    plan: Id
+    billing: Literal["monthly", "annual"] = "monthly"
+
+
+class PlanAnswer(BaseModel):
+    """The plan with the terms that were chosen. `refresh_date`: when the running cycle ends."""
+
+    plan: str
+    plan_version: int
+    billing: str
+    paid_until: datetime | None = None
+    tokens: dict[str, int]
+    credits: int
+    storage_limit: int | None = None
+    refresh_date: datetime | None = None
+    position: str
+
+
+def of_path(call: Call) -> Call:
+    """The call for the organisation in its path. Raises Problem (403) for another's."""
+    if call.id != call.org and call.principal.role is not Role.ADMIN:
+        raise Problem(403, "other_organisation", "The login is not for that organisation.")
+    return replace(call, org=call.id)
+
+
+def settings_tag(settings: OrganisationConfigured) -> str:
+    """The ETag of an organisation's settings, which are what PATCH changes."""
+    return f'"{sha256(msgspec.json.encode(settings, order="deterministic")).hexdigest()[:24]}"'
+
+
+def shown_settings(settings: OrganisationConfigured) -> dict[str, Any]:
+    """Settings as they are read; alert rules have a list of their own."""
+    return {
+        "time_zone": settings.time_zone,
+        "enforce": list(settings.enforce),
+        "pay_from": list(settings.pay_from),
+        "over_actual": settings.over_actual,
+        "settlement_policy": {outcome: settings.settlement_policy.get(outcome, 0) for outcome in Outcome},
+    }
+
+
+def settings_command(body: SettingsBody, expected: OrganisationConfigured | None) -> ConfigureOrganisation:
+    """The command for the settings that the body names."""
+    return ConfigureOrganisation(
+        time_zone=body.time_zone,
+        enforce=tuple(body.enforce) if body.enforce is not None else None,
+        pay_from=tuple(body.pay_from) if body.pay_from is not None else None,
+        over_actual=body.over_actual,
+        settlement_policy=body.settlement_policy,
+        expected=expected,
+    )
+
+
+async def _look(services: Services, call: Call, _body: Any) -> Call:
+    """The organisation in the path, and its settings where the caller overwrites only those that it has read."""
+    call = of_path(call)
+    if call.if_match is None or call.if_match.strip() == "*":
+        return call
+    given = call.if_match.strip().removeprefix("W/")
+    if not (given.startswith('"') and given.endswith('"')):
+        raise invalid("If-Match", "must be the ETag of an earlier answer")
+    settings = settings_of((await ask(services, call.org, OrganisationNow())).value)
+    if settings_tag(settings) != given:
+        raise Problem(412, StaleVersion.code, "The organisation has changed since it was read. Read it again.")
+    return replace(call, found=Found(expected=settings))
+
+
+async def _look_only(_services: Services, call: Call, _body: Any) -> Call:
+    return of_path(call)
+
+
+def configured(outcome: submission.Outcome) -> Answer:
+    """Settings that were changed."""
+    settings: OrganisationConfigured = outcome.events[0][1]
+    return {**shown_settings(settings), "position": format_position(outcome.position)}
+
+
+def chosen(outcome: submission.Outcome) -> Answer:
+    """A plan that was chosen."""
+    event: PlanChosen = outcome.events[0][1]
+    cycle = cycle_at(event.anchor, outcome.time) if event.anchor and outcome.time else 0
+    return {
+        "plan": event.plan,
+        "plan_version": event.plan_version,
+        "billing": event.billing,
+        "paid_until": event.paid_until,
+        "tokens": event.tokens,
+        "credits": event.credits,
+        "storage_limit": event.storage_limit,
+        "refresh_date": refresh_date(event.anchor, cycle) if event.anchor else None,
+        "position": format_position(outcome.position),
+    }
+
+
+def plan_command(body: PlanBody | OrganisationBody, plan: str) -> ChoosePlan:
+    """The command that puts an organisation on a plan."""
+    return ChoosePlan(plan=plan, billing=Billing(body.billing))
+
+
+CONFIGURE_ORGANISATION = Operation(
+    name="configure_organisation",
+    path=PATH + "/{id}",
+    summary="Change an organisation's settings",
+    body=SettingsBody,
+    answers=SettingsAnswer,
+    build=lambda call, body, _sealed: settings_command(body, call.found.expected),
+    answer=configured,
+    method="PATCH",
+    private=(),
+    look=_look,
+)
+CHOOSE_PLAN = Operation(
+    name="choose_plan",
+    path=PATH + "/{id}/plan",
+    summary="Put an organisation on a plan",
+    body=PlanBody,
+    answers=PlanAnswer,
+    build=lambda _call, body, _sealed: plan_command(body, body.plan),
+    answer=chosen,
+    method="PUT",
+    private=(),
+    look=_look_only,
+)

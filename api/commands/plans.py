@@ -1,0 +1,242 @@
+"""Publish what organisations can be on, use and buy: plans, features with the costs of token types, packages (S3)."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from api.answers import Answer
+from api.fields import Body, Count, Currency, Id, Label, Name, Usd, decimal_text, micros
+from api.operation import Call, Operation
+from api.problems import invalid
+from domain.credits.events import Paid
+from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished, PlanPublished
+from domain.plans.publish_features import PublishFeatures
+from domain.plans.publish_packages import PublishPackages
+from domain.plans.publish_plan import PublishPlan
+from infra.partitions import PLATFORM
+from infra.position import format_position
+from infra.writer.submission import Outcome
+
+MOST = 2_000  # elements of a list; the domain's own bounds are narrower
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Price(Body):
+    """Money: a decimal as text, and its currency."""
+
+    amount: Usd
+    currency: Currency = "USD"
+
+
+class PlanTerms(Body):
+    """All terms of a plan. `tokens`: per token type and 30-day cycle, `storage_limit`: bytes for each user."""
+
+    name: Label
+    tokens: Annotated[dict[Name, Count], Field(max_length=MOST)] = Field(default_factory=dict)
+    credits: Count = 0
+    storage_limit: Count | None = None
+    price: Price | None = None
+    annual_percent_off: Percent = 0
+
+
+class PlanPublishedAnswer(BaseModel):
+    """The plan's new version."""
+
+    id: str
+    version: int
+    position: str
+
+
+class Bulk(Body):
+    """From `count` uses at once on, `percent_off` of their cost."""
+
+    count: Count
+    percent_off: Percent
+
+
+class FeatureBody(Body):
+    """A use costs `cost` tokens of a type; `complexity`: percentages of it by name."""
+
+    name: Id
+    token_type: Name
+    cost: Count
+    complexity: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
+    bulk: Annotated[list[Bulk], Field(max_length=32)] = Field(default_factory=list)
+
+
+class FeaturesBody(Body):
+    """All features from now on, and what a use of each token type costs."""
+
+    features: Annotated[list[FeatureBody], Field(max_length=MOST)]
+    token_costs: Annotated[dict[Name, Count], Field(max_length=MOST)]
+
+
+class PackageBody(Body):
+    """`amount` of `unit` (`credits`, `tokens`, `tokens.<type>`) for `price`."""
+
+    id: Id
+    name: Label
+    unit: Name
+    amount: Count
+    price: Price
+    expires_after_days: Count | None = None
+
+
+class PackagesBody(Body):
+    """All packages from now on."""
+
+    packages: Annotated[list[PackageBody], Field(max_length=MOST)]
+
+
+class VersionAnswer(BaseModel):
+    """The new version of the list."""
+
+    version: int
+    position: str
+
+
+def expected_version(call: Call) -> int | None:
+    """The version that the caller has read, from `If-Match: "7"`; none for any. Raises Problem (422)."""
+    if call.if_match is None or call.if_match.strip() == "*":
+        return None
+    version = call.if_match.strip().removeprefix("W/").strip('"')
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise invalid("If-Match", "must be the version of an earlier answer, in quotes")
+    return int(version)
+
+
+def money_of(price: Price) -> Paid:
+    """Integer micro-units of a currency."""
+    return Paid(micros(price.amount), price.currency)
+
+
+def shown_money(paid: Paid) -> dict[str, str]:
+    """Money as it is read."""
+    return {"amount": decimal_text(paid.amount), "currency": paid.currency}
+
+
+def shown_plan(plan: PlanPublished) -> dict[str, Any]:
+    """A plan as it is read."""
+    return {
+        "id": plan.plan,
+        "version": plan.version,
+        "name": plan.name,
+        "tokens": plan.tokens,
+        "credits": plan.credits,
+        "storage_limit": plan.storage_limit,
+        "price": shown_money(plan.price) if plan.price else None,
+        "annual_percent_off": plan.annual_percent_off,
+    }
+
+
+def shown_feature(feature: Feature) -> dict[str, Any]:
+    """A feature as it is read."""
+    return {
+        "name": feature.name,
+        "token_type": feature.token_type,
+        "cost": feature.cost,
+        "complexity": feature.complexity,
+        "bulk": [{"count": count, "percent_off": off} for count, off in feature.bulk],
+    }
+
+
+def shown_package(package: Package) -> dict[str, Any]:
+    """A package as it is read."""
+    return {
+        "id": package.id,
+        "name": package.name,
+        "unit": package.unit,
+        "amount": package.amount,
+        "price": shown_money(package.price),
+        "expires_after_days": package.expires_after_days,
+    }
+
+
+def _plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
+    return PublishPlan(
+        plan=call.id,
+        name=body.name,
+        tokens=body.tokens,
+        credits=body.credits,
+        storage_limit=body.storage_limit,
+        price=money_of(body.price) if body.price else None,
+        annual_percent_off=body.annual_percent_off,
+        expected=expected_version(call),
+    )
+
+
+def _features(call: Call, body: FeaturesBody, _sealed: str | None) -> Any:
+    features = tuple(
+        Feature(
+            name=each.name,
+            token_type=each.token_type,
+            cost=each.cost,
+            complexity=each.complexity,
+            bulk=tuple((step.count, step.percent_off) for step in each.bulk),
+        )
+        for each in body.features
+    )
+    return PublishFeatures(features=features, token_costs=body.token_costs, expected=expected_version(call))
+
+
+def _packages(call: Call, body: PackagesBody, _sealed: str | None) -> Any:
+    packages = tuple(
+        Package(
+            id=each.id,
+            name=each.name,
+            unit=each.unit,
+            amount=each.amount,
+            price=money_of(each.price),
+            expires_after_days=each.expires_after_days,
+        )
+        for each in body.packages
+    )
+    return PublishPackages(packages=packages, expected=expected_version(call))
+
+
+def _plan_answer(outcome: Outcome) -> Answer:
+    event: PlanPublished = outcome.events[0][1]
+    return {"id": event.plan, **_version_answer(outcome)}
+
+
+def _version_answer(outcome: Outcome) -> Answer:
+    event: PlanPublished | FeaturesPublished | PackagesPublished = outcome.events[0][1]
+    return {"version": event.version, "position": format_position(outcome.position)}
+
+
+PUBLISH_PLAN = Operation(
+    name="publish_plan",
+    path="/api/v1/plans/{id}",
+    summary="Publish a plan, or new terms of one",
+    body=PlanTerms,
+    answers=PlanPublishedAnswer,
+    build=_plan,
+    answer=_plan_answer,
+    method="PUT",
+    private=(),
+    org=PLATFORM,
+)
+PUBLISH_FEATURES = Operation(
+    name="publish_features",
+    path="/api/v1/features",
+    summary="Publish all features and the costs of token types",
+    body=FeaturesBody,
+    answers=VersionAnswer,
+    build=_features,
+    answer=_version_answer,
+    method="PUT",
+    private=(),
+    org=PLATFORM,
+)
+PUBLISH_PACKAGES = Operation(
+    name="publish_packages",
+    path="/api/v1/packages",
+    summary="Publish all packages that can be bought",
+    body=PackagesBody,
+    answers=VersionAnswer,
+    build=_packages,
+    answer=_version_answer,
+    method="PUT",
+    private=(),
+    org=PLATFORM,
+)

@@ -1,0 +1,55 @@
+"""A user's own storage limit (S0)."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from api.answers import Answer
+from api.fields import Body
+from api.operation import Call, Operation
+from domain.storage.events import StorageLimitSet
+from domain.storage.set_limit import MAX_LIMIT, SetStorageLimit
+from domain.storage.state import PREFIX
+from infra.position import format_position
+from infra.writer.submission import Outcome
+
+
+class LimitBody(Body):
+    """`bytes`: 0 blocks; null for the plan's limit, or else the deployment's."""
+
+    bytes: Annotated[int, Field(ge=0, le=MAX_LIMIT)] | None
+
+
+class LimitAnswer(BaseModel):
+    """The user's own limit as it is now."""
+
+    user_id: str
+    limit: int | None
+    position: str
+
+
+def _set(call: Call, body: LimitBody, _sealed: str | None) -> Any:
+    return SetStorageLimit(user=call.id, limit=body.bytes)
+
+
+def _is_set(outcome: Outcome) -> Answer:
+    stream, event = outcome.events[0]
+    changed: StorageLimitSet = event
+    return {
+        "user_id": stream.removeprefix(PREFIX),
+        "limit": changed.limit,
+        "position": format_position(outcome.position),
+    }
+
+
+SET_STORAGE_LIMIT = Operation(
+    name="set_storage_limit",
+    path="/api/v1/users/{id}/storage-limit",
+    summary="Give a user a storage limit of their own",
+    body=LimitBody,
+    answers=LimitAnswer,
+    build=_set,
+    answer=_is_set,
+    method="PUT",
+    private=(),
+)

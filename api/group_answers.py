@@ -1,0 +1,159 @@
+"""What callers are told of a group (S1)."""
+
+from asyncio import to_thread
+from collections.abc import Iterable
+from typing import Any
+
+from api.answers import Answer
+from api.current import ask, read_current
+from api.guard import UNREACHABLE
+from api.if_match import tag_of
+from api.operation import Call
+from api.problems import refused, unavailable
+from api.services import Services
+from domain.groups.events import GroupCreated, Limits
+from domain.groups.now import GroupNow, GroupUse, max_status
+from domain.groups.room import Room, room_of, tightest
+from domain.groups.rules import TOKENS
+from domain.groups.state import PREFIX, Group, evolve
+from domain.periods import Period
+from domain.quotas.events import UseCounted
+from domain.refusal import Refusal
+from infra.codec import Codec
+from infra.position import format_position
+from infra.writer.submission import Answered, Outcome, Refused
+
+COUNTED = ("image", "video")
+CHUNK = 2_000
+_CODEC = Codec()
+_EVENTS = """
+    select version, type, data from events
+    where org = %(org)s and stream = %(stream)s and version > %(version)s and position <= %(position)s
+    order by version limit %(limit)s"""
+
+
+async def group_now(services: Services, call: Call, group_id: str) -> Answered:
+    """Where the group stands: a `GroupUse`, and as of when. Raises Problem (404, 503)."""
+    try:
+        return await ask(services, call.org, GroupNow(group_id=group_id))
+    except Refusal as refusal:
+        raise refused(Refused.of(refusal)) from None
+
+
+def group_answer(
+    group_id: str, group: Group, period: Period | None, rooms: dict[str, Room], member_count: int
+) -> dict[str, Any]:
+    """A group with its limits and what is used of them, holds of generations that run included.
+
+    `percent` is that of its fullest limit, rounded down; 100 for a limit of 0, 0 where nothing is limited.
+    """
+    tokens = {what.removeprefix(TOKENS): room for what, room in rooms.items() if what.startswith(TOKENS)}
+    return {
+        "id": group_id,
+        "name": group.name,
+        "description": group.description,
+        "image_limit": group.limit("image"),
+        "video_limit": group.limit("video"),
+        "token_quotas": quotas_of(group.limits),
+        "period": group.every,
+        "period_start": period.start if period else None,
+        "period_end": period.end if period else None,
+        "member_count": member_count,
+        "usage": {what: rooms[what].used for what in COUNTED},
+        "remaining": {what: rooms[what].remaining for what in COUNTED},
+        "token_usage": {type_: room.used for type_, room in tokens.items()},
+        "token_remaining": {type_: room.remaining for type_, room in tokens.items()},
+        "status": max_status(tuple(rooms.values())),
+        "percent": max((_percent(room) for room in rooms.values()), default=0),
+    }
+
+
+def use_answer(group_id: str, answered: Answered) -> dict[str, Any]:
+    """The answer to `GroupNow` as callers read it."""
+    use: GroupUse = answered.value
+    told = group_answer(group_id, use.group, use.period, use.rooms, len(use.group.members))
+    return told | {"position": format_position(answered.position)}
+
+
+def quotas_of(limits: Limits) -> Limits:
+    """The limits of plan tokens by their type."""
+    return {what.removeprefix(TOKENS): limit for what, limit in limits.items() if what.startswith(TOKENS)}
+
+
+def settings_tag(group: Group) -> str:
+    """The ETag of what PATCH changes."""
+    return tag_of(group.name, group.description, group.limits, group.every)
+
+
+def created_answer(outcome: Outcome) -> Answer:
+    """A group that has just been created: nothing is used, nobody is in it."""
+    event: GroupCreated = outcome.events[0][1]
+    group = evolve(Group(), event)
+    rooms = {what: room_of(event.group_id, group, what) for what in (*COUNTED, *group.limits)}
+    told = group_answer(event.group_id, group, None, rooms, 0)
+    return told | {"position": format_position(outcome.position)}
+
+
+async def tracked_answer(services: Services, call: Call, body: Any, outcome: Outcome) -> Answer:
+    """A generation that was counted, and of the user's groups the one that has least left after it.
+
+    A replay tells what was so then, not what is so now. Raises Problem (503).
+    """
+    streams = tuple(stream for stream, event in outcome.events if isinstance(event, UseCounted))
+    groups: dict[str, Group] = {}
+    if outcome.replayed:
+        groups = {stream: await _at(services, call.org, stream, outcome.position) for stream in streams}
+    elif streams:
+        groups = (await read_current(services, call.org, *streams)).states
+    room = tightest(room_of(stream.removeprefix(PREFIX), groups[stream], body.type) for stream in streams)
+    numbers = _numbers(room.group_id, room.limit, room.used, room.remaining) if room else _numbers()
+    return {"allowed": True, "error": None, **numbers, "position": format_position(outcome.position)}
+
+
+def refused_answer(outcome: Outcome) -> Answer | None:
+    """A generation that a group's limit forbids, which is an answer; none for a refusal of another kind."""
+    refusal = outcome.refusal
+    if refusal is None or refusal.code != "group_limit":
+        return None
+    facts = refusal.facts
+    return {
+        "allowed": False,
+        "error": refusal.detail,
+        "reason": refusal.code,
+        **_numbers(facts["group_id"], facts["limit"], facts["used"], facts["remaining"]),
+        "position": format_position(outcome.position),
+    }
+
+
+def _numbers(
+    group_id: str | None = None, limit: int | None = None, used: int | None = None, remaining: int | None = None
+) -> Answer:
+    return {"group_id": group_id, "limit": limit, "used": used, "remaining": remaining}
+
+
+def _percent(room: Room) -> int:
+    if room.limit is None:
+        return 0
+    return room.used * 100 // room.limit if room.limit else 100
+
+
+async def _at(services: Services, org: str, stream: str, position: int) -> Group:
+    """A group as it was at a position, its events folded again: only replays need it."""
+    group, version = Group(), 0
+    while True:
+        wanted = {"org": org, "stream": stream, "version": version, "position": position, "limit": CHUNK}
+        try:
+            rows = await services.rows(_EVENTS, wanted)
+        except UNREACHABLE:
+            raise unavailable() from None
+        if rows:
+            group = await to_thread(_fold, group, rows)
+            version = rows[-1]["version"]
+        if len(rows) < CHUNK:
+            return group
+
+
+def _fold(group: Group, rows: Iterable[dict[str, Any]]) -> Group:
+    for row in rows:
+        group = evolve(group, _CODEC.decode(row["type"], bytes(row["data"])))
+    return group

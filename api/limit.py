@@ -1,0 +1,26 @@
+"""The rate limit on requests for generations (contract, "Errors"; S2)."""
+
+from api.guard import UNREACHABLE
+from api.operation import Call
+from api.problems import rate_limited, unavailable
+from api.services import Services
+from infra.security.principal import Role
+from infra.security.request_rates import Limit
+
+
+async def within_rate(services: Services, call: Call, key: str | None) -> None:
+    """Let the call pass or raise Problem (429; 503 where the count cannot be made: it never passes uncounted).
+
+    A user's own token has the limit; workers, admins and API keys have one only where it is configured.
+    """
+    settings = services.settings
+    requests = settings.rate_limit if call.principal.role is Role.USER else settings.rate_limit_programs
+    if not requests:
+        return
+    limit = Limit(requests, settings.rate_window_s)
+    try:
+        wait_s = await services.rates.wait_s(call.org, call.principal.actor, limit, key)
+    except UNREACHABLE:
+        raise unavailable() from None
+    if wait_s:
+        raise rate_limited(wait_s, limit.requests, limit.window_s)

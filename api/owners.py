@@ -1,0 +1,49 @@
+"""Whose a generation or a content is, from the write side: the path names only its id."""
+
+from dataclasses import replace
+from typing import Any
+
+from api.acting import own_only
+from api.current import read_current
+from api.operation import Call, Found
+from api.problems import Problem, refused
+from api.services import Services
+from domain.generations.refusals import NoSuchGeneration
+from domain.generations.state import Generation, stream_of
+from domain.refusal import Refusal
+from domain.storage.events import ContentStored
+from domain.storage.refusals import NoSuchContent
+from domain.storage.state import PREFIX, content_tag
+from infra.writer.submission import Refused
+
+
+async def of_generation(services: Services, call: Call, _body: Any = None) -> Call:
+    """The call with the user whose generation it is about. Raises Problem (403, 404, 503)."""
+    owner = await generation_user(services, call.org, call.id)
+    if owner is None:
+        raise _missing(NoSuchGeneration(generation_id=call.id))
+    own_only(call, owner)
+    return replace(call, found=Found(owner=owner))
+
+
+async def of_content(services: Services, call: Call, _body: Any = None) -> Call:
+    """The call with the user whose content it is about. Raises Problem (403, 404, 503)."""
+    tag = content_tag(call.id)
+    now = await read_current(services, call.org, tags=(tag,))
+    streams = [stream for stream, event in now.tagged[tag] if isinstance(event, ContentStored)]
+    if not streams:
+        raise _missing(NoSuchContent(content_id=call.id))
+    owner = streams[-1].removeprefix(PREFIX)
+    own_only(call, owner)
+    return replace(call, found=Found(owner=owner))
+
+
+async def generation_user(services: Services, org: str, generation_id: str) -> str | None:
+    """The user whose generation it is, none where there is no such generation. Raises Problem (503)."""
+    stream = stream_of(generation_id)
+    generation: Generation = (await read_current(services, org, stream)).states[stream]
+    return generation.asked.user if generation.asked else None
+
+
+def _missing(refusal: Refusal) -> Problem:
+    return refused(Refused.of(refusal))

@@ -1,0 +1,100 @@
+"""Alerts that were raised, and the rules that raise them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.commands.alert_rules import AlertRulesAnswer, shown
+from api.current import ask
+from api.fields import Name, QueryTime
+from api.if_match import tag_of
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.reading import Json, between, current, cursors
+from api.routing import ReadRoute, call_of
+from api.schemas import page_of
+from api.services import Services
+from domain.organisations.now import OrganisationNow
+from domain.organisations.state import Organisation
+from infra.security.principal import ID
+
+_LIST = """
+    select id, rule, type, severity, subject, user_id, message, data as facts, at from alerts
+    where org = %(org)s
+      and (%(before)s::bigint is null or id < %(before)s)
+      and (%(type)s::text is null or type = %(type)s)
+      and (%(rule)s::text is null or rule = %(rule)s)
+      and (%(severity)s::text is null or severity = %(severity)s)
+      and (%(user)s::text is null or user_id = %(user)s)
+      and (%(from)s::timestamptz is null or at >= %(from)s)
+      and (%(to)s::timestamptz is null or at < %(to)s)
+    order by id desc limit %(limit)s"""
+
+CallNow = Annotated[Call, Depends(call_of)]
+
+
+class AlertRow(BaseModel):
+    """A crossing of a rule. `facts` are its numbers, `message` says the same to people."""
+
+    id: int
+    rule: str
+    type: str
+    severity: Literal["info", "warning", "critical"]
+    subject: str
+    user_id: str | None = None
+    message: str
+    facts: dict[str, Any]
+    at: datetime
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def list_alerts(
+        call: CallNow,
+        type: Annotated[str | None, Query(max_length=64, pattern=r"^[a-z_.]+$")] = None,  # noqa: A002 - its name outside
+        rule: Name | None = None,
+        severity: Literal["info", "warning", "critical"] | None = None,
+        user_id: Annotated[str | None, Query(pattern=f"^{ID.pattern}$")] = None,
+        from_: Annotated[QueryTime | None, Query(alias="from")] = None,
+        to: QueryTime | None = None,
+        limit: Limit = 50,
+        cursor: CursorText = None,
+    ) -> Json:
+        between(from_, to)
+        pages = cursors(services, call, "alerts")
+        (before,) = pages.decode(cursor, int) if cursor else (None,)
+        filters = {"type": type, "rule": rule, "severity": severity, "user": user_id, "from": from_, "to": to}
+        rows = await services.rows(_LIST, {"org": call.org, "before": before, **filters, "limit": limit + 1})
+        return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
+
+    async def read_alert_rules(call: CallNow) -> Json:
+        answered = await ask(services, call.org, OrganisationNow())
+        organisation: Organisation = answered.value
+        tag = tag_of(organisation.alert_rules)
+        return Json(shown(organisation.alert_rules, answered.position), headers={"ETag": tag})
+
+    return [
+        ReadRoute(
+            "GET",
+            "/api/v1/alerts",
+            list_alerts,
+            services,
+            operation="list_alerts",
+            summary="Alerts, newest first",
+            answers=page_of(AlertRow),
+        ),
+        ReadRoute(
+            "GET",
+            "/api/v1/alert-rules",
+            read_alert_rules,
+            services,
+            operation="read_alert_rules",
+            summary="The rules that raise alerts, and their thresholds",
+            answers=AlertRulesAnswer,
+            dependencies=[Depends(current)],
+        ),
+    ]

@@ -1,0 +1,158 @@
+"""What a user has spent: the attempts, their sums, alerts, and whether budgets are well (S2)."""
+
+from asyncio import to_thread
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends
+from fastapi.routing import APIRoute
+
+from api.budget_answers import CURRENCY, alerts_of, budget_now
+from api.commands.budgets import MY_BUDGET
+from api.fields import decimal_text
+from api.guard import UNREACHABLE
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.problems import Problem
+from api.reading import Json, MinPosition, current, cursors, seen
+from api.routes.budgets import UserId, whose
+from api.routes.health import UNHEALTHY_FROM, Condition
+from api.routing import ReadRoute, call_of
+from api.schemas import page_of
+from api.schemas_groups import BudgetAlerts, BudgetAnalytics, BudgetHealth, CostRow
+from api.services import Row, Services
+from infra.position import format_position
+
+LAST = 2**62
+UNNAMED = "unknown"  # what cost is put under that names no size or quality
+_COSTS = """
+    select position, kind, id, user_id, usd, success, size, quality, generation_time_ms, sealed, created_at
+    from read.costs where org = %(org)s and user_id = %(user)s and position < %(before)s
+    order by position desc limit %(limit)s"""
+_BACK = {"week": "7 days", "month": "1 month", "year": "1 year"}
+# A refund is below zero and no attempt of its own; what an attempt cost counts only if it succeeded.
+_ANALYTICS = """
+    with span as (select scrip_now() - %(back)s::interval as start, scrip_now() as now),
+    taken as (
+        select case when c.success then c.usd else 0 end as spent, c.kind <> 'refund' as attempt, c.success,
+            coalesce(c.size, %(unnamed)s) as size, coalesce(c.quality, %(unnamed)s) as quality
+        from read.costs c, span
+        where c.org = %(org)s and c.user_id = %(user)s and c.created_at >= span.start and c.created_at <= span.now
+    )
+    select span.start as "from", span.now as "to",
+        coalesce((select sum(spent) from taken), 0)::bigint as spent,
+        (select count(*) from taken where attempt) as attempts,
+        (select count(*) from taken where attempt and success) as successes,
+        (select coalesce(jsonb_object_agg(size, spent), '{}')
+            from (select size, sum(spent)::bigint as spent from taken group by size) s) as by_size,
+        (select coalesce(jsonb_object_agg(quality, spent), '{}')
+            from (select quality, sum(spent)::bigint as spent from taken group by quality) q) as by_quality
+    from span"""
+_READABLE = "select 1 from read.costs where org = %(org)s limit 1"
+
+CallNow = Annotated[Call, Depends(call_of)]
+PeriodName = Literal["week", "month", "year"]
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    condition = Condition(services)
+
+    async def list_costs(
+        call: CallNow,
+        user_id: UserId = None,
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Json:
+        user = whose(call, user_id)
+        await seen(services, call, min_position)
+        pages = cursors(services, call, "costs", user)
+        before = pages.decode(cursor, int)[0] if cursor else LAST
+        wanted = {"org": call.org, "user": user, "before": before, "limit": limit + 1}
+        page = pages.page(await services.rows(_COSTS, wanted), limit, lambda row: [row["position"]], lambda row: row)
+        page["items"] = await to_thread(_shown, services, call.org, page["items"])
+        return Json(page)
+
+    async def read_analytics(
+        call: CallNow, period: PeriodName = "month", user_id: UserId = None, min_position: MinPosition = None
+    ) -> Json:
+        user = whose(call, user_id)
+        await seen(services, call, min_position)
+        wanted = {"org": call.org, "user": user, "back": _BACK[period], "unnamed": UNNAMED}
+        (row,) = await services.rows(_ANALYTICS, wanted)
+        return Json({"user_id": user, "period": period, **_sums(row)})
+
+    async def read_alerts(call: CallNow, user_id: UserId = None) -> Json:
+        answered = await budget_now(services, call, whose(call, user_id))
+        return Json({"alerts": alerts_of(answered.value), "position": format_position(answered.position)})
+
+    async def read_health(call: CallNow) -> Json:
+        issues = await condition.issues() + await _of_budgets(services, call)
+        status = "healthy" if not issues else "degraded" if len(issues) < UNHEALTHY_FROM else "unhealthy"
+        return Json({"status": status, "issues": issues})
+
+    def read(path: str, handler: Any, operation: str, summary: str, answers: type[Any], **options: Any) -> APIRoute:
+        return ReadRoute(
+            "GET", path, handler, services, operation=operation, summary=summary, answers=answers, **options
+        )
+
+    now: dict[str, Any] = {"dependencies": [Depends(current)]}
+    return [
+        read(MY_BUDGET + "/costs", list_costs, "list_my_costs", "Attempts and what they cost", page_of(CostRow)),
+        read(
+            MY_BUDGET + "/analytics", read_analytics, "read_budget_analytics", "Sums of what was spent", BudgetAnalytics
+        ),
+        read(MY_BUDGET + "/alerts", read_alerts, "read_budget_alerts", "How near the end is", BudgetAlerts, **now),
+        read("/api/v1/budgets/health", read_health, "read_budget_health", "Are budgets well", BudgetHealth, **now),
+    ]
+
+
+def _shown(services: Services, org: str, rows: list[Row]) -> list[dict[str, Any]]:
+    return [_cost(row, services.sealer.open(org, f"user:{row['user_id']}", row.pop("sealed")) or {}) for row in rows]
+
+
+def _cost(row: Row, text: dict[str, Any]) -> dict[str, Any]:
+    usd = row["usd"]
+    return {
+        **{name: row[name] for name in ("id", "kind", "user_id", "size", "quality", "success", "generation_time_ms")},
+        "cost": f"-{decimal_text(-usd)}" if usd < 0 else decimal_text(usd),
+        "currency": CURRENCY,
+        **{name: text.get(name) for name in ("prompt", "image_url", "error_message")},
+        "created_at": row["created_at"],
+        "position": format_position(row["position"]),
+    }
+
+
+def _sums(row: Row) -> dict[str, Any]:
+    """Refunds may be of attempts before `from`; then what was spent is shown as nothing rather than below it."""
+    spent = max(0, row["spent"])
+    average = spent // row["attempts"] if row["attempts"] else 0
+    return {
+        "from": row["from"],
+        "to": row["to"],
+        "total_spent": decimal_text(spent),
+        "total_generations": row["attempts"],
+        "successful_generations": row["successes"],
+        "average_cost": decimal_text(average),
+        "cost_by_size": _by(row["by_size"]),
+        "cost_by_quality": _by(row["by_quality"]),
+        "currency": CURRENCY,
+    }
+
+
+def _by(sums: dict[str, int]) -> dict[str, str]:
+    return {name: decimal_text(max(0, spent)) for name, spent in sums.items()}
+
+
+async def _of_budgets(services: Services, call: Call) -> list[str]:
+    """What is wrong with budgets themselves: each is tried."""
+    issues = []
+    try:
+        await budget_now(services, call, call.principal.sub)
+    except Problem:
+        issues.append("Budgets cannot be read or checked at the moment.")
+    try:
+        await services.rows(_READABLE, {"org": call.org})
+    except UNREACHABLE:
+        issues.append("The history of costs cannot be read at the moment.")
+    return issues

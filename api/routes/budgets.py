@@ -1,0 +1,247 @@
+"""Where a budget stands, whether a cost fits, and costs of what was generated elsewhere (S2)."""
+
+from asyncio import gather, to_thread
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from api.acting import own_only, seen_user, user_of
+from api.budget_answers import CURRENCY, budget_answer, budget_now, settings_tag
+from api.commands.budgets import MY_BUDGET
+from api.commands.generations import Prompt
+from api.commands.settlements import Milliseconds
+from api.current import ask, read_current
+from api.fields import Body, Id, Label, Text, Usd, decimal_text, micros
+from api.guard import UNREACHABLE
+from api.operation import Call
+from api.pipeline import fingerprint, invalid_body, key_reused
+from api.problems import Problem, overloaded, refused, unavailable, unknown_outcome
+from api.reading import Json, current
+from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.schemas_groups import BudgetAnswer, BudgetChecked, CostResults
+from api.services import Services
+from domain.budgets.now import BudgetCheck, CheckBudget
+from domain.budgets.record_cost import RecordCost
+from domain.organisations import state as organisations
+from domain.organisations.events import Resource
+from domain.refusal import Refusal
+from domain.wording import usd_text
+from infra.position import format_position
+from infra.security.principal import ID
+from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Refused, Submission
+
+MAX_ENTRIES = 1_000
+MAX_COSTS_BODY = 1_048_576
+EXISTS = "exists"
+
+CallNow = Annotated[Call, Depends(call_of)]
+UserId = Annotated[str | None, Query(pattern=f"^{ID.pattern}$", description="Another user's, for those who may.")]
+
+
+class CheckBody(Body):
+    """What a generation is expected to cost, for whom."""
+
+    expected_cost: Usd
+    user_id: Id | None = None
+
+
+class CostBody(Body):
+    """One attempt; `cost` counts only with `success`. The same `id` counts once in the organisation."""
+
+    id: Id
+    user_id: Id
+    cost: Usd
+    currency: Literal["USD"] = "USD"
+    success: bool
+    size: Label | None = None
+    quality: Label | None = None
+    prompt: Prompt | None = None
+    image_url: Annotated[str, StringConstraints(min_length=1, max_length=4_000)] | None = None
+    generation_time_ms: Milliseconds | None = None
+    error_message: Text | None = None
+
+
+class CostsBody(Body):
+    """Up to 1,000 entries, of one or several users; one that is wrong does not stop the others."""
+
+    entries: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ENTRIES)]
+
+
+_ENTRY: TypeAdapter[CostBody] = TypeAdapter(CostBody)
+
+
+def whose(call: Call, user_id: str | None) -> str:
+    """The user named, else the caller. Raises Problem (403) for a user who names another."""
+    return seen_user(call, user_id) or call.principal.sub
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def answer(call: Call, user: str) -> Json:
+        answered = await budget_now(services, call, user)
+        return Json(budget_answer(user, answered), headers={"ETag": settings_tag(answered.value)})
+
+    async def read_my_budget(call: CallNow, user_id: UserId = None) -> Json:
+        return await answer(call, whose(call, user_id))
+
+    async def read_budget(id: str, call: CallNow) -> Json:  # noqa: A002
+        own_only(call, id)
+        return await answer(call, id)
+
+    return [
+        *(
+            ReadRoute(
+                "GET",
+                path,
+                handler,
+                services,
+                operation=operation,
+                summary=summary,
+                answers=BudgetAnswer,
+                dependencies=[Depends(current)],
+            )
+            for path, handler, operation, summary in (
+                (MY_BUDGET, read_my_budget, "read_my_budget", "The month's budget and what is used of it"),
+                ("/api/v1/users/{id}/budget", read_budget, "read_budget", "A user's budget"),
+            )
+        ),
+        BodyRoute(
+            "/api/v1/budgets/check",
+            _check,
+            services,
+            operation="check_budget",
+            summary="Whether an expected cost still fits into the month's budget",
+            body=CheckBody,
+            answers=BudgetChecked,
+            keyed=False,
+        ),
+        BodyRoute(
+            "/api/v1/budgets/costs",
+            _record,
+            services,
+            operation="record_costs",
+            summary="Record what attempts made elsewhere have cost",
+            body=CostsBody,
+            answers=CostResults,
+            max_bytes=MAX_COSTS_BODY,
+        ),
+    ]
+
+
+async def _check(given: Given) -> tuple[dict[str, Any], None]:
+    """Where the organisation does not have budgets checked, everything is allowed."""
+    services, call = given.services, given.call
+    body: CheckBody = given.body
+    expected = micros(body.expected_cost)
+    question = CheckBudget(user=user_of(call, body.user_id), expected=expected)
+    try:
+        answered, now = await gather(
+            ask(services, call.org, question), read_current(services, call.org, organisations.STREAM)
+        )
+    except Refusal as refusal:
+        services.metrics.refused("check_budget", refusal.code)
+        raise refused(Refused.of(refusal)) from None
+    checked: BudgetCheck = answered.value
+    enforced: bool = now.states[organisations.STREAM].enforces(Resource.BUDGET)
+    allowed = checked.allowed or not enforced
+    missing = f"{usd_text(expected)} is more than the {usd_text(checked.remaining)} left of this month's budget."
+    return {
+        "allowed": allowed,
+        "reason": "ok" if allowed else checked.reason,
+        "message": None if allowed else missing,
+        "expected_cost": decimal_text(expected),
+        "remaining": decimal_text(checked.remaining),
+        "currency": CURRENCY,
+        "enforced": enforced,
+        "position": format_position(answered.position),
+    }, None
+
+
+async def _record(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
+    """Each entry is a command of its own. A key of the request protects each of them by its place."""
+    services, call = given.services, given.call
+    read = [_entry(call, raw) for raw in given.body.entries]
+    entries = [entry for entry in read if isinstance(entry, CostBody)]
+    try:
+        sealed = await to_thread(_seal, services, call.org, entries)
+    except UNREACHABLE:
+        raise unavailable() from None
+    print_ = fingerprint(services, "POST", given.path, given.canonical) if given.key else None
+    actor, items = call.principal.actor, []
+    for place, (entry, text) in enumerate(zip(entries, sealed, strict=True)):
+        item = Submission(org=call.org, command=_command(entry, text), actor=actor, caller=actor)
+        if given.key:
+            item.key, item.fingerprint = f"{given.key}/{place}", print_
+        items.append(item)
+    # With a key the first goes ahead: where the key stands for another request, nothing of this one may be done.
+    ahead = 1 if given.key else 0
+    found = await _execute(services, items[:ahead])
+    if any(isinstance(each, KeyReused) for each in found):
+        raise key_reused()
+    found += await _execute(services, items[ahead:])
+    rest = iter(found)
+    results = [
+        _result(raw.get("id"), entry if isinstance(entry, Problem) else next(rest))
+        for raw, entry in zip(given.body.entries, read, strict=True)
+    ]
+    outcomes = [each for each in found if isinstance(each, Outcome)]
+    position = max((each.position for each in outcomes), default=None)
+    told = {"results": results, "position": None if position is None else format_position(position)}
+    replayed = bool(outcomes) and all(each.replayed for each in outcomes)
+    return told, {"Idempotency-Replayed": "true"} if replayed else None
+
+
+def _entry(call: Call, raw: dict[str, Any]) -> CostBody | Problem:
+    try:
+        return _ENTRY.validate_json(msgspec.json.encode(raw))
+    except ValidationError as error:
+        return invalid_body(error, call.principal)
+
+
+def _seal(services: Services, org: str, entries: list[CostBody]) -> list[str | None]:
+    return [
+        services.sealer.seal(
+            org,
+            f"user:{entry.user_id}",
+            {"prompt": entry.prompt, "image_url": entry.image_url, "error_message": entry.error_message},
+        )
+        for entry in entries
+    ]
+
+
+def _command(entry: CostBody, sealed: str | None) -> RecordCost:
+    return RecordCost(
+        user=entry.user_id,
+        cost_id=entry.id,
+        usd=micros(entry.cost),
+        success=entry.success,
+        size=entry.size,
+        quality=entry.quality,
+        generation_time_ms=entry.generation_time_ms,
+        sealed=sealed,
+    )
+
+
+async def _execute(services: Services, items: list[Submission]) -> list[Outcome | KeyReused | NotApplied]:
+    try:
+        return await services.ledger.execute_all(items)
+    except OutcomeUnknown:
+        raise unknown_outcome() from None
+    except Overloaded:
+        raise overloaded() from None
+
+
+def _result(id_: object, result: Problem | Outcome | KeyReused | NotApplied) -> dict[str, Any]:
+    told: dict[str, Any] = {"id": id_ if isinstance(id_, str) else None, "status": "ok", "error": None}
+    if isinstance(result, Outcome):
+        if result.refusal is None:
+            return told
+        if result.refusal.code == EXISTS:
+            return told | {"status": "duplicate", "error": result.refusal.detail, "code": EXISTS}
+        result = refused(result.refusal)
+    problem = result if isinstance(result, Problem) else key_reused()
+    return told | {"status": "error", "error": problem.detail, "code": problem.code, "field": problem.field}

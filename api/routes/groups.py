@@ -1,0 +1,228 @@
+"""Groups, who is in them, and what they have used (S1)."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from api.acting import seen_user
+from api.commands.groups import PATH
+from api.csv_text import csv_bytes
+from api.current import database_time
+from api.fields import QueryTime
+from api.group_answers import COUNTED, group_answer, group_now, quotas_of, settings_tag, use_answer
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.problems import Problem, invalid
+from api.reading import Json, MinPosition, between, current, cursors, seen
+from api.routing import ReadRoute, call_of
+from api.schemas import page_of
+from api.schemas_groups import GroupAnswer, GroupUsage, MemberRow
+from api.services import Row, Services
+from domain.groups.now import GroupUse
+from domain.groups.room import Room
+from domain.groups.rules import TOKENS
+from domain.groups.state import Group
+from domain.periods import Every, Period
+from domain.quotas.quota import plus
+from infra.position import format_position
+from infra.security.principal import ID, Role
+
+MAX_BUCKETS = 1_000
+DEFAULT_DAYS = 30
+Bucket = Literal["day", "week", "month"]
+# Use of a period that has ended is none of the current one, also before the read model is told so.
+_LIST = """
+    select g.id, g.name, g.description, g.limits, g.every, g.member_count, g.used, g.held, g.period_key,
+        g.period_start, g.period_end, coalesce(g.period_end <= scrip_now(), false) as ended, g.position
+    from read.groups g
+    where g.org = %(org)s and g.deleted_at is null and g.id > %(after)s
+      and (%(user)s::text is null or exists (
+        select 1 from read.members m where m.org = g.org and m.group_id = g.id and m.user_id = %(user)s))
+    order by g.id limit %(limit)s"""
+_MEMBERS = """
+    select user_id, joined_at from read.members
+    where org = %(org)s and group_id = %(id)s and user_id > %(after)s
+    order by user_id limit %(limit)s"""
+_USAGE = """
+    select date_trunc(%(bucket)s, day::timestamp)::date as start, what, sum(amount)::bigint as amount
+    from read.group_usage
+    where org = %(org)s and group_id = %(id)s and day >= %(first)s and day <= %(last)s
+    group by 1, 2 order by 1, 2"""
+
+CallNow = Annotated[Call, Depends(call_of)]
+UserId = Annotated[str | None, Query(pattern=f"^{ID.pattern}$", description="Another user's, for those who may.")]
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def list_groups(
+        call: CallNow,
+        user_id: UserId = None,
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Json:
+        user = seen_user(call, user_id)
+        await seen(services, call, min_position)
+        pages = cursors(services, call, "groups", user or "")
+        after = pages.decode(cursor, str)[0] if cursor else ""
+        rows = await services.rows(_LIST, {"org": call.org, "user": user, "after": after, "limit": limit + 1})
+        return Json(pages.page(rows, limit, lambda row: [row["id"]], _row))
+
+    async def read_group(id: str, call: CallNow) -> Json:  # noqa: A002
+        answered = await group_now(services, call, id)
+        _in_it(call, answered.value.group)
+        return Json(use_answer(id, answered), headers={"ETag": settings_tag(answered.value.group)})
+
+    async def list_members(
+        id: str,  # noqa: A002
+        call: CallNow,
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Json:
+        await group_now(services, call, id)
+        await seen(services, call, min_position)
+        pages = cursors(services, call, "members", id)
+        after = pages.decode(cursor, str)[0] if cursor else ""
+        rows = await services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": limit + 1})
+        return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
+
+    async def read_usage(
+        id: str,  # noqa: A002
+        call: CallNow,
+        from_: Annotated[
+            QueryTime | None, Query(alias="from", description=f"Its day is included; none: {DEFAULT_DAYS} days ago.")
+        ] = None,
+        to: Annotated[QueryTime | None, Query(description="Not included; none for now.")] = None,
+        bucket: Bucket = "day",
+        format: Literal["json", "csv"] = "json",  # noqa: A002 - the contract's name
+        min_position: MinPosition = None,
+    ) -> Response:
+        between(from_, to)
+        await seen(services, call, min_position)
+        use: GroupUse = (await group_now(services, call, id)).value
+        to = to or await database_time(services)
+        from_ = from_ or to - timedelta(days=DEFAULT_DAYS)
+        items = await _usage(services, call.org, id, from_, to, bucket)
+        if format == "csv":
+            name = {"Content-Disposition": 'attachment; filename="group-usage.csv"'}
+            return Response(_csv(id, use.group, items), media_type="text/csv; charset=utf-8", headers=name)
+        told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
+        return Json(told | {"bucket": bucket, "from": from_, "to": to, "items": items})
+
+    return [
+        ReadRoute(
+            "GET",
+            PATH,
+            list_groups,
+            services,
+            operation="list_groups",
+            summary="Groups with their limits and use; a user's are those they are in",
+            answers=page_of(GroupAnswer),
+        ),
+        ReadRoute(
+            "GET",
+            PATH + "/{id}",
+            read_group,
+            services,
+            operation="read_group",
+            summary="A group as it is now",
+            answers=GroupAnswer,
+            dependencies=[Depends(current)],
+        ),
+        ReadRoute(
+            "GET",
+            PATH + "/{id}/members",
+            list_members,
+            services,
+            operation="list_group_members",
+            summary="Who is in a group",
+            answers=page_of(MemberRow),
+        ),
+        ReadRoute(
+            "GET",
+            PATH + "/{id}/usage",
+            read_usage,
+            services,
+            operation="read_group_usage",
+            summary="What a group used by day, week or month, beside its limits",
+            answers=GroupUsage,
+        ),
+    ]
+
+
+def _in_it(call: Call, group: Group) -> None:
+    """A user may see only groups that they are in. Raises Problem (403)."""
+    if call.principal.role is Role.USER and call.principal.sub not in group.members:
+        raise Problem(403, "not_own", "A user may only see groups that they are in.")
+
+
+def _row(row: Row) -> dict[str, Any]:
+    taken = {} if row["ended"] else plus(row["used"], row["held"])
+    group = Group(name=row["name"], description=row["description"], limits=row["limits"], every=Every(row["every"]))
+    rooms = {
+        what: Room(row["id"], what, group.limit(what), taken.get(what, 0)) for what in (*COUNTED, *group.limits, *taken)
+    }
+    runs = row["period_start"] is not None and not row["ended"]
+    period = Period(row["period_key"], row["period_start"], row["period_end"]) if runs else None
+    told = group_answer(row["id"], group, period, rooms, row["member_count"])
+    return told | {"position": format_position(row["position"])}
+
+
+def _limits(group: Group) -> dict[str, Any]:
+    return {
+        "image_limit": group.limit("image"),
+        "video_limit": group.limit("video"),
+        "token_quotas": quotas_of(group.limits),
+    }
+
+
+async def _usage(
+    services: Services, org: str, group_id: str, from_: datetime, to: datetime, bucket: Bucket
+) -> list[dict[str, Any]]:
+    """Every bucket of the time asked for, also those without use. Raises Problem (422) where they are too many."""
+    first = from_.astimezone(UTC).date()
+    last = max(first, (to - timedelta(microseconds=1)).astimezone(UTC).date())
+    starts = _starts(first, last, bucket)
+    wanted = {"org": org, "id": group_id, "bucket": bucket, "first": first, "last": last}
+    found: dict[date, dict[str, int]] = {}
+    for row in await services.rows(_USAGE, wanted):
+        found.setdefault(row["start"], {})[row["what"]] = row["amount"]
+    return [_item(start, found.get(start, {})) for start in starts]
+
+
+def _starts(first: date, last: date, bucket: Bucket) -> list[date]:
+    """The first days of the buckets from that of `first` to that of `last`; weeks begin on Monday."""
+    day = {"day": first, "week": first - timedelta(days=first.weekday()), "month": first.replace(day=1)}[bucket]
+    starts = []
+    while day <= last:
+        starts.append(day)
+        if len(starts) > MAX_BUCKETS:
+            raise invalid("from", f"must not be more than {MAX_BUCKETS} buckets before to", limit=MAX_BUCKETS)
+        step = {"day": 1, "week": 7, "month": 31}[bucket]
+        day += timedelta(days=step)
+        day = day.replace(day=1) if bucket == "month" else day
+    return starts
+
+
+def _item(start: date, used: dict[str, int]) -> dict[str, Any]:
+    tokens = {what.removeprefix(TOKENS): amount for what, amount in used.items() if what.startswith(TOKENS)}
+    return {"start": start, "image": used.get("image", 0), "video": used.get("video", 0), "tokens": tokens}
+
+
+def _csv(group_id: str, group: Group, items: list[dict[str, Any]]) -> bytes:
+    """Limit against actual, a line for each bucket; the types of tokens that were used or are limited at the end."""
+    types = sorted({type_ for item in items for type_ in item["tokens"]} | quotas_of(group.limits).keys())
+    columns = ["group_id", "name", "start", "image", "image_limit", "video", "video_limit"]
+    limits = group.limit("image"), group.limit("video")
+    rows = [
+        [group_id, group.name, item["start"].isoformat(), item["image"], limits[0], item["video"], limits[1]]
+        + [item["tokens"].get(type_, 0) for type_ in types]
+        for item in items
+    ]
+    return csv_bytes([*columns, *(f"{TOKENS}{type_}" for type_ in types)], rows)

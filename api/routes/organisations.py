@@ -1,0 +1,186 @@
+"""Organisations: their settings and plans; set up by the platform's admins, or there from their first use."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.commands.organisations import (
+    PATH,
+    CreatedAnswer,
+    OrganisationBody,
+    chosen,
+    configured,
+    of_path,
+    plan_command,
+    settings_command,
+    settings_tag,
+    shown_settings,
+)
+from api.current import ask
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.pipeline import execute, fingerprint
+from api.problems import Problem, refused
+from api.reading import Json, MinPosition, current, cursors, seen
+from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.schemas import page_of
+from api.services import Services
+from domain.organisations.configure import settings_of
+from domain.organisations.now import OrganisationNow, PlanNow, PlanStanding
+from domain.organisations.state import Organisation
+from domain.refusal import StaleVersion
+from infra.position import format_position
+from infra.security.principal import Role
+from infra.writer.submission import Outcome, Submission
+
+_LIST = """
+    select org as id, plan, plan_version, billing, paid_until, time_zone, created_at, updated_at
+    from read.organisations
+    where org > %(after)s and starts_with(org, %(prefix)s) and (%(own)s::text is null or org = %(own)s)
+    order by org limit %(limit)s"""
+
+CallNow = Annotated[Call, Depends(call_of)]
+
+
+class OrganisationRow(BaseModel):
+    """An organisation in a list."""
+
+    id: str
+    plan: str
+    plan_version: int
+    billing: str
+    paid_until: datetime | None = None
+    time_zone: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrganisationAnswer(BaseModel):
+    """Settings, plan, and what there is of each token type; `refresh_date`: when the 30-day cycle ends."""
+
+    id: str
+    time_zone: str
+    enforce: list[str]
+    pay_from: list[str]
+    over_actual: str
+    settlement_policy: dict[str, int]
+    plan: str
+    plan_version: int
+    billing: str
+    paid_until: datetime | None = None
+    storage_limit: int | None = None
+    cycle_start: datetime | None = None
+    refresh_date: datetime | None = None
+    tokens: dict[str, dict[str, int]]
+    credits: dict[str, int]
+    position: str
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def list_organisations(
+        call: CallNow,
+        prefix: Annotated[str, Query(max_length=255, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Json:
+        await seen(services, call, min_position)
+        pages = cursors(services, call, "organisations", prefix)
+        after = pages.decode(cursor, str)[0] if cursor else ""
+        own = None if call.principal.role is Role.ADMIN else call.org
+        wanted = {"after": after, "prefix": prefix, "own": own, "limit": limit + 1}
+        rows = await services.rows_of_all(_LIST, wanted)
+        return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
+
+    async def read_organisation(id: str, call: CallNow) -> Json:  # noqa: A002
+        del id  # the guard has checked it, and the call carries it
+        told, organisation = await _organisation(services, of_path(call).org)
+        return Json(told, headers={"ETag": settings_tag(settings_of(organisation))})
+
+    return [
+        BodyRoute(
+            PATH,
+            _create,
+            services,
+            operation="create_organisation",
+            summary="Set an organisation up",
+            body=OrganisationBody,
+            answers=CreatedAnswer,
+            status=201,
+        ),
+        ReadRoute(
+            "GET",
+            PATH,
+            list_organisations,
+            services,
+            operation="list_organisations",
+            summary="The platform's organisations",
+            answers=page_of(OrganisationRow),
+        ),
+        ReadRoute(
+            "GET",
+            PATH + "/{id}",
+            read_organisation,
+            services,
+            operation="read_organisation",
+            summary="An organisation's settings and plan",
+            answers=OrganisationAnswer,
+            dependencies=[Depends(current)],
+        ),
+    ]
+
+
+async def _create(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
+    """Settings first, then the plan; both under the caller's key, so that a repetition goes on where it broke off."""
+    body = given.body
+    first = settings_command(body, settings_of(Organisation()))
+    outcome = await _run(given, body.id, first, "settings")
+    if outcome.refusal is not None:
+        if outcome.refusal.code == StaleVersion.code:
+            raise Problem(409, "exists", f"The organisation {body.id} is set up already.", id=body.id)
+        raise refused(outcome.refusal)
+    told: dict[str, Any] = {"id": body.id, **configured(outcome)}
+    if body.plan is not None:
+        planned = await _run(given, body.id, plan_command(body, body.plan), "plan")
+        if planned.refusal is not None:
+            raise refused(planned.refusal)
+        told |= chosen(planned)
+    return told, {"Idempotency-Replayed": "true"} if outcome.replayed else None
+
+
+async def _run(given: Given, org: str, command: Any, part: str) -> Outcome:
+    actor = given.call.principal.actor
+    if given.key is None:
+        item = Submission(org=org, command=command, actor=actor, caller=actor)
+    else:
+        print_ = fingerprint(given.services, "POST", given.path, given.canonical)
+        key = f"{given.key}/{part}"
+        item = Submission(org=org, command=command, actor=actor, caller=actor, key=key, fingerprint=print_)
+    return await execute(given.services, item)
+
+
+async def _organisation(services: Services, org: str) -> tuple[dict[str, Any], Organisation]:
+    """The organisation now, from the write side. Raises Problem (503)."""
+    organisation: Organisation = (await ask(services, org, OrganisationNow())).value
+    answered = await ask(services, org, PlanNow())
+    standing: PlanStanding = answered.value
+    told = {
+        "id": org,
+        **shown_settings(settings_of(organisation)),
+        "plan": standing.plan,
+        "plan_version": standing.plan_version,
+        "billing": standing.billing,
+        "paid_until": standing.paid_until,
+        "storage_limit": standing.storage_limit,
+        "cycle_start": standing.cycle_start,
+        "refresh_date": standing.refresh_date,
+        "tokens": {name: unit._asdict() for name, unit in standing.tokens.items()},
+        "credits": standing.credits._asdict(),
+        "position": format_position(answered.position),
+    }
+    return told, organisation

@@ -1,0 +1,56 @@
+"""How full a user's storage is (S0), read from the write side."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+
+from api.acting import seen_user
+from api.current import ask
+from api.operation import Call
+from api.reading import Json, current
+from api.routing import ReadRoute, call_of
+from api.schemas_generations import StorageUse as StorageAnswer
+from api.services import Services
+from domain.storage.now import StorageNow, StorageUse
+from domain.wording import bytes_text, percent_text
+from infra.position import format_position
+from infra.security.principal import ID
+
+_UserId = Annotated[str | None, Query(pattern=f"^{ID.pattern}$", description="Another user's, for those who may.")]
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def read_my_storage(call: Annotated[Call, Depends(call_of)], user_id: _UserId = None) -> Json:
+        user = seen_user(call, user_id) or call.principal.sub
+        answered = await ask(services, call.org, StorageNow(user=user, default_limit=call.defaults.storage_limit))
+        told = {"user_id": user, **storage_answer(answered.value), "position": format_position(answered.position)}
+        return Json(told)
+
+    return [
+        ReadRoute(
+            "GET",
+            "/api/v1/storage/me",
+            read_my_storage,
+            services,
+            operation="read_my_storage",
+            summary="What is stored, and the limit",
+            answers=StorageAnswer,
+            dependencies=[Depends(current)],
+        )
+    ]
+
+
+def storage_answer(use: StorageUse) -> dict[str, Any]:
+    """Bytes, and the same for people: `195 MB of 200 MB (97.5 %)`."""
+    taken = use.used + use.held
+    return {
+        "used": use.used,
+        "held": use.held,
+        "limit": use.limit,
+        "available": use.free,
+        "percent": taken * 1000 // use.limit / 10 if use.limit else 100.0,
+        "formatted": f"{bytes_text(use.used)} of {bytes_text(use.limit)} ({percent_text(taken, use.limit)})",
+    }

@@ -1,0 +1,252 @@
+"""Plan tokens of the organisation: may they be used, use them, what was used (S3)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.acting import seen_user
+from api.commands.tokens import DEDUCT, UseAnswer, UseBody, question, who_uses
+from api.current import ask
+from api.fields import QueryTime
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.pipeline import Read, execute, prepare
+from api.problems import refused
+from api.reading import Json, MinPosition, between, cursors, open_text, seen
+from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.schemas import page_of
+from api.services import Row, Services
+from api.token_figures import token_stats
+from domain.credits.events import CreditsDebited
+from domain.organisations.now import OrganisationNow
+from domain.plans.deduct import OK, TokenAnswer
+from domain.refusal import Refusal, RefusalKind
+from infra.position import format_position
+from infra.writer.submission import Outcome, Refused
+
+_LOG = """
+    select at, user_id, token_type, feature, tokens, remaining, debit_id, generation_id, actor, sealed, position
+    from read.token_usage
+    where org = %(org)s and position < %(before)s
+      and (%(token_type)s::text is null or token_type = %(token_type)s)
+      and (%(user)s::text is null or user_id = %(user)s)
+      and (%(feature)s::text is null or feature = %(feature)s)
+      and (%(from)s::timestamptz is null or at >= %(from)s) and (%(to)s::timestamptz is null or at < %(to)s)
+    order by position desc limit %(limit)s"""
+_LEFT = """
+    select remaining from read.token_usage
+    where org = %(org)s and position > %(position)s - %(events)s and position <= %(position)s and debit_id = %(id)s"""
+
+LAST = 2**62
+CallNow = Annotated[Call, Depends(call_of)]
+Filter = Annotated[str | None, Query(max_length=255)]
+
+
+class TokenUseRow(BaseModel):
+    """One charge, or a refund (`tokens` below zero), and the balance after it."""
+
+    at: datetime
+    organisation: str
+    user_id: str | None = None
+    token_type: str
+    feature: str | None = None
+    tokens: int
+    remaining: int
+    debit_id: str
+    generation_id: str | None = None
+    actor: str
+    reason: str | None = None
+    metadata: dict[str, Any] | None = None
+    position: str
+
+
+class TokenStats(BaseModel):
+    """Plan and tokens by type; `monitoring` for those who may see the whole organisation."""
+
+    organisation: str
+    plan: str
+    refresh_date: datetime | None = None
+    cycle_start: datetime | None = None
+    tokens: dict[str, dict[str, Any]]
+    upgrade: dict[str, str] | None = None
+    monitoring: dict[str, Any] | None = None
+    position: str
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def read_token_stats(call: CallNow, min_position: MinPosition = None) -> Json:
+        await seen(services, call, min_position)
+        return Json(await token_stats(services, call))
+
+    async def list_token_usage(
+        call: CallNow,
+        token_type: Filter = None,
+        user_id: Filter = None,
+        feature: Filter = None,
+        from_: Annotated[QueryTime | None, Query(alias="from")] = None,
+        to: QueryTime | None = None,
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Json:
+        between(from_, to)
+        user = seen_user(call, user_id)
+        await seen(services, call, min_position)
+        pages = cursors(services, call, "token-usage", token_type or "", user or "", feature or "")
+        before = pages.decode(cursor, int)[0] if cursor else LAST
+        wanted = {"org": call.org, "before": before, "token_type": token_type, "user": user, "feature": feature}
+        rows = await services.rows(_LOG, {**wanted, "from": from_, "to": to, "limit": limit + 1})
+        await open_text(services, call, f"org:{call.org}:tokens", rows)
+        return Json(pages.page(rows, limit, lambda row: [row["position"]], lambda row: _shown(call, row)))
+
+    return [
+        BodyRoute(
+            DEDUCT.path,
+            _use,
+            services,
+            operation=DEDUCT.name,
+            summary=DEDUCT.summary,
+            body=UseBody,
+            answers=UseAnswer,
+        ),
+        ReadRoute(
+            "GET",
+            "/api/v1/tokens/stats",
+            read_token_stats,
+            services,
+            operation="read_token_stats",
+            summary="Plan tokens by type, and how they are used",
+            answers=TokenStats,
+        ),
+        ReadRoute(
+            "GET",
+            "/api/v1/tokens/usage-log",
+            list_token_usage,
+            services,
+            operation="list_token_usage",
+            summary="The log of plan tokens that were used, newest first",
+            answers=page_of(TokenUseRow),
+        ),
+    ]
+
+
+async def _use(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
+    services, call, body = given.services, given.call, given.body
+    who_uses(call, body)
+    if body.action == "check":
+        return await _checked(services, call, body), None
+    item = await prepare(services, DEDUCT, call, Read(body, given.canonical), given.key, given.path)
+    outcome = await execute(services, item)
+    headers = {"Idempotency-Replayed": "true"} if outcome.replayed else None
+    if outcome.refusal is None:
+        return await _deducted(services, call, body, outcome), headers
+    services.metrics.refused(DEDUCT.name, outcome.refusal.code)
+    if outcome.refusal.kind != RefusalKind.SHORT:
+        raise refused(outcome.refusal)
+    return await _refused(services, call, body, outcome.refusal, outcome.position), headers
+
+
+async def _checked(services: Services, call: Call, body: UseBody) -> dict[str, Any]:
+    """What a deduction would be told now; nothing is written. A refused one is told to `scrip.decisions`."""
+    answered = await _ask(services, call, body)
+    told: TokenAnswer = answered.value
+    answer = {**_told(told), "position": format_position(answered.position)}
+    if told.refusal is not None:
+        services.metrics.refused(DEDUCT.name, told.reason)
+        short = {"ok": False, "resource": "plan", "deficit": answer["deficit"] or 0}
+        asked = {"user_id": who_uses(call, body) or "", "operation": body.feature or told.token_type, "model": None}
+        about = {"reason": told.reason, "checks": [short], "actor": call.principal.actor, "at": answered.time}
+        services.on_refused_check(call.org, asked | about)
+    return answer
+
+
+async def _deducted(services: Services, call: Call, body: UseBody, outcome: Outcome) -> dict[str, Any]:
+    stream, first = outcome.events[0]
+    event: CreditsDebited = first
+    now: TokenAnswer = (await _ask(services, call, body)).value
+    balance, refresh_date = now.balance, now.refresh_date
+    if outcome.replayed:
+        balance, refresh_date = await _as_told(services, call, outcome, event.debit_id, balance)
+    return {
+        "allowed": True,
+        "reason": OK,
+        "detail": None,
+        "token_type": stream.rpartition(":tokens.")[2],
+        "cost": event.amount,
+        "balance": balance,
+        "refresh_date": refresh_date,
+        "debit_id": event.debit_id,
+        "position": format_position(outcome.position),
+    }
+
+
+async def _as_told(
+    services: Services, call: Call, outcome: Outcome, debit_id: str, balance: int
+) -> tuple[int, datetime | None]:
+    """What was left after the deduction, and its cycle's end: the first answer, which no event carries.
+
+    Cycles never move, so their end is known from the time alone (docs/decisions/0008).
+    """
+    await seen(services, call, format_position(outcome.position))
+    wanted = {"org": call.org, "position": outcome.position, "events": len(outcome.events), "id": debit_id}
+    row = await services.row(_LEFT, wanted)
+    organisation = (await ask(services, call.org, OrganisationNow())).value
+    ends = organisation.refresh_date(outcome.time) if outcome.time else None
+    return max(0, row["remaining"]) if row else balance, ends
+
+
+async def _refused(services: Services, call: Call, body: UseBody, refusal: Refused, position: int) -> dict[str, Any]:
+    """The refusal as it was decided, its numbers included; a full group does not know the cost, so that is asked."""
+    told = _short(refusal)
+    if "required" not in refusal.facts:
+        now: TokenAnswer = (await _ask(services, call, body)).value
+        told |= {"token_type": now.token_type, "cost": now.cost, "balance": now.balance}
+        told["refresh_date"] = now.refresh_date
+    return {**told, "position": format_position(position)}
+
+
+def _told(told: TokenAnswer) -> dict[str, Any]:
+    """The answer to a question; a refusal says what the same refusal of a deduction says."""
+    if told.refusal is None:
+        return {
+            "allowed": True,
+            "reason": OK,
+            "detail": None,
+            "token_type": told.token_type,
+            "cost": told.cost,
+            "balance": told.balance,
+            "refresh_date": told.refresh_date,
+        }
+    answer = _short(Refused.of(told.refusal))
+    return answer | {"token_type": told.token_type, "cost": told.cost, "balance": told.balance}
+
+
+def _short(refusal: Refused) -> dict[str, Any]:
+    facts = refusal.facts
+    told = {
+        "allowed": False,
+        "reason": refusal.code,
+        "detail": refusal.detail,
+        "token_type": facts.get("token_type"),
+        "cost": facts.get("required"),
+        "balance": facts.get("available", 0),
+        "deficit": facts.get("deficit", facts.get("required")),
+        "refresh_date": facts.get("refresh_date"),
+    }
+    return told | {name: facts[name] for name in ("plan", "group_id", "limit", "used", "remaining") if name in facts}
+
+
+async def _ask(services: Services, call: Call, body: UseBody) -> Any:
+    try:
+        return await ask(services, call.org, question(call, body))
+    except Refusal as refusal:
+        raise refused(Refused.of(refusal)) from None
+
+
+def _shown(call: Call, row: Row) -> Row:
+    return {"organisation": call.org, **row, "position": format_position(row["position"])}

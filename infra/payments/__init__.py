@@ -1,0 +1,1 @@
+"""Who takes the money for purchases: a port, and the two providers that there are (S3)."""
