@@ -13,10 +13,11 @@ from cli.commands.bench import bench
 from cli.commands.config import config
 from cli.commands.demo import demo
 from cli.commands.events import events
+from cli.commands.explain import explain
 from cli.commands.import_usage import import_usage
 from cli.commands.prepare import prepare
 from cli.commands.rebuild import rebuild
-from cli.commands.roles import api, intake, projector, relay, sweeper
+from cli.commands.roles import api, intake, notifier, projector, relay, sweeper
 from cli.commands.test import test
 from cli.commands.token import token
 from cli.commands.up import up
@@ -30,6 +31,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "import": import_usage,
         "balance": balance,
         "events": events,
+        "explain": explain,
         "verify": verify,
         "rebuild": rebuild,
     },
@@ -41,6 +43,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "projector": projector,
         "intake": intake,
         "sweeper": sweeper,
+        "notifier": notifier,
     },
 }
 

@@ -6,13 +6,17 @@ import msgspec
 from pydantic.json_schema import models_json_schema
 
 from consumers.intake.quarantine_topic import TYPE, QuarantineRecord
+from consumers.notifier.notifications import Notification
 from consumers.usage import USAGE_TYPES
+from infra.alert_rules import TYPES
 from infra.codec import EVENT_TYPES
-from infra.topics import LEDGER, QUARANTINE, USAGE
+from infra.decisions import CHECK, GENERATION, Decision
+from infra.topics import DECISIONS, LEDGER, NOTIFICATIONS, QUARANTINE, USAGE
 
 Json = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
+REPORTED = "usage."  # before the names of what workers send: events have parts of the same names
 _TEXT: Json = {"type": "string"}
 _CLOUD_EVENT: Json = {
     "ce_specversion": {"const": "1.0"},
@@ -44,13 +48,19 @@ _LEDGER_HEADERS: Json = {
 def asyncapi_document(topic_prefix: str = "") -> Json:
     """The document for `GET /api/asyncapi.json`. `topic_prefix` as in the settings."""
     usage = {
-        type_: _message(type_, _USAGE_HEADERS, _ref(model.__name__), model.__doc__)
+        type_: _message(type_, _USAGE_HEADERS, _ref(REPORTED + model.__name__), model.__doc__)
         for type_, model in USAGE_TYPES.items()
     }
     ledger = {
         type_: _message(type_, _LEDGER_HEADERS, _stored(event), event.__doc__) for type_, event in EVENT_TYPES.items()
     }
     quarantine = {TYPE: _message(TYPE, _CLOUD_EVENT, _ref(QuarantineRecord.__name__), QuarantineRecord.__doc__)}
+    notifications = {
+        type_: _message(type_, _CLOUD_EVENT, _ref(Notification.__name__), Notification.__doc__) for type_ in TYPES
+    }
+    decisions = {
+        type_: _message(type_, _CLOUD_EVENT, _ref(Decision.__name__), Decision.__doc__) for type_ in (GENERATION, CHECK)
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -64,11 +74,19 @@ def asyncapi_document(topic_prefix: str = "") -> Json:
             "ledger": _channel(
                 topic_prefix + LEDGER, ledger, "The immutable log, in binary mode; key: organisation/stream."
             ),
+            "notifications": _channel(
+                topic_prefix + NOTIFICATIONS, notifications, "Alerts, at least once: `ce_id` tells a repeat."
+            ),
+            "decisions": _channel(
+                topic_prefix + DECISIONS, decisions, "Refused generations, and refused checks (best effort)."
+            ),
             "quarantine": _channel(topic_prefix + QUARANTINE, quarantine, "Usage that could not be applied, and why."),
         },
         "operations": {
             "receiveUsage": {"action": "receive", "channel": {"$ref": "#/channels/usage"}},
             "publishLedger": {"action": "send", "channel": {"$ref": "#/channels/ledger"}},
+            "publishNotifications": {"action": "send", "channel": {"$ref": "#/channels/notifications"}},
+            "publishDecisions": {"action": "send", "channel": {"$ref": "#/channels/decisions"}},
             "publishQuarantine": {"action": "send", "channel": {"$ref": "#/channels/quarantine"}},
         },
         "components": {"schemas": _schemas()},
@@ -104,9 +122,9 @@ def _ref(name: str) -> Json:
 
 def _schemas() -> Json:
     _, usage = models_json_schema(
-        [(model, "validation") for model in USAGE_TYPES.values()], ref_template=SCHEMAS + "{model}"
+        [(model, "validation") for model in USAGE_TYPES.values()], ref_template=SCHEMAS + REPORTED + "{model}"
     )
-    structs = [*EVENT_TYPES.values(), QuarantineRecord]
+    structs = [*EVENT_TYPES.values(), QuarantineRecord, Notification, Decision]
     _, stored = msgspec.json.schema_components(structs, ref_template=SCHEMAS + "{name}")
-    schemas: Json = {**usage["$defs"], **stored}
+    schemas: Json = {**{REPORTED + name: schema for name, schema in usage["$defs"].items()}, **stored}
     return schemas

@@ -60,6 +60,12 @@ class _Data(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
+def micros(usd: str) -> int:
+    """A decimal string with at most 6 places as integer micro-units."""
+    whole, _, places = usd.partition(".")
+    return int(whole) * 1_000_000 + int(places.ljust(6, "0"))
+
+
 class Money(_Data):
     """An amount outside Scrip, as a decimal string with at most 6 places."""
 
@@ -110,6 +116,11 @@ class Completed(_Data):
     )
     error_message: Text | None = None
     metadata: Metadata | None = None
+
+    @property
+    def made(self) -> list[Content]:
+        """The contents, however many were named."""
+        return [*(self.contents or []), *([self.content] if self.content else [])]
 
     @model_validator(mode="after")
     def _one_of_confirm_and_fail(self) -> Self:

@@ -14,7 +14,7 @@ def prepare(as_json: Json = False) -> None:
 
     from cli.failure import Failure
     from cli.output import say, say_json
-    from cli.service.bootstrap import publish_first_prices
+    from cli.service.bootstrap import publish_first_offer
     from cli.service.broker import check_database, prepare_topics
     from cli.service.database import set_passwords
     from cli.service.settings import log_partitions
@@ -26,7 +26,10 @@ def prepare(as_json: Json = False) -> None:
     owner = settings.owner_url.get_secret_value()
     if not owner:
         raise Failure("SCRIP_OWNER_URL is not set: the login that owns the database's schema.")
-    urls = (settings.writer_url, settings.relay_url, settings.projector_url, settings.reader_url)
+    urls = (
+        *(settings.writer_url, settings.relay_url, settings.projector_url),
+        *(settings.reader_url, settings.auditor_url),
+    )
     logins = [urlsplit(url.get_secret_value()) for url in urls]
     applied = migrate(owner, settings.partitions)
     ensure(owner)
@@ -34,7 +37,7 @@ def prepare(as_json: Json = False) -> None:
     settings = settings.model_copy(update={"partitions": log_partitions(owner)})
     check_database(settings)
     created = prepare_topics(settings)
-    publish_first_prices(settings)
+    publish_first_offer(settings)
     if as_json:
         say_json({"migrations": applied, "topics": created, "partitions": settings.partitions})
     else:

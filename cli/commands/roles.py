@@ -46,6 +46,14 @@ def intake(data: RoleData = None, ready: Ready = None) -> None:
     run_role(run_intake, data, ready)
 
 
+def notifier(data: RoleData = None, ready: Ready = None) -> None:
+    """Raise alerts, and send them to Kafka and to webhooks."""
+    from cli.role import run_role
+    from consumers.notifier.role import run_notifier
+
+    run_role(run_notifier, data, ready)
+
+
 def sweeper(data: RoleData = None, ready: Ready = None) -> None:
     """Write the expiry of holds and grants soon after it is due."""
     from cli.role import run_role

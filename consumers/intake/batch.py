@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 from psycopg_pool import AsyncConnectionPool
 
 from consumers.cloud_event import Unacceptable
-from consumers.intake.commands import NotYetPriced, command_of, personal
-from consumers.intake.lookup import ReservationKey, accounts_of
+from consumers.intake.commands import NotYetPriced, command_of, personal, urls
+from consumers.intake.lookup import Work, WorkKey, work_of
 from consumers.intake.patience import PASSING, Result, until_done
 from consumers.intake.record import Record, Rejected, UsageEvent, body_of, read_record, rejected, rejected_as
-from consumers.intake.submissions import account_of, holds, refusal_of, reused, submission_of
+from consumers.intake.submissions import harmless, named, refusal_of, reused, submission_of, work_of_item
 from consumers.intake.tally import Tally
-from consumers.usage import Started
-from domain.credits.address import parse_address
 from infra.quarantine import Connection, Parked, Waiting, find, fingerprints, mark_published, park, resolve
 from infra.sealing import Sealer
 from infra.writer.ledger import Ledger
@@ -132,52 +130,48 @@ class Intake:
         """Run the events' commands: those applied, and how many of these earlier; the others go to `refused`."""
         if not items:
             return [], 0
-        waiting, accounts = await self._with_database("looking up", partial(_look_up, items=items))
-        ready: list[tuple[UsageEvent, str]] = []
+        waiting, works = await self._with_database("looking up", partial(_look_up, items=items))
+        ready: list[tuple[UsageEvent, Work]] = []
         done: list[UsageEvent] = []
         for item in items:
-            address = account_of(item, accounts)
+            work = work_of_item(item, works)
             if waiting.get(item.row, item.fingerprint) != item.fingerprint:
                 refused.append(reused(item))
-            elif address is None:
+            elif work is None:
                 name = getattr(item.data, "generation_id", "")
-                refused.append(rejected(item, "not_found", f"There is no reservation {name} in this organisation."))
-            elif isinstance(item.data, Started):
-                done.append(item)  # a bare reservation has no state `running`; what counts is that it exists
+                said = f"There is no generation or reservation {name} in this organisation."
+                refused.append(rejected(item, "not_found", said))
             else:
-                ready.append((item, address))
-        submissions = await until_done(
-            "sealing", lambda: asyncio.to_thread(self._submissions, ready, refused), self._stop
-        )
+                ready.append((item, work))
+        commands = await until_done("sealing", lambda: asyncio.to_thread(self._commands, ready, refused), self._stop)
+        done += [item for item, command in commands if command is None]
+        submissions = [(item, submission_of(item, command)) for item, command in commands if command is not None]
         repeated = 0
         for (item, submission), result in zip(
             submissions, await self._execute([s for _, s in submissions]), strict=True
         ):
-            if isinstance(result, Outcome) and result.refusal is None:
+            if isinstance(result, Outcome) and (result.refusal is None or harmless(item, result)):
                 done.append(item)
                 repeated += result.replayed
             else:
                 refused.append(refusal_of(item, submission, result))
         return done, repeated
 
-    def _submissions(
-        self, ready: Sequence[tuple[UsageEvent, str]], refused: list[Rejected]
-    ) -> list[tuple[UsageEvent, Submission]]:
+    def _commands(
+        self, ready: Sequence[tuple[UsageEvent, Work]], refused: list[Rejected]
+    ) -> list[tuple[UsageEvent, Any]]:
         """Commands with their personal text sealed. Runs in a thread, because a subject's first key is a query."""
-        made: list[tuple[UsageEvent, Submission]] = []
+        made: list[tuple[UsageEvent, Any]] = []
         unpriced: list[Rejected] = []
-        for item, address in ready:
-            data = item.data
-            if isinstance(data, Started):
-                continue
-            fields = personal(data)
-            sealed = self._sealer.seal(item.event.org, parse_address(address).owner, fields) if fields else None
+        for item, work in ready:
+            seal = partial(self._sealer.seal, item.event.org, work.owner)
+            sealed_urls = {id_: seal({"url": url}) for id_, url in urls(item.data, work).items()}
             try:
-                command = command_of(data, address, sealed)
+                command = command_of(item.data, work, seal(personal(item.data, work)), sealed_urls)
             except NotYetPriced as error:
                 unpriced.append(rejected(item, "unpriced", str(error)))
-                continue
-            made.append((item, submission_of(item, command)))
+            else:
+                made.append((item, command))
         refused.extend(unpriced)  # only now: a fault on the way repeats the whole step
         return made
 
@@ -246,8 +240,6 @@ def _rounds(items: Iterable[UsageEvent]) -> list[list[UsageEvent]]:
     return [[known[turn] for known in contents.values() if len(known) > turn] for turn in range(deepest)]
 
 
-async def _look_up(
-    connection: Connection, items: Sequence[UsageEvent]
-) -> tuple[dict[str, bytes], dict[ReservationKey, str]]:
-    """The contents that already wait under these ids, and the accounts of the reservations."""
-    return await fingerprints(connection, [item.row for item in items]), await accounts_of(connection, holds(items))
+async def _look_up(connection: Connection, items: Sequence[UsageEvent]) -> tuple[dict[str, bytes], dict[WorkKey, Work]]:
+    """The contents that already wait under these ids, and what the messages are about."""
+    return await fingerprints(connection, [item.row for item in items]), await work_of(connection, named(items))

@@ -3,23 +3,24 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from consumers.intake.lookup import ReservationKey
+from consumers.intake.lookup import Work, WorkKey
 from consumers.intake.record import Rejected, UsageEvent, rejected
 from consumers.usage import Completed, Metered, Started
+from domain.credits.address import parse_address
 from infra.quarantine import CALLER
 from infra.writer.submission import KeyReused, Outcome, Submission
 
 
-def holds(items: Iterable[UsageEvent]) -> set[ReservationKey]:
-    """The reservations that the events are about."""
+def named(items: Iterable[UsageEvent]) -> set[WorkKey]:
+    """The generations and reservations that the events are about."""
     return {(item.event.org, item.data.generation_id) for item in items if isinstance(item.data, Started | Completed)}
 
 
-def account_of(item: UsageEvent, accounts: Mapping[ReservationKey, str]) -> str | None:
-    """The account that pays or holds; none where `accounts` does not know the reservation."""
+def work_of_item(item: UsageEvent, works: Mapping[WorkKey, Work]) -> Work | None:
+    """What the event is about; none where `works` does not know the generation or reservation."""
     if isinstance(item.data, Metered):
-        return item.data.account
-    return accounts.get((item.event.org, item.data.generation_id))
+        return Work(parse_address(item.data.account).owner, item.data.account)
+    return works.get((item.event.org, item.data.generation_id))
 
 
 def submission_of(item: UsageEvent, command: Any) -> Submission:
@@ -33,6 +34,12 @@ def submission_of(item: UsageEvent, command: Any) -> Submission:
         fingerprint=item.fingerprint,
         keep_refusals=False,
     )
+
+
+def harmless(item: UsageEvent, result: Any) -> bool:
+    """Whether a refusal changes nothing: a worker that was restarted says once more that it has begun."""
+    refusal = result.refusal if isinstance(result, Outcome) else None
+    return isinstance(item.data, Started) and refusal is not None and refusal.code == "already_started"
 
 
 def refusal_of(item: UsageEvent, submission: Submission, result: Any) -> Rejected:

@@ -60,6 +60,8 @@ def test_all_types_are_listed() -> None:
     assert {name: channel["address"] for name, channel in channels.items()} == {
         "usage": "t.scrip.usage",
         "ledger": "t.scrip.ledger",
+        "notifications": "t.scrip.notifications",
+        "decisions": "t.scrip.decisions",
         "quarantine": "t.scrip.quarantine",
     }
 

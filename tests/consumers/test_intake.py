@@ -35,6 +35,8 @@ def run(database: Database) -> Callable[[Case], None]:
 
 
 def test_every_form_is_applied(run: Callable[[Case], None]) -> None:
+    """S4-1."""
+
     async def case(found: Bench) -> None:
         await found.grant(10_000)
         for name in ("whole", "part", "failed", "free"):

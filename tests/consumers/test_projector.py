@@ -59,7 +59,7 @@ async def publish(settings: Settings, events: Sequence[StoredEvent], *, abort: b
 
 
 def positions(database: Database) -> dict[int, int]:
-    with psycopg.connect(database.reader_uri) as connection:
+    with psycopg.connect(database.auditor_uri) as connection:
         rows = connection.execute("select partition, position from read.checkpoints where position > 0")
         return dict(rows.fetchall())
 
@@ -100,7 +100,7 @@ def expected(database: Database, events: Sequence[StoredEvent]) -> str:
     runner = Runner(database.projector_uri, Codec().decode)
     apply(runner, events)
     runner.close()
-    return repr(tables(database.reader_uri))
+    return repr(tables(database.auditor_uri))
 
 
 def test_all_events_arrive_once_in_spite_of_aborted_batches(deployment: Settings, database: Database) -> None:
@@ -111,7 +111,7 @@ def test_all_events_arrive_once_in_spite_of_aborted_batches(deployment: Settings
         await until(lambda: positions(database) == last(LOG))
 
     serving(deployment, scenario)
-    rows = repr(tables(database.reader_uri))
+    rows = repr(tables(database.auditor_uri))
     assert rows == expected(database, LOG)
 
 
@@ -153,7 +153,7 @@ def test_repeats_and_a_gap_heal(deployment: Settings, database: Database) -> Non
         await until(lambda: positions(database) == last(LOG))
 
     serving(deployment, scenario)
-    rows = repr(tables(database.reader_uri))
+    rows = repr(tables(database.auditor_uri))
     assert rows == expected(database, LOG)
 
 
@@ -175,7 +175,7 @@ def test_what_no_relay_wrote_stops_one_partition_only(deployment: Settings, data
         await until(lambda: positions(database) == {more[0].partition: 1, more[1].partition: 2})
 
     serving(deployment, scenario)
-    with psycopg.connect(database.reader_uri) as connection:
+    with psycopg.connect(database.auditor_uri) as connection:
         ((partition, reason),) = connection.execute("select partition, reason from read_stops").fetchall()
     assert partition == more[0].partition
     assert "not a record of the ledger" in reason
@@ -191,9 +191,9 @@ def test_a_rebuild_beside_the_projector(deployment: Settings, database: Database
         await publish(deployment, LOG[600:])
 
     serving(deployment, scenario)
-    rows = repr(tables(database.reader_uri))
+    rows = repr(tables(database.auditor_uri))
     rebuild(deployment)
-    assert repr(tables(database.reader_uri)) == rows
+    assert repr(tables(database.auditor_uri)) == rows
 
 
 def test_read_models_of_another_shape_are_rebuilt_at_the_start(deployment: Settings, database: Database) -> None:
@@ -222,7 +222,7 @@ def test_two_projectors_share_the_work(deployment: Settings, database: Database)
         await until(lambda: positions(database) == last(LOG))
 
     serving(deployment, scenario)
-    rows = repr(tables(database.reader_uri))
+    rows = repr(tables(database.auditor_uri))
     assert rows == expected(database, LOG)
 
 
@@ -325,5 +325,5 @@ def test_kill_9_again_and_again(deployment: Settings, database: Database) -> Non
         await until(lambda: positions(database) == last(LOG))
 
     serving(deployment, scenario)
-    rows = repr(tables(database.reader_uri))
+    rows = repr(tables(database.auditor_uri))
     assert rows == expected(database, LOG)

@@ -73,6 +73,7 @@ def gift(name: str, **terms: Any) -> Grant:
 
 def test_what_is_due_is_written_and_only_once(database: Database) -> None:
     """S1-6."""
+
     async def whole() -> None:
         async with ledger_and_sweeper(database) as (ledger, sweeper):
             hour = now(database) + timedelta(hours=1)

@@ -1,0 +1,1 @@
+"""The notifier: alerts from the read models, their way to Kafka and to webhooks, and what was refused."""

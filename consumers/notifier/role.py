@@ -1,0 +1,171 @@
+"""The role `scrip notifier`: alerts, their way out, and refused generations and checks.
+
+One notifier of a deployment is active, the others wait; which one is decided by a lock of its database session.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from aiokafka.errors import KafkaError
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from consumers.notifier.engine import Engine
+from consumers.notifier.notifications import BATCH, publish_alerts
+from consumers.notifier.outlet import Outlet
+from consumers.notifier.refusals import publish_refusals
+from consumers.notifier.refused_checks import follow_refused_checks
+from infra import topics
+from infra.settings import Settings
+from infra.webhooks.deliveries import Deliveries
+from infra.webhooks.secret import WebhookSecrets
+from infra.webhooks.sending import Sender
+
+log = logging.getLogger(__name__)
+
+ONE_NOTIFIER = 0x5C22_0001  # the session lock of the active notifier of a database
+EVERY_S = 1.0
+STANDBY_S = 1.0
+LAST_PAUSE_S = 10.0
+AWAY = (psycopg.Error, PoolTimeout, KafkaError, OSError, TimeoutError)
+CONNECTION: dict[str, Any] = {
+    "autocommit": True,
+    "application_name": "scrip notifier",
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "options": "-c statement_timeout=30s -c plan_cache_mode=force_custom_plan -c timezone=UTC",
+}
+
+
+async def run_notifier(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
+    """Notify until `stop` is set. `on_ready` is called once: when it is active, or a standby.
+
+    Waits for PostgreSQL, for Kafka and for the first projector, at any time. Raises KafkaMisconfigured.
+    """
+    ready = [on_ready] if on_ready else []
+    engine, pause = Engine(), STANDBY_S
+    while not stop.is_set():
+        try:
+            connection = await psycopg.AsyncConnection.connect(settings.writer_url.get_secret_value(), **CONNECTION)
+            async with connection:
+                active = await _take_over(connection)
+                while ready:
+                    ready.pop()()
+                pause = STANDBY_S
+                if active:
+                    log.info("this notifier is the active one")
+                    await _serve(settings, connection, engine, stop)
+        except (psycopg.Error, OSError) as error:
+            log.warning("the notifier starts anew: %s", error or type(error).__name__)
+            pause = min(2 * pause, LAST_PAUSE_S)
+        await _until(stop, pause)
+
+
+async def _take_over(connection: "psycopg.AsyncConnection[Any]") -> bool:
+    row = await (await connection.execute("select pg_try_advisory_lock(%s)", (ONE_NOTIFIER,))).fetchone()
+    return bool(row and row[0])
+
+
+async def _serve(
+    settings: Settings, connection: "psycopg.AsyncConnection[Any]", engine: Engine, stop: asyncio.Event
+) -> None:
+    """Everything at once until `stop` is set or the session with the lock is lost. Raises psycopg.Error, OSError."""
+    async with _pool(settings) as pool:
+        outlet, refused = Outlet(settings), Outlet(settings)
+        notifications = topics.topic_name(settings, topics.NOTIFICATIONS)
+        decisions = topics.topic_name(settings, topics.DECISIONS)
+        secrets = WebhookSecrets(settings.fingerprint_secret.get_secret_value().encode())
+        deliveries = Deliveries(pool, secrets, Sender(allow_private=settings.webhooks_allow_private))
+
+        async def some_alerts() -> bool:
+            return await publish_alerts(pool, outlet, notifications) == BATCH
+
+        async def checks() -> bool:
+            await follow_refused_checks(settings, pool)
+            return True
+
+        parts: list[Coroutine[Any, Any, None]] = [
+            _looking(engine, connection, stop),
+            _again("publishing alerts", some_alerts, stop),
+            _again("publishing refused generations", lambda: publish_refusals(pool, refused, decisions), stop),
+            _again("reading refused checks", checks, stop),
+            deliveries.run(stop),
+        ]
+        try:
+            await _first_to_end(parts, stop)
+        finally:
+            await outlet.close()
+            await refused.close()
+
+
+async def _looking(engine: Engine, connection: "psycopg.AsyncConnection[Any]", stop: asyncio.Event) -> None:
+    """Look every second. What fails is looked at again; a lost session ends it, and with it the notifier's turn."""
+    pause = EVERY_S
+    while not stop.is_set():
+        try:
+            more = await engine.look(connection)
+            pause = 0.0 if more else EVERY_S
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            log.warning("looking for alerts failed and is tried again: %s", error or type(error).__name__)
+            pause = min(2 * max(pause, EVERY_S), LAST_PAUSE_S)
+        await _until(stop, pause)
+
+
+async def _again(what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> None:
+    """Do `part` again and again, at once where it says that there is more, until `stop` is set."""
+    pause = EVERY_S
+    while not stop.is_set():
+        try:
+            pause = 0.0 if await part() else EVERY_S
+        except AWAY as error:
+            log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
+            pause = min(2 * max(pause, EVERY_S), LAST_PAUSE_S)
+        await _until(stop, pause)
+
+
+async def _first_to_end(parts: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Run all until `stop` is set or one of them ends; an exception is raised when the others have ended too."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        running: list[asyncio.Task[Any]] = [*tasks, stopped]
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        stopped.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _pool(settings: Settings) -> AsyncIterator["AsyncConnectionPool[Any]"]:
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        settings.writer_url.get_secret_value(),
+        min_size=1,
+        max_size=4,
+        open=False,
+        timeout=5.0,
+        kwargs=CONNECTION,
+        check=AsyncConnectionPool.check_connection,
+    )
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def _until(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,116 @@
+"""Rules about generations and purchases: rapid requests, refusals, a spike, what was never settled (S3, contract)."""
+
+from consumers.notifier.query import Facts, Query, of
+from infra.alert_rules import enabled_sql, threshold_sql
+
+
+def _many(facts: Facts, what: str, span: str) -> str:
+    return f"{facts['user_id']} {what} {facts['count']} times within {span}."
+
+
+# The newest rows of a user are counted, no more of them than the threshold: the index ends the look.
+RAPID_REQUESTS = Query(
+    "rapid_requests",
+    "generation",
+    f"""
+    with users as (
+        select distinct r.org, r.user_id, {threshold_sql("rapid_requests", "generations")} as most,
+            {threshold_sql("rapid_requests", "seconds")} as seconds
+        {of("generations", "id")} where {enabled_sql("rapid_requests")}
+    )
+    select u.org, concat_ws('/', u.user_id, to_char(newest.created_at at time zone 'UTC', 'YYYY-MM-DD HH24')),
+        'user/' || u.user_id, u.user_id, 'warning',
+        jsonb_build_object('user_id', u.user_id, 'count', u.most + 1, 'seconds', u.seconds)
+    from users u
+    cross join lateral (
+        select created_at from read.generations g where g.org = u.org and g.user_id = u.user_id
+        order by created_position desc limit 1
+    ) newest
+    cross join lateral (
+        select created_at from read.generations g where g.org = u.org and g.user_id = u.user_id
+        order by created_position desc offset u.most limit 1
+    ) oldest
+    where oldest.created_at > newest.created_at - u.seconds * interval '1 second'""",
+    lambda facts: _many(facts, "asked for generations", f"{facts['seconds']} s"),
+)
+
+REFUSED_GENERATIONS = Query(
+    "refused_generations",
+    "generation",
+    f"""
+    with users as (
+        select distinct r.org, r.user_id, {threshold_sql("refused_generations", "refusals")} as most,
+            {threshold_sql("refused_generations", "minutes")} as minutes
+        {of("generations", "id")} where r.status = 'refused' and {enabled_sql("refused_generations")}
+    )
+    select u.org, concat_ws('/', u.user_id, to_char(newest.at at time zone 'UTC', 'YYYY-MM-DD HH24')),
+        'user/' || u.user_id, u.user_id, 'warning',
+        jsonb_build_object('user_id', u.user_id, 'count', u.most, 'minutes', u.minutes, 'reason', newest.reason)
+    from users u
+    cross join lateral (
+        select at, reason from read.refusals f where f.org = u.org and f.user_id = u.user_id
+        order by position desc limit 1
+    ) newest
+    cross join lateral (
+        select at from read.refusals f where f.org = u.org and f.user_id = u.user_id
+        order by position desc offset u.most - 1 limit 1
+    ) oldest
+    where oldest.at > newest.at - u.minutes * interval '1 minute'""",
+    lambda facts: _many(facts, "was refused", f"{facts['minutes']} minutes"),
+)
+
+GENERATION_EXPIRED = Query(
+    "generation_expired",
+    "generation",
+    f"""
+    select r.org, r.id, 'generation/' || r.id, r.user_id, 'warning',
+        jsonb_build_object('generation_id', r.id, 'operation', r.operation, 'model', r.model)
+    {of("generations", "id")}
+    where r.status = 'expired' and {enabled_sql("generation_expired")}""",
+    lambda facts: f"The generation {facts['generation_id']} was never settled and has expired; what it held went back.",
+)
+
+GENERATION_EXHAUSTED = Query(
+    "generation_exhausted",
+    "generation",
+    f"""
+    select r.org, r.id, 'generation/' || r.id, r.user_id, 'warning',
+        jsonb_build_object('generation_id', r.id, 'operation', r.operation, 'model', r.model,
+            'uncharged', r.uncharged, 'shortfall', r.shortfall)
+    {of("generations", "id")}
+    where (r.uncharged <> '{{}}' or r.shortfall <> '{{}}') and {enabled_sql("generation_exhausted")}""",
+    lambda facts: f"The generation {facts['generation_id']} took more than was held for it.",
+)
+
+PURCHASE_COMPLETED = Query(
+    "purchase_completed",
+    "purchase",
+    f"""
+    select r.org, r.id, 'purchase/' || r.id, r.user_id, 'info',
+        jsonb_build_object('purchase_id', r.id, 'provider', r.provider, 'price', r.price, 'currency', r.currency,
+            'address', r.address, 'plan', r.plan)
+    {of("purchases", "id")}
+    where r.status = 'completed' and {enabled_sql("purchase_completed")}""",
+    lambda facts: f"The purchase {facts['purchase_id']} is paid and granted.",
+)
+
+# Once a minute, for the organisations that had generations: `ids` is the day, for all of them the same.
+USAGE_SPIKE = Query(
+    "usage_spike",
+    "",
+    f"""
+    select t.org, %(today)s::date::text, 'organisation', null, 'warning',
+        jsonb_build_object('today', use.today, 'daily_average', use.before / 7, 'day', %(today)s::date)
+    from unnest(%(orgs)s::text[]) as t (org)
+    left join read.organisations o on o.org = t.org
+    cross join lateral (
+        select coalesce(sum(credits) filter (where day = %(today)s::date), 0)::bigint,
+            coalesce(sum(credits) filter (where day < %(today)s::date), 0)::bigint
+        from read.usage_daily u where u.org = t.org and u.day between %(today)s::date - 7 and %(today)s::date
+    ) as use (today, before)
+    where use.before > 0 and use.today > {threshold_sql("usage_spike", "floor")}
+        and use.today * 7 > use.before * {threshold_sql("usage_spike", "times")} and {enabled_sql("usage_spike")}""",
+    lambda facts: (
+        f"{facts['today']} credits were used today, against {facts['daily_average']} a day in the 7 days before."
+    ),
+)

@@ -1,0 +1,166 @@
+"""What is published on `scrip.decisions`: every refused generation and check (contract; S0: blocks are monitored)."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+from secrets import token_hex
+from time import time
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from infra.kafka_client import kafka_arguments
+from infra.settings import Settings
+from infra.topics import DECISIONS, topic_name
+
+log = logging.getLogger(__name__)
+
+GENERATION, CHECK = "scrip.decision.generation_refused", "scrip.decision.check_refused"
+MOST_WAITING = 10_000
+BATCH = 500
+DEADLINE_S = 20.0
+RETRY_S = 2.0
+
+Headers = list[tuple[str, bytes]]
+
+
+class Decision(msgspec.Struct, omit_defaults=True):
+    """A refusal: who wanted what, why not, and by how much the first failing resource was short.
+
+    `deficit` is in that resource's own unit (credits, tokens, bytes, micro-USD, images, videos). Refused generations
+    have `generation_id` and `position`; checks write nothing in the log and have none.
+    """
+
+    org: str
+    at: datetime
+    user_id: str
+    operation: str
+    reason: str
+    deficit: int
+    actor: str
+    provider: str | None = None
+    model: str | None = None
+    feature: str | None = None
+    generation_id: str | None = None
+    position: str | None = None
+
+
+def decision_headers(decision: Decision, type_: str, id_: str) -> Headers:
+    """The CloudEvents headers of a decision. `id_` is the same whenever it is published again."""
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", id_.encode()),
+        ("ce_type", type_.encode()),
+        ("ce_source", b"/scrip/decisions"),
+        ("ce_time", decision.at.isoformat().encode()),
+        ("ce_scriporg", decision.org.encode()),
+        ("content-type", b"application/json"),
+    ]
+
+
+class RefusedChecks:
+    """Publishes refused checks in the background, best effort: a check never waits for Kafka and never fails by it.
+
+    What does not fit into the queue while the broker is away is dropped and counted in `dropped`.
+    """
+
+    def __init__(self, settings: Settings, most_waiting: int = MOST_WAITING) -> None:
+        self._settings = settings
+        self._topic = topic_name(settings, DECISIONS)
+        self._queue: asyncio.Queue[tuple[str, Decision]] = asyncio.Queue(most_waiting)
+        self._task: asyncio.Task[None] | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self.dropped = 0
+
+    def refused_check(
+        self,
+        org: str,
+        user: str,
+        operation: str,
+        model: str | None,
+        reason: str,
+        deficit: int,
+        actor: str,
+        at: datetime | None = None,
+    ) -> None:
+        """Note that a check said no, by the ledger's time `at` where the caller has it.
+
+        Call it in the event loop that `start` was called in; it returns at once.
+        """
+        decision = Decision(
+            org=org,
+            at=at or datetime.fromtimestamp(time(), UTC),  # nothing is decided by it
+            user_id=user,
+            operation=operation,
+            reason=reason,
+            deficit=deficit,
+            actor=actor,
+            model=model,
+        )
+        try:
+            self._queue.put_nowait((token_hex(12), decision))
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    def start(self) -> None:
+        """Begin to publish, in the running event loop; without a broker in the settings nothing is published."""
+        if self._settings.kafka:
+            self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Publish what waits if that takes no longer than two seconds, and end."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_S):
+                await self._queue.join()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await self._discard()
+
+    async def _run(self) -> None:
+        waiting: list[tuple[str, Decision]] = []
+        while True:
+            if not waiting:
+                waiting.append(await self._queue.get())
+            while len(waiting) < BATCH and not self._queue.empty():
+                waiting.append(self._queue.get_nowait())
+            try:
+                await self._publish(waiting)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("refused checks are not published yet: %s", error or type(error).__name__)
+                await self._discard()  # after an error its sequence numbers may be broken for good (P-35)
+                await asyncio.sleep(RETRY_S)
+                continue
+            for _ in waiting:
+                self._queue.task_done()
+            waiting = []
+
+    async def _publish(self, waiting: list[tuple[str, Decision]]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            if self._producer is None:
+                self._producer = AIOKafkaProducer(
+                    **kafka_arguments(self._settings), enable_idempotence=True, acks="all", request_timeout_ms=10_000
+                )
+                await self._producer.start()
+            sent: list[Any] = [
+                await self._producer.send(
+                    self._topic,
+                    msgspec.json.encode(decision),
+                    key=decision.org.encode(),
+                    headers=decision_headers(decision, CHECK, id_),
+                )
+                for id_, decision in waiting
+            ]
+            await asyncio.gather(*sent)
+
+    async def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    await producer.stop()

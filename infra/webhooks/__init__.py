@@ -1,0 +1,1 @@
+"""Webhooks: alerts delivered to addresses that organisations name, signed, retried and logged."""

@@ -1,0 +1,1 @@
+"""Webhooks: signature, destinations, deliveries."""
