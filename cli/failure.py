@@ -14,6 +14,7 @@ SENTENCES = frozenset(
         "api.serve.PortTaken",
         "infra.kafka_client.KafkaMisconfigured",
         "infra.relay.disagreement.TopicDisagrees",
+        "infra.payments.providers.UnsafePayments",
         "infra.unsafe_setting.UnsafeSetting",
         "projections.facts.CannotApply",
     }

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import defaultdict
+from asyncio import gather, sleep
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
 
-from cli.demo.plan import CHARGED, Plan, account_of
-from cli.demo.platform import GRANTED, Platform
-from cli.demo.tally import Tally
-from cli.demo.workers import Workers, expected_expiries, expected_quarantine
+from cli.api_client import in_path
+from cli.demo.caller import Caller, answered
+from cli.demo.figures import Figures, GroupFigures, Level, OrganisationFigures, UserFigures, difference
+from cli.demo.needs import Needs
+from cli.demo.plan import BUSY, EXPIRING, PLANS, Fate, Plan
+from cli.demo.setup import organisation, there_are
+from cli.demo.workers import Workers
 from cli.importing.outcome import refused
+from consumers.usage import micros
 from infra.quarantine import undecided
 
 DEADLINE_S = 60.0
 POLL_S = 0.1
 
-ENDS = """
+_EVENTS = """
     select e.type, count(*) from events e
     where e.org = any(%b::text[]) and e.stream = any(%b::text[]) group by e.type"""
 
 
 @dataclass(slots=True)
 class Result:
-    """One row per user (organisation, user, granted, debited, reserved, available), event counts, differences."""
+    """Figures as they were found, `organisations` as the API tells them; event counts, and what differs."""
 
-    balances: list[tuple[str, str, int, int, int, int]] = field(default_factory=list)
+    users: list[UserFigures] = field(default_factory=list)
+    groups: list[GroupFigures] = field(default_factory=list)
+    organisations: list[dict[str, Any]] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
@@ -41,49 +47,46 @@ class Result:
         return not self.differences
 
 
-async def await_decisions(
-    connection: AsyncConnection[Any], platform: Platform, plan: Plan, workers: Workers, since: datetime
-) -> None:
-    """Wait until every message is decided and no credit is held any more; after a minute go on: the check will tell."""
+async def await_decisions(connection: AsyncConnection[Any], plan: Plan, workers: Workers, since: datetime) -> None:
+    """Wait until every message is decided and every hold has ended; after a minute go on: the check will tell."""
     deadline = time.monotonic() + DEADLINE_S
+    expiring = [f"generation/{each.id}" for each in plan.generations if each.fate in EXPIRING]
     while time.monotonic() < deadline:
         left = [
             await undecided(connection, org, workers.source, ids, since) for org, ids in workers.sent.items() if ids
         ]
-        if not any(left) and not await _held(platform, plan):
+        expired = (await _events(connection, expiring)).get("generation-expired.v1", 0)
+        if not any(left) and expired == len(expiring):
             return
-        await asyncio.sleep(POLL_S)
-
-
-async def _held(platform: Platform, plan: Plan) -> int:
-    total = 0
-    for org, users in plan.users.items():
-        for user in users:
-            total += int((await platform.balance(org, account_of(user)))["reserved"])
-    return total
+        await sleep(POLL_S)
 
 
 async def compare(
-    connection: AsyncConnection[Any], platform: Platform, plan: Plan, workers: Workers, tally: Tally
+    connection: AsyncConnection[Any],
+    caller: Caller,
+    plan: Plan,
+    needs: Needs,
+    workers: Workers,
+    plan_tokens: dict[str, dict[str, int]],
 ) -> Result:
-    """The balances, counts and quarantine of the plan's accounts, and where they differ from what must be."""
+    """All figures, and where they differ from what must be. `plan_tokens` are those of before."""
     result = Result()
-    owed: dict[tuple[str, str], int] = defaultdict(int)
-    for generation in plan.generations:
-        if generation.fate in CHARGED:
-            owed[generation.org, generation.account] += tally.prices[generation.number]
-    for org, users in plan.users.items():
-        for user in users:
-            account = account_of(user)
-            found = await platform.balance(org, account)
-            row = (found["granted"], found["debited"], found["reserved"], found["available"])
-            must = (GRANTED, owed[org, account], 0, GRANTED - owed[org, account])
-            result.balances.append((org, user, *row))
-            if row != must:
-                result.differences.append(f"{org} {account}: {_named(row)}, but must be {_named(must)}")
-    streams = [f"account/{account_of(user)}" for users in plan.users.values() for user in users]
-    rows = await connection.execute(ENDS, (list(plan.users), streams))
-    result.events = {type_: int(count) for type_, count in await rows.fetchall()}
+    must: list[Figures] = [*needs.users(), *needs.groups()]
+    result.users = list(await gather(*(read_user(caller, each.org, each.user) for each in needs.users())))
+    # What was granted is not told with the balance; the demo has granted it itself, and nobody else has.
+    result.users = [_of(found, wanted) for found, wanted in zip(result.users, needs.users(), strict=True)]
+    result.groups = [await read_group(caller, each.org, each.group) for each in needs.groups()]
+    found: list[Figures] = [*result.users, *result.groups]
+    for org, plan_ in PLANS.items():
+        told = await organisation(caller, org)
+        result.organisations.append(told)
+        if org in BUSY:
+            used = needs.plan_tokens(org, charged_only=True)
+            rest = {type_: amount - used.get(type_, 0) for type_, amount in plan_tokens[org].items()}
+            must.append(OrganisationFigures(org=org, plan=plan_, tokens=rest))
+            found.append(OrganisationFigures(org=org, plan=told["plan"], tokens=there_are(told)))
+    result.differences = [said for one, other in zip(found, must, strict=True) if (said := difference(one, other))]
+    result.events = await _events(connection, [f"generation/{each.id}" for each in plan.generations])
     for org, ids in workers.sent.items():
         for reason, count, _ in await refused(connection, org, workers.source, ids):
             result.quarantined[reason] = result.quarantined.get(reason, 0) + count
@@ -92,24 +95,69 @@ async def compare(
 
 
 def count_differences(plan: Plan, result: Result) -> list[str]:
-    """Where the events and the quarantine of a plan are not as many as they must be."""
-    charged = sum(generation.fate in CHARGED for generation in plan.generations)
+    """Where the events of a plan are not as many as they must be, or anything is in quarantine."""
+    fates = Counter(each.fate for each in plan.generations)
+    expiring = sum(fates[fate] for fate in EXPIRING)
     must = {
-        "credits-reserved.v1": len(plan.generations),
-        "reservation-captured.v1": charged,
-        "reservation-released.v1": len(plan.generations) - charged - expected_expiries(plan),
-        "reservation-expired.v1": expected_expiries(plan),
+        "generation-held.v1": len(plan.generations),
+        "generation-started.v1": len(plan.generations) - expiring,
+        "generation-completed.v1": fates[Fate.SUCCEEDS] + fates[Fate.SUCCEEDS_TWICE],
+        "generation-failed.v1": fates[Fate.FAILS],
+        "generation-expired.v1": expiring,
+        "generation-settled-late.v1": fates[Fate.TOO_LATE],
     }
     found = {type_: result.events.get(type_, 0) for type_ in must}
     differences = [
         f"{type_}: {found[type_]}, but must be {count}" for type_, count in must.items() if found[type_] != count
     ]
-    late = sum(result.quarantined.values())
-    if late != expected_quarantine(plan):
-        differences.append(f"in quarantine: {late}, but must be {expected_quarantine(plan)}")
+    if result.quarantined:
+        differences.append(f"in quarantine: {result.quarantined}, but must be nothing")
     return differences
 
 
-def _named(row: tuple[int, int, int, int]) -> str:
-    names = ("granted", "debited", "reserved", "available")
-    return ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))
+async def read_user(caller: Caller, org: str, user: str) -> UserFigures:
+    """What a user has now, as they see it themselves; accounts' limits are what is left and held."""
+    me = answered("/api/auth/me", await caller.user("GET", "/api/auth/me", org, user))
+    credits_, tokens = (
+        Level(0, me[unit]["available"] + me[unit]["reserved"], me[unit]["reserved"]) for unit in ("credits", "tokens")
+    )
+    storage, budget = me["storage"], me["budget"]
+    return UserFigures(
+        org=org,
+        user=user,
+        credits=credits_,
+        tokens=tokens,
+        storage=Level(storage["used"], storage["limit"], storage["held"]),
+        budget=Level(micros(budget["used_monthly"]), micros(budget["monthly_budget"]), micros(budget["reserved"])),
+    )
+
+
+async def read_group(caller: Caller, org: str, group: str) -> GroupFigures:
+    """A group as it is now."""
+    told = await caller.admin("GET", f"/api/groups/{in_path(group)}", org)
+    image, video = (
+        Level(
+            told["usage"][what],
+            told[f"{what}_limit"],
+            told[f"{what}_limit"] - told["usage"][what] - told["remaining"][what],
+        )
+        for what in ("image", "video")
+    )
+    return GroupFigures(org=org, group=group, members=told["member_count"], image=image, video=video)
+
+
+def _of(found: UserFigures, wanted: UserFigures) -> UserFigures:
+    """The figures with what was charged, which is what is missing of what was granted."""
+    charged = {
+        unit: Level(granted.limit - level.limit, granted.limit, level.held)
+        for unit, level, granted in (
+            ("credits", found.credits, wanted.credits),
+            ("tokens", found.tokens, wanted.tokens),
+        )
+    }
+    return UserFigures(org=found.org, user=found.user, storage=found.storage, budget=found.budget, **charged)
+
+
+async def _events(connection: AsyncConnection[Any], streams: list[str]) -> dict[str, int]:
+    rows = await connection.execute(_EVENTS, (list(BUSY), streams))
+    return {type_: int(count) for type_, count in await rows.fetchall()}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.prices.catalogue import CATALOGUE
-from domain.prices.events import OptionValue, PriceEntry
+from cli.demo.items import CHAT, Item, draw
+from domain.budgets.state import DEFAULT_BUDGET
 
-ORGANISATIONS = ("demo-studio", "demo-agency")
+STUDIO, AGENCY, LAB = "demo-studio", "demo-agency", "demo-lab"
+PLANS = {STUDIO: "pro", AGENCY: "enterprise", LAB: "starter"}  # of each organisation; nobody generates on starter
+BUSY = (STUDIO, AGENCY)
 NAMES = ("ann", "ben", "cleo", "dev", "eve")
+RAISED = ("eve", 25_000_000)  # whose budget is more than the default, in micro-USD
 SHORT_TTL_S = 4  # of a hold that nobody will settle in time
 PATIENT_TTL_S = 300
 
@@ -32,33 +36,32 @@ SHARES = {
     Fate.NEVER_SETTLED: 6,
     Fate.TOO_LATE: 4,
 }
-CHARGED = (Fate.SUCCEEDS, Fate.SUCCEEDS_TWICE)
+# Who comes too late is charged from what is available, and everybody here has enough (contract).
+CHARGED = (Fate.SUCCEEDS, Fate.SUCCEEDS_TWICE, Fate.TOO_LATE)
 EXPIRING = (Fate.NEVER_SETTLED, Fate.TOO_LATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One generation to be simulated. `by_user`: the user reserves with model and options, else a worker by amount."""
+    """One generation to be simulated. `by_user`: asked for with the user's own token, else by a worker for them.
 
-    number: int
+    `stored` is the size in bytes of what it makes, `cost` what the provider takes in micro-USD.
+    """
+
+    id: str
     org: str
     user: str
-    provider: str
-    model: str
-    options: dict[str, OptionValue]
+    item: Item
     fate: Fate
     by_user: bool
     takes_s: float
+    stored: int
+    cost: int
 
     @property
-    def account(self) -> str:
-        """The account that pays."""
-        return account_of(self.user)
-
-
-def account_of(user: str) -> str:
-    """A user's credits."""
-    return f"user:{user}:credits"
+    def charged(self) -> bool:
+        """Whether it costs anything in the end."""
+        return self.fate in CHARGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,33 +73,60 @@ class Plan:
     users: dict[str, tuple[str, ...]]
 
 
-def make_plan(run: str, count: int, seed: int) -> Plan:
-    """`count` (1 or more) generations; with 20 or more each fate occurs. The same arguments give the same plan."""
+def make_plan(run: str, count: int, seed: int, own_requests: int = 10) -> Plan:
+    """`count` (1 or more) generations; with 20 or more each fate occurs. The same arguments give the same plan.
+
+    `own_requests`: how many a user may ask for with their own token in all (the rate limit); 0 for any number.
+    """
     chance = random.Random(seed)  # noqa: S311 - a simulation, not a secret
-    users = {org: tuple(f"{name}.{run}" for name in NAMES) for org in ORGANISATIONS}
-    priced = [entry for entry in CATALOGUE if entry.credits and entry.provider and entry.model]
+    users = {org: tuple(f"{name}.{run}" for name in NAMES) for org in BUSY}
     fates = list(Fate) if count >= 20 else [Fate.SUCCEEDS]
     fates += chance.choices(list(SHARES), weights=list(SHARES.values()), k=max(count - len(fates), 0))
-    chance.shuffle(fates)
-    generations = (_generation(number, fate, users, priced, chance) for number, fate in enumerate(fates))
+    fates = _in_order(fates, chance)
+    asked: Counter[tuple[str, str]] = Counter()
+    spent: defaultdict[tuple[str, str], int] = defaultdict(int)
+    generations = []
+    for number, fate in enumerate(fates):
+        org = chance.choice(BUSY)
+        user = chance.choice(users[org])
+        item = draw(chance)
+        if spent[org, user] + item.usd > budget_of(user):
+            item = CHAT
+        spent[org, user] += item.usd
+        by_user = chance.random() < 0.5 and (not own_requests or asked[org, user] < own_requests)
+        asked[org, user] += by_user
+        generations.append(_generation(f"demo.{run}.{number}", org, user, item, fate, chance, by_user=by_user))
     return Plan(run, tuple(generations), users)
 
 
+def _in_order(fates: list[Fate], chance: random.Random) -> list[Fate]:
+    """At random, but what is waited for longest is in the first half, so that the others go on meanwhile."""
+    long = [fate for fate in fates if fate in EXPIRING]
+    others = [fate for fate in fates if fate not in EXPIRING]
+    chance.shuffle(others)
+    half = max(len(others) // 2 - len(long), 0)
+    first = [*long, *others[:half]]
+    chance.shuffle(first)
+    return [*first, *others[half:]]
+
+
+def budget_of(user: str) -> int:
+    """A user's monthly budget in micro-USD."""
+    name, raised = RAISED
+    return raised if user.startswith(f"{name}.") else DEFAULT_BUDGET
+
+
 def _generation(
-    number: int, fate: Fate, users: dict[str, tuple[str, ...]], priced: list[PriceEntry], chance: random.Random
+    id_: str, org: str, user: str, item: Item, fate: Fate, chance: random.Random, *, by_user: bool
 ) -> Generation:
-    org = chance.choice(ORGANISATIONS)
-    entry = chance.choice(priced)
     return Generation(
-        number=number,
+        id=id_,
         org=org,
-        user=chance.choice(users[org]),
-        provider=entry.provider or "",
-        model=entry.model or "",
-        # A song as long as its price allows; everything else as the price book has it.
-        options={**entry.options, **entry.at_most},
+        user=user,
+        item=item,
         fate=fate,
-        # A hold for oneself lasts 15 minutes; what is to expire soon is held by a worker.
-        by_user=fate not in EXPIRING and chance.random() < 0.5,
+        by_user=by_user,
         takes_s=chance.uniform(0.05, 0.4),
+        stored=chance.randint(item.most_bytes // 3, item.most_bytes),
+        cost=chance.randint(1_000, 300_000),
     )

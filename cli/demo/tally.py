@@ -18,25 +18,23 @@ SHOWN = {
     Fate.SUCCEEDS_TWICE: "completed, told twice",
     Fate.FAILS: "failed",
     Fate.NEVER_SETTLED: "never settled",
-    Fate.TOO_LATE: "settled too late",
+    Fate.TOO_LATE: "settled late",
 }
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one demo. `prices` are the credits held for each generation, by its number."""
+    """Counts of one demo."""
 
     planned: int
     began: float = field(default_factory=time.monotonic)
     ended: float | None = None
-    last_reserved: float | None = None
-    reserved: int = 0
+    last_held: float | None = None
+    held: int = 0
     running: int = 0
     requests: int = 0
     messages: int = 0
-    refusals: list[str] = field(default_factory=list)  # the sentences that users got
     settled: Counter[Fate] = field(default_factory=Counter)
-    prices: dict[int, int] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -46,14 +44,13 @@ class Tally:
     @property
     def rate(self) -> float:
         """Generations begun per second, while they were begun."""
-        span = (self.last_reserved or time.monotonic()) - self.began
-        return self.reserved / span if span > 0 else 0.0
+        span = (self.last_held or time.monotonic()) - self.began
+        return self.held / span if span > 0 else 0.0
 
-    def was_reserved(self, number: int, price: int) -> None:
-        """A generation has its hold."""
-        self.prices[number] = price
-        self.reserved += 1
-        self.last_reserved = time.monotonic()
+    def was_held(self) -> None:
+        """A generation has its holds."""
+        self.held += 1
+        self.last_held = time.monotonic()
 
     def as_table(self) -> Table:
         """The figures of this moment."""
@@ -64,6 +61,6 @@ class Tally:
         table.title = f"{self.seconds:.1f} s, {self.rate:.0f} generations/s, {self.messages} messages"
         table.title_justify = "left"
         settled = {name: self.settled[fate] for fate, name in SHOWN.items()}
-        for name, count in {"reserved": self.reserved, "generating now": self.running, **settled}.items():
+        for name, count in {"held": self.held, "generating now": self.running, **settled}.items():
             table.add_row(name, ProgressBar(total=self.planned, completed=count, width=40), f"{count}/{self.planned}")
         return table

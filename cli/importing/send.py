@@ -58,7 +58,7 @@ class Importer:
 
     async def run(self, rows: Iterable[UsageRow]) -> Tally:
         """Charge the rows. Raises Failure when nothing moves for two minutes, psycopg.Error, KafkaError."""
-        uri = self._settings.reader_url.get_secret_value()
+        uri = self._settings.auditor_url.get_secret_value()
         producer = AIOKafkaProducer(
             **kafka_arguments(self._settings), enable_idempotence=True, linger_ms=5, max_batch_size=262_144
         )

@@ -9,7 +9,7 @@ from cli.app import COMMANDS
 from tests.cli.program import scrip
 
 NAMES = [name for commands in COMMANDS.values() for name in commands]
-ROLES = {"api", "relay", "projector", "intake", "sweeper"}
+ROLES = {"api", "relay", "projector", "intake", "sweeper", "notifier"}
 
 
 def test_all_commands_are_listed() -> None:

@@ -136,7 +136,7 @@ def test_a_remote_service_by_url_and_token(up: Up) -> None:
     assert without.stderr.startswith("scrip: With --url a token is needed")
 
 
-@pytest.mark.parametrize("name", ["relay", "projector", "intake", "sweeper", "api"])
+@pytest.mark.parametrize("name", ["relay", "projector", "intake", "sweeper", "notifier", "api"])
 def test_a_role_that_dies_is_started_again(up: Up, name: str) -> None:
     before = up.processes()[f"role-{name}"]
     before.send_signal(signal.SIGKILL)
