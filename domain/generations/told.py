@@ -86,9 +86,10 @@ def sentence(check: Short) -> str:
                 f"{usd_text(check.limit or 0)} is left this month."
             )
         case "group_limit":
-            named = what.removeprefix("tokens.").replace("_", " ")
+            named = what.removeprefix("tokens.").replace("_", " ") + (" tokens" if what.startswith("tokens.") else "s")
+            limit = check.limit or 0
             return (
-                f"The group {subject} has reached its limit for {named}: {available} of {check.limit} are left, "
+                f"The group {subject} has reached its limit: {limit - available} of {limit} {named} are used or held, "
                 f"and this needs {check.needed}."
             )
         case "plan_blocked":

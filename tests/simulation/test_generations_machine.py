@@ -1,7 +1,7 @@
-"""All resources together: users, groups, budgets, storage, plans, plain reservations, settings that change, and time (S1-3, S4-1).
+"""All resources together: users, groups, budgets, storage, plans, plain reservations, settings that change, and time.
 
 hypothesis chooses the commands; what it finds it shrinks to the shortest story. `SIMULATION_EXAMPLES` sets how many
-stories are told.
+stories are told. S1-3, S4-1: no history passes a limit, and all that a generation holds ends together.
 """
 
 import os

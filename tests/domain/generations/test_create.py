@@ -147,7 +147,7 @@ def test_the_refusal_names_everything_that_is_short() -> None:
     assert (told["tokens_needed"], told["storage_needed"]) == (2, 3 * MB)
     assert (told["current_tokens"], told["current_storage"], told["storage_limit"]) == (5, 3 * MB, 5 * MB)
     assert str(refusal) == (
-        "The group g1 has reached its limit for image: 0 of 0 are left, and this needs 1. "
+        "The group g1 has reached its limit: 0 of 0 images are used or held, and this needs 1. "
         "Insufficient tokens. You need 4 forecast tokens but only have 3. You're 1 tokens short. "
         "Monthly budget exceeded. This costs $0.04, but only $0.03 of $10.00 is left this month. "
         "Not enough storage. This needs 5 MB, but only 2 MB of 5 MB is free. You're 3 MB short. "
