@@ -75,6 +75,11 @@ def module_database(servers: EmbeddedServers, template: str) -> Iterator[Databas
 @pytest.fixture(scope="module")
 def migrated_database(servers: EmbeddedServers) -> Iterator[Database]:
     """One that was migrated itself, for tests of what belongs to a database and is not copied: its own grants."""
+    yield from database_of(servers)
+
+
+def database_of(servers: EmbeddedServers) -> Iterator[Database]:
+    """A fresh database on servers of a test's own, for tests that stop or kill them."""
     name = f"test_{secrets.token_hex(6)}"
     owner = _create(servers, name)
     _migrated(owner)

@@ -40,7 +40,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("the process's wall clock", "benchmarks/figures.py"): "the day on which a figure was measured, for people",
     ("a sleep for luck", "tests/infra/relaying.py"): "the writer that sleeps between insert and commit is the test",
     (FLOATS, "domain/generations/told.py"): "the percentage of storage for people; nothing is decided from it",
-    ("a file of more than 300 lines", "domain/credits/events.py"): "the list of all facts of an account, one after another",
+    ("a file of more than 300 lines", "domain/credits/events.py"): "the list of an account's facts, one by one",
     ("a function of more than 70 lines", "domain/credits/account.py"): "`evolve` is one short case for each event",
 }
 

@@ -10,7 +10,7 @@ import pytest
 from infra.embedded import EmbeddedServers
 from infra.settings import Settings
 from infra.topics import provision
-from tests.conftest import PARTITIONS, Database, _database
+from tests.conftest import PARTITIONS, Database, database_of
 from tests.consumers.intake_ledger import bench
 from tests.consumers.test_intake_kafka import intake, lag, send, until
 from tests.consumers.usage_records import metered
@@ -26,7 +26,7 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSe
 
 @pytest.mark.timeout(240)
 def test_it_heals_when_postgres_and_kafka_are_killed(own_servers: EmbeddedServers, topic_prefix: str) -> None:
-    for database in _database(own_servers, "faults"):
+    for database in database_of(own_servers):
         asyncio.run(_whole(own_servers, database, topic_prefix))
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 from infra import topics
 from infra.embedded import EmbeddedServers
 from infra.settings import Settings
-from tests.conftest import PARTITIONS, Database, _database
+from tests.conftest import PARTITIONS, Database, database_of
 from tests.infra.relaying import DEADLINE_S, committed, published, running, settings_for, stored, until, write
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +36,7 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSe
 @pytest.fixture
 def log(own_servers: EmbeddedServers) -> Iterator[Database]:
     """A database on them."""
-    yield from _database(own_servers, f"test_{secrets.token_hex(6)}")
+    yield from database_of(own_servers)
 
 
 @pytest.fixture
