@@ -36,7 +36,13 @@ class Stage:
         """Settings for roles that run inside the benchmark's process; each has the owner's login."""
         uri = SecretStr(self.owner_uri)
         return Settings(
-            writer_url=uri, relay_url=uri, projector_url=uri, reader_url=uri, kafka=self.kafka, partitions=PARTITIONS
+            writer_url=uri,
+            relay_url=uri,
+            projector_url=uri,
+            reader_url=uri,
+            auditor_url=uri,
+            kafka=self.kafka,
+            partitions=PARTITIONS,
         )
 
     def fill(self, commands: int) -> int:

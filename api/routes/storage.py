@@ -44,13 +44,12 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 def storage_answer(use: StorageUse) -> dict[str, Any]:
-    """Bytes, and the same for people: `195 MB of 200 MB (97.5 %)`."""
-    taken = use.used + use.held
+    """Bytes, and the same for people: `195 MB of 200 MB (97.5 %)`. What is held is apart from what is stored."""
     return {
         "used": use.used,
         "held": use.held,
         "limit": use.limit,
         "available": use.free,
-        "percent": taken * 1000 // use.limit / 10 if use.limit else 100.0,
-        "formatted": f"{bytes_text(use.used)} of {bytes_text(use.limit)} ({percent_text(taken, use.limit)})",
+        "percent": use.used * 1000 // use.limit / 10 if use.limit else 100.0,
+        "formatted": f"{bytes_text(use.used)} of {bytes_text(use.limit)} ({percent_text(use.used, use.limit)})",
     }

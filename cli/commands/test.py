@@ -14,6 +14,7 @@ from cli.options import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("domain", "projections", "consumers", "infra", "api", "cli", "benchmarks", "tests")
+SPREAD = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 TOOLS = ("ruff", "mypy", "pytest", "hypothesis", "jsonschema")
 
 
@@ -36,11 +37,12 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     steps = {
         "ruff": [*python, "ruff", "check", *folders],
         "mypy": [*python, "mypy", "--strict", *folders],
-        # The last, so that its closing line is the last one of all.
-        "pytest": [*python, "pytest", "-q", "--durations=10", *(extra or ["tests"])],
+        # The last, so that its closing line is the last one of all. Each process has servers of its own.
+        "pytest": [*python, "pytest", "-q", "--durations=10", *SPREAD, *(extra or ["tests"])],
     }
     if any(not argument.startswith("-") for argument in extra):
-        steps = {"pytest": steps["pytest"]}  # somebody works on a part of the tests
+        # Somebody works on a part of the tests.
+        steps = {"pytest": [*python, "pytest", "-q", "--durations=10", *extra]}
     results: dict[str, int] = {}
     for name, command in steps.items():
         complain(f"== {name}")

@@ -22,7 +22,6 @@ def told(view: View, request: Request, assessment: Assessment, now: datetime) ->
     storage: storages.Storage = view.state(storages.stream_of(request.user))
     limit = storage_limit(storage, organisation, request.defaults.storage_limit)
     used = storage.quota.used.get(storages.BYTES, 0)
-    taken = storage.quota.taken(storages.BYTES)
     tokens = sum(spendable(view.state(stream)) for stream in payers(view, organisation, request.user, "tokens"))
     return {
         "can_proceed": assessment.ok,
@@ -32,8 +31,8 @@ def told(view: View, request: Request, assessment: Assessment, now: datetime) ->
         "current_tokens": tokens,
         "current_storage": used,
         "storage_limit": limit,
-        "storage_percent": taken * 1000 // limit / 10 if limit else 100.0,
-        "storage_formatted": f"{bytes_text(used)} of {bytes_text(limit)} ({percent_text(taken, limit)})",
+        "storage_percent": used * 1000 // limit / 10 if limit else 100.0,
+        "storage_formatted": f"{bytes_text(used)} of {bytes_text(limit)} ({percent_text(used, limit)})",
         "quote": quoted(assessment.needs.quote),
         "checks": [checked(check) for check in assessment.checks],
         "alternatives": [] if assessment.ok else alternatives(view, request, assessment, now),

@@ -1,4 +1,4 @@
-"""The log, folded by the reference, beside the read models: every row of every table, in both directions."""
+"""The log, folded by the reference, beside the read models: every row of what moves or limits something, both ways."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -117,5 +117,5 @@ def _nothing_else(log: Log, history: History) -> None:
     asked |= {(org, key, "credits-transferred-in.v1") for org, key, effect in asked if effect.endswith("-out.v1")}
     for org, cause, type_ in log.effects:
         due = type_ == "reservation-expired.v1"
-        prices = type_ == "prices-published.v1"
-        assert due or prices or (org, cause, type_) in asked, (org, cause, type_)
+        offer = type_ in {"prices-published.v1", "features-published.v1"}
+        assert due or offer or (org, cause, type_) in asked, (org, cause, type_)
