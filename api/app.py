@@ -79,16 +79,15 @@ def create_app(
 @asynccontextmanager
 async def _serving(services: Services) -> AsyncIterator[None]:
     """Open what the services need, and close it in reverse."""
-    writer = services.ledger.writer
-    own = not writer.connected
-    if own:
+    writers = [writer for writer in {services.ledger.writer, services.ledger.reader} if not writer.connected]
+    for writer in writers:
         writer.start()
     await services.open()
     try:
         yield
     finally:
         await services.close()
-        if own:
+        for writer in writers:
             writer.stop()
 
 

@@ -1,6 +1,6 @@
 """What a platform's calls cost its users: the whole service at 300 requests a second, beside an empty FastAPI handler.
 
-The figures of issue 4, section 4. The service runs as `scrip up` runs it, with a history; all is within limits, so
+The service runs as `scrip up` runs it, with a history; all is within limits, so
 that every call must succeed.
 """
 
@@ -65,7 +65,7 @@ class User(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A class of calls: its share of the traffic in percent, and its bar: the p99 in milliseconds (issue 4)."""
+    """A class of calls: its share of the traffic in percent, and its bar: the p99 in milliseconds."""
 
     share: int
     under_ms: int

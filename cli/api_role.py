@@ -21,6 +21,8 @@ from infra.settings import Settings
 from infra.writer.ledger import Ledger
 from infra.writer.writer import Writer
 
+READER_WEIGHT = 10_000  # what checks need of states is a fraction of what commands touch
+
 
 async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
     """Serve HTTP until `stop` is set.
@@ -31,7 +33,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
     uri = settings.writer_url.get_secret_value()
     for login in (settings.writer_url, settings.reader_url, settings.auditor_url):
         await asyncio.to_thread(check_postgres, login.get_secret_value())
-    ledger = Ledger(Writer(uri), settings.request_deadline_s)
+    ledger = Ledger(Writer(uri), settings.request_deadline_s, reader=Writer(uri, cache_weight=READER_WEIGHT))
 
     async def audit() -> dict[str, Any]:
         return (await verify(settings)).as_json()

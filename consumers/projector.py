@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MAX_RECORDS = 8_000  # when far behind: rows of busy accounts are then written once for many events
 POLL_MS = 10  # FastStream sleeps as long again after a poll without records, so this is also a delay
+GATHER_S = 0.08  # from one small batch to the next: some twenty statements a batch cost more than its events
+GATHER_BELOW = 500  # events; a larger batch says that there is more to do
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 30.0
 LOOK_EVERY_S = 5.0
 STUCK_AFTER_S = 30.0
@@ -141,6 +143,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     async def handle(self, records: Records) -> None:
         """Apply a batch. Never raises: FastStream would go on to the next one (reliability, P-49)."""
+        began = monotonic()
         applied = await self.persist("applying events", partial(self._apply, records))
         if applied is None:
             return
@@ -151,6 +154,8 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._leave({TopicPartition(topic, partition) for partition in applied.stopped})
         for partition, gap in applied.gaps.items():
             await self._go_back(TopicPartition(topic, partition), gap)
+        if len(records) < GATHER_BELOW:
+            await self.pause(GATHER_S - (monotonic() - began))
 
     async def watch(self, on_ready: Callable[[], None] | None) -> None:
         """Return when the role stops. Raises ProjectorStuck."""

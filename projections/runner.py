@@ -166,6 +166,10 @@ class Runner:
         if self._connection is None or self._connection.closed:
             self._models.clear()
             self._connection = generations.connect(self._uri, "scrip projector")
+            # A batch needs few rows of large tables, which the planner does not believe before they were analysed.
+            self._connection.execute("set enable_hashjoin = off")
+            self._connection.execute("set enable_mergejoin = off")
+            self._connection.execute("set enable_seqscan = off")
             self._noted = {row[0] for row in self._connection.execute("select partition from public.read_stops")}
         return self._connection
 

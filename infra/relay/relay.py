@@ -11,8 +11,8 @@ import structlog
 from infra.relay.lane import Lane
 from infra.relay.source import MAX_EVENTS, LockLost, Log, Source
 
-SHORTEST_POLL_S = 0.005
-LONGEST_POLL_S = 0.05
+SHORTEST_POLL_S = 0.08
+LONGEST_POLL_S = 0.08
 STANDBY_POLL_S = 0.25
 RECONNECT_S = 0.5
 HEADS_S = 1.0  # between two looks at how far the log is, for `lag`

@@ -13,15 +13,19 @@ from infra.writer.writer import Writer
 
 
 class Ledger:
-    """Commands and current reads for one event loop. `deadline_s`: seconds until an answer counts as unknown."""
+    """Commands and current reads for one event loop. `deadline_s`: seconds until an answer counts as unknown.
 
-    def __init__(self, writer: Writer, deadline_s: float = 10.0) -> None:
+    With a `reader`, a second writer that gets no commands, questions never wait for a commit that is under way.
+    """
+
+    def __init__(self, writer: Writer, deadline_s: float = 10.0, reader: Writer | None = None) -> None:
         self.writer = writer
+        self.reader = reader or writer
         self._deadline_s = deadline_s
 
     async def execute(self, submission: Submission) -> Outcome:
         """Run one command. Raises KeyReused, OutcomeUnknown (retry with the same key), Overloaded."""
-        (result,) = await self._wait(Unit((submission,)))
+        (result,) = await self._wait(self.writer, Unit((submission,)))
         if isinstance(result, KeyReused | NotApplied):
             raise result
         outcome: Outcome = result
@@ -34,23 +38,23 @@ class Ledger:
         """
         if not submissions:
             return []
-        results: list[Result] = await self._wait(Unit(submissions, atomic))
+        results: list[Result] = await self._wait(self.writer, Unit(submissions, atomic))
         return results
 
     async def current(self, org: str, streams: Sequence[str], tags: Sequence[str] = ()) -> Current:
         """States as they are now, without a lock. Raises OutcomeUnknown, Overloaded."""
-        current: Current = await self._wait(Query(org, tuple(streams), tuple(tags)))
+        current: Current = await self._wait(self.reader, Query(org, tuple(streams), tuple(tags)))
         return current
 
     async def ask(self, org: str, question: Any) -> Answered:
         """The answer to a question as of now, without a lock. Raises Refusal, OutcomeUnknown, Overloaded."""
-        answered: Answered = await self._wait(Question(org, question))
+        answered: Answered = await self._wait(self.reader, Question(org, question))
         return answered
 
-    async def _wait(self, work: Unit | Query | Question) -> Any:
+    async def _wait(self, writer: Writer, work: Unit | Query | Question) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self.writer.enqueue([Waiting(work, future, loop, monotonic() + self._deadline_s)])
+        writer.enqueue([Waiting(work, future, loop, monotonic() + self._deadline_s)])
         # The writer also ends late waits, but it may itself be stuck in a call that does not return.
         handle = loop.call_later(self._deadline_s + 0.5, _give_up, future)
         try:

@@ -49,10 +49,12 @@ class Writer:
     processes, may write to the same log at the same time.
     """
 
-    def __init__(self, uri: str, *, max_batch: int = 1000, codec: Codec | None = None) -> None:
+    def __init__(
+        self, uri: str, *, max_batch: int = 1000, codec: Codec | None = None, cache_weight: int = CACHE_WEIGHT
+    ) -> None:
         self._uri = uri
         self._max_batch = max_batch
-        self._loader = Loader(codec or Codec(), CACHE_WEIGHT)
+        self._loader = Loader(codec or Codec(), cache_weight)
         self._queue: deque[Waiting] = deque()
         self._waiting = 0
         self._ready = Condition()
