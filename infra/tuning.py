@@ -16,11 +16,10 @@ _tuned = Event()
 def tune_interpreter() -> None:
     """Look for garbage among young objects only, and let a waiting thread go on soon.
 
-        Cached states are many, long-lived and without cycles. Python's own schedule looked at them over and over, a fifth
-        of the writer's time, and sooner or later at all of them at once, a pause of 0.8 s (`scrip bench neighbour`). Here
-        what has survived one look is not looked at again until the full collection every ten minutes. The default switch
-        interval of 5 ms is ten times the writer's shortest batch; a check passes between threads four times, and with 1 ms
-    its median was twice that with 0.1 ms (`scrip bench api`). Calling this again changes nothing.
+    Cached states are many, long-lived and without cycles. Python's own schedule looked at them over and over, a fifth
+    of the writer's time, and sooner or later at all of them at once, a pause of 0.8 s (`scrip bench neighbour`). Here
+    what has survived one look is not looked at again until the full collection every ten minutes. The default switch
+    interval of 5 ms is ten times the writer's shortest batch. Calling this again changes nothing.
     """
     if _tuned.is_set():
         return
@@ -28,7 +27,7 @@ def tune_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, NEVER, NEVER)
-    sys.setswitchinterval(0.0001)
+    sys.setswitchinterval(0.001)
     Thread(target=_collect, name="garbage", daemon=True).start()
 
 
