@@ -29,9 +29,8 @@ BOUND = 50
 
 
 @pytest.fixture
-def small(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+def small(database: Database) -> Database:
     """A database whose writers keep next to nothing."""
-    monkeypatch.setattr("infra.writer.writer.CACHE_WEIGHT", BOUND)
     return database
 
 
@@ -46,7 +45,7 @@ def addresses(count: int) -> list[str]:
 
 def test_writing_keeps_the_bound_and_evicted_states_come_back_right(small: Database) -> None:
     """S1-6."""
-    with Writer(small.writer_uri) as writer:
+    with Writer(small.writer_uri, cache_weight=BOUND) as writer:
         for turn in range(2):
             for number, address in enumerate(addresses(100)):
                 accepted(writer, grant(10, address, f"g-{turn}-{number}"))
@@ -59,7 +58,7 @@ def test_writing_keeps_the_bound_and_evicted_states_come_back_right(small: Datab
 
 
 def test_a_batch_larger_than_the_bound_is_decided_right(small: Database) -> None:
-    with Writer(small.writer_uri) as writer:
+    with Writer(small.writer_uri, cache_weight=BOUND) as writer:
         commands: list[Any] = [grant(10, address, f"g-{address}") for address in addresses(200)]
         commands += [debit(f"d-{address}", 7, address) for address in addresses(200)]
         commands += [debit(f"e-{address}", 7, address) for address in addresses(200)]
@@ -69,10 +68,10 @@ def test_a_batch_larger_than_the_bound_is_decided_right(small: Database) -> None
 
 
 def test_reading_keeps_the_bound_too(small: Database) -> None:
-    with Writer(small.writer_uri) as writer:
+    with Writer(small.writer_uri, cache_weight=BOUND) as writer:
         items = [submission(grant(10, address, f"g-{address}")) for address in addresses(200)]
         writer.submit(items).result(DEADLINE_S)
-    with Writer(small.writer_uri) as reader:
+    with Writer(small.writer_uri, cache_weight=BOUND) as reader:
         for address in addresses(200):
             assert account(reader, address).available == 10
             assert weight(reader) <= BOUND
