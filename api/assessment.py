@@ -5,10 +5,10 @@ Inside, USD is integer micro-USD; here it becomes decimal text beside its curren
 
 from typing import Any
 
-from api.fields import decimal_text
 from api.links import Links, actions
 from api.services import Services
 from domain.generations.events import GenerationRefused
+from domain.money import decimal_text
 from domain.organisations.events import Resource
 from infra.writer.submission import Outcome
 

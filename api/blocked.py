@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from api.fields import micros
+from domain.money import micros
 from infra.decisions import RefusedChecks
 
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 from api.current import ask
-from api.fields import decimal_text
 from api.if_match import tag_of
 from api.operation import Call
 from api.services import Services
 from domain.budgets.now import BudgetNow, BudgetUse
 from domain.budgets.state import MAX_BUDGET
+from domain.money import decimal_text
 from domain.wording import usd_text
 from infra.position import format_position
 from infra.writer.submission import Answered

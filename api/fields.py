@@ -115,15 +115,3 @@ Options = Annotated[
     Field(max_length=32, description="An open map of scalars.", examples=[{"resolution": "1080P", "duration": 6}]),
     AfterValidator(_counted),
 ]
-
-
-def micros(text: str) -> int:
-    """A decimal with at most 6 places as integer millionths."""
-    whole, _, rest = text.partition(".")
-    return int(whole) * 1_000_000 + int(rest.ljust(6, "0"))
-
-
-def decimal_text(millionths: int) -> str:
-    """Integer millionths as a decimal with at least 2 places."""
-    rest = f"{millionths % 1_000_000:06d}"
-    return f"{millionths // 1_000_000}.{rest[:2]}{rest[2:].rstrip('0')}"

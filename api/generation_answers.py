@@ -5,7 +5,6 @@ from typing import Any
 
 from api.answers import Answer, transaction_answer
 from api.assessment import amounts_answer, quote_answer
-from api.fields import decimal_text
 from domain.credits.address import STREAM_PREFIX, address_of, parse_address
 from domain.credits.events import ReservationReleased
 from domain.generations.events import (
@@ -24,6 +23,7 @@ from domain.generations.events import (
     Settled,
 )
 from domain.generations.state import Status
+from domain.money import decimal_text
 from domain.organisations.events import Resource
 from domain.quotas.events import Amounts, UseReleased
 from domain.quotas.quota import plus

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from api.fields import decimal_text
 from api.services import Row
+from domain.money import decimal_text
 from infra.position import format_position
 
 Say = Callable[[Row], str]

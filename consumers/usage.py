@@ -60,12 +60,6 @@ class _Data(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-def micros(usd: str) -> int:
-    """A decimal string with at most 6 places as integer micro-units."""
-    whole, _, places = usd.partition(".")
-    return int(whole) * 1_000_000 + int(places.ljust(6, "0"))
-
-
 class Money(_Data):
     """An amount outside Scrip, as a decimal string with at most 6 places."""
 

@@ -8,13 +8,14 @@ from pydantic_core import PydanticCustomError
 
 from api.answers import Answer
 from api.budget_answers import CURRENCY, budget_answer, budget_now, settings_tag
-from api.fields import Body, decimal_text, micros
+from api.fields import Body
 from api.if_match import matched
 from api.operation import Call, Operation
 from api.schemas_groups import BudgetAnswer
 from api.services import Services
 from domain.budgets.set_budget import SetBudget
 from domain.budgets.state import MAX_BUDGET, MIN_BUDGET
+from domain.money import decimal_text, micros
 from infra.writer.submission import Outcome
 
 MY_BUDGET = "/api/v1/budgets/me"

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.fields import Amount, Body, Currency, Id, Metadata, Text, Time, Usd, micros
+from api.fields import Amount, Body, Currency, Id, Metadata, Text, Time, Usd
 from api.ids import new_id
 from api.operation import Call, Operation
 from domain.credits.events import Paid
 from domain.credits.grant import DEFAULT_PRIORITY, Grant
 from domain.credits.void import VoidGrant
+from domain.money import micros
 
 
 class PaidBody(Body):

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from api.answers import Answer
-from api.fields import Body, Count, Currency, Id, Label, Name, Usd, decimal_text, micros
+from api.fields import Body, Count, Currency, Id, Label, Name, Usd
 from api.operation import Call, Operation
 from api.problems import invalid
 from domain.credits.events import Paid
+from domain.money import decimal_text, micros
 from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished, PlanPublished
 from domain.plans.publish_features import PublishFeatures
 from domain.plans.publish_packages import PublishPackages

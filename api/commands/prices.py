@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from api.fields import MAX_COUNT, Body, Count, Label, Name, Options, Time, Usd, decimal_text, micros
+from api.fields import MAX_COUNT, Body, Count, Label, Name, Options, Time, Usd
 from api.operation import Call, Operation
 from api.problems import invalid
+from domain.money import decimal_text, micros
 from domain.prices.events import PriceEntry
 from domain.prices.publish import MAX_ENTRIES, PublishPrices
 from infra.partitions import PLATFORM

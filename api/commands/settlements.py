@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from api.commands.generations import PATH
 from api.commands.grants import PaidBody
-from api.fields import MAX_AMOUNT, Amount, Body, Count, Id, Name, Text, Usd, micros
+from api.fields import MAX_AMOUNT, Amount, Body, Count, Id, Name, Text, Usd
 from api.generation_answers import refunded, settled
 from api.ids import new_id
 from api.operation import Call, Operation
@@ -18,6 +18,7 @@ from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import Content
 from domain.generations.fail import FailGeneration
 from domain.generations.refund import RefundGeneration
+from domain.money import micros
 from domain.organisations.events import Outcome
 
 MAX_CONTENTS = 500

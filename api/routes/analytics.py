@@ -8,12 +8,13 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from api.current import database_time
-from api.fields import QueryTime, decimal_text
+from api.fields import QueryTime
 from api.operation import Call
 from api.problems import invalid
 from api.reading import Json, MinPosition, between, seen
 from api.routing import ReadRoute, call_of
 from api.services import Row, Services
+from domain.money import decimal_text
 
 Metric = Literal[
     "generations", "succeeded", "credits", "tokens", "plan_tokens", "usd", "provider_cost", "margin", "refusals"

@@ -8,7 +8,6 @@ from fastapi.routing import APIRoute
 
 from api.budget_answers import CURRENCY, alerts_of, budget_now
 from api.commands.budgets import MY_BUDGET
-from api.fields import decimal_text
 from api.guard import UNREACHABLE
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -20,6 +19,7 @@ from api.routing import ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_groups import BudgetAlerts, BudgetAnalytics, BudgetHealth, CostRow
 from api.services import Row, Services
+from domain.money import decimal_text
 from infra.position import format_position
 
 LAST = 2**62

@@ -14,7 +14,7 @@ from api.commands.budgets import MY_BUDGET
 from api.commands.generations import Prompt
 from api.commands.settlements import Milliseconds
 from api.current import ask, read_current
-from api.fields import Body, Id, Label, Text, Usd, decimal_text, micros
+from api.fields import Body, Id, Label, Text, Usd
 from api.guard import UNREACHABLE
 from api.operation import Call
 from api.pipeline import fingerprint, invalid_body, key_reused
@@ -25,6 +25,7 @@ from api.schemas_groups import BudgetAnswer, BudgetChecked, CostResults
 from api.services import Services
 from domain.budgets.now import BudgetCheck, CheckBudget
 from domain.budgets.record_cost import RecordCost
+from domain.money import decimal_text, micros
 from domain.organisations import state as organisations
 from domain.organisations.events import Resource
 from domain.refusal import Refusal

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends
 from fastapi.routing import APIRoute
 
-from api.fields import decimal_text
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import not_found
@@ -13,6 +12,7 @@ from api.reading import Json, MinPosition, cursors, open_text, renamed, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import DebitRow, GrantRow, ReservationRow, page_of
 from api.services import Row, Services
+from domain.money import decimal_text
 
 _GRANTS = """
     select id, source, priority, status, amount, remaining, reserved, spent, expired, voided, transferred_out,

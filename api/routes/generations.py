@@ -10,7 +10,7 @@ from api.acting import own_only, seen_user
 from api.assessment import amounts_answer, assessment_answer
 from api.commands.generations import PATH, RequestBody, request_of
 from api.current import ask
-from api.fields import QueryTime, decimal_text
+from api.fields import QueryTime
 from api.generation_answers import holds_answer
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -24,6 +24,7 @@ from api.schemas_generations import Assessment, GenerationRow, GenerationWhole
 from api.services import Row, Services
 from domain.generations.events import Held
 from domain.generations.handlers import AssessGeneration
+from domain.money import decimal_text
 from domain.refusal import Refusal
 from infra.partitions import partition_of
 from infra.position import format_position

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from api.current import ask, read_current
-from api.fields import Body, Id, decimal_text
+from api.fields import Body, Id
 from api.operation import Call
 from api.problems import Problem
 from api.reading import Json, current
@@ -21,6 +21,7 @@ from domain.budgets.now import BudgetNow, BudgetUse
 from domain.credits.address import stream_of
 from domain.groups.now import GroupNow, GroupUse
 from domain.groups.state import memberships_of
+from domain.money import decimal_text
 from domain.refusal import Refusal
 from domain.storage.now import StorageNow
 from infra.position import format_position

@@ -8,12 +8,13 @@ from pydantic import model_validator
 
 from api.commands.prices import shown
 from api.current import read_current
-from api.fields import Body, Label, Options, decimal_text
+from api.fields import Body, Label, Options
 from api.problems import not_found, refused
 from api.reading import Json, current
 from api.routing import BodyRoute, Given, ReadRoute
 from api.schemas import Prices, Quoted
 from api.services import Services
+from domain.money import decimal_text
 from domain.prices.book import STREAM, PriceBook
 from domain.prices.quote import Ask, quote
 from domain.refusal import Refusal

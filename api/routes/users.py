@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from api.acting import own_only
 from api.current import ask
-from api.fields import decimal_text
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.reading import Json, MinPosition, cursors, seen
@@ -30,6 +29,7 @@ from api.support_queries import (
 )
 from api.timeline import told
 from domain.budgets.now import BudgetNow, BudgetUse
+from domain.money import decimal_text
 from domain.organisations.events import Resource
 from domain.storage.now import StorageNow, StorageUse
 from infra.position import format_position

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Self
 
 from cli.demo.figures import GroupFigures, Level, UserFigures
 from cli.demo.plan import BUSY, STUDIO, Generation, Plan, budget_of
-from consumers.usage import micros
 from domain.generations.request import IMAGE_LIKE, MB, VIDEO
+from domain.money import micros
 
 ROOM_PERCENT = 125  # credits and tokens that are granted, of what is asked for
 STORAGE_STEP = 100 * MB

@@ -19,7 +19,7 @@ from cli.demo.plan import BUSY, EXPIRING, PLANS, Fate, Plan
 from cli.demo.setup import organisation, there_are
 from cli.demo.workers import Workers
 from cli.importing.outcome import refused
-from consumers.usage import micros
+from domain.money import micros
 from infra.quarantine import undecided
 
 DEADLINE_S = 60.0

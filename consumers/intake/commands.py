@@ -3,7 +3,7 @@
 from typing import Any
 
 from consumers.intake.lookup import Work
-from consumers.usage import Completed, Metered, Started, UsageData, micros
+from consumers.usage import Completed, Metered, Started, UsageData
 from domain.credits.capture import Capture
 from domain.credits.debit import Debit, DebitPriced
 from domain.credits.events import Paid
@@ -13,6 +13,7 @@ from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import Content
 from domain.generations.fail import FailGeneration
 from domain.generations.start import StartGeneration
+from domain.money import micros
 from domain.organisations.events import Outcome
 from domain.prices.quote import Ask
 from infra.ids import new_id

@@ -3,18 +3,15 @@
 from dataclasses import dataclass
 
 from domain.quotas.events import QuotaEvent
+from domain.untagged import Untagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetSet:
+class BudgetSet(Untagged):
     """The monthly budget from now on, and the ceiling above which the user may not raise it (none for none)."""
 
     monthly: int
     ceiling: int | None = None
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from domain.credits.address import debit_tag, grant_tag, payment_tag, reservation_tag, transfer_tag
+from domain.untagged import Untagged
 
 OVERDRAFT = ""  # the id that stands for "below zero, within the credit limit" in place of a grant
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -226,20 +227,16 @@ class CreditsTransferredIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountConfigured:
+class AccountConfigured(Untagged):
     """The account's switches, all of them, as they are from now on. `credit_limit`: credits below zero (0 to 10^12)."""
 
     frozen: bool
     closed: bool
     credit_limit: int
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AllowanceSet:
+class AllowanceSet(Untagged):
     """From now on a plan grants `amount` at the start of every 30-day cycle; 0 for none. `id` starts the grants' ids.
 
     Cycles are counted from `anchor`; `cycle` is the current one. Nothing is granted from `until` on.
@@ -251,10 +248,6 @@ class AllowanceSet:
     anchor: datetime
     cycle: int
     until: datetime | None = None
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,15 +293,11 @@ class ShortfallCollected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShortfallWrittenOff:
+class ShortfallWrittenOff(Untagged):
     """Nobody will pay it any more."""
 
     amount: int
     sealed: str | None = None
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 CreditsEvent = (

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from domain.credits.events import Paid
 from domain.execution import View
 from domain.generations.events import Content, GenerationHeld
-from domain.generations.movements import amount_of, on_account
+from domain.generations.movements import amount_of
 from domain.generations.refusals import InvalidSettlement
 from domain.generations.state import Generation
 from domain.organisations.events import Resource
@@ -29,6 +29,9 @@ class Reported(NamedTuple):
     succeeded: int | None = None
     provider_cost: Paid | None = None
     generation_time_ms: int | None = None
+
+
+NOTHING_REPORTED = Reported()
 
 
 class Actual(NamedTuple):
@@ -72,7 +75,7 @@ def actual_of(
 
 def held_of(generation: Generation, resource: Resource) -> int:
     """What is held of a resource that accounts pay for."""
-    return sum(amount_of(held) for held in generation.holds if held.resource is resource and on_account(held))
+    return sum(amount_of(held) for held in generation.held(resource))
 
 
 def _by_usage(view: View, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int:
@@ -85,19 +88,15 @@ def _by_usage(view: View, asked: GenerationHeld, usage: dict[str, int], now: dat
 
 def _usd_left(generation: Generation, asked: GenerationHeld, left: int) -> int:
     """The expected money that is not yet spent: what the budget holds, or the quote's part where it holds nothing."""
-    for held in generation.holds:
-        if held.resource is Resource.BUDGET:
-            return held.amounts.get("usd", 0)
+    for held in generation.held(Resource.BUDGET):
+        return held.amounts.get("usd", 0)
     return asked.quote.usd * left // asked.count
 
 
 def _counted(generation: Generation, succeeded: int, left: int, *, everything: bool) -> Amounts:
     """What groups count of it: the part that succeeded of what is still held."""
-    for held in generation.holds:
-        if held.resource is Resource.GROUPS:
-            return {
-                what: _share(amount, succeeded, left, everything=everything) for what, amount in held.amounts.items()
-            }
+    for held in generation.held(Resource.GROUPS):
+        return {what: _share(amount, succeeded, left, everything=everything) for what, amount in held.amounts.items()}
     return {}
 
 

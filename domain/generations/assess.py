@@ -19,6 +19,7 @@ from domain.periods import Every
 from domain.quotas.events import Amounts
 from domain.quotas.quota import begun
 from domain.storage import state as storages
+from domain.storage.now import limit_of
 
 OK = "ok"
 # The reason of a refusal is the first of these that applies (contract).
@@ -93,13 +94,6 @@ def plan_account(org: str, token_type: str) -> str:
 def spendable(account: Account) -> int:
     """What may be held of an account; nothing of one that is frozen or closed."""
     return 0 if account.frozen or account.closed else max(0, account.spendable)
-
-
-def storage_limit(storage: storages.Storage, organisation: Organisation, default: int) -> int:
-    """The user's limit in bytes, else the plan's, else the deployment's (contract)."""
-    if storage.limit is not None:
-        return storage.limit
-    return default if organisation.storage_limit is None else organisation.storage_limit
 
 
 def split_over(view: View, streams: tuple[str, ...], amount: int) -> list[tuple[str, int]]:
@@ -198,7 +192,7 @@ def _storage(
 ) -> None:
     stream = storages.stream_of(request.user)
     storage: storages.Storage = view.state(stream)
-    limit = storage_limit(storage, organisation, request.defaults.storage_limit)
+    limit = limit_of(storage, organisation, request.defaults.storage_limit)
     available = limit - storage.quota.taken(storages.BYTES)
     ok = size <= available
     checks.append(Short(Resource.STORAGE, ok, "insufficient_storage", size, max(0, available), limit, "bytes"))

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from domain.credits.refusals import AlreadyExists
 from domain.execution import View
-from domain.generations.actual import Actual, Reported, actual_of
+from domain.generations.actual import NOTHING_REPORTED, Actual, Reported, actual_of
 from domain.generations.bill import Bill
 from domain.generations.counting import Counting
 from domain.generations.events import (
@@ -20,8 +20,6 @@ from domain.generations.refusals import InvalidSettlement
 from domain.generations.rules import known, not_started, open_one
 from domain.generations.state import Generation, Status, stream_of
 from domain.storage.state import content_tag
-
-NOTHING_REPORTED = Reported()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,12 +32,12 @@ class Counting:
 
     def count(self, used: Amounts, *, final: bool) -> None:
         """Count in every group that holds something for it; with `final` the rest goes back."""
-        for held in self._held(Resource.GROUPS):
+        for held in self.generation.held(Resource.GROUPS):
             self._settle(held, used, final=final)
 
     def count_late(self, used: Amounts) -> None:
         """Count after the holds have expired, as far as each group's limits still have room."""
-        for held in self._held(Resource.GROUPS):
+        for held in self.generation.held(Resource.GROUPS):
             group: groups.Group = self.view.state(held.stream)
             room = {what: _room(group, what, amount) for what, amount in used.items()}
             room = {what: amount for what, amount in room.items() if amount}
@@ -47,10 +47,10 @@ class Counting:
 
     def spend(self, usd: int, *, final: bool) -> None:
         """Money that was really spent is always recorded, even above the budget (contract)."""
-        held = self._held(Resource.BUDGET)
+        held = self.generation.held(Resource.BUDGET)
         if held:
             self._settle(held[0], {budgets.USD: usd} if usd else {}, final=final)
-        elif usd and self._organisation.enforces(Resource.BUDGET):
+        else:
             self.spend_late(usd)
 
     def spend_late(self, usd: int) -> None:
@@ -76,7 +76,7 @@ class Counting:
 
     def free(self, *, stored: int, final: bool) -> None:
         """Give back the space that was held: all of it at the end, before that as much as was stored."""
-        for held in self._held(Resource.STORAGE):
+        for held in self.generation.held(Resource.STORAGE):
             if final:
                 self.bill.events += movements.release(self.view, held, self.asked.generation_id, self.now)
                 continue
@@ -106,9 +106,6 @@ class Counting:
         counted = UseCounted(amounts=used, user=self.asked.user, ref=self.asked.generation_id)
         self.bill.events.append((stream, counted))
         return starts[0].key if starts else quota.key
-
-    def _held(self, resource: Resource) -> list[Held]:
-        return [held for held in self.generation.holds if held.resource is resource]
 
     @property
     def _organisation(self) -> Organisation:

@@ -12,6 +12,7 @@ from domain.credits.events import Paid
 from domain.organisations.events import Outcome, Resource
 from domain.prices.events import OptionValue
 from domain.quotas.events import Amounts
+from domain.untagged import Untagged
 
 
 class Quoted(NamedTuple):
@@ -71,7 +72,7 @@ class Content(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class Described(Untagged):
     """What was asked for."""
 
     generation_id: str
@@ -84,10 +85,6 @@ class Described:
     feature: str | None = None
     parent_id: str | None = None
     quote: Quoted = _NOTHING
-
-    @property
-    def tag(self) -> None:
-        return None  # everything about a generation is on its own stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,31 +105,23 @@ class GenerationRefused(Described):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationStarted:
+class GenerationStarted(Untagged):
     """A worker has begun; from now on it can only be settled, not cancelled."""
 
     generation_id: str
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationExtended:
+class GenerationExtended(Untagged):
     """It takes longer, and where it costs more, `grown` further amounts are held (`holds`: all of it as it is now)."""
 
     generation_id: str
     expires_at: datetime
     holds: tuple[Held, ...]
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(Untagged):
     """What settling came to. `uncharged`: cost above the hold that nobody paid; `shortfall`: what is owed, by unit."""
 
     generation_id: str
@@ -147,10 +136,6 @@ class Settled:
     provider_cost: Paid | None = None
     generation_time_ms: int | None = None
     sealed: str | None = None  # error message, URLs
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,30 +163,22 @@ class GenerationFailed(Settled):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationCancelled:
+class GenerationCancelled(Untagged):
     """It was called off before a worker began; everything went back."""
 
     generation_id: str
     sealed: str | None = None  # the reason
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationExpired:
+class GenerationExpired(Untagged):
     """It was never settled; everything went back."""
 
     generation_id: str
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationRefunded:
+class GenerationRefunded(Untagged):
     """Charges were undone, whole or in part: `returned` names each with what of it came back."""
 
     generation_id: str
@@ -209,10 +186,6 @@ class GenerationRefunded:
     returned: tuple[Charge, ...]
     contents: tuple[str, ...] = ()  # the objects that were refunded, where they were named
     sealed: str | None = None  # the reason
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 GenerationEvent = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.execution import View
-from domain.generations.actual import Reported, held_of
+from domain.generations.actual import NOTHING_REPORTED, Reported, held_of
 from domain.generations.bill import Bill
 from domain.generations.counting import Counting
 from domain.generations.events import GenerationFailed
@@ -15,8 +15,6 @@ from domain.generations.state import stream_of
 from domain.organisations.events import Outcome
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
-
-NOTHING_REPORTED = Reported()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

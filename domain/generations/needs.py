@@ -10,8 +10,8 @@ from domain.generations.request import IMAGE_LIKE, MB, SHORT_VIDEO_S, VIDEO, Req
 from domain.plans import state as plans
 from domain.plans.cost import token_cost
 from domain.prices import book as price_book
-from domain.prices.quote import Ask, Quote, count_of, quote
-from domain.prices.refusals import Unpriced, UnpricedScale
+from domain.prices.quote import Ask, Quote, count_of, quote, quote_or_none
+from domain.prices.refusals import UnpricedScale
 from domain.quotas.events import Amounts
 
 UPLOAD = "upload"
@@ -55,12 +55,8 @@ def needs_of(view: View, request: Request, now: datetime) -> Needs:
 def _price(view: View, request: Request, now: datetime) -> Quote | None:
     """The price; none where no model is named and no entry matches, for then the estimates apply."""
     ask = Ask(provider=request.provider, model=request.model, operation=request.operation, options=request.options)
-    try:
-        return quote(view.platform(price_book.STREAM), ask, now)
-    except Unpriced as unpriced:
-        if request.model is not None or isinstance(unpriced, UnpricedScale):
-            raise
-        return None
+    book = view.platform(price_book.STREAM)
+    return quote_or_none(book, ask, now) if request.model is None else quote(book, ask, now)
 
 
 def _tokens(request: Request, price: Quote | None, count: int, *, planned: bool) -> int:

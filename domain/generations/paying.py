@@ -32,7 +32,7 @@ class Payment:
     def pay(self, resource: Resource, amount: int, *, final: bool) -> None:
         """Charge `amount` of a resource to its holds, in their order; with `final` the rest of them goes back."""
         left = amount
-        for held in self._held(resource):
+        for held in self.generation.held(resource):
             part = min(left, amount_of(held))
             left -= part
             self._from_hold(held, part, final=final)
@@ -44,7 +44,7 @@ class Payment:
 
         What is not there becomes a shortfall; what is above the former hold stays uncharged.
         """
-        held = self._held(resource)
+        held = self.generation.held(resource)
         former = min(amount, sum(amount_of(each) for each in held))
         if amount > former:
             self.bill.uncharged = plus(self.bill.uncharged, {self._unit(resource): amount - former})
@@ -70,7 +70,7 @@ class Payment:
         if organisation.over_actual is OverActual.REFUSE or not organisation.enforces(resource):
             self.bill.uncharged = plus(self.bill.uncharged, {unit: amount})
             return
-        streams = tuple(held.stream for held in self._held(resource))
+        streams = tuple(held.stream for held in self.generation.held(resource))
         if resource is not Resource.PLAN:
             streams += payers(self.view, organisation, self.asked.user, unit)
         self._from_available(resource, tuple(dict.fromkeys(streams)), amount)
@@ -88,9 +88,6 @@ class Payment:
             owed = ShortfallRecorded(generation_id=self.asked.generation_id, amount=left)
             bill.events.append((streams[0], owed))
             bill.shortfall = plus(bill.shortfall, {unit: left})
-
-    def _held(self, resource: Resource) -> list[Held]:
-        return [held for held in self.generation.holds if held.resource is resource]
 
     def _unit(self, resource: Resource) -> str:
         return f"tokens.{self.asked.quote.token_type}" if resource is Resource.PLAN else resource.value

@@ -22,7 +22,7 @@ from domain.generations.events import (
     Held,
     Settled,
 )
-from domain.organisations.events import Outcome
+from domain.organisations.events import Outcome, Resource
 from domain.periods import NEVER
 
 PREFIX = "generation/"
@@ -63,6 +63,10 @@ class Generation(NamedTuple):
     def open(self) -> bool:
         """Whether it still holds what it may take."""
         return self.status in OPEN
+
+    def held(self, resource: Resource) -> list[Held]:
+        """What is held of a resource, stream by stream."""
+        return [held for held in self.holds if held.resource is resource]
 
     @property
     def next_due(self) -> datetime:

@@ -6,13 +6,14 @@ from typing import Any
 from domain.credits.refusals import InsufficientCredits
 from domain.execution import View
 from domain.generations.alternatives import alternatives
-from domain.generations.assess import OK, Assessment, payers, spendable, storage_limit
+from domain.generations.assess import OK, Assessment, payers, spendable
 from domain.generations.events import Quoted, Short
 from domain.generations.request import Request
 from domain.organisations.events import Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
 from domain.storage import state as storages
+from domain.storage.now import limit_of
 from domain.wording import amount_text, bytes_text, percent_text, usd_text
 
 
@@ -20,7 +21,7 @@ def told(view: View, request: Request, assessment: Assessment, now: datetime) ->
     """The whole answer, the numbers beside their form for people."""
     organisation: Organisation = view.state(ORGANISATION)
     storage: storages.Storage = view.state(storages.stream_of(request.user))
-    limit = storage_limit(storage, organisation, request.defaults.storage_limit)
+    limit = limit_of(storage, organisation, request.defaults.storage_limit)
     used = storage.quota.used.get(storages.BYTES, 0)
     tokens = sum(spendable(view.state(stream)) for stream in payers(view, organisation, request.user, "tokens"))
     return {

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from domain.periods import Every
 from domain.quotas.events import QuotaEvent
+from domain.untagged import Untagged
 
 Limits = dict[str, int]  # by what is counted: `image`, `video`, `tokens.{type}`; what is missing is unlimited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupCreated:
+class GroupCreated(Untagged):
     """A group exists; 0 blocks, what `limits` does not name is unlimited."""
 
     group_id: str
@@ -18,13 +19,9 @@ class GroupCreated:
     limits: Limits
     every: Every
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupEdited:
+class GroupEdited(Untagged):
     """Name, description, limits and period, all of them, as they are from now on. Use stays as it was recorded."""
 
     group_id: str
@@ -33,66 +30,42 @@ class GroupEdited:
     limits: Limits
     every: Every
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupDeleted:
+class GroupDeleted(Untagged):
     """The group is gone; its members are free of its limits."""
 
     group_id: str
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MembersAdded:
+class MembersAdded(Untagged):
     """These users are in the group from now on."""
 
     group_id: str
     users: tuple[str, ...]
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MembersRemoved:
+class MembersRemoved(Untagged):
     """These users are no longer in the group."""
 
     group_id: str
     users: tuple[str, ...]
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupJoined:
+class GroupJoined(Untagged):
     """On the user's stream: the user is in this group too."""
 
     group_id: str
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupLeft:
+class GroupLeft(Untagged):
     """On the user's stream: the user is no longer in this group."""
 
     group_id: str
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 GroupEvent = GroupCreated | GroupEdited | GroupDeleted | MembersAdded | MembersRemoved | QuotaEvent

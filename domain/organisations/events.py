@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from domain.untagged import Untagged
+
 
 class Resource(StrEnum):
     """What a generation may need, and an organisation may have checked (setting `enforce`)."""
@@ -42,7 +44,7 @@ class Billing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrganisationConfigured:
+class OrganisationConfigured(Untagged):
     """The settings, all of them, as they are from now on.
 
     `settlement_policy`: percent of the hold (0 to 100) that is charged by outcome of a failure; 0 where not named.
@@ -56,13 +58,9 @@ class OrganisationConfigured:
     settlement_policy: dict[Outcome, int]
     alert_rules: dict[str, dict[str, int | bool]] = field(default_factory=dict)
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanChosen:
+class PlanChosen(Untagged):
     """The organisation is on this plan, on these terms; later versions of the plan do not change them.
 
     `tokens`: allowance per token type and cycle, `credits`: per cycle, `storage_limit`: bytes for each user.
@@ -78,20 +76,12 @@ class PlanChosen:
     billing: Billing = Billing.MONTHLY
     paid_until: datetime | None = None
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanEnded:
+class PlanEnded(Untagged):
     """A prepaid plan has run out; the organisation is on the starter plan from now on."""
 
     plan: str
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 OrganisationEvent = OrganisationConfigured | PlanChosen | PlanEnded

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from domain.credits.address import payment_tag
 from domain.credits.events import Paid
 from domain.organisations.events import Billing
+from domain.untagged import Untagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanPublished:
+class PlanPublished(Untagged):
     """A plan's terms for who chooses it from now on; who is on it keeps the terms that were chosen.
 
     `tokens`: per token type and 30-day cycle; `credits`: per cycle; `storage_limit`: bytes for each user, none for the
@@ -24,10 +25,6 @@ class PlanPublished:
     price: Paid | None = None
     annual_percent_off: int = 0
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
@@ -41,16 +38,12 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeaturesPublished:
+class FeaturesPublished(Untagged):
     """All features and the cost of a use of each token type, in a new version; in force at once."""
 
     version: int
     features: tuple[Feature, ...]
     token_costs: dict[str, int]
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +59,15 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackagesPublished:
+class PackagesPublished(Untagged):
     """All packages, in a new version."""
 
     version: int
     packages: tuple[Package, ...]
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PurchaseStarted:
+class PurchaseStarted(Untagged):
     """Somebody wants to buy a package, or a plan for `billing`; what it is and costs is decided here.
 
     It carries the package or the plan's terms as they were, so that what was paid for is what is delivered.
@@ -92,10 +81,6 @@ class PurchaseStarted:
     address: str | None = None  # the account that the package is for
     plan: PlanPublished | None = None
     billing: Billing = Billing.MONTHLY
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +96,11 @@ class PurchaseCompleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PurchaseFailed:
+class PurchaseFailed(Untagged):
     """It was not paid. `reason` is a short code, no text by a person; a payment may still arrive later."""
 
     purchase_id: str
     reason: str
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 PlansEvent = PlanPublished | FeaturesPublished | PackagesPublished

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from domain.credits.events import Paid
+from domain.money import decimal_text
 from domain.refusal import Refusal, RefusalKind
 
 
@@ -148,5 +149,4 @@ class PaymentMismatch(Refusal):
 
 
 def _money(paid: Paid) -> str:
-    whole, micros = divmod(paid.amount, 1_000_000)
-    return f"{whole}.{f'{micros:06}'.rstrip('0'):0<2} {paid.currency}"
+    return f"{decimal_text(paid.amount)} {paid.currency}"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from domain.untagged import Untagged
+
 OptionValue = str | int | bool
 
 
@@ -39,16 +41,12 @@ class PriceEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PricesPublished:
+class PricesPublished(Untagged):
     """A whole new version of the price book; it takes effect at `effective_at`."""
 
     version: int
     effective_at: datetime
     entries: tuple[PriceEntry, ...]
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 PricesEvent = PricesPublished

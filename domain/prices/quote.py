@@ -51,7 +51,16 @@ class Quote(NamedTuple):
 
 def quote(book: PriceBook, ask: Ask, now: datetime) -> Quote:
     """The price of `ask` at `now`; the most specific matching entry decides. Raises Unpriced."""
-    version, entry = _found(book, ask, now)
+    return _quoted(*_found(book, ask, now), ask)
+
+
+def quote_or_none(book: PriceBook, ask: Ask, now: datetime) -> Quote | None:
+    """The same for what need not have a price: none where no entry matches. Raises UnpricedScale."""
+    found = _search(book.at(now), ask)
+    return _quoted(*found, ask) if found else None
+
+
+def _quoted(version: PricesPublished, entry: PriceEntry, ask: Ask) -> Quote:
     count = count_of(ask.options)
     percent = _percent(entry, ask, count)
     return Quote(
@@ -112,11 +121,15 @@ def _found(
 ) -> tuple[PricesPublished, PriceEntry]:
     """The version in force (or held) and its most specific entry that matches. Raises Unpriced."""
     version = book.at(now) if held_version is None else book.version(held_version)
-    entries = version.entries if version else ()
-    matching = [entry for entry in entries if _matches(entry, ask)]
-    if version is None or not matching:
-        raise Unpriced(asked=ask.label, priced=_priced(entries, ask))
-    return version, max(matching, key=_specificity)
+    found = _search(version, ask)
+    if found is None:
+        raise Unpriced(asked=ask.label, priced=_priced(version.entries if version else (), ask))
+    return found
+
+
+def _search(version: PricesPublished | None, ask: Ask) -> tuple[PricesPublished, PriceEntry] | None:
+    matching = [entry for entry in version.entries if _matches(entry, ask)] if version else []
+    return (version, max(matching, key=_specificity)) if version and matching else None
 
 
 def _matches(entry: PriceEntry, ask: Ask) -> bool:

@@ -6,24 +6,22 @@ The stream says whose use it is: `storage/{user}`, `group/{id}`, `budget/{user}`
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from domain.untagged import Untagged
+
 Amounts = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeriodStarted:
+class PeriodStarted(Untagged):
     """A period began with nothing used. `key` is decided once, with the organisation's time zone of that moment."""
 
     key: str
     start: datetime
     end: datetime
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeriodEnded:
+class PeriodEnded(Untagged):
     """The period is over; `used` is what had been used of it.
 
     `at`: when that was, where it was before its time because the kind of period was changed. `then`: the key of what
@@ -35,39 +33,27 @@ class PeriodEnded:
     at: datetime | None = None
     then: str = ""
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseHeld:
+class UseHeld(Untagged):
     """Use is held for a generation that has not finished."""
 
     generation_id: str
     amounts: Amounts
     expires_at: datetime
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseExtended:
+class UseExtended(Untagged):
     """The hold got a later end, and grew by `grown`."""
 
     generation_id: str
     expires_at: datetime
     grown: Amounts = field(default_factory=dict)
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseSettled:
+class UseSettled(Untagged):
     """Held use came about: `used` (also more than was held, where that was so), `returned` went back.
 
     With `final` the hold has ended. `period` is that of the hold: what was held in a period counts in that period.
@@ -79,59 +65,39 @@ class UseSettled:
     final: bool = True
     period: str = ""
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseReleased:
+class UseReleased(Untagged):
     """The hold ended and all that was left of it went back."""
 
     generation_id: str
     amounts: Amounts
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseExpired:
+class UseExpired(Untagged):
     """The hold was never settled; all that was left of it went back."""
 
     generation_id: str
     amounts: Amounts
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseCounted:
+class UseCounted(Untagged):
     """Use that nothing was held for: counted at once. `ref`: the generation or deduction."""
 
     amounts: Amounts
     user: str | None = None
     ref: str | None = None
 
-    @property
-    def tag(self) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseGivenBack:
+class UseGivenBack(Untagged):
     """Use was undone by a refund; it changes only the period in which it had been counted."""
 
     amounts: Amounts
     period: str
     ref: str | None = None
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 QuotaEvent = (

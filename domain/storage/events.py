@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from domain.quotas.events import QuotaEvent
+from domain.untagged import Untagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +33,10 @@ class ContentDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StorageLimitSet:
+class StorageLimitSet(Untagged):
     """The user's own limit in bytes; none for that of the plan, or else of the deployment."""
 
     limit: int | None
-
-    @property
-    def tag(self) -> None:
-        return None
 
 
 StorageEvent = ContentStored | ContentDeleted | StorageLimitSet | QuotaEvent

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.fields import decimal_text, micros
 from api.problems import Problem
 from api.strict_json import MAX_DEPTH, clean, strict_json
+from domain.money import decimal_text, micros
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
 VALUES = st.recursive(

@@ -8,7 +8,6 @@ from domain.budgets import state as budgets
 from domain.budgets.events import BudgetSet, CostRecorded
 from domain.credits.account import Account
 from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCaptured, ShortfallCollected
-from domain.generations.assess import storage_limit
 from domain.generations.events import (
     Charge,
     GenerationCancelled,
@@ -43,6 +42,7 @@ from domain.quotas.events import (
 from domain.quotas.quota import Quota
 from domain.registry import kind_of
 from domain.storage.events import ContentDeleted, ContentStored, StorageLimitSet
+from domain.storage.now import limit_of
 from domain.storage.state import Storage
 from infra.codec import Codec
 from infra.snapshots import decode_state, encode_state
@@ -176,7 +176,7 @@ class GenerationsView(MemoryView):
         """How far use and holds are above the limits, the farthest of them; below zero where there is room."""
         match state:
             case Storage():
-                limit = storage_limit(state, self.state(ORGANISATION), DEFAULTS.storage_limit)
+                limit = limit_of(state, self.state(ORGANISATION), DEFAULTS.storage_limit)
                 return state.quota.taken("bytes") - limit
             case Group():
                 return max((state.quota.taken(what) - limit for what, limit in state.limits.items()), default=-1)
