@@ -17,6 +17,7 @@ _SIGNATURE = 8
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description=f"Items in a page, at most {MAX_LIMIT}.")]
 CursorText = Annotated[str | None, Query(max_length=2_000, description="`next_cursor` of the page before.")]
+IdPrefix = Annotated[str, Query(max_length=255, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")]
 
 
 class Cursors:

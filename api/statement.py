@@ -1,27 +1,22 @@
 """A statement as CSV or PDF."""
 
-import csv
-import io
 from datetime import datetime
 from typing import Any
 
 from fpdf import FPDF
 
+from api.csv_text import csv_bytes
+
 COLUMNS = ("created_at", "type", "amount", "balance_after", "item", "reason", "actor", "id")
 _WIDTHS = (38, 26, 26, 28, 52, 52, 40)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(statement: dict[str, Any]) -> bytes:
     """Opening, movements and closing, one row each. Text that a spreadsheet would take for a formula is quoted."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    writer.writerow([_time(statement["from"]), "opening", "", statement["opening"], "", "", "", ""])
-    for row in statement["movements"]:
-        writer.writerow([_cell(row, name) for name in COLUMNS])
-    writer.writerow([_time(statement["to"]), "closing", "", statement["closing"], "", "", "", ""])
-    return out.getvalue().encode()
+    opening = [_time(statement["from"]), "opening", "", statement["opening"], "", "", "", ""]
+    movements = [[_cell(row[name]) for name in COLUMNS] for row in statement["movements"]]
+    closing = [_time(statement["to"]), "closing", "", statement["closing"], "", "", "", ""]
+    return csv_bytes(COLUMNS, [opening, *movements, closing])
 
 
 def as_pdf(statement: dict[str, Any]) -> bytes:
@@ -43,23 +38,18 @@ def as_pdf(statement: dict[str, Any]) -> bytes:
     page.set_font("Helvetica", "", 8)
     for row in statement["movements"]:
         for name, width in zip(COLUMNS, _WIDTHS, strict=False):
-            page.cell(width, 5, _short(_text(row, name), width))
+            page.cell(width, 5, _short(_text(row[name]), width))
         page.ln()
     page.set_font("Helvetica", "B", 9)
     page.cell(0, 8, f"Closing balance: {statement['closing']}", new_x="LMARGIN", new_y="NEXT")
     return bytes(page.output())
 
 
-def _cell(row: dict[str, Any], name: str) -> str | int:
-    value = row[name]
-    if isinstance(value, int):
-        return value
-    text = _text(row, name)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _cell(value: Any) -> str | int:
+    return value if isinstance(value, int) else _text(value)
 
 
-def _text(row: dict[str, Any], name: str) -> str:
-    value = row[name]
+def _text(value: Any) -> str:
     return _time(value) if isinstance(value, datetime) else "" if value is None else str(value)
 
 

@@ -22,7 +22,7 @@ from benchmarks.open_load import Ask, Timed, open_load, request
 from benchmarks.stage import whole_service
 from cli.service.service import ROLES, Service
 from cli.service.tokens import signed_token
-from infra.ids import new_id
+from infra.ids import record_id
 from infra.settings import Settings
 
 RATE = 300
@@ -103,18 +103,18 @@ def _create(traffic: Traffic, user: User) -> Ask:
         traffic.held.append((user, msgspec.json.decode(answer)["generation_id"]))
 
     body = msgspec.json.encode({**traffic.wanted(), "user_id": user.id, "prompt": "a lighthouse in the fog"})
-    return Ask("create", request("POST", GENERATIONS, user.worker, body, new_id()), held)
+    return Ask("create", request("POST", GENERATIONS, user.worker, body, record_id()), held)
 
 
 def _confirm(traffic: Traffic, _user: User) -> Ask:
     user, id_ = traffic.held.popleft()
     body = msgspec.json.encode(_made(id_))
-    return Ask("confirm", request("POST", f"{GENERATIONS}/{id_}/confirm", user.worker, body, new_id()))
+    return Ask("confirm", request("POST", f"{GENERATIONS}/{id_}/confirm", user.worker, body, record_id()))
 
 
 def _deduct(_traffic: Traffic, user: User) -> Ask:
     body = msgspec.json.encode({"action": "deduct", "feature": "generate_leads", "user_id": user.id})
-    return Ask("deduct", request("POST", "/api/v1/tokens/check-balance", user.worker, body, new_id()))
+    return Ask("deduct", request("POST", "/api/v1/tokens/check-balance", user.worker, body, record_id()))
 
 
 def _read(name: str, path: str) -> Callable[[Traffic, User], Ask]:
@@ -220,14 +220,14 @@ def _group(id_: str, members: list[User]) -> list[tuple[str, dict[str, Any]]]:
 
 def _generation(user: User, traffic: Traffic) -> list[tuple[str, dict[str, Any]]]:
     """One that is created and confirmed."""
-    id_ = new_id()
+    id_ = record_id()
     asked = {**traffic.wanted(), "id": id_, "user_id": user.id}
     return [(GENERATIONS, asked), (f"{GENERATIONS}/{id_}/confirm", _made(id_))]
 
 
 def _held(user: User, traffic: Traffic) -> tuple[str, dict[str, Any]]:
     """One that the load will confirm, so that it never has to wait for one that it has created itself."""
-    id_ = new_id()
+    id_ = record_id()
     traffic.held.append((user, id_))
     return GENERATIONS, {**traffic.wanted(), "id": id_, "user_id": user.id}
 

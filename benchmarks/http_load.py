@@ -30,7 +30,7 @@ async def post(
     """One request on an open connection; returns status and body."""
     head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
     writer.write(b"%sContent-Length: %d\r\n\r\n%s" % (head.encode(), len(body), body))
-    return await _answer(reader)
+    return await answer_of(reader)
 
 
 async def _client(host: str, port: int, token: str, choose: Next, until: float, answered: Answered) -> None:
@@ -45,7 +45,8 @@ async def _client(host: str, port: int, token: str, choose: Next, until: float, 
         writer.close()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+async def answer_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body of the next answer. Raises RuntimeError for one without a length."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     at = head.find(b"content-length:")
     if at < 0:

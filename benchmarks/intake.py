@@ -1,10 +1,8 @@
 """Usage events a second from Kafka to debits in the log, beside a raw consume of the same records."""
 
 import asyncio
-from time import monotonic
 
 import msgspec
-import psycopg
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.figures import Figure, Report
@@ -13,7 +11,7 @@ from benchmarks.stage import Stage, both_servers
 from consumers.intake.role import run_intake
 from consumers.usage import METERED
 from domain.credits.grant import Grant
-from infra.ids import new_id
+from infra.ids import record_id
 from infra.kafka_client import kafka_arguments
 from infra.topics import USAGE
 from infra.tuning import tune_interpreter
@@ -24,6 +22,7 @@ EVENTS = 60_000
 ACCOUNTS = 1_000
 ORG = "bench"
 SOURCE = "bench"
+CHARGED = "select count(*) from events where type = 'credits-debited.v1'"
 
 
 def run(report: Report) -> list[Figure]:
@@ -36,7 +35,7 @@ def run(report: Report) -> list[Figure]:
         report("raw consume")
         raw = asyncio.run(raw_consume(stage, USAGE, EVENTS))
         report("intake")
-        applied = asyncio.run(_take_in(stage))
+        applied = EVENTS / asyncio.run(stage.seconds_until(run_intake, CHARGED, EVENTS))
     return [
         Figure("intake", "raw read_committed consume", raw, "events/s"),
         Figure("intake", "usage events charged", applied, "events/s"),
@@ -47,7 +46,7 @@ def _grant(stage: Stage) -> None:
     grants = [
         Submission(
             org=ORG,
-            command=Grant(address=f"user:u{number}:credits", grant_id=new_id("g"), amount=10**9, source="purchase"),
+            command=Grant(address=f"user:u{number}:credits", grant_id=record_id("g"), amount=10**9, source="purchase"),
             actor="bench",
             caller="bench",
         )
@@ -76,20 +75,3 @@ async def _produce(stage: Stage) -> None:
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
-
-
-async def _take_in(stage: Stage) -> float:
-    stop = asyncio.Event()
-    started = monotonic()
-    task = asyncio.create_task(run_intake(stage.settings(), stop))
-    async with await psycopg.AsyncConnection.connect(stage.owner_uri, autocommit=True) as connection:
-        while not task.done():
-            found = await connection.execute("select count(*) from events where type = 'credits-debited.v1'")
-            row = await found.fetchone()
-            if row and row[0] >= EVENTS:
-                break
-            await asyncio.sleep(0.1)
-    seconds = monotonic() - started
-    stop.set()
-    await task
-    return EVENTS / seconds

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from benchmarks.work import Reservations, Work
-from infra.ids import new_id
+from infra.ids import record_id
 from infra.writer.batch import Unit
 from infra.writer.submission import Outcome, Submission
 from infra.writer.waiting import Waiting
@@ -61,7 +61,7 @@ class Load:
             index, id_ = self._begun.popleft()
             command = self._work.end(index, id_)
         else:
-            index, begun = self._turn // 2 % self._users, new_id("w")
+            index, begun = self._turn // 2 % self._users, record_id("w")
             command = self._work.begin(index, begun)
         self._turn += 1
         submission = _submission(self._orgs[index % len(self._orgs)], command)
@@ -83,7 +83,7 @@ class Load:
 
 
 def _submission(org: str, command: Any) -> Submission:
-    return Submission(org=org, command=command, actor="worker:bench", caller="worker:bench", key=new_id())
+    return Submission(org=org, command=command, actor="worker:bench", caller="worker:bench", key=record_id())
 
 
 class _Slot(Future[Any]):

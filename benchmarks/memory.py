@@ -11,7 +11,7 @@ from benchmarks.http import admin_token, grant
 from benchmarks.http_load import post
 from benchmarks.stage import whole_service
 from cli.service.service import Service
-from infra.ids import new_id
+from infra.ids import record_id
 
 COMMANDS = 1_000_000
 BATCH = 1_000  # commands in one POST /api/v1/batch
@@ -63,9 +63,9 @@ def _batch() -> bytes:
     operations = []
     for number in range(BATCH // 2):
         base = f"/api/v1/accounts/user:u{number % ACCOUNTS}:credits/reservations"
-        reservation_id = new_id("r")
-        operations.append({"path": base, "body": {"id": reservation_id, "amount": 10}, "idempotency_key": new_id()})
-        operations.append({"path": f"{base}/{reservation_id}/capture", "body": {}, "idempotency_key": new_id()})
+        reservation_id = record_id("r")
+        operations.append({"path": base, "body": {"id": reservation_id, "amount": 10}, "idempotency_key": record_id()})
+        operations.append({"path": f"{base}/{reservation_id}/capture", "body": {}, "idempotency_key": record_id()})
     return msgspec.json.encode({"operations": operations})
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
+from benchmarks.http_load import answer_of
+
 CONNECTIONS = 64  # a request that finds none free waits for one, and the wait counts
 DENIALS = (b'"can_proceed":false', b'"allowed":false')  # answers of 200 that say no
 
@@ -59,7 +61,9 @@ async def open_load(port: int, draw: Callable[[], Ask], rate: int, seconds: floa
     async def one(ask: Ask, due: float) -> None:
         connection = await free.get()
         timed.late.append(monotonic() - due)
-        status, answer = await _exchange(connection, ask.sent)
+        reader, writer = connection
+        writer.write(ask.sent)
+        status, answer = await answer_of(reader)
         timed.seconds[ask.kind].append(monotonic() - due)
         free.put_nowait(connection)
         if status not in (200, 201) or any(denial in answer for denial in DENIALS):
@@ -76,15 +80,3 @@ async def open_load(port: int, draw: Callable[[], Ask], rate: int, seconds: floa
     while not free.empty():
         free.get_nowait()[1].close()
     return timed
-
-
-async def _exchange(connection: Connection, sent: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer."""
-    reader, writer = connection
-    writer.write(sent)
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    at = head.find(b"content-length:")
-    if at < 0:
-        raise RuntimeError(f"an answer without a length: {head[:200]!r}")
-    length = int(head[at + 15 : head.index(b"\r\n", at)])
-    return int(head[9:12]), await reader.readexactly(length)

@@ -15,6 +15,7 @@ from infra.topics import LEDGER
 
 COMMANDS = 100_000
 BATCH = 2_000
+PROJECTED = "select coalesce(sum(position), 0) from read.checkpoints"
 
 
 def run(report: Report) -> list[Figure]:
@@ -28,7 +29,7 @@ def run(report: Report) -> list[Figure]:
         report("raw insert")
         inserted = _raw_insert(stage)
         report("projector")
-        projected = asyncio.run(_project(stage, events))
+        projected = events / asyncio.run(stage.seconds_until(run_projector, PROJECTED, events))
     return [
         Figure("projector", "raw read_committed consume", consumed, "events/s"),
         Figure("projector", "raw unnest insert into one table", inserted, "events/s"),
@@ -72,20 +73,3 @@ def _raw_insert(stage: Stage) -> float:
             )
             connection.commit()
         return len(rows) / (monotonic() - started)
-
-
-async def _project(stage: Stage, events: int) -> float:
-    stop = asyncio.Event()
-    started = monotonic()
-    task = asyncio.create_task(run_projector(stage.settings(), stop))
-    async with await psycopg.AsyncConnection.connect(stage.owner_uri, autocommit=True) as connection:
-        while not task.done():
-            found = await connection.execute("select coalesce(sum(position), 0) from read.checkpoints")
-            row = await found.fetchone()
-            if row and row[0] >= events:
-                break
-            await asyncio.sleep(0.05)
-    seconds = monotonic() - started
-    stop.set()
-    await task
-    return events / seconds

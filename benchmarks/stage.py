@@ -3,10 +3,12 @@
 import asyncio
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -23,6 +25,9 @@ from infra.writer.writer import Writer
 from projections.generations import ensure
 
 PARTITIONS = 12
+LOOK_S = 0.05
+
+Role = Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,22 @@ class Stage:
         with psycopg.connect(self.owner_uri) as connection:
             row = connection.execute("select count(*) from events").fetchone()
         return int(row[0]) if row else 0
+
+    async def seconds_until(self, role: Role, query: LiteralString, count: int) -> float:
+        """Run a role of the service until the query's number has reached `count`; returns the seconds it took."""
+        stop = asyncio.Event()
+        started = monotonic()
+        task = asyncio.create_task(role(self.settings(), stop))
+        async with await psycopg.AsyncConnection.connect(self.owner_uri, autocommit=True) as connection:
+            while not task.done():
+                row = await (await connection.execute(query)).fetchone()
+                if row and row[0] >= count:
+                    break
+                await asyncio.sleep(LOOK_S)
+        seconds = monotonic() - started
+        stop.set()
+        await task
+        return seconds
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from domain.groups.members import AddMembers
 from domain.periods import Every
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
-from infra.ids import new_id
+from infra.ids import record_id
 from infra.partitions import PLATFORM
 
 PLENTY = 10**12
@@ -41,14 +41,14 @@ class Reservations:
     """Reserve and capture."""
 
     def __init__(self, users: int) -> None:
-        self._addresses = [f"user:{new_id('u')}:credits" for _ in range(users)]
+        self._addresses = [f"user:{record_id('u')}:credits" for _ in range(users)]
 
     def prepared(self, orgs: Sequence[str]) -> Iterable[tuple[str, Any]]:
         """Credits for everybody."""
         for index, address in enumerate(self._addresses):
             yield (
                 orgs[index % len(orgs)],
-                Grant(address=address, grant_id=new_id("g"), amount=PLENTY, source="purchase"),
+                Grant(address=address, grant_id=record_id("g"), amount=PLENTY, source="purchase"),
             )
 
     def begin(self, index: int, id_: str) -> Any:
@@ -57,14 +57,14 @@ class Reservations:
 
     def end(self, index: int, id_: str) -> Any:
         """Capture them."""
-        return Capture(address=self._addresses[index], reservation_id=id_, debit_id=new_id("d"))
+        return Capture(address=self._addresses[index], reservation_id=id_, debit_id=record_id("d"))
 
 
 class Generations:
     """Create and confirm an image that takes credits, storage, a place in a group, money and plan tokens."""
 
     def __init__(self, users: int) -> None:
-        self._users = [new_id("u") for _ in range(users)]
+        self._users = [record_id("u") for _ in range(users)]
         self._requests = [
             Request(
                 user=user,
@@ -82,12 +82,12 @@ class Generations:
         yield PLATFORM, PublishPrices(entries=(entry,), first=True)
         for org in orgs:
             tokens = f"org:{org}:tokens.general"
-            yield org, Grant(address=tokens, grant_id=new_id("g"), amount=PLENTY, source="purchase")
+            yield org, Grant(address=tokens, grant_id=record_id("g"), amount=PLENTY, source="purchase")
         for index, user in enumerate(self._users):
             address = f"user:{user}:credits"
             yield (
                 orgs[index % len(orgs)],
-                Grant(address=address, grant_id=new_id("g"), amount=PLENTY, source="purchase"),
+                Grant(address=address, grant_id=record_id("g"), amount=PLENTY, source="purchase"),
             )
         for first in range(0, len(self._users), GROUP_SIZE):
             for number, org in enumerate(orgs):
@@ -96,7 +96,7 @@ class Generations:
                     for index, user in enumerate(self._users[first : first + GROUP_SIZE], first)
                     if index % len(orgs) == number
                 )
-                group = new_id("group")
+                group = record_id("group")
                 yield (
                     org,
                     CreateGroup(

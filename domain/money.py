@@ -8,6 +8,7 @@ def micros(text: str) -> int:
 
 
 def decimal_text(amount: int) -> str:
-    """Integer micro-units (0 or more) as a decimal with at least 2 and at most 6 places."""
-    rest = f"{amount % 1_000_000:06d}"
-    return f"{amount // 1_000_000}.{rest[:2]}{rest[2:].rstrip('0')}"
+    """Integer micro-units as a decimal with at least 2 and at most 6 places; below 0 with a minus sign: `-0.04`."""
+    whole, rest = divmod(abs(amount), 1_000_000)
+    places = f"{rest:06d}"
+    return f"{'-' if amount < 0 else ''}{whole}.{places[:2]}{places[2:].rstrip('0')}"

@@ -34,6 +34,19 @@ class Refusal(Exception):
 
 
 @dataclass(unsafe_hash=True)
+class InvalidValue:
+    """What refusals of one wrong value have; `limit` is the bound that it passes, where there is one."""
+
+    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
+    field: str
+    reason: str
+    limit: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}."
+
+
+@dataclass(unsafe_hash=True)
 class StaleVersion(Refusal):
     """What the caller wants to overwrite has changed since it was read; `current` is how it is now."""
 

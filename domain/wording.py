@@ -31,6 +31,11 @@ def percent_text(part: int, whole: int) -> str:
     return f"{_trimmed(part * 100, whole, 1)} %" if whole else "100 %"
 
 
+def bytes_share_text(part: int, whole: int) -> str:
+    """How much of a size is taken: `195 MB of 200 MB (97.5 %)`."""
+    return f"{bytes_text(part)} of {bytes_text(whole)} ({percent_text(part, whole)})"
+
+
 def amount_text(what: str, amount: int) -> str:
     """An amount by what is counted: `bytes`, `usd`, or anything else that is a plain number."""
     if what == "bytes":

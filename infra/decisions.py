@@ -6,13 +6,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from secrets import token_hex
 from time import time
-from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from infra.kafka_client import kafka_arguments
+from infra.outlet import Outgoing, Outlet
 from infra.settings import Settings
 from infra.topics import DECISIONS, topic_name
 
@@ -21,7 +19,6 @@ log = logging.getLogger(__name__)
 GENERATION, CHECK = "scrip.decision.generation_refused", "scrip.decision.check_refused"
 MOST_WAITING = 10_000
 BATCH = 500
-DEADLINE_S = 20.0
 RETRY_S = 2.0
 
 Headers = list[tuple[str, bytes]]
@@ -72,7 +69,7 @@ class RefusedChecks:
         self._topic = topic_name(settings, DECISIONS)
         self._queue: asyncio.Queue[tuple[str, Decision]] = asyncio.Queue(most_waiting)
         self._task: asyncio.Task[None] | None = None
-        self._producer: AIOKafkaProducer | None = None
+        self._outlet = Outlet(settings)
         self.dropped = 0
 
     def refused_check(
@@ -120,7 +117,7 @@ class RefusedChecks:
                 await self._queue.join()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await self._discard()
+        await self._outlet.close()
 
     async def _run(self) -> None:
         waiting: list[tuple[str, Decision]] = []
@@ -133,7 +130,6 @@ class RefusedChecks:
                 await self._publish(waiting)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("refused checks are not published yet: %s", error or type(error).__name__)
-                await self._discard()  # after an error its sequence numbers may be broken for good (P-35)
                 await asyncio.sleep(RETRY_S)
                 continue
             for _ in waiting:
@@ -141,26 +137,8 @@ class RefusedChecks:
             waiting = []
 
     async def _publish(self, waiting: list[tuple[str, Decision]]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            if self._producer is None:
-                self._producer = AIOKafkaProducer(
-                    **kafka_arguments(self._settings), enable_idempotence=True, acks="all", request_timeout_ms=10_000
-                )
-                await self._producer.start()
-            sent: list[Any] = [
-                await self._producer.send(
-                    self._topic,
-                    msgspec.json.encode(decision),
-                    key=decision.org.encode(),
-                    headers=decision_headers(decision, CHECK, id_),
-                )
-                for id_, decision in waiting
-            ]
-            await asyncio.gather(*sent)
-
-    async def _discard(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(RETRY_S):
-                    await producer.stop()
+        records = [
+            Outgoing(decision.org.encode(), msgspec.json.encode(decision), decision_headers(decision, CHECK, id_))
+            for id_, decision in waiting
+        ]
+        await self._outlet.publish(self._topic, records)

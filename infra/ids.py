@@ -1,13 +1,32 @@
-"""Ids that the ledger makes: random, and increasing with time, so that indexes grow at one end."""
+"""Ids that Scrip makes. They increase with time, so that indexes grow at one end; nothing is decided from them."""
 
+import os
 from itertools import count
+from random import Random
 from secrets import randbits, token_hex
 from time import time_ns
+from uuid import UUID
+
+# Seeded from the operating system but not read from it each time: that would give the interpreter's lock away in the
+# middle of every request, to a writer that keeps it for milliseconds. Ids need to be unique, not secret.
+_random = Random(os.urandom(32))  # noqa: S311
+os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 _process = token_hex(5)  # 40 random bits, drawn once for each process
 _numbers = count(randbits(20))
 
 
-def new_id(prefix: str = "") -> str:
-    """A new id of 32 hexadecimal digits after `prefix`: milliseconds, a process's random part, a number."""
+def uuid7() -> str:
+    """A UUID of version 7, for what callers create and name later: generations, grants, groups, purchases."""
+    value = (time_ns() // 1_000_000) << 80 | _random.getrandbits(80)
+    value = value & ~(0xF000 << 64) | 0x7000 << 64
+    value = value & ~(0xC000 << 48) | 0x8000 << 48
+    return str(UUID(int=value))
+
+
+def record_id(prefix: str = "") -> str:
+    """32 hexadecimal digits after `prefix`, cheaper, for what is made in masses: submissions' keys, usage's debits.
+
+    Milliseconds, a random part drawn once by a process, and a number: not for a process that forks after its import.
+    """
     return f"{prefix}{time_ns() // 1_000_000:012x}{_process}{next(_numbers) & 0xFFFF_FFFF_FF:010x}"

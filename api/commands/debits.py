@@ -5,11 +5,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.fields import AddressText, Amount, Body, Metadata, Text
-from api.ids import new_id
 from api.operation import Call, Operation
 from domain.credits.debit import Debit
 from domain.credits.refund import Refund
 from domain.credits.transfer import Transfer
+from infra.ids import uuid7
 
 
 class DebitBody(Body):
@@ -64,15 +64,15 @@ class TransferAnswer(BaseModel):
 
 
 def _debit(call: Call, body: DebitBody, sealed: str | None) -> Any:
-    return Debit(address=call.address, debit_id=new_id(), amount=body.amount, sealed=sealed)
+    return Debit(address=call.address, debit_id=uuid7(), amount=body.amount, sealed=sealed)
 
 
 def _refund(call: Call, body: RefundBody, sealed: str | None) -> Any:
-    return Refund(address=call.address, refund_id=new_id(), debit_id=call.id, amount=body.amount, sealed=sealed)
+    return Refund(address=call.address, refund_id=uuid7(), debit_id=call.id, amount=body.amount, sealed=sealed)
 
 
 def _transfer(call: Call, body: TransferBody, sealed: str | None) -> Any:
-    return Transfer(address=call.address, to=body.to, transfer_id=new_id(), amount=body.amount, sealed=sealed)
+    return Transfer(address=call.address, to=body.to, transfer_id=uuid7(), amount=body.amount, sealed=sealed)
 
 
 DEBIT = Operation(

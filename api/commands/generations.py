@@ -9,7 +9,6 @@ from api.acting import user_of
 from api.assessment import refusal_facts
 from api.fields import Body, Count, Id, Label, Metadata, Name, Options, Text, Ttl
 from api.generation_answers import changed, created, extended
-from api.ids import new_id
 from api.operation import Call, Operation
 from api.owners import of_generation
 from api.schemas_generations import Held, Quote
@@ -18,6 +17,7 @@ from domain.generations.create import DEFAULT_TTL_S, CreateGeneration
 from domain.generations.extend import ExtendGeneration
 from domain.generations.request import Request
 from domain.generations.start import CancelGeneration, StartGeneration
+from infra.ids import uuid7
 from infra.security.principal import Role
 
 MAX_PROMPT = 20_000
@@ -120,7 +120,7 @@ def request_of(call: Call, body: RequestBody) -> Request:
 
 def _create(call: Call, body: CreateBody, sealed: str | None) -> Any:
     return CreateGeneration(
-        generation_id=body.id or new_id(),
+        generation_id=body.id or uuid7(),
         request=request_of(call, body),
         ttl_s=body.ttl_seconds,
         own_id=body.id is not None,

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from api.fields import Amount, Body, Currency, Id, Metadata, Text, Time, Usd
-from api.ids import new_id
 from api.operation import Call, Operation
 from domain.credits.events import Paid
 from domain.credits.grant import DEFAULT_PRIORITY, Grant
 from domain.credits.void import VoidGrant
 from domain.money import micros
+from infra.ids import uuid7
 
 
 class PaidBody(Body):
@@ -64,7 +64,7 @@ class VoidAnswer(BaseModel):
 def _grant(call: Call, body: GrantBody, sealed: str | None) -> Any:
     return Grant(
         address=call.address,
-        grant_id=new_id(),
+        grant_id=uuid7(),
         amount=body.amount,
         source=body.source,
         priority=body.priority,

@@ -15,7 +15,6 @@ from api.group_answers import (
     tracked_answer,
     use_answer,
 )
-from api.ids import new_id
 from api.if_match import matched
 from api.operation import Call, Operation
 from api.schemas_groups import GroupAnswer, GroupDeletedAnswer, MembersAnswer, TrackAnswer
@@ -29,6 +28,7 @@ from domain.groups.members import AddMembers, RemoveMembers
 from domain.groups.rules import MAX_DESCRIPTION, MAX_NAME, TOKENS
 from domain.groups.track import TrackGeneration
 from domain.periods import Every
+from infra.ids import uuid7
 from infra.position import format_position
 from infra.writer.submission import Outcome
 
@@ -71,6 +71,12 @@ class _Limited(Body):
             if f"{what}_limit" in self.model_fields_set:
                 given[what] = getattr(self, f"{what}_limit")
         return given
+
+
+class LimitsBody(_Limited):
+    """Limits and a period to try: what is not given stays as it is; a limit of null is removed."""
+
+    period: PeriodName | None = None
 
 
 class GroupBody(_Limited):
@@ -116,7 +122,7 @@ class TrackBody(Body):
 
 def _create(_call: Call, body: GroupBody, _sealed: str | None) -> Any:
     return CreateGroup(
-        group_id=body.id or new_id(),
+        group_id=body.id or uuid7(),
         name=body.name,
         description=body.description,
         limits={what: limit for what, limit in body.limits.items() if limit is not None},

@@ -11,7 +11,6 @@ from api.commands.generations import OperationName
 from api.current import read_current
 from api.fields import Amount, Body, Id, Label, Metadata, Options, Text, Ttl
 from api.generation_answers import my_transaction
-from api.ids import new_id
 from api.operation import Call, Found, Operation
 from api.owners import generation_user
 from api.problems import Problem
@@ -25,6 +24,7 @@ from domain.generations.create import CreateGeneration
 from domain.generations.request import Request
 from domain.generations.start import CancelGeneration
 from domain.prices.book import STREAM, PriceBook
+from infra.ids import uuid7
 from infra.partitions import PLATFORM
 
 _PRICED = ("model", "options", "provider", "operation")
@@ -113,7 +113,7 @@ def _build(call: Call, body: MyCreditsBody, sealed: str | None) -> Any:
         return _settle(call, body.action, body.transaction_id, sealed)
     ttl_s = body.ttl_seconds or DEFAULT_TTL_S
     if body.amount is not None:
-        return Reserve(address=_own(call), reservation_id=new_id(), amount=body.amount, ttl_s=ttl_s, sealed=sealed)
+        return Reserve(address=_own(call), reservation_id=uuid7(), amount=body.amount, ttl_s=ttl_s, sealed=sealed)
     request = Request(
         user=call.principal.sub,
         operation=(body.operation or call.found.operation or UNNAMED).lower(),
@@ -122,7 +122,7 @@ def _build(call: Call, body: MyCreditsBody, sealed: str | None) -> Any:
         options=body.options or {},
         defaults=call.defaults,
     )
-    return CreateGeneration(generation_id=new_id(), request=request, ttl_s=ttl_s, sealed=sealed)
+    return CreateGeneration(generation_id=uuid7(), request=request, ttl_s=ttl_s, sealed=sealed)
 
 
 def _settle(call: Call, action: str, transaction_id: str, sealed: str | None) -> Any:
@@ -133,7 +133,7 @@ def _settle(call: Call, action: str, transaction_id: str, sealed: str | None) ->
             return ConfirmGeneration(generation_id=transaction_id, unstarted=True, sealed=sealed)
         return CancelGeneration(generation_id=transaction_id, sealed=sealed)
     if confirms:
-        return Capture(address=_own(call), reservation_id=transaction_id, debit_id=new_id(), sealed=sealed)
+        return Capture(address=_own(call), reservation_id=transaction_id, debit_id=uuid7(), sealed=sealed)
     return Release(address=_own(call), reservation_id=transaction_id, sealed=sealed)
 
 

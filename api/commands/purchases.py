@@ -8,7 +8,6 @@ from pydantic import BaseModel, model_validator
 from api.answers import Answer
 from api.commands.plans import Price
 from api.fields import AddressText, Amount, Body, Id, Metadata, Text
-from api.ids import new_id
 from api.operation import Call, Operation
 from api.policy import owns
 from api.problems import Problem, invalid
@@ -18,6 +17,7 @@ from domain.credits.shortfall import WriteOffShortfall
 from domain.organisations.events import Billing
 from domain.plans.events import PurchaseStarted
 from domain.plans.start_purchase import StartPurchase
+from infra.ids import uuid7
 from infra.position import format_position
 from infra.security.principal import Role
 from infra.writer.submission import Outcome
@@ -102,7 +102,7 @@ def start_command(call: Call, body: PurchaseBody, provider: str) -> StartPurchas
     if body.account is not None:
         _may_pay_for(call, body.account)
     return StartPurchase(
-        purchase_id=new_id(),
+        purchase_id=uuid7(),
         user=who.sub,
         provider=provider,
         package=body.package,

@@ -6,12 +6,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.fields import Amount, Body, Count, Id, Metadata, Text, Ttl
-from api.ids import new_id
 from api.operation import Call, Operation
 from domain.credits.capture import Capture
 from domain.credits.extend import Extend
 from domain.credits.release import Release
 from domain.credits.reserve import DEFAULT_TTL_S, Reserve
+from infra.ids import uuid7
 
 
 class ReserveBody(Body):
@@ -89,7 +89,7 @@ class ExtendAnswer(BaseModel):
 def _reserve(call: Call, body: ReserveBody, sealed: str | None) -> Any:
     return Reserve(
         address=call.address,
-        reservation_id=body.id or new_id(),
+        reservation_id=body.id or uuid7(),
         amount=body.amount,
         ttl_s=body.ttl_seconds,
         own_id=body.id is not None,
@@ -101,7 +101,7 @@ def _capture(call: Call, body: CaptureBody, sealed: str | None) -> Any:
     return Capture(
         address=call.address,
         reservation_id=call.id,
-        debit_id=new_id(),
+        debit_id=uuid7(),
         amount=body.amount,
         final=body.final,
         sealed=sealed,

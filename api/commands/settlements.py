@@ -8,7 +8,6 @@ from api.commands.generations import PATH
 from api.commands.grants import PaidBody
 from api.fields import MAX_AMOUNT, Amount, Body, Count, Id, Name, Text, Usd
 from api.generation_answers import refunded, settled
-from api.ids import new_id
 from api.operation import Call, Operation
 from api.owners import of_generation
 from api.services import Services
@@ -20,6 +19,7 @@ from domain.generations.fail import FailGeneration
 from domain.generations.refund import RefundGeneration
 from domain.money import micros
 from domain.organisations.events import Outcome
+from infra.ids import uuid7
 
 MAX_CONTENTS = 500
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
@@ -126,7 +126,7 @@ class RefundGenerationAnswer(BaseModel):
 
 def _confirm(call: Call, body: ConfirmBody, sealed: dict[str, str | None]) -> Any:
     actual = body.actual or ActualBody()
-    contents = tuple(Content(each.id or new_id(), each.bytes) for each in body.kept)
+    contents = tuple(Content(each.id or uuid7(), each.bytes) for each in body.kept)
     return ConfirmGeneration(
         generation_id=call.id,
         reported=Reported(
@@ -152,7 +152,7 @@ def _fail(call: Call, body: FailBody, sealed: str | None) -> Any:
 def _refund(call: Call, body: RefundGenerationBody, sealed: str | None) -> Any:
     return RefundGeneration(
         generation_id=call.id,
-        refund_id=new_id(),
+        refund_id=uuid7(),
         amount=body.amount,
         contents=tuple(body.contents),
         sealed=sealed,

@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from api.acting import own_only
 from api.fields import Amount, Body, Id, Label, Metadata, Name, Text
-from api.ids import new_id
 from api.operation import Call, Operation
 from domain.plans.deduct import DeductTokens, TokensNow
+from infra.ids import uuid7
 from infra.security.principal import Role
 
 
@@ -74,7 +74,7 @@ def question(call: Call, body: UseBody) -> TokensNow:
 
 def _deduct(call: Call, body: UseBody, sealed: str | None) -> Any:
     return DeductTokens(
-        debit_id=new_id(),
+        debit_id=uuid7(),
         token_type=body.token_type,
         feature=body.feature,
         quantity=body.quantity,

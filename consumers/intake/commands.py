@@ -16,7 +16,7 @@ from domain.generations.start import StartGeneration
 from domain.money import micros
 from domain.organisations.events import Outcome
 from domain.prices.quote import Ask
-from infra.ids import new_id
+from infra.ids import record_id
 
 # Of a completed reservation: everything that describes the work rather than the charge.
 DESCRIPTION = {
@@ -95,7 +95,7 @@ def _of_reservation(data: Started | Completed, address: str, sealed: str | None)
     return Capture(
         address=address,
         reservation_id=data.generation_id,
-        debit_id=new_id(),
+        debit_id=record_id(),
         amount=charged,
         final=data.final,
         sealed=sealed,
@@ -104,6 +104,6 @@ def _of_reservation(data: Started | Completed, address: str, sealed: str | None)
 
 def _charge(data: Metered, sealed: str | None) -> Debit | DebitPriced:
     if data.amount is not None:
-        return Debit(address=data.account, debit_id=new_id(), amount=data.amount, sealed=sealed)
+        return Debit(address=data.account, debit_id=record_id(), amount=data.amount, sealed=sealed)
     ask = Ask(provider=data.provider, model=data.model, operation=data.operation, options=data.options or {})
-    return DebitPriced(address=data.account, debit_id=new_id(), ask=ask, usage=data.usage, sealed=sealed)
+    return DebitPriced(address=data.account, debit_id=record_id(), ask=ask, usage=data.usage, sealed=sealed)

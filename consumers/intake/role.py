@@ -16,10 +16,13 @@ from consumers.intake.batch import Batch, Intake, read_all
 from consumers.intake.opening import opened_intake
 from consumers.intake.patience import LAST_PAUSE_S, Stopping, until_done
 from consumers.intake.record import Record
+from consumers.intake.tally import Tally
 from consumers.kafka_broker import SUBSCRIBER, consuming_broker
+from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.topics import USAGE, topic_name
 from infra.writer.ledger import Ledger
+from infra.writer.metrics import writer_metrics
 from infra.writer.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -48,11 +51,23 @@ async def run_intake(settings: Settings, stop: asyncio.Event, on_ready: Callable
     try:
         await until_done("connecting to the log", lambda: asyncio.to_thread(writer.start), stop)
         async with opened_intake(settings, ledger, stop) as intake:
-            await _serve(settings, Subscription(settings, intake, stop), stop, on_ready)
+            with metrics_served(settings, intake_metrics(intake.tally, writer)):
+                await _serve(settings, Subscription(settings, intake, stop), stop, on_ready)
     except Stopping:
         log.info("the intake stops before it was connected")
     finally:
         await asyncio.to_thread(writer.stop)
+
+
+def intake_metrics(tally: Tally, writer: Writer) -> RoleMetrics:
+    """What an intake shows of itself."""
+    figures = [
+        Figure("counter", "scrip_intake_received", "Usage events read.", lambda: tally.received),
+        Figure("counter", "scrip_intake_applied", "Usage events applied.", lambda: tally.applied),
+        Figure("counter", "scrip_intake_repeated", "Usage events applied before.", lambda: tally.repeated),
+        Figure("counter", "scrip_intake_refused", "Usage events refused.", lambda: tally.reasons, "reason"),
+    ]
+    return RoleMetrics(figures, lambda: writer_metrics(writer))
 
 
 async def _serve(

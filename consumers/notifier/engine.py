@@ -27,12 +27,13 @@ Connection = psycopg.AsyncConnection[Any]
 
 
 class Engine:
-    """Looks again and again. `raised` counts alerts. One at a time in a deployment (see the role)."""
+    """Looks again and again. `raised` counts alerts. One is `active` at a time in a deployment (see the role)."""
 
     def __init__(self) -> None:
         self._busy: set[str] = set()  # organisations that had generations since the last look by time
         self._timed_at: float | None = None
         self.raised = 0
+        self.active = False
 
     async def look(self, connection: "Connection") -> bool:
         """Raise what was crossed since the last look; whether there is more to look at already.

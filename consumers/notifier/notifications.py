@@ -7,7 +7,7 @@ import msgspec
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
-from consumers.notifier.outlet import Outgoing, Outlet
+from infra.outlet import Outgoing, Outlet
 from infra.webhooks.deliveries import message_id
 
 BATCH = 500

@@ -7,9 +7,9 @@ import msgspec
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
-from consumers.notifier.outlet import Outgoing, Outlet
 from consumers.notifier.touched import advance, ahead
 from infra.decisions import GENERATION, Decision, decision_headers
+from infra.outlet import Outgoing, Outlet
 from infra.position import format_position
 
 NAME = "decisions"

@@ -15,10 +15,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from consumers.notifier.engine import Engine
 from consumers.notifier.notifications import BATCH, publish_alerts
-from consumers.notifier.outlet import Outlet
 from consumers.notifier.refusals import publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
 from infra import topics
+from infra.outlet import Outlet
+from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.webhooks.deliveries import Deliveries
 from infra.webhooks.secret import WebhookSecrets
@@ -45,22 +46,39 @@ async def run_notifier(settings: Settings, stop: asyncio.Event, on_ready: Callab
 
     Waits for PostgreSQL, for Kafka and for the first projector, at any time. Raises KafkaMisconfigured.
     """
-    ready = [on_ready] if on_ready else []
-    engine, pause = Engine(), STANDBY_S
+    engine = Engine()
+    with metrics_served(settings, notifier_metrics(engine)):
+        await _take_turns(settings, engine, stop, [on_ready] if on_ready else [])
+
+
+def notifier_metrics(engine: Engine) -> RoleMetrics:
+    """What a notifier shows of itself."""
+    return RoleMetrics(
+        [
+            Figure("gauge", "scrip_notifier_active", "1 while it notifies, 0 on standby.", lambda: engine.active),
+            Figure("counter", "scrip_notifier_alerts", "Alerts raised.", lambda: engine.raised),
+        ]
+    )
+
+
+async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, ready: list[Callable[[], None]]) -> None:
+    pause = STANDBY_S
     while not stop.is_set():
         try:
             connection = await psycopg.AsyncConnection.connect(settings.writer_url.get_secret_value(), **CONNECTION)
             async with connection:
-                active = await _take_over(connection)
+                engine.active = await _take_over(connection)
                 while ready:
                     ready.pop()()
                 pause = STANDBY_S
-                if active:
+                if engine.active:
                     log.info("this notifier is the active one")
                     await _serve(settings, connection, engine, stop)
         except (psycopg.Error, OSError) as error:
             log.warning("the notifier starts anew: %s", error or type(error).__name__)
             pause = min(2 * pause, LAST_PAUSE_S)
+        finally:
+            engine.active = False
         await _until(stop, pause)
 
 

@@ -20,6 +20,7 @@ from domain.generations.start import CancelGeneration, StartGeneration, cancel, 
 from domain.generations.state import stream_of
 from domain.generations.told import told
 from domain.groups import state as groups
+from domain.groups.room import group_streams
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.plans import state as plans
 from domain.prices import book as price_book
@@ -44,7 +45,7 @@ def _of_user(request: Request) -> tuple[str, ...]:
 def _further(view: View, request: Request) -> tuple[str, ...]:
     """The accounts that would pay and the groups whose limits hold."""
     organisation = view.state(ORGANISATION)
-    streams = [groups.stream_of(group) for group in view.state(groups.memberships_of(request.user)).groups]
+    streams = [*group_streams(view, request.user)]
     streams += payers(view, organisation, request.user, "credits")
     streams += payers(view, organisation, request.user, "tokens")
     token_type = request.token_type

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from domain.refusal import Refusal, RefusalKind
+from domain.refusal import InvalidValue, Refusal, RefusalKind
 
 
 @dataclass(unsafe_hash=True)
@@ -128,17 +128,10 @@ class AlreadyStarted(Refusal):
 
 
 @dataclass(unsafe_hash=True)
-class InvalidSettlement(Refusal):
+class InvalidSettlement(InvalidValue, Refusal):
     """What a worker reports cannot be right; `limit` is the most that is possible, where there is one."""
 
     code: ClassVar[str] = "invalid_settlement"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
-    field: str
-    reason: str
-    limit: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.reason}."
 
 
 @dataclass(unsafe_hash=True)

@@ -14,7 +14,7 @@ from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
 from domain.storage import state as storages
 from domain.storage.now import limit_of
-from domain.wording import amount_text, bytes_text, percent_text, usd_text
+from domain.wording import amount_text, bytes_share_text, bytes_text, usd_text
 
 
 def told(view: View, request: Request, assessment: Assessment, now: datetime) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def told(view: View, request: Request, assessment: Assessment, now: datetime) ->
         "current_storage": used,
         "storage_limit": limit,
         "storage_percent": used * 1000 // limit / 10 if limit else 100.0,
-        "storage_formatted": f"{bytes_text(used)} of {bytes_text(limit)} ({percent_text(used, limit)})",
+        "storage_formatted": bytes_share_text(used, limit),
         "quote": quoted(assessment.needs.quote),
         "checks": [checked(check) for check in assessment.checks],
         "alternatives": [] if assessment.ok else alternatives(view, request, assessment, now),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from domain.refusal import Refusal, RefusalKind
+from domain.refusal import InvalidValue, Refusal, RefusalKind
 
 
 @dataclass(unsafe_hash=True)
@@ -31,17 +31,10 @@ class GroupExists(Refusal):
 
 
 @dataclass(unsafe_hash=True)
-class InvalidGroup(Refusal):
+class InvalidGroup(InvalidValue, Refusal):
     """A value that a group cannot have; `limit` is the most that is possible, where there is one."""
 
     code: ClassVar[str] = "invalid_group"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
-    field: str
-    reason: str
-    limit: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.reason}."
 
 
 @dataclass(unsafe_hash=True)

@@ -3,21 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from domain.refusal import Refusal, RefusalKind
+from domain.refusal import InvalidValue, Refusal, RefusalKind
 
 
 @dataclass(unsafe_hash=True)
-class InvalidSetting(Refusal):
+class InvalidSetting(InvalidValue, Refusal):
     """A setting that cannot be right; `limit` is the bound that it passes, where there is one."""
 
     code: ClassVar[str] = "invalid_setting"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
-    field: str
-    reason: str
-    limit: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.reason}."
 
 
 @dataclass(unsafe_hash=True)

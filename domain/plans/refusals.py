@@ -6,21 +6,14 @@ from typing import ClassVar
 
 from domain.credits.events import Paid
 from domain.money import decimal_text
-from domain.refusal import Refusal, RefusalKind
+from domain.refusal import InvalidValue, Refusal, RefusalKind
 
 
 @dataclass(unsafe_hash=True)
-class InvalidOffer(Refusal):
+class InvalidOffer(InvalidValue, Refusal):
     """A plan, feature, package or purchase that cannot be; `limit` is the bound that it passes, where there is one."""
 
     code: ClassVar[str] = "invalid_offer"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
-    field: str
-    reason: str
-    limit: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.reason}."
 
 
 @dataclass(unsafe_hash=True)

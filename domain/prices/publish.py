@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.prices.book import PriceBook
+from domain.prices.difference import Priced, priced_thing
 from domain.prices.events import PriceEntry, PricesPublished
 from domain.prices.quote import MAX_CREDITS
 from domain.prices.refusals import InvalidPrices
@@ -40,7 +41,7 @@ def publish(book: PriceBook, command: PublishPrices, now: datetime) -> tuple[Pri
 def _check(entries: tuple[PriceEntry, ...]) -> None:
     if len(entries) > MAX_ENTRIES:
         raise InvalidPrices(field="entries", reason=f"at most {MAX_ENTRIES} are allowed")
-    seen: dict[tuple[object, ...], int] = {}
+    seen: dict[Priced, int] = {}
     for index, entry in enumerate(entries):
         where = f"entries[{index}]"
         if entry.credits is None and entry.tokens is None and entry.usd_micros is None and not entry.rates:
@@ -49,13 +50,7 @@ def _check(entries: tuple[PriceEntry, ...]) -> None:
             raise InvalidPrices(field=where, reason="must name a model or an operation")
         if not _in_range(entry):
             raise InvalidPrices(field=where, reason="prices are 0 to 10^12, percentages off 0 to 100, counts from 1")
-        key = (
-            (entry.provider or "").casefold(),
-            (entry.model or "").casefold(),
-            (entry.operation or "").casefold(),
-            tuple(sorted((name, str(value).casefold()) for name, value in entry.options.items())),
-            tuple(sorted(entry.at_most)),
-        )
+        key = priced_thing(entry)
         if key in seen:
             raise InvalidPrices(field=where, reason=f"prices the same thing as entries[{seen[key]}]")
         seen[key] = index

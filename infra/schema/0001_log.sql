@@ -27,7 +27,8 @@ create unique index events_stream on events (org, stream, version);
 create index events_tag on events (org, tag) where tag is not null;
 alter table events set (autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.1);
 
--- The idempotency rows: what every command came to. `events` of them end at `position`; a refusal has none.
+-- The idempotency rows: what every command came to. `events` of them end at `position`;
+-- a refusal has none, or facts about the attempt itself, as a refused generation has in its own stream.
 create table commands (
     org text collate "C" not null,
     caller text collate "C" not null,

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from domain.refusal import Refusal, RefusalKind
-from infra.ids import new_id
+from infra.ids import record_id
 
 
 def _random_key() -> str:
     """No caller's key starts with a tilde, so this one collides with nobody's."""
-    return new_id("~")
+    return record_id("~")
 
 
 class Refused(NamedTuple):

@@ -1,8 +1,10 @@
 """Two accounts, every command, time that moves by milliseconds and by months: the invariants at every prefix.
 
-hypothesis chooses the commands; what it finds it shrinks to the shortest story.
+hypothesis chooses the commands; what it finds it shrinks to the shortest story. `SIMULATION_EXAMPLES` sets how many
+stories are told.
 """
 
+import os
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +34,7 @@ from domain.registry import HANDLERS, LetTimePass, kind_of
 from tests.domain.scenario import ALICE, BOB, NOW
 from tests.simulation.checked_view import CheckedView
 
+STORIES = int(os.environ.get("SIMULATION_EXAMPLES", "400"))
 accounts = st.sampled_from([ALICE, BOB])
 amounts = st.one_of(st.integers(1, 60), st.sampled_from([1, 100, 1000]))
 few = st.integers(0, 3)  # which of the last entities, so that stories meet the same ones again
@@ -230,7 +233,7 @@ class CreditsMachine(RuleBasedStateMachine):
 
 
 CreditsMachine.TestCase.settings = settings(
-    max_examples=1000,
+    max_examples=STORIES,
     stateful_step_count=50,
     derandomize=True,
     deadline=None,

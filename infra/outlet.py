@@ -1,4 +1,4 @@
-"""The notifier's producer: in order, at least once, replaced after every error."""
+"""A producer for what is not the log: in order, at least once, replaced after every error."""
 
 import asyncio
 from collections.abc import Sequence
