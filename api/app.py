@@ -12,11 +12,12 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.edge import Edge
 from api.front import Front
 from api.guard import UNREACHABLE
+from api.live.service import Live
 from api.policy import check_policy
 from api.problems import MEDIA_TYPE, Problem, fault, unavailable
 from api.routes import all_routes
@@ -27,6 +28,7 @@ from infra.writer.ledger import Ledger
 
 log = structlog.get_logger()
 MIN_SECRET_BYTES = 32
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 
 class UnsafeSettings(Exception):
@@ -41,15 +43,18 @@ def create_app(
     retry: Retry | None = None,
     asyncapi: Callable[[], dict[str, Any]] | None = None,
     on_start: Callable[[], Awaitable[None]] | None = None,
+    pages: ASGIApp | None = None,
 ) -> FastAPI:
     """The API over a ledger whose writer the application starts and stops, unless it runs already.
 
     `verify` runs the audit and returns its report, `retry` tries a quarantined usage event again (organisation, id),
-    `asyncapi` makes the document of the topics. Raises PolicyMismatch, UnsafeSettings.
+    `asyncapi` makes the document of the topics, `pages` serves every path that is none of the API's.
+    Raises PolicyMismatch, UnsafeSettings.
     """
     _check_settings(settings)
     services = make_services(settings, ledger)
     services.verify, services.retry, services.asyncapi = verify, retry, asyncapi
+    services.live = Live(services)
     services.metrics.watch(ledger.writer)
 
     @asynccontextmanager
@@ -72,7 +77,7 @@ def create_app(
     for route in all_routes(services):
         app.router.routes.append(route)
     check_policy(route.name for route in app.router.routes if hasattr(route, "name"))
-    app.state.services = services
+    app.state.services, app.state.pages = services, pages
     return app
 
 
@@ -117,11 +122,27 @@ class _Api(FastAPI):
                 inner,
                 allow_origins=origins,
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Scrip-Organisation"],
+                allow_headers=[
+                    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID"),
+                    "Scrip-Organisation",
+                ],
                 expose_headers=["ETag", "Idempotency-Replayed", "Request-Id", "Retry-After"],
                 max_age=600,
             )
+        if self.state.pages is not None:
+            inner = _beside(self.state.pages, inner)
         return Edge(inner, services.metrics, https=services.settings.https)
+
+
+def _beside(pages: ASGIApp, api: ASGIApp) -> ASGIApp:
+    """The API for its own paths, the pages for all others."""
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        ours = scope["type"] != "http" or path.startswith("/api/") or path in OPEN_PATHS
+        await (api if ours else pages)(scope, receive, send)
+
+    return choose
 
 
 def _handlers() -> dict[Any, Any]:

@@ -44,12 +44,14 @@ class Edge:
         request_id = self._request_id(scope)
         bind_contextvars(request_id=request_id.decode())  # in everything that is logged on the way
         status, told = 500, b""
+        answered = 0.0
         started = ended = False
 
         async def answer(message: Message) -> None:
-            nonlocal status, told, started, ended
+            nonlocal status, told, started, ended, answered
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
+                answered = perf_counter()  # a stream is answered when it begins
                 headers: list[Any] = message["headers"]
                 headers += [(name, request_id) for name in _ID_NAMES]
                 complete(headers, self._headers)
@@ -72,7 +74,7 @@ class Edge:
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "other")
-            self._metrics.answered(scope["method"], path, status, perf_counter() - began)
+            self._metrics.answered(scope["method"], path, status, (answered or perf_counter()) - began)
             record(scope, status, told)
 
     def _request_id(self, scope: Scope) -> bytes:

@@ -4,10 +4,12 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.backlog import GAUGES, Backlog
+from infra.writer.metrics import cumulated, writer_metrics
 from infra.writer.writer import Writer
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -34,9 +36,10 @@ class Metrics(Collector):
         self._refusals: Counter[tuple[str, str]] = Counter()
         self._blocked: Counter[tuple[str, str]] = Counter()
         self._writer: Writer | None = None
-        self.lag: dict[int, tuple[int, float]] = {}  # partition -> events and seconds that the read models are behind
+        self.backlog = Backlog()
         self._registry = CollectorRegistry()
         self._registry.register(self)
+        ProcessCollector(registry=self._registry)
 
     def watch(self, writer: Writer) -> None:
         """Show this writer's figures too."""
@@ -84,44 +87,31 @@ class Metrics(Collector):
         for (operation, reason), count in self._blocked.items():
             blocked.add_metric((operation, reason), count)
         yield blocked
-        yield from self._of_the_writer()
-        events = GaugeMetricFamily(
-            "scrip_read_model_lag_events", "Events not yet in the read models.", labels=("partition",)
-        )
-        seconds = GaugeMetricFamily("scrip_read_model_lag_seconds", "Age of the oldest of them.", labels=("partition",))
-        for partition, (behind, age) in self.lag.items():
-            events.add_metric((str(partition),), behind)
-            seconds.add_metric((str(partition),), age)
-        yield events
-        yield seconds
+        if self._writer is not None:
+            yield from writer_metrics(self._writer)
+        yield from self._of_the_log()
 
     def _latencies(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily("scrip_http_request_seconds", "Time to answer.", labels=("route",))
         for route, timing in self._timings.items():
-            counted, buckets = 0, []
-            for bound, count in zip((*BUCKETS_S, float("inf")), timing.counts, strict=True):
-                counted += count
-                buckets.append(("+Inf" if bound == float("inf") else str(bound), counted))
-            family.add_metric((route,), buckets=buckets, sum_value=timing.total_s)
+            family.add_metric((route,), buckets=cumulated(BUCKETS_S, timing.counts), sum_value=timing.total_s)
         return family
 
-    def _of_the_writer(self) -> Iterator[Metric]:
-        if self._writer is None:
-            return
-        counters = self._writer.counters
-        yield CounterMetricFamily("scrip_writer_batches", "Transactions committed.", value=counters.batches)
-        yield CounterMetricFamily("scrip_writer_commands", "Commands decided.", value=counters.commands)
-        yield CounterMetricFamily("scrip_writer_queries", "Current states read.", value=counters.queries)
-        yield CounterMetricFamily(
-            "scrip_writer_failures", "Connections to the log that were lost.", value=counters.failures
+    def _of_the_log(self) -> Iterator[Metric]:
+        written = CounterMetricFamily("scrip_log_events", "Events in the log.", labels=("partition",))
+        behind = GaugeMetricFamily(
+            "scrip_read_model_lag_events", "Events not yet in the read models.", labels=("partition",)
         )
+        seconds = GaugeMetricFamily("scrip_read_model_lag_seconds", "Age of the oldest of them.", labels=("partition",))
+        for partition, lag in self.backlog.lags.items():
+            written.add_metric((str(partition),), lag.position)
+            behind.add_metric((str(partition),), lag.events)
+            seconds.add_metric((str(partition),), lag.seconds)
+        yield from (written, behind, seconds)
         yield GaugeMetricFamily(
-            "scrip_writer_largest_batch", "Commands in the largest batch.", value=counters.largest_batch
+            "scrip_read_model_stopped_partitions",
+            "Partitions whose next event cannot be applied.",
+            value=len(self.backlog.stops),
         )
-        yield GaugeMetricFamily(
-            "scrip_writer_longest_batch_seconds", "The longest batch.", value=counters.longest_batch_s
-        )
-        yield GaugeMetricFamily("scrip_writer_waiting", "Commands that wait.", value=self._writer.depth)
-        yield GaugeMetricFamily(
-            "scrip_writer_connected", "1 with a connection to the log.", value=int(self._writer.connected)
-        )
+        for name, meaning in GAUGES.items():
+            yield GaugeMetricFamily(f"scrip_{name}", meaning, value=self.backlog.waiting.get(name, 0))

@@ -35,6 +35,7 @@ _SETTLE = _rule("generations:settle", WORKER, ORG_ADMIN, ADMIN)
 _GROUPS = _rule("groups:manage", ORG_ADMIN, ADMIN)
 _PLATFORM = _rule("platform:manage", ADMIN)
 _PLATFORM_READ = _rule("platform:read", AUDITOR, ADMIN)
+_STREAM = _rule("events:stream", USER, WORKER, ORG_ADMIN, AUDITOR, ADMIN)
 _BUDGETS = _rule("budgets:read", USER, WORKER, ORG_ADMIN, AUDITOR, ADMIN)
 
 POLICY: dict[str, Rule] = {
@@ -45,6 +46,7 @@ POLICY: dict[str, Rule] = {
     "read_statement": _READ,
     "grant_credits": _MANAGE,
     "list_grants": _READ,
+    "list_expirations": _READ,
     "void_grant": _MANAGE,
     "reserve_credits": _SPEND,
     "list_reservations": _READ,
@@ -60,6 +62,8 @@ POLICY: dict[str, Rule] = {
     "run_batch": _rule("", WORKER, ORG_ADMIN, ADMIN),
     "read_prices": _ASK,
     "publish_prices": _rule("prices:manage", ADMIN),
+    "preview_prices": _PLATFORM_READ,
+    "list_price_versions": _PLATFORM_READ,
     "quote_price": _ASK,
     "read_me": _READ,
     "use_my_credits": _rule("credits:spend", USER, WORKER, ORG_ADMIN, ADMIN),
@@ -84,6 +88,7 @@ POLICY: dict[str, Rule] = {
     "list_group_members": _rule("groups:read", WORKER, ORG_ADMIN, AUDITOR, ADMIN),
     "create_group": _GROUPS,
     "edit_group": _GROUPS,
+    "preview_group": _GROUPS,
     "delete_group": _GROUPS,
     "add_group_members": _GROUPS,
     "remove_group_members": _GROUPS,
@@ -120,13 +125,17 @@ POLICY: dict[str, Rule] = {
     "write_off_shortfall": _MANAGE,
     "list_users": _rule("users:read", WORKER, ORG_ADMIN, AUDITOR, ADMIN),
     "read_user": _rule("users:read", USER, WORKER, ORG_ADMIN, AUDITOR, ADMIN),
+    "search": _INSPECT,
     "read_analytics": _INSPECT,
+    "list_user_usage": _INSPECT,
+    "list_group_usage": _INSPECT,
     "list_forecasts": _INSPECT,
     "issue_session_token": _rule("sessions:issue", WORKER, ORG_ADMIN, ADMIN),
     "create_api_key": _KEYS,
     "list_api_keys": _KEYS,
     "revoke_api_key": _KEYS,
     "list_alerts": _INSPECT,
+    "list_my_alerts": _READ,
     "read_alert_rules": _ALERTS,
     "set_alert_rules": _ALERTS,
     "list_webhooks": _ALERTS,
@@ -135,9 +144,16 @@ POLICY: dict[str, Rule] = {
     "delete_webhook": _ALERTS,
     "list_deliveries": _ALERTS,
     "resend_delivery": _ALERTS,
+    "follow_events": _STREAM,
+    "issue_stream_ticket": _STREAM,
     "list_events": _INSPECT,
     "read_event": _INSPECT,
     "verify_audit": _INSPECT,
+    "prove_event": _INSPECT,
+    "read_stream_state": _INSPECT,
+    "start_rebuild": _PLATFORM,
+    "read_rebuild": _PLATFORM_READ,
+    "read_operations": _PLATFORM_READ,
     "list_quarantine": _rule("quarantine:read", AUDITOR, ADMIN),
     "retry_quarantined": _rule("quarantine:manage", ADMIN),
     "livez": OPEN,

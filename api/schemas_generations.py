@@ -106,8 +106,21 @@ class Cost(BaseModel):
     currency: str
 
 
+class Moved(BaseModel):
+    """Of one resource: all that was held, what was charged, what came back when it ended, what was refunded later."""
+
+    held: int | str
+    charged: int | str
+    returned: int | str
+    refunded: int | str
+
+
 class GenerationRow(BaseModel):
-    """A generation and what has become of it. `refusal`: the reason of one that was refused."""
+    """A generation and what has become of it. `refusal`: the reason of one that was refused.
+
+    `amounts`: by resource (credits, tokens, plan_tokens, usd); `held` of USD is what it was expected to cost.
+    `outcome_text` says the same to people: `Completed: 1,100 credits charged, 140 returned`.
+    """
 
     generation_id: str
     transaction_id: str
@@ -124,6 +137,8 @@ class GenerationRow(BaseModel):
     outcome: str | None = None
     quote: Quote
     holds: list[Held]
+    amounts: dict[str, Moved]
+    outcome_text: str
     charged: Charged
     refunded: Charged
     uncharged: dict[str, int | str]

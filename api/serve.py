@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import uvicorn
 from fastapi import FastAPI
@@ -63,7 +63,7 @@ async def serve(
         backlog=BACKLOG,
         lifespan="off",  # started below, so that what fails there is raised here and not only logged
     )
-    server = _Server(config, lambda: on_ready and on_ready(*listener.getsockname()[:2]))
+    server = _Server(config, lambda: on_ready and on_ready(*listener.getsockname()[:2]), app.state.services.live.close)
     stopping = asyncio.create_task(_stop(server, stop)) if stop is not None else None
     try:
         async with app.router.lifespan_context(app):
@@ -75,16 +75,23 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """Tells when requests are taken."""
+    """Tells when requests are taken, and ends live streams before it waits for the requests that run."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[None]]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._on_stop()
+        await super().shutdown(sockets)
 
 
 async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:

@@ -4,7 +4,7 @@ import hmac
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
@@ -24,6 +24,9 @@ from infra.security.tokens import Tokens
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 
+if TYPE_CHECKING:
+    from api.live.service import Live
+
 MAX_READS = 8  # connections for reads of one organisation,
 MAX_READS_OF_ALL = 3  # for those of the whole platform,
 MAX_WRITES = 3  # for API keys and rates
@@ -40,7 +43,8 @@ KEEPALIVE: dict[str, Any] = {
 OPTIONS = "-c statement_timeout=5s -c lock_timeout=2s -c plan_cache_mode=force_custom_plan -c timezone=UTC"
 
 Row = dict[str, Any]
-Verify = Callable[[], Awaitable[dict[str, Any]]]
+# By whom it is asked for, and who is told how far it is: section, done, of how many.
+Verify = Callable[[str, Callable[[str, int, int], None]], Awaitable[dict[str, Any]]]
 Retry = Callable[[str, str], Awaitable[dict[str, Any]]]
 
 
@@ -74,6 +78,7 @@ class Services:
     verify: Verify | None = None
     retry: Retry | None = None
     asyncapi: Callable[[], dict[str, Any]] | None = None
+    live: "Live" = field(init=False)  # made with the application, because it is served by these services
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None

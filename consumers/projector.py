@@ -17,8 +17,10 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
 
 from consumers.kafka_broker import SUBSCRIBER, consuming_broker
+from consumers.rebuild_requests import serve_rebuilds
 from infra.codec import Codec
 from infra.kafka_record import NotALedgerRecord, from_record
+from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
 from projections import generations
@@ -65,15 +67,25 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
     try:
         if await projection.persist("preparing the read models", partial(_prepare, uri)) is None:
             return
-        while not await _started(broker):
-            await projection.pause(1.0)
-            if stop.is_set():
-                return
-        await projection.watch(on_ready)
+        with metrics_served(settings, projector_metrics(lambda: projection.applied)):
+            while not await _started(broker):
+                await projection.pause(1.0)
+                if stop.is_set():
+                    return
+            rebuilds = asyncio.create_task(serve_rebuilds(settings, stop))
+            try:
+                await projection.watch(on_ready)
+            finally:
+                rebuilds.cancel()
     finally:
         projection.end()
         await broker.stop()
         await projection.close()
+
+
+def projector_metrics(applied: Callable[[], int]) -> RoleMetrics:
+    """What a projector shows of itself."""
+    return RoleMetrics([Figure("counter", "scrip_projector_applied", "Events applied.", applied)])
 
 
 def _prepare(uri: str) -> bool:

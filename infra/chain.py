@@ -47,11 +47,18 @@ def link(
 
     `time_us`: microseconds since 1970, see `microseconds`.
     """
-    head = (
-        f"{partition}|{position}|{len(org)}:{org}|{len(stream)}:{stream}|{version}"
-        f"|{len(type_)}:{type_}|{time_us}|{len(data)}|"
-    )
+    head = head_of(partition, position, org, stream, version, type_, time_us, len(data))
     return sha256(b"".join((previous, head.encode(), data))).digest()
+
+
+def head_of(
+    partition: int, position: int, org: str, stream: str, version: int, type_: str, time_us: int, size: int
+) -> str:
+    """What of an event is hashed before its `size` stored bytes, as text."""
+    return (
+        f"{partition}|{position}|{len(org)}:{org}|{len(stream)}:{stream}|{version}"
+        f"|{len(type_)}:{type_}|{time_us}|{size}|"
+    )
 
 
 def link_of(previous: bytes, event: StoredEvent) -> bytes:

@@ -1,5 +1,7 @@
 """What a deployment can set, read from SCRIP_… variables and printed by `scrip config`."""
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -47,8 +49,14 @@ class Settings(BaseSettings):
     fingerprint_secret: SecretStr = Field(
         default=SecretStr(""), description="key of the HMAC over requests under an idempotency key"
     )
-    host: str = Field(default="127.0.0.1", description="address the API listens on")
+    host: str = Field(default="127.0.0.1", description="address the API listens on, and the roles' metrics")
     port: int = Field(default=8080, ge=0, le=65535, description="port the API listens on")
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="port on which the roles beside the API serve /metrics; 0: they do not",
+    )
     https: bool = Field(
         default=False, description="browsers reach the API by HTTPS only: answers carry Strict-Transport-Security"
     )
@@ -107,5 +115,20 @@ class Settings(BaseSettings):
     payments_checkout_url: str = Field(
         default="",
         description="its page to pay at, with {purchase_id}, {organisation}, {amount} and {currency} to be filled in",
+    )
+    console: bool = Field(default=True, description="serve the console at /")
+    session_secret: SecretStr = Field(
+        default=SecretStr(""), description="key that signs the console's session cookies, at least 32 bytes"
+    )
+    development_login: bool = Field(
+        default=False, description="let anybody sign in to the console as anybody: on one machine, for trying out"
+    )
+    oidc_issuer: str = Field(default="", description="OpenID Connect issuer that signs people in to the console")
+    oidc_client_id: str = Field(default="", description="the console's client id at the issuer")
+    oidc_client_secret: SecretStr = Field(default=SecretStr(""), description="its secret")
+    oidc_scopes: str = Field(default="openid profile", description="scopes to ask for, separated by spaces")
+    oidc_token: Literal["id_token", "access_token"] = Field(
+        default="id_token",
+        description="which of the issuer's tokens the API gets: a JWT that it accepts",
     )
     allowed_origins: str = Field(default="", description="origins that browsers may call from, comma-separated")

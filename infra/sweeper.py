@@ -13,8 +13,10 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from domain.registry import LetTimePass
+from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
+from infra.writer.metrics import writer_metrics
 from infra.writer.submission import OutcomeUnknown, Overloaded, Submission
 from infra.writer.writer import Writer
 
@@ -127,24 +129,37 @@ async def run_sweeper(settings: Settings, stop: asyncio.Event, on_ready: Callabl
     )
     await pool.open()
     sweeper = Sweeper(Ledger(writer, deadline_s=settings.request_deadline_s), pool)
-    started, pause = False, EVERY_S
     try:
-        while not stop.is_set():
-            try:
-                if not started:
-                    await asyncio.to_thread(writer.start)
-                    started = True
-                    if on_ready:
-                        on_ready()
-                await sweeper.sweep()
-                pause = EVERY_S
-            except (psycopg.Error, OutcomeUnknown, Overloaded, OSError) as error:
-                log.warning("sweeping failed and is tried again: %s", error or type(error).__name__)
-                pause = min(pause * 2, LAST_PAUSE_S)
-            try:
-                await asyncio.wait_for(stop.wait(), pause)
-            except TimeoutError:
-                continue
+        with metrics_served(settings, sweeper_metrics(lambda: sweeper.swept, writer)):
+            await _sweep_until(stop, sweeper, writer, on_ready)
     finally:
         await pool.close()
         await asyncio.to_thread(writer.stop)
+
+
+def sweeper_metrics(swept: Callable[[], int], writer: Writer) -> RoleMetrics:
+    """What a sweeper shows of itself."""
+    figure = Figure("counter", "scrip_sweeper_swept", "Streams on which time was let pass.", swept)
+    return RoleMetrics([figure], lambda: writer_metrics(writer))
+
+
+async def _sweep_until(
+    stop: asyncio.Event, sweeper: Sweeper, writer: Writer, on_ready: Callable[[], None] | None
+) -> None:
+    started, pause = False, EVERY_S
+    while not stop.is_set():
+        try:
+            if not started:
+                await asyncio.to_thread(writer.start)
+                started = True
+                if on_ready:
+                    on_ready()
+            await sweeper.sweep()
+            pause = EVERY_S
+        except (psycopg.Error, OutcomeUnknown, Overloaded, OSError) as error:
+            log.warning("sweeping failed and is tried again: %s", error or type(error).__name__)
+            pause = min(pause * 2, LAST_PAUSE_S)
+        try:
+            await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            continue

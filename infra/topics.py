@@ -99,6 +99,33 @@ async def check(settings: Settings, partitions: int) -> None:
         await admin.close()
 
 
+async def check_durable(settings: Settings, partitions: int) -> None:
+    """Compare how many replicas the topics have, and must have in sync, with what `kafka_replication` promises.
+
+    Not part of `check`, since a cluster that is being repaired must be served. Raises UnsafeSetting, KafkaError.
+    """
+    admin = AIOKafkaAdminClient(**kafka_arguments(settings))
+    try:
+        await admin.start()
+        topics = topics_of(settings, partitions)
+        found = {one["topic"]: one for one in await _describe(admin, topics) if not one["error_code"]}
+        for topic in topics:
+            if topic.name not in found:
+                continue  # `check` says so
+            setting = "min.insync.replicas"
+            needed = topic.others[setting]
+            values = await _configured(admin, ConfigResourceType.TOPIC, topic.name, {setting: needed})
+            if int(values.get(setting) or 1) < int(needed):
+                raise UnsafeSetting("Kafka", f"{setting} of {topic.name}", values.get(setting), needed)
+            fewest = min(len(part["replicas"]) for part in found[topic.name]["partitions"])
+            if fewest < settings.kafka_replication:
+                raise UnsafeSetting(
+                    "Kafka", f"the number of replicas of {topic.name}", fewest, str(settings.kafka_replication)
+                )
+    finally:
+        await admin.close()
+
+
 async def _describe(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[dict[str, Any]]:
     return list(await admin.describe_topics([topic.name for topic in topics]))
 

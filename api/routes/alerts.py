@@ -33,6 +33,17 @@ _LIST = """
       and (%(to)s::timestamptz is null or at < %(to)s)
     order by id desc limit %(limit)s"""
 
+# What concerns a person's own money and work; that somebody is watched for unusual use is not for themselves to read.
+OWN_RULES = (
+    *("budget", "credits_low", "credits_exhausted", "credits_expiring"),
+    *("generation_expired", "generation_exhausted", "purchase_completed"),
+)
+_OWN = """
+    select id, rule, type, severity, subject, user_id, message, data as facts, at from alerts
+    where org = %(org)s and user_id = %(user)s and rule = any(%(rules)s)
+      and (%(before)s::bigint is null or id < %(before)s)
+    order by id desc limit %(limit)s"""
+
 CallNow = Annotated[Call, Depends(call_of)]
 
 
@@ -71,6 +82,13 @@ def routes(services: Services) -> list[APIRoute]:
         rows = await services.rows(_LIST, {"org": call.org, "before": before, **filters, "limit": limit + 1})
         return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
 
+    async def list_my_alerts(call: CallNow, limit: Limit = 50, cursor: CursorText = None) -> Json:
+        user = call.principal.sub
+        pages = cursors(services, call, "my-alerts", user)
+        (before,) = pages.decode(cursor, int) if cursor else (None,)
+        wanted = {"org": call.org, "user": user, "rules": list(OWN_RULES), "before": before, "limit": limit + 1}
+        return Json(pages.page(await services.rows(_OWN, wanted), limit, lambda row: [row["id"]], lambda row: row))
+
     async def read_alert_rules(call: CallNow) -> Json:
         answered = await ask(services, call.org, OrganisationNow())
         organisation: Organisation = answered.value
@@ -85,6 +103,15 @@ def routes(services: Services) -> list[APIRoute]:
             services,
             operation="list_alerts",
             summary="Alerts, newest first",
+            answers=page_of(AlertRow),
+        ),
+        ReadRoute(
+            "GET",
+            "/api/v1/alerts/me",
+            list_my_alerts,
+            services,
+            operation="list_my_alerts",
+            summary="Alerts about the caller's own credits, budget and generations, newest first",
             answers=page_of(AlertRow),
         ),
         ReadRoute(

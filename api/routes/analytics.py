@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
+from api.csv_text import csv_response
 from api.current import database_time
 from api.fields import QueryTime
 from api.operation import Call
@@ -19,7 +21,9 @@ from domain.money import decimal_text
 Metric = Literal[
     "generations", "succeeded", "credits", "tokens", "plan_tokens", "usd", "provider_cost", "margin", "refusals"
 ]
-GroupBy = Literal["model", "provider", "size", "quality", "feature", "user", "group", "outcome", "reason", "operation"]
+GroupBy = Literal[
+    "model", "provider", "size", "quality", "feature", "user", "group", "outcome", "reason", "operation", "none"
+]
 Bucket = Literal["day", "week", "month"]
 
 DEFAULT_DAYS = 30
@@ -50,6 +54,7 @@ _KEYS = {
     "outcome": "u.outcome",
     "reason": "u.reason",
     "operation": "u.operation",
+    "none": "''",
 }
 _MEMBERS = "join read.members m on m.org = u.org and m.user_id = u.user_id"
 _USAGE = """
@@ -66,12 +71,25 @@ _CHECKS = """
         from refused_checks where org = %(org)s and at >= %(first)s and at < %(last)s
     ) u {members}
     group by 1, 2 order by 1, 3 desc, 2 limit %(limit)s"""
+# Plan tokens are also used without a generation.
+_DEDUCTED = """
+    select date_trunc(%(bucket)s, (u.at at time zone 'UTC'))::date as bucket, {key} as key,
+        sum(u.tokens)::bigint as value
+    from (
+        select org, at, coalesce(user_id, '') as user_id, coalesce(feature, '') as feature, tokens, '' as operation,
+            '' as model, '' as reason, '' as provider, '' as size, '' as quality, 'deducted' as outcome
+        from read.token_usage
+        where org = %(org)s and at >= %(first)s and at < %(last)s and generation_id is null
+    ) u {members}
+    group by 1, 2 order by 1, 3 desc, 2 limit %(limit)s"""
+_BESIDE = {"refusals": _CHECKS, "plan_tokens": _DEDUCTED}
 
 
 class AnalyticsAnswer(BaseModel):
     """`items`: bucket (its first day, UTC), key, value; money is a decimal as text in `currency`.
 
-    A user in several groups counts in each of them. `checks`: of refusals, how many were only asked for.
+    A user in several groups counts in each of them. `checks`: of refusals, how many were only asked for. Plan tokens
+    include those used without a generation. By `none`, the bucket's sum.
     """
 
     metric: str
@@ -94,21 +112,25 @@ def routes(services: Services) -> list[APIRoute]:
         metric: Metric = "generations",
         group_by: GroupBy = "model",
         bucket: Bucket = "day",
+        format: Literal["json", "csv"] = "json",  # noqa: A002 - the name that reads with a format share
         from_: Annotated[QueryTime | None, Query(alias="from", description="30 days before `to` by default.")] = None,
         to: QueryTime | None = None,
         min_position: MinPosition = None,
-    ) -> Json:
+    ) -> Response:
         between(from_, to)
         await seen(services, call, min_position)
-        first, last = _days(await database_time(services), from_, to)
+        first, last = whole_days(await database_time(services), from_, to)
         wanted = {"org": call.org, "bucket": bucket, "first": first, "last": last, "limit": MAX_ROWS + 1}
         parts = {"key": _KEYS[group_by], "members": _MEMBERS if group_by == "group" else ""}
         rows = await services.rows(_USAGE.format(sum=_SUMS[metric], **parts), wanted)
-        checks: list[Row] = []
-        if metric == "refusals":
-            checks = await services.rows(_CHECKS.format(**parts), wanted)
+        beside: list[Row] = []
+        if metric in _BESIDE:
+            beside = await services.rows(_BESIDE[metric].format(**parts), wanted)
+        figures = _figures(metric, rows, beside)
+        if format == "csv":
+            return csv_response("analytics.csv", *_table(metric, group_by, bucket, figures["items"]))
         told = {"metric": metric, "group_by": group_by, "bucket": bucket, "from": first, "to": last}
-        return Json(told | _figures(metric, rows, checks))
+        return Json(told | figures)
 
     return [
         ReadRoute(
@@ -123,7 +145,7 @@ def routes(services: Services) -> list[APIRoute]:
     ]
 
 
-def _days(now: datetime, from_: datetime | None, to: datetime | None) -> tuple[date, date]:
+def whole_days(now: datetime, from_: datetime | None, to: datetime | None) -> tuple[date, date]:
     """Whole UTC days: the first, and the one after the last. Raises Problem (422) for too many."""
     end = to or now
     last = end.astimezone(UTC).date()
@@ -135,25 +157,29 @@ def _days(now: datetime, from_: datetime | None, to: datetime | None) -> tuple[d
     return first, last
 
 
-def _figures(metric: str, rows: list[Row], checks: list[Row]) -> dict[str, Any]:
+def _figures(metric: str, rows: list[Row], beside: list[Row]) -> dict[str, Any]:
     sums: dict[tuple[date, str], int] = {}
-    for row in (*rows, *checks):
+    for row in (*rows, *beside):
         where = (row["bucket"], row["key"])
         sums[where] = sums.get(where, 0) + row["value"]
     money = metric in MONEY
     items = [
-        {"bucket": bucket, "key": key or None, "value": _money(value) if money else value}
+        {"bucket": bucket, "key": key or None, "value": decimal_text(value) if money else value}
         for (bucket, key), value in sorted(sums.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
     ]
     total = sum(sums.values())
     return {
         "items": items[:MAX_ROWS],
-        "total": _money(total) if money else total,
+        "total": decimal_text(total) if money else total,
         "currency": "USD" if money else None,
-        "checks": sum(row["value"] for row in checks) if metric == "refusals" else None,
+        "checks": sum(row["value"] for row in beside) if metric == "refusals" else None,
         "truncated": len(items) > MAX_ROWS,
     }
 
 
-def _money(micros: int) -> str:
-    return f"-{decimal_text(-micros)}" if micros < 0 else decimal_text(micros)
+def _table(metric: str, group_by: str, bucket: str, items: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """The same as columns and rows; money says in which currency it is."""
+    name = f"{metric}_usd" if metric in MONEY and metric != "usd" else metric
+    keys = [] if group_by == "none" else [group_by]
+    rows = [[item["bucket"].isoformat(), *([item["key"]] if keys else []), item["value"]] for item in items]
+    return [bucket, *keys, name], rows

@@ -112,10 +112,9 @@ def _shown(services: Services, org: str, rows: list[Row]) -> list[dict[str, Any]
 
 
 def _cost(row: Row, text: dict[str, Any]) -> dict[str, Any]:
-    usd = row["usd"]
     return {
         **{name: row[name] for name in ("id", "kind", "user_id", "size", "quality", "success", "generation_time_ms")},
-        "cost": f"-{decimal_text(-usd)}" if usd < 0 else decimal_text(usd),
+        "cost": decimal_text(row["usd"]),
         "currency": CURRENCY,
         **{name: text.get(name) for name in ("prompt", "image_url", "error_message")},
         "created_at": row["created_at"],

@@ -1,7 +1,6 @@
 """The event log as auditors read it: what is stored, in order, personal text sealed."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Depends, Query
@@ -16,6 +15,7 @@ from api.reading import Json, between, current, cursors
 from api.routing import ReadRoute, call_of
 from api.schemas import EventRow, page_of
 from api.services import Row, Services
+from api.stream_state import StreamStates, counts, shown, state_around
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position
 
@@ -28,11 +28,13 @@ _LIST = f"""
     where partition = %(partition)s and position > %(after)s and position <= %(until)s and org = %(org)s
       and (%(type)s::text is null or type = %(type)s) and (%(actor)s::text is null or actor = %(actor)s)
     order by position limit %(limit)s"""
+_NEWEST = _LIST.replace("order by position", "order by position desc")
 _STREAM = f"""
     select {_COLUMNS} from events
     where org = %(org)s and stream = %(stream)s and position > %(after)s and position <= %(until)s
       and (%(type)s::text is null or type = %(type)s) and (%(actor)s::text is null or actor = %(actor)s)
     order by version limit %(limit)s"""
+_STREAM_NEWEST = _STREAM.replace("order by version", "order by version desc")
 _ONE = f"select {_COLUMNS} from events where partition = %(partition)s and position = %(position)s and org = %(org)s"
 _HEAD = "select coalesce(max(position), 0) as position from events where partition = %s"
 
@@ -51,23 +53,37 @@ def routes(services: Services) -> list[APIRoute]:
         from_: Annotated[QueryTime | None, Query(alias="from")] = None,
         to: QueryTime | None = None,
         after: Annotated[str | None, Query(description="A position: what comes later.")] = None,
+        order: Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")] = "asc",
         limit: Limit = 50,
         cursor: CursorText = None,
     ) -> Json:
         between(from_, to)
-        pages = cursors(services, call, "events", stream or "", type or "", actor or "")
-        start = pages.decode(cursor, int)[0] if cursor else _position("after", after) if after else 0
+        pages = cursors(services, call, "events", stream or "", type or "", actor or "", order)
+        edge = pages.decode(cursor, int)[0] if cursor else None
+        start = _position("after", after) if after else 0
         wanted = {"org": call.org, "stream": stream, "type": type, "actor": actor}
-        rows, next_ = await _look(services, wanted, start, from_, to, limit)
+        first, last = await bounds(services, _partition(services, call.org), from_, to)
+        if order == "asc":
+            rows, next_ = await _look(services, wanted, max(start, first - 1, edge or 0), last - 1, limit)
+        else:
+            rows, next_ = await _look_back(services, wanted, max(start, first - 1), min(last, edge or last) - 1, limit)
         return Json({"items": [_shown(row) for row in rows], "next_cursor": pages.encode([next_]) if next_ else None})
 
     async def read_event(position: str, call: CallNow) -> Json:
-        partition = partition_of(call.org, services.ledger.writer.partitions)
-        wanted = {"org": call.org, "partition": partition, "position": _position("position", position)}
-        row = await services.row(_ONE, wanted)
-        if row is None:
-            raise not_found("event", position)
-        return Json(_shown(row))
+        return Json(_shown(await _one(services, call.org, position)))
+
+    async def read_stream_state(position: str, call: CallNow) -> Json:
+        row = await _one(services, call.org, position)
+        before, after = await state_around(services, call.org, row["stream"], row["version"])
+        told = {
+            "position": position,
+            "stream": row["stream"],
+            "stream_version": row["version"],
+            "before": shown(before, after),
+            "after": shown(after, before),
+            "counts": {"before": counts(before), "after": counts(after)},
+        }
+        return Json(told)
 
     path = "/api/v1/events"
     return [
@@ -77,7 +93,7 @@ def routes(services: Services) -> list[APIRoute]:
             list_events,
             services,
             operation="list_events",
-            summary="The organisation's events, oldest first",
+            summary="The organisation's events, oldest or newest first",
             answers=page_of(EventRow),
             dependencies=[Depends(current)],
         ),
@@ -91,34 +107,80 @@ def routes(services: Services) -> list[APIRoute]:
             answers=EventRow,
             dependencies=[Depends(current)],
         ),
+        ReadRoute(
+            "GET",
+            path + "/{position}/state",
+            read_stream_state,
+            services,
+            operation="read_stream_state",
+            summary="The state of an event's stream before and after it",
+            answers=StreamStates,
+        ),
     ]
 
 
+async def _one(services: Services, org: str, position: str) -> Row:
+    wanted = {"org": org, "partition": _partition(services, org), "position": _position("position", position)}
+    row = await services.row(_ONE, wanted)
+    if row is None:
+        raise not_found("event", position)
+    return row
+
+
 async def _look(
-    services: Services, wanted: dict[str, Any], start: int, from_: datetime | None, to: datetime | None, limit: int
+    services: Services, wanted: dict[str, Any], after: int, last: int, limit: int
 ) -> tuple[list[Row], int | None]:
-    """A page of events after `start`, and the position to go on from; none at the end.
+    """A page of events after `after` up to `last`, and the position to go on from; none at the end.
 
     A page may hold fewer events than asked for, or none, where the filter matches rarely.
     """
-    partition = partition_of(wanted["org"], services.ledger.writer.partitions)
-    first, last = await bounds(services, partition, from_, to)
-    head = await services.rows_of_all(_HEAD, (partition,))
-    end = min(last - 1, head[0]["position"])
-    after = max(start, first - 1)
+    end = min(last, await _head(services, wanted["org"]))
     found: list[Row] = []
     for _ in range(LOOKS):
         until = end if wanted["stream"] else min(after + WINDOW, end)
         query = _STREAM if wanted["stream"] else _LIST
-        room = limit + 1 - len(found)
-        parameters = {**wanted, "partition": partition, "after": after, "until": until, "limit": room}
-        found += await services.rows(query, parameters)
+        found += await _page(services, query, wanted, after, until, limit + 1 - len(found))
         if len(found) > limit:
             return found[:limit], found[limit - 1]["position"]
         after = until
         if after >= end:
             return found, None
     return found, after
+
+
+async def _look_back(
+    services: Services, wanted: dict[str, Any], first: int, until: int, limit: int
+) -> tuple[list[Row], int | None]:
+    """A page of events up to `until`, newest first, and the position before which to go on; none at `first`."""
+    until = min(until, await _head(services, wanted["org"]))
+    found: list[Row] = []
+    for _ in range(LOOKS):
+        after = first if wanted["stream"] else max(until - WINDOW, first)
+        query = _STREAM_NEWEST if wanted["stream"] else _NEWEST
+        found += await _page(services, query, wanted, after, until, limit + 1 - len(found))
+        if len(found) > limit:
+            return found[:limit], found[limit - 1]["position"]
+        until = after
+        if until <= first:
+            return found, None
+    return found, until + 1
+
+
+async def _page(
+    services: Services, query: str, wanted: dict[str, Any], after: int, until: int, limit: int
+) -> list[Row]:
+    partition = _partition(services, wanted["org"])
+    asked = {**wanted, "partition": partition, "after": after, "until": until, "limit": limit}
+    return await services.rows(query, asked)
+
+
+async def _head(services: Services, org: str) -> int:
+    head = await services.rows_of_all(_HEAD, (_partition(services, org),))
+    return int(head[0]["position"])
+
+
+def _partition(services: Services, org: str) -> int:
+    return partition_of(org, services.ledger.writer.partitions)
 
 
 def _position(name: str, text: str) -> int:

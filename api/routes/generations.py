@@ -11,6 +11,7 @@ from api.assessment import amounts_answer, assessment_answer
 from api.commands.generations import PATH, RequestBody, request_of
 from api.current import ask
 from api.fields import QueryTime
+from api.generation_amounts import add_held, amounts_of
 from api.generation_answers import holds_answer
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -44,6 +45,7 @@ _LIST = f"""
     where org = %(org)s and (%(user)s::text is null or user_id = %(user)s)
       and (%(status)s::text is null or status = %(status)s) and (%(model)s::text is null or model = %(model)s)
       and (%(outcome)s::text is null or outcome = %(outcome)s)
+      and (%(q)s::text is null or starts_with(id, %(q)s) or strpos(lower(model), lower(%(q)s)) > 0)
       and created_position < %(before)s and created_position >= %(first)s and created_position < %(last)s
     order by created_position desc limit %(limit)s"""
 _ONE = f"select {_COLUMNS} from read.generations where org = %(org)s and id = %(id)s"
@@ -65,6 +67,10 @@ def routes(services: Services) -> list[APIRoute]:
         status: Status | None = None,
         model: Filter = None,
         outcome: Filter = None,
+        q: Annotated[
+            str | None,
+            Query(max_length=255, pattern=r"^[^\x00]*$", description="How an id begins, or a part of a model's name."),
+        ] = None,
         from_: Annotated[QueryTime | None, Query(alias="from")] = None,
         to: QueryTime | None = None,
         limit: Limit = 50,
@@ -73,14 +79,14 @@ def routes(services: Services) -> list[APIRoute]:
     ) -> Json:
         between(from_, to)
         wanted = {"org": call.org, "user": seen_user(call, user_id), "status": status}
-        wanted |= {"model": model, "outcome": outcome}
+        wanted |= {"model": model, "outcome": outcome, "q": q or None}
         await seen(services, call, min_position)
         pages = cursors(services, call, "generations", *(value or "" for value in wanted.values()))
         before = pages.decode(cursor, int)[0] if cursor else LAST
         first, last = await bounds(services, partition_of(call.org, services.ledger.writer.partitions), from_, to)
         limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
         rows = await services.rows(_LIST, wanted | limits)
-        await to_thread(_open, services, call.org, rows)
+        await _complete(services, call.org, rows)
         return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
 
     async def read_generation(id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
@@ -91,7 +97,7 @@ def routes(services: Services) -> list[APIRoute]:
             raise not_found("generation", id)
         own_only(call, row["user_id"])
         children = await services.rows(_CHILDREN, wanted)
-        await to_thread(_open, services, call.org, [row, *children])
+        await _complete(services, call.org, [row, *children])
         told = generation_row(row)
         told["stored"] = await stored_of(services, call.org, id)
         told["children"] = [generation_row(child) for child in children]
@@ -147,7 +153,7 @@ async def _check(given: Given) -> tuple[dict[str, Any], None]:
 
 
 def generation_row(row: Row) -> dict[str, Any]:
-    """A row of `read.generations` as it is shown, its text opened before."""
+    """A row of `read.generations` as it is shown, its text opened before and what it held noted."""
     cost, currency = row.pop("provider_cost"), row.pop("provider_currency")
     row.pop("created_position")
     generation_id = row.pop("id")
@@ -165,6 +171,7 @@ def generation_row(row: Row) -> dict[str, Any]:
             **{name: row[name] for name in ("token_type", "item", "price_version")},
         },
         "holds": holds_answer(Held(each["resource"], each["stream"], each["amounts"]) for each in row["holds"]),
+        **amounts_of(row),
         "charged": _money(row, "charged"),
         "refunded": _money(row, "refunded"),
         "uncharged": amounts_answer(row["uncharged"]),
@@ -180,6 +187,11 @@ def generation_row(row: Row) -> dict[str, Any]:
 def _money(row: Row, what: str) -> dict[str, Any]:
     amounts = {name: row[f"{what}_{name}"] for name in _AMOUNTS}
     return {**amounts_answer(amounts), "currency": "USD"}
+
+
+async def _complete(services: Services, org: str, rows: list[Row]) -> None:
+    await add_held(services, org, rows)
+    await to_thread(_open, services, org, rows)
 
 
 def _open(services: Services, org: str, rows: list[Row]) -> None:

@@ -9,10 +9,12 @@ from starlette.responses import Response
 
 from api.acting import seen_user
 from api.commands.groups import PATH
-from api.csv_text import csv_bytes
+from api.csv_text import csv_response
 from api.current import database_time
 from api.fields import QueryTime
 from api.group_answers import COUNTED, group_answer, group_now, quotas_of, settings_tag, use_answer
+from api.group_forecast import full_in_days, used_lately
+from api.group_queries import BY_ID, CLOSEST, FULLEST
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import Problem, invalid
@@ -33,15 +35,6 @@ from infra.security.principal import ID, Role
 MAX_BUCKETS = 1_000
 DEFAULT_DAYS = 30
 Bucket = Literal["day", "week", "month"]
-# Use of a period that has ended is none of the current one, also before the read model is told so.
-_LIST = """
-    select g.id, g.name, g.description, g.limits, g.every, g.member_count, g.used, g.held, g.period_key,
-        g.period_start, g.period_end, coalesce(g.period_end <= scrip_now(), false) as ended, g.position
-    from read.groups g
-    where g.org = %(org)s and g.deleted_at is null and g.id > %(after)s
-      and (%(user)s::text is null or exists (
-        select 1 from read.members m where m.org = g.org and m.group_id = g.id and m.user_id = %(user)s))
-    order by g.id limit %(limit)s"""
 _MEMBERS = """
     select user_id, joined_at from read.members
     where org = %(org)s and group_id = %(id)s and user_id > %(after)s
@@ -62,21 +55,28 @@ def routes(services: Services) -> list[APIRoute]:
     async def list_groups(
         call: CallNow,
         user_id: UserId = None,
+        sort: Annotated[Literal["id", "closest"], Query(description="closest: to its limit first.")] = "id",
         limit: Limit = 50,
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
         user = seen_user(call, user_id)
         await seen(services, call, min_position)
-        pages = cursors(services, call, "groups", user or "")
-        after = pages.decode(cursor, str)[0] if cursor else ""
-        rows = await services.rows(_LIST, {"org": call.org, "user": user, "after": after, "limit": limit + 1})
-        return Json(pages.page(rows, limit, lambda row: [row["id"]], _row))
+        pages = cursors(services, call, "groups", user or "", sort)
+        fullness, after = pages.decode(cursor, int, str) if cursor else (FULLEST, "")
+        wanted = {"org": call.org, "user": user, "fullness": fullness, "after": after, "limit": limit + 1}
+        rows = await services.rows(CLOSEST if sort == "closest" else BY_ID, wanted)
+        page = pages.page(rows, limit, lambda row: [row["fullness"], row["id"]], group_row)
+        if rows:
+            await _forecast(services, call.org, page["items"], rows[0]["now"])
+        return Json(page)
 
     async def read_group(id: str, call: CallNow) -> Json:  # noqa: A002
         answered = await group_now(services, call, id)
         _in_it(call, answered.value.group)
-        return Json(use_answer(id, answered), headers={"ETag": settings_tag(answered.value.group)})
+        told = use_answer(id, answered)
+        await _forecast(services, call.org, [told], answered.time)
+        return Json(told, headers={"ETag": settings_tag(answered.value.group)})
 
     async def list_members(
         id: str,  # noqa: A002
@@ -110,8 +110,7 @@ def routes(services: Services) -> list[APIRoute]:
         from_ = from_ or to - timedelta(days=DEFAULT_DAYS)
         items = await _usage(services, call.org, id, from_, to, bucket)
         if format == "csv":
-            name = {"Content-Disposition": 'attachment; filename="group-usage.csv"'}
-            return Response(_csv(id, use.group, items), media_type="text/csv; charset=utf-8", headers=name)
+            return csv_response("group-usage.csv", *_table(id, use.group, items))
         told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
         return Json(told | {"bucket": bucket, "from": from_, "to": to, "items": items})
 
@@ -162,7 +161,15 @@ def _in_it(call: Call, group: Group) -> None:
         raise Problem(403, "not_own", "A user may only see groups that they are in.")
 
 
-def _row(row: Row) -> dict[str, Any]:
+async def _forecast(services: Services, org: str, groups: list[dict[str, Any]], now: datetime) -> None:
+    """Tell of each group when its limits are full."""
+    used = await used_lately(services, org, [group["id"] for group in groups], now)
+    for group in groups:
+        group["full_in_days"] = full_in_days(group, used, now)
+
+
+def group_row(row: Row) -> dict[str, Any]:
+    """A row of `api/group_queries.py` as a group is answered."""
     taken = {} if row["ended"] else plus(row["used"], row["held"])
     group = Group(name=row["name"], description=row["description"], limits=row["limits"], every=Every(row["every"]))
     rooms = {
@@ -215,7 +222,7 @@ def _item(start: date, used: dict[str, int]) -> dict[str, Any]:
     return {"start": start, "image": used.get("image", 0), "video": used.get("video", 0), "tokens": tokens}
 
 
-def _csv(group_id: str, group: Group, items: list[dict[str, Any]]) -> bytes:
+def _table(group_id: str, group: Group, items: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     """Limit against actual, a line for each bucket; the types of tokens that were used or are limited at the end."""
     types = sorted({type_ for item in items for type_ in item["tokens"]} | quotas_of(group.limits).keys())
     columns = ["group_id", "name", "start", "image", "image_limit", "video", "video_limit"]
@@ -225,4 +232,4 @@ def _csv(group_id: str, group: Group, items: list[dict[str, Any]]) -> bytes:
         + [item["tokens"].get(type_, 0) for type_ in types]
         for item in items
     ]
-    return csv_bytes([*columns, *(f"{TOKENS}{type_}" for type_ in types)], rows)
+    return [*columns, *(f"{TOKENS}{type_}" for type_ in types)], rows

@@ -7,6 +7,7 @@ import psycopg
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from api.backlog import backlog_of
 from api.guard import UNREACHABLE
 from api.reading import Json
 from api.routing import OpenRoute
@@ -16,17 +17,6 @@ from api.services import Services
 LAGGING_S = 60.0
 LOOK_EVERY_S = 1.0  # health and metrics are asked for by anybody, so they look at the database this often at most
 UNHEALTHY_FROM = 3
-
-_LAG = """
-    with heads as (
-        select p as partition, e.position from generate_series(0, (select partitions from log) - 1) p
-        cross join lateral (select position from events where partition = p order by position desc limit 1) e
-    )
-    select h.partition, h.position - coalesce(c.position, 0) as behind,
-        extract(epoch from clock_timestamp() - o.time) as age
-    from heads h left join read.checkpoints c using (partition)
-    left join events o on o.partition = h.partition and o.position = coalesce(c.position, 0) + 1"""
-_STOPS = "select partition, position, reason from read_stops order by partition"
 
 
 class Condition:
@@ -53,16 +43,20 @@ class Condition:
     async def _look(self) -> list[str]:
         services = self._services
         try:
-            lag = await services.rows_of_all(_LAG)
-            stops = await services.rows_of_all(_STOPS)
+            backlog = await backlog_of(services.rows_of_all)
         except psycopg.errors.UndefinedTable:
             return ["The read models do not exist yet: no projector has run."]
         except UNREACHABLE:
             return ["The read models cannot be reached."]
-        services.metrics.lag = {row["partition"]: (int(row["behind"]), max(0.0, float(row["age"] or 0))) for row in lag}
-        late = [row["partition"] for row in lag if row["behind"] > 0 and float(row["age"] or 0) > LAGGING_S]
-        issues = [f"The read models are more than {LAGGING_S:.0f} s late in partition {each}." for each in late]
-        return issues + [f"The read models stopped in partition {row['partition']}: {row['reason']}" for row in stops]
+        services.metrics.backlog = backlog
+        issues = [
+            f"The read models are more than {LAGGING_S:.0f} s late in partition {partition}."
+            for partition, lag in backlog.lags.items()
+            if lag.events > 0 and lag.seconds > LAGGING_S
+        ]
+        return issues + [
+            f"The read models stopped in partition {partition}: {reason}" for partition, reason in backlog.stops.items()
+        ]
 
 
 def routes(services: Services) -> list[APIRoute]:

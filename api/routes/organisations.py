@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
@@ -21,7 +21,7 @@ from api.commands.organisations import (
 )
 from api.current import ask
 from api.operation import Call
-from api.paging import CursorText, Limit
+from api.paging import CursorText, IdPrefix, Limit
 from api.pipeline import execute, fingerprint
 from api.problems import Problem, refused
 from api.reading import Json, MinPosition, current, cursors, seen
@@ -84,7 +84,7 @@ def routes(services: Services) -> list[APIRoute]:
 
     async def list_organisations(
         call: CallNow,
-        prefix: Annotated[str, Query(max_length=255, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
+        prefix: IdPrefix = "",
         limit: Limit = 50,
         cursor: CursorText = None,
         min_position: MinPosition = None,

@@ -13,7 +13,7 @@ from api.routing import ReadRoute, call_of
 from api.schemas_generations import StorageUse as StorageAnswer
 from api.services import Services
 from domain.storage.now import StorageNow, StorageUse
-from domain.wording import bytes_text, percent_text
+from domain.wording import bytes_share_text
 from infra.position import format_position
 from infra.security.principal import ID
 
@@ -51,5 +51,5 @@ def storage_answer(use: StorageUse) -> dict[str, Any]:
         "limit": use.limit,
         "available": use.free,
         "percent": use.used * 1000 // use.limit / 10 if use.limit else 100.0,
-        "formatted": f"{bytes_text(use.used)} of {bytes_text(use.limit)} ({percent_text(use.used, use.limit)})",
+        "formatted": bytes_share_text(use.used, use.limit),
     }

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from api.acting import own_only
 from api.current import ask
+from api.known_users import MOST as MOST_NAMED
+from api.known_users import known_users
 from api.operation import Call
-from api.paging import CursorText, Limit
+from api.paging import CursorText, IdPrefix, Limit
 from api.reading import Json, MinPosition, cursors, seen
 from api.routes.purchases import shown_purchase
 from api.routing import ReadRoute, call_of
@@ -51,6 +53,14 @@ class UserRow(BaseModel):
     storage_used: int
 
 
+class UserPage(page_of(UserRow)):  # type: ignore[misc]  # made when the module is loaded
+    """Where `ids` were asked for: those that are not known, are named more than once, or can be no id."""
+
+    unknown: list[str] | None = None
+    repeated: list[str] | None = None
+    invalid: list[str] | None = None
+
+
 class UserAnswer(BaseModel):
     """One user. Lists hold the newest 20; `timeline` goes on with `cursor`."""
 
@@ -74,12 +84,17 @@ def routes(services: Services) -> list[APIRoute]:
 
     async def list_users(
         call: CallNow,
-        prefix: Annotated[str, Query(max_length=255, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
+        prefix: IdPrefix = "",
+        ids: Annotated[
+            str | None, Query(max_length=60_000, description=f"At most {MOST_NAMED} ids by commas: which are known?")
+        ] = None,
         limit: Limit = 50,
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
         await seen(services, call, min_position)
+        if ids is not None:
+            return Json(await known_users(services, call, ids))
         pages = cursors(services, call, "users", prefix)
         after = pages.decode(cursor, str)[0] if cursor else ""
         wanted = {"org": call.org, "prefix": prefix, "after": after, "limit": limit + 1}
@@ -105,7 +120,7 @@ def routes(services: Services) -> list[APIRoute]:
             services,
             operation="list_users",
             summary="The organisation's users",
-            answers=page_of(UserRow),
+            answers=UserPage,
         ),
         ReadRoute(
             "GET",

@@ -10,6 +10,7 @@ from infra import topics
 from infra.kafka_client import kafka_arguments
 from infra.relay.relay import Relay
 from infra.relay.source import Source
+from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 
 RETRY_S = 0.5
@@ -22,8 +23,25 @@ async def run_relay(settings: Settings, stop: asyncio.Event, on_ready: Callable[
     TopicDisagrees where it holds another history, KafkaMisconfigured. `on_ready` as of `Relay.run`.
     """
     relay = relay_of(settings)
-    if await _checked(settings, stop):
-        await relay.run(stop, on_ready)
+    with metrics_served(settings, relay_metrics(relay)):
+        if await _checked(settings, stop):
+            await relay.run(stop, on_ready)
+
+
+def relay_metrics(relay: Relay) -> RoleMetrics:
+    """What a relay shows of itself."""
+    return RoleMetrics(
+        [
+            Figure("gauge", "scrip_relay_active", "1 while it relays, 0 on standby.", lambda: relay.active),
+            Figure("counter", "scrip_relay_published", "Events put into the topic.", lambda: relay.published),
+            Figure("gauge", "scrip_relay_lag_events", "Events not yet in the topic.", lambda: relay.lag),
+            Figure("counter", "scrip_relay_restarts", "Producers replaced after errors.", lambda: relay.restarts),
+            Figure(
+                *("gauge", "scrip_relay_stopped_partitions", "Partitions that stand still, with an error in the log."),
+                lambda: len(relay.errors),
+            ),
+        ]
+    )
 
 
 def relay_of(settings: Settings) -> Relay:

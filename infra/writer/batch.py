@@ -1,5 +1,6 @@
 """One batch: lock, look, decide everything in memory, and commit it whole."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class Batch:
         self._loader = loader
         self._partitions = partitions
         self._seen: dict[str, _Seen] = {}
+        self.committed: Counter[str] = Counter()  # events by type, until who shows them takes them away
         self.longest_lock_wait_s = 0.0  # from the start of a transaction until it had its locks, by the database
 
     def run(self, units: Sequence[Unit]) -> list[list[Result]]:
@@ -95,6 +97,7 @@ class Batch:
             failpoint(failpoints.COMMIT_SENT, self._connection)
         failpoint(failpoints.COMMITTED, self._connection)
         draft.merge()
+        self.committed.update(draft.sent)
         return [
             [
                 _as_replayed(next(replayed), submission) if isinstance(result, CommandRow) else result

@@ -60,6 +60,7 @@ class Draft:
         self.answered: dict[CommandKey, tuple[bytes | None, Outcome]] = {}
         self._codec = loader.codec
         self._events: list[StoredEvent] = []
+        self.sent: Counter[str] = Counter()  # events by type
         self._commands: list[CommandRow] = []
         self._overlays = {p: Overlay(loader.cache(p), platform, demand) for p in partitions}
         demand.drafted = self._overlays
@@ -155,6 +156,7 @@ class Draft:
         """
         if self._events and len(self._events) >= at_least:
             event_log.append(cursor, self._events)
+            self.sent.update([event.type for event in self._events])
             self._events = []
             failpoint(failpoints.EVENTS_SENT, cursor.connection)
         if self._commands and len(self._commands) >= at_least:

@@ -4,7 +4,6 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from threading import Condition, Thread
 from time import monotonic
 from types import TracebackType
@@ -16,6 +15,7 @@ from infra import event_log
 from infra.codec import Codec
 from infra.event_log import Connection
 from infra.writer.batch import Batch, Result, Unit
+from infra.writer.counters import Counters
 from infra.writer.loading import Loader
 from infra.writer.reading import Query, Question, catch_up, read
 from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded, Submission
@@ -27,19 +27,6 @@ MAX_WAITING = 20_000  # submissions in the queue; more are turned away at once
 CACHE_WEIGHT = 40_000  # streams, tags, holds and grants that one process keeps: some 70 MB
 FOLLOW_EVERY_S = 0.1  # how often an idle writer looks at what others have written
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the writer has done since it started."""
-
-    batches: int = 0
-    commands: int = 0
-    queries: int = 0
-    largest_batch: int = 0
-    longest_batch_s: float = 0.0
-    longest_lock_wait_s: float = 0.0
-    failures: int = 0
 
 
 class Writer:
@@ -179,13 +166,8 @@ class Writer:
         if queries:
             self._answer(queries)
         self._loader.trim()
-        self.counters.batches += 1
-        self.counters.commands += sum(item.size for item in units)
-        self.counters.queries += len(queries)
-        self.counters.largest_batch = max(self.counters.largest_batch, sum(item.size for item in units))
-        self.counters.longest_batch_s = max(self.counters.longest_batch_s, monotonic() - started)
-        self.counters.longest_lock_wait_s = max(self.counters.longest_lock_wait_s, self._batch.longest_lock_wait_s)
-        self._batch.longest_lock_wait_s = 0.0
+        self.counters.committed(self._batch)
+        self.counters.batch(sum(item.size for item in units), len(queries), monotonic() - started)
 
     def _answer(self, items: list[Waiting]) -> None:
         """Run the items as one batch; after a fault that is not the connection's, one by one."""

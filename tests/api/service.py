@@ -2,18 +2,21 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
 
 import httpx
+import psycopg
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 from api.app import create_app
 from api.serve import serve
 from api.services import Services
+from infra import event_log
+from infra.chain import StoredEvent
 from infra.codec import Codec
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
@@ -21,10 +24,11 @@ from infra.settings import Settings
 from infra.writer.ledger import Ledger
 from infra.writer.writer import Writer
 from projections import generations
-from projections.rebuild import rebuild
+from projections.runner import Runner
 from tests.conftest import Database
 
 ORG = "acme"
+_AFTER = f"select {event_log.COLUMNS} from events where partition = %s and position > %s order by position"
 SECRET = "a secret of at least thirty-two bytes"
 
 
@@ -48,6 +52,7 @@ class Service:
     def __init__(self, database: Database, settings: Settings, app: FastAPI, writer: Writer, url: str) -> None:
         self.database, self.settings, self.app, self.writer, self.url = database, settings, app, writer, url
         self._clients: list[httpx.Client] = []
+        self.stop: Callable[[], None] = lambda: None
 
     @property
     def services(self) -> Services:
@@ -65,8 +70,14 @@ class Service:
         return client
 
     def project(self) -> None:
-        """Bring the read models up to date with the log."""
-        rebuild(self.database.projector_uri, Codec().decode)
+        """Bring the read models up to date with the log, as a projector does."""
+        runner = Runner(self.database.projector_uri, Codec().decode)
+        with psycopg.connect(self.database.projector_uri) as connection:
+            for partition, checkpoint in runner.checkpoints().items():
+                rows = connection.execute(_AFTER, (partition, checkpoint.position))
+                applied = runner.apply({partition: [(StoredEvent(*row), None) for row in rows]})
+                assert not (applied.gaps or applied.stopped), applied
+        runner.close()
 
     def close(self) -> None:
         for client in self._clients:
@@ -78,6 +89,10 @@ def address(unit: str = "credits") -> str:
     return f"user:u{secrets.token_hex(5)}:{unit}"
 
 
+def _on(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(event.set)
+
+
 @contextmanager
 def running(database: Database, settings: Settings | None = None, **options: Any) -> Iterator[Service]:
     """Serve until the block ends."""
@@ -85,7 +100,8 @@ def running(database: Database, settings: Settings | None = None, **options: Any
     generations.ensure(database.projector_uri)
     writer = Writer(database.writer_uri)
     app = create_app(settings, Ledger(writer, settings.request_deadline_s), **options)
-    ready, where, control = Event(), [""], {}
+    ready, where = Event(), [""]
+    control: dict[str, Callable[[], None]] = {}
 
     def on_ready(host: str, port: int) -> None:
         where[0] = f"http://{host}:{port}"
@@ -94,7 +110,7 @@ def running(database: Database, settings: Settings | None = None, **options: Any
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        control["stop"] = lambda: loop.call_soon_threadsafe(stop.set)
+        control["stop"] = lambda: _on(loop, stop)
         await serve(app, settings, on_ready, stop)
 
     failed: list[BaseException] = []
@@ -112,10 +128,12 @@ def running(database: Database, settings: Settings | None = None, **options: Any
     if failed:
         raise failed[0]
     service = Service(database, settings, app, writer, where[0])
+    service.stop = control["stop"]
     try:
         yield service
     finally:
         service.close()
-        control["stop"]()
+        if thread.is_alive():
+            control["stop"]()
         thread.join(20)
         assert not thread.is_alive(), "the API did not stop"

@@ -1,11 +1,14 @@
 """Analytics, forecasts and organisations at risk, over HTTP (S0, S2, S3, S4)."""
 
+import csv
+import io
 import secrets
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.api.generating import ok
 from tests.api.service import Service
 from tests.conftest import move_clock
 
@@ -23,6 +26,13 @@ def used(service: Service) -> Service:
         boss.post(f"/api/v1/accounts/user:ann:{unit}/grants", json={"amount": 1_000, "source": "gift"})
     boss.post("/api/groups", json={"id": "films", "name": "Films"})
     boss.post("/api/group-members", json={"group_id": "films", "user_ids": ["ann"]})
+
+    ok(service.client("admin").put(f"/api/v1/organisations/{ORG}/plan", json={"plan": "pro"}))
+    ok(
+        worker.post(
+            "/api/v1/tokens/check-balance", json={"action": "deduct", "feature": "generate_goal", "user_id": "ann"}
+        )
+    )
 
     def made(body: dict[str, Any], **end: Any) -> None:
         id_ = worker.post("/api/v1/generations", json={"user_id": "ann", **body}).json()["generation_id"]
@@ -73,6 +83,11 @@ def by_key(told: dict[str, Any]) -> dict[Any, Any]:
         ("provider_cost", "operation", {"video": "0.25", "image": "0.03"}),
         ("margin", "operation", {"image": "0.13", "video": "-0.25"}),
         ("refusals", "reason", {"insufficient_credits": 2}),
+        ("plan_tokens", "feature", {"generate_goal": 3}),
+        ("plan_tokens", "none", {None: 3}),
+        ("plan_tokens", "user", {"ann": 3}),
+        ("credits", "none", {None: 640}),
+        ("refusals", "operation", {"video": 2}),
         ("refusals", "model", {"MiniMax-Hailuo-02": 2}),
     ],
 )
@@ -94,6 +109,37 @@ def test_buckets_and_bounds(used: Service) -> None:
     assert client.get(ANALYTICS, params={"metric": "luck"}).status_code == 422
     there = used.client(org="globex").get(ANALYTICS, params={"metric": "credits"}).json()
     assert (there["items"], there["total"]) == ([], 0)
+
+
+def table(service: Service, path: str, **query: str) -> list[list[str]]:
+    answer = service.client("auditor", org=ORG).get(path, params={"format": "csv", **query})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8"), answer.text
+    assert "attachment" in answer.headers["content-disposition"]
+    return list(csv.reader(io.StringIO(answer.text)))
+
+
+def test_figures_as_a_table(used: Service) -> None:
+    header, *rows = table(used, ANALYTICS, metric="margin", group_by="operation", bucket="month")
+    assert header == ["month", "operation", "margin_usd"]
+    assert sorted(row[1:] for row in rows) == [["image", "0.13"], ["video", "-0.25"]]
+    header, *rows = table(used, ANALYTICS, metric="credits", group_by="none", bucket="month")
+    assert (header, [row[1:] for row in rows]) == (["month", "credits"], [["640"]])
+
+
+def test_what_each_user_used(used: Service) -> None:
+    """S1-5: export of usage reports."""
+    page = ok(used.client(org=ORG).get(f"{ANALYTICS}/users", params={"limit": 1}))
+    rest = ok(used.client(org=ORG).get(f"{ANALYTICS}/users", params={"cursor": page["next_cursor"]}))
+    ann, poor = page["items"] + rest["items"]
+    assert (ann["user_id"], ann["generations"], ann["succeeded"], ann["failed"], ann["refused"]) == ("ann", 5, 4, 1, 0)
+    assert (ann["credits"], ann["tokens"], ann["plan_tokens"], ann["usd"]) == (640, 200, 3, "0.16")
+    assert (poor["user_id"], poor["generations"], poor["refused"], poor["usd"]) == ("poor", 0, 1, "0.00")
+    header, *rows = table(used, f"{ANALYTICS}/users")
+    assert header[:3] == ["user_id", "generations", "succeeded"]
+    assert [row[0] for row in rows] == ["ann", "poor"]
+    assert dict(zip(header, rows[0], strict=True))["usd"] == "0.16"
+    assert ok(used.client(org="globex").get(f"{ANALYTICS}/users"))["items"] == []
+    assert table(used, f"{ANALYTICS}/users", to="2020-01-01T00:00:00Z", **{"from": "2019-12-01T00:00:00Z"}) == [header]
 
 
 def test_who_may(service: Service) -> None:

@@ -58,6 +58,44 @@ def test_history(service: Service, story: dict[str, Any]) -> None:
     assert ok(service.client(org="globex").get(PATH))["items"] == []
 
 
+def test_history_has_one_row_for_each_with_its_outcome_in_words(service: Service, story: dict[str, Any]) -> None:
+    """S4-5: held, charged, returned."""
+    rows = ok(service.client("user", story["user"]).get(PATH))["items"]
+    assert [row["outcome_text"] for row in rows] == [
+        "Refused: not enough credits",
+        "Failed: nothing charged",
+        "Completed: 90 credits charged, 30 refunded",
+    ]
+    assert [row["amounts"]["credits"] for row in rows] == [
+        {"held": 0, "charged": 0, "returned": 0, "refunded": 0},
+        {"held": 90, "charged": 0, "returned": 90, "refunded": 0},
+        {"held": 90, "charged": 90, "returned": 0, "refunded": 30},
+    ]
+    assert rows[0]["amounts"]["usd"]["held"] == "0.00"
+
+
+def test_what_was_held_includes_extensions(service: Service) -> None:
+    user, worker = new_user(service, credits=500), service.client("worker", "w")
+    made = ok(worker.post(PATH, json={"user_id": user, **PICTURE}), 201)["generation_id"]
+    ok(worker.post(f"{PATH}/{made}/extend", json={"ttl_seconds": 60, "grow": 100}))
+    service.project()
+    assert ok(worker.get(f"{PATH}/{made}"))["outcome_text"] == "Waiting: 190 credits held, not charged"
+    ok(worker.post(f"{PATH}/{made}/confirm", json={"actual": {"credits": 150}}))
+    service.project()
+    told = ok(worker.get(f"{PATH}/{made}"))
+    assert told["amounts"]["credits"] == {"held": 190, "charged": 150, "returned": 40, "refunded": 0}
+    assert told["outcome_text"] == "Completed: 150 credits charged, 40 returned"
+
+
+def test_history_is_searched_by_id_and_model(service: Service, story: dict[str, Any]) -> None:
+    done, part, refused = story["done"], story["part"], story["refused"]
+    assert listed(service, story, q="done-") == [done]
+    assert listed(service, story, q="flux") == [part, done]
+    assert listed(service, story, q=FILM["model"]) == [refused]
+    assert listed(service, story, q="%") == listed(service, story, q="one-") == []
+    assert listed(service, story, q="") == [refused, part, done]
+
+
 def test_the_whole_of_one(service: Service, story: dict[str, Any]) -> None:
     told = ok(service.client("user", story["user"]).get(f"{PATH}/{story['done']}"))
     assert (told["status"], told["quote"]["credits"], told["charged"]["credits"]) == ("completed", 90, 90)

@@ -24,7 +24,7 @@ REPORT = {
 }
 
 
-async def verify() -> dict[str, Any]:
+async def verify(_by: str, _progress: Any) -> dict[str, Any]:
     return REPORT
 
 
@@ -131,6 +131,11 @@ def test_what_a_process_may_offer(database: Database) -> None:
         for origin, allowed in (("https://app.example", "https://app.example"), ("https://evil.example", None)):
             answer = service.client(None).get("/livez", headers={"Origin": origin})
             assert answer.headers.get("access-control-allow-origin") == allowed
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+        asked["Access-Control-Request-Headers"] = "authorization, idempotency-key, last-event-id, scrip-organisation"
+        preflight = service.client(None).options("/api/v1/accounts", headers=asked)
+        assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, "https://app.example")
+        assert "access-control-allow-credentials" not in preflight.headers  # a session's cookie opens nothing elsewhere
 
 
 def test_a_ledger_that_cannot_answer(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

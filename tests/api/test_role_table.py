@@ -112,7 +112,9 @@ class Matrix:
         if about == "query":
             params = {"user_id": owner} | (params or {})
         sent = None if self._method == "GET" else body
-        answer = client.request(self._method, path, json=sent, params=params, headers=headers)
+        with client.stream(self._method, path, json=sent, params=params, headers=headers) as answer:
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):  # that has no end
+                answer.read()
         denied = answer.status_code in {401, 403}
         if answer.status_code not in expected if expected else denied:
             self.wrong.append(f"{what}: {answer.status_code} {answer.text[:200]}")

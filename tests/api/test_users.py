@@ -114,3 +114,19 @@ def test_users_are_listed_and_searched(service: Service, ann: str) -> None:
     (row,) = boss.get(PATH, params={"prefix": ann}).json()["items"]
     assert (row["credits_available"], row["credits_reserved"], row["storage_used"]) == (360, 320, 2_000_000)
     assert service.client(org=f"not-{ORG}").get(PATH).json()["items"] == []
+
+
+def test_which_of_the_users_in_a_pasted_list_are_known(service: Service, ann: str) -> None:
+    """S1-5: bulk adding previews unknown and repeated ids."""
+    boss, member = service.client(), f"m{secrets.token_hex(4)}"
+    boss.post("/api/groups", json={"id": f"g-{member}", "name": "Films"})
+    boss.post("/api/group-members", json={"group_id": f"g-{member}", "user_ids": [member]})
+    service.project()
+    told = boss.get(PATH, params={"ids": f"{ann}, {member},nobody-yet,{ann},,bad id,ann"}).json()
+    assert {row["user_id"] for row in told["items"]} == {ann, member}
+    assert (told["unknown"], told["repeated"], told["invalid"]) == (["nobody-yet", "ann"], [ann], ["bad id"])
+    assert boss.get(PATH, params={"ids": ""}).json()["items"] == []
+    many = boss.get(PATH, params={"ids": ",".join(f"u{number}" for number in range(201))})
+    assert (many.status_code, many.json()["limit"]) == (422, 200)
+    assert service.client(org="globex").get(PATH, params={"ids": ann}).json()["unknown"] == [ann]
+    assert "unknown" not in boss.get(PATH).json()

@@ -59,6 +59,24 @@ def test_alerts_are_listed_newest_first_and_filtered(service: Service) -> None:
         assert len(ok(client.get("/api/v1/alerts", params=filters))["items"]) == count, filters
 
 
+def test_a_user_reads_alerts_about_their_own_money_and_work_alone(service: Service) -> None:
+    """The organisation's list stays with its administrators and auditors."""
+    org = "own-alerts"
+    crossed(service, org, "k1", "k2", rule="credits_low")
+    crossed(service, org, "k3", user_id="u2")
+    crossed(service, org, "k4", rule="rapid_requests")  # who is watched need not know
+    crossed(service, org, "k5", user_id=None, rule="credits_low")
+    crossed(service, "another", "k6")
+    mine = service.client("user", "u1", org)
+    first = ok(mine.get("/api/v1/alerts/me", params={"limit": 1}))
+    rest = ok(mine.get("/api/v1/alerts/me", params={"cursor": first["next_cursor"]}))
+    listed = first["items"] + rest["items"]
+    assert [(row["rule"], row["user_id"]) for row in listed] == [("credits_low", "u1")] * 2
+    assert listed[0]["id"] > listed[1]["id"]
+    assert mine.get("/api/v1/alerts").status_code == 403
+    assert ok(service.client("user", "u3", org).get("/api/v1/alerts/me"))["items"] == []
+
+
 def test_alert_rules_are_read_and_set(service: Service) -> None:
     client = service.client(org="ruling")
     before = ok(client.get("/api/v1/alert-rules"))["rules"]

@@ -13,7 +13,7 @@ from domain.credits.account import Account
 from domain.credits.address import stream_of
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
-from infra.ids import new_id
+from infra.ids import record_id
 from infra.quarantine import Parked
 from infra.sealing import Sealer
 from infra.writer.ledger import Ledger
@@ -37,7 +37,9 @@ class Bench:
 
     async def grant(self, amount: int, user: str = "u_1", org: str = "acme") -> None:
         """Give credits."""
-        await self.submit(Grant(address=f"user:{user}:credits", grant_id=new_id(), amount=amount, source="gift"), org)
+        await self.submit(
+            Grant(address=f"user:{user}:credits", grant_id=record_id(), amount=amount, source="gift"), org
+        )
 
     async def reserve(self, reservation_id: str, amount: int, user: str = "u_1", ttl_s: int = 900) -> None:
         """Hold credits under an id of our own."""

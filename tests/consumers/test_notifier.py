@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from consumers.notifier.engine import Engine
 from consumers.notifier.notifications import publish_alerts
-from consumers.notifier.outlet import Outgoing, Outlet
 from consumers.notifier.refusals import publish_refusals
 from consumers.notifier.role import run_notifier
 from domain.budgets.record_cost import RecordCost
@@ -28,6 +27,7 @@ from domain.groups.track import TrackGeneration
 from domain.organisations.configure import ConfigureOrganisation
 from infra.codec import Codec
 from infra.decisions import RefusedChecks
+from infra.outlet import Outgoing, Outlet
 from infra.settings import Settings
 from infra.topics import DECISIONS, NOTIFICATIONS, provision, topic_name
 from infra.writer.submission import Submission

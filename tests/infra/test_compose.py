@@ -1,6 +1,7 @@
 """compose.yaml is valid, and says the same as the code: roles, settings, images, health checks."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,16 @@ def test_data_is_kept_in_volumes(compose: dict[str, Any]) -> None:
     for server in ("postgres", "postgres-tls", "kafka", "kafka-tls"):
         named = services[server]["volumes"][0].partition(":")[0]
         assert named in compose["volumes"]
+
+
+def test_the_image_has_everything_that_the_wheel_has() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = re.findall(r"^COPY (\w+) \w+$", (ROOT / "infra" / "compose" / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(wheel["packages"]) == set(copied)
+
+
+@pytest.mark.parametrize("profile", ["development", "production"])
+def test_the_api_gets_every_secret_that_it_does_not_start_without(profile: str) -> None:
+    text = (ROOT / "infra" / "compose" / f"{profile}.env").read_text()
+    for name in ("FINGERPRINT_SECRET", "SESSION_SECRET", "READER_URL", "AUDITOR_URL"):
+        assert re.search(rf"^SCRIP_{name}=\S+", text, re.MULTILINE)

@@ -12,16 +12,19 @@ from typing import Any
 
 import psycopg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import EndTxnRequest
+from psycopg.conninfo import conninfo_to_dict
 
 from infra import topics
 from infra.embedded import EmbeddedServers
+from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
-from tests.conftest import PARTITIONS, Database, database_of
-from tests.infra.relaying import DEADLINE_S, committed, published, running, settings_for, stored, until, write
+from tests.conftest import PARTITIONS, Database, copy_of, database_of
+from tests.infra.relaying import DEADLINE_S, committed, ledger, published, running, settings_for, stored, until, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,10 +36,16 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSe
         yield servers
 
 
-@pytest.fixture
-def log(own_servers: EmbeddedServers) -> Iterator[Database]:
-    """A database on them."""
+@pytest.fixture(scope="module")
+def own_database(own_servers: EmbeddedServers) -> Iterator[Database]:
+    """A migrated database on them."""
     yield from database_of(own_servers)
+
+
+@pytest.fixture
+def log(own_servers: EmbeddedServers, own_database: Database) -> Iterator[Database]:
+    """A copy of it for each test."""
+    yield from copy_of(own_servers, str(conninfo_to_dict(own_database.owner_uri)["dbname"]))
 
 
 @pytest.fixture
@@ -71,9 +80,14 @@ async def same(log: Database, settings: Settings) -> None:
 
 async def at_least(settings: Settings, events: int) -> None:
     """Wait until so many events are in partition 0 of the topic."""
-    async with asyncio.timeout(DEADLINE_S):
-        while len(await committed(settings, 0)) < events:  # noqa: ASYNC110 - only reading tells
-            await asyncio.sleep(0.01)
+    where = TopicPartition(ledger(settings), 0)
+    reader = AIOKafkaConsumer(**kafka_arguments(settings), isolation_level="read_committed", enable_auto_commit=False)
+    async with asyncio.timeout(DEADLINE_S), reader:
+        reader.assign([where])
+        await reader.seek_to_beginning(where)
+        seen = 0
+        while seen < events:
+            seen += sum(map(len, (await reader.getmany(where, timeout_ms=200)).values()))
 
 
 @pytest.mark.parametrize("where", ["before-commit", "after-commit"])

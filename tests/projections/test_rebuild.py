@@ -6,18 +6,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
 from infra.codec import Codec
+from infra.embedded import EmbeddedServers
 from projections import generations, rebuild
 from projections.facts import CannotApply
 from projections.runner import Runner
-from tests.conftest import Database
+from tests.conftest import Database, copy_of
 from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import apply, tables
 from tests.projections.log_builder import LogBuilder, busy, write
@@ -43,16 +45,22 @@ def schemas(database: Database) -> list[str]:
         return [name for (name,) in rows]
 
 
-@pytest.fixture
-def filled(database: Database) -> Database:
-    """A log of all kinds of events, and read models that a projector has folded to its end."""
-    generations.ensure(database.projector_uri)
-    write(database.owner_uri, LOG)
-    runner = Runner(database.projector_uri, Codec().decode)
+@pytest.fixture(scope="module")
+def folded_once(module_database: Database) -> str:
+    """The name of a database with a log of all kinds of events, whose read models are folded to its end."""
+    generations.ensure(module_database.projector_uri)
+    write(module_database.owner_uri, LOG)
+    runner = Runner(module_database.projector_uri, Codec().decode)
     for start in range(0, len(LOG), 97):
         apply(runner, LOG[start : start + 97])
     runner.close()
-    return database
+    return str(conninfo_to_dict(module_database.owner_uri)["dbname"])
+
+
+@pytest.fixture
+def filled(servers: EmbeddedServers, folded_once: str) -> Iterator[Database]:
+    """A copy of it for each test."""
+    yield from copy_of(servers, folded_once)
 
 
 def test_two_rebuilds_and_the_live_tables_are_identical(filled: Database) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, LiteralString
 
 import psycopg
@@ -35,8 +36,9 @@ from tests.projections.folding import apply
 from tests.projections.log_builder import LogBuilder, busy, write
 
 
+@cache
 def busy_log(commands: int, seed: int = 1) -> LogBuilder:
-    """Events of every type, in several organisations."""
+    """Events of every type, in several organisations. Tests share it and add nothing to it."""
     log = LogBuilder(PARTITIONS)
     log.do(PublishPrices(entries=CATALOGUE, first=True), PLATFORM)
     if commands:

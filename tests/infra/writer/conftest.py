@@ -4,10 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.embedded import EmbeddedServers
 from infra.writer.writer import Writer
-from tests.conftest import Database
+from tests.conftest import Database, copy_of
 from tests.infra.writer.ledger_kit import check_log
 from tests.infra.writer.pots import NewWriter, with_pots
+
+
+@pytest.fixture
+def database(servers: EmbeddedServers, bare_template: str) -> Iterator[Database]:
+    """A fresh database for each test; what the writer does needs no read models."""
+    yield from copy_of(servers, bare_template)
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""Routes that answer with server-sent events: let in by a login, or by a ticket that a browser got for one."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import parse_qsl
+
+import structlog
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
+
+from api.audit_log import known
+from api.guard import UNREACHABLE, Head, admit, read_head
+from api.live.sending import send_blocks
+from api.operation import Call
+from api.policy import authorise
+from api.problems import Problem, invalid, unavailable
+from api.routing import send_problem
+from api.schemas import PROBLEMS
+from api.services import Services
+
+MAX_TICKET = 100
+TICKET = "From `POST /api/v1/stream/tickets`, in place of the header Authorization."
+
+Query = dict[str, str]
+Blocks = Callable[[Call, Query, bytes | None], AsyncGenerator[bytes, None]]  # call, query, header Last-Event-ID
+
+log = structlog.get_logger()
+
+
+class StreamRoute(APIRoute):
+    """A GET that goes on. What `blocks` raises before its first block is answered as a problem.
+
+    `parameters` are those of the query with what they mean, for the OpenAPI document.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        blocks: Blocks,
+        services: Services,
+        *,
+        operation: str,
+        summary: str,
+        parameters: dict[str, str],
+    ) -> None:
+        super().__init__(
+            path,
+            _documented,
+            methods=["GET"],
+            name=operation,
+            operation_id=operation,
+            summary=summary,
+            response_model=None,
+            responses={**PROBLEMS, 200: {"description": summary, "content": {"text/event-stream": {}}}},
+            openapi_extra={"parameters": [_parameter(*each) for each in (parameters | {"ticket": TICKET}).items()]},
+        )
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await serve_stream(services, operation, blocks, scope, receive, send)
+
+        self.app = app
+
+
+async def serve_stream(
+    services: Services, operation: str, blocks: Blocks, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answer one request for `operation` with the messages that `blocks` makes."""
+    try:
+        head = read_head(scope)
+        query = _query(scope["query_string"])
+        call = await admit_to_stream(services, operation, scope, head, query)
+        with services.live.room(call.principal):
+            made = blocks(call, query, _last_event_id(scope))
+            async with aclosing(made), aclosing(_from(await anext(made), made)) as all_:
+                await send_blocks(receive, send, all_, services.live.closing)
+    except Problem as problem:
+        await send_problem(send, problem)
+    except UNREACHABLE:
+        await send_problem(send, unavailable())
+
+
+async def admit_to_stream(services: Services, operation: str, scope: Scope, head: Head, query: Query) -> Call:
+    """The call, by `?ticket=` where there is no login in a header. Raises Problem (401, 403, 422)."""
+    ticket = query.pop("ticket", None)
+    if ticket is None or head.authorization is not None:
+        return await admit(services, operation, scope, head)
+    principal = await services.live.tickets.redeem(ticket) if len(ticket) <= MAX_TICKET else None
+    if principal is None:
+        raise Problem(401, "invalid_ticket", "The ticket is unknown, used or over: get another one.")
+    known(scope, principal, principal.org)
+    authorise(principal, operation)
+    bare = Head(authorization=None, organisation=head.organisation)
+    if bare.organisation is not None and bare.organisation.decode("latin-1") != principal.org:
+        raise Problem(403, "other_organisation", "The ticket is not for that organisation.")
+    return Call(principal, principal.org, scope["path_params"], None, services.defaults)
+
+
+async def _from(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes]:
+    yield first
+    try:
+        async for each in rest:
+            yield each
+    except UNREACHABLE as error:  # the answer has begun: end it, and the caller comes back
+        log.warning("a live stream ended", error=type(error).__name__)
+
+
+async def _documented() -> None:
+    raise AssertionError("it does not go through FastAPI")
+
+
+def _parameter(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": {"type": "string"}}
+
+
+def _query(raw: bytes) -> Query:
+    found: Query = {}
+    for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=50):
+        if name in found:
+            raise invalid(name, "must not be given twice")
+        found[name] = value
+    return found
+
+
+def _last_event_id(scope: Scope) -> bytes | None:
+    for name, value in scope["headers"]:
+        if name == b"last-event-id":
+            return bytes(value)
+    return None

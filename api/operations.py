@@ -1,0 +1,201 @@
+"""The figures that an operator looks at first, each with a status, a sentence and its page of the runbook.
+
+A `runbook` is an anchor of docs/runbook.md and a code of `scrip doctor`. Statuses: `ok`; `look`: somebody should;
+`act`: something does not work.
+"""
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from api.backlog import Backlog, backlog_of
+from api.rebuild_answers import shown as rebuild_shown
+from api.services import Row, Services
+from infra.kafka_lag import group_lag, intake_group
+from infra.topics import USAGE, topic_name
+
+OK, LOOK, ACT = "ok", "look", "act"
+LATE_S, VERY_LATE_S = 10, 60  # read models and alerts are usually seconds behind at most
+OLD_HOLD_S = 86_400
+OVERDUE_S = 60  # the sweeper looks every second
+OLD_VERIFY_S = 7 * 86_400
+USAGE_LATE = 10_000  # messages
+KAFKA_S, KAFKA_EVERY_S = 2.0, 5.0
+SHOWN = 20  # webhooks
+
+# `org` null: of all organisations, for the platform's admin.
+_HOLD = """
+    select org, id, address, amount, "left", created_at, expires_at, generation,
+        extract(epoch from scrip_now() - created_at)::bigint as age_seconds
+    from read.reservations
+    where status = 'held' and (%(org)s::text is null or org = %(org)s) order by created_at limit 1"""
+_OVERDUE = """
+    select count(*) as count, min(expires_at) as oldest,
+        coalesce(extract(epoch from scrip_now() - min(expires_at)), 0)::bigint as age_seconds
+    from read.reservations
+    where status = 'held' and expires_at < scrip_now() and (%(org)s::text is null or org = %(org)s)"""
+_QUARANTINE = """
+    select count(*) as count, min(at) as oldest,
+        coalesce(extract(epoch from clock_timestamp() - min(at)), 0)::bigint as age_seconds
+    from quarantine where resolved_at is null and (%(org)s::text is null or org = %(org)s)"""
+_WEBHOOKS = f"""
+    select org, id, url, failing_since, disabled_reason from webhooks
+    where (failing_since is not null or disabled_reason is not null) and (%(org)s::text is null or org = %(org)s)
+    order by failing_since limit {SHOWN}"""
+_NOTIFIER = """
+    select coalesce(max(h.position - coalesce(n.position, 0)), 0) as events,
+        coalesce(max(extract(epoch from clock_timestamp() - e.time)), 0)::bigint as seconds
+    from log, generate_series(0, log.partitions - 1) p
+    cross join lateral (select position from events where partition = p order by position desc limit 1) h
+    left join notifier_positions n on n.partition = p and n.name = %(name)s
+    left join events e on e.partition = p and e.position = coalesce(n.position, 0) + 1"""
+_VERIFY = """
+    select id, by, started_at, ended_at, holds,
+        extract(epoch from clock_timestamp() - ended_at)::bigint as age_seconds
+    from audits order by id desc limit 1"""
+_REBUILD = "select *, clock_timestamp() as now from rebuilds order by id desc limit 1"
+_LIVE = "select live as generation, since from read_generation"
+_LOG = """
+    select (select id::text from log) as id, pg_total_relation_size('events') as bytes,
+        pg_database_size(current_database()) as database_bytes, clock_timestamp() as as_of"""
+
+
+class Operations:
+    """Looks when asked. What the broker must be asked for is kept for KAFKA_EVERY_S."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._usage: tuple[float, dict[str, Any]] = (float("-inf"), {})
+
+    async def figures(self, org: str | None) -> dict[str, Any]:
+        """All of them; holds, quarantine and webhooks of one organisation, or of all. Raises psycopg.Error."""
+        services = self._services
+        backlog = await backlog_of(services.rows_of_all)
+        log = await self._one(_LOG, None)
+        return {
+            "as_of": log.pop("as_of"),
+            "read_models": _read_models(backlog),
+            "notifier": _notifier(await self._one(_NOTIFIER, None, name="alerts")),
+            "usage": await self._usage_lag(),
+            "oldest_hold": _oldest_hold(await services.rows_of_all(_HOLD, {"org": org})),
+            "overdue_holds": _overdue(await self._one(_OVERDUE, org)),
+            "quarantine": _quarantine(await self._one(_QUARANTINE, org)),
+            "webhooks": _webhooks(await services.rows_of_all(_WEBHOOKS, {"org": org})),
+            "last_verify": _verify(await services.rows_of_all(_VERIFY)),
+            "last_rebuild": _rebuild(await services.rows_of_all(_REBUILD), await services.rows_of_all(_LIVE)),
+            "log": _figure("log-size", OK, "", **log, events=sum(lag.position for lag in backlog.lags.values())),
+        }
+
+    async def _one(self, query: str, org: str | None, **further: str) -> Row:
+        rows = await self._services.rows_of_all(query, {"org": org, **further})
+        return rows[0]
+
+    async def _usage_lag(self) -> dict[str, Any]:
+        asked, told = self._usage
+        if monotonic() - asked > KAFKA_EVERY_S:
+            told = await _usage(self._services)
+            self._usage = (monotonic(), told)
+        return told
+
+
+async def _usage(services: Services) -> dict[str, Any]:
+    settings = services.settings
+    if not settings.kafka:
+        return _figure("usage-not-counted", OK, "This process knows no broker.", events=None)
+    try:
+        lag = await group_lag(settings, intake_group(settings), topic_name(settings, USAGE), KAFKA_S)
+    except (KafkaError, OSError, TimeoutError):
+        return _figure("kafka-away", ACT, "Kafka does not answer.", events=None)
+    events = sum(lag.values())
+    status = LOOK if events > USAGE_LATE else OK
+    return _figure("usage-not-counted", status, f"{_many(events, 'usage event')} to apply.", events=events)
+
+
+def _read_models(backlog: Backlog) -> dict[str, Any]:
+    parts = [
+        {
+            "partition": number,
+            "events": lag.events,
+            "seconds": round(lag.seconds, 1),
+            "stopped": backlog.stops.get(number),
+        }
+        for number, lag in sorted(backlog.lags.items())
+    ]
+    events = sum(lag.events for lag in backlog.lags.values())
+    seconds = round(max((lag.seconds for lag in backlog.lags.values()), default=0.0), 1)
+    if backlog.stops:
+        told = f"Stopped in {_many(len(backlog.stops), 'partition')}."
+        return _figure("read-models-stopped", ACT, told, events=events, seconds=seconds, partitions=parts)
+    told = f"{_many(events, 'event')} behind, the oldest for {seconds:.0f} s." if events else "Up to date."
+    return _figure("read-models-lag", _late(seconds), told, events=events, seconds=seconds, partitions=parts)
+
+
+def _notifier(row: Row) -> dict[str, Any]:
+    events, seconds = int(row["events"]), max(0, row["seconds"])
+    told = f"{_many(events, 'event')} to look at for alerts." if events else "Up to date."
+    return _figure("notifier-inactive", _late(seconds), told, events=events, seconds=seconds)
+
+
+def _oldest_hold(rows: Sequence[Row]) -> dict[str, Any]:
+    if not rows:
+        return _figure("oldest-hold", OK, "Nothing is held.", hold=None)
+    hold = rows[0]
+    status = LOOK if hold["age_seconds"] > OLD_HOLD_S else OK
+    return _figure("oldest-hold", status, f"Held for {_long(hold['age_seconds'])}.", hold=hold)
+
+
+def _overdue(row: Row) -> dict[str, Any]:
+    status = ACT if row["age_seconds"] > OVERDUE_S else OK
+    told = f"{_many(row['count'], 'hold')} should have ended." if row["count"] else "None."
+    return _figure("holds-overdue", status, told, **row)
+
+
+def _quarantine(row: Row) -> dict[str, Any]:
+    told = f"{_many(row['count'], 'usage event')} could not be applied." if row["count"] else "Empty."
+    return _figure("quarantine", LOOK if row["count"] else OK, told, **row)
+
+
+def _webhooks(rows: Sequence[Row]) -> dict[str, Any]:
+    told = f"{_many(len(rows), 'webhook')} failing or switched off." if rows else "None is failing."
+    return _figure("webhooks-disabled", LOOK if rows else OK, told, count=len(rows), items=list(rows))
+
+
+def _verify(rows: Sequence[Row]) -> dict[str, Any]:
+    if not rows:
+        return _figure("verify-old", LOOK, "Nobody has verified yet.", verify=None)
+    last = rows[0]
+    if not last["holds"]:
+        return _figure("verify-does-not-hold", ACT, "The last verify found a difference.", verify=last)
+    old = last["age_seconds"] > OLD_VERIFY_S
+    return _figure("verify-old", LOOK if old else OK, f"It held {_long(last['age_seconds'])} ago.", verify=last)
+
+
+def _rebuild(rows: Sequence[Row], live: Sequence[Row]) -> dict[str, Any]:
+    last = rebuild_shown(rows[0]) if rows else None
+    facts = {"rebuild": last, "live": live[0] if live else None}
+    if last is not None and last["state"] == "failed":
+        return _figure("rebuild-failed", ACT, "The last rebuild failed; the former read models serve on.", **facts)
+    if last is not None and last["waiting"] and last["state"] != "done":
+        return _figure("rebuild-failed", LOOK, "A rebuild waits for a projector.", **facts)
+    return _figure("rebuild-failed", OK, "A rebuild is running." if last and not last["ended_at"] else "", **facts)
+
+
+def _figure(runbook: str, status: str, message: str, **facts: Any) -> dict[str, Any]:
+    return {"runbook": runbook, "status": status, "message": message, **facts}
+
+
+def _late(seconds: float) -> str:
+    return ACT if seconds > VERY_LATE_S else LOOK if seconds > LATE_S else OK
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _long(seconds: int) -> str:
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size:
+            return _many(seconds // size, unit)
+    return _many(max(0, seconds), "second")

@@ -1,0 +1,42 @@
+"""A rebuild of the read models as it is told."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.services import Row
+
+QUIET_S = 10.0  # who runs it tells more often than this, unless it is gone
+
+
+class Rebuild(BaseModel):
+    """`state`: `requested` until a projector takes it up, `running`, `done`, `failed`. `done` of `total` events.
+
+    `waiting`: nobody is at it; a projector takes it up as soon as one runs.
+    """
+
+    id: int
+    state: str
+    by: str
+    waiting: bool
+    requested_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    done: int
+    total: int
+    events_per_second: int | None = None
+    generation: int | None = None
+    error: str | None = None
+
+
+def shown(row: Row) -> dict[str, Any]:
+    """A rebuild as it is told."""
+    told = {name: row[name] for name in Rebuild.model_fields if name in row}
+    ended = row["ended_at"] or row["seen_at"]
+    seconds = (ended - row["started_at"]).total_seconds() if ended and row["started_at"] else 0
+    quiet = row["state"] == "running" and (row["now"] - row["seen_at"]).total_seconds() > QUIET_S
+    return told | {
+        "waiting": row["state"] == "requested" or quiet,
+        "events_per_second": round(row["done"] / seconds) if seconds else None,
+    }

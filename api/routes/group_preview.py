@@ -1,0 +1,81 @@
+"""What another limit would mean for a group at this moment, before anything is changed (S1)."""
+
+from typing import Any, Literal
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.commands.groups import PATH, LimitsBody
+from api.group_answers import COUNTED, group_answer, group_now
+from api.problems import refused
+from api.routing import BodyRoute, Given
+from api.services import Services
+from domain.groups.edit import EditGroup, edit
+from domain.groups.now import GroupUse
+from domain.groups.room import room_of
+from domain.groups.state import evolve
+from domain.periods import Every
+from domain.refusal import Refusal
+from infra.position import format_position
+from infra.writer.submission import Refused
+
+
+class GroupPreview(BaseModel):
+    """The group as it would be. `refused_now`: whether the next one of it would be refused.
+
+    `members_affected`: how many members would then be refused something, all of them or none.
+    """
+
+    id: str
+    image_limit: int | None
+    video_limit: int | None
+    token_quotas: dict[str, int]
+    period: str
+    usage: dict[str, int]
+    remaining: dict[str, int | None]
+    token_remaining: dict[str, int | None]
+    status: Literal["green", "yellow", "red"]
+    percent: int
+    refused_now: dict[str, bool]
+    member_count: int
+    members_affected: int
+    position: str
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    return [
+        BodyRoute(
+            PATH + "/{id}/preview",
+            _preview,
+            services,
+            operation="preview_group",
+            summary="What other limits would mean now, without setting them",
+            body=LimitsBody,
+            answers=GroupPreview,
+            keyed=False,
+        )
+    ]
+
+
+async def _preview(given: Given) -> tuple[dict[str, Any], None]:
+    """By the code of the change itself, whose events are thrown away."""
+    call, body = given.call, given.body
+    answered = await group_now(given.services, call, call.id)
+    use: GroupUse = answered.value
+    group = use.group
+    every = Every(body.period) if body.period else None
+    try:
+        events = edit(group, EditGroup(group_id=call.id, limits=body.limits, every=every), answered.time)
+    except Refusal as refusal:
+        raise refused(Refused.of(refusal)) from None
+    for event in events:
+        group = evolve(group, event)
+    counted = dict.fromkeys((*COUNTED, *group.limits, *group.quota.used, *group.quota.held))
+    rooms = {what: room_of(call.id, group, what) for what in counted}
+    told = group_answer(call.id, group, None, rooms, len(group.members))
+    shown = {name: told[name] for name in GroupPreview.model_fields if name in told}
+    refused_now = {what: not rooms[what].has(1) for what in COUNTED}
+    affected = len(group.members) if any(not room.has(1) for room in rooms.values()) else 0
+    more = {"refused_now": refused_now, "members_affected": affected}
+    return {**shown, **more, "position": format_position(answered.position)}, None

@@ -1,0 +1,129 @@
+"""What a new price book would change, before it is published, and the versions that there were."""
+
+from asyncio import to_thread
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+
+from api.commands.prices import PublishBody, entry_of
+from api.current import read_current
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.price_preview import USAGE, preview
+from api.problems import refused
+from api.reading import Json, MinPosition, cursors, seen
+from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.schemas import page_of
+from api.services import Row, Services
+from domain.prices.book import STREAM, PriceBook
+from domain.prices.publish import PublishPrices, publish
+from domain.refusal import Refusal
+from infra.partitions import PLATFORM, partition_of
+from infra.position import format_position
+from infra.security.principal import Role
+from infra.writer.submission import Refused
+
+WINDOW_DAYS = 7
+LAST = 2**31 - 1
+_VERSIONS = """
+    select p.version, p.effective_at, p.published_at, jsonb_array_length(p.entries) as entries, e.actor, p.position,
+        p.version = (select max(version) from read.prices where effective_at <= scrip_now()) as in_force
+    from read.prices p left join events e on e.partition = %(partition)s and e.position = p.position
+    where p.version < %(before)s order by p.version desc limit %(limit)s"""
+
+
+class PricesPreview(BaseModel):
+    """`totals`: what the generations of the last 7 days cost by the book in force then (`old`) and by the `new` one,
+    and what was `charged`. `usage`: the same by what was generated, most often first; null where a book has no price.
+
+    `unpriced` generations would be refused. `metered`: settled by measured use, of which only fixed prices are told.
+    `truncated`: there were more than 1,000 kinds of use, and the totals are of those that occurred most.
+    """
+
+    from_: datetime = Field(alias="from")
+    to: datetime
+    against: int
+    version: int
+    effective_at: datetime
+    totals: dict[str, dict[str, Any]]
+    generations: int
+    unpriced: int
+    difference: list[dict[str, Any]]
+    usage: list[dict[str, Any]]
+    truncated: bool
+
+
+class VersionRow(BaseModel):
+    """A version of the price book; `actor` published it."""
+
+    version: int
+    effective_at: datetime
+    published_at: datetime
+    entries: int
+    actor: str | None = None
+    in_force: bool
+    position: str
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def list_versions(
+        call: Annotated[Call, Depends(call_of)],
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Json:
+        await seen(services, replace(call, org=PLATFORM), min_position)
+        pages = cursors(services, call, "price-versions")
+        before = pages.decode(cursor, int)[0] if cursor else LAST
+        partition = partition_of(PLATFORM, services.ledger.writer.partitions)
+        rows = await services.rows_of_all(_VERSIONS, {"partition": partition, "before": before, "limit": limit + 1})
+        return Json(pages.page(rows, limit, lambda row: [row["version"]], _shown))
+
+    return [
+        BodyRoute(
+            "/api/v1/prices/preview",
+            _preview,
+            services,
+            operation="preview_prices",
+            summary="What a new price book would change, without publishing it",
+            body=PublishBody,
+            answers=PricesPreview,
+            keyed=False,
+        ),
+        ReadRoute(
+            "GET",
+            "/api/v1/prices/versions",
+            list_versions,
+            services,
+            operation="list_price_versions",
+            summary="The versions of the price book, newest first",
+            answers=page_of(VersionRow),
+        ),
+    ]
+
+
+async def _preview(given: Given) -> tuple[dict[str, Any], None]:
+    """Over the whole platform for its admins; an auditor sees what their own organisation generated."""
+    services, call, body = given.services, given.call, given.body
+    current = await read_current(services, PLATFORM, STREAM)
+    book: PriceBook = current.states[STREAM]
+    command = PublishPrices(entries=tuple(entry_of(entry) for entry in body.entries), effective_at=body.effective_at)
+    try:
+        (new,) = publish(book, command, current.time)
+    except Refusal as refusal:
+        raise refused(Refused.of(refusal)) from None
+    since = current.time - timedelta(days=WINDOW_DAYS)
+    own = None if call.principal.role is Role.ADMIN else call.org
+    rows = await services.rows_of_all(USAGE, {"from": since, "to": current.time, "own": own})
+    told = await to_thread(preview, book.at(new.effective_at), new, rows)
+    return {"from": since, "to": current.time, **told}, None
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    return row | {"position": format_position(row["position"])}

@@ -1,0 +1,134 @@
+"""One search for support: who or what is it that somebody wrote in about?"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.counted_text import amount_of_unit, counted
+from api.operation import Call
+from api.reading import Json, MinPosition, seen
+from api.routing import ReadRoute, call_of
+from api.search_queries import FOUND, ORGANISATIONS
+from api.services import Row, Services
+from api.support_queries import USERS
+from domain.credits.address import parse_address
+from domain.money import decimal_text
+from infra.security.principal import Role, is_id
+
+MOST = 10  # of each kind
+Kind = Literal["user", "generation", "purchase", "grant", "debit", "reservation", "group", "organisation"]
+
+
+class Hit(BaseModel):
+    """`label` names it, `detail` says how it stands; `user_id` whose it is, `account` which account it is about.
+
+    `exact`: what was searched for is its id or payment reference, not only the beginning of one.
+    """
+
+    kind: Kind
+    id: str
+    label: str
+    detail: str
+    user_id: str | None = None
+    account: str | None = None
+    at: str | None = None
+    exact: bool
+
+
+class SearchAnswer(BaseModel):
+    """At most 10 of each kind, what matches exactly first."""
+
+    query: str
+    hits: list[Hit]
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def search(
+        call: Annotated[Call, Depends(call_of)],
+        q: Annotated[
+            str,
+            Query(min_length=1, max_length=255, pattern=r"^[^\x00]*$", description="An id, or how one begins."),
+        ],
+        min_position: MinPosition = None,
+    ) -> Json:
+        await seen(services, call, min_position)
+        text = q.strip()
+        return Json({"query": text, "hits": await _hits(services, call, text) if text else []})
+
+    return [
+        ReadRoute(
+            "GET",
+            "/api/v1/search",
+            search,
+            services,
+            operation="search",
+            summary="Users, generations, payments and more by how their ids begin",
+            answers=SearchAnswer,
+        )
+    ]
+
+
+async def _hits(services: Services, call: Call, text: str) -> list[dict[str, Any]]:
+    wanted = {"org": call.org, "q": text, "most": MOST}
+    hits: list[dict[str, Any]] = []
+    if is_id(text):
+        users = await services.rows(USERS, {"org": call.org, "prefix": text, "after": "", "limit": MOST})
+        hits += [_user(row) for row in users]
+    hits += [_hit(row) for row in await services.rows(FOUND, wanted)]
+    if call.principal.role is Role.ADMIN:
+        rows = await services.rows_of_all(ORGANISATIONS, wanted)
+        hits += [_told("organisation", row["id"], f"Organisation {row['id']}", f"Plan {row['plan']}") for row in rows]
+    for hit in hits:
+        hit["exact"] = text in (hit["id"], hit.pop("payment_ref", None))
+    return sorted(hits, key=lambda hit: not hit["exact"])
+
+
+def _told(kind: Kind, id_: str, label: str, detail: str, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "id": id_, "label": label, "detail": detail, "user_id": None, "account": None, **more}
+
+
+def _user(row: Row) -> dict[str, Any]:
+    detail = f"{counted(row['credits_available'], 'credit')} available, {row['credits_reserved']:,} held"
+    return _told("user", row["user_id"], row["user_id"], detail, user_id=row["user_id"])
+
+
+def _hit(row: Row) -> dict[str, Any]:
+    facts, account = row["facts"], row["account"]
+    label, detail = _words(row["kind"], facts, parse_address(account).unit if account else "")
+    told = _told(row["kind"], row["id"], label, detail, account=account, at=facts["at"])
+    told["user_id"] = row["user_id"] or _holder(account)
+    return told | {"payment_ref": facts.get("payment_ref")}
+
+
+def _holder(account: str | None) -> str | None:
+    """The user whose account it is, if it is one's."""
+    if account is None:
+        return None
+    address = parse_address(account)
+    return address.owner_id if address.owner_type == "user" else None
+
+
+def _words(kind: str, facts: dict[str, Any], unit: str) -> tuple[str, str]:
+    """A name, and how it stands."""
+    status = str(facts.get("status", "")).replace("_", " ")
+    match kind:
+        case "generation":
+            return " ".join(part for part in (facts["operation"], facts["model"]) if part), status
+        case "purchase":
+            paid = f", payment {facts['payment_ref']}" if facts["payment_ref"] else ""
+            return f"{facts['what']}", f"{decimal_text(facts['price'])} {facts['currency']}, {status}{paid}"
+        case "grant":
+            paid = f", payment {facts['payment_ref']}" if facts["payment_ref"] else ""
+            amount = amount_of_unit(facts["amount"], unit)
+            return f"{amount} granted ({facts['source']})", f"{facts['remaining']:,} left, {status}{paid}"
+        case "debit":
+            back = f", {facts['refunded']:,} refunded" if facts["refunded"] else ""
+            return f"{amount_of_unit(facts['amount'], unit)} charged", f"{facts['item'] or 'no item'}{back}"
+        case "reservation":
+            return f"{amount_of_unit(facts['amount'], unit)} held", status
+        case _:
+            return facts["name"], counted(facts["members"], "member")

@@ -1,0 +1,131 @@
+"""The log as it grows, for browsers and displays: server-sent events, resumed by their ids; and tickets for them."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.fields import Body
+from api.live.entry import Entry
+from api.live.route import Query, StreamRoute
+from api.live.sending import HEARTBEAT_S, RETRY_MS, block, heartbeat
+from api.live.tail import Listener
+from api.live.viewer import Viewer, Wanted, groups_at
+from api.operation import Call
+from api.problems import invalid
+from api.routing import BodyRoute, Given
+from api.services import Services
+from infra.position import format_position, parse_position
+
+LIFE_S = 600.0  # then the caller comes back and is let in anew: a login that has ended sees no more than this
+MAX_TYPES = 50
+
+PARAMETERS = {
+    "types": "Event types, with or without their version, with commas between them.",
+    "stream": "One stream; or the start of many, ending in `/`.",
+    "last_event_id": "Resume after the message with this id, as the header Last-Event-ID does.",
+    "named": "`false`: messages have no event name, so that a browser's `onmessage` gets them all.",
+}
+
+
+class TicketBody(Body):
+    """Nothing to say: the ticket is for the caller and the organisation of the request."""
+
+
+class TicketAnswer(BaseModel):
+    """`ticket` opens one live stream once (`?ticket=`) until `expires_at`."""
+
+    ticket: str
+    expires_at: datetime
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def blocks(call: Call, query: Query, last_event_id: bytes | None) -> AsyncGenerator[bytes, None]:
+        wanted, after, named = _asked(query, last_event_id)
+        ends = monotonic() + LIFE_S
+        tail = services.live.tail
+        listener = await tail.join(call.org)
+        try:
+            start = await _start(services, listener, after)
+            viewer = Viewer(call.principal, wanted, await groups_at(services, call.principal, start))
+            # An id without data: who is cut off before the first event resumes from here.
+            yield f"retry: {RETRY_MS}\nid: {format_position(start)}\n\n".encode()
+            async for entries in tail.between(listener, start):
+                yield _told(entries, viewer, start, named=named)
+            reached, spoke = max(start, listener.joined), monotonic()
+            while not listener.lost and monotonic() < ends:
+                entries = await listener.next(HEARTBEAT_S)
+                told = _told(entries, viewer, reached, named=named)
+                reached = max(reached, entries[-1].position if entries else 0)
+                if told or monotonic() - spoke >= HEARTBEAT_S:
+                    spoke = monotonic()
+                    yield told or heartbeat(format_position(reached))
+        finally:
+            tail.leave(listener)
+
+    return [
+        BodyRoute(
+            "/api/v1/stream/tickets",
+            _issue,
+            services,
+            operation="issue_stream_ticket",
+            summary="A ticket for one live stream, for browsers that cannot send a login with it",
+            body=TicketBody,
+            answers=TicketAnswer,
+            status=201,
+            keyed=False,
+        ),
+        StreamRoute(
+            "/api/v1/stream",
+            blocks,
+            services,
+            operation="follow_events",
+            summary="The organisation's events as they happen; a user's own, for a user",
+            parameters=PARAMETERS,
+        ),
+    ]
+
+
+async def _issue(given: Given) -> tuple[dict[str, Any], None]:
+    ticket, expires_at = await given.services.live.tickets.issue(given.call.principal, given.call.org)
+    return {"ticket": ticket, "expires_at": expires_at}, None
+
+
+def _asked(query: Query, header: bytes | None) -> tuple[Wanted, int | None, bool]:
+    """What is wanted, after which position, and whether messages are named. Raises Problem (422)."""
+    types = frozenset(filter(None, query.get("types", "").split(",")))
+    if len(types) > MAX_TYPES:
+        raise invalid("types", f"must not be more than {MAX_TYPES}", limit=MAX_TYPES)
+    named = query.get("named", "true")
+    if named not in {"true", "false"}:
+        raise invalid("named", "must be true or false")
+    last = header.decode("latin-1") if header else query.get("last_event_id")
+    try:
+        after = parse_position(last) if last else None
+    except ValueError:
+        raise invalid("last_event_id", "must be the id of an earlier message") from None
+    return Wanted(types, query.get("stream", "")), after, named == "true"
+
+
+async def _start(services: Services, listener: Listener, after: int | None) -> int:
+    """The position to go on from. One that the log does not have, because it was restored, is its end."""
+    if after is None:
+        return listener.joined
+    if after <= listener.joined:
+        return after
+    return min(after, await services.live.tail.head(listener.partition))
+
+
+def _told(entries: list[Entry], viewer: Viewer, after: int, *, named: bool) -> bytes:
+    """The messages for what the viewer may see of what came after a position."""
+    told = []
+    for entry in entries:
+        data = viewer.data(entry) if entry.position > after else None
+        if data is not None:
+            told.append(block(data, event=entry.type if named else None, id_=format_position(entry.position)))
+    return b"".join(told)

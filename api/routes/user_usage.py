@@ -1,0 +1,124 @@
+"""What each user of the organisation used in a time, for reports (S1)."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.csv_text import csv_response
+from api.current import database_time
+from api.fields import QueryTime
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.reading import Json, MinPosition, between, cursors, seen
+from api.routes.analytics import DEFAULT_DAYS, whole_days
+from api.routing import ReadRoute, call_of
+from api.services import Row, Services
+from domain.money import decimal_text
+
+MOST = 10_000  # lines of a table
+COLUMNS = (
+    *("user_id", "generations", "succeeded", "failed", "refused", "credits", "tokens", "plan_tokens", "usd"),
+    *("provider_cost_usd", "first_day", "last_day"),
+)
+# Plan tokens are also used without a generation. What was spent is net of refunds.
+_USED = """
+    with used as (
+        select user_id, day, outcome, generations, succeeded, credits, tokens, plan_tokens, usd,
+            case when currency in ('USD', '') then provider_cost else 0 end as provider_cost
+        from read.usage_daily
+        where org = %(org)s and day >= %(first)s and day < %(last)s and user_id > %(after)s
+        union all
+        select user_id, (at at time zone 'UTC')::date, 'deducted', 0, 0, 0, 0, tokens, 0, 0
+        from read.token_usage
+        where org = %(org)s and at >= %(first)s and at < %(last)s and generation_id is null and user_id > %(after)s
+    )
+    select user_id,
+        coalesce(sum(generations) filter (where outcome <> 'refused'), 0)::bigint as generations,
+        sum(succeeded)::bigint as succeeded,
+        coalesce(sum(generations) filter (where outcome = 'failed'), 0)::bigint as failed,
+        coalesce(sum(generations) filter (where outcome = 'refused'), 0)::bigint as refused,
+        sum(credits)::bigint as credits, sum(tokens)::bigint as tokens, sum(plan_tokens)::bigint as plan_tokens,
+        sum(usd)::bigint as usd, sum(provider_cost)::bigint as provider_cost_usd,
+        min(day) as first_day, max(day) as last_day
+    from used group by user_id order by user_id limit %(limit)s"""
+
+
+class UserUse(BaseModel):
+    """What one user used. `credits`, `tokens`, `plan_tokens` and `usd` are what was charged, less what was refunded."""
+
+    user_id: str
+    generations: int
+    succeeded: int
+    failed: int
+    refused: int
+    credits: int
+    tokens: int
+    plan_tokens: int
+    usd: str
+    provider_cost_usd: str
+    first_day: date
+    last_day: date
+
+
+class UserUses(BaseModel):
+    """Those who used anything from `from` to `to` (not included), whole days of UTC, by their id."""
+
+    from_: date = Field(alias="from")
+    to: date
+    items: list[UserUse]
+    next_cursor: str | None = None
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+
+    async def list_user_usage(
+        call: Annotated[Call, Depends(call_of)],
+        from_: Annotated[
+            QueryTime | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
+        ] = None,
+        to: QueryTime | None = None,
+        format: Annotated[  # noqa: A002 - the name that reads with a format share
+            Literal["json", "csv"], Query(description=f"csv: the first {MOST} users, without pages.")
+        ] = "json",
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Response:
+        between(from_, to)
+        await seen(services, call, min_position)
+        now: datetime = await database_time(services)
+        first, last = whole_days(now, from_, to)
+        wanted = {"org": call.org, "first": first, "last": last}
+        if format == "csv":
+            rows = await services.rows(_USED, {**wanted, "after": "", "limit": MOST})
+            return csv_response("users-usage.csv", COLUMNS, map(_line, rows))
+        pages = cursors(services, call, "user-usage", first.isoformat(), last.isoformat())
+        after = pages.decode(cursor, str)[0] if cursor else ""
+        rows = await services.rows(_USED, {**wanted, "after": after, "limit": limit + 1})
+        return Json({"from": first, "to": last, **pages.page(rows, limit, lambda row: [row["user_id"]], _shown)})
+
+    return [
+        ReadRoute(
+            "GET",
+            "/api/v1/analytics/users",
+            list_user_usage,
+            services,
+            operation="list_user_usage",
+            summary="What each user used",
+            answers=UserUses,
+        )
+    ]
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    return row | {name: decimal_text(row[name]) for name in ("usd", "provider_cost_usd")}
+
+
+def _line(row: Row) -> list[str | int | None]:
+    shown = _shown(row)
+    return [shown[name].isoformat() if name.endswith("_day") else shown[name] for name in COLUMNS]

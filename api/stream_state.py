@@ -1,0 +1,119 @@
+"""The state of a stream before and after one of its events: the log folded up to there."""
+
+from asyncio import to_thread
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import msgspec
+from immutables import Map
+from pydantic import BaseModel
+
+from api.problems import Problem
+from api.services import Row, Services
+from domain.periods import NEVER
+from domain.registry import kind_of
+from infra.codec import Codec
+from infra.snapshots import decode_state
+
+MOST_SHOWN = 100  # entries of each collection
+MOST_FOLDED = 200_000  # events that one answer may take, a second's work or so
+CHUNK = 2_000
+
+_codec = Codec()
+_EVENTS = """
+    select version, type, data from events
+    where org = %(org)s and stream = %(stream)s and version > %(after)s and version <= %(until)s
+    order by version limit %(limit)s"""
+# Snapshots are the writer's alone, as they hold what a whole organisation's accounts hold.
+_SNAPSHOT = "select version, state from snapshots where org = %s and stream = %s and schema = %s and version < %s"
+
+
+class StreamStates(BaseModel):
+    """A stream's folded state before and after one event; `counts`: how many entries each collection really has."""
+
+    position: str
+    stream: str
+    stream_version: int
+    before: dict[str, Any]
+    after: dict[str, Any]
+    counts: dict[str, dict[str, int]]
+
+
+async def state_around(services: Services, org: str, stream: str, version: int) -> tuple[Any, Any]:
+    """The stream's state before and after its event `version` (from 1).
+
+    Raises Problem (422) where too many events would have to be folded, psycopg.Error.
+    """
+    reached, state = await _nearest(services, org, stream, version)
+    if version - reached > MOST_FOLDED:
+        raise Problem(
+            422,
+            "too_long",
+            f"The state would have to be folded from more than {MOST_FOLDED:,} events.",
+            limit=MOST_FOLDED,
+        )
+    while reached < version - 1:
+        rows = await _events(services, org, stream, reached, version - 1)
+        state = await to_thread(_fold, stream, state, rows)
+        reached = rows[-1]["version"]
+    last = await _events(services, org, stream, version - 1, version)
+    return state, _fold(stream, state, last)
+
+
+async def _nearest(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
+    """The snapshot before the event and its version; the empty state and 0 where there is none that serves."""
+    kind = kind_of(stream)
+    async with services.writes.connection() as connection:
+        row = await (await connection.execute(_SNAPSHOT, (org, stream, kind.schema, version))).fetchone()
+    if row is not None:
+        try:
+            return row[0], decode_state(stream, bytes(row[1]))
+        except msgspec.DecodeError:  # a cache, no more: the log itself is folded instead
+            return 0, kind.initial
+    return 0, kind.initial
+
+
+async def _events(services: Services, org: str, stream: str, after: int, until: int) -> list[Row]:
+    asked = {"org": org, "stream": stream, "after": after, "until": until, "limit": CHUNK}
+    return await services.rows(_EVENTS, asked)
+
+
+def _fold(stream: str, state: Any, rows: Sequence[Row]) -> Any:
+    evolve = kind_of(stream).evolve
+    for row in rows:
+        state = evolve(state, _codec.decode(row["type"], bytes(row["data"])))
+    return state
+
+
+def shown(state: Any, other: Any) -> dict[str, Any]:
+    """A state as JSON, with at most MOST_SHOWN entries of each collection: those first that differ from `other`'s.
+
+    Sealed texts are left out; what never comes is null.
+    """
+    told: dict[str, Any] = {name: _plain(value, getattr(other, name, None)) for name, value in state._asdict().items()}
+    return told
+
+
+def counts(state: Any) -> dict[str, int]:
+    """How many entries each collection of a state has."""
+    return {name: len(value) for name, value in state._asdict().items() if isinstance(value, _COLLECTIONS)}
+
+
+_COLLECTIONS = (Map, Mapping, tuple, frozenset)
+
+
+def _plain(value: Any, other: Any = None) -> Any:
+    if isinstance(value, Map | Mapping):
+        known = other if isinstance(other, Map | Mapping) else {}
+        keys = sorted(value, key=lambda key: (known.get(key) == value[key], key))[:MOST_SHOWN]
+        return {str(key): _plain(value[key]) for key in keys}
+    if hasattr(value, "_asdict"):
+        return {name: _plain(part, getattr(other, name, None)) for name, part in value._asdict().items()}
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name != "sealed"}
+    if isinstance(value, frozenset):
+        return sorted(value)[:MOST_SHOWN]
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value[:MOST_SHOWN]]
+    return None if value == NEVER else value

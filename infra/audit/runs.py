@@ -1,0 +1,54 @@
+"""Audits of a deployment: one at a time, and what each found is kept."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from infra.audit.report import Progress, Report
+from infra.audit.verify import verify
+from infra.settings import Settings
+
+ONE_AUDIT = 0x5C23_0000  # the session lock of the audit that runs
+
+_KEEP = "insert into audits (by, started_at, holds, report) values (%s, %s, %s, %s)"
+
+
+class AuditRunning(Exception):
+    """Another audit of this deployment is running; two would only slow each other down."""
+
+    def __init__(self) -> None:
+        super().__init__("An audit is running. Try again when it has ended.")
+
+
+async def audited(settings: Settings, by: str, progress: Progress | None = None) -> Report:
+    """Check everything, and remember when, by whom and what came of it. `by`: the actor.
+
+    Raises AuditRunning, and what `verify` raises; then nothing is remembered.
+    """
+    async with _alone(settings) as connection:
+        started = (await (await connection.execute("select clock_timestamp()")).fetchone() or (None,))[0]
+        report = await (verify(settings) if progress is None else verify(settings, progress))
+        await connection.execute(_KEEP, (by, started, report.ok, Jsonb(report.as_json())))
+    return report
+
+
+@asynccontextmanager
+async def _alone(settings: Settings) -> AsyncIterator["psycopg.AsyncConnection[Any]"]:
+    """A session of the writer that holds the lock, which ends with it whatever happens to the process."""
+    async with await psycopg.AsyncConnection.connect(
+        settings.writer_url.get_secret_value(),
+        autocommit=True,
+        application_name="scrip verify",
+        connect_timeout=10,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        options="-c timezone=UTC",
+    ) as connection:
+        row = await (await connection.execute("select pg_try_advisory_lock(%s)", (ONE_AUDIT,))).fetchone()
+        if row is None or not row[0]:
+            raise AuditRunning
+        yield connection
