@@ -12,6 +12,8 @@ from cli.commands.balance import balance
 from cli.commands.bench import bench
 from cli.commands.config import config
 from cli.commands.demo import demo
+from cli.commands.docs import docs
+from cli.commands.doctor import doctor
 from cli.commands.events import events
 from cli.commands.explain import explain
 from cli.commands.import_usage import import_usage
@@ -34,8 +36,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "explain": explain,
         "verify": verify,
         "rebuild": rebuild,
+        "doctor": doctor,
     },
-    "Develop": {"test": test, "bench": bench},
+    "Develop": {"test": test, "bench": bench, "docs": docs},
     "Roles, one process each": {
         "prepare": prepare,
         "api": api,

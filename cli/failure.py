@@ -12,6 +12,7 @@ SENTENCES = frozenset(
     {
         "api.app.UnsafeSettings",
         "api.serve.PortTaken",
+        "infra.audit.runs.AuditRunning",
         "infra.kafka_client.KafkaMisconfigured",
         "infra.relay.disagreement.TopicDisagrees",
         "infra.payments.providers.UnsafePayments",

@@ -1,0 +1,1 @@
+"""`scrip doctor`: what is wrong with an installation, found by families of checks, one file each."""

@@ -1,0 +1,58 @@
+"""The machine: room on the disk, and the processes of an embedded service."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from cli.doctor.finding import Finding, look
+from infra.embedded.folder import read_running
+from infra.settings import Settings
+
+TOO_LITTLE = 1024**3  # bytes
+LITTLE_PERCENT = 5
+HEALTH_S = 5.0
+
+
+def check_folder(data: Path) -> Iterator[Finding]:
+    """Findings about a data folder and the processes that it names."""
+    room = shutil.disk_usage(data)
+    if room.free < TOO_LITTLE:
+        yield Finding("disk-full", f"{room.free // 1024**2:,} MB are free where {data} is.")
+    elif room.free * 100 < room.total * LITTLE_PERCENT:
+        yield look("disk-full", f"Less than {LITTLE_PERCENT} % of the disk is free where {data} is.")
+    running = read_running(data)
+    for name, process in (running.processes if running is not None else {}).items():
+        if process.find() is None:
+            yield Finding("role-down", f"The process {name} has ended.")
+
+
+def check_api(settings: Settings, url: str = "") -> Iterator[Finding]:
+    """Whether the API answers at `url`, by default where the settings say that it listens."""
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::", ""} else settings.host  # noqa: S104 - not bound here
+    where = url or f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    try:
+        answer = httpx.get(f"{where}/health", timeout=HEALTH_S)
+        told = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        yield Finding("api-down", f"{where}/health: {type(error).__name__}.")
+        return
+    if told.get("status") == "unhealthy":
+        yield Finding("api-down", f"The API says that it is unhealthy: {' '.join(told.get('issues', ()))}")
+    yield from _unpriced(where)
+
+
+def _unpriced(where: str) -> Iterator[Finding]:
+    try:
+        text = httpx.get(f"{where}/metrics", timeout=HEALTH_S).text
+    except httpx.HTTPError:
+        return
+    lines = [line for line in text.splitlines() if line.startswith("scrip_refusals_total{")]
+    counts = {line.rpartition(" ")[0]: int(line.rpartition(" ")[2].partition(".")[0]) for line in lines}
+    unpriced = sum(count for name, count in counts.items() if 'code="unpriced"' in name)
+    if unpriced:
+        share = unpriced * 100 // max(1, sum(counts.values()))
+        yield look("unpriced", f"{unpriced:,} requests named a model without a price: {share} % of all refusals.")

@@ -1,0 +1,5 @@
+"""The API that is examined."""
+
+from tests.api.conftest import service
+
+__all__ = ["service"]
