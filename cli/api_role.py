@@ -12,9 +12,11 @@ from api.app import create_app
 from api.blocked import publishing
 from api.problems import Problem
 from api.serve import serve
+from cli.console import console_of
 from consumers.asyncapi import asyncapi_document
 from consumers.intake.retry import quarantine_retry
-from infra.audit.verify import verify
+from infra.audit.report import Progress
+from infra.audit.runs import audited
 from infra.decisions import RefusedChecks
 from infra.quarantine import NotQuarantined
 from infra.selfcheck import check_postgres
@@ -39,8 +41,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
         await asyncio.to_thread(check_postgres, login.get_secret_value())
     ledger = Ledger(Writer(uri), settings.request_deadline_s, reader=Writer(uri, cache_weight=READER_WEIGHT))
 
-    async def audit() -> dict[str, Any]:
-        return (await verify(settings)).as_json()
+    async def audit(by: str, progress: Progress) -> dict[str, Any]:
+        return (await audited(settings, by, progress)).as_json()
 
     async with quarantine_retry(settings, ledger) as again:
 
@@ -51,7 +53,12 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
                 raise Problem(404, "not_found", "There is no such event in quarantine.") from error
 
         topics = partial(asyncapi_document, settings.topic_prefix)
-        app = create_app(settings, ledger, verify=audit, retry=retry, asyncapi=topics)
+        console = console_of(settings)
+        app = create_app(
+            settings, ledger, verify=audit, retry=retry, asyncapi=topics, pages=console[0] if console else None
+        )
+        if console:
+            console[1](app)
         checks = RefusedChecks(settings)
         app.state.services.on_refused_check = publishing(checks)
         checks.start()

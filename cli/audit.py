@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 def audit(settings: Settings) -> Report:
     """Check everything against everything, with progress on standard error. Raises what reaching the servers raises."""
     from cli.service.interrupt import run_async
-    from infra.audit.verify import verify
+    from infra.audit.runs import audited
 
     with console(stderr=True).status("verifying") as status:
 
         def seen(section: str, done: int, total: int) -> None:
             status.update(f"verifying: {section} {done:,}{f' of {total:,}' if total else ''}")
 
-        return run_async(verify(settings, seen))
+        return run_async(audited(settings, "cli", seen))
 
 
 def show_audit(report: Report) -> None:

@@ -7,7 +7,13 @@ import sys
 
 import structlog
 
-LOUD = ("aiokafka", "faststream", "psycopg.pool", "uvicorn.access")  # these say at INFO what nobody needs to know
+LOUD = (
+    "aiokafka",
+    "faststream",
+    "httpx",
+    "psycopg.pool",
+    "uvicorn.access",
+)  # these say at INFO what nobody needs to know
 
 
 def log_as_json(level: int = logging.INFO) -> None:

@@ -13,15 +13,18 @@ import typer
 from cli.options import Json
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("domain", "projections", "consumers", "infra", "api", "cli", "benchmarks", "tests")
-SPREAD = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
-TOOLS = ("ruff", "mypy", "pytest", "hypothesis", "jsonschema")
+FOLDERS = ("domain", "projections", "consumers", "infra", "api", "console", "client", "cli", "benchmarks", "tests")
+SPREAD = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+TOOLS = ("ruff", "mypy", "pytest", "hypothesis", "jsonschema", "playwright", "axe_playwright_python")
+PICTURES = ROOT / ".screenshots"
 
 
 def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 - a command, not a test
     """Check style and types, then run the tests; further arguments go to pytest, e.g. `scrip test -k import`.
 
-    Exit status 0 if everything passed. Real PostgreSQL and Kafka are started by the tests themselves.
+    Exit status 0 if everything passed. Real PostgreSQL and Kafka are started by the tests themselves. Chromium and
+    Node.js are installed from the Debian archive where they are missing. Each screen's picture goes to the folder in
+    SCRIP_SCREENSHOTS, by default .screenshots.
     """
     from cli.failure import Failure
     from cli.output import complain, say_json
@@ -43,6 +46,9 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     if any(not argument.startswith("-") for argument in extra):
         # Somebody works on a part of the tests.
         steps = {"pytest": [*python, "pytest", "-q", "--durations=10", *extra]}
+    else:
+        _install_missing()
+        complain(f"pictures of the screens go to {os.environ.get('SCRIP_SCREENSHOTS') or PICTURES}")
     results: dict[str, int] = {}
     for name, command in steps.items():
         complain(f"== {name}")
@@ -53,6 +59,20 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     if failed:
         complain(f"failed: {', '.join(failed)}")
         raise typer.Exit(1)
+
+
+def _install_missing() -> None:
+    """Bring what the tests need beside Python packages; quick where it is there. Raises Failure."""
+    from cli.debian_packages import install_packages, missing_packages
+    from cli.output import complain, console
+
+    missing = missing_packages()
+    if not missing:
+        return
+    complain(f"installing {', '.join(missing)} (once; some minutes)")
+    with console(stderr=True).status("asking the archive") as status:
+        install_packages(missing, status.update)
+    complain("installed")
 
 
 def _run(command: list[str], *, quiet: bool) -> int:

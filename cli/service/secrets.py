@@ -15,10 +15,11 @@ FILE = "secrets.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSecrets:
-    """The key that signs tokens, the key of request fingerprints, and each database login's password."""
+    """The key that signs tokens, the keys of request fingerprints and sessions, and each database login's password."""
 
     jwt: str
     fingerprint: str
+    session: str
     scrip_writer: str
     scrip_relay: str
     scrip_projector: str

@@ -47,6 +47,9 @@ def embedded_settings(addresses: Mapping[str, str], known: ServiceSecrets) -> Se
     if "api" in addresses:
         chosen["port"] = urlsplit(addresses["api"]).port
     chosen["host"] = "127.0.0.1"
+    chosen["metrics_port"] = 0  # all roles are on this machine: the API shows what can be seen from outside them
+    if "SCRIP_DEVELOPMENT_LOGIN" not in os.environ and "SCRIP_OIDC_ISSUER" not in os.environ:
+        chosen["development_login"] = True  # who can open this port can read the data folder's keys as well
     if "SCRIP_PAYMENTS" not in os.environ:
         chosen["payments"] = "manual"  # on one machine there is nobody to take the money
     return with_keys(Settings(**chosen), known)
@@ -56,7 +59,11 @@ def with_keys(settings: Settings, known: ServiceSecrets) -> Settings:
     """The settings with the data folder's keys where the environment has none."""
     missing = {
         name: SecretStr(value)
-        for name, value in (("jwt_secret", known.jwt), ("fingerprint_secret", known.fingerprint))
+        for name, value in (
+            ("jwt_secret", known.jwt),
+            ("fingerprint_secret", known.fingerprint),
+            ("session_secret", known.session),
+        )
         if not getattr(settings, name).get_secret_value()
     }
     return settings.model_copy(update=missing)

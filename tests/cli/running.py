@@ -12,8 +12,13 @@ from typing import Any
 
 import httpx
 import psutil
+from pydantic import SecretStr
 
+from cli.service.secrets import secrets_of
+from cli.service.tokens import signed_token
 from infra.embedded.folder import read_running
+from infra.embedded.ports import free_port
+from infra.settings import Settings
 from tests.cli.program import PROGRAM, environment, scrip, wait_until
 
 START_S = 90
@@ -28,7 +33,7 @@ class Up:
         self.lines: list[str] = []
         self.errors: deque[str] = deque(maxlen=200)
         self.process = subprocess.Popen(
-            [*PROGRAM, "up", "--data", str(data), *arguments],
+            [*PROGRAM, "up", "--data", str(data), "--port", str(free_port()), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -60,8 +65,9 @@ class Up:
         return self.said("ready")
 
     def token(self, org: str, role: str, sub: str = "tester") -> str:
-        answer = scrip("token", "--org", org, "--sub", sub, "--role", role, "--data", str(self.data))
-        return answer.stdout.splitlines()[-1]
+        """What `scrip token` prints (tests/cli/test_token.py), without a process for each."""
+        settings = Settings(jwt_secret=SecretStr(secrets_of(self.data).jwt))
+        return signed_token(settings, org=org, sub=sub, role=role, ttl_s=43_200)
 
     def client(self, org: str, role: str = "admin") -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(org, role)}"}

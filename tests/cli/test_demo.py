@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from infra.embedded.ports import free_port
 from tests.cli.program import scrip
 
 SENTENCES = (
@@ -19,7 +20,8 @@ SENTENCES = (
 
 def test_a_short_demo_holds(tmp_path: Path) -> None:
     data = str(tmp_path / "data")
-    first = scrip("demo", "--exit", "--generations", "40", "--data", data, timeout_s=180)
+    port = ("--port", str(free_port()))
+    first = scrip("demo", "--exit", *port, "--generations", "40", "--data", data, timeout_s=180)
     assert first.returncode == 0, first.stdout + first.stderr
     lines = first.stdout.splitlines()
     assert [line.split(" ")[0] for line in lines[:3]] == ["kafka", "postgres", "ready"]
@@ -27,7 +29,7 @@ def test_a_short_demo_holds(tmp_path: Path) -> None:
         assert sentence in first.stdout
     assert "verify holds" in first.stdout
     # A second run on the same data has its own users and groups and is compared as exactly.
-    second = scrip("demo", "--exit", "--generations", "25", "--data", data, "--json", timeout_s=180)
+    second = scrip("demo", "--exit", *port, "--generations", "25", "--data", data, "--json", timeout_s=180)
     assert second.returncode == 0, second.stdout + second.stderr
     answer = json.loads(second.stdout)
     assert answer["differences"] == []

@@ -4,8 +4,9 @@ import re
 import time
 
 import pytest
+from typer.testing import CliRunner
 
-from cli.app import COMMANDS
+from cli.app import COMMANDS, app
 from tests.cli.program import scrip
 
 NAMES = [name for commands in COMMANDS.values() for name in commands]
@@ -21,8 +22,8 @@ def test_all_commands_are_listed() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_command_has_help(name: str) -> None:
-    shown = scrip(name, "--help")
-    assert shown.returncode == 0
+    shown = CliRunner().invoke(app, [name, "--help"], prog_name="scrip", env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
     assert f"Usage: scrip {name}" in shown.stdout
     if name not in ROLES:
         assert "--json" in shown.stdout

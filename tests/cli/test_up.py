@@ -145,7 +145,8 @@ def test_a_role_that_dies_is_started_again(up: Up, name: str) -> None:
     wait_until(lambda: up.processes().get(f"role-{name}") not in (None, before) and note.exists(), 30, f"{name} again")
     org = f"after-{name}"
     grant(up, org, ACCOUNT, 3)
-    assert up.json("balance", ACCOUNT, "--org", org)["available"] == 3
+    with up.client(org, "auditor") as client:
+        assert client.get(f"/api/v1/accounts/{ACCOUNT}/balance").json()["available"] == 3
 
 
 def test_data_survives_a_kill_of_everything_and_a_clean_stop(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""The console beside the API, in one process: its pages reach the API by HTTP without a network."""
+
+from collections.abc import Callable
+
+import httpx
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.app import MIN_SECRET_BYTES, UnsafeSettings
+from console.app import create_console
+from console.settings import ConsoleSettings, OpenIdConnect, Sign
+from infra.security.principal import Role
+from infra.security.tokens import Tokens
+from infra.settings import Settings
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Beside:
+    """The API as the pages reach it; it is there once both are made."""
+
+    def __init__(self) -> None:
+        self.api: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if self.api is None:
+            raise RuntimeError("the pages are asked before the API is made")
+        await self.api(scope, receive, send)
+
+
+def console_of(settings: Settings) -> tuple[ASGIApp, Callable[[ASGIApp], None]] | None:
+    """The console and the way to tell it its API; None where the deployment wants none.
+
+    Raises UnsafeSettings for a session key that is too short, or a development login that others could reach.
+    """
+    if not settings.console:
+        return None
+    secret = settings.session_secret.get_secret_value()
+    if len(secret) < MIN_SECRET_BYTES:
+        raise UnsafeSettings(f"SCRIP_SESSION_SECRET must have at least {MIN_SECRET_BYTES} bytes.")
+    beside = Beside()
+    chosen = ConsoleSettings(
+        session_secret=secret,
+        https=settings.https,
+        sign=_development_login(settings),
+        oidc=_oidc(settings),
+        report_to=settings.link_admin,
+    )
+
+    def tell(api: ASGIApp) -> None:
+        beside.api = api
+
+    return create_console(chosen, httpx.ASGITransport(beside, raise_app_exceptions=False)), tell
+
+
+def _development_login(settings: Settings) -> Sign | None:
+    if not settings.development_login:
+        return None
+    if settings.host not in LOOPBACK:
+        raise UnsafeSettings("SCRIP_DEVELOPMENT_LOGIN lets anybody in as anybody: only with a loopback SCRIP_HOST.")
+    tokens = Tokens(settings)
+
+    def sign(org: str, sub: str, role: str, seconds: int) -> str:
+        return tokens.issue(org, sub, Role(role), seconds)[0]
+
+    return sign
+
+
+def _oidc(settings: Settings) -> OpenIdConnect | None:
+    if not settings.oidc_issuer:
+        return None
+    return OpenIdConnect(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret.get_secret_value(),
+        scopes=settings.oidc_scopes,
+        token=settings.oidc_token,
+        sub_claim=settings.jwt_sub_claim,
+        org_claim=settings.jwt_org_claim,
+        role_claim=settings.jwt_role_claim,
+    )

@@ -1,0 +1,3 @@
+/** Types of `index.js`. */
+
+export * from "./scrip.js";

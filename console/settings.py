@@ -1,0 +1,34 @@
+"""What a deployment chooses for its console."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+SESSION_S = 8 * 3600
+
+Sign = Callable[[str, str, str, int], str]  # organisation, own id, role, seconds -> a token that the API accepts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIdConnect:
+    """The issuer that signs people in. `token`: which of its tokens the API accepts, `id_token` or `access_token`."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scopes: str = "openid profile"
+    token: str = "id_token"  # noqa: S105 - which token, not a token
+    sub_claim: str = "sub"
+    org_claim: str = "org"
+    role_claim: str = "role"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleSettings:
+    """`session_secret` signs the session cookie; with `sign` anybody may sign in as anybody (development only)."""
+
+    session_secret: str = field(repr=False)
+    https: bool = False
+    sign: Sign | None = None
+    oidc: OpenIdConnect | None = None
+    session_s: int = SESSION_S
+    report_to: str = "/support"  # where "Report a problem" leads, with ?generation=…

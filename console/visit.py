@@ -1,0 +1,84 @@
+"""One request for a page: who asks, the API in their name, and the ways to answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from jinja2 import Environment
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from console.api import Api, ApiProblem
+from console.navigation import navigation
+from console.person import Person
+from console.settings import ConsoleSettings
+
+_FLASHES = "flashes"
+
+
+@dataclass(slots=True)
+class Visit:
+    """What a page's function gets. `person` is known: who is not signed in has been sent to /login."""
+
+    request: Request
+    person: Person
+    api: Api
+    settings: ConsoleSettings
+    templates: Environment
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters in the address: filters live there, so that a page can be bookmarked and sent."""
+        return self.request.query_params
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The parameters in the path."""
+        return self.request.path_params
+
+    @property
+    def partial(self) -> bool:
+        """Whether htmx asks for a part of a page (not for a whole one that it puts into the body)."""
+        headers = self.request.headers
+        return headers.get("HX-Request") == "true" and headers.get("HX-Boosted") != "true"
+
+    async def form(self) -> FormData:
+        """What the form sent."""
+        return await self.request.form()
+
+    def render(self, template: str, status_code: int = 200, /, **values: Any) -> Response:
+        """The template with the values, and with `visit`, `person` and `nav`."""
+        html = self.templates.get_template(template).render(
+            visit=self,
+            person=self.person,
+            nav=navigation(self.person.role, self.request.url.path),
+            flashes=self.request.session.pop(_FLASHES, []) if not self.partial else [],
+            **values,
+        )
+        return HTMLResponse(html, status_code=status_code)
+
+    def redirect(self, path: str, told: str = "", *, kind: str = "ok") -> Response:
+        """See another page of ours next; `told` is shown there once. `kind`: ok, warn or error."""
+        if told:
+            self.tell(told, kind=kind)
+        path = local(path)
+        if self.partial:
+            return Response(status_code=204, headers={"HX-Redirect": path})
+        return RedirectResponse(path, status_code=303)
+
+    def tell(self, text: str, *, kind: str = "ok") -> None:
+        """A sentence for the next whole page."""
+        self.request.session[_FLASHES] = [*self.request.session.get(_FLASHES, []), [kind, text]]
+
+    def refused(self, path: str, problem: ApiProblem) -> Response:
+        """Back to `path` with what the API said."""
+        return self.redirect(path, problem.detail, kind="error")
+
+
+def local(path: str) -> str:
+    """A path of this console; anything that would lead elsewhere becomes the home page."""
+    parts = urlsplit(path)
+    safe = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return path if safe and path.isprintable() and "\\" not in path else "/"
