@@ -1,0 +1,1 @@
+"""The console and the components in a real Chromium, on the whole service."""
