@@ -30,6 +30,7 @@ def listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)  # of two that bound the port, the later one is told here
     except OSError as error:
         listener.close()
         raise PortTaken(settings.host, settings.port) from error

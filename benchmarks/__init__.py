@@ -4,6 +4,7 @@ BENCHES: dict[str, str] = {
     "writer": "commands a second through the writer, against a naive SQL ledger driven by pgbench",
     "http": "reserve and capture over HTTP, against an empty FastAPI handler with the same bodies",
     "api": "every kind of call at 300 requests/s on the whole service, against an empty FastAPI handler",
+    "console": "the server's time for every page of the console, at 100,000 transactions of one organisation",
     "relay": "events a second from PostgreSQL to Kafka, against a raw produce",
     "projector": "events a second from Kafka into the read models, against a raw consume and a raw insert",
     "intake": "usage events a second from Kafka to debits, against a raw consume",
