@@ -39,6 +39,7 @@ class Existing(NamedTuple):
     user: str = "u0"
     organisation: str = ORG
     form: str = "csv"
+    anchor: str = "read-models-lag"
 
 
 # Paths of pages up to a parameter -> which of these stands there.
@@ -52,6 +53,7 @@ EXAMPLES = {
     "/admin/organisations/{id}": "organisation",
     "/admin/prices/export.{form}": "form",
     "/operator/events/{position}": "position",
+    "/operator/runbook/{anchor}": "anchor",
 }
 
 _BEHIND = """

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import typer
@@ -14,8 +15,10 @@ from cli.options import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("domain", "projections", "consumers", "infra", "api", "console", "client", "cli", "benchmarks", "tests")
-SPREAD = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+# One process more than there are processors: browsers, brokers and crashes are waited for more than computed.
+SPREAD = ("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder")
 TOOLS = ("ruff", "mypy", "pytest", "hypothesis", "jsonschema", "playwright", "axe_playwright_python")
+NODE = ROOT / "tests" / "browser" / "npm"
 PICTURES = ROOT / ".screenshots"
 
 
@@ -40,7 +43,7 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     steps = {
         "ruff": [*python, "ruff", "check", *folders],
         "mypy": [*python, "mypy", "--strict", *folders],
-        # The last, so that its closing line is the last one of all. Each process has servers of its own.
+        # Each process has servers of its own.
         "pytest": [*python, "pytest", "-q", "--durations=10", *SPREAD, *(extra or ["tests"])],
     }
     if any(not argument.startswith("-") for argument in extra):
@@ -49,10 +52,11 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     else:
         _install_missing()
         complain(f"pictures of the screens go to {os.environ.get('SCRIP_SCREENSHOTS') or PICTURES}")
-    results: dict[str, int] = {}
-    for name, command in steps.items():
-        complain(f"== {name}")
-        results[name] = _run(command, quiet=as_json)
+    # Beside the tests, which wait for browsers and servers often enough.
+    checks = {name: _beside(name, command) for name, command in steps.items() if name != "pytest"}
+    complain("== pytest")
+    results = {"pytest": _run(steps["pytest"], quiet=as_json)}
+    results |= {name: check.result() for name, check in checks.items()}
     if as_json:
         say_json(results)
     failed = [name for name, status in results.items() if status]
@@ -64,23 +68,47 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
 def _install_missing() -> None:
     """Bring what the tests need beside Python packages; quick where it is there. Raises Failure."""
     from cli.debian_packages import install_packages, missing_packages
+    from cli.node_packages import install_node_packages, node_packages_missing
     from cli.output import complain, console
 
     missing = missing_packages()
-    if not missing:
-        return
-    complain(f"installing {', '.join(missing)} (once; some minutes)")
-    with console(stderr=True).status("asking the archive") as status:
-        install_packages(missing, status.update)
-    complain("installed")
+    if missing:
+        complain(f"installing {', '.join(missing)} (once; some minutes)")
+        with console(stderr=True).status("asking the archive") as status:
+            install_packages(missing, status.update)
+        complain("installed")
+    if node_packages_missing(NODE):
+        with console(stderr=True).status("installing React and what builds it, from npm"):
+            install_node_packages(NODE)
+
+
+def _beside(name: str, command: list[str]) -> Future[int]:
+    """Run a check in the background and say what came of it when it is over."""
+    from cli.output import complain
+
+    def run() -> int:
+        done = subprocess.run(  # noqa: S603 - one of the commands above
+            command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False
+        )
+        complain(f"== {name}: {'ok' if done.returncode == 0 else done.stdout + done.stderr}")
+        return done.returncode
+
+    threads = ThreadPoolExecutor(1)
+    try:
+        return threads.submit(run)
+    finally:
+        threads.shutdown(wait=False)
 
 
 def _run(command: list[str], *, quiet: bool) -> int:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_given("PYTHONPATH")])}
     # With --json standard output is for the one document.
     return subprocess.run(  # noqa: S603 - the commands above, with what the person at the terminal added
-        command, cwd=ROOT, env=environment, stdout=sys.stderr if quiet else None, check=False
+        command, cwd=ROOT, env=_environment(), stdout=sys.stderr if quiet else None, check=False
     ).returncode
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_given("PYTHONPATH")])}
 
 
 def _given(name: str) -> list[str]:

@@ -58,7 +58,9 @@ async function offer() {
   choices.push({ label: "A short video, by tokens", request: { operation: "video" } });
   const { entries } = await client.http.call("GET", "/api/v1/prices");
   for (const { provider, model, operation, options = {}, usd } of entries) {
-    const label = [model ?? operation, ...Object.values(options)].join(" ");
+    // In one order, however the book was written: resolution before duration, size before quality.
+    const named = Object.keys(options).sort().reverse();
+    const label = [model ?? operation, ...named.map((name) => options[name])].join(" ");
     const request = {
       operation: operation ?? "other",
       ...(provider && { provider }),
