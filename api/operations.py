@@ -50,7 +50,10 @@ _NOTIFIER = """
     from log, generate_series(0, log.partitions - 1) p
     cross join lateral (select position from events where partition = p order by position desc limit 1) h
     left join notifier_positions n on n.partition = p and n.name = %(name)s
-    left join events e on e.partition = p and e.position = coalesce(n.position, 0) + 1"""
+    left join lateral (
+        -- With a limit, so that no plan reads the whole log for these few.
+        select time from events where partition = p and position = coalesce(n.position, 0) + 1 limit 1
+    ) e on true"""
 _VERIFY = """
     select id, by, started_at, ended_at, holds,
         extract(epoch from clock_timestamp() - ended_at)::bigint as age_seconds

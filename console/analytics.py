@@ -39,6 +39,7 @@ GROUPINGS = {
     "none": "Nothing: the sum",
 }
 BUCKETS = {"day": "Day", "week": "Week", "month": "Month"}
+FORECASTS = 50  # accounts that are looked at
 MOST_SERIES = 5  # more would be unreadable; the rest is one series
 DAYS = 30
 PERIODS = (7, 30, 90, 365)  # days that are one click away
@@ -50,16 +51,14 @@ pages = Pages()
 async def analytics(visit: Visit) -> Response:
     """A metric by a grouping over time, the top features, blocked attempts, and what runs out."""
     asked = _asked(visit)
-    found, features, blocked, operations, forecasts, risks = await asyncio.gather(
+    found, features, blocked, operations, risks = await asyncio.gather(
         visit.api.get(ANALYTICS, **asked),
         _summed(visit, asked, "plan_tokens", "feature"),
         _summed(visit, asked, "refusals", "reason"),
         _summed(visit, asked, "refusals", "operation"),
-        visit.api.get("/api/v1/forecasts", limit=200),
         _risks(visit),
     )
     labels = buckets(date.fromisoformat(found["from"]), date.fromisoformat(found["to"]), asked["bucket"])
-    ending = sorted((each for each in forecasts["items"] if each["runs_out_at"]), key=lambda each: each["runs_out_at"])
     return visit.render(
         "analytics/analytics.html",
         asked=asked,
@@ -70,14 +69,26 @@ async def analytics(visit: Visit) -> Response:
         features=features[:10],
         blocked=blocked,
         operations=operations,
-        forecasts=ending[:10],
-        method=forecasts["method"],
         risks=risks,
-        accounts_page=_account_page,
         periods=_periods(visit),
         metrics=METRICS,
         groupings=GROUPINGS,
         buckets=BUCKETS,
+    )
+
+
+@pages.get("/analytics/parts/forecasts", INSPECTORS)
+async def forecasts(visit: Visit) -> Response:
+    """What runs out first. It folds every movement of two weeks, so the page does not wait for it."""
+    found = await visit.api.get("/api/v1/forecasts", limit=FORECASTS)
+    ending = sorted((each for each in found["items"] if each["runs_out_at"]), key=lambda each: each["runs_out_at"])
+    return visit.render(
+        "analytics/forecasts_part.html",
+        forecasts=ending[:10],
+        method=found["method"],
+        more=found["next_cursor"] is not None,
+        most=FORECASTS,
+        accounts_page=_account_page,
     )
 
 

@@ -85,8 +85,10 @@ class TestPage:
     def test_blocked_attempts_and_what_runs_out_stand_beside(self, visitor: Visitor) -> None:
         page, _ = read(visitor("org_admin"), "/analytics")
         assert "Insufficient credits" in page
-        assert 'href="/support/users/u_1">user:u_1:credits</a>' in page
-        assert "At the mean of the last 14 days." in page
+        assert 'hx-get="/analytics/parts/forecasts"' in page
+        part = visitor("org_admin").get("/analytics/parts/forecasts").text
+        assert 'href="/support/users/u_1">user:u_1:credits</a>' in part
+        assert "At the mean of the last 14 days." in part
 
     def test_who_may_see_other_organisations_sees_those_at_risk(self, visitor: Visitor) -> None:
         assert "Organisations at risk" in read(visitor("auditor"), "/analytics")[0]
@@ -99,7 +101,7 @@ class TestPage:
         assert answer.text.splitlines()[1].endswith(",u_1,2200")
 
     def test_users_are_refused(self, visitor: Visitor) -> None:
-        for path in ("/analytics", "/analytics/export"):
+        for path in ("/analytics", "/analytics/parts/forecasts", "/analytics/export"):
             assert visitor("user").get(path).status_code == 403
 
 
