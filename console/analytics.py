@@ -39,7 +39,7 @@ GROUPINGS = {
     "none": "Nothing: the sum",
 }
 BUCKETS = {"day": "Day", "week": "Week", "month": "Month"}
-FORECASTS = 50  # accounts that are looked at
+FORECASTS = 30  # accounts that are looked at
 MOST_SERIES = 5  # more would be unreadable; the rest is one series
 DAYS = 30
 PERIODS = (7, 30, 90, 365)  # days that are one click away
