@@ -43,12 +43,12 @@ def create_app(
     retry: Retry | None = None,
     asyncapi: Callable[[], dict[str, Any]] | None = None,
     on_start: Callable[[], Awaitable[None]] | None = None,
-    pages: ASGIApp | None = None,
+    pages: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> FastAPI:
     """The API over a ledger whose writer the application starts and stops, unless it runs already.
 
     `verify` runs the audit and returns its report, `retry` tries a quarantined usage event again (organisation, id),
-    `asyncapi` makes the document of the topics, `pages` serves every path that is none of the API's.
+    `asyncapi` makes the document of the topics, `pages` makes what serves every path that is none of the API's.
     Raises PolicyMismatch, UnsafeSettings.
     """
     _check_settings(settings)
@@ -77,7 +77,8 @@ def create_app(
     for route in all_routes(services):
         app.router.routes.append(route)
     check_policy(route.name for route in app.router.routes if hasattr(route, "name"))
-    app.state.services, app.state.pages = services, pages
+    app.state.services = services
+    app.state.pages = pages(app) if pages else None
     return app
 
 

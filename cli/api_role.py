@@ -54,11 +54,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
 
         topics = partial(asyncapi_document, settings.topic_prefix)
         console = console_of(settings)
-        app = create_app(
-            settings, ledger, verify=audit, retry=retry, asyncapi=topics, pages=console[0] if console else None
-        )
-        if console:
-            console[1](app)
+        app = create_app(settings, ledger, verify=audit, retry=retry, asyncapi=topics, pages=console)
         checks = RefusedChecks(settings)
         app.state.services.on_refused_check = publishing(checks)
         checks.start()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import httpx
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from api.app import MIN_SECRET_BYTES, UnsafeSettings
 from console.app import create_console
@@ -15,21 +15,8 @@ from infra.settings import Settings
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class Beside:
-    """The API as the pages reach it; it is there once both are made."""
-
-    def __init__(self) -> None:
-        self.api: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-        if self.api is None:
-            raise RuntimeError("the pages are asked before the API is made")
-        await self.api(scope, receive, send)
-
-
-def console_of(settings: Settings) -> tuple[ASGIApp, Callable[[ASGIApp], None]] | None:
-    """The console and the way to tell it its API; None where the deployment wants none.
+def console_of(settings: Settings) -> Callable[[ASGIApp], ASGIApp] | None:
+    """What makes the console of an API; None where the deployment wants none.
 
     Raises UnsafeSettings for a session key that is too short, or a development login that others could reach.
     """
@@ -38,7 +25,6 @@ def console_of(settings: Settings) -> tuple[ASGIApp, Callable[[ASGIApp], None]] 
     secret = settings.session_secret.get_secret_value()
     if len(secret) < MIN_SECRET_BYTES:
         raise UnsafeSettings(f"SCRIP_SESSION_SECRET must have at least {MIN_SECRET_BYTES} bytes.")
-    beside = Beside()
     chosen = ConsoleSettings(
         session_secret=secret,
         https=settings.https,
@@ -46,11 +32,7 @@ def console_of(settings: Settings) -> tuple[ASGIApp, Callable[[ASGIApp], None]] 
         oidc=_oidc(settings),
         report_to=settings.link_admin,
     )
-
-    def tell(api: ASGIApp) -> None:
-        beside.api = api
-
-    return create_console(chosen, httpx.ASGITransport(beside, raise_app_exceptions=False)), tell
+    return lambda api: create_console(chosen, httpx.ASGITransport(api, raise_app_exceptions=False))
 
 
 def _development_login(settings: Settings) -> Sign | None:

@@ -58,11 +58,7 @@ def visitor(site: Service) -> Iterator[Visitor]:
 @contextmanager
 def with_console(database: Database, settings: Settings) -> Iterator[Service]:
     """A running API with its console at `/`."""
-    console = console_of(settings)
-    assert console is not None
-    pages, tell = console
-    with running(database, settings, pages=pages) as made:
-        tell(made.app)
+    with running(database, settings, pages=console_of(settings)) as made:
         yield made
 
 
