@@ -7,10 +7,10 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
+from console.days import day
 from console.downloads import download
 from console.pages import Pages
 from console.person import INSPECTORS, PLATFORM_READERS
-from console.user.history import day
 from console.visit import Visit
 
 ANALYTICS = "/api/v1/analytics"

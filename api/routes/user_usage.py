@@ -1,25 +1,15 @@
 """What each user of the organisation used in a time, for reports (S1)."""
 
-from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from datetime import date
+from typing import Any
 
-from fastapi import Depends, Query
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
-from starlette.responses import Response
 
-from api.csv_text import csv_response
-from api.current import database_time
-from api.fields import QueryTime
-from api.operation import Call
-from api.paging import CursorText, Limit
-from api.reading import Json, MinPosition, between, cursors, seen
-from api.routes.analytics import DEFAULT_DAYS, whole_days
-from api.routing import ReadRoute, call_of
+from api.reports import Asked, Report, report_route
 from api.services import Row, Services
 from domain.money import decimal_text
 
-MOST = 10_000  # lines of a table
 COLUMNS = (
     *("user_id", "generations", "succeeded", "failed", "refused", "credits", "tokens", "plan_tokens", "usd"),
     *("provider_cost_usd", "first_day", "last_day"),
@@ -75,50 +65,18 @@ class UserUses(BaseModel):
 
 def routes(services: Services) -> list[APIRoute]:
     """The routes of this module."""
+    report = Report("users", "user_id", COLUMNS, _read, _shown, _line)
+    summary = "What each user used"
+    return [report_route(services, report, operation="list_user_usage", summary=summary, answers=UserUses)]
 
-    async def list_user_usage(
-        call: Annotated[Call, Depends(call_of)],
-        from_: Annotated[
-            QueryTime | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
-        ] = None,
-        to: QueryTime | None = None,
-        format: Annotated[  # noqa: A002 - the name that reads with a format share
-            Literal["json", "csv"], Query(description=f"csv: the first {MOST} users, without pages.")
-        ] = "json",
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Response:
-        between(from_, to)
-        await seen(services, call, min_position)
-        now: datetime = await database_time(services)
-        first, last = whole_days(now, from_, to)
-        wanted = {"org": call.org, "first": first, "last": last}
-        if format == "csv":
-            rows = await services.rows(_USED, {**wanted, "after": "", "limit": MOST})
-            return csv_response("users-usage.csv", COLUMNS, map(_line, rows))
-        pages = cursors(services, call, "user-usage", first.isoformat(), last.isoformat())
-        after = pages.decode(cursor, str)[0] if cursor else ""
-        rows = await services.rows(_USED, {**wanted, "after": after, "limit": limit + 1})
-        return Json({"from": first, "to": last, **pages.page(rows, limit, lambda row: [row["user_id"]], _shown)})
 
-    return [
-        ReadRoute(
-            "GET",
-            "/api/v1/analytics/users",
-            list_user_usage,
-            services,
-            operation="list_user_usage",
-            summary="What each user used",
-            answers=UserUses,
-        )
-    ]
+async def _read(services: Services, asked: Asked) -> list[Row]:
+    return list(await services.rows(_USED, asked._asdict()))
 
 
 def _shown(row: Row) -> dict[str, Any]:
     return row | {name: decimal_text(row[name]) for name in ("usd", "provider_cost_usd")}
 
 
-def _line(row: Row) -> list[str | int | None]:
-    shown = _shown(row)
+def _line(shown: dict[str, Any]) -> list[str | int | None]:
     return [shown[name].isoformat() if name.endswith("_day") else shown[name] for name in COLUMNS]

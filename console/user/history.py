@@ -1,9 +1,8 @@
 """What happened: one row for each generation, and every movement of an account with its statement."""
 
-from datetime import date, datetime, timedelta
-
 from starlette.responses import Response
 
+from console.days import day
 from console.downloads import download
 from console.pages import Pages
 from console.visit import Visit
@@ -71,17 +70,6 @@ async def statement(visit: Visit) -> Response:
         to=day(visit.query.get("to"), after=1),
     )
     return download(answer, f"statement.{form if form in FORMATS else 'csv'}")
-
-
-def day(text: str | None, *, after: int = 0) -> str | None:
-    """Midnight (UTC) of a day from a date field, so many days later; None where there is none or it is no date."""
-    if not text:
-        return None
-    try:
-        start = date.fromisoformat(text) + timedelta(days=after)
-    except (ValueError, OverflowError):
-        return None
-    return datetime.combine(start, datetime.min.time()).isoformat() + "Z"
 
 
 def _unit(visit: Visit) -> str:

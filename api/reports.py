@@ -1,0 +1,78 @@
+"""Reports: what each thing of a kind used in a period of whole days, page by page or as a file."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
+from typing import Annotated, Any, Literal, NamedTuple
+
+from fastapi import Depends, Query
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from api.csv_text import csv_response
+from api.current import database_time
+from api.fields import QueryTime
+from api.operation import Call
+from api.paging import CursorText, Limit
+from api.reading import Json, MinPosition, between, cursors, seen
+from api.routes.analytics import DEFAULT_DAYS, whole_days
+from api.routing import ReadRoute, call_of
+from api.services import Row, Services
+
+MOST = 10_000  # lines of a file
+
+
+class Asked(NamedTuple):
+    """Whose report, from `first` to before `last`, the things whose id comes after `after`, at most `limit`."""
+
+    org: str
+    first: date
+    last: date
+    after: str
+    limit: int
+
+
+class Report(NamedTuple):
+    """`subjects`: what it has a line for each of; `key`: the column of a row's id; `line`: a shown row as cells."""
+
+    subjects: str
+    key: str
+    columns: Sequence[str]
+    read: Callable[[Services, Asked], Awaitable[list[Row]]]
+    shown: Callable[[Row], dict[str, Any]]
+    line: Callable[[dict[str, Any]], Sequence[str | int | None]]
+
+
+def report_route(
+    services: Services, report: Report, *, operation: str, summary: str, answers: type[BaseModel]
+) -> ReadRoute:
+    """`GET /api/v1/analytics/{subjects}`."""
+
+    async def read_report(
+        call: Annotated[Call, Depends(call_of)],
+        from_: Annotated[
+            QueryTime | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
+        ] = None,
+        to: QueryTime | None = None,
+        format: Annotated[  # noqa: A002 - the name that reads with a format share
+            Literal["json", "csv"], Query(description=f"csv: the first {MOST} {report.subjects}, without pages.")
+        ] = "json",
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
+    ) -> Response:
+        between(from_, to)
+        await seen(services, call, min_position)
+        first, last = whole_days(await database_time(services), from_, to)
+        asked = Asked(call.org, first, last, "", MOST)
+        if format == "csv":
+            rows = map(report.shown, await report.read(services, asked))
+            return csv_response(f"{report.subjects}-usage.csv", report.columns, map(report.line, rows))
+        pages = cursors(services, call, operation, first.isoformat(), last.isoformat())
+        after = pages.decode(cursor, str)[0] if cursor else ""
+        found = await report.read(services, asked._replace(after=after, limit=limit + 1))
+        return Json(
+            {"from": first, "to": last, **pages.page(found, limit, lambda row: [row[report.key]], report.shown)}
+        )
+
+    path = f"/api/v1/analytics/{report.subjects}"
+    return ReadRoute("GET", path, read_report, services, operation=operation, summary=summary, answers=answers)
