@@ -1,8 +1,8 @@
 // News of the ledger for a page that has [data-live]: each event of the stream becomes `ledger` on the body, which
 // parts of the page ask for with hx-trigger="ledger from:body throttle:1s". The head says how fresh the page is.
+import { LiveStream } from "/components/stream.js";
 import { agoText } from "/static/times.js";
 
-let last = "";
 let fresh = Date.now();
 
 function tell(text, lost) {
@@ -12,12 +12,13 @@ function tell(text, lost) {
   if (state.textContent !== text) state.textContent = text;
 }
 
-async function ticket() {
-  const { token, organisation } = await (await fetch("/session/token")).json();
-  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json", "Scrip-Organisation": organisation };
-  const answer = await fetch("/api/v1/stream/tickets", { method: "POST", headers, body: "{}" });
-  if (!answer.ok) throw new Error(`no ticket: ${answer.status}`);
-  return (await answer.json()).ticket;
+/** The stream in the name of who is signed in. */
+async function open(path, signal) {
+  const { token, organisation } = await (await fetch("/session/token", { signal })).json();
+  const headers = { Authorization: `Bearer ${token}`, Accept: "text/event-stream", "Scrip-Organisation": organisation };
+  const answer = await fetch(path, { headers, signal, cache: "no-store" });
+  if (!answer.ok) throw new Error(`no stream: ${answer.status}`);
+  return answer;
 }
 
 // The read models come a moment after the log, so what was asked for at once is asked for again.
@@ -31,42 +32,31 @@ function news(detail) {
   dispatch();
 }
 
-async function connect() {
-  const query = new URLSearchParams({ ticket: await ticket(), named: "false" });
-  if (last) query.set("last_event_id", last);
-  const source = new EventSource(`/api/v1/stream?${query}`);
-  source.onopen = () => {
-    fresh = Date.now();
-    // What happened between the drawing of the page and now is in no event of this stream.
-    if (!last) news(null);
-  };
-  source.onmessage = (event) => {
-    last = event.lastEventId || last;
-    fresh = Date.now();
-    news(JSON.parse(event.data));
-  };
-  // A ticket is good for one connection, so the next one needs a new ticket.
-  await new Promise((ended) => {
-    source.onerror = ended;
-    addEventListener("pagehide", ended, { once: true });
-  });
-  source.close();
-}
-
-export async function follow() {
+export function follow() {
   setInterval(() => {
     if (!document.querySelector("[data-live-state]").classList.contains("lost")) tell(`updated ${agoText(fresh)}`, false);
   }, 1000);
-  for (let pause = 1000; ; pause = Math.min(pause * 2, 15000)) {
-    try {
+  tell("updated now", false);
+  const heard = {
+    onEvent: ({ data }) => {
+      fresh = Date.now();
+      news(data);
+    },
+    onState: (state) => {
+      if (state !== "live") return tell("reconnecting", true);
+      fresh = Date.now();
       tell("updated now", false);
-      const began = Date.now();
-      await connect();
-      if (Date.now() - began > 5000) pause = 500;
-    } catch {
-      // The next try tells whether it is over.
-    }
-    tell("reconnecting", true);
-    await new Promise((wait) => setTimeout(wait, pause));
-  }
+      // What happened between the drawing of the page and now is in no event of this stream.
+      news(null);
+    },
+    onGap: () => {}, // the page asks for all of its parts anew, with the state above
+  };
+  let stream;
+  const begin = () => {
+    stream = new LiveStream({ open }, heard);
+    void stream.start();
+  };
+  addEventListener("pagehide", () => stream.stop());
+  addEventListener("pageshow", (event) => event.persisted && begin());
+  begin();
 }
