@@ -1,7 +1,7 @@
 """The application: routes, policy and services put together."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -55,7 +55,7 @@ def create_app(
     services = make_services(settings, ledger)
     services.verify, services.retry, services.asyncapi = verify, retry, asyncapi
     services.live = Live(services)
-    services.metrics.watch(ledger.writer)
+    services.metrics.watch(ledger)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -85,16 +85,15 @@ def create_app(
 @asynccontextmanager
 async def _serving(services: Services) -> AsyncIterator[None]:
     """Open what the services need, and close it in reverse."""
-    writers = [writer for writer in {services.ledger.writer, services.ledger.reader} if not writer.connected]
-    for writer in writers:
-        writer.start()
-    await services.open()
-    try:
-        yield
-    finally:
-        await services.close()
-        for writer in writers:
-            writer.stop()
+    writer, reader = services.ledger.writer, services.ledger.reader
+    with ExitStack() if writer.connected else writer:
+        await reader.start()
+        try:
+            await services.open()
+            yield
+        finally:
+            await services.close()
+            await reader.stop()
 
 
 def _check_settings(settings: Settings) -> None:
@@ -112,6 +111,13 @@ def _check_settings(settings: Settings) -> None:
 
 class _Api(FastAPI):
     """FastAPI with our own layers outermost, so that every answer passes the edge, those to preflights too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Without FastAPI's own telemetry, which looks at the environment for every request."""
+        scope["app"] = self
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        await self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         services: Services = self.state.services

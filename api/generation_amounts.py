@@ -1,31 +1,22 @@
 """What each generation of a list held, was charged and gave back, by resource."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from api.assessment import amounts_answer
 from api.outcome_text import OPEN, Moved, outcome_text
-from api.services import Row, Services
+from api.services import Row
 
 RESOURCES = ("credits", "tokens", "plan_tokens", "usd")
-# A generation holds under its own id on every account that pays for it.
-_HELD = """
-    select id, unit, sum(amount)::bigint as amount from (
-        select id, amount, case when address like '%%:tokens.%%' then 'plan_tokens'
-            else regexp_replace(address, '^.*:', '') end as unit
-        from read.reservations where org = %(org)s and id = any(%(ids)s) and generation
-    ) held group by 1, 2"""
-
-
-async def add_held(services: Services, org: str, rows: Sequence[Row]) -> None:
-    """Note in each row of `read.generations` what it held, by resource (`held`), extensions included."""
-    if not rows:
-        return
-    held: dict[str, dict[str, int]] = {}
-    for row in await services.rows(_HELD, {"org": org, "ids": [row["id"] for row in rows]}):
-        held.setdefault(row["id"], {})[row["unit"]] = row["amount"]
-    for row in rows:
-        row["held"] = held.get(row["id"], {})
+# What generations `g` held by resource, extensions included: a generation holds under its own id on every account that
+# pays for it. None where it held nothing.
+HELD = """
+    left join lateral (
+        select jsonb_object_agg(unit, amount) as held from (
+            select case when address like '%%:tokens.%%' then 'plan_tokens'
+                else regexp_replace(address, '^.*:', '') end as unit, sum(amount)::bigint as amount
+            from read.reservations where org = g.org and id = g.id and generation group by 1
+        ) each
+    ) holding on true"""
 
 
 def amounts_of(row: Row) -> dict[str, Any]:
@@ -46,7 +37,7 @@ def amounts_of(row: Row) -> dict[str, Any]:
 
 def _moved(row: Row, name: str, *, ended: bool) -> Moved:
     charged = row[f"charged_{name}"]
-    held = row["held"].get(name, 0)
+    held = (row["held"] or {}).get(name, 0)
     if name == "usd" and row["status"] != "refused":
         held = row["quoted_usd"]
     return Moved(held, charged, max(0, held - charged) if ended else 0, row[f"refunded_{name}"])

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from api.answers import Answer
-from api.current import ask, read_current
+from api.current import ask
 from api.guard import UNREACHABLE
 from api.if_match import tag_of
 from api.operation import Call
@@ -99,13 +99,11 @@ async def tracked_answer(services: Services, call: Call, body: Any, outcome: Out
 
     A replay tells what was so then, not what is so now. Raises Problem (503).
     """
-    streams = tuple(stream for stream, event in outcome.events if isinstance(event, UseCounted))
-    groups: dict[str, Group] = {}
-    if outcome.replayed:
+    room: Room | None = outcome.left
+    if room is None:  # the answer comes from the log, or the user is in no group
+        streams = [stream for stream, event in outcome.events if isinstance(event, UseCounted)]
         groups = {stream: await _at(services, call.org, stream, outcome.position) for stream in streams}
-    elif streams:
-        groups = (await read_current(services, call.org, *streams)).states
-    room = tightest(room_of(stream.removeprefix(PREFIX), groups[stream], body.type) for stream in streams)
+        room = tightest(room_of(stream.removeprefix(PREFIX), groups[stream], body.type) for stream in streams)
     numbers = _numbers(room.group_id, room.limit, room.used, room.remaining) if room else _numbers()
     return {"allowed": True, "error": None, **numbers, "position": format_position(outcome.position)}
 

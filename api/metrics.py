@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from api.backlog import GAUGES, Backlog
-from infra.writer.metrics import cumulated, writer_metrics
-from infra.writer.writer import Writer
+from infra.writer.ledger import Ledger
+from infra.writer.metrics import cumulated, reader_metrics, writer_metrics
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -35,15 +35,15 @@ class Metrics(Collector):
         self._timings: dict[str, _Timing] = {}
         self._refusals: Counter[tuple[str, str]] = Counter()
         self._blocked: Counter[tuple[str, str]] = Counter()
-        self._writer: Writer | None = None
+        self._ledger: Ledger | None = None
         self.backlog = Backlog()
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def watch(self, writer: Writer) -> None:
-        """Show this writer's figures too."""
-        self._writer = writer
+    def watch(self, ledger: Ledger) -> None:
+        """Show the figures of its writer and its reader too."""
+        self._ledger = ledger
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is the path's pattern."""
@@ -87,8 +87,9 @@ class Metrics(Collector):
         for (operation, reason), count in self._blocked.items():
             blocked.add_metric((operation, reason), count)
         yield blocked
-        if self._writer is not None:
-            yield from writer_metrics(self._writer)
+        if self._ledger is not None:
+            yield from writer_metrics(self._ledger.writer)
+            yield from reader_metrics(self._ledger.reader)
         yield from self._of_the_log()
 
     def _latencies(self) -> HistogramMetricFamily:

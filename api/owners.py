@@ -40,9 +40,15 @@ async def of_content(services: Services, call: Call, _body: Any = None) -> Call:
 
 async def generation_user(services: Services, org: str, generation_id: str) -> str | None:
     """The user whose generation it is, none where there is no such generation. Raises Problem (503)."""
+    known = services.owners.user(org, generation_id)
+    if known is not None:
+        return known
     stream = stream_of(generation_id)
     generation: Generation = (await read_current(services, org, stream)).states[stream]
-    return generation.asked.user if generation.asked else None
+    if generation.asked is None:
+        return None
+    services.owners.note(org, generation_id, generation.asked.user)
+    return generation.asked.user
 
 
 def _missing(refusal: Refusal) -> Problem:

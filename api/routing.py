@@ -5,15 +5,19 @@ models are declared all the same, so that the OpenAPI document has them.
 """
 
 from collections.abc import Awaitable, Callable
-from inspect import Parameter, Signature
+from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 import msgspec
-from fastapi import Request
+import structlog
+from fastapi import Request, params
+from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.documented import IDEMPOTENCY_KEY, IF_MATCH, documented
 from api.fields import Body
 from api.guard import UNREACHABLE, admit, is_open, read_head
 from api.limit import within_rate
@@ -25,6 +29,8 @@ from api.services import Services
 from api.strict_json import MAX_DEPTH
 
 JSON = b"application/json"
+
+log = structlog.get_logger()
 
 
 async def send_bytes(
@@ -49,7 +55,7 @@ class CommandRoute(APIRoute):
     def __init__(self, operation: Operation, services: Services) -> None:
         super().__init__(
             operation.path,
-            _documented(operation.name, operation.path, operation.body),
+            documented(operation.name, operation.path, operation.body),
             methods=[operation.method],
             name=operation.name,
             operation_id=operation.name,
@@ -57,13 +63,16 @@ class CommandRoute(APIRoute):
             status_code=operation.status,
             response_model=operation.answers,
             responses=PROBLEMS,
-            openapi_extra=_PARAMETERS if operation.method == "POST" else _CONDITION,
+            openapi_extra=IDEMPOTENCY_KEY if operation.method == "POST" else IF_MATCH,
         )
         self.app = _command_app(operation, services)
 
 
 class ReadRoute(APIRoute):
-    """Any other call, answered by a FastAPI handler after the guard has let it through."""
+    """Any other call, answered by a FastAPI handler after the guard has let it through.
+
+    Where a request has no query, FastAPI has nothing to read: `short`, if there is one, calls the handler without it.
+    """
 
     def __init__(
         self,
@@ -91,6 +100,8 @@ class ReadRoute(APIRoute):
             **options,
         )
         self.app = _guarded(operation, services, self.app)
+        without_query = _without_query(handler)
+        self.short = _guarded(operation, services, without_query) if without_query else None
 
 
 class OpenRoute(APIRoute):
@@ -151,7 +162,7 @@ class BodyRoute(APIRoute):
     ) -> None:
         super().__init__(
             path,
-            _documented(operation, path, body),
+            documented(operation, path, body),
             methods=[method],
             name=operation,
             operation_id=operation,
@@ -159,7 +170,7 @@ class BodyRoute(APIRoute):
             status_code=status,
             response_model=answers,
             responses=PROBLEMS,
-            openapi_extra=_PARAMETERS if keyed else None,
+            openapi_extra=IDEMPOTENCY_KEY if keyed else None,
         )
         adapter: TypeAdapter[Any] = TypeAdapter(body)
 
@@ -216,52 +227,44 @@ def _guarded(operation: str, services: Services, inner: ASGIApp) -> ASGIApp:
         try:
             head = read_head(scope)
             scope["scrip.call"] = await admit(services, operation, scope, head)
+            await inner(scope, receive, send)
         except Problem as problem:
             await send_problem(send, problem)
-            return
-        try:
-            await inner(scope, receive, send)
-        except UNREACHABLE:
+        except UNREACHABLE as error:
+            log.warning("a read failed", path=scope["path"], error=type(error).__name__)
             await send_problem(send, unavailable())
 
     return app
 
 
-def _documented(name: str, path: str, body: type[Body]) -> Callable[..., Any]:
-    """A function with the signature that FastAPI documents: path parameters and body. It is never called."""
+def _without_query(handler: Callable[..., Any]) -> ASGIApp | None:
+    """`handler` with its defaults, for requests that have no query.
 
-    async def endpoint(**_: Any) -> None:
-        raise AssertionError(f"{name} does not go through FastAPI")
+    None where a parameter is neither the call, nor of the path, nor of the query with a default.
+    """
+    wanted = signature(handler).parameters.values()
+    call_names = [each.name for each in wanted if _is_call(each)]
+    defaults = {each.name: each.default for each in wanted if each.default is not Parameter.empty}
+    of_path = {each.name for each in wanted if each.annotation is str and each.default is Parameter.empty}
+    if len(call_names) + len(defaults) + len(of_path) < len(wanted) or any(map(_is_of_head_or_body, wanted)):
+        return None
 
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    parameters = [Parameter(each, Parameter.KEYWORD_ONLY, annotation=str) for each in names]
-    parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=body))
-    endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what FastAPI inspects
-    endpoint.__doc__ = body.__doc__
-    endpoint.__name__ = name
-    return endpoint
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        call = dict.fromkeys(call_names, scope["scrip.call"])
+        response = await handler(**call, **scope["path_params"], **defaults)
+        await response(scope, receive, send)
+
+    return app
+
+
+def _is_call(parameter: Parameter) -> bool:
+    marks = getattr(parameter.annotation, "__metadata__", ())
+    return any(isinstance(mark, Depends) and mark.dependency is call_of for mark in marks)
+
+
+def _is_of_head_or_body(parameter: Parameter) -> bool:
+    marks = (*getattr(parameter.annotation, "__metadata__", ()), parameter.default)
+    return any(isinstance(mark, FieldInfo) and not isinstance(mark, params.Query) for mark in marks)
 
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
-_PARAMETERS: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "The same key and request get the first answer again, refusals included.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        }
-    ]
-}
-_CONDITION: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "If-Match",
-            "in": "header",
-            "required": False,
-            "description": "The ETag of an earlier answer; 412 where the thing has changed since.",
-            "schema": {"type": "string"},
-        }
-    ]
-}

@@ -4,13 +4,19 @@ import hmac
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+import msgspec
+from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from pydantic import SecretStr
 
 from api.defaults import defaults_of
+from api.known_owners import KnownOwners
 from api.links import Links, links_of
 from api.metrics import Metrics
 from domain.generations.request import Defaults
@@ -32,6 +38,7 @@ MAX_READS_OF_ALL = 3  # for those of the whole platform,
 MAX_WRITES = 3  # for API keys and rates
 MAX_READS_WAITING = 200  # more are turned away at once
 READ_WAIT_S = 2.0
+WORKS_S = 1.0  # a connection that worked is taken to work for so long
 KEEPALIVE: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives": 1,
@@ -74,6 +81,7 @@ class Services:
     defaults: Defaults
     links: Links
     fingerprints: hmac.HMAC  # over nothing yet: copied for each request, which is the cheapest way to a keyed hash
+    owners: KnownOwners = field(default_factory=KnownOwners)
     payments: PaymentProvider | None = None  # none: nothing can be bought
     verify: Verify | None = None
     retry: Retry | None = None
@@ -160,6 +168,18 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
 
 
 def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]":
+    checked: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
+
+    async def check(connection: AsyncConnection[Any]) -> None:
+        """Asking anew each time would double the round trips of a read. Raises psycopg.OperationalError."""
+        now = monotonic()
+        if now - checked.get(connection, float("-inf")) > WORKS_S:
+            await AsyncConnectionPool.check_connection(connection)
+            checked[connection] = now
+
+    async def configure(connection: AsyncConnection[Any]) -> None:
+        set_json_loads(msgspec.json.decode, connection)
+
     return AsyncConnectionPool(
         uri.get_secret_value(),
         min_size=1,
@@ -167,6 +187,7 @@ def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]
         max_waiting=MAX_READS_WAITING,
         timeout=READ_WAIT_S,
         open=False,
-        check=AsyncConnectionPool.check_connection,
+        check=check,
+        configure=configure,
         kwargs={"autocommit": True, "application_name": name, "options": OPTIONS} | KEEPALIVE,
     )

@@ -4,7 +4,6 @@ The service runs as `scrip up` runs it, with a history; all is within limits, so
 that every call must succeed.
 """
 
-import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
+import uvloop
 
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.http import BODY
@@ -143,12 +143,12 @@ def run(report: Report, *, seconds: int = SECONDS) -> list[Figure]:
         report(f"preparing {USERS} users with {USERS * HISTORY:,} generations")
         _prepare(service, users, traffic)
         port = urlsplit(service.url).port or 0
-        asyncio.run(open_load(port, traffic.draw, RATE, WARM_UP_S))
+        uvloop.run(open_load(port, traffic.draw, RATE, WARM_UP_S))
         report(f"{RATE} requests/s for {seconds} s")
-        ours = asyncio.run(open_load(port, traffic.draw, RATE, seconds))
+        ours = uvloop.run(open_load(port, traffic.draw, RATE, seconds))
         report(f"the empty handler for {EMPTY_S} s")
         reserve = Ask("empty", request("POST", "/api/v1/accounts/user:u0:credits/reservations", "", BODY))
-        empty = asyncio.run(open_load(empty_port, lambda: reserve, RATE, EMPTY_S))
+        empty = uvloop.run(open_load(empty_port, lambda: reserve, RATE, EMPTY_S))
     for failure in ours.failures[:3]:
         report(failure)
     return _figures(ours, empty)

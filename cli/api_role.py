@@ -22,11 +22,10 @@ from infra.quarantine import NotQuarantined
 from infra.selfcheck import check_postgres
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
+from infra.writer.reader import Reader
 from infra.writer.writer import Writer
 
-# A check passes between threads four times: with 1 ms its median was twice that with 0.1 ms (`scrip bench api`).
 SWITCH_S = 0.0001
-READER_WEIGHT = 10_000  # what checks need of states is a fraction of what commands touch
 
 
 async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
@@ -39,7 +38,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
     uri = settings.writer_url.get_secret_value()
     for login in (settings.writer_url, settings.reader_url, settings.auditor_url):
         await asyncio.to_thread(check_postgres, login.get_secret_value())
-    ledger = Ledger(Writer(uri), settings.request_deadline_s, reader=Writer(uri, cache_weight=READER_WEIGHT))
+    deadline_s = settings.request_deadline_s
+    ledger = Ledger(Writer(uri), deadline_s, Reader(uri, deadline_s))
 
     async def audit(by: str, progress: Progress) -> dict[str, Any]:
         return (await audited(settings, by, progress)).as_json()

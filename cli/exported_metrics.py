@@ -13,6 +13,8 @@ from consumers.projector import projector_metrics
 from infra.relay.relay import Relay
 from infra.relay.role import relay_metrics
 from infra.sweeper import sweeper_metrics
+from infra.writer.ledger import Ledger
+from infra.writer.reader import Reader
 from infra.writer.writer import Writer
 
 
@@ -20,7 +22,7 @@ def exported_metrics() -> dict[str, list[Metric]]:
     """Role -> its metric families. Nothing is connected."""
     writer = Writer("")
     of_the_api = Metrics()
-    of_the_api.watch(writer)
+    of_the_api.watch(Ledger(writer, reader=Reader("")))
     collectors = {
         "api": of_the_api,
         "relay": relay_metrics(Relay("", {}, "")),

@@ -57,6 +57,7 @@ class Handler(NamedTuple):
     `streams` are known from the command alone, `further` ones only from the states of the first (the groups of a
     user, the holds of a generation). `tags` are loaded with the streams; `rare_tags` only when the decision asks for
     them, which most never do. `platform` names the platform's streams (such as the price book) that it reads.
+    `left` is what the states came to that the answer has to tell and no event says; a replay must find it elsewhere.
     """
 
     streams: Callable[[Any], tuple[str, ...]]
@@ -65,6 +66,7 @@ class Handler(NamedTuple):
     rare_tags: Callable[[Any], tuple[str, ...]] = lambda _command: ()
     platform: tuple[str, ...] = ()
     further: Callable[[View, Any], tuple[str, ...]] = lambda _view, _command: ()
+    left: Callable[[View, Any, datetime], Any] = lambda _view, _command, _now: None
 
 
 class Answerer(NamedTuple):
@@ -81,12 +83,14 @@ class Answerer(NamedTuple):
 class Decided:
     """What a command came to: the events to store, in order, and the refusal where there is one.
 
-    The first `due` events are what time alone had brought about; they are stored with a refusal too.
+    The first `due` events are what time alone had brought about; they are stored with a refusal too. `left`: as the
+    handler tells it, none with a refusal.
     """
 
     events: tuple[tuple[str, Any], ...]
     due: int
     refusal: Refusal | None = None
+    left: Any = None
 
 
 def execute(view: View, handler: Handler, kind_of: Callable[[str], StreamKind], command: Any, now: datetime) -> Decided:
@@ -104,7 +108,8 @@ def execute(view: View, handler: Handler, kind_of: Callable[[str], StreamKind], 
         return Decided(tuple(happened), len(happened), refused)
     for stream, event in decided:
         view.apply(stream, event)
-    return Decided((*happened, *decided), len(happened), refusal)
+    left = handler.left(view, command, now) if refusal is None else None
+    return Decided((*happened, *decided), len(happened), refusal, left)
 
 
 def ask(view: View, answerer: Answerer, kind_of: Callable[[str], StreamKind], question: Any, now: datetime) -> Any:

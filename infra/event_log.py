@@ -9,6 +9,7 @@ import psycopg
 from infra.chain import StoredEvent
 
 Connection = psycopg.Connection[Any]
+AsyncConnection = psycopg.AsyncConnection[Any]
 Cursor = psycopg.Cursor[Any]
 
 LOCK_SPACE = 0x5C21  # the first key of the partitions' advisory locks
@@ -48,43 +49,35 @@ HEADS = """
         select position, hash, time from events where partition = p order by position desc limit 1
     ) e"""
 
-TAILS = f"""
-    select e.* from unnest(%b::smallint[], %b::bigint[]) as seen (p, last)
-    cross join lateral (
-        select {COLUMNS} from events where partition = seen.p and position > seen.last
-        order by position limit {MAX_TAIL + 1}
-    ) e
-    order by e.partition, e.position"""
-
-# Clock, heads and tails in one statement, and so of one moment without a transaction. The event that was seen last
-# comes along, to show that it is still there. For readers; a writer needs more to be the same.
+# Clock and tails in one statement, and so of one moment. The event that was seen last comes along, to show that it is
+# still there. There is always a row, with the time and how long the transaction has waited for its locks, in seconds.
 LOOK = f"""
-    select scrip_now(), e.* from unnest(%b::smallint[], %b::bigint[]) as seen (p, last)
+    select scrip_now(), extract(epoch from clock_timestamp() - transaction_timestamp())::float8, e.*
+    from (select) as one
     left join lateral (
-        select {COLUMNS} from events where partition = seen.p and position >= seen.last
-        order by position limit {MAX_TAIL + 1}
+        select events.* from unnest(%b::smallint[], %b::bigint[]) as seen (p, last)
+        cross join lateral (
+            select {COLUMNS} from events where partition = seen.p and position >= seen.last
+            order by position limit {MAX_TAIL + 1}
+        ) events
     ) e on true
     order by e.partition, e.position"""
 
-# `limit 1` keeps the planner at one index look-up for each wanted row; as a plain join it may read the whole table.
-SNAPSHOTS = """
-    select s.* from unnest(%b::text[], %b::text[], %b::smallint[]) as wanted (org, stream, schema)
-    cross join lateral (
-        select org, stream, version, state from snapshots
-        where org = wanted.org and stream = wanted.stream and snapshots.schema = wanted.schema limit 1
-    ) s"""
-
+# A snapshot comes as a row without a type, its state in the place of the data. `limit 1` keeps the planner at one index
+# look-up for each wanted row; as a plain join it may read the whole table.
 STREAMS = """
-    select e.org, e.stream, e.version, e.type, e.data
+    select wanted.org, wanted.stream, e.version, e.type, e.data
     from unnest(%b::text[], %b::text[], %b::smallint[]) as wanted (org, stream, schema)
     left join lateral (
-        select version from snapshots
+        select version, state from snapshots
         where org = wanted.org and stream = wanted.stream and snapshots.schema = wanted.schema limit 1
     ) s on true
     cross join lateral (
-        select org, stream, version, type, data from events
+        select s.version, null as type, s.state as data where s.version is not null
+        union all
+        (select version, type, data from events
         where org = wanted.org and stream = wanted.stream and version > coalesce(s.version, 0)
-        order by version
+        order by version)
     ) e"""
 
 TAGGED = """
@@ -131,24 +124,30 @@ UPSERT_SNAPSHOTS = """
     where snapshots.version < excluded.version or snapshots.schema <> excluded.schema"""
 
 
-def connect(uri: str, application: str) -> Connection:
-    """A connection for the log: explicit transactions, bounded waits, plans made for the actual arguments.
+# Plans that are made once for empty tables read every key of an organisation later on; so they are made anew.
+_CONNECTED: dict[str, Any] = {
+    "autocommit": True,
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": "-c plan_cache_mode=force_custom_plan -c lock_timeout=10s -c statement_timeout=60s"
+    " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
+}
 
-    Plans that are made once for empty tables read every key of an organisation later on; so they are made anew.
-    """
-    connection = psycopg.connect(
-        uri,
-        autocommit=True,
-        application_name=application,
-        connect_timeout=5,
-        keepalives=1,
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
-        tcp_user_timeout=10_000,
-        options="-c plan_cache_mode=force_custom_plan -c lock_timeout=10s -c statement_timeout=60s"
-        " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
-    )
+
+def connect(uri: str, application: str) -> Connection:
+    """A connection for the log: explicit transactions, bounded waits, plans made for the actual arguments."""
+    connection = psycopg.connect(uri, application_name=application, **_CONNECTED)
+    connection.prepare_threshold = 0
+    return connection
+
+
+async def connect_async(uri: str, application: str) -> AsyncConnection:
+    """The same for an event loop."""
+    connection = await psycopg.AsyncConnection.connect(uri, application_name=application, **_CONNECTED)
     connection.prepare_threshold = 0
     return connection
 

@@ -45,6 +45,10 @@ class Sealer:
         text = key.cipher.encrypt(nonce, msgspec.json.encode(present), _bound_to(org, subject))
         return f"{key.id}.{urlsafe_b64encode(nonce + text).decode()}"
 
+    def knows(self, org: str, subject: str) -> bool:
+        """Whether `seal` would not have to wait for the subject's key now."""
+        return self._known(org, subject) is not None
+
     def open(self, org: str, subject: str, sealed: str | None) -> dict[str, Any] | None:
         """The fields; none where nothing was sealed or the key has been erased."""
         if sealed is None:
@@ -69,11 +73,15 @@ class Sealer:
             self._keys.pop((org, subject), None)
         return bool(gone.rowcount > 0)
 
-    def _key(self, org: str, subject: str) -> _Key | None:
+    def _known(self, org: str, subject: str) -> _Key | None:
         with self._lock:
             known = self._keys.get((org, subject))
-            if known and monotonic() - known.read_at < KEY_FRESH_S:
-                return known
+        return known if known and monotonic() - known.read_at < KEY_FRESH_S else None
+
+    def _key(self, org: str, subject: str) -> _Key | None:
+        known = self._known(org, subject)
+        if known is not None:
+            return known
         with self._pool.connection() as connection:
             row = connection.execute(
                 "select key_id, key from subject_keys where org = %s and subject = %s", (org, subject)

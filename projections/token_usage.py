@@ -27,6 +27,7 @@ class TokenUse(NamedTuple):
     feature: str | None
     tokens: int
     remaining: int
+    total: int
     debit_id: str
     generation_id: str | None
     actor: str
@@ -37,8 +38,8 @@ TABLE = Table(
     "token_usage",
     TokenUse,
     {"org": "text", "position": "int8", "at": "timestamptz", "address": "text", "token_type": "text"}
-    | {"user_id": "text", "feature": "text", "tokens": "int8", "remaining": "int8", "debit_id": "text"}
-    | {"generation_id": "text", "actor": "text", "sealed": "text"},
+    | {"user_id": "text", "feature": "text", "tokens": "int8", "remaining": "int8", "total": "int8"}
+    | {"debit_id": "text", "generation_id": "text", "actor": "text", "sealed": "text"},
     key=2,
 )
 
@@ -55,5 +56,6 @@ def used(fact: Fact, balance: Balance, last: Transaction, generation: Generation
     feature = generation.feature if generation is not None else getattr(event, "item", None)
     return TokenUse(
         fact.org, fact.position, fact.time, fact.id, balance.unit.removeprefix(PLAN), user, feature, -last.amount,
-        balance.available, event.debit_id, last.generation_id, fact.actor, last.sealed,
+        balance.available, balance.debited - balance.refunded, event.debit_id, last.generation_id, fact.actor,
+        last.sealed,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints
 
 from api.acting import user_of
+from api.answers import Answer
 from api.assessment import refusal_facts
 from api.fields import Body, Count, Id, Label, Metadata, Name, Options, Text, Ttl
 from api.generation_answers import changed, created, extended
@@ -14,11 +15,13 @@ from api.owners import of_generation
 from api.schemas_generations import Held, Quote
 from api.services import Services
 from domain.generations.create import DEFAULT_TTL_S, CreateGeneration
+from domain.generations.events import GenerationHeld
 from domain.generations.extend import ExtendGeneration
 from domain.generations.request import Request
 from domain.generations.start import CancelGeneration, StartGeneration
 from infra.ids import uuid7
 from infra.security.principal import Role
+from infra.writer.submission import Outcome
 
 MAX_PROMPT = 20_000
 
@@ -133,6 +136,12 @@ def _makes(call: Call, body: CreateBody) -> tuple[str, str] | None:
     return (body.id, user_of(call, body.user_id)) if body.id is not None else None
 
 
+async def _created(services: Services, call: Call, _body: CreateBody, outcome: Outcome) -> Answer:
+    held = next(event for _, event in outcome.events if isinstance(event, GenerationHeld))
+    services.owners.note(call.org, held.generation_id, held.user)
+    return created(outcome)
+
+
 async def _own(services: Services, call: Call, body: Any) -> Call:
     """A user may call off only their own; everybody else's right is that of the role."""
     return await of_generation(services, call, body) if call.principal.role is Role.USER else call
@@ -148,6 +157,7 @@ CREATE = Operation(
     answers=CreateAnswer,
     build=_create,
     answer=created,
+    tell=_created,
     status=201,
     private=("prompt", "reason", "metadata"),
     account=lambda call, body: f"user:{user_of(call, body.user_id)}:credits",

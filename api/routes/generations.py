@@ -11,7 +11,7 @@ from api.assessment import amounts_answer, assessment_answer
 from api.commands.generations import PATH, RequestBody, request_of
 from api.current import ask
 from api.fields import QueryTime
-from api.generation_amounts import add_held, amounts_of
+from api.generation_amounts import HELD, amounts_of
 from api.generation_answers import holds_answer
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -41,17 +41,21 @@ _COLUMNS = """id, user_id, parent_id, operation, provider, model, options, "coun
     provider_currency, generation_time_ms, created_at, started_at, ended_at, expires_at, actor, sealed, sealed_end,
     created_position, position"""
 _LIST = f"""
-    select {_COLUMNS} from read.generations
-    where org = %(org)s and (%(user)s::text is null or user_id = %(user)s)
-      and (%(status)s::text is null or status = %(status)s) and (%(model)s::text is null or model = %(model)s)
-      and (%(outcome)s::text is null or outcome = %(outcome)s)
-      and (%(q)s::text is null or starts_with(id, %(q)s) or strpos(lower(model), lower(%(q)s)) > 0)
-      and created_position < %(before)s and created_position >= %(first)s and created_position < %(last)s
-    order by created_position desc limit %(limit)s"""
-_ONE = f"select {_COLUMNS} from read.generations where org = %(org)s and id = %(id)s"
+    select {_COLUMNS}, held from (
+        select * from read.generations
+        where org = %(org)s and (%(user)s::text is null or user_id = %(user)s)
+          and (%(status)s::text is null or status = %(status)s) and (%(model)s::text is null or model = %(model)s)
+          and (%(outcome)s::text is null or outcome = %(outcome)s)
+          and (%(q)s::text is null or starts_with(id, %(q)s) or strpos(lower(model), lower(%(q)s)) > 0)
+          and created_position < %(before)s and created_position >= %(first)s and created_position < %(last)s
+        order by created_position desc limit %(limit)s
+    ) g {HELD} order by created_position desc"""
+_ONE = f"select {_COLUMNS}, held from read.generations g {HELD} where org = %(org)s and id = %(id)s"
 _CHILDREN = f"""
-    select {_COLUMNS} from read.generations where org = %(org)s and parent_id = %(id)s
-    order by created_position limit {MAX_CHILDREN}"""
+    select {_COLUMNS}, held from (
+        select * from read.generations where org = %(org)s and parent_id = %(id)s
+        order by created_position limit {MAX_CHILDREN}
+    ) g {HELD} order by created_position"""
 
 CallNow = Annotated[Call, Depends(call_of)]
 Status = Literal["refused", "held", "running", "completed", "failed", "cancelled", "expired", "settled_late"]
@@ -86,7 +90,7 @@ def routes(services: Services) -> list[APIRoute]:
         first, last = await bounds(services, partition_of(call.org, services.ledger.writer.partitions), from_, to)
         limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
         rows = await services.rows(_LIST, wanted | limits)
-        await _complete(services, call.org, rows)
+        await to_thread(_open, services, call.org, rows)
         return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
 
     async def read_generation(id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
@@ -97,7 +101,7 @@ def routes(services: Services) -> list[APIRoute]:
             raise not_found("generation", id)
         own_only(call, row["user_id"])
         children = await services.rows(_CHILDREN, wanted)
-        await _complete(services, call.org, [row, *children])
+        await to_thread(_open, services, call.org, [row, *children])
         told = generation_row(row)
         told["stored"] = await stored_of(services, call.org, id)
         told["children"] = [generation_row(child) for child in children]
@@ -153,7 +157,7 @@ async def _check(given: Given) -> tuple[dict[str, Any], None]:
 
 
 def generation_row(row: Row) -> dict[str, Any]:
-    """A row of `read.generations` as it is shown, its text opened before and what it held noted."""
+    """A row of `read.generations` as it is shown, its text opened before."""
     cost, currency = row.pop("provider_cost"), row.pop("provider_currency")
     row.pop("created_position")
     generation_id = row.pop("id")
@@ -187,11 +191,6 @@ def generation_row(row: Row) -> dict[str, Any]:
 def _money(row: Row, what: str) -> dict[str, Any]:
     amounts = {name: row[f"{what}_{name}"] for name in _AMOUNTS}
     return {**amounts_answer(amounts), "currency": "USD"}
-
-
-async def _complete(services: Services, org: str, rows: list[Row]) -> None:
-    await add_held(services, org, rows)
-    await to_thread(_open, services, org, rows)
 
 
 def _open(services: Services, org: str, rows: list[Row]) -> None:

@@ -14,7 +14,7 @@ from api.fields import QueryTime
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.pipeline import Read, execute, prepare
-from api.problems import refused
+from api.problems import refused, unavailable
 from api.reading import Json, MinPosition, between, cursors, open_text, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
@@ -22,7 +22,7 @@ from api.services import Row, Services
 from api.token_figures import token_stats
 from domain.credits.events import CreditsDebited
 from domain.organisations.now import OrganisationNow
-from domain.plans.deduct import OK, TokenAnswer
+from domain.plans.deduct import OK, TokenAnswer, TokensLeft
 from domain.refusal import Refusal, RefusalKind
 from infra.position import format_position
 from infra.writer.submission import Outcome, Refused
@@ -144,7 +144,7 @@ async def _use(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     outcome = await execute(services, item)
     headers = {"Idempotency-Replayed": "true"} if outcome.replayed else None
     if outcome.refusal is None:
-        return await _deducted(services, call, body, outcome), headers
+        return await _deducted(services, call, outcome), headers
     services.metrics.refused(DEDUCT.name, outcome.refusal.code)
     if outcome.refusal.kind != RefusalKind.SHORT:
         raise refused(outcome.refusal)
@@ -165,29 +165,24 @@ async def _checked(services: Services, call: Call, body: UseBody) -> dict[str, A
     return answer
 
 
-async def _deducted(services: Services, call: Call, body: UseBody, outcome: Outcome) -> dict[str, Any]:
+async def _deducted(services: Services, call: Call, outcome: Outcome) -> dict[str, Any]:
     stream, first = outcome.events[0]
     event: CreditsDebited = first
-    now: TokenAnswer = (await _ask(services, call, body)).value
-    balance, refresh_date = now.balance, now.refresh_date
-    if outcome.replayed:
-        balance, refresh_date = await _as_told(services, call, outcome, event.debit_id, balance)
+    left: TokensLeft = outcome.left or await _as_told(services, call, outcome, event.debit_id)
     return {
         "allowed": True,
         "reason": OK,
         "detail": None,
         "token_type": stream.rpartition(":tokens.")[2],
         "cost": event.amount,
-        "balance": balance,
-        "refresh_date": refresh_date,
+        "balance": left.balance,
+        "refresh_date": left.refresh_date,
         "debit_id": event.debit_id,
         "position": format_position(outcome.position),
     }
 
 
-async def _as_told(
-    services: Services, call: Call, outcome: Outcome, debit_id: str, balance: int
-) -> tuple[int, datetime | None]:
+async def _as_told(services: Services, call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
     """What was left after the deduction, and its cycle's end: the first answer, which no event carries.
 
     Cycles never move, so their end is known from the time alone (docs/decisions/0008).
@@ -195,9 +190,10 @@ async def _as_told(
     await seen(services, call, format_position(outcome.position))
     wanted = {"org": call.org, "position": outcome.position, "events": len(outcome.events), "id": debit_id}
     row = await services.row(_LEFT, wanted)
+    if row is None:
+        raise unavailable()
     organisation = (await ask(services, call.org, OrganisationNow())).value
-    ends = organisation.refresh_date(outcome.time) if outcome.time else None
-    return max(0, row["remaining"]) if row else balance, ends
+    return TokensLeft(max(0, row["remaining"]), organisation.refresh_date(outcome.time) if outcome.time else None)
 
 
 async def _refused(services: Services, call: Call, body: UseBody, refusal: Refused, position: int) -> dict[str, Any]:

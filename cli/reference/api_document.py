@@ -12,6 +12,7 @@ from api.routes.documents import document
 from api.services import Services, make_services
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
+from infra.writer.reader import Reader
 from infra.writer.writer import Writer
 
 _KEY = SecretStr("the length that a key must have, and no key")
@@ -24,7 +25,7 @@ def described_services() -> Services:
         **{name: field.get_default() for name, field in Settings.model_fields.items()}
         | {"jwt_secret": _KEY, "fingerprint_secret": _KEY}
     )
-    return make_services(settings, Ledger(Writer("")))
+    return make_services(settings, Ledger(Writer(""), reader=Reader("")))
 
 
 @lru_cache(maxsize=1)

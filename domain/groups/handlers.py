@@ -69,6 +69,10 @@ def _remove_members(view: View, command: RemoveMembers, _now: datetime) -> Itera
     return remove_members(view.state(stream_of(command.group_id)), command)
 
 
+def _tightest(view: View, command: TrackGeneration, _now: datetime) -> Room | None:
+    return tightest_group(view, TightestGroup(user=command.user, what=command.what))
+
+
 def _track(view: View, command: TrackGeneration, now: datetime) -> Iterable[tuple[str, Any]]:
     return track(view, command, _zone(view), now)
 
@@ -87,7 +91,7 @@ HANDLERS: dict[type, Handler] = {
     DeleteGroup: Handler(_group, _delete, further=_members),
     AddMembers: Handler(_group_and_users, _add_members),
     RemoveMembers: Handler(_group_and_users, _remove_members),
-    TrackGeneration: Handler(_user, _track, further=_groups_of_user),
+    TrackGeneration: Handler(_user, _track, further=_groups_of_user, left=_tightest),
 }
 
 ANSWERERS: dict[type, Answerer] = {

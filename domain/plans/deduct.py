@@ -66,6 +66,13 @@ class TokenAnswer(NamedTuple):
     refusal: Refusal | None = None
 
 
+class TokensLeft(NamedTuple):
+    """What a deduction left of the type's tokens, and when the plan grants anew; none while no cycle has begun."""
+
+    balance: int
+    refresh_date: datetime | None
+
+
 def first_streams(use: TokenUse) -> tuple[str, ...]:
     """What is known from the use alone."""
     return (ORGANISATION, memberships_of(use.user)) if use.user is not None else (ORGANISATION,)
@@ -110,6 +117,14 @@ def deduct(view: View, command: DeductTokens, now: datetime) -> list[tuple[str, 
         user=command.user,
     )
     return [(stream, debited), *counted]
+
+
+def tokens_left(view: View, command: DeductTokens, now: datetime) -> TokensLeft:
+    """For the answer to a deduction that has just been decided."""
+    organisation: Organisation = view.state(ORGANISATION)
+    token_type, _ = _cost(view, command)
+    account: Account = view.state(token_account(view.org, token_type))
+    return TokensLeft(max(0, account.spendable), organisation.refresh_date(now))
 
 
 def tokens_now(view: View, question: TokensNow, now: datetime) -> TokenAnswer:

@@ -46,7 +46,9 @@ HANDLERS: dict[type, Handler] = {
     PublishPlan: _offer(publish_plan),
     PublishFeatures: _offer(publish_features),
     PublishPackages: _offer(publish_packages),
-    DeductTokens: Handler(tokens.first_streams, deduct, platform=(STREAM,), further=tokens.further_streams),
+    DeductTokens: Handler(
+        tokens.first_streams, deduct, platform=(STREAM,), further=tokens.further_streams, left=tokens.tokens_left
+    ),
     StartPurchase: Handler(_purchase, _start, platform=(STREAM,)),
     CompletePurchase: Handler(
         completion.first_streams,

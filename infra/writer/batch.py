@@ -19,15 +19,15 @@ from infra.chain import StoredEvent
 from infra.event_log import CommandRow, Connection, Cursor
 from infra.failpoints import failpoint
 from infra.partitions import PLATFORM, partition_of
-from infra.writer.demand import Asked, Demand
+from infra.writer.catching_up import catch_up
+from infra.writer.demand import Demand
 from infra.writer.draft import Draft
+from infra.writer.foresight import Asked
 from infra.writer.loading import Loader
-from infra.writer.reading import catch_up
 from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused, Submission
 
 Result = Outcome | KeyReused | NotApplied
 SEND_EVERY = 200  # events sent together while further ones are decided
-CLOCK = "select scrip_now(), extract(epoch from clock_timestamp() - transaction_timestamp())::float8"
 STALE_S = 0.5  # a partition not looked at for longer is first read without its lock
 # Prices are announced 5 s ahead, so a second-old view of them is never out of date; a batch that has waited so long
 # for its locks that it might be looks again.
@@ -157,39 +157,39 @@ class Batch:
         touched, wanted, tags = needs
         streams, cold_tags = loader.missing(wanted, tags)
         keys = list({(item.org, item.caller, item.key) for item in submissions})
+        known = loader.known(touched)
         with ExitStack() as stack:
-            clock, heads, tails, rows, snapshots, events, tagged = (
-                stack.enter_context(self._connection.cursor(binary=True)) for _ in range(7)
+            look, heads, rows, events, tagged = (
+                stack.enter_context(self._connection.cursor(binary=True)) for _ in range(5)
             )
-            event_log.lock(clock, touched)
-            clock.execute(CLOCK)
-            known = loader.ask_tails(heads, tails, touched)
+            event_log.lock(look, touched)
+            look.execute(event_log.LOOK, loader.seen(known))
             event_log.find_commands(rows, keys)
             if streams:
-                loader.ask_streams(snapshots, events, streams)
+                loader.ask_streams(events, streams)
             if cold_tags:
                 loader.ask_tags(tagged, cold_tags)
-            loader.take_tails(heads, tails, touched, known)
+            looked = loader.follow(known, look.fetchall())
+            new = [partition for partition in touched if not loader.cache(partition).known]
+            if new:
+                heads.execute(event_log.HEADS, (new,))
+                loader.start_at(new, heads.fetchall())
             if streams:
-                loader.take_streams(snapshots, events, streams)
+                loader.take_streams(events, streams)
             if cold_tags:
                 loader.take_tags(tagged, cold_tags)
             found = {row[:3]: CommandRow(*row) for row in rows.fetchall()}
-            time = clock.fetchone()
             # What was cached may have been dropped because the log had run too far ahead.
             dropped, dropped_tags = loader.missing(wanted, tags)
             dropped = {key: partition for key, partition in dropped.items() if key not in streams}
             dropped_tags = {tag: partition for tag, partition in dropped_tags.items() if tag not in cold_tags}
             if dropped or dropped_tags:
                 loader.load(self._connection, dropped, dropped_tags)
-        if time is None:
-            raise AssertionError("scrip_now() always returns a row")
-        self.longest_lock_wait_s = max(self.longest_lock_wait_s, time[1])
-        self._look_at_platform_again(prices, time[0])
-        demand = Demand(
-            self._connection, loader, self._partitions, lambda: _asked(submissions), self._platform, time[0]
-        )
-        return Draft(loader, touched, time[0], found, self._platform, demand)
+        time = looked.time
+        self.longest_lock_wait_s = max(self.longest_lock_wait_s, looked.waited_s)
+        self._look_at_platform_again(prices, time)
+        demand = Demand(self._connection, loader, self._partitions, lambda: _asked(submissions), self._platform, time)
+        return Draft(loader, touched, time, found, self._platform, demand)
 
     def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
         """The results of a unit; a CommandRow stands for an answer that is yet to be read from the log."""
@@ -222,7 +222,7 @@ class Batch:
         draft.record(partition, item, decided.events)
         own = decided.events[decided.due :]
         refused = Refused.of(decided.refusal) if decided.refusal else None
-        outcome = Outcome(partition, draft.position(partition), now, own, refused)
+        outcome = Outcome(partition, draft.position(partition), now, own, refused, left=decided.left)
         if refused is None or (item.keep_refusals and refused.kind is not RefusalKind.INVALID):
             draft.keep(item, outcome)
         return outcome

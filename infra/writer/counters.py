@@ -19,7 +19,6 @@ class Counters:
 
     batches: int = 0
     commands: int = 0
-    queries: int = 0
     largest_batch: int = 0
     longest_batch_s: float = 0.0
     longest_lock_wait_s: float = 0.0
@@ -28,9 +27,8 @@ class Counters:
     batch_counts: list[int] = field(default_factory=lambda: [0] * (len(BATCH_BUCKETS_S) + 1))
     events: Counter[str] = field(default_factory=Counter)
 
-    def batch(self, commands: int, queries: int, seconds: float) -> None:
+    def batch(self, commands: int, seconds: float) -> None:
         """Count a batch that was answered; `batches` and `commands` last, for who waits for them."""
-        self.queries += queries
         self.largest_batch = max(self.largest_batch, commands)
         self.longest_batch_s = max(self.longest_batch_s, seconds)
         self.batches_s += seconds

@@ -3,29 +3,19 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 
-from domain.execution import Answerer, Handler, let_time_pass
-from domain.registry import kind_of
+from domain.execution import Answerer, Handler
 from infra.event_log import Connection
 from infra.partitions import partition_of
 from infra.writer.cache import Stream, StreamKey, Tagged, TagKey
+from infra.writer.foresight import LOOKS_AHEAD, Asked, Foresight
 from infra.writer.loading import Loader
 from infra.writer.overlay import Overlay
 
 log = logging.getLogger(__name__)
-
-LOOKS_AHEAD = 3  # what `further` names; what ends together with what is due there; and once more
-
-
-class Asked(NamedTuple):
-    """A command or a question that waits, and how it is handled."""
-
-    org: str
-    handler: Handler | Answerer
-    what: Any
 
 
 class Demand:
@@ -75,32 +65,19 @@ class Demand:
         return tags[key]
 
     def _look_ahead(self) -> None:
+        foresight = Foresight(self._loader, self._partitions, self._platform, self._time)
         asked = self._asked()
         for _ in range(LOOKS_AHEAD):
-            scout = _Scout()
-            asked = [one for one in asked if self._misses(one, scout)]
+            asked, streams, tags = foresight.missing(asked)
             if not asked:
                 return
             try:
-                self._load(scout.streams, scout.tags)
+                self._load(streams, tags)
             except psycopg.Error:
                 raise
             except Exception:  # whoever really needs what cannot be read is told when it is loaded for him alone
                 log.debug("looking ahead failed", exc_info=True)
                 return
-
-    def _misses(self, one: Asked, scout: "_Scout") -> bool:
-        """Go the way of a decision until it is made; whether something was not there."""
-        org, handler, what = one
-        overlay = Overlay(self._loader.cache(partition_of(org, self._partitions)), self._platform, scout)
-        overlay.org = org
-        scout.missed = False
-        try:
-            let_time_pass(overlay, kind_of, handler.streams(what), self._time)
-            let_time_pass(overlay, kind_of, handler.further(overlay, what), self._time)
-        except Exception:  # as when it takes something for empty that only was not there yet
-            log.debug("what %s needs cannot be foreseen", type(what).__name__, exc_info=True)
-        return scout.missed
 
     def _load(self, streams: Iterable[StreamKey], tags: Iterable[TagKey]) -> None:
         """Load what is not cached, but no drafted stream: this transaction may have sent events of it already."""
@@ -114,25 +91,6 @@ class Demand:
 
     def _placed(self, key: tuple[str, str]) -> tuple[int, tuple[str, str]]:
         return partition_of(key[0], self._partitions), key
-
-
-class _Scout:
-    """Stands in for the log: notes what is asked for and gives it out as empty."""
-
-    def __init__(self) -> None:
-        self.streams: set[StreamKey] = set()
-        self.tags: set[TagKey] = set()
-        self.missed = False
-
-    def stream(self, key: StreamKey) -> Stream:
-        self.missed = True
-        self.streams.add(key)
-        return Stream(0, kind_of(key[1]).initial, 0)
-
-    def tagged(self, key: TagKey) -> Tagged:
-        self.missed = True
-        self.tags.add(key)
-        return Tagged(0, ())
 
 
 def _tags(handler: Handler | Answerer, what: Any) -> tuple[str, ...]:

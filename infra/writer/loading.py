@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,16 @@ from infra.writer.cache import Cache, Stream, StreamKey, Tagged, TagKey
 log = logging.getLogger(__name__)
 
 NO_SCHEMA = -1  # the schema of no snapshot: all events are read
+
+
+class Looked(NamedTuple):
+    """The database's time at a look, the seconds that its transaction had waited, and partitions that have to begin at
+    their head again: the log had run too far ahead.
+    """
+
+    time: datetime
+    waited_s: float
+    lost: list[int]
 
 
 class Loader:
@@ -46,46 +56,30 @@ class Loader:
         """Those of the partitions whose tail can be followed from where it was left."""
         return [partition for partition in partitions if self.cache(partition).known]
 
-    def look(self, connection: Connection, partitions: Sequence[int]) -> datetime | None:
-        """Follow the tails of known partitions with one statement, for readers; returns the database's time.
+    def seen(self, partitions: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The arguments of `event_log.LOOK` for known partitions: each with its last position."""
+        return list(partitions), [self.cache(partition).position for partition in partitions]
 
-        None where that does not do: a partition is not known yet, or the log has run too far ahead.
-        """
+    def follow(self, partitions: Sequence[int], rows: Sequence[Any]) -> Looked:
+        """Fold what `event_log.LOOK` has found in these partitions."""
         caches = {partition: self.cache(partition) for partition in partitions}
-        if not all(cache.known for cache in caches.values()):
-            return None
-        arguments = (list(caches), [cache.position for cache in caches.values()])
-        with connection.cursor(binary=True) as cursor:
-            rows = cursor.execute(event_log.LOOK, arguments).fetchall()
         found: Counter[int] = Counter()
-        for _, partition, position, *rest in rows:
+        for _, _, partition, position, *rest in rows:
             if partition is not None:
                 found[partition] += 1
                 if position - caches[partition].position == 1:
                     caches[partition].follow(StoredEvent(partition, position, *rest))
+        lost = []
         for partition, cache in caches.items():
-            if found[partition] > event_log.MAX_TAIL or (cache.position and not found[partition]):
-                return None
             cache.looked()
-        return rows[-1][0] if rows else None
+            if found[partition] > event_log.MAX_TAIL or (cache.position and not found[partition]):
+                cache.forget()
+                lost.append(partition)
+        return Looked(rows[0][0], rows[0][1], lost)
 
-    def ask_tails(self, heads: Cursor, tails: Cursor, partitions: Sequence[int]) -> list[int]:
-        """Send the queries for the last event of each partition and for what is new in those that are known."""
-        known = self.known(partitions)
-        heads.execute(event_log.HEADS, (list(partitions),))
-        if known:
-            tails.execute(event_log.TAILS, (known, [self.cache(partition).position for partition in known]))
-        return known
-
-    def take_tails(self, heads: Cursor, tails: Cursor, partitions: Sequence[int], known: list[int]) -> None:
-        """Fold what the queries found. A partition that has run too far ahead is forgotten and starts at its head."""
-        ends = {row[0]: event_log.Head(*row[1:]) for row in heads.fetchall()}
-        if known:
-            for row in tails.fetchall():
-                event = StoredEvent(*row)
-                cache = self.cache(event.partition)
-                if event.position - cache.position == 1:
-                    cache.follow(event)
+    def start_at(self, partitions: Iterable[int], rows: Sequence[Any]) -> None:
+        """Take over the last event of each partition, of which `event_log.HEADS` has found `rows`."""
+        ends = {row[0]: event_log.Head(*row[1:]) for row in rows}
         for partition in partitions:
             cache, head = self.cache(partition), ends.get(partition)
             cache.looked()
@@ -106,56 +100,77 @@ class Loader:
 
     def load(self, connection: Connection, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
         """Ask for cold streams and tags, with their partitions, and wait for them."""
-        with connection.cursor(binary=True) as snapshots, connection.cursor(binary=True) as events:
+        with connection.cursor(binary=True) as cursor:
             if streams:
-                self.ask_streams(snapshots, events, streams)
-                self.take_streams(snapshots, events, streams)
+                self.ask_streams(cursor, streams)
+                self.take_streams(cursor, streams)
             if tags:
-                self.ask_tags(events, tags)
-                self.take_tags(events, tags)
+                self.ask_tags(cursor, tags)
+                self.take_tags(cursor, tags)
 
-    def ask_streams(self, snapshots: Cursor, events: Cursor, streams: dict[StreamKey, int]) -> None:
-        """Send the queries for cold streams: the newest usable snapshot and the events after it."""
-        arguments = (
-            [org for org, _ in streams],
-            [stream for _, stream in streams],
-            [kind_of(stream).schema for _, stream in streams],
-        )
-        snapshots.execute(event_log.SNAPSHOTS, arguments)
-        events.execute(event_log.STREAMS, arguments)
+    def ask_streams(self, cursor: Cursor, streams: dict[StreamKey, int]) -> None:
+        """Send the query for cold streams."""
+        cursor.execute(event_log.STREAMS, stream_arguments(streams))
 
-    def take_streams(self, snapshots: Cursor, events: Cursor, streams: dict[StreamKey, int]) -> None:
-        """Fold the cold streams and keep them; a stream without events is known to have none."""
-        states = {key: Stream(0, kind_of(key[1]).initial, 0) for key in streams}
-        unusable: list[StreamKey] = []
-        for org, stream, version, snapshot in snapshots.fetchall():
-            try:
-                states[org, stream] = Stream(version, decode_state(stream, snapshot), version)
-            except msgspec.DecodeError as error:  # a snapshot is a cache: what it held is still in the log
-                log.warning("the snapshot of %s %s cannot be used: %s", org, stream, error)
-                unusable.append((org, stream))
-        rows = events.fetchall()
+    def take_streams(self, cursor: Cursor, streams: dict[StreamKey, int]) -> None:
+        """Fold what the query found, and keep it."""
+        unusable = self.keep_streams(streams, cursor.fetchall())
         if unusable:
-            rows = [row for row in rows if (row[0], row[1]) not in unusable]
-            arguments = ([org for org, _ in unusable], [stream for _, stream in unusable], [NO_SCHEMA] * len(unusable))
-            rows += events.execute(event_log.STREAMS, arguments).fetchall()
+            rows = cursor.execute(event_log.STREAMS, stream_arguments(unusable, NO_SCHEMA)).fetchall()
+            self.keep_streams(unusable, rows)
+
+    def keep_streams(self, streams: dict[StreamKey, int], rows: Sequence[Any]) -> dict[StreamKey, int]:
+        """Fold and keep what `event_log.STREAMS` has found; a stream without events is known to have none.
+
+        Returns the streams whose snapshots cannot be used: of those, all events are needed.
+        """
+        states = {key: Stream(0, kind_of(key[1]).initial, 0) for key in streams}
+        unusable: dict[StreamKey, int] = {}
         for org, stream, version, type_, data in rows:
-            before = states[org, stream]
-            state = kind_of(stream).evolve(before.state, self.codec.decode(type_, data))
-            states[org, stream] = Stream(version, state, before.snapshot)
+            key = (org, stream)
+            if type_ is None:
+                try:
+                    states[key] = Stream(version, decode_state(stream, data), version)
+                except msgspec.DecodeError as error:  # a snapshot is a cache: what it held is still in the log
+                    log.warning("the snapshot of %s %s cannot be used: %s", org, stream, error)
+                    unusable[key] = streams[key]
+                    del states[key]
+            elif key in states:
+                before = states[key]
+                state = kind_of(stream).evolve(before.state, self.codec.decode(type_, data))
+                states[key] = Stream(version, state, before.snapshot)
         for key, loaded in states.items():
             self.cache(streams[key]).put(key, loaded)
+        return unusable
 
     def ask_tags(self, cursor: Cursor, tags: dict[TagKey, int]) -> None:
         """Send the query for all events with these tags."""
-        cursor.execute(event_log.TAGGED, ([org for org, _ in tags], [tag for _, tag in tags]))
+        cursor.execute(event_log.TAGGED, tag_arguments(tags))
 
     def take_tags(self, cursor: Cursor, tags: dict[TagKey, int]) -> None:
-        """Keep the events with these tags; a tag without events is known to have none."""
+        """Keep what the query found."""
+        self.keep_tags(tags, cursor.fetchall())
+
+    def keep_tags(self, tags: dict[TagKey, int], rows: Sequence[Any]) -> None:
+        """Keep the events that `event_log.TAGGED` has found; a tag without events is known to have none."""
         found: dict[TagKey, list[tuple[int, str, Any]]] = {key: [] for key in tags}
-        for org, tag, position, stream, type_, data in cursor.fetchall():
-            if position <= self.cache(tags[org, tag]).position:  # not what this very transaction has sent already
+        for org, tag, position, stream, type_, data in rows:
+            # Not what this very transaction has sent, nor what the partition's cache has yet to follow.
+            if position <= self.cache(tags[org, tag]).position:
                 found[org, tag].append((position, stream, self.codec.decode(type_, data)))
-        for key, rows in found.items():
-            last = rows[-1][0] if rows else 0
-            self.cache(tags[key]).tags[key] = Tagged(last, tuple((stream, event) for _, stream, event in rows))
+        for key, events in found.items():
+            last = events[-1][0] if events else 0
+            self.cache(tags[key]).tags[key] = Tagged(last, tuple((stream, event) for _, stream, event in events))
+
+
+def stream_arguments(streams: Iterable[StreamKey], schema: int | None = None) -> tuple[list[str], list[str], list[int]]:
+    """The arguments of `event_log.STREAMS`. `schema`: of which snapshots are used; none for the current ones."""
+    keys = list(streams)
+    schemas = [kind_of(stream).schema if schema is None else schema for _, stream in keys]
+    return [org for org, _ in keys], [stream for _, stream in keys], schemas
+
+
+def tag_arguments(tags: Iterable[TagKey]) -> tuple[list[str], list[str]]:
+    """The arguments of `event_log.TAGGED`."""
+    keys = list(tags)
+    return [org for org, _ in keys], [tag for _, tag in keys]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from infra.writer.counters import BATCH_BUCKETS_S, Counters
+from infra.writer.reader import Reader
 from infra.writer.writer import Writer
 
 
@@ -23,7 +24,6 @@ def writer_metrics(writer: Writer) -> Iterator[Metric]:
     counters = writer.counters
     yield CounterMetricFamily("scrip_writer_batches", "Transactions committed.", value=counters.batches)
     yield CounterMetricFamily("scrip_writer_commands", "Commands decided.", value=counters.commands)
-    yield CounterMetricFamily("scrip_writer_queries", "Current states read.", value=counters.queries)
     yield CounterMetricFamily(
         "scrip_writer_failures", "Connections to the log that were lost.", value=counters.failures
     )
@@ -49,3 +49,11 @@ def _seconds(counters: Counters) -> HistogramMetricFamily:
     family = HistogramMetricFamily("scrip_writer_batch_seconds", "From taking a batch until it was answered.")
     family.add_metric((), buckets=cumulated(BATCH_BUCKETS_S, counters.batch_counts), sum_value=counters.batches_s)
     return family
+
+
+def reader_metrics(reader: Reader) -> Iterator[Metric]:
+    """The figures of the process that answers questions: the API."""
+    yield CounterMetricFamily(
+        "scrip_reader_questions", "Questions answered from current states.", value=reader.answered
+    )
+    yield GaugeMetricFamily("scrip_reader_connected", "1 with a connection to the log.", value=int(reader.connected))

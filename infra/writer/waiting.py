@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.writer.batch import Unit
-from infra.writer.reading import Query, Question
 
 
 @dataclass(slots=True)
 class Waiting:
     """Somebody who waits for an answer, on an event loop or in a thread, until `deadline` (monotonic seconds)."""
 
-    work: Unit | Query | Question
+    work: Unit
     future: "Future[Any] | AsyncFuture[Any]"
     loop: AbstractEventLoop | None
     deadline: float
 
     @property
     def size(self) -> int:
-        return len(self.work.submissions) if isinstance(self.work, Unit) else 1
+        return len(self.work.submissions)
 
 
 def deliver(pairs: Sequence[tuple[Waiting, Any]]) -> None:

@@ -15,10 +15,10 @@ from infra import event_log
 from infra.codec import Codec
 from infra.event_log import Connection
 from infra.writer.batch import Batch, Result, Unit
+from infra.writer.catching_up import catch_up
 from infra.writer.counters import Counters
 from infra.writer.loading import Loader
-from infra.writer.reading import Query, Question, catch_up, read
-from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded, Submission
+from infra.writer.submission import OutcomeUnknown, Overloaded, Submission
 from infra.writer.waiting import Waiting, deliver
 
 log = logging.getLogger(__name__)
@@ -96,20 +96,6 @@ class Writer:
         self.enqueue([Waiting(unit, future, None, monotonic() + timeout_s) for unit in [Unit(submissions, atomic)]])
         return future
 
-    def query(
-        self, org: str, streams: Sequence[str], tags: Sequence[str] = (), *, timeout_s: float = 30.0
-    ) -> "Future[Current]":
-        """Ask from a thread for current states, without a lock."""
-        future: Future[Current] = Future()
-        self.enqueue([Waiting(Query(org, tuple(streams), tuple(tags)), future, None, monotonic() + timeout_s)])
-        return future
-
-    def ask(self, org: str, question: Any, *, timeout_s: float = 30.0) -> "Future[Answered]":
-        """Ask from a thread a question of `ANSWERERS`, without a lock. The future fails with its Refusal too."""
-        future: Future[Answered] = Future()
-        self.enqueue([Waiting(Question(org, question), future, None, monotonic() + timeout_s)])
-        return future
-
     def enqueue(self, items: Sequence[Waiting]) -> None:
         """Put waiting work into the queue. Raises Overloaded where it is full or the writer stops."""
         size = sum(item.size for item in items)
@@ -158,16 +144,11 @@ class Writer:
         return items
 
     def _serve(self, items: list[Waiting]) -> None:
-        units = [item for item in items if isinstance(item.work, Unit)]
-        queries = [item for item in items if not isinstance(item.work, Unit)]
         started = monotonic()
-        if units:
-            self._answer(units)
-        if queries:
-            self._answer(queries)
+        self._answer(items)
         self._loader.trim()
         self.counters.committed(self._batch)
-        self.counters.batch(sum(item.size for item in units), len(queries), monotonic() - started)
+        self.counters.batch(sum(item.size for item in items), monotonic() - started)
 
     def _answer(self, items: list[Waiting]) -> None:
         """Run the items as one batch; after a fault that is not the connection's, one by one."""
@@ -197,22 +178,16 @@ class Writer:
                 return
 
     def _attempt(self, items: list[Waiting]) -> Sequence[Any]:
-        connection = self._connection
-        if connection is None or connection.closed:
+        if self._connection is None or self._connection.closed:
             raise psycopg.OperationalError("not connected")
-        units = [item.work for item in items if isinstance(item.work, Unit)]
-        if units:
-            return self._batch.run(units)
-        works = [item.work for item in items if not isinstance(item.work, Unit)]
-        return read(connection, self._loader, self._partitions, works)
+        return self._batch.run([item.work for item in items])
 
     def _lost(self, items: list[Waiting], error: Exception) -> None:
         log.warning("the connection to the log failed: %s", error)
         self.counters.failures += 1
         for item in items:
-            if isinstance(item.work, Unit):
-                for submission in item.work.submissions:
-                    submission.attempted = True
+            for submission in item.work.submissions:
+                submission.attempted = True
         self._drop_connection()
 
     def _wait_for_connection(self, items: list[Waiting], pause: float) -> list[Waiting]:

@@ -22,6 +22,7 @@ from infra.security.principal import Role
 from infra.security.tokens import Tokens
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
+from infra.writer.reader import Reader
 from infra.writer.writer import Writer
 from projections import generations
 from projections.runner import Runner
@@ -99,7 +100,8 @@ def running(database: Database, settings: Settings | None = None, **options: Any
     settings = settings or settings_of(database)
     generations.ensure(database.projector_uri)
     writer = Writer(database.writer_uri)
-    app = create_app(settings, Ledger(writer, settings.request_deadline_s), **options)
+    reader = Reader(database.writer_uri, settings.request_deadline_s)
+    app = create_app(settings, Ledger(writer, settings.request_deadline_s, reader), **options)
     ready, where = Event(), [""]
     control: dict[str, Callable[[], None]] = {}
 

@@ -13,6 +13,7 @@ from api.metrics import Metrics
 from api.serve import PortTaken, listen, serve
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
+from infra.writer.reader import Reader
 from infra.writer.submission import OutcomeUnknown, Overloaded
 from infra.writer.writer import Writer
 from tests.api.service import Service, address, running, settings_of
@@ -199,7 +200,7 @@ def test_a_fault_of_ours_tells_nothing(service: Service, monkeypatch: pytest.Mon
 def test_unsafe_settings_stop_the_start(changed: dict[str, Any], named: str) -> None:
     good = {"fingerprint_secret": SecretStr("x" * 32), "jwt_secret": SecretStr("y" * 32)}
     with pytest.raises(UnsafeSettings, match=named):
-        create_app(Settings(**(good | changed)), Ledger(Writer("")))
+        create_app(Settings(**(good | changed)), Ledger(Writer(""), reader=Reader("")))
 
 
 def test_a_port_that_is_taken() -> None:
@@ -211,15 +212,16 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_no_database_no_start() -> None:
+    uri = "postgresql://nobody@127.0.0.1:1/none"
     settings = Settings(
         fingerprint_secret=SecretStr("x" * 32),
         jwt_secret=SecretStr("y" * 32),
-        writer_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"),
-        reader_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"),
-        auditor_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"),
+        writer_url=SecretStr(uri),
+        reader_url=SecretStr(uri),
+        auditor_url=SecretStr(uri),
         port=0,
     )
-    app = create_app(settings, Ledger(Writer("postgresql://nobody@127.0.0.1:1/none")))
+    app = create_app(settings, Ledger(Writer(uri), reader=Reader(uri)))
     with pytest.raises(psycopg.OperationalError):
         asyncio.run(serve(app, settings))
 

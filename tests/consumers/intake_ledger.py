@@ -17,6 +17,7 @@ from infra.ids import record_id
 from infra.quarantine import Parked
 from infra.sealing import Sealer
 from infra.writer.ledger import Ledger
+from infra.writer.reader import Reader
 from infra.writer.submission import Outcome, Submission
 from infra.writer.writer import Writer
 from tests.conftest import Database
@@ -77,7 +78,9 @@ async def bench(database: Database, authenticate: Authenticate | None = None) ->
         async with AsyncConnectionPool(
             database.writer_uri, min_size=1, max_size=2, open=False, kwargs={"autocommit": True}
         ) as pool:
-            ledger, sealer = Ledger(writer), Sealer(keys)
+            reader = Reader(database.writer_uri)
+            await reader.start()
+            ledger, sealer = Ledger(writer, reader=reader), Sealer(keys)
             found: Bench
 
             async def publish(rows: Sequence[Parked]) -> None:
@@ -85,4 +88,7 @@ async def bench(database: Database, authenticate: Authenticate | None = None) ->
 
             intake = Intake(ledger, pool, sealer, publish, authenticate=authenticate, stop=asyncio.Event())
             found = Bench(intake, ledger, pool, sealer)
-            yield found
+            try:
+                yield found
+            finally:
+                await reader.stop()

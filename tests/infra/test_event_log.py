@@ -92,11 +92,13 @@ def test_the_lock_keeps_others_out_until_the_end_of_the_transaction(session: Con
         session.execute("rollback")
 
 
-def test_tails_begin_after_what_was_seen_and_heads_are_the_last(session: Connection) -> None:
+def test_a_look_begins_with_what_was_seen_and_heads_are_the_last(session: Connection) -> None:
     with session, session.cursor(binary=True) as cursor:
         event_log.append(cursor, some(5))
-        tail = cursor.execute(event_log.TAILS, ([0, 1], [3, 0])).fetchall()
-        assert [StoredEvent(*row) for row in tail] == some(5)[3:]
+        seen = cursor.execute(event_log.LOOK, ([0, 1], [3, 0])).fetchall()
+        assert [StoredEvent(*row[2:]) for row in seen] == some(5)[2:]
+        ((time, waited_s, *nothing),) = cursor.execute(event_log.LOOK, ([1], [0])).fetchall()
+        assert (type(time), waited_s >= 0, set(nothing)) == (datetime, True, {None})
         heads = cursor.execute(event_log.HEADS, ([0, 1],)).fetchall()
         assert heads == [(0, 5, some(5)[-1].hash, TIME)]
 

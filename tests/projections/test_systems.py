@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import fields
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -169,6 +170,7 @@ def test_the_usage_log_of_plan_tokens(both: tuple[LogBuilder, ReadModels]) -> No
         if balance.unit.startswith("tokens."):
             rows = [row for row in models.token_usage if (row.org, row.address) == (balance.org, balance.address)]
             assert sum(row.tokens for row in rows) == balance.debited - balance.refunded
+            assert [row.total for row in rows] == list(accumulate(row.tokens for row in rows))
             assert all(row.user_id for row in rows if row.tokens > 0 and not row.debit_id.startswith("shortfall."))
 
 

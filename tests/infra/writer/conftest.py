@@ -1,12 +1,15 @@
-"""A running writer on a fresh database; and cold writers on one that a module shares, with a domain of pots."""
+"""A running writer on a fresh database; and cold writers and readers on one that a module shares, with pots."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from infra.codec import Codec
 from infra.embedded import EmbeddedServers
 from infra.writer.writer import Writer
 from tests.conftest import Database, copy_of
+from tests.infra.writer.asking import Asking, NewAsking
 from tests.infra.writer.ledger_kit import check_log
 from tests.infra.writer.pots import NewWriter, with_pots
 
@@ -25,9 +28,14 @@ def writer(database: Database) -> Iterator[Writer]:
 
 
 @pytest.fixture
-def cold(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewWriter]:
+def codec(monkeypatch: pytest.MonkeyPatch) -> Codec:
+    """Knows the events of pots, as the ledger does then."""
+    return with_pots(monkeypatch)
+
+
+@pytest.fixture
+def cold(module_database: Database, codec: Codec) -> Iterator[NewWriter]:
     """Makes writers that have read nothing yet and know pots, and checks the log at the end."""
-    codec = with_pots(monkeypatch)
     started: list[Writer] = []
 
     def start() -> Writer:
@@ -40,6 +48,13 @@ def cold(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for writer in started:
         writer.stop()
     check_log(module_database.owner_uri)
+
+
+@pytest.fixture
+def asking(module_database: Database, codec: Codec) -> Iterator[NewAsking]:
+    """Makes readers that have read nothing yet and know pots."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(Asking(module_database.writer_uri, codec=codec))
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from infra.writer.submission import KeyReused, NotApplied, Outcome, Submission
 from infra.writer.waiting import Waiting
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS
+from tests.infra.writer.asking import now
 
 ORG = "acme"
 ALICE = "user:alice:credits"
@@ -81,9 +82,8 @@ def code(result: Outcome | KeyReused | NotApplied) -> str | None:
 
 
 def account(writer: Writer, address: str = ALICE, org: str = ORG) -> Account:
-    """An account as the writer sees it now."""
-    current = writer.query(org, [stream_of(address)]).result(DEADLINE_S)
-    state: Account = current.states[stream_of(address)]
+    """An account as it is now, for a reader and for the writer."""
+    state: Account = now(writer, org, [stream_of(address)]).states[stream_of(address)]
     return state
 
 

@@ -14,7 +14,7 @@ from domain.registry import ANSWERERS, HANDLERS, KINDS
 from infra.codec import EVENT_TYPES, Codec
 from infra.writer.loading import Loader
 from infra.writer.writer import Writer
-from tests.infra.writer.ledger_kit import DEADLINE_S
+from tests.infra.writer.asking import now
 
 NewWriter = Callable[[], Writer]
 
@@ -182,19 +182,19 @@ def with_pots(patch: pytest.MonkeyPatch) -> Codec:
 
 
 def pot(writer: Writer, org: str, name: str) -> Pot:
-    """A pot as the writer sees it now."""
-    found: Pot = writer.query(org, [name]).result(DEADLINE_S).states[name]
+    """A pot as it is now, for a reader and for the writer."""
+    found: Pot = now(writer, org, [name]).states[name]
     return found
 
 
 def loads(patch: pytest.MonkeyPatch) -> list[set[str]]:
-    """The streams of each query for cold streams, from now on."""
+    """The streams of each query of writers for cold streams, from now on."""
     asked: list[set[str]] = []
     ask = Loader.ask_streams
 
-    def noted(self: Loader, snapshots: Any, events: Any, streams: dict[tuple[str, str], int]) -> None:
+    def noted(self: Loader, cursor: Any, streams: dict[tuple[str, str], int]) -> None:
         asked.append({stream for _, stream in streams})
-        ask(self, snapshots, events, streams)
+        ask(self, cursor, streams)
 
     patch.setattr(Loader, "ask_streams", noted)
     return asked

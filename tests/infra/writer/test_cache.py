@@ -5,12 +5,15 @@ from typing import Any
 import pytest
 
 from domain.credits.account import Account
+from domain.credits.address import stream_of
 from infra.codec import Codec
 from infra.partitions import partition_of
 from infra.writer.cache import Cache, Stream, Tagged
 from infra.writer.loading import Loader
+from infra.writer.reader import Reader
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
+from tests.infra.writer.asking import Asking
 from tests.infra.writer.ledger_kit import (
     DEADLINE_S,
     accepted,
@@ -34,8 +37,8 @@ def small(database: Database) -> Database:
     return database
 
 
-def weight(writer: Writer) -> int:
-    cache = writer._loader.cache(partition_of("acme", PARTITIONS))
+def weight(of: Writer | Reader) -> int:
+    cache = of._loader.cache(partition_of("acme", PARTITIONS))
     return cache._weight + len(cache.tags)
 
 
@@ -71,12 +74,16 @@ def test_reading_keeps_the_bound_too(small: Database) -> None:
     with Writer(small.writer_uri, cache_weight=BOUND) as writer:
         items = [submission(grant(10, address, f"g-{address}")) for address in addresses(200)]
         writer.submit(items).result(DEADLINE_S)
-    with Writer(small.writer_uri, cache_weight=BOUND) as reader:
+    with Asking(small.writer_uri, cache_weight=BOUND) as asking:
         for address in addresses(200):
-            assert account(reader, address).available == 10
-            assert weight(reader) <= BOUND
-        reader.query("acme", [], [f"debit/d-{number}" for number in range(200)]).result(DEADLINE_S)
-        assert weight(reader) <= BOUND
+            assert asking.now("acme", [stream_of(address)]).states[stream_of(address)].available == 10
+            assert weight(asking.reader) <= BOUND
+        streams = [stream_of(address) for address in addresses(200)]
+        tags = [f"debit/d-{number}" for number in range(200)]
+        found = asking.now("acme", streams, tags)
+        assert {state.available for state in found.states.values()} == {10}  # more than there is room for
+        assert set(found.tagged) == set(tags)
+        assert weight(asking.reader) <= BOUND
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:

@@ -2,9 +2,14 @@
 
 from prometheus_client.core import Metric
 
-from infra.writer.metrics import cumulated, writer_metrics
+from domain.credits.address import stream_of
+from domain.organisations.now import OrganisationNow
+from infra.writer.metrics import cumulated, reader_metrics, writer_metrics
+from infra.writer.questions import Query, Question
 from infra.writer.writer import Writer
-from tests.infra.writer.ledger_kit import accepted, code, debit, grant, submission, until
+from tests.conftest import Database
+from tests.infra.writer.asking import Asking
+from tests.infra.writer.ledger_kit import ALICE, ORG, accepted, code, debit, grant, submission, until
 
 COUNTED = "the last batch is counted, which is after it was answered"
 
@@ -34,6 +39,17 @@ def test_each_batch_has_its_place_in_the_histogram(writer: Writer) -> None:
     histogram = families(writer)["scrip_writer_batch_seconds"].samples
     (count,) = [sample.value for sample in histogram if sample.name.endswith("_count")]
     assert count == counters.batches
+
+
+def test_a_reader_counts_its_answers(writer: Writer, database: Database) -> None:
+    accepted(writer, grant(100))
+    with Asking(database.writer_uri) as asking:
+        asking.now(ORG, [stream_of(ALICE)])
+        asking.together(*(Query(ORG, (stream_of(ALICE),)) for _ in range(3)), Question(ORG, OrganisationNow()))
+        found = {family.name: family.samples[0].value for family in reader_metrics(asking.reader)}
+        assert found == {"scrip_reader_questions": 5, "scrip_reader_connected": 1}
+    found = {family.name: family.samples[0].value for family in reader_metrics(asking.reader)}
+    assert found["scrip_reader_connected"] == 0
 
 
 def test_buckets_hold_those_below_them_too() -> None:

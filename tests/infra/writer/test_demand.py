@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from infra.writer.submission import Outcome
+from tests.infra.writer.asking import now
 from tests.infra.writer.ledger_kit import (
     DEADLINE_S,
     accepted,
@@ -176,7 +177,7 @@ def test_a_tag_that_nobody_declared_is_looked_up_when_it_is_asked_for(cold: NewW
     found = together(other, *([submission(command, org=org)] for command in (*units, Recall(pot="pot/a"))))
     assert [code(item) for (item,) in found] == [None] * 4
     assert pot(other, org, "pot/a").amount == (4 + 1) + (4 + 1 + 2)
-    assert len(other.query(org, [], ["put/new"]).result(DEADLINE_S).tagged["put/new"]) == 2
+    assert len(now(other, org, [], ["put/new"]).tagged["put/new"]) == 2
 
 
 def test_that_a_stream_is_empty_is_remembered_and_followed(

@@ -35,6 +35,7 @@ from infra.writer.batch import Result
 from infra.writer.submission import Outcome as Answer
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database, move_clock
+from tests.infra.writer.asking import now
 from tests.infra.writer.ledger_kit import accepted, check_log, code, results, stored, submission
 
 MEMBERS = tuple(f"member{number}" for number in range(8))
@@ -58,8 +59,8 @@ def writers(module_database: Database) -> Iterator[tuple[Writer, ...]]:
 
 
 def state(writer: Writer, org: str, stream: str) -> Any:
-    """A stream's state as the writer sees it now."""
-    return writer.query(org, [stream]).result(30).states[stream]
+    """A stream's state as it is now, for a reader and for the writer."""
+    return now(writer, org, [stream]).states[stream]
 
 
 def only(resource: Resource) -> ConfigureOrganisation:
@@ -192,7 +193,7 @@ def _end(writers: Sequence[Writer], org: str, names: list[str], seed: int, datab
 def _paid(writer: Writer, org: str, ends: dict[str, list[type]]) -> None:
     """Charged once where it succeeded, in time or late, and not at all where it did not; nothing is held."""
     accounts = {stream: f"account/user:u{stream.removeprefix('generation/')}:credits" for stream in ends}
-    states = writer.query(org, list(accounts.values())).result(30).states
+    states = now(writer, org, list(accounts.values())).states
     for stream, kinds in ends.items():
         account: Account = states[accounts[stream]]
         paid = 50 if kinds[-1] in (GenerationCompleted, GenerationSettledLate) else 0

@@ -9,6 +9,7 @@ import pytest
 from infra import event_log
 from infra.event_log import Connection
 from infra.partitions import partition_of
+from infra.writer.loading import NO_SCHEMA
 from tests.conftest import PARTITIONS, Database
 
 ROWS = 100_000
@@ -19,12 +20,15 @@ KEYS = [([ORG] * 32, ["test"] * 32, [f"k-{number * 77 + 1}" for number in range(
 STREAMS = [([ORG] * 32, [f"account/user:u{number}:credits" for number in range(32)], [1] * 32)]
 LOOKUPS: dict[str, tuple[str, Any]] = {
     "commands": (event_log.COMMANDS, tuple(event_log.joined(column) for column in KEYS[0])),
-    "snapshots": (event_log.SNAPSHOTS, STREAMS[0]),
     "streams": (event_log.STREAMS, STREAMS[0]),
+    "streams without snapshots": (event_log.STREAMS, (*STREAMS[0][:2], [NO_SCHEMA] * 32)),
     "tagged": (event_log.TAGGED, ([ORG] * 32, [f"debit/d-{number * 77}" for number in range(32)])),
     "heads": (event_log.HEADS, (list(range(PARTITIONS)),)),
-    "tails": (event_log.TAILS, ([PARTITION], [ROWS - 10])),
     "look": (event_log.LOOK, ([PARTITION], [ROWS - 10])),
+    "look at all": (
+        event_log.LOOK,
+        (list(range(PARTITIONS)), [ROWS - 10 if p == PARTITION else 0 for p in range(PARTITIONS)]),
+    ),
     "ranges": (event_log.RANGES, ([PARTITION] * 32, [number * 77 + 10 for number in range(32)], [1] * 32)),
 }
 
@@ -64,6 +68,23 @@ def test_what_was_prepared_on_empty_tables_is_still_quick(session: Connection, n
     session.execute("select pg_stat_force_next_flush()")
     session.execute("select pg_stat_clear_snapshot()")
     assert _sequential_reads(session) == before
+
+
+def test_a_stream_comes_as_its_snapshot_and_the_events_after_it_in_order(session: Connection) -> None:
+    """In one statement, whose order is that of its parts."""
+    plan = _explain(session, *LOOKUPS["streams"])
+    assert {node["Relation Name"] for node in _nodes(plan) if "Relation Name" in node} == {"events", "snapshots"}
+    for name, snapshots in (("streams", 1), ("streams without snapshots", 0)):
+        found: dict[str, list[tuple[int, Any]]] = {}
+        for _, stream, version, type_, _ in session.execute(*LOOKUPS[name], binary=True).fetchall():
+            found.setdefault(stream, []).append((version, type_))
+        assert len(found) == 32
+        for stream, rows in found.items():
+            assert [type_ for _, type_ in rows].count(None) == snapshots, stream
+            versions = [version for version, _ in rows]
+            first, last = 50 if snapshots else 1, 100 if stream == "account/user:u0:credits" else 99
+            assert versions == [*range(first, last + 1)], stream
+            assert rows[0][1] is None or not snapshots, stream
 
 
 def test_the_session_bounds_its_waits_and_plans_for_its_arguments(session: Connection) -> None:

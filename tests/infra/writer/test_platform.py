@@ -15,6 +15,7 @@ from infra.writer.cache import Cache
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database, move_clock
+from tests.infra.writer.asking import now
 from tests.infra.writer.ledger_kit import (
     ALICE,
     ORG,
@@ -111,6 +112,6 @@ def test_a_publication_and_a_priced_command_share_a_batch(writer: Writer) -> Non
     found = together(writer, [submission(PublishPrices(entries=(entry,)), org=PLATFORM)], [submission(priced("r-1"))])
     assert code(found[0][0]) is None
     assert paid(found[1][0]) == 7
-    book = writer.query(PLATFORM, [STREAM]).result(30).states[STREAM]
+    book = now(writer, PLATFORM, [STREAM]).states[STREAM]
     assert book.latest == 2
-    assert writer.query(ORG, [stream_of(ALICE)]).result(30).states[stream_of(ALICE)].reserved == 7
+    assert now(writer, ORG, [stream_of(ALICE)]).states[stream_of(ALICE)].reserved == 7

@@ -8,6 +8,7 @@ import pytest
 
 from domain.credits.address import stream_of
 from infra.writer.ledger import Ledger
+from infra.writer.reader import Reader
 from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded
 from infra.writer.writer import Writer
 from tests.conftest import Database
@@ -93,8 +94,6 @@ def test_a_full_queue_turns_away_at_once_and_does_nothing(
         waiting = [writer.submit([submission(debit(f"d-{number}"))]) for number in range(10)]
         with pytest.raises(Overloaded):
             writer.submit([submission(debit("d-more"))])
-        with pytest.raises(Overloaded):
-            writer.query(ORG, [stream_of(ALICE)])
     for future in (busy, *waiting):
         assert code(future.result(DEADLINE_S)[0]) is None
     assert account(writer).available == 89
@@ -135,9 +134,11 @@ def test_stop_while_the_database_is_away(database: Database, caplog: pytest.LogC
         assert isinstance(waiting.exception(0), OutcomeUnknown)
 
 
-def test_coroutines_get_outcomes_and_exceptions(writer: Writer) -> None:
+def test_coroutines_get_outcomes_and_exceptions(writer: Writer, database: Database) -> None:
     async def calls() -> None:
-        ledger = Ledger(writer)
+        reader = Reader(database.writer_uri)
+        ledger = Ledger(writer, reader=reader)
+        await reader.start()
         first = await ledger.execute(submission(grant(10), "k-1", fingerprint=b"one"))
         assert first.refusal is None
         with pytest.raises(KeyReused):
@@ -150,6 +151,19 @@ def test_coroutines_get_outcomes_and_exceptions(writer: Writer) -> None:
         assert [item.refusal is None for item in many].count(True) == 10
         current = await ledger.current(ORG, [stream_of(ALICE)])
         assert current.states[stream_of(ALICE)].available == 0
+        await reader.stop()
+
+    asyncio.run(calls())
+
+
+def test_a_ledger_without_a_reader_takes_commands_only(writer: Writer) -> None:
+    async def calls() -> None:
+        ledger = Ledger(writer)
+        assert (await ledger.execute(submission(grant(10)))).refusal is None
+        with pytest.raises(AssertionError, match="commands only"):
+            await ledger.current(ORG, [stream_of(ALICE)])
+        with pytest.raises(AssertionError, match="commands only"):
+            await ledger.ask(ORG, object())
 
     asyncio.run(calls())
 

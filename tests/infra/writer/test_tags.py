@@ -11,6 +11,7 @@ from domain.credits.reserve import Reserve
 from infra.writer.draft import Draft
 from infra.writer.writer import Writer
 from tests.conftest import Database
+from tests.infra.writer.asking import now
 from tests.infra.writer.ledger_kit import (
     ALICE,
     accepted,
@@ -140,7 +141,7 @@ def test_events_of_the_batch_that_were_sent_early_are_not_counted_twice(
     found = together(writer, *([submission(command)] for command in commands))
     assert [code(item) for (item,) in found] == [None, None, "reservation_ended", None, None]
     assert sent.count(1) > len(commands)
-    current = writer.query("acme", [], ["reservation/r-1", "debit/d-1"]).result(30)
+    current = now(writer, "acme", [], ["reservation/r-1", "debit/d-1"])
     assert {tag: len(events) for tag, events in current.tagged.items()} == {"reservation/r-1": 2, "debit/d-1": 2}
 
 
@@ -160,5 +161,5 @@ def test_a_taken_back_group_leaves_tags_as_they_were(writer: Writer) -> None:
         ["reservation_ended"],
     ]
     assert code(outcome(writer, reserve("r-1"))) == "exists"
-    current = writer.query("acme", [], ["reservation/r-1"]).result(30)
+    current = now(writer, "acme", [], ["reservation/r-1"])
     assert len(current.tagged["reservation/r-1"]) == 1

@@ -4,13 +4,17 @@ import logging
 
 import pytest
 
+from domain.credits.address import stream_of
 from infra import event_log
 from infra.partitions import partition_of
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
+from tests.infra.writer.asking import Asking, statements
 from tests.infra.writer.ledger_kit import (
+    ALICE,
     BOB,
     DEADLINE_S,
+    ORG,
     accepted,
     account,
     check_log,
@@ -40,7 +44,7 @@ def test_an_idle_writer_follows_what_another_writes(writer: Writer, database: Da
     check_log(database.owner_uri)
 
 
-@pytest.mark.parametrize("behind", [2000, 2001, 2002, 2500])
+@pytest.mark.parametrize("behind", [1999, 2000, 2001, 2500])
 def test_a_writer_that_is_far_behind_decides_right(
     database: Database, monkeypatch: pytest.MonkeyPatch, behind: int
 ) -> None:
@@ -70,11 +74,11 @@ def test_at_most_2000_events_are_read_under_the_lock(database: Database, monkeyp
             one.submit([submission(debit(f"d-{n}")) for n in range(start, start + 1000)]).result(DEADLINE_S)
     partition = partition_of("acme", PARTITIONS)
     with event_log.connect(database.writer_uri, "test") as connection:
-        rows = connection.execute(event_log.TAILS, ([partition], [0])).fetchall()
+        rows = connection.execute(event_log.LOOK, ([partition], [0])).fetchall()
     assert len(rows) == event_log.MAX_TAIL + 1  # one more, so that "too far behind" can be told from "just caught up"
 
 
-def test_a_query_of_a_writer_that_is_far_behind_is_right(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_is_far_behind_sees_right(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.writer.writer.FOLLOW_EVERY_S", 1000.0)
     with Writer(database.writer_uri) as one, Writer(database.writer_uri) as sleeper:
         accepted(one, grant(10_000))
@@ -82,6 +86,29 @@ def test_a_query_of_a_writer_that_is_far_behind_is_right(database: Database, mon
         for start in range(0, 3000, 1000):
             one.submit([submission(debit(f"d-{n}")) for n in range(start, start + 1000)]).result(DEADLINE_S)
         assert account(sleeper).available == 7_000
+
+
+@pytest.mark.parametrize("behind", [1999, 2000, 2001, 2500])
+def test_a_reader_that_is_far_behind_answers_right(
+    database: Database, monkeypatch: pytest.MonkeyPatch, behind: int
+) -> None:
+    """It forgets what it kept only where it has to: with the last event that it saw, 2000 are read at once."""
+    monkeypatch.setattr("infra.writer.reader.FOLLOW_EVERY_S", 1000.0)  # it looks at the log only when it is asked
+    streams = [stream_of(ALICE), stream_of(BOB)]
+    with Writer(database.writer_uri) as one, Asking(database.writer_uri) as sleeper:
+        accepted(one, grant(10_000))
+        accepted(one, grant(10, BOB, "g-2"))
+        assert [state.available for state in sleeper.now(ORG, streams).states.values()] == [10_000, 10]
+        for start in range(0, behind, 500):
+            batch = [submission(debit(f"d-{n}")) for n in range(start, min(start + 500, behind))]
+            assert {code(item) for item in one.submit(batch).result(DEADLINE_S)} == {None}
+        sent = statements(monkeypatch)
+        found = sleeper.now(ORG, streams[:1], ["debit/d-7"])
+        assert found.states[streams[0]].available == 10_000 - behind
+        assert len(found.tagged["debit/d-7"]) == 1
+        assert found.position == behind + 2
+        assert ("heads" in sent) == (behind > 1999)
+        assert sleeper.now(ORG, streams).states[streams[1]].available == 10
 
 
 def test_an_unknown_event_type_stops_its_account_and_no_other(

@@ -7,6 +7,7 @@ from domain.credits.capture import Capture
 from domain.registry import LetTimePass
 from infra.writer.writer import Writer
 from tests.conftest import Database, move_clock
+from tests.infra.writer.asking import now
 from tests.infra.writer.ledger_kit import (
     ALICE,
     accepted,
@@ -34,7 +35,7 @@ def test_time_stands_above_the_last_event_when_the_clock_jumps_back(writer: Writ
     assert times[0] is not None
     assert timedelta(0) < times[0] - before < timedelta(minutes=1)
     assert account(writer).reserved == 4
-    current = writer.query("acme", []).result(30)
+    current = now(writer, "acme", [])
     assert times[-1] is not None
     assert current.time >= times[-1]
     check_log(database.owner_uri)

@@ -1,0 +1,37 @@
+"""Bring the caches up to date before a decision, without a lock."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import psycopg
+
+from infra import event_log
+from infra.event_log import Connection
+from infra.writer.loading import Loader
+
+Placed = tuple[int, tuple[str, str]]  # a partition, and an organisation's stream or tag in it
+
+MAX_LOOKS = 20  # it takes more than one or two only while the log runs away
+
+
+def catch_up(
+    connection: Connection,
+    loader: Loader,
+    partitions: Sequence[int],
+    wanted: Sequence[Placed] = (),
+    tags: Sequence[Placed] = (),
+) -> datetime:
+    """Follow the tails of the partitions with what of `wanted` and `tags` is cold loaded; returns the database's time.
+
+    What is loaded may be newer than the rest: the look afterwards makes up for that. Raises psycopg.Error.
+    """
+    with connection.cursor(binary=True) as cursor:
+        for _ in range(MAX_LOOKS):
+            new = [partition for partition in partitions if not loader.cache(partition).known]
+            if new:
+                loader.start_at(new, cursor.execute(event_log.HEADS, (new,)).fetchall())
+            loader.load(connection, *loader.missing(wanted, tags))
+            looked = loader.follow(partitions, cursor.execute(event_log.LOOK, loader.seen(partitions)).fetchall())
+            if not looked.lost and not any(loader.missing(wanted, tags)):
+                return looked.time
+    raise psycopg.OperationalError("the log runs ahead of every look")

@@ -1,0 +1,277 @@
+"""Answers questions from current states, on an event loop and without locks, beside a writer that commits."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+
+from infra import event_log
+from infra.codec import Codec
+from infra.partitions import PLATFORM, partition_of
+from infra.wire import Wire, bigints, smallints, texts
+from infra.writer.cache import StreamKey, TagKey
+from infra.writer.foresight import LOOKS_AHEAD, Foresight
+from infra.writer.loading import NO_SCHEMA, Loader, Looked, stream_arguments, tag_arguments
+from infra.writer.questions import Needs, NotCached, Query, Question, Work, answers, needs_of
+from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 20_000  # questions; more are turned away at once
+MAX_TOGETHER = 50  # answered in one go, while the loop does nothing else
+MAX_LOOKS = 20  # for one answer; it takes more only while the log runs away
+CACHE_WEIGHT = 10_000  # what questions need of states is a fraction of what commands touch
+FOLLOW_EVERY_S = 0.1  # how often an idle reader looks at what was written
+RETRY_S = 0.1
+
+
+@dataclass(slots=True)
+class _Waiting:
+    work: Work
+    future: "asyncio.Future[Any]"
+
+
+class Reader:
+    """Answers all who wait from one look at the log, which brings every cached state to the same moment.
+
+    What is not cached is loaded first, by then perhaps newer than the rest; the look afterwards makes up for that. So
+    an answer takes no transaction, and one statement where all is cached. `uri`: the login scrip_writer; `deadline_s`:
+    seconds until a question is given up. For one event loop.
+    """
+
+    def __init__(
+        self, uri: str, deadline_s: float = 10.0, *, codec: Codec | None = None, cache_weight: int = CACHE_WEIGHT
+    ) -> None:
+        self._uri = uri
+        self._deadline_s = deadline_s
+        self._loader = Loader(codec or Codec(), cache_weight)
+        self._waiting: deque[_Waiting] = deque()
+        self._work: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._wire: Wire | None = None
+        self._partitions = 0
+        self._stopped = False
+        self.answered = 0
+
+    async def start(self) -> None:
+        """Connect. Raises psycopg.OperationalError where the database is not to be had."""
+        await self._connect()
+        self._follow_later()
+
+    async def stop(self) -> None:
+        """End what runs; whoever still waits gets OutcomeUnknown."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.wait([self._work])
+        for item in self._waiting:
+            _fail(item.future, OutcomeUnknown())
+        self._waiting.clear()
+        await self._drop_connection()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the log."""
+        return self._connection is not None and not self._connection.closed
+
+    async def current(self, org: str, streams: Sequence[str], tags: Sequence[str] = ()) -> Current:
+        """States and tagged events as they are now. Raises OutcomeUnknown, Overloaded, what came of unreadable ones."""
+        current: Current = await self._answer_to(Query(org, tuple(streams), tuple(tags)))
+        return current
+
+    async def ask(self, org: str, question: Any) -> Answered:
+        """The answer to a question of `ANSWERERS` as of now. Raises its Refusal; OutcomeUnknown, Overloaded."""
+        answered: Answered = await self._answer_to(Question(org, question))
+        return answered
+
+    async def _answer_to(self, work: Work) -> Any:
+        if self._stopped or len(self._waiting) >= MAX_WAITING:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        item = _Waiting(work, loop.create_future())
+        self._waiting.append(item)
+        if self._work is None:
+            self._work = loop.create_task(self._run())
+        handle = loop.call_later(self._deadline_s, _fail, item.future, OutcomeUnknown())
+        try:
+            return await item.future
+        finally:
+            handle.cancel()
+
+    async def _run(self, *, follow: bool = False) -> None:
+        try:
+            if follow:
+                await self._keep_up()
+            await self._serve()
+        except Exception:  # whoever waited is told by the deadline
+            log.exception("the reader failed")
+        finally:
+            self._work = None
+
+    async def _serve(self) -> None:
+        """Answer until nobody waits. Whoever comes meanwhile is answered by the next look, never by one under way."""
+        while self._waiting:
+            items = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_TOGETHER))]
+            items = [item for item in items if not item.future.done()]
+            try:
+                if items:
+                    await self._answer(items)
+            except asyncio.CancelledError:
+                self._waiting.extendleft(reversed(items))  # to be told by whoever stops
+                raise
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                log.warning("the log cannot be read: %s", error)
+                self._waiting.extendleft(reversed(items))
+                await self._reconnect()
+            self._loader.trim()
+
+    async def _answer(self, items: list[_Waiting]) -> None:
+        """Answer the items together; after a fault that is not the connection's, one by one."""
+        try:
+            found: Sequence[Any] = await self._read([item.work for item in items])
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except Exception as error:
+            self._forget()
+            if len(items) == 1:
+                log.exception("a question failed")
+                _fail(items[0].future, error)
+                return
+            for item in items:
+                await self._answer([item])
+            return
+        self.answered += len(items)
+        for item, result in zip(items, found, strict=True):
+            if isinstance(result, Exception):
+                _fail(item.future, result)
+            elif not item.future.done():
+                item.future.set_result(result)
+
+    async def _read(self, works: Sequence[Work]) -> list[Current | Answered | Exception]:
+        needs = needs_of(works, self._partitions)
+        loader, foresaw = self._loader, False
+        for _ in range(MAX_LOOKS):
+            await self._start_at_heads([each for each in needs.partitions if not loader.cache(each).known])
+            await self._load(*loader.missing(needs.streams, needs.tags))
+            looked = await self._look(needs.partitions)
+            if looked.lost or any(loader.missing(needs.streams, needs.tags)):
+                continue
+            try:
+                return answers(loader, self._partitions, works, looked.time)
+            except NotCached as cold:
+                if not foresaw:
+                    await self._look_ahead(needs, looked.time)
+                    foresaw = True
+                await self._load_keys(cold.streams, cold.tags)
+        raise OutcomeUnknown
+
+    async def _look_ahead(self, needs: Needs, time: datetime) -> None:
+        """Load what the questions will ask for, for all of them at once."""
+        home = self._loader.cache(partition_of(PLATFORM, self._partitions))
+        foresight = Foresight(self._loader, self._partitions, lambda stream: home.streams[PLATFORM, stream].state, time)
+        asked = needs.asked
+        for _ in range(LOOKS_AHEAD):
+            asked, streams, tags = foresight.missing(asked)
+            if not asked:
+                return
+            try:
+                await self._load_keys(streams, tags)
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                raise
+            except Exception:  # whoever really needs what cannot be read is told when it is loaded for him alone
+                log.debug("looking ahead failed", exc_info=True)
+                return
+
+    async def _load_keys(self, streams: Iterable[StreamKey], tags: Iterable[TagKey]) -> None:
+        await self._load(*self._loader.missing(map(self._placed, streams), map(self._placed, tags)))
+
+    async def _load(self, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
+        loader = self._loader
+        if streams:
+            unusable = loader.keep_streams(streams, await self._streams(*stream_arguments(streams)))
+            if unusable:
+                loader.keep_streams(unusable, await self._streams(*stream_arguments(unusable, NO_SCHEMA)))
+        if tags:
+            orgs, names = tag_arguments(tags)
+            loader.keep_tags(tags, await self._rows(event_log.TAGGED, texts(orgs), texts(names)))
+
+    async def _streams(self, orgs: list[str], streams: list[str], schemas: list[int]) -> list[Any]:
+        return await self._rows(event_log.STREAMS, texts(orgs), texts(streams), smallints(schemas))
+
+    async def _look(self, partitions: Sequence[int]) -> Looked:
+        known, positions = self._loader.seen(partitions)
+        rows = await self._rows(event_log.LOOK, smallints(known), bigints(positions))
+        return self._loader.follow(partitions, rows)
+
+    async def _start_at_heads(self, partitions: Sequence[int]) -> None:
+        if partitions:
+            self._loader.start_at(partitions, await self._rows(event_log.HEADS, smallints(partitions)))
+
+    async def _rows(self, query: LiteralString, *arguments: bytes) -> list[Any]:
+        if self._wire is None:
+            raise psycopg.OperationalError("not connected")
+        return await self._wire.rows(query, arguments)
+
+    def _placed(self, key: tuple[str, str]) -> tuple[int, tuple[str, str]]:
+        return partition_of(key[0], self._partitions), key
+
+    def _follow_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(FOLLOW_EVERY_S, self._follow)
+
+    def _follow(self) -> None:
+        """When nobody asks: keep up with what is written, and notice a broken connection early."""
+        if self._work is None:
+            self._work = asyncio.get_running_loop().create_task(self._run(follow=True))
+        self._follow_later()
+
+    async def _keep_up(self) -> None:
+        try:
+            await self._look(self._loader.known(sorted(self._loader.caches)))
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            log.warning("the log cannot be read: %s", error)
+            await self._reconnect()
+        except Exception:  # such as an event of a newer version: whoever needs its stream is told
+            log.exception("the log cannot be followed")
+            self._forget()
+
+    async def _connect(self) -> None:
+        connection = await event_log.connect_async(self._uri, "scrip-reader")
+        try:
+            row = await (await connection.execute("select partitions from log")).fetchone()
+            if row is None:
+                raise psycopg.OperationalError("the database has no log yet: run the migrations first")
+        except BaseException:
+            await connection.close()
+            raise
+        self._connection, self._wire, self._partitions = connection, Wire(connection), int(row[0])
+
+    async def _reconnect(self) -> None:
+        await self._drop_connection()
+        await asyncio.sleep(RETRY_S)
+        try:
+            await self._connect()
+        except psycopg.Error as error:
+            log.warning("the log cannot be reached: %s", error)
+
+    async def _drop_connection(self) -> None:
+        self._forget()
+        if self._connection is not None:
+            connection, self._connection, self._wire = self._connection, None, None
+            await connection.close()
+
+    def _forget(self) -> None:
+        for cache in self._loader.caches.values():
+            cache.forget()
+
+
+def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
