@@ -24,6 +24,7 @@ class Table(Generic[Row]):
         self.types = tuple(columns.values())
         self.key = self.columns[:key]
         self._row = row
+        self._statements: dict[tuple[str, str], bytes] = {}
         self._json = tuple(place for place, type_ in enumerate(self.types) if type_ == "jsonb")
         self._fields: Callable[[Row], tuple[Any, ...]] = attrgetter(*self.columns)
         self._values = self._with_json if self._json else self._fields
@@ -36,14 +37,7 @@ class Table(Generic[Row]):
         if not keys:
             return []
         cursor.execute(
-            sql.SQL("select {columns} from unnest({arrays}) as wanted ({key}) join {table} t using ({key})").format(
-                columns=self._list(self.columns),
-                arrays=self._arrays(len(self.key)),
-                key=self._list(self.key),
-                table=sql.Identifier(schema, self.name),
-            ),
-            [list(column) for column in zip(*keys, strict=True)],
-            binary=True,
+            self._once(("load", schema), self._load), [list(column) for column in zip(*keys, strict=True)], binary=True
         )
         return [self._row(*values) for values in cursor.fetchall()]
 
@@ -67,15 +61,15 @@ class Table(Generic[Row]):
 
     def insert(self, cursor: Cursor, schema: str, rows: Sequence[Row]) -> None:
         """Add new rows where row-level security is on. Raises psycopg.errors.UniqueViolation where one exists."""
-        self._insert(cursor, schema, rows, sql.SQL(""))
+        self._insert(cursor, ("insert", schema), rows, lambda: sql.SQL(""))
 
     def upsert(self, cursor: Cursor, schema: str, rows: Sequence[Row]) -> None:
         """Write rows whole, whether they exist or not."""
-        self._insert(cursor, schema, rows, self._on_conflict("{0} = excluded.{0}", self.types))
+        self._insert(cursor, ("upsert", schema), rows, lambda: self._on_conflict("{0} = excluded.{0}", self.types))
 
     def add(self, cursor: Cursor, schema: str, rows: Sequence[Row]) -> None:
         """Add the rows' integers to those that are there; what else is beside the key depends on the key alone."""
-        self._insert(cursor, schema, rows, self._on_conflict("{0} = t.{0} + excluded.{0}", ("int8",)))
+        self._insert(cursor, ("add", schema), rows, lambda: self._on_conflict("{0} = t.{0} + excluded.{0}", ("int8",)))
 
     def delete(self, cursor: Cursor, schema: str, keys: Collection[tuple[Any, ...]]) -> None:
         """Take rows out: each key, all of one length, is a row's whole key or the first columns of many."""
@@ -91,17 +85,35 @@ class Table(Generic[Row]):
                 [list(column) for column in zip(*keys, strict=True)],
             )
 
-    def _insert(self, cursor: Cursor, schema: str, rows: Sequence[Row], on_conflict: sql.Composable) -> None:
+    def _insert(
+        self, cursor: Cursor, what: tuple[str, str], rows: Sequence[Row], on_conflict: Callable[[], sql.Composable]
+    ) -> None:
         if rows:
-            cursor.execute(
-                sql.SQL("insert into {table} as t ({columns}) select * from unnest({arrays}) {on_conflict}").format(
-                    table=sql.Identifier(schema, self.name),
-                    columns=self._list(self.columns),
-                    arrays=self._arrays(len(self.columns)),
-                    on_conflict=on_conflict,
-                ),
-                [list(column) for column in zip(*map(self._values, rows), strict=True)],
-            )
+            statement = self._once(what, lambda schema: self._insertion(schema, on_conflict()))
+            cursor.execute(statement, [list(column) for column in zip(*map(self._values, rows), strict=True)])
+
+    def _once(self, what: tuple[str, str], compose: Callable[[str], sql.Composable]) -> bytes:
+        """A statement of a schema, composed at its first use: that takes longer than to run one."""
+        statement = self._statements.get(what)
+        if statement is None:
+            statement = self._statements[what] = compose(what[1]).as_bytes()
+        return statement
+
+    def _load(self, schema: str) -> sql.Composable:
+        return sql.SQL("select {columns} from unnest({arrays}) as wanted ({key}) join {table} t using ({key})").format(
+            columns=self._list(self.columns),
+            arrays=self._arrays(len(self.key)),
+            key=self._list(self.key),
+            table=sql.Identifier(schema, self.name),
+        )
+
+    def _insertion(self, schema: str, on_conflict: sql.Composable) -> sql.Composable:
+        return sql.SQL("insert into {table} as t ({columns}) select * from unnest({arrays}) {on_conflict}").format(
+            table=sql.Identifier(schema, self.name),
+            columns=self._list(self.columns),
+            arrays=self._arrays(len(self.columns)),
+            on_conflict=on_conflict,
+        )
 
     def _on_conflict(self, change: LiteralString, types: Sequence[str]) -> sql.Composable:
         """Change the columns of these types that are not of the key."""

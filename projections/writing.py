@@ -1,11 +1,14 @@
 """From rows in memory to the tables of one generation, inside the caller's transaction."""
 
+from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from psycopg import sql
 
 from projections import debits
 from projections.models import Needed, ReadModels
+from projections.rows import Rows
 from projections.table import Cursor
 
 
@@ -22,20 +25,26 @@ def store(cursor: Cursor, schema: str, changed: list[ReadModels]) -> None:
 
     Raises psycopg errors (a value that the table cannot hold, a key used twice) and LookupError (an unknown debit).
     """
-    for logs in zip(*(models.logs for models in changed), strict=True):
-        logs[0].table.insert(cursor, schema, [row for log in logs for row in log])
-    debits.TABLE.insert(cursor, schema, [row for models in changed for row in models.debits.values()])
+    # In a pipeline: twenty statements, and one wait for all of them.
+    with cursor.connection.pipeline():
+        for logs in zip(*(models.logs for models in changed), strict=True):
+            logs[0].table.insert(cursor, schema, [row for log in logs for row in log])
+        debits.TABLE.insert(cursor, schema, [row for models in changed for row in models.debits.values()])
+        for same in zip(*(models.rows for models in changed), strict=True):
+            _store_rows(cursor, schema, same)
+        for sums in zip(*(models.sums for models in changed), strict=True):
+            sums[0].table.add(cursor, schema, [row for one in sums for row in one.values()])
     for models in changed:
         debits.add_refunds(cursor, schema, models.refunds)
-    for same in zip(*(models.rows for models in changed), strict=True):
-        table = same[0].table
-        gone = sorted((key for rows in same for key in rows.gone), key=len)
-        for _, keys in groupby(gone, key=len):
-            table.delete(cursor, schema, list(keys))
-        table.insert(cursor, schema, [rows.changed[key] for rows in same for key in rows.new])
-        table.upsert(cursor, schema, [row for rows in same for key, row in rows.changed.items() if key not in rows.new])
-    for sums in zip(*(models.sums for models in changed), strict=True):
-        sums[0].table.add(cursor, schema, [row for one in sums for row in one.values()])
+
+
+def _store_rows(cursor: Cursor, schema: str, same: Sequence[Rows[Any]]) -> None:
+    table = same[0].table
+    gone = sorted((key for rows in same for key in rows.gone), key=len)
+    for _, keys in groupby(gone, key=len):
+        table.delete(cursor, schema, list(keys))
+    table.insert(cursor, schema, [rows.changed[key] for rows in same for key in rows.new])
+    table.upsert(cursor, schema, [row for rows in same for key, row in rows.changed.items() if key not in rows.new])
 
 
 def move_checkpoints(cursor: Cursor, schema: str, moved: list[tuple[int, int, int | None, object]]) -> None:

@@ -13,10 +13,12 @@ _AHEAD = """
     select c.partition, coalesce(p.position, 0), least(c.position, coalesce(p.position, 0) + %(most)s)
     from read.checkpoints c left join notifier_positions p on p.name = %(name)s and p.partition = c.partition
     where c.position > coalesce(p.position, 0)"""
-_STREAMS = """
+# With a limit, so that no plan reads the whole log for these few.
+_STREAMS = f"""
     select distinct e.org, e.stream from unnest(%b::smallint[], %b::bigint[], %b::bigint[]) as w (partition, past, upto)
     cross join lateral (
         select org, stream from events where partition = w.partition and position > w.past and position <= w.upto
+        order by position limit {MOST}
     ) e"""
 _ADVANCE = """
     insert into notifier_positions (name, partition, position)
