@@ -56,6 +56,7 @@ class Reader:
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._wire: Wire | None = None
         self._partitions = 0
+        self._looked = 0.0  # by the loop's clock
         self._stopped = False
         self.answered = 0
 
@@ -207,6 +208,7 @@ class Reader:
         return await self._rows(event_log.STREAMS, texts(orgs), texts(streams), smallints(schemas))
 
     async def _look(self, partitions: Sequence[int]) -> Looked:
+        self._looked = asyncio.get_running_loop().time()
         known, positions = self._loader.seen(partitions)
         rows = await self._rows(event_log.LOOK, smallints(known), bigints(positions))
         return self._loader.follow(partitions, rows)
@@ -228,8 +230,9 @@ class Reader:
 
     def _follow(self) -> None:
         """When nobody asks: keep up with what is written, and notice a broken connection early."""
-        if self._work is None:
-            self._work = asyncio.get_running_loop().create_task(self._run(follow=True))
+        loop = asyncio.get_running_loop()
+        if self._work is None and loop.time() - self._looked >= FOLLOW_EVERY_S:
+            self._work = loop.create_task(self._run(follow=True))
         self._follow_later()
 
     async def _keep_up(self) -> None:
