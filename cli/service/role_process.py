@@ -6,12 +6,10 @@ import json
 import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from cli.service.priority import step_back
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.folder import DataFolder
 from infra.embedded.identity import stop_leftover
@@ -21,7 +19,6 @@ PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 WAITED_FOR = {"api"}  # roles that somebody waits for: on a busy machine they go before the others
-NICE = 10
 STEADY_S = 30.0  # a role that ran this long before it died starts again at once
 
 
@@ -64,7 +61,7 @@ class RoleProcess:
             death_signal=signal.SIGKILL,
         )
         if self.name not in WAITED_FOR:
-            _step_back(child.identity.pid)
+            step_back(child.identity.pid)
         self._child = child
         self.starts += 1
         self._started = time.monotonic()
@@ -115,10 +112,3 @@ class RoleProcess:
             child.stop((signal.SIGCONT, gentle_s))
         self._folder.record_process(self._record, None)
         self._note.unlink(missing_ok=True)
-
-
-def _step_back(pid: int) -> None:
-    """Give way to who is waited for; where Linux schedules by session, that is said of the session too."""
-    with suppress(psutil.Error, OSError):  # a process that has ended already will be found dead
-        psutil.Process(pid).nice(NICE)
-        Path(f"/proc/{pid}/autogroup").write_text(str(NICE))

@@ -13,6 +13,7 @@ from cli.service.bootstrap import publish_first_offer
 from cli.service.broker import check_database, prepare_topics
 from cli.service.database import prepare_database
 from cli.service.interrupt import go_on
+from cli.service.priority import step_back
 from cli.service.role_process import RoleProcess
 from cli.service.secrets import ensure_secrets
 from cli.service.settings import embedded_settings, log_partitions, owner_uri
@@ -82,6 +83,7 @@ class Service:
         if self._port:
             require_free(self._port)  # known before the slower steps
         self._servers.start()
+        self._let_kafka_step_back()
         try:
             self._start_rest()
         except BaseException:
@@ -101,6 +103,7 @@ class Service:
             if server.pid is None:
                 self._tell(f"{name} has ended; starting it again")
                 server.start(port)
+                self._let_kafka_step_back()
         for role in self._roles:
             words = role.tend()
             if words is not None:
@@ -143,6 +146,12 @@ class Service:
         folder.record_address("api", addresses["api"])
         self._settings = settings
         self._start_roles()
+
+    def _let_kafka_step_back(self) -> None:
+        """Nobody waits for it: what is decided is in PostgreSQL, and what it delivers may be a moment late."""
+        pid = self._servers.kafka.pid
+        if pid is not None:
+            step_back(pid)
 
     def _start_roles(self) -> None:
         self._report("starting the roles")
