@@ -2,14 +2,17 @@
 
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
+from cli.service.priority import NICE
 from tests.cli.program import scrip, wait_until
 from tests.cli.running import ADDRESSES, GONE_S, Up, gone
 
@@ -38,6 +41,15 @@ def test_it_says_where_everything_is(up: Up) -> None:
     assert httpx.get(f"{up.url}/livez", trust_env=False).status_code == 200
     host, port = up.said("kafka").split(":")
     socket.create_connection((host, int(port)), timeout=5).close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_what_nobody_waits_for_gives_way(up: Up) -> None:
+    niceness = {name: process.nice() for name, process in up.processes().items()}
+    own = psutil.Process().nice()
+    ahead = {name for name, nice in niceness.items() if nice == own}
+    assert ahead == {"postgres", "role-api"}
+    assert {niceness[name] for name in niceness.keys() - ahead} == {NICE}
 
 
 def test_the_printed_database_login_may_only_read(up: Up) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from consumers.notifier import touched
 from infra import event_log
 from infra.event_log import Connection
 from infra.partitions import partition_of
@@ -29,6 +30,7 @@ LOOKUPS: dict[str, tuple[str, Any]] = {
         event_log.LOOK,
         (list(range(PARTITIONS)), [ROWS - 10 if p == PARTITION else 0 for p in range(PARTITIONS)]),
     ),
+    "what changed, for alerts": (touched._STREAMS, ([PARTITION], [ROWS - 10], [ROWS])),
     "ranges": (event_log.RANGES, ([PARTITION] * 32, [number * 77 + 10 for number in range(32)], [1] * 32)),
 }
 
