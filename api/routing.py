@@ -263,8 +263,10 @@ def _is_call(parameter: Parameter) -> bool:
 
 
 def _is_of_head_or_body(parameter: Parameter) -> bool:
-    marks = (*getattr(parameter.annotation, "__metadata__", ()), parameter.default)
-    return any(isinstance(mark, FieldInfo) and not isinstance(mark, params.Query) for mark in marks)
+    marks = getattr(parameter.annotation, "__metadata__", ())
+    return isinstance(parameter.default, FieldInfo) or any(
+        isinstance(mark, FieldInfo) and not isinstance(mark, params.Query) for mark in marks
+    )
 
 
 _REPLAYED = {"Idempotency-Replayed": "true"}

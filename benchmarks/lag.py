@@ -9,7 +9,7 @@ import psycopg
 
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.http import BODY, admin_token, grant
-from benchmarks.http_load import post
+from benchmarks.http_load import Connection
 from benchmarks.stage import whole_service
 from infra.partitions import partition_of
 
@@ -53,14 +53,14 @@ async def _measure(port: int, token: str, reader: str, partition: int) -> tuple[
 
 async def _debits(port: int, token: str, waiting: list[tuple[int, float]], seconds: int) -> int:
     """Start a debit every 2 ms, whether or not earlier ones are answered."""
-    connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    connections: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(ACCOUNTS):
-        connections.put_nowait(await asyncio.open_connection("127.0.0.1", port))
+        connections.put_nowait(await Connection.open("127.0.0.1", port))
 
     async def one(number: int) -> None:
         connection = await connections.get()
         path = f"/api/v1/accounts/user:u{number % ACCOUNTS}:credits/debits"
-        status, answer = await post(*connection, token, path, BODY)
+        status, answer = await connection.post(token, path, BODY)
         connections.put_nowait(connection)
         if status != 201:
             raise RuntimeError(f"a debit failed: {answer!r}")
@@ -72,7 +72,7 @@ async def _debits(port: int, token: str, waiting: list[tuple[int, float]], secon
             await asyncio.sleep(max(0.0, started + number / RATE - monotonic()))
             tasks.create_task(one(number))
     while not connections.empty():
-        connections.get_nowait()[1].close()
+        connections.get_nowait().close()
     return RATE * seconds
 
 

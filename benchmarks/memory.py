@@ -8,7 +8,7 @@ import psutil
 
 from benchmarks.figures import Figure, Report
 from benchmarks.http import admin_token, grant
-from benchmarks.http_load import post
+from benchmarks.http_load import Connection
 from benchmarks.stage import whole_service
 from cli.service.service import Service
 from infra.ids import record_id
@@ -48,13 +48,13 @@ async def _commands(port: int, token: str, commands: int) -> None:
     batches = iter(range(commands // BATCH))
 
     async def client() -> None:
-        connection = await asyncio.open_connection("127.0.0.1", port)
+        connection = await Connection.open("127.0.0.1", port)
         for _ in batches:
-            status, answer = await post(*connection, token, "/api/v1/batch", _batch())
+            status, answer = await connection.post(token, "/api/v1/batch", _batch())
             failed = [result for result in msgspec.json.decode(answer)["results"] if result["status"] not in (200, 201)]
             if status != 200 or failed:
                 raise RuntimeError(f"a batch failed: {status} {failed[:1]}")
-        connection[1].close()
+        connection.close()
 
     await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
 

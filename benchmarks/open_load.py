@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
-from benchmarks.http_load import answer_of
+from benchmarks.http_load import Connection
 
 CONNECTIONS = 64  # a request that finds none free waits for one, and the wait counts
 DENIALS = (b'"can_proceed":false', b'"allowed":false')  # answers of 200 that say no
-
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Ask(NamedTuple):
@@ -51,19 +49,17 @@ def request(method: str, path: str, token: str, body: bytes = b"", key: str | No
 async def open_load(port: int, draw: Callable[[], Ask], rate: int, seconds: float) -> Timed:
     """Begin `rate` requests a second on this machine's `port` for so many seconds, and wait for all answers.
 
-    What to send is drawn when it is due. Raises OSError, asyncio.IncompleteReadError where a connection ends.
+    What to send is drawn when it is due. Raises OSError where a connection ends.
     """
     timed = Timed()
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(CONNECTIONS):
-        free.put_nowait(await asyncio.open_connection("127.0.0.1", port))
+        free.put_nowait(await Connection.open("127.0.0.1", port))
 
     async def one(ask: Ask, due: float) -> None:
         connection = await free.get()
         timed.late.append(monotonic() - due)
-        reader, writer = connection
-        writer.write(ask.sent)
-        status, answer = await answer_of(reader)
+        status, answer = await connection.ask(ask.sent)
         timed.seconds[ask.kind].append(monotonic() - due)
         free.put_nowait(connection)
         if status not in (200, 201) or any(denial in answer for denial in DENIALS):
@@ -78,5 +74,5 @@ async def open_load(port: int, draw: Callable[[], Ask], rate: int, seconds: floa
             await asyncio.sleep(max(0.0, due - monotonic()))
             tasks.create_task(one(draw(), due))
     while not free.empty():
-        free.get_nowait()[1].close()
+        free.get_nowait().close()
     return timed

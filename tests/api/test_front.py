@@ -1,0 +1,70 @@
+"""The short way to a route answers as FastAPI's way does."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
+
+from api.front import Front
+from api.routing import ReadRoute
+from tests.api.service import Service
+
+NO_SUCH_THING = "/nothing"
+
+
+def reads(service: Service) -> list[ReadRoute]:
+    routes = [route for route in service.app.router.routes if isinstance(route, ReadRoute)]
+    return [route for route in routes if "GET" in (route.methods or ())]
+
+
+def shape(value: Any) -> Any:
+    """A JSON value without what may differ from one moment to the next."""
+    if isinstance(value, dict):
+        return {name: shape(each) for name, each in value.items()}
+    return [shape(each) for each in value] if isinstance(value, list) else type(value)
+
+
+def test_reads_answer_the_same_with_a_query_as_without(service: Service) -> None:
+    """With one, even of a name that says nothing, a request passes FastAPI."""
+    service.project()
+    client = service.client("admin")
+    short = [route for route in reads(service) if route.short is not None]
+    assert len(short) > 40
+    for route in short:
+        path = route.path.format(**dict.fromkeys(route.param_convertors, "user:nobody:credits"))
+        if route.path.endswith(("/stream", "/verify")):
+            continue  # it answers for as long as it is listened to
+        plain, queried = client.get(path), client.get(path, params={"nothing": "1"})
+        assert plain.status_code == queried.status_code, path
+        assert plain.headers["content-type"] == queried.headers["content-type"], path
+        if plain.headers["content-type"].endswith("json"):
+            assert shape(plain.json()) == shape(queried.json()), path
+
+
+def test_what_no_route_of_ours_answers_goes_on(service: Service) -> None:
+    client = service.client("admin")
+    assert client.get("/api/v1" + NO_SUCH_THING).status_code == 404
+    assert client.delete("/api/v1/generations").status_code == 405
+    assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(("first", "second"), [("/a/{id}", "/a/b"), ("/a/b", "/a/{id}")])
+def test_the_first_route_that_matches_answers(first: str, second: str) -> None:
+    taken: list[str] = []
+
+    async def endpoint() -> None:
+        """Never called: what is not ours is for the rest."""
+
+    async def rest(scope: Scope, _receive: Receive, _send: Send) -> None:
+        taken.append(scope["path"])
+
+    front = Front(rest, [APIRoute(path, endpoint, methods=["GET"]) for path in (first, second)])
+    asyncio.run(front({"type": "http", "method": "GET", "path": "/a/b", "query_string": b""}, _never, _never))
+    assert taken == ["/a/b"]
+    assert front._fixed["GET", "/a/b"].path == first
+
+
+async def _never(*_: Any) -> Any:
+    raise AssertionError("nothing is to be read or sent")
