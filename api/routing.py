@@ -101,7 +101,7 @@ class ReadRoute(APIRoute):
         )
         self.app = _guarded(operation, services, self.app)
         without_query = _without_query(handler)
-        self.short = _guarded(operation, services, without_query) if without_query else None
+        self.short: ASGIApp | None = _guarded(operation, services, without_query) if without_query else None
 
 
 class OpenRoute(APIRoute):

@@ -79,6 +79,7 @@ class _VerifyRoute(ReadRoute):
                 await whole(scope, receive, send)
 
         self.app = app
+        self.short = None  # a header decides how it answers
 
 
 def _streamed(scope: Scope) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from dataclasses import dataclass
 
 import psutil
@@ -12,6 +13,7 @@ from infra.embedded.errors import ServerUnavailable
 
 # The machine's clock may be corrected a little between recording a start and comparing it.
 SAME_START_S = 2.0
+BECOMING_S = 0.2  # at most; a process without a command line is one of the kernel's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +33,19 @@ class ProcessIdentity:
         try:
             process = psutil.Process(self.pid)
             same_start = abs(process.create_time() - self.created_s) < SAME_START_S
-            same_command = not self.marker or any(self.marker in part for part in process.cmdline())
+            same_command = not self.marker or any(self.marker in part for part in _command_line(process))
             alive = process.status() != psutil.STATUS_ZOMBIE
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return None
         return process if same_start and same_command and alive else None
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """What the process was started as. For a moment, while it becomes another program, it has none."""
+    until = time.monotonic() + BECOMING_S
+    while not (parts := process.cmdline()) and time.monotonic() < until:
+        time.sleep(0.002)
+    return parts
 
 
 def own_identity() -> ProcessIdentity:

@@ -159,10 +159,11 @@ class Batch:
         keys = list({(item.org, item.caller, item.key) for item in submissions})
         known = loader.known(touched)
         with ExitStack() as stack:
-            look, heads, rows, events, tagged = (
-                stack.enter_context(self._connection.cursor(binary=True)) for _ in range(5)
+            # A cursor for each statement: in a pipeline, one that is used again may still show its first result.
+            locks, look, heads, rows, events, tagged = (
+                stack.enter_context(self._connection.cursor(binary=True)) for _ in range(6)
             )
-            event_log.lock(look, touched)
+            event_log.lock(locks, touched)
             look.execute(event_log.LOOK, loader.seen(known))
             event_log.find_commands(rows, keys)
             if streams:
