@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from cli.service.priority import NICE
+from cli.service.service import KAFKA_NICE
 from tests.cli.program import scrip, wait_until
 from tests.cli.running import ADDRESSES, GONE_S, Up, gone
 
@@ -49,6 +50,7 @@ def test_what_nobody_waits_for_gives_way(up: Up) -> None:
     own = psutil.Process().nice()
     ahead = {name for name, nice in niceness.items() if nice == own}
     assert ahead == {"postgres", "role-api"}
+    assert niceness.pop("kafka") == KAFKA_NICE
     assert {niceness[name] for name in niceness.keys() - ahead} == {NICE}
 
 
