@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,8 +24,6 @@ from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
 from infra.writer.writer import Writer
 
-SWITCH_S = 0.0001
-
 
 async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
     """Serve HTTP until `stop` is set.
@@ -34,7 +31,6 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
     Raises UnsafeSetting for a database that could lose what it acknowledges, UnsafeSettings for missing keys,
     PortTaken, psycopg.Error where the database is away.
     """
-    sys.setswitchinterval(SWITCH_S)
     uri = settings.writer_url.get_secret_value()
     for login in (settings.writer_url, settings.reader_url, settings.auditor_url):
         await asyncio.to_thread(check_postgres, login.get_secret_value())

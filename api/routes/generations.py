@@ -1,6 +1,6 @@
 """May a generation run, and what has become of those that were asked for."""
 
-from asyncio import sleep, to_thread
+from asyncio import to_thread
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -32,7 +32,6 @@ from infra.position import format_position
 from infra.writer.submission import Refused
 
 MAX_CHILDREN = 200
-ROWS_AT_ONCE = 10  # some half a millisecond
 LAST = 2**62
 _AMOUNTS = ("credits", "tokens", "plan_tokens", "usd")
 _COLUMNS = """id, user_id, parent_id, operation, provider, model, options, "count", feature, token_type, status, reason,
@@ -92,8 +91,7 @@ def routes(services: Services) -> list[APIRoute]:
         limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
         rows = await services.rows(_LIST, wanted | limits)
         await to_thread(_open, services, call.org, rows)
-        page = pages.page(rows, limit, lambda row: [row["created_position"]], lambda row: row)
-        return Json(page | {"items": await _shown(page["items"])})
+        return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
 
     async def read_generation(id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
         await seen(services, call, min_position)
@@ -193,15 +191,6 @@ def generation_row(row: Row) -> dict[str, Any]:
 def _money(row: Row, what: str) -> dict[str, Any]:
     amounts = {name: row[f"{what}_{name}"] for name in _AMOUNTS}
     return {**amounts_answer(amounts), "currency": "USD"}
-
-
-async def _shown(rows: list[Row]) -> list[dict[str, Any]]:
-    """The rows as they are shown, a few at a time: others wait for the loop meanwhile."""
-    shown: list[dict[str, Any]] = []
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        shown += [generation_row(row) for row in rows[start : start + ROWS_AT_ONCE]]
-        await sleep(0)
-    return shown
 
 
 def _open(services: Services, org: str, rows: list[Row]) -> None:
