@@ -97,16 +97,14 @@ def sealable(operation: Operation, body: Any) -> dict[str, dict[str, Any]]:
     return {name: text for name, text in texts.items() if any(value is not None for value in text.values())}
 
 
-def seal(
-    services: Services, operation: Operation, call: Call, body: Any, texts: dict[str, dict[str, Any]]
-) -> dict[str, str | None]:
-    """The sealed forms of personal texts. May block: a key may have to be read or made."""
-    org, owner = _whose(operation, call, body)
-    return {name: services.sealer.seal(org, owner, text) for name, text in texts.items()}
-
-
-def _whose(operation: Operation, call: Call, body: Any) -> tuple[str, str]:
+def whose(operation: Operation, call: Call, body: Any) -> tuple[str, str]:
+    """The organisation and the owner whose key seals a call's texts."""
     return operation.org or call.org, operation.owner(call, body).owner
+
+
+def seal(services: Services, org: str, owner: str, texts: dict[str, dict[str, Any]]) -> dict[str, str | None]:
+    """The sealed forms of personal texts. May block: a key may have to be read or made."""
+    return {name: services.sealer.seal(org, owner, text) for name, text in texts.items()}
 
 
 def submission(
@@ -137,10 +135,11 @@ async def prepare(
     texts = sealable(operation, read.body)
     sealed: dict[str, str | None] = {}
     if texts:
-        work = partial(seal, services, operation, call, read.body, texts)
+        org, owner = whose(operation, call, read.body)
+        work = partial(seal, services, org, owner, texts)
         try:
             # A thread costs more than sealing a text; only reading a key would hold up everybody.
-            sealed = work() if services.sealer.knows(*_whose(operation, call, read.body)) else await to_thread(work)
+            sealed = work() if services.sealer.knows(org, owner) else await to_thread(work)
         except UNREACHABLE:
             raise unavailable() from None
     return submission(services, operation, call, read, key, path, sealed)

@@ -30,7 +30,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
-        self._answer: asyncio.Future[tuple[int, bytes]]
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None  # what is waited for
         self._received = b""
         self._length = 0  # of the whole answer, 0 while its head is not there yet
         self._body = 0  # where its body begins
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
             self._body = end + 4
         if len(self._received) >= self._length:
             whole, self._received, self._length = self._received, b"", 0
-            if not self._answer.done():
+            if self._answer is not None and not self._answer.done():
                 self._answer.set_result((int(whole[9:12]), whole[self._body :]))
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -85,9 +85,8 @@ class Connection(asyncio.Protocol):
         self._fail(error or ConnectionError("the server has closed the connection"))
 
     def _fail(self, error: Exception) -> None:
-        answer = getattr(self, "_answer", None)
-        if answer is not None and not answer.done():
-            answer.set_exception(error)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
 
 
 async def _client(host: str, port: int, token: str, choose: Next, until: float, answered: Answered) -> None:

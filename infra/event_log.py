@@ -12,6 +12,8 @@ Connection = psycopg.Connection[Any]
 AsyncConnection = psycopg.AsyncConnection[Any]
 Cursor = psycopg.Cursor[Any]
 
+# The connection is gone, whatever the statement was.
+LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 LOCK_SPACE = 0x5C21  # the first key of the partitions' advisory locks
 MAX_TAIL = 2000  # events read under the lock; whoever is further behind reloads what it needs instead
 

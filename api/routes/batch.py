@@ -15,7 +15,7 @@ from api.commands import OPERATIONS
 from api.fields import Body
 from api.guard import UNREACHABLE, path_values
 from api.operation import Call, Found, Operation
-from api.pipeline import MAX_BODY, Read, answer_of, key_reused, read_body, seal, sealable, submission
+from api.pipeline import MAX_BODY, Read, answer_of, key_reused, read_body, seal, sealable, submission, whose
 from api.policy import authorise
 from api.problems import Problem, overloaded, unavailable, unknown_outcome
 from api.routing import BodyRoute, Given
@@ -168,7 +168,7 @@ def _seal_all(services: Services, ready: list[_Ready]) -> None:
     for each in ready:
         texts = sealable(each.operation, each.read.body)
         if texts:
-            each.sealed = seal(services, each.operation, each.call, each.read.body, texts)
+            each.sealed = seal(services, *whose(each.operation, each.call, each.read.body), texts)
 
 
 def _submission(services: Services, each: _Ready) -> Submission:

@@ -7,11 +7,8 @@ import psycopg
 
 from infra import event_log
 from infra.event_log import Connection
-from infra.writer.loading import Loader
-
-Placed = tuple[int, tuple[str, str]]  # a partition, and an organisation's stream or tag in it
-
-MAX_LOOKS = 20  # it takes more than one or two only while the log runs away
+from infra.partitions import Placed
+from infra.writer.loading import MAX_LOOKS, Loader
 
 
 def catch_up(
@@ -32,6 +29,6 @@ def catch_up(
                 loader.start_at(new, cursor.execute(event_log.HEADS, (new,)).fetchall())
             loader.load(connection, *loader.missing(wanted, tags))
             looked = loader.follow(partitions, cursor.execute(event_log.LOOK, loader.seen(partitions)).fetchall())
-            if not looked.lost and not any(loader.missing(wanted, tags)):
+            if not looked.lost:
                 return looked.time
     raise psycopg.OperationalError("the log runs ahead of every look")

@@ -9,9 +9,9 @@ import psycopg
 
 from domain.execution import Answerer, Handler
 from infra.event_log import Connection
-from infra.partitions import partition_of
+from infra.partitions import partition_of, placed
 from infra.writer.cache import Stream, StreamKey, Tagged, TagKey
-from infra.writer.foresight import LOOKS_AHEAD, Asked, Foresight
+from infra.writer.foresight import Asked, Foresight
 from infra.writer.loading import Loader
 from infra.writer.overlay import Overlay
 
@@ -66,11 +66,7 @@ class Demand:
 
     def _look_ahead(self) -> None:
         foresight = Foresight(self._loader, self._partitions, self._platform, self._time)
-        asked = self._asked()
-        for _ in range(LOOKS_AHEAD):
-            asked, streams, tags = foresight.missing(asked)
-            if not asked:
-                return
+        for streams, tags in foresight.rounds(self._asked()):
             try:
                 self._load(streams, tags)
             except psycopg.Error:
@@ -81,16 +77,15 @@ class Demand:
 
     def _load(self, streams: Iterable[StreamKey], tags: Iterable[TagKey]) -> None:
         """Load what is not cached, but no drafted stream: this transaction may have sent events of it already."""
-        cold, cold_tags = self._loader.missing(map(self._placed, streams), map(self._placed, tags))
+        cold, cold_tags = self._loader.missing(
+            [placed(key, self._partitions) for key in streams], [placed(key, self._partitions) for key in tags]
+        )
         cold = {
             key: partition
             for key, partition in cold.items()
             if partition not in self.drafted or key not in self.drafted[partition].streams
         }
         self._loader.load(self._connection, cold, cold_tags)
-
-    def _placed(self, key: tuple[str, str]) -> tuple[int, tuple[str, str]]:
-        return partition_of(key[0], self._partitions), key
 
 
 def _tags(handler: Handler | Answerer, what: Any) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What decisions and answers will ask for, told without any of it being there: so that it is loaded for all at once."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -25,14 +25,6 @@ class Asked(NamedTuple):
     what: Any
 
 
-class Foreseen(NamedTuple):
-    """What is not cached, and by whom it is needed: they may need more once it is there."""
-
-    asked: list[Asked]
-    streams: set[StreamKey]
-    tags: set[TagKey]
-
-
 class Foresight:
     """Goes the way of each decision until it is made. `time`: the database's, to tell what is due."""
 
@@ -42,10 +34,14 @@ class Foresight:
         self._platform = platform
         self._time = time
 
-    def missing(self, asked: Iterable[Asked]) -> Foreseen:
-        """What they look for and do not find."""
-        scout = _Scout()
-        return Foreseen([one for one in asked if self._misses(one, scout)], scout.streams, scout.tags)
+    def rounds(self, asked: Iterable[Asked]) -> Iterator[tuple[set[StreamKey], set[TagKey]]]:
+        """What they look for and do not find, round by round: what is there after one tells what the next needs."""
+        for _ in range(LOOKS_AHEAD):
+            scout = _Scout()
+            asked = [one for one in asked if self._misses(one, scout)]
+            if not asked:
+                return
+            yield scout.streams, scout.tags
 
     def _misses(self, one: Asked, scout: "_Scout") -> bool:
         org, handler, what = one

@@ -8,7 +8,7 @@ from typing import Any
 from infra.writer.batch import Result, Unit
 from infra.writer.reader import Reader
 from infra.writer.submission import Answered, Current, KeyReused, NotApplied, Outcome, OutcomeUnknown, Submission
-from infra.writer.waiting import Waiting
+from infra.writer.waiting import Waiting, resolve
 from infra.writer.writer import Writer
 
 
@@ -61,13 +61,8 @@ class Ledger:
         future: asyncio.Future[Any] = loop.create_future()
         self.writer.enqueue([Waiting(work, future, loop, monotonic() + self._deadline_s)])
         # The writer also ends late waits, but it may itself be stuck in a call that does not return.
-        handle = loop.call_later(self._deadline_s + 0.5, _give_up, future)
+        handle = loop.call_later(self._deadline_s + 0.5, resolve, [(future, OutcomeUnknown())])
         try:
             return await future
         finally:
             handle.cancel()
-
-
-def _give_up(future: "asyncio.Future[Any]") -> None:
-    if not future.done():
-        future.set_exception(OutcomeUnknown())

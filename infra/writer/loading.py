@@ -18,6 +18,7 @@ from infra.writer.cache import Cache, Stream, StreamKey, Tagged, TagKey
 
 log = logging.getLogger(__name__)
 
+MAX_LOOKS = 20  # until all that is wanted is of one moment; it takes more than two only while the log runs away
 NO_SCHEMA = -1  # the schema of no snapshot: all events are read
 
 
@@ -51,6 +52,11 @@ class Loader:
         if excess > 0:
             heaviest = max(self.caches.values(), key=lambda cache: cache.weight)
             heaviest.trim(max(0, heaviest.weight - excess))
+
+    def forget(self) -> None:
+        """Drop everything: after a failed commit, or where the log may be another one by now."""
+        for cache in self.caches.values():
+            cache.forget()
 
     def known(self, partitions: Iterable[int]) -> list[int]:
         """Those of the partitions whose tail can be followed from where it was left."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from domain.execution import ask
 from domain.refusal import Refusal
 from domain.registry import ANSWERERS, kind_of
-from infra.partitions import PLATFORM, partition_of
+from infra.partitions import PLATFORM, Placed, partition_of
 from infra.writer.cache import Stream, StreamKey, Tagged, TagKey
 from infra.writer.foresight import Asked
 from infra.writer.loading import Loader
@@ -17,8 +17,6 @@ from infra.writer.overlay import Overlay
 from infra.writer.submission import Answered, Current
 
 log = logging.getLogger(__name__)
-
-Placed = tuple[int, tuple[str, str]]  # a partition, and an organisation's stream or tag in it
 
 
 class Query(NamedTuple):

@@ -12,19 +12,19 @@ import psycopg
 
 from infra import event_log
 from infra.codec import Codec
-from infra.partitions import PLATFORM, partition_of
+from infra.partitions import PLATFORM, partition_of, placed
 from infra.wire import Wire, bigints, smallints, texts
 from infra.writer.cache import StreamKey, TagKey
-from infra.writer.foresight import LOOKS_AHEAD, Foresight
-from infra.writer.loading import NO_SCHEMA, Loader, Looked, stream_arguments, tag_arguments
+from infra.writer.foresight import Foresight
+from infra.writer.loading import MAX_LOOKS, NO_SCHEMA, Loader, Looked, stream_arguments, tag_arguments
 from infra.writer.questions import Needs, NotCached, Query, Question, Work, answers, needs_of
 from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded
+from infra.writer.waiting import resolve
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # questions; more are turned away at once
 MAX_TOGETHER = 50  # answered in one go, while the loop does nothing else
-MAX_LOOKS = 20  # for one answer; it takes more only while the log runs away
 CACHE_WEIGHT = 10_000  # what questions need of states is a fraction of what commands touch
 FOLLOW_EVERY_S = 0.1  # how often an idle reader looks at what was written
 RETRY_S = 0.1
@@ -73,8 +73,7 @@ class Reader:
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait([self._work])
-        for item in self._waiting:
-            _fail(item.future, OutcomeUnknown())
+        resolve([(item.future, OutcomeUnknown()) for item in self._waiting])
         self._waiting.clear()
         await self._drop_connection()
 
@@ -101,7 +100,7 @@ class Reader:
         self._waiting.append(item)
         if self._work is None:
             self._work = loop.create_task(self._run())
-        handle = loop.call_later(self._deadline_s, _fail, item.future, OutcomeUnknown())
+        handle = loop.call_later(self._deadline_s, resolve, [(item.future, OutcomeUnknown())])
         try:
             return await item.future
         finally:
@@ -128,7 +127,7 @@ class Reader:
             except asyncio.CancelledError:
                 self._waiting.extendleft(reversed(items))  # to be told by whoever stops
                 raise
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except event_log.LOST as error:
                 log.warning("the log cannot be read: %s", error)
                 self._waiting.extendleft(reversed(items))
                 await self._reconnect()
@@ -138,23 +137,19 @@ class Reader:
         """Answer the items together; after a fault that is not the connection's, one by one."""
         try:
             found: Sequence[Any] = await self._read([item.work for item in items])
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except event_log.LOST:
             raise
         except Exception as error:
-            self._forget()
+            self._loader.forget()
             if len(items) == 1:
                 log.exception("a question failed")
-                _fail(items[0].future, error)
+                resolve([(items[0].future, error)])
                 return
             for item in items:
                 await self._answer([item])
             return
         self.answered += len(items)
-        for item, result in zip(items, found, strict=True):
-            if isinstance(result, Exception):
-                _fail(item.future, result)
-            elif not item.future.done():
-                item.future.set_result(result)
+        resolve(zip([item.future for item in items], found, strict=True))
 
     async def _read(self, works: Sequence[Work]) -> list[Current | Answered | Exception]:
         needs = needs_of(works, self._partitions)
@@ -163,7 +158,7 @@ class Reader:
             await self._start_at_heads([each for each in needs.partitions if not loader.cache(each).known])
             await self._load(*loader.missing(needs.streams, needs.tags))
             looked = await self._look(needs.partitions)
-            if looked.lost or any(loader.missing(needs.streams, needs.tags)):
+            if looked.lost:
                 continue
             try:
                 return answers(loader, self._partitions, works, looked.time)
@@ -178,21 +173,21 @@ class Reader:
         """Load what the questions will ask for, for all of them at once."""
         home = self._loader.cache(partition_of(PLATFORM, self._partitions))
         foresight = Foresight(self._loader, self._partitions, lambda stream: home.streams[PLATFORM, stream].state, time)
-        asked = needs.asked
-        for _ in range(LOOKS_AHEAD):
-            asked, streams, tags = foresight.missing(asked)
-            if not asked:
-                return
+        for streams, tags in foresight.rounds(needs.asked):
             try:
                 await self._load_keys(streams, tags)
-            except (psycopg.OperationalError, psycopg.InterfaceError):
+            except event_log.LOST:
                 raise
             except Exception:  # whoever really needs what cannot be read is told when it is loaded for him alone
                 log.debug("looking ahead failed", exc_info=True)
                 return
 
     async def _load_keys(self, streams: Iterable[StreamKey], tags: Iterable[TagKey]) -> None:
-        await self._load(*self._loader.missing(map(self._placed, streams), map(self._placed, tags)))
+        await self._load(
+            *self._loader.missing(
+                [placed(key, self._partitions) for key in streams], [placed(key, self._partitions) for key in tags]
+            )
+        )
 
     async def _load(self, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
         loader = self._loader
@@ -222,9 +217,6 @@ class Reader:
             raise psycopg.OperationalError("not connected")
         return await self._wire.rows(query, arguments)
 
-    def _placed(self, key: tuple[str, str]) -> tuple[int, tuple[str, str]]:
-        return partition_of(key[0], self._partitions), key
-
     def _follow_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(FOLLOW_EVERY_S, self._follow)
 
@@ -238,12 +230,12 @@ class Reader:
     async def _keep_up(self) -> None:
         try:
             await self._look(self._loader.known(sorted(self._loader.caches)))
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except event_log.LOST as error:
             log.warning("the log cannot be read: %s", error)
             await self._reconnect()
         except Exception:  # such as an event of a newer version: whoever needs its stream is told
             log.exception("the log cannot be followed")
-            self._forget()
+            self._loader.forget()
 
     async def _connect(self) -> None:
         connection = await event_log.connect_async(self._uri, "scrip-reader")
@@ -265,16 +257,7 @@ class Reader:
             log.warning("the log cannot be reached: %s", error)
 
     async def _drop_connection(self) -> None:
-        self._forget()
+        self._loader.forget()
         if self._connection is not None:
             connection, self._connection, self._wire = self._connection, None, None
             await connection.close()
-
-    def _forget(self) -> None:
-        for cache in self._loader.caches.values():
-            cache.forget()
-
-
-def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

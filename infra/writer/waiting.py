@@ -2,7 +2,7 @@
 
 from asyncio import AbstractEventLoop
 from asyncio import Future as AsyncFuture
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -29,15 +29,16 @@ def deliver(pairs: Sequence[tuple[Waiting, Any]]) -> None:
     loops: dict[AbstractEventLoop, list[tuple[Any, Any]]] = {}
     for item, result in pairs:
         if item.loop is None:
-            _resolve([(item.future, result)])
+            resolve([(item.future, result)])
         else:
             loops.setdefault(item.loop, []).append((item.future, result))
     for loop, answers in loops.items():
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve, answers)
+            loop.call_soon_threadsafe(resolve, answers)
 
 
-def _resolve(answers: Sequence[tuple[Any, Any]]) -> None:
+def resolve(answers: Iterable[tuple["AsyncFuture[Any] | Future[Any]", Any]]) -> None:
+    """Answer those who still wait; an exception is raised where the answer is awaited."""
     for future, result in answers:
         if future.done():
             continue

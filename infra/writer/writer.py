@@ -156,7 +156,7 @@ class Writer:
         while items:
             try:
                 results: Sequence[Any] = self._attempt(items)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except event_log.LOST as error:
                 # The commit may have gone through. The next attempt, on a new connection, waits for the partition's
                 # lock and so for the end of this one; then the idempotency rows tell.
                 self._lost(items, error)
@@ -219,16 +219,14 @@ class Writer:
         self._batch = Batch(connection, self._loader, self._partitions)
 
     def _drop_connection(self) -> None:
-        for cache in self._loader.caches.values():
-            cache.forget()
+        self._loader.forget()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _roll_back(self) -> None:
         """End the failed transaction; if even that fails, the connection is of no use."""
-        for cache in self._loader.caches.values():
-            cache.forget()
+        self._loader.forget()
         try:
             if self._connection is not None:
                 self._connection.execute("rollback")
@@ -247,6 +245,5 @@ class Writer:
             self._drop_connection()
         except Exception:
             # Such as an event of a newer version: whoever needs its stream is told; until then it is said once.
-            for cache in self._loader.caches.values():
-                cache.forget()
+            self._loader.forget()
             raise
