@@ -51,25 +51,27 @@ def parse(text: str) -> dict[str, Fault]:
 FAULTS = parse(os.environ.get(VARIABLE, ""))
 
 
-def failpoint(place: str, connection: Any = None) -> None:
-    """Do what was asked for at this place; `connection` is the psycopg connection that `sever` cuts."""
+def failpoint(place: str, pipeline: Any = None) -> None:
+    """Do what was asked for at this place, once all is sent; `pipeline` is the one whose connection `sever` cuts."""
     if FAULTS:
-        _pass(place, connection)
+        _pass(place, pipeline)
 
 
-def _pass(place: str, connection: Any) -> None:
+def _pass(place: str, pipeline: Any) -> None:
     fault = FAULTS.get(place)
     if fault is None:
         return
     fault.left -= 1
     if fault.left != 0:
         return
+    if pipeline is not None:
+        pipeline.push()
     if fault.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault.action == "hang":
         time.sleep(HANG_S)
-    elif fault.action == "sever" and connection is not None:
-        with socket.socket(fileno=os.dup(connection.pgconn.socket)) as cut:
+    elif fault.action == "sever" and pipeline is not None:
+        with socket.socket(fileno=os.dup(pipeline.connection.pgconn.socket)) as cut:
             cut.shutdown(socket.SHUT_RDWR)
     elif fault.action == "raise":
         raise FailpointHit(place)

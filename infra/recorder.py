@@ -23,7 +23,7 @@ from psycopg_pool import ConnectionPool
 
 from infra import chain, event_log
 from infra.chain import GENESIS, link_of
-from infra.event_log import Cursor, Head
+from infra.event_log import Head
 from infra.partitions import partition_of
 from infra.writer.draft import TICK
 
@@ -91,7 +91,7 @@ class StreamRecorder(AggregateRecorder):
             raise OperationalError(error) from error
         return [row.position for row in rows]
 
-    def _rows(self, cursor: Cursor, stored_events: Sequence[StoredEvent]) -> list[chain.StoredEvent]:
+    def _rows(self, cursor: psycopg.Cursor[Any], stored_events: Sequence[StoredEvent]) -> list[chain.StoredEvent]:
         """The rows that follow the log's last event. The look comes in statements after the lock's."""
         found = cursor.execute(event_log.HEADS, ([self._partition],)).fetchone()
         position, previous, last = Head(*found[1:]) if found else Head(0, GENESIS, None)

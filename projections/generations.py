@@ -112,7 +112,7 @@ def pin(cursor: Cursor) -> None:
 
     In a repeatable-read transaction call it before anything else.
     """
-    cursor.execute("select pg_advisory_xact_lock_shared(%s, %s)", (LOCKS, SWAP))
+    cursor.execute("select pg_advisory_xact_lock_shared(%s::int, %s::int)", (LOCKS, SWAP))
 
 
 def create_tables(cursor: Cursor, number: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
+from psycopg.types.numeric import Int8BinaryDumper
 
 from projections import generations
 from projections.facts import CannotApply, Decode, Fact, Stored, fact_of
@@ -167,9 +168,13 @@ class Runner:
             self._models.clear()
             self._connection = generations.connect(self._uri, "scrip projector")
             # A batch needs few rows of large tables, which the planner does not believe before they were analysed.
-            self._connection.execute("set enable_hashjoin = off")
-            self._connection.execute("set enable_mergejoin = off")
-            self._connection.execute("set enable_seqscan = off")
+            for way in ("hashjoin", "mergejoin", "seqscan", "bitmapscan"):
+                self._connection.execute(f"set enable_{way} = off")
+            # Then one plan does for all batches, and planning takes longer than most of these statements do. psycopg
+            # would send small numbers as smaller types, each combination of which is another statement to PostgreSQL.
+            self._connection.execute("set plan_cache_mode = force_generic_plan")
+            self._connection.adapters.register_dumper(int, Int8BinaryDumper)
+            self._connection.prepare_threshold = 0
             self._noted = {row[0] for row in self._connection.execute("select partition from public.read_stops")}
         return self._connection
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -16,9 +15,10 @@ from domain.refusal import RefusalKind
 from domain.registry import HANDLERS, kind_of
 from infra import event_log, failpoints
 from infra.chain import StoredEvent
-from infra.event_log import CommandRow, Connection, Cursor
+from infra.event_log import CommandRow
 from infra.failpoints import failpoint
 from infra.partitions import PLATFORM, partition_of
+from infra.wire.pipeline import Pipeline
 from infra.writer.catching_up import catch_up
 from infra.writer.demand import Demand
 from infra.writer.draft import Draft
@@ -62,8 +62,8 @@ class _Needs(NamedTuple):
 class Batch:
     """Runs batches on one connection. Not safe for use by several threads."""
 
-    def __init__(self, connection: Connection, loader: Loader, partitions: int) -> None:
-        self._connection = connection
+    def __init__(self, pipeline: Pipeline, loader: Loader, partitions: int) -> None:
+        self._pipeline = pipeline
         self._loader = loader
         self._partitions = partitions
         self._seen: dict[str, _Seen] = {}
@@ -80,22 +80,23 @@ class Batch:
         self._read_platform(prices)
         needs = self._needs(submissions)
         self._catch_up(needs)
-        failpoint(failpoints.BEFORE_BEGIN, self._connection)
-        with self._connection.pipeline(), self._connection.cursor(binary=True) as cursor:
-            cursor.execute("begin")
+        failpoint(failpoints.BEFORE_BEGIN, self._pipeline)
+        with self._pipeline as pipeline:
+            pipeline.execute("begin")
             draft = self._look(submissions, needs, prices)
             results = []
             for unit in units:
                 results.append(self._decide(unit, draft))
-                draft.send(cursor, at_least=SEND_EVERY)
+                if draft.send(pipeline, at_least=SEND_EVERY):
+                    pipeline.push()  # PostgreSQL inserts one part while the next is decided
             rows = [result for unit in results for result in unit if isinstance(result, CommandRow)]
             replayed = self._replay(rows)
-            draft.send(cursor)
-            draft.send_snapshots(cursor)
-            failpoint(failpoints.BEFORE_COMMIT, self._connection)
-            cursor.execute("commit")
-            failpoint(failpoints.COMMIT_SENT, self._connection)
-        failpoint(failpoints.COMMITTED, self._connection)
+            draft.send(pipeline)
+            draft.send_snapshots(pipeline)
+            failpoint(failpoints.BEFORE_COMMIT, pipeline)
+            pipeline.execute("commit")
+            failpoint(failpoints.COMMIT_SENT, pipeline)
+        failpoint(failpoints.COMMITTED, self._pipeline)
         draft.merge()
         self.committed.update(draft.sent)
         return [
@@ -119,14 +120,14 @@ class Batch:
         stale = [partition for partition in needs.partitions if self._loader.cache(partition).age_s > STALE_S]
         if stale:
             wanted = [each for each in needs.streams if each[0] in stale]
-            catch_up(self._connection, self._loader, stale, wanted, [each for each in needs.tags if each[0] in stale])
+            catch_up(self._pipeline, self._loader, stale, wanted, [each for each in needs.tags if each[0] in stale])
 
     def _read_platform(self, streams: set[str]) -> None:
         """Follow the platform's partition, without a lock, where one of its streams is needed and was not just read."""
         old = monotonic() - PLATFORM_FRESH_S
         if any(stream not in self._seen or self._seen[stream].read < old for stream in streams):
             home = partition_of(PLATFORM, self._partitions)
-            time = catch_up(self._connection, self._loader, [home], [(home, (PLATFORM, stream)) for stream in streams])
+            time = catch_up(self._pipeline, self._loader, [home], [(home, (PLATFORM, stream)) for stream in streams])
             self._see(streams, time)
 
     def _see(self, streams: set[str], time: datetime) -> None:
@@ -144,7 +145,7 @@ class Batch:
         late = {stream for stream in streams if stream in self._seen and time - self._seen[stream].at > PLATFORM_USABLE}
         if late:
             home = partition_of(PLATFORM, self._partitions)
-            self._loader.load(self._connection, {(PLATFORM, stream): home for stream in late}, {})
+            self._loader.load(self._pipeline, {(PLATFORM, stream): home for stream in late}, {})
             self._see(late, time)
 
     def _platform(self, stream: str) -> Any:
@@ -158,38 +159,25 @@ class Batch:
         streams, cold_tags = loader.missing(wanted, tags)
         keys = list({(item.org, item.caller, item.key) for item in submissions})
         known = loader.known(touched)
-        with ExitStack() as stack:
-            # A cursor for each statement: in a pipeline, one that is used again may still show its first result.
-            locks, look, heads, rows, events, tagged = (
-                stack.enter_context(self._connection.cursor(binary=True)) for _ in range(6)
-            )
-            event_log.lock(locks, touched)
-            look.execute(event_log.LOOK, loader.seen(known))
-            event_log.find_commands(rows, keys)
-            if streams:
-                loader.ask_streams(events, streams)
-            if cold_tags:
-                loader.ask_tags(tagged, cold_tags)
-            looked = loader.follow(known, look.fetchall())
-            new = [partition for partition in touched if not loader.cache(partition).known]
-            if new:
-                heads.execute(event_log.HEADS, (new,))
-                loader.start_at(new, heads.fetchall())
-            if streams:
-                loader.take_streams(events, streams)
-            if cold_tags:
-                loader.take_tags(tagged, cold_tags)
-            found = {row[:3]: CommandRow(*row) for row in rows.fetchall()}
-            # What was cached may have been dropped because the log had run too far ahead.
-            dropped, dropped_tags = loader.missing(wanted, tags)
-            dropped = {key: partition for key, partition in dropped.items() if key not in streams}
-            dropped_tags = {tag: partition for tag, partition in dropped_tags.items() if tag not in cold_tags}
-            if dropped or dropped_tags:
-                loader.load(self._connection, dropped, dropped_tags)
+        event_log.lock(self._pipeline, touched)
+        look = self._pipeline.execute(event_log.LOOK, loader.seen(known))
+        rows = event_log.find_commands(self._pipeline, keys)
+        asked = loader.ask(self._pipeline, streams, cold_tags)
+        looked = loader.follow(known, look.fetchall())
+        new = [partition for partition in touched if not loader.cache(partition).known]
+        if new:
+            loader.start_at(new, self._pipeline.execute(event_log.HEADS, (new,)).fetchall())
+        loader.take(self._pipeline, asked)
+        found = {row[:3]: CommandRow(*row) for row in rows.fetchall()}
+        # What was cached may have been dropped because the log had run too far ahead.
+        dropped, dropped_tags = loader.missing(wanted, tags)
+        dropped = {key: partition for key, partition in dropped.items() if key not in streams}
+        dropped_tags = {tag: partition for tag, partition in dropped_tags.items() if tag not in cold_tags}
+        loader.load(self._pipeline, dropped, dropped_tags)
         time = looked.time
         self.longest_lock_wait_s = max(self.longest_lock_wait_s, looked.waited_s)
         self._look_at_platform_again(prices, time)
-        demand = Demand(self._connection, loader, self._partitions, lambda: _asked(submissions), self._platform, time)
+        demand = Demand(self._pipeline, loader, self._partitions, lambda: _asked(submissions), self._platform, time)
         return Draft(loader, touched, time, found, self._platform, demand)
 
     def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
@@ -233,9 +221,7 @@ class Batch:
         if not rows:
             return iter(())
         ranges = event_log.columns([(row.partition, row.position, row.events) for row in rows], 3)
-        with self._connection.cursor(binary=True) as cursor:
-            cursor.execute(event_log.RANGES, ranges)
-            return iter(_outcomes(rows, cursor, self._loader))
+        return iter(_outcomes(rows, self._pipeline.execute(event_log.RANGES, ranges).fetchall(), self._loader))
 
 
 def _without_group(item: Submission, result: Any, draft: Draft) -> Any:
@@ -254,10 +240,10 @@ def _asked(submissions: Sequence[Submission]) -> list[Asked]:
     return [Asked(item.org, HANDLERS[type(item.command)], item.command) for item in submissions]
 
 
-def _outcomes(rows: Sequence[CommandRow], cursor: Cursor, loader: Loader) -> list[Outcome]:
+def _outcomes(rows: Sequence[CommandRow], records: Sequence[Any], loader: Loader) -> list[Outcome]:
     events: dict[tuple[int, int], Any] = {}
     times: dict[tuple[int, int], datetime] = {}
-    for record in cursor.fetchall():
+    for record in records:
         stored = StoredEvent(*record)
         events[stored.partition, stored.position] = (stored.stream, loader.codec.decode(stored.type, stored.data))
         times[stored.partition, stored.position] = stored.time

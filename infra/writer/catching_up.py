@@ -6,13 +6,13 @@ from datetime import datetime
 import psycopg
 
 from infra import event_log
-from infra.event_log import Connection
 from infra.partitions import Placed
+from infra.wire.pipeline import Pipeline
 from infra.writer.loading import MAX_LOOKS, Loader
 
 
 def catch_up(
-    connection: Connection,
+    pipeline: Pipeline,
     loader: Loader,
     partitions: Sequence[int],
     wanted: Sequence[Placed] = (),
@@ -22,13 +22,13 @@ def catch_up(
 
     What is loaded may be newer than the rest: the look afterwards makes up for that. Raises psycopg.Error.
     """
-    with connection.cursor(binary=True) as cursor:
+    with pipeline:
         for _ in range(MAX_LOOKS):
             new = [partition for partition in partitions if not loader.cache(partition).known]
             if new:
-                loader.start_at(new, cursor.execute(event_log.HEADS, (new,)).fetchall())
-            loader.load(connection, *loader.missing(wanted, tags))
-            looked = loader.follow(partitions, cursor.execute(event_log.LOOK, loader.seen(partitions)).fetchall())
+                loader.start_at(new, pipeline.execute(event_log.HEADS, (new,)).fetchall())
+            loader.load(pipeline, *loader.missing(wanted, tags))
+            looked = loader.follow(partitions, pipeline.execute(event_log.LOOK, loader.seen(partitions)).fetchall())
             if not looked.lost:
                 return looked.time
     raise psycopg.OperationalError("the log runs ahead of every look")

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 
 from domain.execution import Answerer, Handler
-from infra.event_log import Connection
 from infra.partitions import partition_of, placed
+from infra.wire.pipeline import Pipeline
 from infra.writer.cache import Stream, StreamKey, Tagged, TagKey
 from infra.writer.foresight import Asked, Foresight
 from infra.writer.loading import Loader
@@ -27,14 +27,14 @@ class Demand:
 
     def __init__(
         self,
-        connection: Connection,
+        pipeline: Pipeline,
         loader: Loader,
         partitions: int,
         asked: Callable[[], Sequence[Asked]],
         platform: Callable[[str], Any],
         time: datetime,
     ) -> None:
-        self._connection = connection
+        self._pipeline = pipeline
         self._loader = loader
         self._partitions = partitions
         self._asked = asked
@@ -85,7 +85,7 @@ class Demand:
             for key, partition in cold.items()
             if partition not in self.drafted or key not in self.drafted[partition].streams
         }
-        self._loader.load(self._connection, cold, cold_tags)
+        self._loader.load(self._pipeline, cold, cold_tags)
 
 
 def _tags(handler: Handler | Answerer, what: Any) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ import msgspec
 from domain.registry import kind_of
 from infra import event_log, failpoints
 from infra.chain import StoredEvent, link, microseconds
-from infra.event_log import CommandRow, Cursor
+from infra.event_log import CommandRow
 from infra.failpoints import failpoint
 from infra.snapshots import encode_state
+from infra.wire.pipeline import Pipeline
 from infra.writer.demand import Demand
 from infra.writer.loading import Loader
 from infra.writer.overlay import Overlay, Savepoint
@@ -149,26 +150,30 @@ class Draft:
         refused = [row for row in self._commands[mark.commands :] if row.refusal is not None]
         self._commands[mark.commands :] = [row._replace(position=mark.end.position, events=0) for row in refused]
 
-    def send(self, cursor: Cursor, *, at_least: int = 1) -> None:
-        """Send what is drafted and not yet sent, if it is `at_least` so many events, without waiting.
+    def send(self, pipeline: Pipeline, *, at_least: int = 1) -> bool:
+        """Send what is drafted and not yet sent, if it is `at_least` so many events or keys; returns whether any was.
 
-        PostgreSQL inserts one part while the next is decided. Positions, versions and keys are unique there too.
+        Positions, versions and keys are unique in PostgreSQL too.
         """
+        any_sent = False
         if self._events and len(self._events) >= at_least:
-            event_log.append(cursor, self._events)
+            event_log.append(pipeline, self._events)
             self.sent.update([event.type for event in self._events])
             self._events = []
-            failpoint(failpoints.EVENTS_SENT, cursor.connection)
+            any_sent = True
+            failpoint(failpoints.EVENTS_SENT, pipeline)
         if self._commands and len(self._commands) >= at_least:
-            event_log.insert_commands(cursor, self._commands)
+            event_log.insert_commands(pipeline, self._commands)
             self._commands = []
-            failpoint(failpoints.KEYS_SENT, cursor.connection)
+            any_sent = True
+            failpoint(failpoints.KEYS_SENT, pipeline)
+        return any_sent
 
-    def send_snapshots(self, cursor: Cursor) -> None:
+    def send_snapshots(self, pipeline: Pipeline) -> None:
         """Send snapshots of the streams that have grown by more events than their state has entries."""
         snapshots = self._snapshots()
         if snapshots:
-            cursor.execute(event_log.UPSERT_SNAPSHOTS, event_log.columns(snapshots, 5))
+            pipeline.execute(event_log.UPSERT_SNAPSHOTS, event_log.columns(snapshots, 5))
 
     def merge(self) -> None:
         """After the commit: the drafted states are the committed ones."""

@@ -12,8 +12,8 @@ from domain.registry import kind_of
 from infra import event_log
 from infra.chain import GENESIS, StoredEvent
 from infra.codec import Codec
-from infra.event_log import Connection, Cursor
 from infra.snapshots import decode_state
+from infra.wire.pipeline import Pipeline, Sent
 from infra.writer.cache import Cache, Stream, StreamKey, Tagged, TagKey
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,15 @@ class Looked(NamedTuple):
     time: datetime
     waited_s: float
     lost: list[int]
+
+
+class Loading(NamedTuple):
+    """Cold streams and tags, with their partitions, and the queries for them that are under way."""
+
+    streams: dict[StreamKey, int]
+    of_streams: Sent | None
+    tags: dict[TagKey, int]
+    of_tags: Sent | None
 
 
 class Loader:
@@ -104,26 +113,28 @@ class Loader:
             {tag: partition for partition, tag in tags if tag not in self.cache(partition).tags},
         )
 
-    def load(self, connection: Connection, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
+    def load(self, pipeline: Pipeline, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
         """Ask for cold streams and tags, with their partitions, and wait for them."""
-        with connection.cursor(binary=True) as cursor:
-            if streams:
-                self.ask_streams(cursor, streams)
-                self.take_streams(cursor, streams)
-            if tags:
-                self.ask_tags(cursor, tags)
-                self.take_tags(cursor, tags)
+        self.take(pipeline, self.ask(pipeline, streams, tags))
 
-    def ask_streams(self, cursor: Cursor, streams: dict[StreamKey, int]) -> None:
-        """Send the query for cold streams."""
-        cursor.execute(event_log.STREAMS, stream_arguments(streams))
+    def ask(self, pipeline: Pipeline, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> "Loading":
+        """Send the queries for cold streams and tags."""
+        return Loading(
+            streams,
+            pipeline.execute(event_log.STREAMS, stream_arguments(streams)) if streams else None,
+            tags,
+            pipeline.execute(event_log.TAGGED, tag_arguments(tags)) if tags else None,
+        )
 
-    def take_streams(self, cursor: Cursor, streams: dict[StreamKey, int]) -> None:
-        """Fold what the query found, and keep it."""
-        unusable = self.keep_streams(streams, cursor.fetchall())
-        if unusable:
-            rows = cursor.execute(event_log.STREAMS, stream_arguments(unusable, NO_SCHEMA)).fetchall()
-            self.keep_streams(unusable, rows)
+    def take(self, pipeline: Pipeline, asked: "Loading") -> None:
+        """Fold what the queries found, and keep it."""
+        if asked.of_streams:
+            unusable = self.keep_streams(asked.streams, asked.of_streams.fetchall())
+            if unusable:
+                rows = pipeline.execute(event_log.STREAMS, stream_arguments(unusable, NO_SCHEMA)).fetchall()
+                self.keep_streams(unusable, rows)
+        if asked.of_tags:
+            self.keep_tags(asked.tags, asked.of_tags.fetchall())
 
     def keep_streams(self, streams: dict[StreamKey, int], rows: Sequence[Any]) -> dict[StreamKey, int]:
         """Fold and keep what `event_log.STREAMS` has found; a stream without events is known to have none.
@@ -148,14 +159,6 @@ class Loader:
         for key, loaded in states.items():
             self.cache(streams[key]).put(key, loaded)
         return unusable
-
-    def ask_tags(self, cursor: Cursor, tags: dict[TagKey, int]) -> None:
-        """Send the query for all events with these tags."""
-        cursor.execute(event_log.TAGGED, tag_arguments(tags))
-
-    def take_tags(self, cursor: Cursor, tags: dict[TagKey, int]) -> None:
-        """Keep what the query found."""
-        self.keep_tags(tags, cursor.fetchall())
 
     def keep_tags(self, tags: dict[TagKey, int], rows: Sequence[Any]) -> None:
         """Keep the events that `event_log.TAGGED` has found; a tag without events is known to have none."""

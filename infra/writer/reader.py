@@ -13,7 +13,7 @@ import psycopg
 from infra import event_log
 from infra.codec import Codec
 from infra.partitions import PLATFORM, partition_of, placed
-from infra.wire import Wire, bigints, smallints, texts
+from infra.wire.wire import Wire
 from infra.writer.cache import StreamKey, TagKey
 from infra.writer.foresight import Foresight
 from infra.writer.loading import MAX_LOOKS, NO_SCHEMA, Loader, Looked, stream_arguments, tag_arguments
@@ -192,30 +192,25 @@ class Reader:
     async def _load(self, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
         loader = self._loader
         if streams:
-            unusable = loader.keep_streams(streams, await self._streams(*stream_arguments(streams)))
+            unusable = loader.keep_streams(streams, await self._rows(event_log.STREAMS, *stream_arguments(streams)))
             if unusable:
-                loader.keep_streams(unusable, await self._streams(*stream_arguments(unusable, NO_SCHEMA)))
+                found = await self._rows(event_log.STREAMS, *stream_arguments(unusable, NO_SCHEMA))
+                loader.keep_streams(unusable, found)
         if tags:
-            orgs, names = tag_arguments(tags)
-            loader.keep_tags(tags, await self._rows(event_log.TAGGED, texts(orgs), texts(names)))
-
-    async def _streams(self, orgs: list[str], streams: list[str], schemas: list[int]) -> list[Any]:
-        return await self._rows(event_log.STREAMS, texts(orgs), texts(streams), smallints(schemas))
+            loader.keep_tags(tags, await self._rows(event_log.TAGGED, *tag_arguments(tags)))
 
     async def _look(self, partitions: Sequence[int]) -> Looked:
         self._looked = asyncio.get_running_loop().time()
-        known, positions = self._loader.seen(partitions)
-        rows = await self._rows(event_log.LOOK, smallints(known), bigints(positions))
-        return self._loader.follow(partitions, rows)
+        return self._loader.follow(partitions, await self._rows(event_log.LOOK, *self._loader.seen(partitions)))
 
     async def _start_at_heads(self, partitions: Sequence[int]) -> None:
         if partitions:
-            self._loader.start_at(partitions, await self._rows(event_log.HEADS, smallints(partitions)))
+            self._loader.start_at(partitions, await self._rows(event_log.HEADS, partitions))
 
-    async def _rows(self, query: LiteralString, *arguments: bytes) -> list[Any]:
+    async def _rows(self, query: LiteralString, *arguments: Any) -> list[Any]:
         if self._wire is None:
             raise psycopg.OperationalError("not connected")
-        return await self._wire.rows(query, arguments)
+        return await self._wire.rows(query, *arguments)
 
     def _follow_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(FOLLOW_EVERY_S, self._follow)

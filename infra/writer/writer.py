@@ -14,6 +14,7 @@ import psycopg
 from infra import event_log
 from infra.codec import Codec
 from infra.event_log import Connection
+from infra.wire.pipeline import Pipeline
 from infra.writer.batch import Batch, Result, Unit
 from infra.writer.catching_up import catch_up
 from infra.writer.counters import Counters
@@ -216,7 +217,8 @@ class Writer:
         if row is None:
             raise psycopg.OperationalError("the database has no log yet: run the migrations first")
         self._connection, self._partitions = connection, int(row[0])
-        self._batch = Batch(connection, self._loader, self._partitions)
+        self._pipeline = Pipeline(connection)
+        self._batch = Batch(self._pipeline, self._loader, self._partitions)
 
     def _drop_connection(self) -> None:
         self._loader.forget()
@@ -229,7 +231,8 @@ class Writer:
         self._loader.forget()
         try:
             if self._connection is not None:
-                self._connection.execute("rollback")
+                with self._pipeline:  # psycopg would forget all prepared statements with it
+                    self._pipeline.execute("rollback")
         except psycopg.Error:
             self._drop_connection()
 
@@ -239,7 +242,7 @@ class Writer:
             if self._connection is None:
                 self._connect()
             elif known := self._loader.known(sorted(self._loader.caches)):
-                catch_up(self._connection, self._loader, known)
+                catch_up(self._pipeline, self._loader, known)
         except psycopg.Error as error:
             log.warning("the log cannot be followed: %s", error)
             self._drop_connection()

@@ -31,7 +31,7 @@ def ledger(settings: Settings) -> str:
     return topics.topic_name(settings, topics.LEDGER)
 
 
-def head(cursor: event_log.Cursor, partition: int) -> Head:
+def head(cursor: psycopg.Cursor[Any], partition: int) -> Head:
     """A partition's last event."""
     row = cursor.execute(event_log.HEADS, ([partition],)).fetchone()
     return Head(*row[1:]) if row else Head(0, GENESIS, None)

@@ -112,7 +112,7 @@ def seen_by(writer: Writer, org: str, streams: Sequence[str], tags: Sequence[str
 def _seen_by(writer: Writer, query: Query) -> Current:
     assert writer._connection is not None
     needs = needs_of([query], writer.partitions)
-    time = catch_up(writer._connection, writer._loader, needs.partitions, needs.streams, needs.tags)
+    time = catch_up(writer._pipeline, writer._loader, needs.partitions, needs.streams, needs.tags)
     (current,) = answers(writer._loader, writer.partitions, [query], time)
     writer._loader.trim()
     assert isinstance(current, Current)

@@ -12,6 +12,7 @@ from domain.periods import NEVER
 from domain.refusal import Refusal, RefusalKind, RefusedWith
 from domain.registry import ANSWERERS, HANDLERS, KINDS
 from infra.codec import EVENT_TYPES, Codec
+from infra.writer.cache import StreamKey, TagKey
 from infra.writer.loading import Loader
 from infra.writer.writer import Writer
 from tests.infra.writer.asking import now
@@ -190,11 +191,12 @@ def pot(writer: Writer, org: str, name: str) -> Pot:
 def loads(patch: pytest.MonkeyPatch) -> list[set[str]]:
     """The streams of each query of writers for cold streams, from now on."""
     asked: list[set[str]] = []
-    ask = Loader.ask_streams
+    ask = Loader.ask
 
-    def noted(self: Loader, cursor: Any, streams: dict[tuple[str, str], int]) -> None:
-        asked.append({stream for _, stream in streams})
-        ask(self, cursor, streams)
+    def noted(self: Loader, pipeline: Any, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> Any:
+        if streams:
+            asked.append({stream for _, stream in streams})
+        return ask(self, pipeline, streams, tags)
 
-    patch.setattr(Loader, "ask_streams", noted)
+    patch.setattr(Loader, "ask", noted)
     return asked

@@ -1,4 +1,4 @@
-"""Statements without psycopg's cursors give the same rows and the same errors, whatever the size."""
+"""Statements on an event loop without psycopg's cursors give the same rows and the same errors, whatever the size."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ import pytest
 
 from infra import event_log
 from infra.partitions import partition_of
-from infra.wire import Wire, bigints, smallints, texts
+from infra.wire.wire import Wire
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
 from tests.infra.writer.asking import until
@@ -36,7 +36,7 @@ def test_arrays_arrive_as_they_were_sent(database: Database, size: int) -> None:
         async with await event_log.connect_async(database.writer_uri, "test") as connection:
             wire = Wire(connection)
             for _ in range(2):  # prepared, and once more
-                found = await wire.rows(ARRAYS, (texts(names), smallints(small), bigints(big)))
+                found = await wire.rows(ARRAYS, names, small, big)
                 assert found == [(names, small, big)]
 
     run(scene())
@@ -50,7 +50,7 @@ def test_the_rows_of_a_look_are_those_of_a_cursor(database: Database) -> None:
 
     async def scene() -> None:
         async with await event_log.connect_async(database.writer_uri, "test") as connection:
-            found = await Wire(connection).rows(event_log.LOOK, (smallints([partition]), bigints([0])))
+            found = await Wire(connection).rows(event_log.LOOK, [partition], [0])
             cursor = connection.cursor(binary=True)
             expected = await (await cursor.execute(event_log.LOOK, ([partition], [0]))).fetchall()
             assert [row[2:] for row in found] == [row[2:] for row in expected]
@@ -66,13 +66,13 @@ def test_after_an_error_the_connection_is_of_use(database: Database) -> None:
         async with await event_log.connect_async(database.writer_uri, "test") as connection:
             wire = Wire(connection)
             with pytest.raises(psycopg.DataError):
-                await wire.rows(ARRAYS, (texts(["nul\0"]), smallints([]), bigints([])))
+                await wire.rows(ARRAYS, ["nul\0"], [], [])
             with pytest.raises(psycopg.errors.UndefinedTable):
-                await wire.rows("select * from nothing where name = any(%b::text[])", (texts([]),))
+                await wire.rows("select * from nothing where name = any(%b::text[])", [])
             with pytest.raises(psycopg.errors.DivisionByZero):
-                await wire.rows("select 1 / n from unnest(%b::bigint[]) n", (bigints([1, 0]),))
-            assert await wire.rows("select 6 / n from unnest(%b::bigint[]) n", (bigints([1, 2]),)) == [(6,), (3,)]
-            assert await wire.rows("select 1 where false and %b::bigint[] is null", (bigints([]),)) == []
+                await wire.rows("select 1 / n from unnest(%b::bigint[]) n", [1, 0])
+            assert await wire.rows("select 6 / n from unnest(%b::bigint[]) n", [1, 2]) == [(6,), (3,)]
+            assert await wire.rows("select 1 where false and %b::bigint[] is null", []) == []
             row = await (await connection.execute("select 7")).fetchone()
             assert row == (7,)
 
@@ -87,12 +87,12 @@ def test_a_connection_that_is_lost_is_an_operational_error(
     async def scene(proxy: Proxy) -> None:
         connection = await event_log.connect_async(proxy.uri, "test")
         wire = Wire(connection)
-        waiting = asyncio.create_task(wire.rows("select pg_sleep(n) from unnest(%b::bigint[]) n", (bigints([60]),)))
+        waiting = asyncio.create_task(wire.rows("select pg_sleep(n) from unnest(%b::bigint[]) n", [60]))
         with psycopg.connect(database.owner_uri, autocommit=True) as owner:
             busy = "select true from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
             await until(lambda: owner.execute(busy).fetchone(), "the statement runs")
         proxy.cut()
-        for lost in (waiting, wire.rows(ARRAYS, (texts([]), smallints([]), bigints([])))):
+        for lost in (waiting, wire.rows(ARRAYS, [], [], [])):
             with pytest.raises(psycopg.OperationalError):
                 await asyncio.wait_for(lost, 30)
         assert connection.closed
