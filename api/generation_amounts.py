@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from api.assessment import amounts_answer
 from api.outcome_text import OPEN, Moved, outcome_text
 from api.services import Row
+from domain.money import decimal_text
 
 RESOURCES = ("credits", "tokens", "plan_tokens", "usd")
 # What generations `g` held by resource, extensions included: a generation holds under its own id on every account that
@@ -26,11 +26,10 @@ def amounts_of(row: Row) -> dict[str, Any]:
     """
     ended = row["status"] not in OPEN
     moved = {name: _moved(row, name, ended=ended) for name in RESOURCES}
+    amounts: dict[str, dict[str, Any]] = {name: each._asdict() for name, each in moved.items()}
+    amounts["usd"] = {what: decimal_text(amount) for what, amount in amounts["usd"].items()}
     return {
-        "amounts": {
-            **{name: each._asdict() for name, each in moved.items() if name != "usd"},
-            "usd": {what: amounts_answer({"usd": amount})["usd"] for what, amount in moved["usd"]._asdict().items()},
-        },
+        "amounts": amounts,
         "outcome_text": outcome_text(row["status"], row["refusal"], moved, row["shortfall"]),
     }
 

@@ -33,7 +33,6 @@ from infra.writer.submission import Refused
 
 MAX_CHILDREN = 200
 LAST = 2**62
-_AMOUNTS = ("credits", "tokens", "plan_tokens", "usd")
 _COLUMNS = """id, user_id, parent_id, operation, provider, model, options, "count", feature, token_type, status, reason,
     outcome, quoted_credits, quoted_tokens, quoted_usd, quoted_bytes, quoted_plan_tokens, item, price_version,
     charged_credits, charged_tokens, charged_usd, charged_plan_tokens, refunded_credits, refunded_tokens, refunded_usd,
@@ -189,8 +188,13 @@ def generation_row(row: Row) -> dict[str, Any]:
 
 
 def _money(row: Row, what: str) -> dict[str, Any]:
-    amounts = {name: row[f"{what}_{name}"] for name in _AMOUNTS}
-    return {**amounts_answer(amounts), "currency": "USD"}
+    return {
+        "credits": row[f"{what}_credits"],
+        "tokens": row[f"{what}_tokens"],
+        "plan_tokens": row[f"{what}_plan_tokens"],
+        "usd": decimal_text(row[f"{what}_usd"]),
+        "currency": "USD",
+    }
 
 
 def _open(services: Services, org: str, rows: list[Row]) -> None:

@@ -165,6 +165,24 @@ def test_python_without_venv_is_one_sentence(checkout: Checkout) -> None:
     assert "python3.12 lacks the venv module" in checkout.run(FAKE_STATUS="4")[2]
 
 
+def test_a_quick_python_is_chosen_before_a_slow_one_wherever_it_is_on_the_path(checkout: Checkout) -> None:
+    """Of those that are equally quick, the first of the highest version."""
+    quick = checkout.bin / "later"
+    quick.mkdir()
+    for name in ("python3.11", "python3"):
+        shutil.copy(checkout.python, quick / name)
+    checkout.python.write_text(FAKE_PYTHON.replace("exit ${FAKE_STATUS:-0}", "exit 5"))
+    status, _, err = checkout.run("x", PATH=f"{checkout.bin}:{quick}")
+    assert status == 0
+    assert f"making .venv with {quick}/python3.11\n" in err
+
+
+def test_a_slow_python_is_better_than_none(checkout: Checkout) -> None:
+    status, _, err = checkout.run("x", FAKE_STATUS="5")
+    assert status == 0
+    assert f"making .venv with {checkout.python}\n" in err
+
+
 def test_named_python_is_used_or_refused(checkout: Checkout) -> None:
     other = checkout.python.rename(checkout.bin / "other")
     assert checkout.run("x", SCRIP_PYTHON=str(other))[0] == 0
