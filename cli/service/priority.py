@@ -8,13 +8,18 @@ from pathlib import Path
 
 import psutil
 
-NICE = 10  # -20 to 19; 10 is a tenth of the weight of 0
+# From -20 to 19; ten steps are a factor of ten in weight, and whoever has more weight begins at once. Not ahead where
+# there is one processor only: it would starve the database that it waits for.
+AHEAD = -20 if (os.cpu_count() or 1) > 1 else 0
+BEHIND = 10
 
 
-def step_back(pid: int, nice: int = NICE) -> None:
-    """Have a process give way by `nice`: all of its threads, and where Linux schedules by session, its session too.
+def give_place(pid: int, nice: int) -> None:
+    """Have a process go ahead (below 0) or give way (above): all its threads, and where Linux schedules by session,
+    its session too.
 
-    Best effort: a process that has ended will be found dead, and a system without sessions goes by threads.
+    Best effort: only an administrator's processes may go ahead, a process that has ended will be found dead, and a
+    system without sessions goes by threads.
     """
     with suppress(psutil.Error, OSError):
         for thread in psutil.Process(pid).threads():

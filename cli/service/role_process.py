@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cli.service.priority import step_back
+from cli.service.priority import AHEAD, BEHIND, give_place
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.folder import DataFolder
 from infra.embedded.identity import stop_leftover
@@ -60,8 +60,7 @@ class RoleProcess:
             # Everything it does is safe against a crash, and nothing may outlive us.
             death_signal=signal.SIGKILL,
         )
-        if self.name not in WAITED_FOR:
-            step_back(child.identity.pid)
+        give_place(child.identity.pid, AHEAD if self.name in WAITED_FOR else BEHIND)
         self._child = child
         self.starts += 1
         self._started = time.monotonic()

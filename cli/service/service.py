@@ -13,7 +13,7 @@ from cli.service.bootstrap import publish_first_offer
 from cli.service.broker import check_database, prepare_topics
 from cli.service.database import prepare_database
 from cli.service.interrupt import go_on
-from cli.service.priority import step_back
+from cli.service.priority import give_place
 from cli.service.role_process import RoleProcess
 from cli.service.secrets import ensure_secrets
 from cli.service.settings import embedded_settings, log_partitions, owner_uri
@@ -152,7 +152,7 @@ class Service:
         """Nobody waits for it: what is decided is in PostgreSQL, and what it delivers may be a moment late."""
         pid = self._servers.kafka.pid
         if pid is not None:
-            step_back(pid, KAFKA_NICE)
+            give_place(pid, KAFKA_NICE)
 
     def _start_roles(self) -> None:
         self._report("starting the roles")

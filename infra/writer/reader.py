@@ -253,6 +253,9 @@ class Reader:
 
     async def _drop_connection(self) -> None:
         self._loader.forget()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
         if self._connection is not None:
-            connection, self._connection, self._wire = self._connection, None, None
+            connection, self._connection = self._connection, None
             await connection.close()

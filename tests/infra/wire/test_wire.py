@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,13 @@ from tests.infra.writer.proxy import Proxy
 ARRAYS = "select %b::text[], %b::smallint[], %b::bigint[]"
 
 
+@asynccontextmanager
+async def wired(database: Database) -> AsyncIterator[Wire]:
+    async with await event_log.connect_async(database.writer_uri, "test") as connection:
+        with closing(Wire(connection)) as wire:
+            yield wire
+
+
 def run(scene: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scene)
 
@@ -33,8 +41,7 @@ def test_arrays_arrive_as_they_were_sent(database: Database, size: int) -> None:
     big = [(-(2**63), 0, 2**63 - 1)[number % 3] for number in range(size)]
 
     async def scene() -> None:
-        async with await event_log.connect_async(database.writer_uri, "test") as connection:
-            wire = Wire(connection)
+        async with wired(database) as wire:
             for _ in range(2):  # prepared, and once more
                 found = await wire.rows(ARRAYS, names, small, big)
                 assert found == [(names, small, big)]
@@ -49,8 +56,9 @@ def test_the_rows_of_a_look_are_those_of_a_cursor(database: Database) -> None:
     partition = partition_of("acme", PARTITIONS)
 
     async def scene() -> None:
+        async with wired(database) as wire:
+            found = await wire.rows(event_log.LOOK, [partition], [0])
         async with await event_log.connect_async(database.writer_uri, "test") as connection:
-            found = await Wire(connection).rows(event_log.LOOK, [partition], [0])
             cursor = connection.cursor(binary=True)
             expected = await (await cursor.execute(event_log.LOOK, ([partition], [0]))).fetchall()
             assert [row[2:] for row in found] == [row[2:] for row in expected]
@@ -63,8 +71,7 @@ def test_the_rows_of_a_look_are_those_of_a_cursor(database: Database) -> None:
 
 def test_after_an_error_the_connection_is_of_use(database: Database) -> None:
     async def scene() -> None:
-        async with await event_log.connect_async(database.writer_uri, "test") as connection:
-            wire = Wire(connection)
+        async with wired(database) as wire:
             with pytest.raises(psycopg.DataError):
                 await wire.rows(ARRAYS, ["nul\0"], [], [])
             with pytest.raises(psycopg.errors.UndefinedTable):
@@ -73,8 +80,7 @@ def test_after_an_error_the_connection_is_of_use(database: Database) -> None:
                 await wire.rows("select 1 / n from unnest(%b::bigint[]) n", [1, 0])
             assert await wire.rows("select 6 / n from unnest(%b::bigint[]) n", [1, 2]) == [(6,), (3,)]
             assert await wire.rows("select 1 where false and %b::bigint[] is null", []) == []
-            row = await (await connection.execute("select 7")).fetchone()
-            assert row == (7,)
+            assert await wire.rows("select 7") == [(7,)]
 
     run(scene())
 
@@ -96,7 +102,21 @@ def test_a_connection_that_is_lost_is_an_operational_error(
             with pytest.raises(psycopg.OperationalError):
                 await asyncio.wait_for(lost, 30)
         assert connection.closed
+        wire.close()
         await connection.close()
 
     with Proxy(database.writer_uri) as proxy:
         run(scene(proxy))
+
+
+def test_a_connection_that_is_lost_while_nothing_is_asked_is_noticed(database: Database) -> None:
+    async def scene() -> None:
+        async with wired(database) as wire:
+            ((pid,),) = await wire.rows("select pg_backend_pid()")
+            with psycopg.connect(database.owner_uri, autocommit=True) as owner:
+                owner.execute("select pg_terminate_backend(%s, 10000)", (pid,))
+            for _ in range(2):
+                with pytest.raises(psycopg.OperationalError):
+                    await asyncio.wait_for(wire.rows("select 7"), 30)
+
+    run(scene())
