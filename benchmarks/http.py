@@ -14,6 +14,7 @@ import msgspec
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.http_load import Answered, Next, load
 from benchmarks.stage import whole_service
+from cli.service.priority import AHEAD, give_place
 from cli.service.tokens import signed_token
 from infra.embedded.ports import choose_port
 from infra.settings import Settings
@@ -87,8 +88,10 @@ def grant(url: str, token: str, accounts: int) -> None:
 @contextmanager
 def _empty_api() -> Iterator[int]:
     port = choose_port(None, None)
-    server = subprocess.Popen([sys.executable, "-m", "benchmarks.empty_api", str(port)])
+    # In a session of its own and ahead of the others, as `scrip up` runs the API.
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.empty_api", str(port)], start_new_session=True)
     try:
+        give_place(server.pid, AHEAD)
         asyncio.run(_until_it_listens(port))
         yield port
     finally:

