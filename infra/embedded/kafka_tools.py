@@ -81,4 +81,7 @@ def broker_answers(port: int, timeout_s: float = 2.0) -> bool:
                 answer = stream.read(12)  # length, correlation, number of live brokers
     except OSError:
         return False
-    return len(answer) == 12 and int(struct.unpack(">iii", answer)[2]) > 0
+    if len(answer) < 12:
+        return False
+    _, correlation, live = struct.unpack(">iii", answer)
+    return bool(correlation == 1 and live > 0)  # another server on that port may answer too, but not to this question

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections import deque
+from threading import Lock
 
 from infra.embedded.errors import PortInUse, ServerUnavailable
 
@@ -14,12 +16,24 @@ class PortLost(ServerUnavailable):
     """Somebody took a port between our look and the server's bind; another try may help."""
 
 
+# By this process: two servers that start side by side look for theirs before either binds.
+_given: deque[int] = deque(maxlen=1_000)
+_one_at_a_time = Lock()
+
+
 def free_port() -> int:
-    """A port that is free now. Somebody else may still take it: whoever binds it must be ready to retry."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free now, and none of those given before.
+
+    Another process may still take it: whoever binds it must be ready to retry.
+    """
+    with _one_at_a_time:
+        while True:
+            with socket.socket() as probe:
+                probe.bind((LOOPBACK, 0))
+                port: int = probe.getsockname()[1]
+            if port not in _given:
+                _given.append(port)
+                return port
 
 
 def require_free(port: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from aiokafka.errors import KafkaError
 from infra.embedded import DataFolder, EmbeddedKafka, PortInUse, ServerUnavailable
 from infra.embedded.kafka_settings import broker_settings
 from infra.embedded.kafka_tools import broker_answers, new_cluster_id
+from infra.embedded.ports import free_port
 
 
 async def create_topic(bootstrap: str, topic: str) -> None:
@@ -132,6 +134,27 @@ def test_port_in_use_is_refused_by_number(folder: DataFolder) -> None:
 def test_port_that_answers_something_else_is_no_broker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not broker_answers(silent.getsockname()[1], timeout_s=0.1)
+
+
+def test_another_servers_answer_is_not_a_brokers() -> None:
+    """PostgreSQL answers a message that it does not know, too."""
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(b"E\0\0\0\x64SFATAL\0VFATAL\0")
+
+    with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(answer, other)
+        assert not broker_answers(other.getsockname()[1])
+        answered.result()
+
+
+def test_a_free_port_is_given_once() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        given = list(pool.map(lambda _: free_port(), range(800)))
+    assert len(set(given)) == 800
 
 
 def test_damaged_data_is_a_sentence_with_its_last_words(folder: DataFolder) -> None:
