@@ -13,7 +13,7 @@ from cli.service.bootstrap import publish_first_offer
 from cli.service.broker import check_database, prepare_topics
 from cli.service.database import prepare_database
 from cli.service.interrupt import go_on
-from cli.service.priority import give_place
+from cli.service.priority import BEHIND, give_place
 from cli.service.role_process import RoleProcess
 from cli.service.secrets import ensure_secrets
 from cli.service.settings import embedded_settings, log_partitions, owner_uri
@@ -26,7 +26,6 @@ DEFAULT_PORT = 8080
 READY_DEADLINE_S = 60.0
 GENTLE_S = 4.0  # for all roles together, from the polite signal to the kill
 POLL_S = 0.02
-KAFKA_NICE = 5  # at 10 the read models come 60 ms later (`scrip bench lag`)
 
 Report = Callable[[str, int, int], None]
 Notice = Callable[[str], None]
@@ -152,7 +151,7 @@ class Service:
         """Nobody waits for it: what is decided is in PostgreSQL, and what it delivers may be a moment late."""
         pid = self._servers.kafka.pid
         if pid is not None:
-            give_place(pid, KAFKA_NICE)
+            give_place(pid, BEHIND)
 
     def _start_roles(self) -> None:
         self._report("starting the roles")

@@ -45,7 +45,6 @@ def _blobs(items: Sequence[bytes | None]) -> bytes:
     return _array(_BYTEA, [_NULL if item is None else _SIZE.pack(len(item)) + item for item in items])
 
 
-_bigints = _numbers(_INT8, "q")
 _moments = _numbers(_TIMESTAMPTZ, "q")
 
 
@@ -58,7 +57,7 @@ ENCODERS: dict[str, Encoder] = {
     "text[]": _texts,
     "smallint[]": _numbers(_INT2, "h"),
     "int[]": _numbers(_INT4, "i"),
-    "bigint[]": _bigints,
+    "bigint[]": _numbers(_INT8, "q"),
     "timestamptz[]": _times,
     "bytea[]": _blobs,
 }
