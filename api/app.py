@@ -130,7 +130,7 @@ class _Api(FastAPI):
                 allow_origins=origins,
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=[
-                    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID"),
+                    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"),
                     "Scrip-Organisation",
                 ],
                 expose_headers=["ETag", "Idempotency-Replayed", "Request-Id", "Retry-After"],

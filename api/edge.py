@@ -1,24 +1,32 @@
-"""Around every request: an id, security headers, and the count of what was answered."""
+"""Around every request: what is no request of HTTP, an id, security headers, and the count of what was answered.
+
+It does not trust the server below: a body is counted against its declared length here, whatever has read it.
+"""
 
 import re
+from collections.abc import Iterable, Mapping
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
 from traceback import format_exception
-from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from api.audit_log import DENIED, record
-from api.headers import complete, fixed
+from api.headers import Header, complete, fixed
 from api.metrics import Metrics
-from api.problems import MEDIA_TYPE, fault
+from api.problems import Problem, fault
+from api.routing import send_problem
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _ID_NAMES = (b"request-id", b"x-request-id")
+_LOOKED_AT = frozenset({*_ID_NAMES, b"host", b"content-length", b"transfer-encoding", b"if-none-match"})
 _MAX_PROBLEM = 4_096  # bytes of a denial that are looked at for its code
+_MAX_DIGITS = 18
+_OF_A_BODY = frozenset({b"content-length", b"content-type"})
 
 
 log = structlog.get_logger()
@@ -41,8 +49,12 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        request_id = self._request_id(scope)
+        found = _look(scope["headers"])
+        request_id = self._request_id(found)
         bind_contextvars(request_id=request_id.decode())  # in everything that is logged on the way
+        method: str = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # a copy: the server must know that it was HEAD
         status, told = 500, b""
         answered = 0.0
         started = ended = False
@@ -52,7 +64,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
                 answered = perf_counter()  # a stream is answered when it begins
-                headers: list[Any] = message["headers"]
+                headers: list[Header] = message["headers"]
                 headers += [(name, request_id) for name in _ID_NAMES]
                 complete(headers, self._headers)
             else:
@@ -61,31 +73,111 @@ class Edge:
                 ended = not message.get("more_body")
             await send(message)
 
+        respond = _as_asked(answer, method, found.get(b"if-none-match"))
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, _whole(scope, receive, found), respond)
         except Exception as error:
-            # The text of the traceback and no more: a renderer would print local variables, credentials among them.
-            traceback = "".join(format_exception(error))
-            log.error("a request failed", path=scope["path"], traceback=traceback)
+            problem = _problem_of(error, scope["path"])
             if not started:
-                await _fail(answer)
+                await send_problem(respond, problem)
             elif not ended:
                 raise  # too late to tell the caller but by ending the connection
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "other")
-            self._metrics.answered(scope["method"], path, status, (answered or perf_counter()) - began)
+            self._metrics.answered(method, path, status, (answered or perf_counter()) - began)
             record(scope, status, told)
 
-    def _request_id(self, scope: Scope) -> bytes:
-        for name, value in scope["headers"]:
-            if name in _ID_NAMES and _GIVEN_ID.fullmatch(value):
-                return bytes(value)
+    def _request_id(self, found: Mapping[bytes, bytes]) -> bytes:
+        for name in _ID_NAMES:
+            if _GIVEN_ID.fullmatch(found.get(name, b"")):
+                return bytes(found[name])
         return b"%b-%x" % (self._prefix, next(self._count))
 
 
-async def _fail(send: Send) -> None:
-    body = fault().encoded()
-    headers = [(b"content-type", MEDIA_TYPE), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _look(headers: Iterable[Header]) -> dict[bytes, bytes]:
+    """The headers that the edge needs; those that occur twice as one list, which is then no host and no length."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _LOOKED_AT:
+            found[name] = b"%b, %b" % (found[name], value) if name in found else value
+    return found
+
+
+def _whole(scope: Scope, receive: Receive, found: Mapping[bytes, bytes]) -> Receive:
+    """`receive` for the body that the head declares. Raises Problem (400) for a head that is none of HTTP."""
+    host, length = found.get(b"host"), found.get(b"content-length")
+    if (host is None and scope["http_version"] == "1.1") or (host is not None and not _HOST.fullmatch(host)):
+        raise _malformed("A request must name its Host once, as a name and a port.", "Host")
+    if length is None:
+        return _counted(receive, None) if b"transfer-encoding" in found else receive
+    if b"transfer-encoding" in found or not length.isdigit() or len(length) > _MAX_DIGITS:
+        raise _malformed("The length of the body must be given once, in bytes.", "Content-Length")
+    return _counted(receive, int(length))
+
+
+def _malformed(detail: str, field: str) -> Problem:
+    return Problem(400, "malformed_request", detail, field=field)
+
+
+def _counted(receive: Receive, length: int | None) -> Receive:
+    """`receive` for a body of `length` bytes, None where only its end says how long it was.
+
+    Raises Problem (400) where the body ends before it is whole, or is not as long as it was said to be.
+    """
+    size, ended = 0, False
+
+    async def counted() -> Message:
+        nonlocal size, ended
+        message = await receive()
+        if ended:
+            return message
+        if message["type"] != "http.request":
+            raise Problem(400, "incomplete", "The request ended before its body was complete.")
+        size += len(message.get("body", b""))
+        ended = not message.get("more_body")
+        if ended and length not in (None, size):
+            detail = "The body is not as long as Content-Length says."
+            raise Problem(400, "incomplete", detail, length=length, read=size)
+        return message
+
+    return counted
+
+
+def _problem_of(error: Exception, path: str) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    # The text of the traceback and no more: a renderer would print local variables, credentials among them.
+    log.error("a request failed", path=path, traceback="".join(format_exception(error)))
+    return fault()
+
+
+def _as_asked(send: Send, method: str, none_match: bytes | None) -> Send:
+    """`send`, for HEAD without the body, and so for a GET whose caller has the answer already (304)."""
+    if method != "HEAD" and (method != "GET" or none_match is None):
+        return send
+    bodiless = method == "HEAD"
+
+    async def sent(message: Message) -> None:
+        nonlocal bodiless
+        if message["type"] == "http.response.start":
+            headers: list[Header] = message["headers"]
+            if none_match is not None and message["status"] == 200 and _known(headers, none_match):
+                bodiless = True
+                message = {**message, "status": 304, "headers": [each for each in headers if each[0] not in _OF_A_BODY]}
+            await send(message)
+            if bodiless:  # at once: the first byte of a stream may take long
+                await send({"type": "http.response.body", "body": b""})
+        elif not bodiless:
+            await send(message)
+
+    return sent
+
+
+def _known(headers: Iterable[Header], none_match: bytes) -> bool:
+    """Whether the caller has what is answered: by weak comparison, as RFC 9110 says for If-None-Match."""
+    tag = next((value for name, value in headers if name == b"etag"), None)
+    if tag is None:
+        return False
+    known = {each.strip().removeprefix(b"W/") for each in none_match.split(b",")}
+    return b"*" in known or tag.removeprefix(b"W/") in known

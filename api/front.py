@@ -6,12 +6,14 @@ match here.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fastapi.routing import APIRoute
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.routing import BodyRoute, CommandRoute, ReadRoute
+from api.problems import Problem
+from api.routing import BodyRoute, CommandRoute, ReadRoute, send_problem
 
 
 class Front:
@@ -19,6 +21,7 @@ class Front:
 
     def __init__(self, rest: ASGIApp, routes: Sequence[APIRoute]) -> None:
         self._rest = rest
+        self._routes = routes
         self._fixed: dict[tuple[str, str], APIRoute] = {}  # by method and path
         self._shaped: defaultdict[tuple[str, int], list[APIRoute]] = defaultdict(list)  # by method and slashes
         for route in routes:
@@ -43,7 +46,23 @@ class Front:
                     scope["path_params"], scope["route"] = found.groupdict(), route
                     await app(scope, receive, send)
                     return
+            else:
+                allowed = allowed_methods(self._routes, path)
+                if allowed:
+                    await send_problem(send, _not_allowed(method, allowed))
+                    return
         await self._rest(scope, receive, send)
+
+
+def allowed_methods(routes: Iterable[Route], path: str) -> list[str]:
+    """The methods of all routes that have this path, HEAD beside GET; none where there is no such path."""
+    found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+def _not_allowed(method: str, allowed: list[str]) -> Problem:
+    names = ", ".join(allowed)
+    return Problem(405, "method_not_allowed", f"{method} is not allowed here, but {names}.", headers={"Allow": names})
 
 
 def _short_way(route: APIRoute, scope: Scope) -> ASGIApp | None:

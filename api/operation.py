@@ -89,6 +89,7 @@ class Operation:
     refused: Callable[[Outcome], Answer | None] = lambda _outcome: None
     tell: Callable[[Services, Call, Any, Outcome], Awaitable[Answer]] | None = None
     limited: bool = False  # by the rate limit for users
+    sized: bool = False  # its body says how much, and by default it is all that is left: a lost body would charge it
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:

@@ -46,17 +46,15 @@ async def receive_body(receive: Any, head: Head, limit: int = MAX_BODY) -> bytes
         raise Problem(400, "incomplete", "The request ended before its body was complete.")
     if len(body) > limit:
         raise _too_large(limit)
-    if (
-        body
-        and head.content_type is not None
-        and head.content_type.partition(b";")[0].strip().lower() not in JSON_TYPES
-    ):
-        raise Problem(415, "unsupported_media_type", "The body must be application/json.")
+    if body and head.content_type is not None and not _is_json(head.content_type):
+        raise Problem(415, "unsupported_media_type", "The body must be application/json in UTF-8.")
     return body
 
 
-def read_body(adapter: TypeAdapter[Any], call: Call, raw: bytes, max_depth: int = MAX_DEPTH) -> Read:
-    """Raises Problem (400, 403, 422). No body is an empty object."""
+def read_body(
+    adapter: TypeAdapter[Any], call: Call, raw: bytes, max_depth: int = MAX_DEPTH, *, none_said: bool = True
+) -> Read:
+    """No body is an empty object. Raises Problem (400, 403, 422), also for one that is absent and not `none_said`."""
     value = strict_json(raw, max_depth) if raw else {}
     if not isinstance(value, dict):
         raise Problem(422, "invalid_value", "The body must be a JSON object.")
@@ -64,7 +62,19 @@ def read_body(adapter: TypeAdapter[Any], call: Call, raw: bytes, max_depth: int 
         body = adapter.validate_json(raw or b"{}")
     except ValidationError as error:
         raise invalid_body(error, call.principal) from None
+    if not raw and not none_said:
+        raise Problem(
+            400,
+            "body_missing",
+            "The body says how much, and none came. Send {} for all that is left, or Content-Length: 0"
+            " without a Content-Type.",
+        )
     return Read(body, msgspec.json.encode(value, order="deterministic"))
+
+
+def says_none(head: Head) -> bool:
+    """Whether a request says itself that it has no body; one that only lacks it may have lost it on the way."""
+    return head.content_length == b"0" and head.content_type is None
 
 
 def idempotency_key(head: Head) -> str | None:
@@ -220,6 +230,12 @@ def invalid_body(error: ValidationError, principal: Principal) -> Problem:
     detail = f"{field}: {reason}." if field else f"The body {reason}."
     codes = {"extra_forbidden": "unknown_field", "missing": "missing_field"}
     return Problem(422, codes.get(first["type"], "invalid_value"), detail, field=field or None, limit=limit)
+
+
+def _is_json(content_type: bytes) -> bool:
+    kind, _, parameters = content_type.lower().partition(b";")
+    charset = parameters.partition(b"charset=")[2].partition(b";")[0].strip(b' "')
+    return kind.strip() in JSON_TYPES and charset in (b"", b"utf-8", b"utf8", b"us-ascii")
 
 
 def _too_large(limit: int) -> Problem:

@@ -22,7 +22,7 @@ from api.fields import Body
 from api.guard import UNREACHABLE, admit, is_open, read_head
 from api.limit import within_rate
 from api.operation import Call, Operation
-from api.pipeline import MAX_BODY, answer_of, execute, idempotency_key, prepare, read_body, receive_body
+from api.pipeline import MAX_BODY, answer_of, execute, idempotency_key, prepare, read_body, receive_body, says_none
 from api.problems import MEDIA_TYPE, Problem, unavailable
 from api.schemas import PROBLEMS
 from api.services import Services
@@ -205,7 +205,7 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
             head = read_head(scope)
             call = await admit(services, operation.name, scope, head)
             raw = await receive_body(receive, head)
-            read = read_body(operation.adapter, call, raw)
+            read = read_body(operation.adapter, call, raw, none_said=not operation.sized or says_none(head))
             key = idempotency_key(head) if operation.method == "POST" else None
             if operation.limited:
                 await within_rate(services, call, key)
@@ -227,6 +227,8 @@ def _guarded(operation: str, services: Services, inner: ASGIApp) -> ASGIApp:
         try:
             head = read_head(scope)
             scope["scrip.call"] = await admit(services, operation, scope, head)
+            if scope["method"] != "GET":
+                await receive_body(receive, head)  # there is nothing in it for us, but what is cut is not done
             await inner(scope, receive, send)
         except Problem as problem:
             await send_problem(send, problem)

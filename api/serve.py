@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import uvicorn
 from fastapi import FastAPI
 
+from api.connection import Connection
 from infra.settings import Settings
 
 KEEP_ALIVE_S = 75
@@ -52,7 +53,8 @@ async def serve(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         proxy_headers=False,  # nothing is decided from the caller's network address

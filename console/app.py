@@ -97,9 +97,19 @@ def _http(templates: Environment) -> Callable[[Request, Exception], Awaitable[Re
     async def told(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         text = "There is no such page." if status == HTTPStatus.NOT_FOUND else HTTPStatus(status).phrase
-        return protect(_told(request, templates, status, text))
+        answer = protect(_told(request, templates, status, text))
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(_allowed(request))
+        return answer
 
     return told
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all pages at the request's path: each page is a route of its own, and has only its method."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    fitting = (route for route in routes if route.path_regex.match(request.url.path))
+    return sorted({method for route in fitting for method in route.methods or ()})
 
 
 def _told(request: Request, templates: Environment, status: int, detail: str) -> Response:

@@ -92,6 +92,7 @@ REFUND = Operation(
     answers=RefundAnswer,
     build=_refund,
     status=201,
+    sized=True,
 )
 TRANSFER = Operation(
     name="transfer_credits",

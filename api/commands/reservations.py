@@ -134,6 +134,7 @@ CAPTURE = Operation(
     body=CaptureBody,
     answers=CaptureAnswer,
     build=_capture,
+    sized=True,
 )
 RELEASE = Operation(
     name="release_reservation",

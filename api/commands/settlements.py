@@ -193,6 +193,7 @@ CONFIRM = Operation(
     account=_subject,
     look=_owner_of_urls,
     texts=_urls,
+    sized=True,
 )
 FAIL = Operation(
     name="fail_generation",

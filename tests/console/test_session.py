@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from tests.api.service import Service
+from tests.api.wire import Wire
 from tests.console.conftest import Visitor, csrf_of
 
 
@@ -117,3 +118,21 @@ def test_static_files_are_kept_and_components_are_for_every_origin(site: Service
         assert "immutable" in nobody.get(sheet).headers["cache-control"]
         assert nobody.get("/static/../app.py").status_code == 404
         assert nobody.get("/components/client.js").headers["access-control-allow-origin"] == "*"
+
+
+def test_a_page_without_the_method_names_those_that_it_has(site: Service) -> None:
+    with httpx.Client(base_url=site.url) as nobody:
+        answer = nobody.delete("/login")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+        assert nobody.head("/login").status_code == 200
+
+
+def test_a_form_that_is_cut_does_nothing(site: Service) -> None:
+    """It ends with its connection, and is no failure of ours."""
+    form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ncsrf="
+    with Wire(site) as wire:
+        wire.send(f"POST /login HTTP/1.1\r\nHost: scrip\r\n{form}".encode())
+        wire.end()
+        assert wire.answer() is None
+    metrics = httpx.get(f"{site.url}/metrics").text
+    assert 'status="500"' not in metrics
