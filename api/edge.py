@@ -123,22 +123,19 @@ def _malformed(detail: str, field: str) -> Problem:
 def _counted(receive: Receive, length: int | None) -> Receive:
     """`receive` for a body of `length` bytes, None where only its end says how long it was.
 
-    Raises Problem (400) where the body ends before it is whole, or is not as long as it was said to be.
+    A body that is not as long as it was said to be ends like one whose caller has gone away, which no reader takes for
+    whole.
     """
     size, ended = 0, False
 
     async def counted() -> Message:
         nonlocal size, ended
         message = await receive()
-        if ended:
-            return message
-        if message["type"] != "http.request":
-            raise Problem(400, "incomplete", "The request ended before its body was complete.")
-        size += len(message.get("body", b""))
-        ended = not message.get("more_body")
-        if ended and length not in (None, size):
-            detail = "The body is not as long as Content-Length says."
-            raise Problem(400, "incomplete", detail, length=length, read=size)
+        if not ended and message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            ended = not message.get("more_body")
+            if ended and length not in (None, size):
+                return {"type": "http.disconnect"}
         return message
 
     return counted

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
@@ -51,7 +51,8 @@ def create_console(settings: ConsoleSettings, transport: httpx.AsyncBaseTranspor
         same_site="lax",  # a link from the application must find the session; forms are guarded by a token
         https_only=settings.https,
     )
-    return Starlette(routes=routes, middleware=[session], exception_handlers={HTTPException: _http(templates)})
+    handlers = {HTTPException: _http(templates), ClientDisconnect: _cut}
+    return Starlette(routes=routes, middleware=[session], exception_handlers=handlers)
 
 
 def _route(page: Page, settings: ConsoleSettings, client: httpx.AsyncClient, templates: Environment) -> Route:
@@ -103,6 +104,11 @@ def _http(templates: Environment) -> Callable[[Request, Exception], Awaitable[Re
         return answer
 
     return told
+
+
+async def _cut(_request: Request, _error: Exception) -> Response:
+    """A form that did not come whole: its sender has gone, so this is for the metrics."""
+    return Response(status_code=400)
 
 
 def _allowed(request: Request) -> list[str]:

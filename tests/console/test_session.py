@@ -1,5 +1,7 @@
 """Signing in and out, and what protects a session: its cookie, its forms, and the policy of every page."""
 
+import time
+
 import httpx
 import pytest
 
@@ -134,5 +136,7 @@ def test_a_form_that_is_cut_does_nothing(site: Service) -> None:
         wire.send(f"POST /login HTTP/1.1\r\nHost: scrip\r\n{form}".encode())
         wire.end()
         assert wire.answer() is None
-    metrics = httpx.get(f"{site.url}/metrics").text
+    deadline = time.monotonic() + 10
+    while 'status="400"' not in (metrics := httpx.get(f"{site.url}/metrics").text):
+        assert time.monotonic() < deadline, metrics
     assert 'status="500"' not in metrics
