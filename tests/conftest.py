@@ -14,6 +14,8 @@ from infra.embedded import EmbeddedServers
 from infra.migrations import migrate
 from projections.generations import ensure
 
+pytest_plugins = ["tests.time_limits"]
+
 PARTITIONS = 4
 PASSWORD = "for-tests-only"
 LOGINS = ("scrip_writer", "scrip_relay", "scrip_projector", "scrip_reader", "scrip_auditor")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from time import sleep
 
 import typer
 
@@ -16,7 +20,14 @@ from cli.options import Json
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("domain", "projections", "consumers", "infra", "api", "console", "client", "cli", "benchmarks", "tests")
 # One process more than there are processors: browsers, brokers and crashes are waited for more than computed.
-SPREAD = ("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder")
+# A worker is replaced after a test over its limit: eight times, then the fault is not in single tests.
+SPREAD = (
+    *("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"),
+    *("--max-worker-restart", "8"),
+)
+DEADLINE_S = 1_800.0  # twice what the tests may take, and under the limit of any continuous integration
+TIMED_OUT = 124  # as timeout(1) says it
+LAST_WORDS_S = 30.0  # within which pytest prints what has failed so far
 TOOLS = ("ruff", "mypy", "pytest", "hypothesis", "jsonschema", "playwright", "axe_playwright_python")
 NODE = ROOT / "tests" / "browser" / "npm"
 PICTURES = ROOT / ".screenshots"
@@ -28,6 +39,10 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     Exit status 0 if everything passed. Real PostgreSQL and Kafka are started by the tests themselves. Chromium and
     Node.js are installed from the Debian archive where they are missing. Each screen's picture goes to the folder in
     SCRIP_SCREENSHOTS, by default .screenshots.
+
+    A test that takes over 300 seconds fails, with what it waited for. After 30 minutes everything ends, with what was
+    running (SCRIP_TEST_DEADLINE_S). On a slow or busy machine, SCRIP_TEST_SLOWNESS=2 doubles all limits, the tests'
+    own waits included.
     """
     from cli.failure import Failure
     from cli.output import complain, say_json
@@ -55,7 +70,7 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     # Beside the tests, which wait for browsers and servers often enough.
     checks = {name: _beside(name, command) for name, command in steps.items() if name != "pytest"}
     complain("== pytest")
-    results = {"pytest": _run(steps["pytest"], quiet=as_json)}
+    results = {"pytest": _run_tests(steps["pytest"], quiet=as_json)}
     results |= {name: check.result() for name, check in checks.items()}
     if as_json:
         say_json(results)
@@ -90,9 +105,19 @@ def _beside(name: str, command: list[str]) -> Future[int]:
     from cli.output import complain
 
     def run() -> int:
-        done = subprocess.run(  # noqa: S603 - one of the commands above
-            command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - one of the commands above
+                command,
+                cwd=ROOT,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_deadline_s(),
+            )
+        except subprocess.TimeoutExpired as late:
+            complain(f"== {name}: {late}")
+            return TIMED_OUT
         complain(f"== {name}: {'ok' if done.returncode == 0 else done.stdout + done.stderr}")
         return done.returncode
 
@@ -103,11 +128,56 @@ def _beside(name: str, command: list[str]) -> Future[int]:
         threads.shutdown(wait=False)
 
 
-def _run(command: list[str], *, quiet: bool) -> int:
-    # With --json standard output is for the one document.
-    return subprocess.run(  # noqa: S603 - the commands above, with what the person at the terminal added
-        command, cwd=ROOT, env=_environment(), stdout=sys.stderr if quiet else None, check=False
-    ).returncode
+def _run_tests(command: list[str], *, quiet: bool) -> int:
+    """Run pytest until its end or the deadline. Nothing that it started runs on after it."""
+    from cli.marked_processes import RUN_FOLDER, end_marked, mark_of
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with tempfile.TemporaryDirectory(prefix="scrip-tests-") as name:
+        folder = Path(name)
+        mark = mark_of(folder.name)
+        # With --json standard output is for the one document.
+        pytest = subprocess.Popen(  # noqa: S603 - the command above, with what the person at the terminal added
+            command,
+            cwd=ROOT,
+            env={**_environment(), RUN_FOLDER: name, mark: "1"},
+            stdout=sys.stderr if quiet else None,
+        )
+        try:
+            return pytest.wait(_deadline_s())
+        except subprocess.TimeoutExpired:
+            _say_what_runs(folder, mark)
+            pytest.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                pytest.wait(LAST_WORDS_S)
+            return TIMED_OUT
+        except KeyboardInterrupt:
+            with suppress(subprocess.TimeoutExpired):
+                pytest.wait(LAST_WORDS_S)
+            raise
+        finally:
+            end_marked(mark)
+
+
+def _deadline_s() -> float:
+    given = os.environ.get("SCRIP_TEST_DEADLINE_S")
+    return float(given) if given else DEADLINE_S * float(os.environ.get("SCRIP_TEST_SLOWNESS") or 1)
+
+
+def _say_what_runs(folder: Path, mark: str) -> None:
+    """Print what each process of the tests is doing, with all its stacks."""
+    from cli.marked_processes import has_mark
+    from cli.output import complain
+
+    complain(f"the tests did not end within {_deadline_s():g} s; what they were doing:")
+    for note in sorted(folder.glob("*.now")):
+        number, _, what = note.read_text(encoding="utf-8").partition(" ")
+        if has_mark(int(number), mark):
+            os.kill(int(number), signal.SIGUSR1)  # faulthandler writes them, whatever the process is doing
+            sleep(1)
+            stacks = note.with_suffix(".stacks")
+            said = stacks.read_text(encoding="utf-8", errors="replace") if stacks.exists() else ""
+            complain(f"== {note.stem}: {what}\n{said}")
 
 
 def _environment() -> dict[str, str]:
