@@ -134,6 +134,29 @@ def _sleeps_for_luck(source: Source) -> Iterator[int]:
             yield _line(node)
 
 
+def _waits_without_limit(source: Source) -> Iterator[int]:
+    """A wait in a thread for a process, a thread or another thread's word that would last for ever if it did not come.
+
+    What asyncio waits for is not meant: `asyncio.timeout` around it or the test's own limit ends it.
+    """
+    in_asyncio = {
+        id(inner)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Await) or (isinstance(node, ast.Call) and called(node).startswith("asyncio."))
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.Call) or id(node) in in_asyncio:
+            continue
+        given = {keyword.arg for keyword in node.keywords}
+        runs = called(node) in {f"subprocess.{name}" for name in ("run", "call", "check_call", "check_output")}
+        waits = isinstance(node.func, ast.Attribute) and (
+            (node.func.attr in ("wait", "join") and not node.args) or node.func.attr == "communicate"
+        )
+        if (runs or waits) and not given & {"timeout", None}:
+            yield node.lineno
+
+
 def _line(node: ast.AST) -> int:
     return int(getattr(node, "lineno", 0))
 
@@ -170,6 +193,11 @@ BANS: dict[str, tuple[tuple[str, ...], Ban, str]] = {
         ("tests",),
         _sleeps_for_luck,
         "a loop that looks for the condition until a deadline",
+    ),
+    "a wait without a limit": (
+        ("tests",),
+        _waits_without_limit,
+        "`timeout=`, `ENOUGH_S` and `joined` of tests/waiting.py",
     ),
     f"a function of more than {MAX_FUNCTION_LINES} lines": (PRODUCT, _long_functions, "several, each with a name"),
     f"a file of more than {MAX_FILE_LINES} lines": (PRODUCT, _long_files, "several, one subject each"),
@@ -258,6 +286,7 @@ CAUGHT = {
     "an exception that is swallowed": "try:\n    x = 1\nexcept Exception:\n    pass",
     "an unfinished note": "# TO" + "DO later",
     "a sleep for luck": "import time\ntime.sleep(1)",
+    "a wait without a limit": "import subprocess\nsubprocess.run(['true'], check=True)",
     f"a function of more than {MAX_FUNCTION_LINES} lines": "def f():\n" + "    x = 1\n" * 71,
     f"a file of more than {MAX_FILE_LINES} lines": "x = 1\n" * 301,
 }
@@ -272,6 +301,24 @@ def test_a_ban_finds_what_it_is_for(ban: str) -> None:
 def test_a_pause_in_a_loop_that_looks_again_is_no_sleep_for_luck() -> None:
     text = "import time\nwhile not done():\n    time.sleep(0.01)\n"
     assert not list(_sleeps_for_luck(Source("tests/example.py", text, ast.parse(text))))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("thread.join()", True),
+        ("child.wait()", True),
+        ("child.communicate(b'x')", True),
+        ("child.communicate(timeout=5)", False),
+        ("subprocess.run(command, **options)", False),
+        ("thread.join(5)", False),
+        ("', '.join(names)", False),
+        ("async def f():\n    await ready.wait()", False),
+        ("asyncio.create_task(ready.wait())", False),
+    ],
+)
+def test_waits_without_a_limit_are_seen(text: str, found: bool) -> None:
+    assert bool(list(_waits_without_limit(Source("tests/example.py", text, ast.parse(text))))) is found
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from threading import Thread
 from time import monotonic, sleep
 
 # 2 for a machine half as fast, or as busy. It is read once: the processes that a test starts do not need it.
@@ -11,6 +12,17 @@ SLOWNESS = float(os.environ.get("SCRIP_TEST_SLOWNESS") or 1)
 def patient(seconds: float) -> float:
     """A limit of a wait, in seconds, as long as it must be on this machine."""
     return seconds * SLOWNESS
+
+
+ENOUGH_S = patient(60)  # for what takes a moment: a wait that is longer is a fault
+
+
+def joined(*threads: Thread) -> None:
+    """Wait until threads have ended; fails the test, by their names, if they do not."""
+    deadline = monotonic() + ENOUGH_S
+    for thread in threads:
+        thread.join(max(deadline - monotonic(), 0))
+    assert not [thread.name for thread in threads if thread.is_alive()]
 
 
 def wait_until(condition: Callable[[], bool], deadline_s: float, what: str, *, poll_s: float = 0.05) -> None:

@@ -16,11 +16,12 @@ from infra.embedded.ports import free_port
 from tests.browser.accessibility import accessibility_faults
 from tests.browser.screenshots import folder, sideways, take
 from tests.browser.watching import Watch
+from tests.waiting import patient
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"  # Debian's; `scrip test` installs it
 WIDE, PHONE = 1280, 390
 HEIGHTS = {WIDE: 800, PHONE: 844}
-PATIENCE_MS = 20_000  # for whatever a page is to do
+PATIENCE_MS = patient(20_000)  # for whatever a page is to do
 
 OpenPage = Callable[..., Page]
 OpenApi = Callable[..., httpx.Client]
@@ -120,7 +121,7 @@ def api(service: Service) -> Iterator[OpenApi]:
             token = signed_token(service.settings, org=org, sub=sub, role=role, ttl_s=3600)
             headers = {"Authorization": f"Bearer {token}"}
             return opened.enter_context(
-                httpx.Client(base_url=service.url, headers=headers, trust_env=False, timeout=30)
+                httpx.Client(base_url=service.url, headers=headers, trust_env=False, timeout=patient(30))
             )
 
         yield client

@@ -6,9 +6,10 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from tests.cli.program import ROOT
+from tests.waiting import patient
 
 VARIABLE = "SCRIP_SCREENSHOTS"
-PATIENCE_MS = 60_000  # on a busy machine; it takes a third of a second
+PATIENCE_MS = patient(60_000)  # on a busy machine; it takes a third of a second
 
 
 def folder() -> Path:

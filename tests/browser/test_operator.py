@@ -16,6 +16,7 @@ from infra.topics import USAGE, topic_name
 from tests.browser.conftest import PHONE, WIDE, Named, OpenApi, OpenPage, SignIn
 from tests.consumers.usage_records import metered
 from tests.infra.writer.ledger_kit import until
+from tests.waiting import patient
 
 ME = "u_42"
 GRANTS = f"/api/v1/accounts/user:{ME}:credits/grants"
@@ -25,7 +26,7 @@ FILM: dict[str, Any] = {
     "options": {"resolution": "768P", "duration": 6},
 }
 OWED = 7_000_000  # more than anybody has
-SLOW_MS = 60_000  # a verify or a rebuild of what all tests have written, on a busy machine
+SLOW_MS = patient(60_000)  # a verify or a rebuild of what all tests have written, on a busy machine
 SCREENS = {
     "/operator": "home",
     "/operator/events": "events",

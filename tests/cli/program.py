@@ -3,9 +3,9 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from tests.waiting import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-P", str(ROOT / "cli" / "__main__.py")]
@@ -25,15 +25,7 @@ def scrip(*arguments: str, timeout_s: float = 60, **variables: str) -> subproces
         [*PROGRAM, *arguments],
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=patient(timeout_s),
         env=environment(**variables),
         check=False,
     )
-
-
-def wait_until(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
-    """Poll until the condition holds; fails the test at the deadline."""
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
-        time.sleep(0.05)

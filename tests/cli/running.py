@@ -19,9 +19,10 @@ from cli.service.tokens import signed_token
 from infra.embedded.folder import read_running
 from infra.embedded.ports import free_port
 from infra.settings import Settings
-from tests.cli.program import PROGRAM, environment, scrip, wait_until
+from tests.cli.program import PROGRAM, environment, scrip
+from tests.waiting import patient, wait_until
 
-START_S = 90
+START_S = patient(90)
 GONE_S = 5.0  # no child outlives `scrip up` by more (contract)
 
 
@@ -71,7 +72,7 @@ class Up:
 
     def client(self, org: str, role: str = "admin") -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(org, role)}"}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=30)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=patient(30))
 
     def processes(self) -> dict[str, psutil.Process]:
         """The recorded children that live, by name."""

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from api.schemas_generations import Check, Explanation, Held, Payment, Quote, Step
 from tests.cli.program import scrip
+from tests.waiting import joined
 
 SENTENCE = "Insufficient credits. You need 1100 credits but only have 500. You're 600 credits short."
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -71,7 +72,7 @@ def _api(asked: list[str]) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-        thread.join()
+        joined(thread)
 
 
 def test_a_generation_is_explained_for_people() -> None:

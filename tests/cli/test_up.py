@@ -15,8 +15,9 @@ import psycopg
 import pytest
 
 from cli.service.priority import AHEAD, BEHIND
-from tests.cli.program import scrip, wait_until
+from tests.cli.program import scrip
 from tests.cli.running import ADDRESSES, GONE_S, Up, gone
+from tests.waiting import wait_until
 
 ACCOUNT = "user:u_1:credits"
 ROWS = "time,Tokens\nt1,1000\nt2,2500\nt2,2500\n"

@@ -10,6 +10,7 @@ from scrip_client import Scrip
 
 from tests.api.generating import balance, give
 from tests.api.service import Service
+from tests.waiting import patient
 
 PROGRAM = Path(__file__).with_name("dying_worker.py")
 
@@ -23,7 +24,7 @@ def killed(service: Service, journal: Path, user: str, moment: str) -> None:
         assert worker.stdout.readline().strip() == moment
     finally:
         worker.send_signal(signal.SIGKILL)
-        worker.communicate(timeout=20)
+        worker.communicate(timeout=patient(20))
 
 
 @pytest.mark.parametrize(

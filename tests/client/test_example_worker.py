@@ -11,6 +11,7 @@ from typing import Any
 from tests.api.generating import balance, give
 from tests.api.service import Service
 from tests.source_tree import ROOT
+from tests.waiting import patient
 
 PICTURE = {"operation": "image", "model": "FLUX.1 [dev]"}  # 90 credits
 
@@ -45,7 +46,7 @@ def test_it_settles_each_job_by_its_outcome(service: Service, tmp_path: Path, us
         {"generation": f"app-{user}x"},
     )
     worker = started(service, tmp_path / "j")
-    said, _ = worker.communicate(jobs, timeout=60)
+    said, _ = worker.communicate(jobs, timeout=patient(60))
     assert (worker.returncode, balance(service, user)) == (0, (220, 0, 180)), said
     assert f"fine-{user}: done, charged 90" in said
     assert f"blocked-{user}: failed and given back, the provider does not take this prompt" in said

@@ -11,8 +11,10 @@ import pytest
 from scrip_client import AsyncScrip, Scrip, Unauthenticated, Unavailable
 from scrip_client.testing import FakeScrip
 
+from tests.waiting import patient
+
 PICTURE: dict[str, Any] = {"user": "u", "operation": "image", "model": "m"}  # 90 credits
-DEADLINE_S = 20.0
+DEADLINE_S = patient(20.0)
 
 
 @pytest.fixture
@@ -211,7 +213,7 @@ def test_cancelled_work_is_given_back_even_when_cancelled_twice(fake: FakeScrip)
                     await asyncio.sleep(DEADLINE_S)
 
             task = asyncio.create_task(work())
-            await inside.wait()
+            await asyncio.wait_for(inside.wait(), DEADLINE_S)
             task.cancel()
             await asyncio.sleep(0)
             task.cancel()

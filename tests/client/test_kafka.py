@@ -21,8 +21,9 @@ from tests.api.generating import balance, give
 from tests.api.service import ORG, Service, running, settings_of
 from tests.client.places import PRICES, Opened
 from tests.conftest import PARTITIONS, Database
+from tests.waiting import patient
 
-DEADLINE_S = 60.0
+DEADLINE_S = patient(60.0)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.source_tree import ROOT
+from tests.waiting import patient
 
 USAGE = '''
 """An integrator's code."""
@@ -59,7 +60,7 @@ def test_types_reach_the_integrator(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=patient(200),
     )
     said = checked.stdout
     revealed = [found.replace("builtins.", "") for found in re.findall(r'Revealed type is "(.*)"', said)]

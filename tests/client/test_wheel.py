@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.source_tree import ROOT
+from tests.waiting import patient
 
 TRY = """
 import sys
@@ -30,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*build, "--wheel-dir", str(folder), str(ROOT / "client")], check=True, timeout=120)
+    subprocess.run([*build, "--wheel-dir", str(folder), str(ROOT / "client")], check=True, timeout=patient(120))
     (made,) = folder.glob("scrip_client-*.whl")
     return made
 
@@ -50,8 +51,8 @@ def test_it_has_all_modules_its_types_and_its_licence(wheel: Path) -> None:
 def test_it_works_from_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "installed"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
-    subprocess.run([*install, str(wheel)], check=True, timeout=120)
+    subprocess.run([*install, str(wheel)], check=True, timeout=patient(120))
     tried = subprocess.run(
-        [sys.executable, "-I", "-c", TRY, str(target)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-I", "-c", TRY, str(target)], capture_output=True, text=True, check=False, timeout=patient(60)
     )
     assert tried.stdout.strip() == "0 [] False", tried.stderr

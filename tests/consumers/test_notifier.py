@@ -34,6 +34,7 @@ from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 from projections.rebuild import rebuild
 from tests.conftest import PARTITIONS, Database
+from tests.waiting import patient
 
 SECRET = "the deployment's own secret of 32 bytes"
 NUMBERS = iter(range(1_000_000))
@@ -106,7 +107,7 @@ async def records(settings: Settings, topic: str, org: str, count: int) -> list[
     await consumer.start()
     found: list[ConsumerRecord[bytes, bytes]] = []
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patient(20)):
             while len(found) < count:
                 for batch in (await consumer.getmany(timeout_ms=200)).values():
                     found += [record for record in batch if record.key == org.encode()]
@@ -207,7 +208,7 @@ def test_refused_generations_are_published_once_per_position(
 
 async def until_rows(database: Database, query: str, *values: Any) -> list[tuple[Any, ...]]:
     """The rows of a query as soon as there are any."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patient(30)):
         async with await psycopg.AsyncConnection.connect(database.owner_uri, autocommit=True) as connection:
             while True:
                 rows = await (await connection.execute(query.encode(), values)).fetchall()
@@ -225,7 +226,7 @@ def test_two_notifiers_are_as_one_and_the_second_takes_over(
         stops = [asyncio.Event(), asyncio.Event()]
         ready = asyncio.Semaphore(0)
         roles = [asyncio.create_task(run_notifier(settings, stop, ready.release)) for stop in stops]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(patient(30)):
             for _ in roles:
                 await ready.acquire()
         checks = RefusedChecks(settings)
@@ -235,14 +236,14 @@ def test_two_notifiers_are_as_one_and_the_second_takes_over(
         published = "select type from alerts where org = %s and published_at is not null"
         assert await until_rows(module_database, published, org) == [("scrip.credits.exhausted",)]
         stops[0].set()  # whichever of them is active: the other one, or the same, goes on
-        await asyncio.wait_for(roles[0], 10)
+        await asyncio.wait_for(roles[0], patient(10))
         await asyncio.to_thread(exhaust, module_database, second_org)
         assert await until_rows(module_database, published, second_org) == [("scrip.credits.exhausted",)]
         blocked = "select user_id, operation, model, reason, deficit from refused_checks where org = %s"
         assert await until_rows(module_database, blocked, org) == [("u1", "image", "flux", "insufficient_credits", 60)]
         await checks.stop()
         stops[1].set()
-        await asyncio.wait_for(roles[1], 10)
+        await asyncio.wait_for(roles[1], patient(10))
         assert len(await records(settings, NOTIFICATIONS, org, 1)) == 1
 
     asyncio.run(whole())
@@ -260,4 +261,4 @@ def test_a_check_never_waits_for_kafka(settings: Settings) -> None:
         assert checks.dropped == 7
         await checks.stop()
 
-    asyncio.run(asyncio.wait_for(whole(), 20))
+    asyncio.run(asyncio.wait_for(whole(), patient(20)))

@@ -27,8 +27,9 @@ from projections.runner import Applied, Runner
 from tests.conftest import PARTITIONS, Database
 from tests.projections.folding import apply, tables
 from tests.projections.log_builder import LogBuilder, busy, write
+from tests.waiting import patient
 
-DEADLINE_S = 40.0
+DEADLINE_S = patient(40.0)
 LOG = busy(LogBuilder(PARTITIONS), 1200, seed=5).events
 
 
@@ -278,7 +279,7 @@ def test_a_consumer_that_gets_nothing_ends_the_process(
     async def go() -> None:
         ready = asyncio.Event()
         role = asyncio.create_task(run_projector(deployment, asyncio.Event(), ready.set))
-        await ready.wait()
+        await asyncio.wait_for(ready.wait(), DEADLINE_S)
         monkeypatch.setattr(projector.Projection, "_behind", lambda self: _true())
         with pytest.raises(ProjectorStuck):
             async with asyncio.timeout(DEADLINE_S):
@@ -314,7 +315,7 @@ def test_kill_9_again_and_again(deployment: Settings, database: Database) -> Non
             goal = sum(last(LOG[: step * 350 + 100]).values())
             await until(lambda goal=goal: sum(positions(database).values()) >= goal)  # type: ignore[misc]
             child.kill()
-            await child.wait()
+            await asyncio.wait_for(child.wait(), DEADLINE_S)
             await publishing
 
     asyncio.run(go())

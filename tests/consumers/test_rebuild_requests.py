@@ -15,6 +15,7 @@ from consumers import rebuild_requests
 from infra.settings import Settings
 from tests.api.service import Service, address, running, settings_of
 from tests.conftest import Database
+from tests.waiting import patient
 
 CURRENT = "/api/v1/rebuilds/current"
 
@@ -52,7 +53,7 @@ def projector(database: Database) -> Iterator[None]:
 
 
 def until(service: Service, *states: str) -> dict[str, Any]:
-    deadline = monotonic() + 20
+    deadline = monotonic() + patient(20)
     while monotonic() < deadline:
         told: dict[str, Any] = service.client("auditor").get(CURRENT).json()
         if told["state"] in states:
@@ -124,7 +125,7 @@ def test_a_projector_that_stops_leaves_the_rest_to_the_next(service: Service, mo
     service.client("admin").post("/api/v1/rebuilds")
     with projector(service.database):
         assert begun.wait(20)
-        deadline = monotonic() + 20
+        deadline = monotonic() + patient(20)
         while service.client("admin").get(CURRENT).json()["done"] != 3:
             assert monotonic() < deadline
             sleep(0.05)

@@ -22,6 +22,7 @@ from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
 from tests.infra.writer.ledger_kit import check_log, stored
+from tests.waiting import joined, patient
 
 ORG = "acme"
 
@@ -30,7 +31,7 @@ ORG = "acme"
 def pool(database: Database) -> Iterator["ConnectionPool[Any]"]:
     """Connections for as many threads as the shipped cases start."""
     with ConnectionPool(
-        database.writer_uri, min_size=2, max_size=14, kwargs={"autocommit": True}, timeout=60
+        database.writer_uri, min_size=2, max_size=14, kwargs={"autocommit": True}, timeout=patient(60)
     ) as connections:
         yield connections
 
@@ -99,8 +100,7 @@ def test_the_writer_and_the_recorder_share_one_log(recorder: ScripRecorder, data
         for turn in range(20):
             command = Grant(address="user:alice:credits", grant_id=f"g-{turn}", amount=1, source="purchase")
             writer.submit([Submission(org=ORG, command=command, actor="test", caller="test")]).result(30)
-        for thread in threads:
-            thread.join()
+        joined(*threads)
     assert len(check_log(database.owner_uri)) == 80
 
 

@@ -19,6 +19,7 @@ from tests.docs.blocks import Block
 from tests.docs.calls import check_named
 from tests.docs.compare import matches
 from tests.docs.shell import Shell
+from tests.waiting import ENOUGH_S
 
 # Commands that a page shows and that are not run here, each with the reason.
 NOT_HERE = {
@@ -131,7 +132,9 @@ def _json(_page: PageRun, block: Block) -> None:
 def _javascript(page: PageRun, block: Block) -> None:
     file = page.folder / f"block_{block.line}.mjs"
     file.write_text(block.text, encoding="utf-8")
-    checked = subprocess.run(["node", "--check", str(file)], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        ["node", "--check", str(file)], capture_output=True, text=True, check=False, timeout=ENOUGH_S
+    )
     assert checked.returncode == 0, f"{block}: {checked.stderr}"
 
 

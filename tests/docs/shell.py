@@ -10,7 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-DEADLINE_S = 60.0
+from tests.waiting import patient
+
+DEADLINE_S = patient(60.0)
 
 
 class Shell:
@@ -59,4 +61,4 @@ class Shell:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._process.communicate(timeout=DEADLINE_S)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import ROOT
+from tests.waiting import patient
 
 # What a reader's browser would fetch by itself; links that a person may follow are not.
 FETCHED = re.compile(
@@ -20,7 +21,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site."""
     folder = tmp_path_factory.mktemp("documentation") / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(200), check=False)
     assert built.returncode == 0, built.stderr
     return folder
 

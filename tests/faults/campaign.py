@@ -23,8 +23,9 @@ from tests.faults import oracle
 from tests.faults.clients import Clients
 from tests.faults.history import History
 from tests.faults.killer import Killer
+from tests.waiting import patient
 
-FINISH_S = 60.0
+FINISH_S = patient(60.0)
 CALM_S = 1.0  # load before the first kill and after the last
 
 Say = Callable[[str], None]

@@ -10,11 +10,12 @@ from cli.service.role_process import RoleProcess
 from cli.service.service import Service
 from infra.embedded import ServerUnavailable
 from tests.faults.history import History
+from tests.waiting import patient
 
 POLL_S = 0.05
 GAPS_S = (0.2, 1.2)
 EARLY = 0.2  # the share of kills that do not wait until their target serves again
-SERVES_S = 60.0
+SERVES_S = patient(60.0)
 
 # How often each is killed in one round of a campaign. Servers take longest to come back.
 ROUND = {"api": 5, "relay": 4, "intake": 4, "projector": 4, "sweeper": 1, "postgres": 3, "kafka": 2}

@@ -18,8 +18,9 @@ from infra.quarantine import CALLER
 from infra.settings import Settings
 from tests.faults.clients import SOURCE
 from tests.faults.history import FAIL, OK, History, Told
+from tests.waiting import patient
 
-SETTLED_S = 60.0
+SETTLED_S = patient(60.0)
 
 
 class Log:

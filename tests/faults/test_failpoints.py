@@ -30,6 +30,7 @@ from tests.infra.writer.ledger_kit import (
     submission,
     until,
 )
+from tests.waiting import ENOUGH_S
 
 ROOT = Path(__file__).resolve().parents[2]
 GRANTED = 100_000
@@ -66,7 +67,7 @@ class WriterProcess:
     def kill(self) -> None:
         """Kill -9."""
         self._process.kill()
-        self._process.wait()
+        self._process.wait(ENOUGH_S)
 
     def close(self) -> int:
         """End it and return its exit status."""

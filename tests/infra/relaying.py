@@ -17,8 +17,9 @@ from infra.kafka_client import kafka_arguments
 from infra.kafka_record import from_record
 from infra.relay import Relay
 from infra.settings import Settings
+from tests.waiting import patient
 
-DEADLINE_S = 60.0
+DEADLINE_S = patient(60.0)
 
 
 def settings_for(relay_uri: str, kafka: str, prefix: str) -> Settings:

@@ -14,6 +14,7 @@ from infra.migrations import SCHEMA, migrate
 from infra.writer.writer import Writer
 from tests.conftest import Database
 from tests.infra.writer.ledger_kit import accepted, debit, grant
+from tests.waiting import ENOUGH_S, joined
 
 LOGINS = ("writer", "relay", "projector", "reader", "auditor")
 
@@ -55,14 +56,13 @@ def test_two_processes_migrate_at_once(empty: str) -> None:
     applied: list[str] = []
 
     def run() -> None:
-        together.wait()
+        together.wait(ENOUGH_S)
         applied.extend(migrate(empty, 12))
 
     threads = [Thread(target=run) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    joined(*threads)
     assert sorted(applied) == sorted(file.name for file in SCHEMA.glob("*.sql"))
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from infra.partitions import PLATFORM, partition_of
+from tests.waiting import ENOUGH_S
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,7 @@ def test_every_process_says_the_same() -> None:
             capture_output=True,
             text=True,
             check=True,
+            timeout=ENOUGH_S,
         )
         assert found.stdout.strip() == str([partition_of(f"org-{n}", 12) for n in range(100)])
 

@@ -32,6 +32,7 @@ from tests.infra.relaying import (
     until,
     write,
 )
+from tests.waiting import patient
 
 
 @pytest.fixture
@@ -303,6 +304,6 @@ def test_the_role_waits_for_its_servers_until_it_is_told_to_stop(database: Datab
         done, _ = await asyncio.wait([task], timeout=1.5)
         assert not done
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, patient(10))
 
     asyncio.run(steps())

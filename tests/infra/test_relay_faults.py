@@ -25,6 +25,7 @@ from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
 from tests.conftest import PARTITIONS, Database, copy_of, database_of
 from tests.infra.relaying import DEADLINE_S, committed, ledger, published, running, settings_for, stored, until, write
+from tests.waiting import ENOUGH_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +70,7 @@ def relay_process(settings: Settings, where: str) -> Iterator[subprocess.Popen[b
         yield child
     finally:
         child.kill()
-        child.wait()
+        child.wait(ENOUGH_S)
 
 
 async def same(log: Database, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from infra.settings import Settings
 from infra.sweeper import run_sweeper
 from tests.api.service import settings_of
 from tests.conftest import Database
+from tests.waiting import patient
 
 
 def shown(port: int) -> str:
@@ -55,7 +56,7 @@ def test_a_role_serves_its_own_and_its_writers(database: Database) -> None:
     async def while_it_runs() -> str:
         stop, ready = asyncio.Event(), asyncio.Event()
         role = asyncio.create_task(run_sweeper(settings_of(database, metrics_port=port), stop, ready.set))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patient(20)):
             await ready.wait()
             text = await asyncio.to_thread(shown, port)
         stop.set()

@@ -11,6 +11,7 @@ from psycopg_pool import ConnectionPool
 from infra import sealing
 from infra.sealing import Sealer
 from tests.conftest import Database
+from tests.waiting import ENOUGH_S, joined
 
 ORG, ALICE, BOB = "acme", "user:alice", "user:bob"
 FIELDS = {"reason": "a gift for Zoë", "metadata": {"deep": [1, None, "ü"]}, "prompt": None}
@@ -118,14 +119,13 @@ def test_first_texts_at_once_agree_on_one_key(pool: "ConnectionPool[Any]", datab
 
     def run() -> None:
         own = Sealer(pool)
-        together.wait()
+        together.wait(ENOUGH_S)
         texts.append(sealed(own))
 
     threads = [Thread(target=run) for _ in range(8)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    joined(*threads)
     assert len(texts) == 8
     assert {text.partition(".")[0] for text in texts} == {texts[0].partition(".")[0]}
     assert all(Sealer(pool).open(ORG, ALICE, text) == OPENED for text in texts)

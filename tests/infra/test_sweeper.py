@@ -20,6 +20,7 @@ from infra.writer.writer import Writer
 from projections import generations
 from projections.rebuild import rebuild
 from tests.conftest import Database, move_clock
+from tests.waiting import patient
 
 
 @asynccontextmanager
@@ -150,20 +151,20 @@ def test_the_role_waits_for_read_models_and_then_sweeps(database: Database) -> N
         stop, ready = asyncio.Event(), asyncio.Event()
         values: dict[str, Any] = {"writer_url": database.writer_uri}
         role = asyncio.create_task(run_sweeper(Settings(**values), stop, ready.set))
-        await asyncio.wait_for(ready.wait(), 30)
+        await asyncio.wait_for(ready.wait(), patient(30))
         async with ledger_and_sweeper(database) as (ledger, _):
             await submit(
                 ledger, gift("holder"), Reserve(address=account("holder"), reservation_id="r1", amount=10, ttl_s=60)
             )
         move_clock(database, "2 minutes")
         await asyncio.to_thread(project, database)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(patient(30)):
             found: list[tuple[str, str]] = []
             while not found:
                 await asyncio.sleep(0.1)
                 found = await asyncio.to_thread(swept, database)
         stop.set()
-        await asyncio.wait_for(role, 30)
+        await asyncio.wait_for(role, patient(30))
         assert found == [("account/user:holder:credits", "reservation-expired.v1")]
 
     asyncio.run(whole())

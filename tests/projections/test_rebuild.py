@@ -23,8 +23,9 @@ from tests.conftest import Database, copy_of
 from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import apply, tables
 from tests.projections.log_builder import LogBuilder, busy, write
+from tests.waiting import ENOUGH_S, joined, patient
 
-DEADLINE_S = 30.0
+DEADLINE_S = patient(30.0)
 LOG = busy(busy_shop(LogBuilder(), 600), 1000, seed=3).events
 
 
@@ -191,11 +192,10 @@ def test_under_concurrent_appends_nothing_is_missed(database: Database, projecto
     for thread in threads:
         thread.start()
     numbers = [run(database).generation for _ in range(3)]
-    threads[0].join()
+    joined(threads[0])
     numbers.append(run(database).generation)
     stop.set()
-    for thread in threads:
-        thread.join()
+    joined(*threads)
     assert numbers == [2, 3, 4, 5]
     assert wrong == []
     under_load = tables(database.auditor_uri)
@@ -267,7 +267,7 @@ def test_killed_in_the_middle_and_started_again(filled: Database, steps: int) ->
         child.stdin.write("\n")
         child.stdin.flush()
     os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    child.wait(ENOUGH_S)
     child.stdin.close()
     child.stdout.close()
     assert repr(tables(filled.auditor_uri, offsets=True)) == repr(right)

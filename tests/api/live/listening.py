@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import httpx
 
-DEADLINE_S = 10.0
+from tests.waiting import patient
+
+DEADLINE_S = patient(10.0)
 
 
 class Message(NamedTuple):

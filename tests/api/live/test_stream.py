@@ -17,6 +17,7 @@ from tests.api.generating import FILM, PATH, give, in_group, new_user, tell
 from tests.api.live.listening import Message, listening
 from tests.api.service import ORG, Service, address, running
 from tests.conftest import Database
+from tests.waiting import patient
 
 SOON_S = 0.3  # a commit and the display that shows it (median; a loaded machine gets its own margin below)
 
@@ -243,7 +244,7 @@ def test_a_login_has_room_for_so_many_streams(service: Service, monkeypatch: pyt
     with listening(client):
         answer = client.get("/api/v1/stream")
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
-    deadline = monotonic() + 10
+    deadline = monotonic() + patient(10)
     while monotonic() < deadline:  # the room is free again as soon as the service notices that the listener has gone
         with client.stream("GET", "/api/v1/stream") as again:
             if again.status_code == 200:

@@ -11,8 +11,9 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import WIDE, OpenApi, OpenPage
+from tests.waiting import patient
 
-PATIENCE_S = 10.0
+PATIENCE_S = patient(10.0)
 POLL_MS = 30
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"

@@ -9,10 +9,11 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.components.conftest import Embed, Embedded
 from tests.source_tree import ROOT
+from tests.waiting import patient
 
 NPM = Path(__file__).parents[1] / "npm"
 COMPONENTS = ROOT / "console" / "components"
-DEADLINE_S = 180
+DEADLINE_S = patient(180)
 RESERVE = "**/api/credits/me"
 
 

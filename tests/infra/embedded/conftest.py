@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from infra.embedded import DataFolder, EmbeddedKafka, EmbeddedPostgres
+from tests.waiting import patient
 
 WaitUntil = Callable[[Callable[[], bool], float], None]
 
@@ -27,7 +28,7 @@ def wait_until() -> WaitUntil:
     """Wait until a condition holds, or fail at a deadline in seconds."""
 
     def wait(condition: Callable[[], bool], deadline_s: float) -> None:
-        deadline = time.monotonic() + deadline_s
+        deadline = time.monotonic() + patient(deadline_s)
         while not condition():
             assert time.monotonic() < deadline, f"not so within {deadline_s} s"
             time.sleep(0.01)

@@ -18,6 +18,7 @@ from infra.embedded.errors import ServerUnavailable
 from infra.embedded.identity import ProcessIdentity, own_identity, stop_leftover
 from infra.embedded.process import ChildProcess
 from tests.infra.embedded.conftest import WaitUntil, is_running
+from tests.waiting import ENOUGH_S, joined
 
 SLEEP = "/bin/sleep"
 PARENT = """
@@ -51,11 +52,11 @@ def test_kill_9_of_the_parent_ends_the_child(tmp_path: Path, wait_until: WaitUnt
         # Started from a thread that has ended: that alone must not end the child.
         assert is_running(pid)
         parent.kill()
-        parent.wait()
+        parent.wait(ENOUGH_S)
         wait_until(lambda: not is_running(pid), 5.0)
     finally:
         parent.kill()
-        parent.wait()
+        parent.wait(ENOUGH_S)
 
 
 def test_child_outlives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_child_outlives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
 
     starter = threading.Thread(target=start)
     starter.start()
-    starter.join()
+    joined(starter)
     try:
         with pytest.raises(psutil.TimeoutExpired):  # it does not end
             psutil.Process(children[0].identity.pid).wait(0.3)

@@ -11,6 +11,7 @@ from infra.embedded import DataFolder, class_cache
 from infra.embedded.class_cache import make_class_cache
 from infra.embedded.jars import ensure_jars
 from infra.embedded.kafka_tools import java_command
+from tests.waiting import patient
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_it_is_used_where_it_is_there(jar: Path, folder: DataFolder) -> None:
 def test_one_that_does_not_fit_is_done_without(jar: Path, folder: DataFolder) -> None:
     class_cache.class_cache([jar]).write_bytes(b"nothing that Java knows" * 1000)
     done = subprocess.run(
-        [*java_command(folder, [jar]), "-version"], capture_output=True, text=True, check=False, timeout=60
+        [*java_command(folder, [jar]), "-version"], capture_output=True, text=True, check=False, timeout=patient(60)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "aot" not in done.stdout + done.stderr

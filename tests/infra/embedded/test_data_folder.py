@@ -13,6 +13,7 @@ import pytest
 from infra.embedded import DataFolder, DataFolderInUse, ServerUnavailable, read_running
 from infra.embedded.folder import write_private
 from infra.embedded.identity import ProcessIdentity
+from tests.waiting import ENOUGH_S
 
 OWN_FOLDER = """
 import sys, time
@@ -53,7 +54,7 @@ def test_second_owner_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None
         assert refusal.value.owner_pid == owner.pid
     finally:
         owner.kill()
-        owner.wait()
+        owner.wait(ENOUGH_S)
 
 
 def test_second_owner_in_the_same_process_is_refused(folder: DataFolder) -> None:
@@ -79,7 +80,7 @@ def test_other_process_reads_what_runs_until_the_owner_is_killed(tmp_path: Path)
         assert running.addresses == {"kafka": "127.0.0.1:1"}
     finally:
         owner.send_signal(signal.SIGKILL)
-        owner.wait()
+        owner.wait(ENOUGH_S)
     assert read_running(tmp_path) is None
     with DataFolder(tmp_path) as successor:
         # The successor must know what to stop, but not take addresses for alive.

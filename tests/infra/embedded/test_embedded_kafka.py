@@ -16,6 +16,7 @@ from infra.embedded import DataFolder, EmbeddedKafka, PortInUse, ServerUnavailab
 from infra.embedded.kafka_settings import broker_settings
 from infra.embedded.kafka_tools import broker_answers, new_cluster_id
 from infra.embedded.ports import free_port
+from tests.waiting import ENOUGH_S, patient
 
 
 async def create_topic(bootstrap: str, topic: str) -> None:
@@ -47,7 +48,7 @@ async def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
-        return [(await asyncio.wait_for(consumer.getone(), 30)).value for _ in range(count)]
+        return [(await asyncio.wait_for(consumer.getone(), patient(30))).value for _ in range(count)]
     finally:
         await consumer.stop()
 
@@ -148,7 +149,7 @@ def test_another_servers_answer_is_not_a_brokers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as pool:
         answered = pool.submit(answer, other)
         assert not broker_answers(other.getsockname()[1])
-        answered.result()
+        answered.result(ENOUGH_S)
 
 
 def test_a_free_port_is_given_once() -> None:

@@ -23,6 +23,7 @@ from infra.embedded import (
     read_running,
 )
 from tests.infra.embedded.conftest import WaitUntil, is_running
+from tests.waiting import ENOUGH_S
 
 OWNER = """
 import json, sys, time
@@ -62,7 +63,7 @@ def test_kill_9_of_the_owner_leaves_no_child_and_loses_no_data(tmp_path: Path, w
             pass
     finally:
         owner.send_signal(signal.SIGKILL)
-        owner.wait()
+        owner.wait(ENOUGH_S)
     wait_until(lambda: not any(is_running(pid) for pid in children), 5.0)
     assert read_running(data) is None
 

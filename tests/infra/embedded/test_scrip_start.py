@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import ENOUGH_S, patient
+
 SCRIPT = Path(__file__).resolve().parents[3] / "scrip"
 
 # Stands for Python: makes an environment with itself in it and writes down what it was asked to do.
@@ -78,7 +80,7 @@ class Checkout:
     def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         """Its exit status, output and messages."""
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=patient(60))
         return process.returncode, out, err
 
     def installations(self) -> int:
@@ -119,14 +121,14 @@ def test_failed_installation_is_repeated(checkout: Checkout) -> None:
 
 def test_two_first_starts_install_once(checkout: Checkout) -> None:
     both = [checkout.start("x", FAKE_DELAY="0.3") for _ in range(2)]
-    results = [(process.communicate(timeout=60)[0], process.returncode) for process in both]
+    results = [(process.communicate(timeout=patient(60))[0], process.returncode) for process in both]
     assert results == [("cli: -P -m cli x\n", 0)] * 2
     assert checkout.installations() == 1
 
 
 def test_lock_of_a_dead_owner_is_taken_over(checkout: Checkout) -> None:
     ended = subprocess.Popen(["true"])
-    ended.wait()
+    ended.wait(ENOUGH_S)
     lock = checkout.root / ".venv.lock"
     lock.mkdir()
     (lock / f"pid-{ended.pid}").touch()
@@ -200,5 +202,6 @@ def test_works_through_a_symbolic_link(checkout: Checkout, tmp_path: Path) -> No
         capture_output=True,
         text=True,
         check=True,
+        timeout=ENOUGH_S,
     )
     assert done.stdout == "cli: -P -m cli x\n"

@@ -19,6 +19,7 @@ from infra.webhooks.signature import verify
 from infra.webhooks.store import Webhooks
 from tests.conftest import Database, move_clock
 from tests.infra.webhooks.receiver import receiving
+from tests.waiting import patient
 
 SECRETS = WebhookSecrets(b"the deployment's own secret of 32 bytes")
 NUMBERS = count(1)
@@ -204,7 +205,7 @@ def test_two_deliverers_do_not_deliver_twice_and_one_webhook_does_not_take_all_p
             deliverers = [bench.deliverer(), bench.deliverer()]
             started = await asyncio.gather(*(each.start_due() for each in deliverers))
             assert max(started) <= 5
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(patient(10)):
                 while len(receiver.received) < 12 or not other.received:
                     for each in deliverers:
                         await each.start_due()

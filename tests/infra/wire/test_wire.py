@@ -18,6 +18,7 @@ from tests.conftest import PARTITIONS, Database
 from tests.infra.writer.asking import until
 from tests.infra.writer.ledger_kit import accepted, debit, grant
 from tests.infra.writer.proxy import Proxy
+from tests.waiting import patient
 
 ARRAYS = "select %b::text[], %b::smallint[], %b::bigint[]"
 
@@ -100,7 +101,7 @@ def test_a_connection_that_is_lost_is_an_operational_error(
         proxy.cut()
         for lost in (waiting, wire.rows(ARRAYS, [], [], [])):
             with pytest.raises(psycopg.OperationalError):
-                await asyncio.wait_for(lost, 30)
+                await asyncio.wait_for(lost, patient(30))
         assert connection.closed
         wire.close()
         await connection.close()
@@ -117,6 +118,6 @@ def test_a_connection_that_is_lost_while_nothing_is_asked_is_noticed(database: D
                 owner.execute("select pg_terminate_backend(%s, 10000)", (pid,))
             for _ in range(2):
                 with pytest.raises(psycopg.OperationalError):
-                    await asyncio.wait_for(wire.rows("select 7"), 30)
+                    await asyncio.wait_for(wire.rows("select 7"), patient(30))
 
     run(scene())

@@ -19,8 +19,9 @@ from infra.writer.reader import Reader
 from infra.writer.submission import Answered, Current
 from infra.writer.waiting import Waiting
 from infra.writer.writer import Writer
+from tests.waiting import patient
 
-GIVE_UP_S = 30.0
+GIVE_UP_S = patient(30.0)
 
 
 class Asking:

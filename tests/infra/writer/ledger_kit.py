@@ -25,11 +25,12 @@ from infra.writer.waiting import Waiting
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS
 from tests.infra.writer.asking import now
+from tests.waiting import patient
 
 ORG = "acme"
 ALICE = "user:alice:credits"
 BOB = "user:bob:credits"
-DEADLINE_S = 30.0
+DEADLINE_S = patient(30.0)
 
 
 def submission(command: Any, key: str | None = None, *, org: str = ORG, **more: Any) -> Submission:

@@ -33,6 +33,7 @@ from tests.infra.writer.ledger_kit import (
     waiting_for_lock,
 )
 from tests.infra.writer.proxy import COMMITTED, Proxy
+from tests.waiting import joined
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +179,7 @@ def test_a_session_that_the_server_ends(database: Database) -> None:
             assert not accepted(writer, debit(f"d-{done}")).replayed
             done += 1
         stop.set()
-        thread.join()
+        joined(thread)
         assert account(writer).available == 100_000 - done
     assert len(check_log(database.owner_uri)) == done + 1
 

@@ -27,6 +27,7 @@ from tests.infra.writer.ledger_kit import (
     until,
     waiting_for_lock,
 )
+from tests.waiting import joined
 
 PARTITION = partition_of(ORG, PARTITIONS)
 
@@ -86,10 +87,9 @@ def test_no_event_is_missed_while_one_writer_sleeps_between_insert_and_commit(da
         until(lambda: waiting_for_lock(database.owner_uri) == writers, "all writers wait")
         held = len(stored(database.owner_uri, PARTITION))
         sleeper.execute("commit")
-    for thread in threads:
-        thread.join()
+    joined(*threads)
     done.set()
-    reader.join()
+    joined(reader)
     assert held == 1  # nothing was committed past the sleeper
     events = check_log(database.owner_uri)
     assert len(events) == writers * rounds + 2

@@ -18,6 +18,7 @@ from tests.conftest import PARTITIONS, Database
 from tests.infra.writer.asking import GIVE_UP_S, Asking, gathered, statements, until
 from tests.infra.writer.ledger_kit import ALICE, ORG, accepted, debit, grant
 from tests.infra.writer.proxy import Proxy
+from tests.waiting import ENOUGH_S, patient
 
 STREAM = stream_of(ALICE)
 QUERY = Query(ORG, (STREAM,))
@@ -78,7 +79,7 @@ def test_a_question_that_comes_during_a_look_is_answered_by_a_later_one(
     async def scene(reader: Reader) -> None:
         held = Held(monkeypatch)
         first = asyncio.create_task(reader.current(*QUERY))
-        await held.found.wait()
+        await asyncio.wait_for(held.found.wait(), ENOUGH_S)
         accepted(writer, debit("d-1", 4))
         second = asyncio.create_task(reader.current(*QUERY))
         await asyncio.sleep(0)  # it is asked now
@@ -120,12 +121,12 @@ def test_stop_answers_everybody(writer: Writer, database: Database, monkeypatch:
     async def scene(reader: Reader) -> None:
         held = Held(monkeypatch)
         running = asyncio.create_task(gathered(reader, [QUERY] * 2))
-        await held.found.wait()
+        await asyncio.wait_for(held.found.wait(), ENOUGH_S)
         waiting = asyncio.create_task(gathered(reader, [QUERY] * 2))
         await until(lambda: len(reader._waiting) == 2, "they are asked")
         await reader.stop()
         for asked in (running, waiting):
-            assert [type(answer) for answer in await asyncio.wait_for(asked, 5)] == [OutcomeUnknown] * 2
+            assert [type(answer) for answer in await asyncio.wait_for(asked, patient(5))] == [OutcomeUnknown] * 2
         assert not reader.connected
         with pytest.raises(Overloaded):
             await reader.current(*QUERY)
@@ -139,7 +140,7 @@ def test_whoever_gives_up_disturbs_nobody(writer: Writer, database: Database, mo
     async def scene(reader: Reader) -> None:
         held = Held(monkeypatch)
         leaving, staying = (asyncio.create_task(reader.current(*QUERY)) for _ in range(2))
-        await held.found.wait()
+        await asyncio.wait_for(held.found.wait(), ENOUGH_S)
         late = [asyncio.create_task(reader.current(*QUERY)) for _ in range(2)]
         await asyncio.sleep(0)  # they are asked now
         for task in (leaving, late[0]):
@@ -231,7 +232,7 @@ def test_stop_while_the_database_is_away(writer: Writer, proxy: Proxy) -> None:
         waiting = asyncio.create_task(gathered(reader, [QUERY]))
         await until(lambda: not reader.connected, "it has noticed, and tries again")
         await reader.stop()
-        assert [type(found) for found in await asyncio.wait_for(waiting, 5)] == [OutcomeUnknown]
+        assert [type(found) for found in await asyncio.wait_for(waiting, patient(5))] == [OutcomeUnknown]
 
     with Asking(proxy.uri) as asking:
         asking.run(scene(asking.reader))
