@@ -43,13 +43,10 @@ def complete(headers: list[Header], added: list[Header]) -> None:
         headers.append(CACHE)
 
 
-def page_policy(script: str, source: str) -> str:
-    """The policy of a page with one `script` of its own, known by its hash, and programs and styles from `source`.
-
-    It may talk to this service alone.
-    """
+def page_policy(script: str) -> str:
+    """The policy of a page with one `script` of its own, known by its hash; all else is from this service alone."""
     digest = b64encode(sha256(script.encode()).digest()).decode()
     return (
-        f"default-src 'none'; script-src {source} 'sha256-{digest}'; style-src {source}; img-src data:;"
+        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src data:;"
         " font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )

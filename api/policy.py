@@ -163,6 +163,7 @@ POLICY: dict[str, Rule] = {
     "openapi": OPEN,
     "asyncapi": OPEN,
     "docs": OPEN,
+    "docs_file": OPEN,
 }
 
 SCOPES = frozenset(rule.scope for rule in POLICY.values() if rule.scope)

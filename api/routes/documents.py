@@ -1,12 +1,13 @@
 """The documents that describe the API, generated from the code."""
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from api.headers import page_policy
 from api.problems import Problem
@@ -17,7 +18,10 @@ from api.services import Services
 
 VERSION = "0.1.0"
 TITLE = "Scrip"
-SWAGGER = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/"
+# Swagger UI as npm has it: the page needs no other host. Its folder names the version: browsers keep it for long.
+SWAGGER = Path(__file__).parents[1] / "vendor" / "swagger-ui-dist-5.35.0"
+SWAGGER_FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+FOR_LONG = "public, max-age=31536000, immutable"
 
 
 def document(routes: list[Any]) -> dict[str, Any]:
@@ -46,13 +50,14 @@ def _page() -> tuple[bytes, str]:
     page = get_swagger_ui_html(
         openapi_url="/api/openapi.json",
         title=f"{TITLE} API",
-        swagger_js_url=SWAGGER + "swagger-ui-bundle.js",
-        swagger_css_url=SWAGGER + "swagger-ui.css",
+        swagger_js_url=f"/api/docs/{SWAGGER.name}/swagger-ui-bundle.js",
+        swagger_css_url=f"/api/docs/{SWAGGER.name}/swagger-ui.css",
         swagger_favicon_url="data:,",
+        swagger_ui_parameters={"validatorUrl": None},  # by default it sends the document to a public validator
     )
     body = bytes(page.body)
     script = body.decode().rpartition("<script>")[2].partition("</script>")[0]
-    return body, page_policy(script, SWAGGER)
+    return body, page_policy(script)
 
 
 def routes(services: Services) -> list[APIRoute]:
@@ -73,8 +78,14 @@ def routes(services: Services) -> list[APIRoute]:
     async def docs() -> Response:
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
 
+    async def docs_file(version: str, file: str) -> Response:
+        if version != SWAGGER.name or file not in SWAGGER_FILES:
+            raise Problem(404, "not_found", "There is no such file.")
+        return FileResponse(SWAGGER / file, media_type=SWAGGER_FILES[file], headers={"Cache-Control": FOR_LONG})
+
     return [
         OpenRoute("/api/openapi.json", openapi, operation="openapi", summary="This document"),
         OpenRoute("/api/asyncapi.json", asyncapi, operation="asyncapi", summary="The topics and their messages"),
         OpenRoute("/api/docs", docs, operation="docs", summary="This document for people"),
+        OpenRoute("/api/docs/{version}/{file}", docs_file, operation="docs_file", summary="What that page needs"),
     ]

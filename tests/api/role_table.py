@@ -174,5 +174,6 @@ OPEN_CALLS = {
     "GET /api/openapi.json",
     "GET /api/asyncapi.json",
     "GET /api/docs",
+    "GET /api/docs/{version}/{file}",
     "POST /api/v1/payments/{provider}/webhook",
 }

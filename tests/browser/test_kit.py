@@ -20,6 +20,7 @@ FAULTY = {
     "a rejected promise": ("<script>Promise.reject(new Error('not kept'))</script>", "", "not kept"),
     "a missing file": ("<img src='/missing.png' alt=''>", "", "404"),
     "a host that is away": ("<img src='http://away.invalid/' alt=''>", "", "failed: GET http://away.invalid/"),
+    "another host": ("<img src='http://away.invalid/' alt=''>", "", "from elsewhere: GET http://away.invalid/"),
     "an inline script": ("<script>window.x = 1</script>", POLICY, "Content Security Policy"),
     "an inline style": ("<p style='color: red'>x</p>", POLICY, "Content Security Policy"),
     "a handler in an attribute": ("<p onclick='alert(1)'>x</p>", POLICY, "Content Security Policy"),
