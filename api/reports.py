@@ -8,7 +8,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.csv_text import csv_response
+from api.csv_text import Bom, csv_response
 from api.current import database_time
 from api.fields import QueryTime
 from api.operation import Call
@@ -56,6 +56,7 @@ def report_route(
         format: Annotated[  # noqa: A002 - the name that reads with a format share
             Literal["json", "csv"], Query(description=f"csv: the first {MOST} {report.subjects}, without pages.")
         ] = "json",
+        bom: Bom = False,
         limit: Limit = 50,
         cursor: CursorText = None,
         min_position: MinPosition = None,
@@ -66,7 +67,7 @@ def report_route(
         asked = Asked(call.org, first, last, "", MOST)
         if format == "csv":
             rows = map(report.shown, await report.read(services, asked))
-            return csv_response(f"{report.subjects}-usage.csv", report.columns, map(report.line, rows))
+            return csv_response(f"{report.subjects}-usage.csv", report.columns, map(report.line, rows), bom=bom)
         pages = cursors(services, call, operation, first.isoformat(), last.isoformat())
         after = pages.decode(cursor, str)[0] if cursor else ""
         found = await report.read(services, asked._replace(after=after, limit=limit + 1))

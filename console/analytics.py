@@ -96,7 +96,7 @@ async def forecasts(visit: Visit) -> Response:
 async def export(visit: Visit) -> Response:
     """The same figures as a file."""
     asked = _asked(visit)
-    answer = await visit.api.file(ANALYTICS, **asked, format="csv")
+    answer = await visit.api.file(ANALYTICS, **asked, format="csv", bom=True)
     return download(answer, f"{asked['metric']}-by-{asked['group_by']}.csv")
 
 

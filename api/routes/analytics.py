@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.csv_text import csv_response
+from api.csv_text import Bom, csv_response
 from api.current import database_time
 from api.fields import QueryTime
 from api.operation import Call
@@ -113,6 +113,7 @@ def routes(services: Services) -> list[APIRoute]:
         group_by: GroupBy = "model",
         bucket: Bucket = "day",
         format: Literal["json", "csv"] = "json",  # noqa: A002 - the name that reads with a format share
+        bom: Bom = False,
         from_: Annotated[QueryTime | None, Query(alias="from", description="30 days before `to` by default.")] = None,
         to: QueryTime | None = None,
         min_position: MinPosition = None,
@@ -128,7 +129,7 @@ def routes(services: Services) -> list[APIRoute]:
             beside = await services.rows(_BESIDE[metric].format(**parts), wanted)
         figures = _figures(metric, rows, beside)
         if format == "csv":
-            return csv_response("analytics.csv", *_table(metric, group_by, bucket, figures["items"]))
+            return csv_response("analytics.csv", *_table(metric, group_by, bucket, figures["items"]), bom=bom)
         told = {"metric": metric, "group_by": group_by, "bucket": bucket, "from": first, "to": last}
         return Json(told | figures)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.acting import seen_user
 from api.commands.groups import PATH
-from api.csv_text import csv_response
+from api.csv_text import Bom, csv_response
 from api.current import database_time
 from api.fields import QueryTime
 from api.group_answers import COUNTED, group_answer, group_now, quotas_of, settings_tag, use_answer
@@ -101,6 +101,7 @@ def routes(services: Services) -> list[APIRoute]:
         to: Annotated[QueryTime | None, Query(description="Not included; none for now.")] = None,
         bucket: Bucket = "day",
         format: Literal["json", "csv"] = "json",  # noqa: A002 - the contract's name
+        bom: Bom = False,
         min_position: MinPosition = None,
     ) -> Response:
         between(from_, to)
@@ -110,7 +111,7 @@ def routes(services: Services) -> list[APIRoute]:
         from_ = from_ or to - timedelta(days=DEFAULT_DAYS)
         items = await _usage(services, call.org, id, from_, to, bucket)
         if format == "csv":
-            return csv_response("group-usage.csv", *_table(id, use.group, items))
+            return csv_response("group-usage.csv", *_table(id, use.group, items), bom=bom)
         told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
         return Json(told | {"bucket": bucket, "from": from_, "to": to, "items": items})
 

@@ -7,6 +7,7 @@ from fastapi import Depends, Query
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from api.csv_text import Bom
 from api.current import database_time
 from api.fields import QueryTime
 from api.movements import COLUMNS, movement
@@ -40,6 +41,7 @@ def routes(services: Services) -> list[APIRoute]:
         from_: Annotated[QueryTime | None, Query(alias="from", description="Included.")] = None,
         to: Annotated[QueryTime | None, Query(description="Not included; none for now.")] = None,
         format: Literal["json", "csv", "pdf"] = "json",  # noqa: A002 - the contract's name
+        bom: Bom = False,
         min_position: MinPosition = None,
     ) -> Response:
         between(from_, to)
@@ -48,7 +50,7 @@ def routes(services: Services) -> list[APIRoute]:
         if format == "json":
             return Json(statement)
         if format == "csv":
-            return _file(await to_thread(as_csv, statement), "text/csv; charset=utf-8", "statement.csv")
+            return _file(await to_thread(as_csv, statement, bom=bom), "text/csv; charset=utf-8", "statement.csv")
         return _file(await to_thread(as_pdf, statement), "application/pdf", "statement.pdf")
 
     return [

@@ -64,7 +64,7 @@ async def report(visit: Visit) -> Response:
     """Limit against actual by bucket, for a spreadsheet."""
     _, span = _span(visit)
     query = {"from_": visit.query.get("from"), "to": visit.query.get("to")}
-    answer = await visit.api.file(f"{_api(visit)}/usage", format="csv", bucket=span.bucket, **query)
+    answer = await visit.api.file(f"{_api(visit)}/usage", format="csv", bom=True, bucket=span.bucket, **query)
     name = {"Content-Disposition": 'attachment; filename="group-usage.csv"'}
     return Response(answer.content, media_type="text/csv; charset=utf-8", headers=name)
 

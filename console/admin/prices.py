@@ -39,7 +39,7 @@ async def export(visit: Visit) -> Response:
     book, form = await _book(visit), visit.path["form"]
     name = {"Content-Disposition": f'attachment; filename="prices-{book["version"]}.{form}"'}
     if form == "csv":
-        return Response(as_csv(book["entries"]), media_type="text/csv; charset=utf-8", headers=name)
+        return Response(as_csv(book["entries"]).encode("utf-8-sig"), media_type="text/csv; charset=utf-8", headers=name)
     if form != "json":
         raise ApiProblem(404, {"detail": "There is no such export."})
     answer = await visit.api.file(API, version=book["version"] or None)

@@ -63,13 +63,15 @@ async def statement(visit: Visit) -> Response:
     """The account's statement as a file."""
     form = visit.query.get("format", "csv")
     path = f"/api/v1/accounts/user:{visit.person.sub}:{_unit(visit)}/statement"
+    form = form if form in FORMATS else "csv"
     answer = await visit.api.file(
         path,
-        format=form if form in FORMATS else "csv",
+        format=form,
+        bom=form == "csv" or None,
         from_=day(visit.query.get("from")),
         to=day(visit.query.get("to"), after=1),
     )
-    return download(answer, f"statement.{form if form in FORMATS else 'csv'}")
+    return download(answer, f"statement.{form}")
 
 
 def _unit(visit: Visit) -> str:

@@ -115,6 +115,8 @@ def table(service: Service, path: str, **query: str) -> list[list[str]]:
     answer = service.client("auditor", org=ORG).get(path, params={"format": "csv", **query})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8"), answer.text
     assert "attachment" in answer.headers["content-disposition"]
+    for_excel = service.client("auditor", org=ORG).get(path, params={"format": "csv", "bom": True, **query})
+    assert for_excel.content == b"\xef\xbb\xbf" + answer.content
     return list(csv.reader(io.StringIO(answer.text)))
 
 

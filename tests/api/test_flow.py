@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import httpx
+import pypdf
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -327,9 +328,48 @@ def test_statements(service: Service, document: dict[str, Any]) -> None:
     assert [row["type"] for row in rows] == ["opening", "granted", "debited", "closing"]
     assert [row["balance_after"] for row in rows] == ["0", "100", "70", "70"]
     assert [row["reason"] for row in rows[1:3]] == ["'=HYPERLINK(1)", "für \u4e2d"]
+    for_excel = client.get(call.path + "/statement", params={"format": "csv", "bom": True})
+    assert for_excel.content == b"\xef\xbb\xbf" + answer.content
     pdf = client.get(call.path + "/statement", params={"format": "pdf"})
     assert pdf.headers["content-type"] == "application/pdf"
     assert pdf.content.startswith(b"%PDF-")
+
+
+REASONS = {
+    "Japanese": "映像制作チームの返金",
+    "Chinese": "图像生成退款 圖像",
+    "Korean": "영상 제작 환불",
+    "Arabic": "استرداد الرصيد",
+    "Hebrew": "החזר אשראי",
+    "Hindi": "क्रेडिट की वापसी",
+    "Bengali": "ফেরত",
+    "Tamil": "திருப்பி",
+    "Thai": "คืนเครดิต",
+    "Russian": "Возврат",
+    "Greek": "Επιστροφή",
+    "Vietnamese": "Hoàn tiền",
+    "Latin": "Rückerstattung für José",
+    "emoji": "🎬👍",
+}
+
+
+def test_a_statement_shows_every_script(service: Service, document: dict[str, Any]) -> None:
+    """S4-5: in the PDF each letter has its shape, and can be searched and copied."""
+    client = service.client()
+    call = Caller(client, document, address())
+    for reason in (*REASONS.values(), "no font has \U00012000", "long " * 40):
+        call("POST", "/grants", {"amount": 1, "source": "gift", "reason": reason}, 201)
+    service.project()
+    answer = client.get(call.path + "/statement", params={"format": "pdf"})
+    pages = pypdf.PdfReader(io.BytesIO(answer.content)).pages
+    lines = "\n".join(page.extract_text() for page in pages).splitlines()
+    for script, reason in REASONS.items():
+        # What is written from right to left comes in the order in which it is set, and joined letters in their own.
+        assert any(set(reason) <= set(line) for line in lines), script
+    assert not any("?" in line for line in lines)
+    assert any("no font has \N{REPLACEMENT CHARACTER}" in line for line in lines)
+    assert any("long long" in line and "…" in line for line in lines)
+    assert len(answer.content) < 200_000  # only the letters that are shown
 
 
 def test_pages(service: Service, document: dict[str, Any]) -> None:

@@ -354,6 +354,8 @@ def test_history_as_buckets_and_csv(acme: Organisation) -> None:
         assert len(items) in ({"week": (5, 6), "month": (2, 3)}[bucket])
     answer = acme.admin.get(path, params={"format": "csv", "bucket": "month"})
     assert answer.headers["content-type"].startswith("text/csv")
+    for_excel = acme.admin.get(path, params={"format": "csv", "bucket": "month", "bom": True})
+    assert for_excel.content == b"\xef\xbb\xbf" + answer.content
     lines = list(csv.DictReader(io.StringIO(answer.text)))
     assert {line["name"] for line in lines} == {"'=cmd()"}
     assert (lines[-1]["image"], lines[-1]["image_limit"], lines[-1]["video_limit"]) == ("2", "7", "")

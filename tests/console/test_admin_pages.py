@@ -135,7 +135,8 @@ class TestGroups:
         assert "Use against the limit" in page
         report = client.get("/admin/groups/design/usage.csv?span=13w")
         assert report.headers["content-disposition"] == 'attachment; filename="group-usage.csv"'
-        assert report.text.startswith("group_id,name,start,image,image_limit")
+        assert report.content.startswith(b"\xef\xbb\xbf")  # for Excel
+        assert report.content.decode("utf-8-sig").startswith("group_id,name,start,image,image_limit")
 
     def test_a_group_of_another_organisation_is_not_there(self, visitor: Visitor) -> None:
         assert visitor(ORG_ADMIN, "boss", "other").get("/admin/groups/design").status_code == 404

@@ -129,7 +129,9 @@ def test_a_pasted_table_goes_into_the_editor(visitor: Visitor) -> None:
 def test_the_book_is_exported(visitor: Visitor) -> None:
     client = visitor(AUDITOR, "eye")
     exported = client.get("/admin/prices/export.csv")
-    assert exported.text.startswith("provider,model,operation,options,credits,tokens,usd,more")
-    assert len(entries_of(read_rows(exported.text))) == exported.text.strip().count("\n")
+    assert exported.content.startswith(b"\xef\xbb\xbf")  # for Excel
+    text = exported.content.decode("utf-8-sig")
+    assert text.startswith("provider,model,operation,options,credits,tokens,usd,more")
+    assert len(entries_of(read_rows(text))) == text.strip().count("\n")
     assert client.get("/admin/prices/export.json").json()["entries"]
     assert client.get("/admin/prices/export.exe").status_code == 404

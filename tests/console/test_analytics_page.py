@@ -97,7 +97,8 @@ class TestPage:
     def test_the_figures_can_be_had_as_a_file(self, visitor: Visitor) -> None:
         answer = visitor("org_admin").get("/analytics/export?metric=credits&group_by=user")
         assert answer.headers["content-disposition"] == 'attachment; filename="credits-by-user.csv"'
-        assert answer.text.splitlines()[0] == "day,user,credits"
+        assert answer.content.startswith(b"\xef\xbb\xbf")  # for Excel
+        assert answer.content.decode("utf-8-sig").splitlines()[0] == "day,user,credits"
         assert answer.text.splitlines()[1].endswith(",u_1,2200")
 
     def test_users_are_refused(self, visitor: Visitor) -> None:

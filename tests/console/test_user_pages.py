@@ -121,6 +121,7 @@ class TestPages:
         statement = client.get("/history/statement?format=csv")
         assert statement.headers["content-disposition"] == 'attachment; filename="statement.csv"'
         assert "granted" in statement.text
+        assert statement.content.startswith(b"\xef\xbb\xbf")  # for Excel
         assert client.get("/history/statement?format=pdf").content.startswith(b"%PDF")
 
     def test_the_budget_shows_what_is_left_and_takes_a_new_one(self, visitor: Visitor) -> None:
