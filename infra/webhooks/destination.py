@@ -10,6 +10,7 @@ MAX_URL = 2_000
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # what is not in it was never given to anybody
+_TO_TRY = "; to try webhooks out on a machine of your own, set SCRIP_WEBHOOKS_ALLOW_PRIVATE=true"
 _RESERVED_NAMES = (".localhost", ".local", ".internal", ".home.arpa", ".onion")
 
 
@@ -46,7 +47,7 @@ def read_url(url: str, *, allow_private: bool = False) -> Destination:
         raise Forbidden("the URL cannot be read") from None
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
-        raise Forbidden("the URL must begin with https://")
+        raise Forbidden(f"the URL must begin with https://{_TO_TRY}")
     if not host or "@" in parts.netloc or "%" in parts.netloc or parts.fragment or port == 0:
         raise Forbidden("the URL must name a host, and have no login and no fragment")
     if not allow_private:
@@ -63,7 +64,7 @@ async def resolve(destination: Destination, *, allow_private: bool = False) -> s
     if not addresses:
         raise OSError("the host has no address")
     if not allow_private and not all(is_public(address) for address in addresses):
-        raise Forbidden("the host's address is not a public one")
+        raise Forbidden(f"the host's address is not a public one{_TO_TRY}")
     return addresses[0]
 
 
@@ -98,6 +99,6 @@ def _refuse_name(host: str) -> None:
     """Refuse a literal address that is not public, and names that never lead to the public internet."""
     literal = ":" in host or host.replace(".", "").isdigit()
     if literal and not is_public(host):
-        raise Forbidden("the host's address is not a public one")
+        raise Forbidden(f"the host's address is not a public one{_TO_TRY}")
     if host == "localhost" or f".{host}".endswith(_RESERVED_NAMES) or ("." not in host and ":" not in host):
-        raise Forbidden("the host's name is not a public one")
+        raise Forbidden(f"the host's name is not a public one{_TO_TRY}")
