@@ -83,3 +83,33 @@ def test_the_api_gets_every_secret_that_it_does_not_start_without(profile: str) 
     text = (ROOT / "infra" / "compose" / f"{profile}.env").read_text()
     for name in ("FINGERPRINT_SECRET", "SESSION_SECRET", "READER_URL", "AUDITOR_URL"):
         assert re.search(rf"^SCRIP_{name}=\S+", text, re.MULTILINE)
+
+
+def test_nothing_needs_to_be_set_to_try_it_out(compose: dict[str, Any]) -> None:
+    """Compose reads the whole file for each profile: one required variable of the other profile stops this one."""
+    required = re.compile(r"\$\{\w+:\?")
+    assert not required.search((ROOT / "compose.yaml").read_text())
+    development = (ROOT / "infra" / "compose" / "development.env").read_text()
+    assert "$" not in development
+    assert "SCRIP_DEVELOPMENT_LOGIN=true" in development.splitlines()
+    passwords = {
+        name: compose["services"][name]["environment"]["POSTGRES_PASSWORD"] for name in ("postgres", "postgres-tls")
+    }
+    assert passwords["postgres"] == "${SCRIP_OWNER_PASSWORD:-development}"
+    assert passwords["postgres-tls"] == "${SCRIP_OWNER_PASSWORD:-}"
+    assert compose["services"]["postgres-tls"]["environment"]["POSTGRES_DB"] == "scrip"
+
+
+def test_production_takes_tokens_of_its_issuer_for_its_audience_only() -> None:
+    lines = (ROOT / "infra" / "compose" / "production.env").read_text().splitlines()
+    for name in ("SCRIP_JWT_ISSUER", "SCRIP_JWT_AUDIENCE"):
+        assert any(line.startswith(f"{name}=${{{name}:?") for line in lines)
+    assert not any("DEVELOPMENT_LOGIN" in line for line in lines)
+
+
+def test_the_builder_gets_what_it_copies_and_no_secret() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "infra" / "compose" / "Dockerfile").read_text(), re.MULTILINE)
+    assert "*" in ignored
+    assert {line[1:] for line in ignored if line.startswith("!")} == {name for line in copied for name in line.split()}
+    assert ignored.index("infra/compose/tls") > ignored.index("!infra")
