@@ -1,6 +1,8 @@
 """Generations of read models: each is a schema of tables; readers see exactly one whole one, through views."""
 
+import re
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,10 @@ SHOWN = {"transactions": "select *, lpad(position::text, 16, '0') || '-' || n as
 
 _HAS_ORG = """
     select 1 from information_schema.columns where table_schema = %s and table_name = %s and column_name = 'org'"""
+
+_DESCRIBED = """
+    select relname, obj_description(oid, 'pg_class') from pg_class where relnamespace = 'read'::regnamespace"""
+_SENTENCES = re.compile(r"(?<=\.)\s+")
 
 Cursor = psycopg.Cursor[Any]
 
@@ -81,7 +87,7 @@ def ensure(uri: str) -> Generation:
         cursor = connection.cursor()
         cursor.execute("select pg_advisory_xact_lock(%s, %s)", (LOCKS, SWAP))
         try:
-            return live(cursor)
+            found = live(cursor)
         except NoGeneration:
             create_tables(cursor, 1)
             create_keys(cursor, 1)
@@ -94,6 +100,10 @@ def ensure(uri: str) -> Generation:
             show(cursor, 1, keep=False)
             cursor.execute("insert into public.read_generation (live, shape) values (1, %s)", (shape(),))
             return Generation(1, shape())
+        described = dict(cursor.execute(_DESCRIBED).fetchall())
+        if {name: described.get(name) for name in TABLES} != {name: _head(name) for name in TABLES}:
+            describe(cursor)
+        return found
 
 
 def live(cursor: Cursor) -> Generation:
@@ -148,6 +158,20 @@ def show(cursor: Cursor, number: int, *, keep: bool) -> None:
         query = sql.SQL(SHOWN.get(name, "select * from {table}")).format(table=table)
         cursor.execute(sql.SQL("create or replace view {} with (security_invoker = true) as {}").format(view, query))
         cursor.execute(sql.SQL("grant select on {} to {}").format(view, READERS))
+    describe(cursor)
+
+
+def describe(cursor: Cursor) -> None:
+    """Say in the database what each view and its columns are, as the head of its file says it: for psql and others."""
+    for name in TABLES:
+        view, said = sql.Identifier("read", name), _head(name)
+        cursor.execute(sql.SQL("comment on view {} is {}").format(view, sql.Literal(said)))
+        columns = cursor.execute(sql.SQL("select * from {} limit 0").format(view)).description or ()
+        for column in columns:
+            about = [sentence for sentence in _SENTENCES.split(said) if f"`{column.name}`" in sentence]
+            if about:
+                words = sql.SQL("comment on column {}.{} is {}")
+                cursor.execute(words.format(view, sql.Identifier(column.name), sql.Literal(" ".join(about))))
 
 
 def drop_others(connection: psycopg.Connection[Any]) -> list[str]:
@@ -161,6 +185,12 @@ def drop_others(connection: psycopg.Connection[Any]) -> list[str]:
     for (name,) in rows:
         cursor.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
     return [name for (name,) in rows]
+
+
+def _head(name: str) -> str:
+    """The comment at the head of a read model's file, in one line."""
+    lines = takewhile(lambda line: line.startswith("--"), _ddl(name).splitlines())
+    return " ".join(line.removeprefix("--").strip() for line in lines)
 
 
 def _ddl(name: str) -> str:
