@@ -11,7 +11,7 @@ import pytest
 
 from cli.commands.test import SPREAD
 from tests.cli.program import ROOT, environment
-from tests.waiting import patient
+from tests.waiting import SLOWNESS, patient
 
 LIMIT_S = "2"
 CONFTEST = """
@@ -113,7 +113,7 @@ class Run:
         self.done = subprocess.run(
             [*command, *options],
             cwd=ROOT,
-            env=environment(**variables),
+            env=environment(**{"SCRIP_TEST_SLOWNESS": str(SLOWNESS), **variables}),
             capture_output=True,
             text=True,
             check=False,
@@ -219,8 +219,8 @@ def test_without_workers_the_run_ends_too(tmp_path: Path, where: str, shown: str
 
 def test_at_the_deadline_everything_ends_and_says_what_was_running(tmp_path: Path) -> None:
     planted = "def test_fails(): assert False\n" + HANGING["children"]
-    options = (*SPREAD, "--timeout", "300")
-    run = Run(tmp_path, {"children": planted, "other": "def test_other(): pass\n"}, *options, SCRIP_TEST_DEADLINE_S="5")
+    both = {"children": planted, "other": "def test_other(): pass\n"}
+    run = Run(tmp_path, both, *SPREAD, "--timeout", "300", SCRIP_TEST_DEADLINE_S=str(patient(8)))
     assert run.done.returncode == 1
     assert json.loads(run.done.stdout) == {"pytest": 124}
     assert re.search(r"== gw\d: running test_children.py::test_hangs_in_a_child", run.said)
@@ -231,5 +231,5 @@ def test_at_the_deadline_everything_ends_and_says_what_was_running(tmp_path: Pat
 
 def test_limits_grow_with_the_slowness_of_the_machine(tmp_path: Path) -> None:
     planted = "def test_takes_three_seconds(): time.sleep(3)\n"
-    run = Run(tmp_path, {"slow": planted}, SCRIP_TEST_SLOWNESS="2")
+    run = Run(tmp_path, {"slow": planted}, SCRIP_TEST_SLOWNESS=str(2 * SLOWNESS))
     assert run.done.returncode == 0, run.said
