@@ -18,6 +18,9 @@ _PARTITIONS = """
     from heads h left join read.checkpoints c using (partition)
     left join events o on o.partition = h.partition and o.position = coalesce(c.position, 0) + 1"""
 _STOPS = "select partition, position, reason from read_stops order by partition"
+_TOPIC = """
+    select id, topic, partition, kind, records, first_offset, last_offset, position, reason, found_at, last_at
+    from topic_faults where acknowledged_at is null order by partition, kind"""
 # The oldest hold is looked for among the thousand that end first, which an index has in order.
 _WAITING = """
     with held as (
@@ -45,6 +48,13 @@ GAUGES = {
 }
 
 
+_TOPIC_ISSUES = {
+    "foreign": "In partition {partition} of the topic {topic} stand {records} records that are not the log's events,"
+    " the first at offset {first_offset}: {reason}",
+    "missing": "In partition {partition} the topic {topic} lacks events, before offset {first_offset}: {reason}",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Lag:
     """A partition: the log's last position, the events not yet in the read models, and the age of the oldest."""
@@ -56,11 +66,20 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """`lags` by partition, `stops` (partition -> why its read models stand still), `waiting` by names of GAUGES."""
+    """`lags` by partition, `stops` (partition -> why its read models stand still), `waiting` by names of GAUGES.
+
+    `topic`: what stands in the ledger's topic and is not the log's, or is missing there, until it is acknowledged.
+    """
 
     lags: Mapping[int, Lag] = field(default_factory=dict)
     stops: Mapping[int, str] = field(default_factory=dict)
     waiting: Mapping[str, float] = field(default_factory=dict)
+    topic: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def topic_issues(self) -> list[str]:
+        """A sentence for each partition and kind."""
+        return [_TOPIC_ISSUES[row["kind"]].format(**row) for row in self.topic]
 
 
 async def backlog_of(rows: Rows) -> Backlog:
@@ -71,7 +90,7 @@ async def backlog_of(rows: Rows) -> Backlog:
     }
     stops = {row["partition"]: row["reason"] for row in await rows(_STOPS)}
     (waiting,) = await rows(_WAITING)
-    return Backlog(lags, stops, {name: _seconds(waiting[name]) for name in GAUGES})
+    return Backlog(lags, stops, {name: _seconds(waiting[name]) for name in GAUGES}, await rows(_TOPIC))
 
 
 def _seconds(value: Any) -> float:

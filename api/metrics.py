@@ -114,5 +114,11 @@ class Metrics(Collector):
             "Partitions whose next event cannot be applied.",
             value=len(self.backlog.stops),
         )
+        faults = GaugeMetricFamily(
+            "scrip_topic_faults", "Faults of the ledger's topic that nobody has acknowledged.", labels=("kind",)
+        )
+        for kind in ("foreign", "missing"):
+            faults.add_metric((kind,), sum(row["records"] for row in self.backlog.topic if row["kind"] == kind))
+        yield faults
         for name, meaning in GAUGES.items():
             yield GaugeMetricFamily(f"scrip_{name}", meaning, value=self.backlog.waiting.get(name, 0))

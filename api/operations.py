@@ -80,6 +80,7 @@ class Operations:
         return {
             "as_of": log.pop("as_of"),
             "read_models": _read_models(backlog),
+            "topic": _topic(backlog),
             "notifier": _notifier(await self._one(_NOTIFIER, None, name="alerts")),
             "usage": await self._usage_lag(),
             "oldest_hold": _oldest_hold(await services.rows_of_all(_HOLD, {"org": org})),
@@ -133,6 +134,13 @@ def _read_models(backlog: Backlog) -> dict[str, Any]:
         return _figure("read-models-stopped", ACT, told, events=events, seconds=seconds, partitions=parts)
     told = f"{_many(events, 'event')} behind, the oldest for {seconds:.0f} s." if events else "Up to date."
     return _figure("read-models-lag", _late(seconds), told, events=events, seconds=seconds, partitions=parts)
+
+
+def _topic(backlog: Backlog) -> dict[str, Any]:
+    faults = [dict(row) for row in backlog.topic]
+    if not faults:
+        return _figure("topic-faults", OK, "As the log has it, as far as it was read.", items=faults)
+    return _figure("topic-faults", ACT, backlog.topic_issues[0], items=faults)
 
 
 def _notifier(row: Row) -> dict[str, Any]:

@@ -153,6 +153,7 @@ POLICY: dict[str, Rule] = {
     "read_stream_state": _INSPECT,
     "start_rebuild": _PLATFORM,
     "read_rebuild": _PLATFORM_READ,
+    "acknowledge_topic_faults": _PLATFORM,
     "read_operations": _PLATFORM_READ,
     "list_quarantine": _rule("quarantine:read", AUDITOR, ADMIN),
     "retry_quarantined": _rule("quarantine:manage", ADMIN),

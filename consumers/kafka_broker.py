@@ -3,7 +3,9 @@
 import logging
 from typing import Any
 
+from aiokafka import ConsumerRecord
 from faststream.kafka import KafkaBroker
+from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
 from faststream.security import BaseSecurity, SASLScram256
 
 from infra.kafka_client import kafka_arguments
@@ -43,3 +45,22 @@ def _security(arguments: dict[str, Any]) -> BaseSecurity | None:
             arguments["sasl_plain_username"], arguments["sasl_plain_password"], context, use_ssl=protocol == "SASL_SSL"
         )
     return BaseSecurity(context) if protocol == "SSL" else None
+
+
+async def as_it_is(records: tuple["ConsumerRecord[bytes, bytes]", ...]) -> KafkaAckableMessage:
+    """A parser for batches that hands them over as they came.
+
+    FastStream's own decodes all headers of all records, which whoever reads them does a second time.
+    """
+    first, last = records[0], records[-1]
+    return KafkaAckableMessage(
+        raw_message=records,
+        body=b"",
+        message_id=f"{first.partition}-{first.offset}-{last.partition}-{last.offset}",
+        consumer=FAKE_CONSUMER,  # never acknowledged: the checkpoint is
+    )
+
+
+async def undecoded(message: KafkaAckableMessage) -> Any:
+    """The records of such a message."""
+    return message.raw_message

@@ -14,19 +14,17 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
 
-from consumers.kafka_broker import SUBSCRIBER, consuming_broker
+from consumers.kafka_broker import SUBSCRIBER, as_it_is, consuming_broker, undecoded
 from consumers.rebuild_requests import serve_rebuilds
+from consumers.topic_check import MISSING, Fault, TopicCheck, note
 from infra.codec import Codec
-from infra.kafka_record import NotALedgerRecord, from_record
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
 from projections import generations
-from projections.facts import CannotApply
 from projections.rebuild import rebuild
-from projections.runner import Applied, Incoming, PositionGap, Runner
+from projections.runner import Applied, PositionGap, Runner
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
     try:
         if await projection.persist("preparing the read models", partial(_prepare, uri)) is None:
             return
-        with metrics_served(settings, projector_metrics(lambda: projection.applied)):
+        with metrics_served(settings, projector_metrics(lambda: projection.applied, lambda: projection.foreign)):
             while not await _started(broker):
                 await projection.pause(1.0)
                 if stop.is_set():
@@ -83,9 +81,14 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
         await projection.close()
 
 
-def projector_metrics(applied: Callable[[], int]) -> RoleMetrics:
+def projector_metrics(applied: Callable[[], int], foreign: Callable[[], int] = int) -> RoleMetrics:
     """What a projector shows of itself."""
-    return RoleMetrics([Figure("counter", "scrip_projector_applied", "Events applied.", applied)])
+    return RoleMetrics(
+        [
+            Figure("counter", "scrip_projector_applied", "Events applied.", applied),
+            Figure("counter", "scrip_projector_foreign_records", "Records left out: not the log's events.", foreign),
+        ]
+    )
 
 
 def _prepare(uri: str) -> bool:
@@ -122,7 +125,9 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._waiting = False  # for PostgreSQL, which is no reason to start a new process
         self._gaps: dict[int, tuple[int, int]] = {}  # partition -> the position that came too early, and how often
         self._ended = False
-        self.applied = 0
+        self._check = TopicCheck()
+        self._spoilt: set[int] = set()  # partitions with a foreign record since the last event that was applied
+        self.applied = self.foreign = 0
 
     def attach(self, broker: KafkaBroker, topic: str, group: str) -> None:
         """Subscribe to the ledger's topic."""
@@ -133,8 +138,8 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             batch_timeout_ms=POLL_MS,
             group_id=group,
             ack_policy=AckPolicy.MANUAL,
-            parser=_as_it_is,
-            decoder=_undecoded,
+            parser=as_it_is,
+            decoder=undecoded,
             listener=self,
             **SUBSCRIBER | TAKE_OVER,
         )
@@ -165,7 +170,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         topic = records[0].topic
         self._leave({TopicPartition(topic, partition) for partition in applied.stopped})
         for partition, gap in applied.gaps.items():
-            await self._go_back(TopicPartition(topic, partition), gap)
+            await self._close(TopicPartition(topic, partition), gap)
         if len(records) < GATHER_BELOW:
             await self.pause(GATHER_S - (monotonic() - began))
 
@@ -212,33 +217,47 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._thread.shutdown()
 
     def _apply(self, records: Records) -> Applied:
-        batches: dict[int, list[Incoming]] = {}
-        foreign: dict[int, CannotApply] = {}
-        for record in records:
-            if record.partition in foreign:
-                continue
-            try:
-                batches.setdefault(record.partition, []).append((from_record(record), record.offset))
-            except NotALedgerRecord as error:
-                foreign[record.partition] = CannotApply(record.partition, 0, f"offset {record.offset}: {error}")
+        connection = self._runner.connection()
+        batches, faults = self._check.sift(connection, records)
+        note(connection, records[0].topic, faults)
+        if faults:
+            log.error("%s records were left out, the first at offset %s: %s", len(faults), faults[0].offset, faults[0])
+        self._spoilt |= {fault.partition for fault in faults}
         applied = self._runner.apply(batches)
-        for partition, reason in foreign.items():
-            if partition not in applied.gaps and partition not in applied.stopped:
-                self._runner.stop(reason)
-                applied.stopped[partition] = reason
+        self.foreign += len(faults)
+        self._spoilt -= {partition for partition, events in batches.items() if events} - applied.gaps.keys()
         for reason in applied.stopped.values():
             log.error("%s", reason)
         return applied
 
-    async def _go_back(self, part: TopicPartition, gap: PositionGap) -> None:
-        """Read on from the checkpoint; where that did not help, from the start, where repeats cost only time."""
+    async def _close(self, part: TopicPartition, gap: PositionGap) -> None:
+        """Read on from the checkpoint, then from the start, where repeats cost only time; then the topic lacks them.
+
+        Where a foreign record stands in the place of what is missing, it is missed at once.
+        """
         position, times = self._gaps.get(part.partition, (0, 0))
         times = times + 1 if position == gap.got else 1
         self._gaps[part.partition] = (gap.got, times)
-        log.warning("%s; reading again from the %s", gap, "start" if times > 1 else "checkpoint")
-        if times > 2:
-            await self.pause(min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
+        if times > 2 or part.partition in self._spoilt:
+            await self._read_log(part, gap)
+            if times > 3:  # the log lacks them, too
+                await self.pause(min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
+            times = 1
+        else:
+            log.warning("%s; reading again from the %s", gap, "start" if times > 1 else "checkpoint")
         await self._seek({part}, from_start=times > 1)
+
+    async def _read_log(self, part: TopicPartition, gap: PositionGap) -> None:
+        """Apply from the log itself what the topic lacks, and raise the alarm."""
+        log.error("%s; the topic lacks them, so they are read from the log", gap)
+        reason = f"events {gap.expected} to {gap.got - 1} are not in the topic before event {gap.got}"
+        fault = Fault(part.partition, MISSING, gap.offset or 0, gap.expected, reason)
+        await self.persist("noting what the topic lacks", lambda: note(self._runner.connection(), part.topic, [fault]))
+        step = partial(self._runner.apply_log, part.partition, gap.got - 1)
+        while applied := await self.persist("reading the log", step):
+            self.applied += applied
+            self._moved_at = monotonic()
+        self._spoilt.discard(part.partition)
 
     async def _seek(self, parts: set[TopicPartition], *, from_start: bool = False) -> None:
         consumer: AIOKafkaConsumer | None = self._subscriber.consumer
@@ -277,18 +296,3 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         if not behind:
             self._moved_at = monotonic()
         return bool(behind)
-
-
-async def _as_it_is(records: Records) -> KafkaAckableMessage:
-    """FastStream's own parser decodes all headers of all records, which the fold would do a second time."""
-    first, last = records[0], records[-1]
-    return KafkaAckableMessage(
-        raw_message=records,
-        body=b"",
-        message_id=f"{first.partition}-{first.offset}-{last.partition}-{last.offset}",
-        consumer=FAKE_CONSUMER,  # never acknowledged: the checkpoint is
-    )
-
-
-async def _undecoded(message: KafkaAckableMessage) -> Any:
-    return message.raw_message

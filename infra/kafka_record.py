@@ -33,6 +33,13 @@ class ReceivedRecord(Protocol):
     def headers(self) -> Iterable[tuple[str, bytes | None]]: ...
 
 
+class WholeRecord(ReceivedRecord, Protocol):
+    """A received record with its key."""
+
+    @property
+    def key(self) -> bytes | None: ...
+
+
 class NotALedgerRecord(ValueError):
     """A record in the ledger's topic that no relay of Scrip wrote: a header or the value is missing or malformed."""
 
@@ -81,7 +88,7 @@ def from_record(record: ReceivedRecord) -> StoredEvent:
         tag = headers.get("ce_tag")
         return StoredEvent(
             record.partition,
-            int(headers["ce_position"]),  # type: ignore[arg-type]  # None raises TypeError, see below
+            _position(int(headers["ce_position"])),  # type: ignore[arg-type]  # None raises TypeError, see below
             headers["ce_scriporg"].decode(),  # type: ignore[union-attr]
             headers["ce_subject"].decode(),  # type: ignore[union-attr]
             int(headers["ce_streamversion"]),  # type: ignore[arg-type]
@@ -98,12 +105,29 @@ def from_record(record: ReceivedRecord) -> StoredEvent:
         ) from error
 
 
+def difference(record: WholeRecord, event: StoredEvent, log_id: str) -> str:
+    """What of a record is not as the relay of the log `log_id` writes it for `event`; empty where nothing is."""
+    key, value, headers = to_record(event, log_id)
+    found = list(record.headers)
+    if found != headers:
+        known, wanted = dict(found), dict(headers)
+        names = [name for name in (*wanted, *known) if known.get(name) != wanted.get(name)]
+        return f"header {names[0]}" if names else "the order or number of its headers"
+    return "the value" if record.value != value else "the key" if record.key != key else ""
+
+
 def log_of(record: ReceivedRecord) -> str:
     """The id of the log that a record says it is from. Raises NotALedgerRecord."""
     source = dict(record.headers).get("ce_source")
     if source is None or not source.startswith(b"/scrip/"):
         raise NotALedgerRecord(f"a record in partition {record.partition} has no ce_source of a Scrip log")
     return source[len(b"/scrip/") :].decode()
+
+
+def _position(value: int) -> int:
+    if not 0 < value < 2**63:
+        raise ValueError(f"no event has the position {value}")
+    return value
 
 
 def _value(value: bytes | None) -> bytes:

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.numeric import Int8BinaryDumper
 
-from projections import generations
+from projections import generations, log
 from projections.facts import CannotApply, Decode, Fact, Stored, fact_of
 from projections.fold import fold, needs
 from projections.models import ReadModels
@@ -24,11 +24,13 @@ Batches = Mapping[int, Sequence[Incoming]]  # by partition, in order
 class PositionGap(Exception):
     """Events are missing between the checkpoint and what came: the reader must go back to the checkpoint."""
 
-    def __init__(self, partition: int, expected: int, got: int) -> None:
+    def __init__(self, partition: int, expected: int, got: int, offset: int | None = None) -> None:
+        """`offset`: that of the event that came, where it came from Kafka."""
         super().__init__(f"partition {partition}: event {expected} must come next, event {got} came")
         self.partition = partition
         self.expected = expected
         self.got = got
+        self.offset = offset
 
 
 class Checkpoint(NamedTuple):
@@ -70,8 +72,8 @@ class Runner:
 
     def checkpoints(self) -> dict[int, Checkpoint]:
         """All partitions' checkpoints in the live generation."""
-        with self._connected().transaction():
-            cursor = self._connected().cursor()
+        with self.connection().transaction():
+            cursor = self.connection().cursor()
             generations.pin(cursor)
             schema = generations.live(cursor).schema
             rows = cursor.execute(
@@ -93,6 +95,15 @@ class Runner:
         except BaseException:
             self.close()  # the rows in memory may be ahead of those stored
             raise
+
+    def apply_log(self, partition: int, until: int) -> int:
+        """Apply what comes next of a partition from the log itself, at most up to position `until`; how many events.
+
+        For where the queue has not got them. Raises psycopg.Error as `apply` does.
+        """
+        position = self.checkpoints()[partition].position
+        rows = log.after(self.connection(), partition, position, min(log.CHUNK, until - position))
+        return self.apply({partition: [(row, None) for row in rows]}).events
 
     def _apply(self, batches: Batches) -> Applied:
         facts: dict[int, list[tuple[Fact, int | None]]] = {}
@@ -134,7 +145,7 @@ class Runner:
             return Applied(sum(part.events for part in parts), gaps, {})
 
     def _transaction(self, facts: dict[int, list[tuple[Fact, int | None]]]) -> Applied:
-        connection = self._connected()
+        connection = self.connection()
         with connection.transaction():
             cursor = connection.cursor()
             generations.pin(cursor)
@@ -154,7 +165,7 @@ class Runner:
 
     def stop(self, error: CannotApply) -> None:
         """Leave a partition alone from now on and note the reason where operators and health checks find it."""
-        self._connected().execute(
+        self.connection().execute(
             "insert into public.read_stops (partition, position, reason) values (%s, %s, %s) on conflict (partition)"
             " do update set position = excluded.position, reason = excluded.reason, at = excluded.at",
             (error.partition, error.position, error.reason.replace("\0", "")),
@@ -163,7 +174,8 @@ class Runner:
         self._noted.add(error.partition)
         self._models.pop(error.partition, None)
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def connection(self) -> psycopg.Connection[Any]:
+        """The connection, for what else belongs to applying events; opened where there is none."""
         if self._connection is None or self._connection.closed:
             self._models.clear()
             self._connection = generations.connect(self._uri, "scrip projector")
@@ -244,8 +256,8 @@ def _next(
     first = next((index for index, (fact, _) in enumerate(facts) if fact.position > position), len(facts))
     expected = position + 1
     for index in range(first, len(facts)):
-        fact = facts[index][0]
+        fact, offset = facts[index]
         if fact.position != expected:
-            return facts[first:index], PositionGap(fact.partition, expected, fact.position)
+            return facts[first:index], PositionGap(fact.partition, expected, fact.position, offset)
         expected += 1
     return facts[first:], None

@@ -54,8 +54,12 @@ class Condition:
             for partition, lag in backlog.lags.items()
             if lag.events > 0 and lag.seconds > LAGGING_S
         ]
-        return issues + [
+        issues += [
             f"The read models stopped in partition {partition}: {reason}" for partition, reason in backlog.stops.items()
+        ]
+        faults = backlog.topic_issues  # one issue in all: what others write to a topic must not take the API away
+        return issues + [
+            f"{faults[0]} ({len(faults)} such findings)" if len(faults) > 1 else each for each in faults[:1]
         ]
 
 

@@ -1,19 +1,27 @@
-"""What an operator looks at first: lag, holds, quarantine, webhooks, the last verify and rebuild."""
+"""What an operator looks at first: lag, the topic, holds, quarantine, webhooks, the last verify and rebuild."""
 
 from typing import Annotated, Any
 
 import psycopg
+import structlog
 from fastapi import Depends
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from api.fields import Body
 from api.operation import Call
 from api.operations import Operations
 from api.policy import ADMIN
 from api.problems import Problem
 from api.reading import Json
-from api.routing import ReadRoute, call_of
+from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.services import Services
+
+log = structlog.get_logger()
+
+_ACKNOWLEDGE = """
+    update topic_faults set acknowledged_at = clock_timestamp(), acknowledged_by = %s
+    where id = any(%s) and acknowledged_at is null returning id"""
 
 
 class Figure(BaseModel):
@@ -30,6 +38,7 @@ class OperationsAnswer(BaseModel):
 
     as_of: str
     read_models: Figure
+    topic: Figure
     notifier: Figure
     usage: Figure
     oldest_hold: Figure
@@ -39,6 +48,18 @@ class OperationsAnswer(BaseModel):
     last_verify: Figure
     last_rebuild: Figure
     log: Figure
+
+
+class AcknowledgeBody(Body):
+    """Faults of the ledger's topic that an operator has seen: the `id` of each in the figure `topic`."""
+
+    ids: Annotated[list[Annotated[int, Field(ge=1, le=2**63 - 1)]], Field(min_length=1, max_length=1_000)]
+
+
+class Acknowledged(BaseModel):
+    """Which of them were open until now."""
+
+    acknowledged: list[int]
 
 
 def routes(services: Services) -> list[APIRoute]:
@@ -62,5 +83,24 @@ def routes(services: Services) -> list[APIRoute]:
             operation="read_operations",
             summary="Figures for operators, each with its status and its page of the runbook",
             answers=OperationsAnswer,
-        )
+        ),
+        BodyRoute(
+            "/api/v1/topic-faults/acknowledge",
+            _acknowledge,
+            services,
+            operation="acknowledge_topic_faults",
+            summary="End the alarm about faults of the ledger's topic; what is found later raises another",
+            body=AcknowledgeBody,
+            answers=Acknowledged,
+            keyed=False,
+        ),
     ]
+
+
+async def _acknowledge(given: Given) -> tuple[dict[str, Any], None]:
+    actor, ids = given.call.principal.actor, given.body.ids
+    async with given.services.writes.connection() as connection:
+        cursor = await connection.execute(_ACKNOWLEDGE, (actor, ids))
+        done = sorted(row[0] for row in await cursor.fetchall())
+    log.info("topic faults acknowledged", actor=actor, ids=done)
+    return {"acknowledged": done}, None

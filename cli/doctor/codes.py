@@ -64,6 +64,10 @@ CODES: dict[str, Code] = {
     "topic-settings": Code(
         "The topic would forget or lose events.", "Change the setting on the broker to the value that is named."
     ),
+    "topic-faults": Code(
+        "Something else than the relay wrote to the ledger's topic, or events are missing there.",
+        "Find out who may write to it; then acknowledge it: `POST /api/v1/topic-faults/acknowledge`.",
+    ),
     # Processes
     "api-down": Code("Nothing new can be held.", "Start the API and look at its last lines."),
     "role-down": Code("What this role does stands still; nothing is lost.", "Start it and look at its last lines."),

@@ -22,6 +22,7 @@ class Figure(NamedTuple):
 
 FIGURES = (
     Figure("read_models", "Read models"),
+    Figure("topic", "The ledger's topic"),
     Figure("usage", "Usage events"),
     Figure("notifier", "Alerts and webhooks"),
     Figure("oldest_hold", "Oldest open hold"),

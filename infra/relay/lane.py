@@ -110,16 +110,7 @@ class Lane:
 
     async def _find_position(self) -> None:
         """Ask the topic where it ends, and make sure that the log says the same."""
-        tail = await last_published(self._kafka, self._topic, self.partition)
-        position = tail.position if tail else 0
-        if tail is not None:
-            if tail.log_id != self._log.id:
-                raise TopicDisagrees(self.partition, position, f"belongs to another log, {tail.log_id}")
-            known = await self._source.hash_at(self.partition, position)
-            if known is None:
-                raise TopicDisagrees(self.partition, position, f"is ahead: position {position} is not in the database")
-            if known != tail.hash:
-                raise TopicDisagrees(self.partition, position, f"has another event at position {position}")
+        position = await last_published(self._kafka, self._topic, self.partition, self._source, self._log.id)
         self.position = self._read_to = position
         self.error = ""
         self._on_change()

@@ -1,7 +1,7 @@
 """The relay's side of PostgreSQL: being the only active relay, and reading what is to be published."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -30,7 +30,7 @@ _NEXT = f"""
     where e.before < {MAX_BYTES}
     order by e.partition, e.position"""
 
-_HASH = "select hash from events where partition = %b and position = %b"
+_AT = f"select {COLUMNS} from events where partition = %b and position = any(%b::bigint[])"
 
 _HEADS = """
     select p, coalesce((select max(position) from events where partition = p), 0)
@@ -117,10 +117,10 @@ class Source:
             found.setdefault(event.partition, []).append(event)
         return found
 
-    async def hash_at(self, partition: int, position: int) -> bytes | None:
-        """The hash of an event, or None where the log has none at this position."""
-        rows = await self._rows(_HASH, (partition, position))
-        return rows[0][0] if rows else None
+    async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, StoredEvent]:
+        """The events of a partition at those of the positions that the log has."""
+        rows = await self._rows(_AT, (partition, list(positions)))
+        return {event.position: event for event in map(StoredEvent._make, rows)}
 
     async def heads(self, partitions: int) -> dict[int, int]:
         """The last position of every partition."""

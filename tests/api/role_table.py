@@ -160,6 +160,7 @@ CALLS: dict[str, Line] = {
     "GET /api/v1/events/{position}/state": Line(INSPECT),
     "POST /api/v1/rebuilds": Line(PLATFORM),
     "GET /api/v1/rebuilds/current": Line(LOOK_AROUND),
+    "POST /api/v1/topic-faults/acknowledge": Line(PLATFORM, "", {"ids": [1]}),
     "GET /api/v1/operations": Line(LOOK_AROUND),
     "GET /api/v1/quarantine": Line(LOOK_AROUND),
     "POST /api/v1/quarantine/{id}/retry": Line(PLATFORM),

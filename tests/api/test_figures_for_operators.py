@@ -18,7 +18,7 @@ from tests.conftest import PARTITIONS, Database
 
 FIGURES = {
     *("read_models", "notifier", "usage", "oldest_hold", "overdue_holds", "quarantine", "webhooks"),
-    *("last_verify", "last_rebuild", "log"),
+    *("last_verify", "last_rebuild", "log", "topic"),
 }
 
 

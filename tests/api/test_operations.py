@@ -53,6 +53,36 @@ def test_a_stopped_read_model_degrades(service: Service) -> None:
         connection.execute("delete from read_stops")
 
 
+def test_faults_of_the_topic_are_an_alarm_until_they_are_acknowledged(service: Service) -> None:
+    """One issue however many: what somebody writes to a topic must not make the API unhealthy."""
+    service.project()
+    with psycopg.connect(service.database.projector_uri) as connection:
+        connection.execute(
+            "insert into topic_faults (topic, partition, kind, first_offset, last_offset, records, position, reason)"
+            " select 'scrip.ledger', p, 'foreign', 17, 19, 2, 5, 'header ce_type' from generate_series(0, 3) p"
+        )
+    from api.routes.health import Condition
+
+    (issue,) = _on_loop(service, Condition(service.services).issues())
+    assert "In partition 0 of the topic scrip.ledger stand 2 records that are not the log's events" in issue
+    assert "the first at offset 17: header ce_type (4 such findings)" in issue
+    admin, auditor = service.client("admin"), service.client("auditor")
+    assert 'scrip_topic_faults{kind="foreign"} 8.0' in admin.get("/metrics").text
+    figure = auditor.get("/api/v1/operations").json()["topic"]
+    assert (figure["status"], figure["runbook"]) == ("act", "topic-faults")
+    ids = [item["id"] for item in figure["items"]]
+    path = "/api/v1/topic-faults/acknowledge"
+    assert auditor.post(path, json={"ids": ids}).status_code == 403
+    assert admin.post(path, json={"ids": []}).status_code == 422
+    assert admin.post(path, json={"ids": ids}).json() == {"acknowledged": ids}
+    assert admin.post(path, json={"ids": ids}).json() == {"acknowledged": []}
+    assert admin.get("/api/v1/operations").json()["topic"]["status"] == "ok"
+    assert _on_loop(service, Condition(service.services).issues()) == []
+    with psycopg.connect(service.database.owner_uri) as connection:
+        rows = connection.execute("select distinct acknowledged_by from topic_faults").fetchall()
+    assert rows == [("admin:boss",)]
+
+
 def _on_loop(service: Service, work: Any) -> Any:
     loop = service.services.reads._sched_runner.get_loop()  # type: ignore[union-attr]
     return asyncio.run_coroutine_threadsafe(work, loop).result(20)

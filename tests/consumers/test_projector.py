@@ -4,92 +4,32 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import psycopg
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from consumers import projector
 from consumers.projector import ProjectorStuck, run_projector
 from consumers.rebuild import rebuild
-from domain.credits.debit import Debit
-from domain.credits.grant import Grant
 from infra.chain import StoredEvent
 from infra.codec import Codec
-from infra.kafka_client import kafka_arguments
-from infra.kafka_record import to_record
-from infra.partitions import partition_of
 from infra.settings import Settings
-from infra.topics import LEDGER, provision, topic_name
 from projections import generations
 from projections.runner import Applied, Runner
 from tests.conftest import PARTITIONS, Database
+from tests.consumers.projecting import DEADLINE_S, deployed, last, positions, publish, serving, until
 from tests.projections.folding import apply, tables
 from tests.projections.log_builder import LogBuilder, busy, write
-from tests.waiting import patient
 
-DEADLINE_S = patient(40.0)
 LOG = busy(LogBuilder(PARTITIONS), 1200, seed=5).events
 
 
 @pytest.fixture
 def deployment(database: Database, kafka: str, topic_prefix: str) -> Settings:
-    """A deployment with its own database and topics."""
-    made = Settings(kafka=kafka, topic_prefix=topic_prefix, projector_url=database.projector_uri)  # type: ignore[arg-type]
-    asyncio.run(provision(made, PARTITIONS))
-    generations.ensure(database.projector_uri)
-    return made
-
-
-async def publish(settings: Settings, events: Sequence[StoredEvent], *, abort: bool = False, size: int = 100) -> None:
-    """What the relay does: transactions of some events each, in order."""
-    producer = AIOKafkaProducer(**kafka_arguments(settings), transactional_id=settings.topic_prefix + "test")
-    await producer.start()
-    try:
-        for start in range(0, len(events), size):
-            await producer.begin_transaction()
-            for event in events[start : start + size]:
-                record = to_record(event, "log")
-                await producer.send(
-                    topic_name(settings, LEDGER), record.value, record.key, event.partition, headers=record.headers
-                )
-            await (producer.abort_transaction() if abort else producer.commit_transaction())
-    finally:
-        await producer.stop()
-
-
-def positions(database: Database) -> dict[int, int]:
-    with psycopg.connect(database.auditor_uri) as connection:
-        rows = connection.execute("select partition, position from read.checkpoints where position > 0")
-        return dict(rows.fetchall())
-
-
-def last(events: Sequence[StoredEvent]) -> dict[int, int]:
-    return {event.partition: event.position for event in events}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - the condition is another process's
-            await asyncio.sleep(0.02)  # between looks at the database
-
-
-def serving(settings: Settings, scenario: Callable[[], Awaitable[None]]) -> None:
-    """Run a scenario beside a projector that is ready."""
-
-    async def go() -> None:
-        stop, ready = asyncio.Event(), asyncio.Event()
-        role = asyncio.create_task(run_projector(settings, stop, ready.set))
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                await asyncio.wait({role, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
-            await scenario()
-        finally:
-            stop.set()
-            await role
-
-    asyncio.run(go())
+    """A deployment with its own database, which holds LOG, and topics."""
+    write(database.owner_uri, LOG)
+    return deployed(database, kafka, topic_prefix)
 
 
 def expected(database: Database, events: Sequence[StoredEvent]) -> str:
@@ -106,9 +46,9 @@ def expected(database: Database, events: Sequence[StoredEvent]) -> str:
 
 def test_all_events_arrive_once_in_spite_of_aborted_batches(deployment: Settings, database: Database) -> None:
     async def scenario() -> None:
-        await publish(deployment, LOG[:400])
-        await publish(deployment, LOG[400:700], abort=True)
-        await publish(deployment, LOG[400:])
+        await publish(deployment, database, LOG[:400])
+        await publish(deployment, database, LOG[400:700], abort=True)
+        await publish(deployment, database, LOG[400:])
         await until(lambda: positions(database) == last(LOG))
 
     serving(deployment, scenario)
@@ -120,11 +60,11 @@ def test_a_restart_goes_on_after_the_checkpoint(
     deployment: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def first() -> None:
-        await publish(deployment, LOG[:500])
+        await publish(deployment, database, LOG[:500])
         await until(lambda: positions(database) == last(LOG[:500]))
 
     async def second() -> None:
-        await publish(deployment, LOG[500:])
+        await publish(deployment, database, LOG[500:])
         await until(lambda: positions(database) == last(LOG))
 
     read: list[int] = []
@@ -142,15 +82,15 @@ def test_a_restart_goes_on_after_the_checkpoint(
 
 def test_repeats_and_a_gap_heal(deployment: Settings, database: Database) -> None:
     async def scenario() -> None:
-        await publish(deployment, LOG[:300])
-        await publish(deployment, LOG[200:400])  # a topic that was written to twice, after a restore
+        await publish(deployment, database, LOG[:300])
+        await publish(deployment, database, LOG[200:400])  # a topic that was written to twice, after a restore
         await until(lambda: positions(database) == last(LOG[:400]))
         with psycopg.connect(database.projector_uri) as connection:  # as after a crash that lost the last commits
             connection.execute("delete from read_g1.transactions where created_at >= %s", (LOG[0].time,))
             for name in generations.TABLES[1:]:
                 connection.execute(f"truncate read_g1.{name}")  # type: ignore[arg-type, unused-ignore]
             connection.execute("update read_g1.checkpoints set position = 0, kafka_offset = null")
-        await publish(deployment, LOG[400:])
+        await publish(deployment, database, LOG[400:])
         await until(lambda: positions(database) == last(LOG))
 
     serving(deployment, scenario)
@@ -158,38 +98,13 @@ def test_repeats_and_a_gap_heal(deployment: Settings, database: Database) -> Non
     assert rows == expected(database, LOG)
 
 
-def test_what_no_relay_wrote_stops_one_partition_only(deployment: Settings, database: Database) -> None:
-    first, others = "acme", map("o{}".format, range(99))
-    second = next(name for name in others if partition_of(name, PARTITIONS) != partition_of(first, PARTITIONS))
-    log = LogBuilder(PARTITIONS)
-    for org in (first, second):
-        log.do(Grant(address="user:u:credits", grant_id="g", amount=10, source="gift"), org)
-    more = [log.do(Debit(address="user:u:credits", debit_id="d", amount=1), org)[0] for org in (first, second)]
-
-    async def scenario() -> None:
-        await publish(deployment, log.events[:2])
-        producer = AIOKafkaProducer(**kafka_arguments(deployment))
-        await producer.start()
-        await producer.send_and_wait(topic_name(deployment, LEDGER), b"hello", partition=partition_of(first, 4))
-        await producer.stop()
-        await publish(deployment, more)
-        await until(lambda: positions(database) == {more[0].partition: 1, more[1].partition: 2})
-
-    serving(deployment, scenario)
-    with psycopg.connect(database.auditor_uri) as connection:
-        ((partition, reason),) = connection.execute("select partition, reason from read_stops").fetchall()
-    assert partition == more[0].partition
-    assert "not a record of the ledger" in reason
-
-
 def test_a_rebuild_beside_the_projector(deployment: Settings, database: Database) -> None:
     async def scenario() -> None:
-        write(database.owner_uri, LOG)
-        await publish(deployment, LOG[:600])
+        await publish(deployment, database, LOG[:600])
         report = await asyncio.to_thread(rebuild, deployment)
         assert (report.generation, report.events) == (2, len(LOG))
         assert positions(database) == last(LOG), "ahead of the topic: the projector will find repeats"
-        await publish(deployment, LOG[600:])
+        await publish(deployment, database, LOG[600:])
 
     serving(deployment, scenario)
     rows = repr(tables(database.auditor_uri))
@@ -198,7 +113,6 @@ def test_a_rebuild_beside_the_projector(deployment: Settings, database: Database
 
 
 def test_read_models_of_another_shape_are_rebuilt_at_the_start(deployment: Settings, database: Database) -> None:
-    write(database.owner_uri, LOG)
     with psycopg.connect(database.projector_uri) as connection:
         connection.execute("update read_generation set shape = 'older'")
 
@@ -212,14 +126,14 @@ def test_two_projectors_share_the_work(deployment: Settings, database: Database)
     async def scenario() -> None:
         stop, ready = asyncio.Event(), asyncio.Event()
         other = asyncio.create_task(run_projector(deployment, stop, ready.set))
-        await publish(deployment, LOG[:300])
+        await publish(deployment, database, LOG[:300])
         async with asyncio.timeout(DEADLINE_S):
             await ready.wait()
-        await publish(deployment, LOG[300:800])
+        await publish(deployment, database, LOG[300:800])
         await until(lambda: positions(database) == last(LOG[:800]))
         stop.set()
         await other  # its partitions come back
-        await publish(deployment, LOG[800:])
+        await publish(deployment, database, LOG[800:])
         await until(lambda: positions(database) == last(LOG))
 
     serving(deployment, scenario)
@@ -233,7 +147,7 @@ def test_it_waits_for_postgresql(deployment: Settings, database: Database) -> No
         with psycopg.connect(database.owner_uri, dbname="postgres", autocommit=True) as connection:
             connection.execute(f'alter database "{name}" allow_connections false')  # type: ignore[arg-type, unused-ignore]
             connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
-            await publish(deployment, LOG[:50])
+            await publish(deployment, database, LOG[:50])
             connection.execute(f'alter database "{name}" allow_connections true')  # type: ignore[arg-type, unused-ignore]
         await until(lambda: positions(database) == last(LOG[:50]))
 
@@ -261,7 +175,7 @@ def test_it_waits_for_kafka(deployment: Settings, database: Database, caplog: py
         await until(lambda: "Kafka cannot be reached" in caplog.text)
         async with await asyncio.start_server(forward, "127.0.0.1", port), asyncio.timeout(DEADLINE_S):
             await ready.wait()
-            await publish(deployment, LOG[:20])
+            await publish(deployment, database, LOG[:20])
             await until(lambda: positions(database) == last(LOG[:20]))
             stop.set()
             await role
@@ -311,7 +225,7 @@ def test_kill_9_again_and_again(deployment: Settings, database: Database) -> Non
         for step in range(2):
             child = await asyncio.create_subprocess_exec(sys.executable, "-c", ROLE, env=environment)
             events = LOG[step * 350 : (step + 1) * 350]
-            publishing = asyncio.create_task(publish(deployment, events, size=10))
+            publishing = asyncio.create_task(publish(deployment, database, events, size=10))
             goal = sum(last(LOG[: step * 350 + 100]).values())
             await until(lambda goal=goal: sum(positions(database).values()) >= goal)  # type: ignore[misc]
             child.kill()
@@ -322,7 +236,7 @@ def test_kill_9_again_and_again(deployment: Settings, database: Database) -> Non
     rest = LOG[2 * 350 :]
 
     async def scenario() -> None:
-        await publish(deployment, rest)
+        await publish(deployment, database, rest)
         await until(lambda: positions(database) == last(LOG))
 
     serving(deployment, scenario)

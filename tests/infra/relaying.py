@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from infra import event_log, topics
 from infra.chain import GENESIS, StoredEvent, link_of
@@ -74,7 +74,12 @@ def stored(uri: str, partition: int) -> list[StoredEvent]:
 
 
 async def committed(settings: Settings, partition: int) -> list[StoredEvent]:
-    """What a `read_committed` reader sees in a partition of the topic, from its beginning to its end."""
+    """The events that a `read_committed` reader sees in a partition of the topic, from its beginning to its end."""
+    return [from_record(record) for record in await records_of(settings, partition)]
+
+
+async def records_of(settings: Settings, partition: int) -> list[ConsumerRecord]:
+    """The records that it sees."""
     where = TopicPartition(ledger(settings), partition)
     reader = AIOKafkaConsumer(
         **kafka_arguments(settings),
@@ -87,10 +92,10 @@ async def committed(settings: Settings, partition: int) -> list[StoredEvent]:
         reader.assign([where])
         end = (await reader.end_offsets([where]))[where]
         reader.seek(where, 0)
-        found: list[StoredEvent] = []
+        found: list[ConsumerRecord] = []
         while await reader.position(where) < end:
             for records in (await reader.getmany(where, timeout_ms=200)).values():
-                found += [from_record(record) for record in records]
+                found += records
         return found
     finally:
         await reader.stop()

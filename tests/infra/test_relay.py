@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 import pytest
@@ -11,10 +11,12 @@ from aiokafka import AIOKafkaProducer
 from infra import event_log, topics
 from infra.chain import StoredEvent
 from infra.embedded.ports import free_port
+from infra.event_log import Head
 from infra.kafka_client import kafka_arguments
-from infra.kafka_record import to_record
+from infra.kafka_record import LedgerRecord, to_record
 from infra.relay import TopicDisagrees, run_relay
 from infra.relay.disagreement import LogGap
+from infra.relay.source import Source
 from infra.relay.tail import UndecidedTransaction, last_published
 from infra.settings import Settings
 from infra.unsafe_setting import UnsafeSetting
@@ -26,6 +28,7 @@ from tests.infra.relaying import (
     ledger,
     new_relay,
     published,
+    records_of,
     running,
     settings_for,
     stored,
@@ -48,6 +51,12 @@ def log_id(database: Database) -> str:
         row = connection.execute("select id::text from log").fetchone()
     assert row is not None
     return str(row[0])
+
+
+async def tail_of(settings: Settings, database: Database) -> int:
+    """Where the relay would go on in partition 0."""
+    async with await Source.connect(database.relay_uri) as source:
+        return await last_published(kafka_arguments(settings), ledger(settings), 0, source, log_id(database))
 
 
 async def send_foreign(settings: Settings, events: Sequence[StoredEvent], log: str, *, end: str) -> AIOKafkaProducer:
@@ -108,9 +117,7 @@ def test_aborted_batches_at_the_end_are_stepped_over(database: Database, setting
             never = following(head(cursor, 0), 0, 1_000)
         for _ in range(3):
             await (await send_foreign(settings, never, log_id(database), end="abort")).stop()
-        tail = await last_published(kafka_arguments(settings), ledger(settings), 0)
-        assert tail is not None
-        assert (tail.position, tail.log_id) == (20, log_id(database))
+        assert await tail_of(settings, database) == 20
         write(database.writer_uri, 0, 5)
         async with running(settings) as relay:
             await published(relay, 0, 25)
@@ -125,7 +132,7 @@ def test_a_topic_of_nothing_but_aborted_records_starts_at_the_first(database: Da
 
     async def steps() -> None:
         await (await send_foreign(settings, events, log_id(database), end="abort")).stop()
-        assert await last_published(kafka_arguments(settings), ledger(settings), 0) is None
+        assert await tail_of(settings, database) == 0
         async with running(settings) as relay:
             await published(relay, 0, 40)
         assert await committed(settings, 0) == events
@@ -141,7 +148,7 @@ def test_an_open_transaction_of_somebody_else_is_waited_for(database: Database, 
         foreign = await send_foreign(settings, events[:1], log_id(database), end="open")
         try:
             with pytest.raises(UndecidedTransaction):
-                await last_published(kafka_arguments(settings), ledger(settings), 0)
+                await tail_of(settings, database)
             async with running(settings, wait=False) as relay:
                 await until(lambda: "UndecidedTransaction" in relay.errors.get(0, ""), "partition 0 waits")
                 await foreign.abort_transaction()
@@ -243,6 +250,66 @@ def test_the_topic_of_another_log_is_refused(database: Database, settings: Setti
     async def steps() -> None:
         await (await send_foreign(settings, events, "another-log", end="commit")).stop()
         with pytest.raises(TopicDisagrees, match="belongs to another log, another-log"):
+            await new_relay(settings).run(asyncio.Event())
+
+    asyncio.run(steps())
+
+
+Strangers = Callable[[list[StoredEvent], str], list[LedgerRecord]]
+STRANGERS: dict[str, Strangers] = {
+    "no record of ours": lambda events, log: [LedgerRecord(b"", b"hello", [])],
+    "an old event again": lambda events, log: [to_record(events[2], log)],
+    "many old events again": lambda events, log: [to_record(events[2], log)] * 40,
+    "the hash of an event that is not yet published": lambda events, log: [
+        to_record(events[24]._replace(data=b'{"n":9}'), log)
+    ],
+    "a copy of an event that is not yet published": lambda events, log: [to_record(events[24], log)],
+    "a position that the log does not have": lambda events, log: [to_record(events[4]._replace(position=900), log)],
+    "a record of another log": lambda events, log: [to_record(events[5], "another-log")],
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_what_others_wrote_at_the_end_of_the_topic_makes_no_event_missing(
+    database: Database, settings: Settings, stranger: str
+) -> None:
+    """A relay that took the last record's word for it would skip events, publish them twice, or stand still."""
+    write(database.writer_uri, 0, 20)
+
+    async def steps() -> None:
+        async with running(settings) as relay:
+            await published(relay, 0, 20)
+        write(database.writer_uri, 0, 10)
+        events = stored(database.owner_uri, 0)
+        records = STRANGERS[stranger](events, log_id(database))
+        producer = AIOKafkaProducer(**kafka_arguments(settings))
+        await producer.start()
+        for key, value, headers in records:
+            await producer.send_and_wait(ledger(settings), value, key, 0, headers=headers)
+        await producer.stop()
+        async with running(settings) as relay:
+            await published(relay, 0, 30)
+            assert relay.published == 10
+        ours = [to_record(event, log_id(database)) for event in events]
+        found = [LedgerRecord(each.key, each.value, list(each.headers)) for each in await records_of(settings, 0)]
+        assert found == ours[:20] + records + ours[20:]
+
+    asyncio.run(steps())
+
+
+def test_a_record_with_a_hash_that_follows_stops_the_relay(database: Database, settings: Settings) -> None:
+    """It could be an event that the database has lost: somebody must decide."""
+    events = write(database.writer_uri, 0, 20)
+
+    async def steps() -> None:
+        async with running(settings) as relay:
+            await published(relay, 0, 20)
+        follower = following(Head(20, events[-1].hash, None), 0, 1)
+        await (await send_foreign(settings, follower, log_id(database), end="commit")).stop()
+        with pytest.raises(TopicDisagrees, match="is ahead: position 21 is not in the database"):
+            await new_relay(settings).run(asyncio.Event())
+        write(database.writer_uri, 0, 20)  # another history, and longer than the first window that is looked at
+        with pytest.raises(TopicDisagrees, match="has another event at position 21"):
             await new_relay(settings).run(asyncio.Event())
 
     asyncio.run(steps())

@@ -18,6 +18,7 @@ NOT_SHOWN = {
     "scrip_http_request_seconds_sum": "a part of the histogram",
     "scrip_writer_batch_seconds_count": "a part of the histogram",
     "scrip_writer_batch_seconds_sum": "a part of the histogram",
+    "scrip_projector_foreign_records_total": "the alarm that stays is in `scrip_topic_faults`",
     "process_virtual_memory_bytes": "the resident memory is what counts",
     "process_start_time_seconds": "restarts are seen in `up`",
     "process_open_fds": "no role opens files without bounds",

@@ -189,6 +189,12 @@ def test_holds_lag_and_stops(service: Service, sick: Callable[..., list[Finding]
     found = sick("insert into read_stops (partition, position, reason) values (1, 5, 'unknown type x')")
     assert "unknown type x" in seen(iter(found), "read-models-stopped")
     sick("delete from read_stops")
+    found = sick(
+        "insert into topic_faults (topic, partition, kind, first_offset, last_offset, records, position, reason)"
+        " values ('scrip.ledger', 1, 'missing', 17, 17, 1, 5, 'events 5 to 9')"
+    )
+    assert "before offset 17: events 5 to 9" in seen(iter(found), "topic-faults")
+    sick("delete from topic_faults")
 
 
 def test_quarantine_webhooks_verify_and_rebuild(service: Service, sick: Callable[..., list[Finding]]) -> None:
