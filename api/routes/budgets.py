@@ -50,7 +50,10 @@ class CheckBody(Body):
 
 
 class CostBody(Body):
-    """One attempt; `cost` counts only with `success`. The same `id` counts once in the organisation."""
+    """One attempt; `cost` counts only with `success`. The same `id` counts once in the organisation.
+
+    The same attempt again is answered `duplicate`; another user or other figures under its id `cost_id_reused`.
+    """
 
     id: Id
     user_id: Id

@@ -1,12 +1,12 @@
 """Record what a generation that was made elsewhere has cost (S2)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.budgets.events import BudgetEvent, CostRecorded
-from domain.budgets.refusals import CostExists, InvalidCost
-from domain.budgets.state import Budget
+from domain.budgets.refusals import CostExists, CostIdReused, InvalidCost
+from domain.budgets.state import Budget, stream_of
 from domain.periods import Every
 from domain.quotas.quota import begun
 
@@ -31,17 +31,16 @@ class RecordCost:
 
 
 def record_cost(
-    budget: Budget, zone: str, command: RecordCost, now: datetime, same_id: Iterable[object] = ()
+    budget: Budget, zone: str, command: RecordCost, now: datetime, same_id: Iterable[tuple[str, CostRecorded]] = ()
 ) -> tuple[BudgetEvent, ...]:
     """What was spent is spent, so it is recorded above the budget too; the first record begins the month.
 
-    Raises InvalidCost, CostExists.
+    `same_id`: what is recorded under the id, with its stream. Texts are not compared: they are encrypted.
+    Raises InvalidCost, CostExists, CostIdReused.
     """
     for field, amount in (("cost", command.usd), ("generation_time_ms", command.generation_time_ms)):
         if amount is not None and not 0 <= amount <= MAX_COST:
             raise InvalidCost(field=field, limit=MAX_COST)
-    if any(same_id):
-        raise CostExists(cost_id=command.cost_id)
     recorded = CostRecorded(
         cost_id=command.cost_id,
         usd=command.usd,
@@ -51,4 +50,8 @@ def record_cost(
         generation_time_ms=command.generation_time_ms,
         sealed=command.sealed,
     )
+    for stream, known in same_id:
+        if stream != stream_of(command.user) or replace(known, sealed=None) != replace(recorded, sealed=None):
+            raise CostIdReused(cost_id=command.cost_id)
+        raise CostExists(cost_id=command.cost_id)
     return (*begun(budget.quota, Every.MONTH, zone, now), recorded)

@@ -72,3 +72,15 @@ class CostExists(Refusal):
 
     def __str__(self) -> str:
         return f"The cost {self.cost_id} is recorded already; it counts once."
+
+
+@dataclass(unsafe_hash=True)
+class CostIdReused(Refusal):
+    """Another cost is recorded under this id: another user's, or with other figures."""
+
+    code: ClassVar[str] = "cost_id_reused"
+    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
+    cost_id: str
+
+    def __str__(self) -> str:
+        return f"The id {self.cost_id} is that of another cost, which was recorded before; this one was not recorded."

@@ -146,9 +146,13 @@ def test_an_organisation_that_does_not_enforce_budgets(acme: Organisation) -> No
 
 def test_costs_count_once_and_only_for_success(acme: Organisation) -> None:
     """S2-3: only a success is charged, with the actual cost; the same id twice counts once (contract)."""
-    results = acme.record({"id": "c1"}, {"id": "c2", "success": False, "cost": "5"}, {"id": "c1", "cost": "9"})
-    assert [each["status"] for each in results] == ["ok", "ok", "duplicate"]
+    results = acme.record(
+        {"id": "c1"}, {"id": "c2", "success": False, "cost": "5"}, {"id": "c1"}, {"id": "c1", "cost": "9"}
+    )
+    assert [each["status"] for each in results] == ["ok", "ok", "duplicate", "error"]
     assert results[0] == {"id": "c1", "status": "ok", "error": None}
+    assert (results[3]["code"], "another cost" in results[3]["error"]) == ("cost_id_reused", True)
+    assert acme.record({"id": "c1", "user_id": "bob"})[0]["code"] == "cost_id_reused"
     assert acme.record({"id": "c1"})[0]["code"] == "exists"
     assert acme.budget()["used_monthly"] == "0.04"
 

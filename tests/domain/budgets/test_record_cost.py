@@ -7,7 +7,7 @@ import pytest
 
 from domain.budgets.events import CostRecorded
 from domain.budgets.record_cost import MAX_COST, RecordCost
-from domain.budgets.refusals import CostExists, InvalidCost
+from domain.budgets.refusals import CostExists, CostIdReused, InvalidCost
 from domain.periods import Period
 from domain.quotas.events import PeriodEnded, PeriodStarted
 from tests.domain.budgets.facts import ANNA, MARCH, MARCH_STARTED, USD, cost, now, recorded
@@ -49,13 +49,33 @@ def test_s2_only_a_success_is_charged() -> None:
 
 
 def test_the_same_id_twice_counts_once() -> None:
-    """Its id is unique in the organisation, so another user cannot have it either."""
-    scenario = Scenario().done(cost("c1", 40_000))
+    """Its texts are encrypted, each time in another way, so they are not compared."""
+    scenario = Scenario().done(cost("c1", 40_000, sealed="a"))
     refusal = CostExists(cost_id="c1")
-    scenario.when(cost("c1", 40_000)).then_refused(refusal)
-    scenario.when(cost("c1", 70_000, user="ben")).then_refused(refusal)
+    scenario.when(cost("c1", 40_000, sealed="b")).then_refused(refusal)
     assert now(scenario).used == 40_000
     assert str(refusal) == "The cost c1 is recorded already; it counts once."
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"usd": 70_000},
+        {"user": "ben"},
+        {"success": False},
+        {"size": "512x512"},
+        {"quality": "hd"},
+        {"generation_time_ms": 1},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_the_id_of_another_cost_is_refused(other: dict[str, Any]) -> None:
+    """It is unique in the organisation, so another user cannot have it either."""
+    scenario = Scenario().done(cost("c1", 40_000))
+    refusal = CostIdReused(cost_id="c1")
+    scenario.when(cost("c1", **{"usd": 40_000, **other})).then_refused(refusal)
+    assert now(scenario).used == 40_000
+    assert str(refusal) == "The id c1 is that of another cost, which was recorded before; this one was not recorded."
 
 
 @pytest.mark.parametrize(
