@@ -10,7 +10,7 @@ from consumers.notifier.notifications import Notification
 from consumers.usage import USAGE_TYPES
 from infra.alert_rules import TYPES
 from infra.codec import EVENT_TYPES
-from infra.decisions import CHECK, GENERATION, Decision
+from infra.decisions import CHECK, DEDUCTION, GENERATION, Decision
 from infra.topics import DECISIONS, LEDGER, NOTIFICATIONS, QUARANTINE, USAGE
 
 Json = dict[str, Any]
@@ -59,7 +59,8 @@ def asyncapi_document(topic_prefix: str = "") -> Json:
         type_: _message(type_, _CLOUD_EVENT, _ref(Notification.__name__), Notification.__doc__) for type_ in TYPES
     }
     decisions = {
-        type_: _message(type_, _CLOUD_EVENT, _ref(Decision.__name__), Decision.__doc__) for type_ in (GENERATION, CHECK)
+        type_: _message(type_, _CLOUD_EVENT, _ref(Decision.__name__), Decision.__doc__)
+        for type_ in (GENERATION, CHECK, DEDUCTION)
     }
     return {
         "asyncapi": "3.0.0",
@@ -78,7 +79,9 @@ def asyncapi_document(topic_prefix: str = "") -> Json:
                 topic_prefix + NOTIFICATIONS, notifications, "Alerts, at least once: `ce_id` tells a repeat."
             ),
             "decisions": _channel(
-                topic_prefix + DECISIONS, decisions, "Refused generations, and refused checks (best effort)."
+                topic_prefix + DECISIONS,
+                decisions,
+                "Refused generations; refused checks and deductions of plan tokens (best effort).",
             ),
             "quarantine": _channel(topic_prefix + QUARANTINE, quarantine, "Usage that could not be applied, and why."),
         },

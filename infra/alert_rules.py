@@ -59,7 +59,8 @@ _RULES = (
     AlertRule(
         "rapid_requests",
         "scrip.usage.unusual",
-        "A user asked for more than so many generations within so many seconds; told once an hour.",
+        "A user asked for more than so many generations, or used plan tokens more often, within so many seconds;"
+        " told once an hour.",
         {"generations": Threshold(30, 1, 1_000), "seconds": Threshold(60, 1, 3_600)},
     ),
     AlertRule(
@@ -69,10 +70,17 @@ _RULES = (
         {"refusals": Threshold(5, 1, 1_000), "minutes": Threshold(10, 1, 1_440)},
     ),
     AlertRule(
+        "refused_deductions",
+        "scrip.usage.unusual",
+        "So many deductions of plan tokens by a user were refused within so many minutes; told once an hour.",
+        {"refusals": Threshold(5, 1, 1_000), "minutes": Threshold(10, 1, 1_440)},
+    ),
+    AlertRule(
         "usage_spike",
         "scrip.usage.unusual",
-        "Credits used today (UTC) are above so many times the average of the last 7 days, and above a floor.",
-        {"times": Threshold(3, 2, 100), "floor": Threshold(1_000, 0, MOST)},
+        "Credits, or plan tokens, used today (UTC) are above so many times the average of the last 7 days, and above"
+        " a floor.",
+        {"times": Threshold(3, 2, 100), "floor": Threshold(1_000, 0, MOST), "token_floor": Threshold(50, 0, MOST)},
     ),
     AlertRule("generation_expired", "scrip.generation.expired", "A generation was never settled.", {}),
     AlertRule(

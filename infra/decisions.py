@@ -1,4 +1,4 @@
-"""What is published on `scrip.decisions`: every refused generation and check (contract; S0: blocks are monitored)."""
+"""What is published on `scrip.decisions`: refused generations, checks and deductions (contract; S0, S3)."""
 
 import asyncio
 import logging
@@ -17,6 +17,7 @@ from infra.topics import DECISIONS, topic_name
 log = logging.getLogger(__name__)
 
 GENERATION, CHECK = "scrip.decision.generation_refused", "scrip.decision.check_refused"
+DEDUCTION = "scrip.decision.deduction_refused"  # of plan tokens
 MOST_WAITING = 10_000
 BATCH = 500
 RETRY_S = 2.0
@@ -28,7 +29,7 @@ class Decision(msgspec.Struct, omit_defaults=True):
     """A refusal: who wanted what, why not, and by how much the first failing resource was short.
 
     `deficit` is in that resource's own unit (credits, tokens, bytes, micro-USD, images, videos). Refused generations
-    have `generation_id` and `position`; checks write nothing in the log and have none.
+    have `generation_id` and `position`; checks and deductions write nothing in the log and have none.
     """
 
     org: str
@@ -67,7 +68,7 @@ class RefusedChecks:
     def __init__(self, settings: Settings, most_waiting: int = MOST_WAITING) -> None:
         self._settings = settings
         self._topic = topic_name(settings, DECISIONS)
-        self._queue: asyncio.Queue[tuple[str, Decision]] = asyncio.Queue(most_waiting)
+        self._queue: asyncio.Queue[tuple[str, str, Decision]] = asyncio.Queue(most_waiting)
         self._task: asyncio.Task[None] | None = None
         self._outlet = Outlet(settings)
         self.dropped = 0
@@ -82,8 +83,9 @@ class RefusedChecks:
         deficit: int,
         actor: str,
         at: datetime | None = None,
+        type_: str = CHECK,
     ) -> None:
-        """Note that a check said no, by the ledger's time `at` where the caller has it.
+        """Note that a check said no, or a deduction (`type_`), by the ledger's time `at` where the caller has it.
 
         Call it in the event loop that `start` was called in; it returns at once.
         """
@@ -98,7 +100,7 @@ class RefusedChecks:
             model=model,
         )
         try:
-            self._queue.put_nowait((token_hex(12), decision))
+            self._queue.put_nowait((token_hex(12), type_, decision))
         except asyncio.QueueFull:
             self.dropped += 1
 
@@ -120,7 +122,7 @@ class RefusedChecks:
         await self._outlet.close()
 
     async def _run(self) -> None:
-        waiting: list[tuple[str, Decision]] = []
+        waiting: list[tuple[str, str, Decision]] = []
         while True:
             if not waiting:
                 waiting.append(await self._queue.get())
@@ -136,9 +138,9 @@ class RefusedChecks:
                 self._queue.task_done()
             waiting = []
 
-    async def _publish(self, waiting: list[tuple[str, Decision]]) -> None:
+    async def _publish(self, waiting: list[tuple[str, str, Decision]]) -> None:
         records = [
-            Outgoing(decision.org.encode(), msgspec.json.encode(decision), decision_headers(decision, CHECK, id_))
-            for id_, decision in waiting
+            Outgoing(decision.org.encode(), msgspec.json.encode(decision), decision_headers(decision, type_, id_))
+            for id_, type_, decision in waiting
         ]
         await self._outlet.publish(self._topic, records)

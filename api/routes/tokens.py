@@ -148,7 +148,10 @@ async def _use(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     services.metrics.refused(DEDUCT.name, outcome.refusal.code)
     if outcome.refusal.kind != RefusalKind.SHORT:
         raise refused(outcome.refusal)
-    return await _refused(services, call, body, outcome.refusal, outcome.position), headers
+    answer = await _refused(services, call, body, outcome.refusal, outcome.position)
+    if not outcome.replayed:
+        _note(services, call, body, answer, at=outcome.time, deduction=True)
+    return answer, headers
 
 
 async def _checked(services: Services, call: Call, body: UseBody) -> dict[str, Any]:
@@ -158,11 +161,16 @@ async def _checked(services: Services, call: Call, body: UseBody) -> dict[str, A
     answer = {**_told(told), "position": format_position(answered.position)}
     if told.refusal is not None:
         services.metrics.refused(DEDUCT.name, told.reason)
-        short = {"ok": False, "resource": "plan", "deficit": answer["deficit"] or 0}
-        asked = {"user_id": who_uses(call, body) or "", "operation": body.feature or told.token_type, "model": None}
-        about = {"reason": told.reason, "checks": [short], "actor": call.principal.actor, "at": answered.time}
-        services.on_refused_check(call.org, asked | about)
+        _note(services, call, body, answer, at=answered.time)
     return answer
+
+
+def _note(services: Services, call: Call, body: UseBody, answer: dict[str, Any], **facts: Any) -> None:
+    """Tell `scrip.decisions` of a refusal."""
+    short = {"ok": False, "resource": "plan", "deficit": answer["deficit"] or 0}
+    asked = {"user_id": who_uses(call, body) or "", "operation": body.feature or answer["token_type"], "model": None}
+    about = {"reason": answer["reason"], "checks": [short], "actor": call.principal.actor}
+    services.on_refused_check(call.org, asked | about | facts)
 
 
 async def _deducted(services: Services, call: Call, outcome: Outcome) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import psycopg
 
 from consumers.notifier.credit_rules import EXPIRING_DAYS
 from consumers.notifier.query import Query
-from consumers.notifier.rules import BY_CHANGE, EXPIRING, SPIKE
+from consumers.notifier.rules import BY_CHANGE, EXPIRING, REFUSED, SPIKES
 from consumers.notifier.touched import Touched, advance, ahead, touched_in
 from infra.alerts import Crossing, raise_alerts
 
@@ -30,7 +30,7 @@ class Engine:
     """Looks again and again. `raised` counts alerts. One is `active` at a time in a deployment (see the role)."""
 
     def __init__(self) -> None:
-        self._busy: set[str] = set()  # organisations that had generations since the last look by time
+        self._busy: set[str] = set()  # organisations that used something since the last look by time
         self._timed_at: float | None = None
         self.raised = 0
         self.active = False
@@ -49,6 +49,8 @@ class Engine:
                 await advance(connection, NAME, parts)
                 if len(self._busy) < MOST_BUSY:
                     self._busy.update(touched.names("generation").orgs)
+                    accounts = touched.names("account")
+                    self._busy.update(o for o, id_ in zip(*accounts, strict=True) if ":tokens." in id_)
             due = self._timed_at is None or monotonic() - self._timed_at >= BY_TIME_EVERY_S
             if due:
                 raised += await _by_time(connection, sorted(self._busy))
@@ -74,7 +76,9 @@ async def _by_time(connection: "Connection", busy: list[str]) -> int:
         raise AssertionError("a select of constants returns a row")
     now: datetime = row[0]
     past: datetime = row[1] or now - FIRST_LOOK_BACK
-    raised = await _ask(connection, SPIKE, {"orgs": busy, "today": now.astimezone(UTC).date()})
+    raised = await _ask(connection, REFUSED, {"now": now})
+    for spike in SPIKES:
+        raised += await _ask(connection, spike, {"orgs": busy, "today": now.astimezone(UTC).date()})
     for (number,) in await (await connection.execute(EXPIRING_DAYS.encode())).fetchall():
         days = timedelta(days=number)
         raised += await _ask(connection, EXPIRING, {"now": now, "after": past + days, "upto": now + days})

@@ -1,4 +1,4 @@
-"""Refused checks from the topic `scrip.decisions` into the table of blocked attempts, best effort."""
+"""Refused checks and deductions from the topic `scrip.decisions` into the table of blocked attempts, best effort."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from psycopg_pool import AsyncConnectionPool
 
-from infra.decisions import CHECK, Decision
+from infra.decisions import CHECK, DEDUCTION, Decision
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
 from infra.topics import DECISIONS, topic_name
@@ -25,9 +25,9 @@ POLL_MS = 500
 
 # Organisations, operations and reasons of checks come from requests that the API has read strictly.
 _INSERT = """
-    insert into refused_checks (org, id, at, user_id, operation, model, reason, deficit, actor)
+    insert into refused_checks (org, id, at, user_id, operation, model, reason, deficit, actor, deduction)
     select * from unnest(%b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[],
-        %b::bigint[], %b::text[])
+        %b::bigint[], %b::text[], %b::boolean[])
     on conflict do nothing"""
 _CLEAN = f"""
     delete from refused_checks where (org, id) in (
@@ -75,15 +75,16 @@ async def _clean(pool: "AsyncConnectionPool[Any]") -> int:
 
 
 def _row(record: "ConsumerRecord[bytes, bytes]") -> tuple[Any, ...] | None:
-    """The columns of a refused check; none for a refused generation, and for what nobody of ours wrote."""
+    """The columns of a refused check or deduction; none for a refused generation, and for what nobody of ours wrote."""
     headers = dict(record.headers)
-    if headers.get("ce_type") != CHECK.encode():
+    type_ = headers.get("ce_type")
+    if type_ not in (CHECK.encode(), DEDUCTION.encode()):
         return None
     try:
         told, id_ = _decoder.decode(record.value or b""), headers["ce_id"].decode()
         row = (
             *(told.org, id_, told.at, told.user_id, told.operation, told.model, told.reason, told.deficit),
-            told.actor,
+            *(told.actor, type_ == DEDUCTION.encode()),
         )
     except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
         log.warning("a record of %s at %s is no decision: %s", record.topic, record.offset, error)

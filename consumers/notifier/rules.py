@@ -12,6 +12,7 @@ BY_CHANGE: tuple[Query, ...] = (
     credit_rules.CREDITS_EXHAUSTED,
     credit_rules.EXPIRING_TOUCHED,
     usage_rules.RAPID_REQUESTS,
+    usage_rules.RAPID_DEDUCTIONS,
     usage_rules.REFUSED_GENERATIONS,
     usage_rules.GENERATION_EXPIRED,
     usage_rules.GENERATION_EXHAUSTED,
@@ -19,4 +20,5 @@ BY_CHANGE: tuple[Query, ...] = (
 )
 # Once a minute: what the clock alone brings about, and sums over a day.
 EXPIRING = credit_rules.EXPIRING_BY_TIME
-SPIKE = usage_rules.USAGE_SPIKE
+SPIKES = (usage_rules.USAGE_SPIKE, usage_rules.TOKEN_SPIKE)
+REFUSED = usage_rules.REFUSED_DEDUCTIONS

@@ -29,6 +29,7 @@ FEATURES = (
     Feature(name="generate_leads", token_type="lead_generation", cost=5),  # noqa: S106 - a kind of token, no password
     Feature(name="generate_goal", token_type="goal_generation", cost=3),  # noqa: S106 - as above
     Feature(name="analyse_strategy", token_type="strategy_analysis", cost=2),  # noqa: S106 - as above
+    Feature(name="analyze_strategy", token_type="strategy_analysis", cost=2),  # noqa: S106 - S3's own spelling
     Feature(name="forecast", token_type="forecast", cost=4),  # noqa: S106 - as above
     Feature(name="general", token_type="general", cost=1),  # noqa: S106 - as above
 )

@@ -22,3 +22,7 @@ grant select, insert on topic_faults to scrip_projector;
 grant update (first_offset, last_offset, records, last_at) on topic_faults to scrip_projector;
 grant select, update (acknowledged_at, acknowledged_by) on topic_faults to scrip_writer;
 grant select on topic_faults to scrip_auditor;
+
+-- Deductions of plan tokens that were refused, beside the refused checks: who asks again and again is told of.
+alter table refused_checks add column deduction boolean not null default false;
+create index refused_checks_deductions on refused_checks (org, user_id, at desc) where deduction;

@@ -246,8 +246,7 @@ def generation(book: Book, id_: str, at: datetime, **given: Any) -> None:
     book.put("generations", f"generation/{id_}", id=id_, **row)
 
 
-def test_s3_rapid_requests_of_one_user_are_unusual(book: Book) -> None:
-    """S3-8."""
+def test_rapid_requests_of_one_user_are_unusual(book: Book) -> None:
     book.rules(rapid_requests={"generations": 3})
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     for second in (0, 30, 59):
@@ -262,8 +261,7 @@ def test_s3_rapid_requests_of_one_user_are_unusual(book: Book) -> None:
     assert book.look() == []
 
 
-def test_s3_failed_deductions_of_one_user_are_told(book: Book) -> None:
-    """S3-8."""
+def test_refused_generations_of_one_user_are_told(book: Book) -> None:
 
     def refused(minute: int) -> None:
         at = datetime(2026, 3, 1, 12, minute, tzinfo=UTC)
@@ -281,8 +279,7 @@ def test_s3_failed_deductions_of_one_user_are_told(book: Book) -> None:
     assert book.look() == []
 
 
-def test_s3_a_day_of_three_times_the_usual_credits_is_a_spike(book: Book) -> None:
-    """S3-8."""
+def test_a_day_of_three_times_the_usual_credits_is_a_spike(book: Book) -> None:
     today = datetime.now(UTC).date()
 
     def used(days_ago: int, spent: int) -> None:

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from threading import Thread, current_thread
+from time import monotonic
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +19,8 @@ from infra.codec import Codec
 from infra.partitions import partition_of
 from projections import generations, runner
 from projections.facts import CannotApply
-from projections.runner import Checkpoint, Runner
+from projections.runner import Applied, Checkpoint, Runner
+from projections.writing import load
 from tests.conftest import Database
 from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import apply, by_partition, tables
@@ -142,6 +146,36 @@ def test_a_zombie_with_rows_in_memory_reads_them_again(ready: Database, one: Run
     assert apply(slow, log.events[2:]).events == 1
     slow.close()
     assert available(ready, "acme") == 7
+
+
+def test_two_at_once_apply_an_event_once(ready: Database, one: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first one's checkpoint, and then finds the event repeated."""
+    events = two_debits("acme")
+    apply(one, events[:1])
+    second = Runner(ready.projector_uri, Codec().decode)
+    second.checkpoints()  # connected
+    waiting = (
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'scrip projector'"
+        " and datname = current_database()"
+    )
+    results: list[Applied] = []
+    other = Thread(target=lambda: results.append(apply(second, events)))
+
+    def meanwhile(*arguments: Any) -> None:
+        if current_thread() is not other:
+            other.start()
+            with psycopg.connect(ready.owner_uri, autocommit=True) as watching:
+                deadline = monotonic() + 20
+                while other.is_alive() and watching.execute(waiting).fetchone() != (1,):
+                    assert monotonic() < deadline
+        load(*arguments)
+
+    monkeypatch.setattr(runner, "load", meanwhile)
+    assert apply(one, events).events == 2
+    other.join(20)
+    second.close()
+    assert results == [(0, {}, {})]
+    assert (available(ready, "acme"), stops(ready)) == (7, [])
 
 
 def orgs_of_two_partitions() -> tuple[str, str]:
