@@ -120,6 +120,8 @@ POLICY: dict[str, Rule] = {
     "read_token_stats": _READ,
     "list_token_usage": _READ,
     "create_purchase": _rule("purchases:create", USER, WORKER, ORG_ADMIN, ADMIN),
+    "mark_purchase_paid": _MANAGE,  # and a plan's only the platform
+    "cancel_purchase": _rule("purchases:create", USER, WORKER, ORG_ADMIN, ADMIN),
     "list_purchases": _READ,
     "payment_webhook": OPEN,  # a signature in the place of a login
     "write_off_shortfall": _MANAGE,

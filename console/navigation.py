@@ -42,6 +42,7 @@ SECTIONS = (
             Entry("Tokens", "/admin/groups", ADMINS, "people"),
             Entry("Organisation", "/admin/organisation", ADMINS, "building"),
             Entry("Gifts", "/admin/gifts", ADMINS, "gift"),
+            Entry("Purchases", "/admin/purchases", ADMINS, "coin"),
             Entry("Quotas", "/admin/quotas", ADMINS, "gauge"),
             Entry("Alerts and rules", "/admin/alerts", ADMINS, "bell"),
             Entry("Webhooks", "/admin/webhooks", ADMINS, "plug"),

@@ -106,7 +106,9 @@ class Settings(BaseSettings):
         default=False, description="let webhooks go to private addresses and without TLS: for tests only"
     )
     payments: str = Field(
-        default="", description="who takes the money for purchases: manual (on invoice), signed, or empty for nobody"
+        default="",
+        description="who takes the money for purchases: manual (on invoice: an administrator says what is paid), "
+        "signed (a provider's signed callback says it), or empty: nothing can be bought",
     )
     payments_secret: SecretStr = Field(
         default=SecretStr(""),

@@ -20,7 +20,7 @@ from api.commands.me import MY_CREDITS
 from api.commands.organisations import CHOOSE_PLAN, CONFIGURE_ORGANISATION
 from api.commands.plans import PUBLISH_FEATURES, PUBLISH_PACKAGES, PUBLISH_PLAN
 from api.commands.prices import PUBLISH
-from api.commands.purchases import WRITE_OFF
+from api.commands.purchases import CANCEL_PURCHASE, MARK_PAID, WRITE_OFF
 from api.commands.reservations import CAPTURE, EXTEND, RELEASE, RESERVE
 from api.commands.settlements import CONFIRM, FAIL, REFUND_GENERATION
 from api.commands.storage import SET_STORAGE_LIMIT
@@ -58,6 +58,8 @@ OPERATIONS: tuple[Operation, ...] = (
     DELETE_MEMBERS,
     SET_MY_BUDGET,
     SET_BUDGET,
+    MARK_PAID,
+    CANCEL_PURCHASE,
     WRITE_OFF,
     CONFIGURE_ORGANISATION,
     CHOOSE_PLAN,

@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from api.acting import seen_user
 from api.commands.plans import shown_money
 from api.commands.purchases import PURCHASES, PurchaseAnswer, PurchaseBody, PurchaseRow, start_command, started
+from api.current import read_current
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.pipeline import execute, fingerprint
@@ -19,8 +20,11 @@ from api.services import Row, Services
 from domain.credits.events import Paid
 from domain.plans.complete_purchase import CompletePurchase
 from domain.plans.events import PurchaseStarted
+from domain.plans.state import STREAM, Catalogue
+from infra.partitions import PLATFORM
 from infra.payments.provider import Order
 from infra.position import format_position
+from infra.security.principal import Role
 from infra.writer.submission import Outcome, Submission
 
 _LIST = """
@@ -106,22 +110,31 @@ async def _buy(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     provider = services.payments
     if provider is None:
         raise Problem(409, "payments_not_configured", "Nothing can be bought: this deployment has no payment provider.")
-    command = start_command(call, given.body, provider.name)
+    command = start_command(call, given.body, provider.name, await _unit_of(given))
     outcome = await execute(services, _submission(given, command))
     if outcome.refusal is not None:
         services.metrics.refused("create_purchase", outcome.refusal.code)
         raise refused(outcome.refusal)
     event: PurchaseStarted = outcome.events[0][1]
-    told = {**started(event), "price": shown_money(event.price)}
-    headers = {"Idempotency-Replayed": "true"} if outcome.replayed else None
-    if not provider.at_once:
-        url = provider.checkout_url(Order(call.org, event.purchase_id, event.price.amount, event.price.currency))
-        told |= {"status": "pending", "checkout_url": url, "position": format_position(outcome.position)}
-        return told, headers
-    done = await paid(services, call.org, event.purchase_id, f"invoice.{event.purchase_id}", event.price, provider.name)
-    if done.refusal is not None:
-        raise refused(done.refusal)
-    return told | {"status": "completed", "checkout_url": None, "position": format_position(done.position)}, headers
+    url = provider.checkout_url(Order(call.org, event.purchase_id, event.price.amount, event.price.currency))
+    told = {
+        **started(event),
+        "price": shown_money(event.price),
+        "status": "pending",
+        "checkout_url": url,
+        "position": format_position(outcome.position),
+    }
+    return told, {"Idempotency-Replayed": "true"} if outcome.replayed else None
+
+
+async def _unit_of(given: Given) -> str | None:
+    """The unit of the package that a user buys without naming an account; plan tokens would be the organisation's."""
+    body = given.body
+    if given.call.principal.role is not Role.USER or body.package is None or body.account is not None:
+        return None
+    now = await read_current(given.services, PLATFORM, STREAM)
+    catalogue: Catalogue = now.states[STREAM]
+    return next((each.unit for each in catalogue.packages if each.id == body.package), None)
 
 
 def _submission(given: Given, command: Any) -> Submission:

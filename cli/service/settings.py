@@ -51,7 +51,7 @@ def embedded_settings(addresses: Mapping[str, str], known: ServiceSecrets) -> Se
     if "SCRIP_DEVELOPMENT_LOGIN" not in os.environ and "SCRIP_OIDC_ISSUER" not in os.environ:
         chosen["development_login"] = True  # who can open this port can read the data folder's keys as well
     if "SCRIP_PAYMENTS" not in os.environ:
-        chosen["payments"] = "manual"  # on one machine there is nobody to take the money
+        chosen["payments"] = "manual"  # on one machine an administrator says what is paid
     return with_keys(Settings(**chosen), known)
 
 

@@ -6,10 +6,14 @@ from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response
 
+from console.admin.purchases import settled
+from console.admin.visible import visible
 from console.api import ApiProblem
 from console.pages import Pages
-from console.person import PLATFORM
+from console.person import PLATFORM, USER
 from console.visit import Visit, local
+
+ORDERED = "Ordered. It is yours to use when an administrator has confirmed your payment."
 
 pages = Pages()
 
@@ -22,9 +26,11 @@ async def packages(visit: Visit) -> Response:
         visit.api.get("/api/auth/me"),
         visit.api.get("/api/v1/purchases", limit=10),
     )
+    # Plan tokens are the organisation's: administrators buy them.
+    own = [each for each in offers["items"] if visit.person.role != USER or not each["unit"].startswith("tokens.")]
     return visit.render(
         "user/packages.html",
-        packages=offers["items"],
+        packages=own,
         me=me,
         purchases=bought["items"],
         back=_back(visit.query.get("return")),
@@ -46,7 +52,14 @@ async def buy(visit: Visit) -> Response:
         return visit.refused(here, problem)
     if bought.get("checkout_url"):
         return RedirectResponse(bought["checkout_url"], status_code=303)  # the provider's own page, from the settings
-    return visit.redirect(back or here, "Bought. It is yours to use now.")
+    await visible(visit, "/api/v1/purchases", bought)
+    return visit.redirect(here, ORDERED, kind="warn")
+
+
+@pages.post("/settings/tokens/cancel")
+async def cancel(visit: Visit) -> Response:
+    """Give up a purchase that is not paid."""
+    return await settled(visit, "cancel", "/settings/tokens", "The purchase is cancelled.")
 
 
 @pages.get("/settings/subscription")

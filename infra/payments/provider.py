@@ -15,14 +15,11 @@ class Order(NamedTuple):
 class PaymentProvider(Protocol):
     """Takes payments. `name` is in purchases and in the path of the provider's callback.
 
-    `at_once`: a purchase is paid when it is made (on invoice). `secrets`: those that sign callbacks, none for a
-    provider that never calls.
+    `secrets`: those that sign callbacks, none for a provider that never calls.
     """
 
     @property
     def name(self) -> str: ...
-    @property
-    def at_once(self) -> bool: ...
     @property
     def secrets(self) -> tuple[str, ...]: ...
     def checkout_url(self, order: Order) -> str | None: ...

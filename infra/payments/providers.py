@@ -7,6 +7,7 @@ from infra.payments.provider import Order, PaymentProvider
 from infra.settings import Settings
 from infra.webhooks.signature import sign
 
+MANUAL = "manual"
 MICROS = 1_000_000
 
 
@@ -16,10 +17,9 @@ class UnsafePayments(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ManualPayments:
-    """On invoice: the purchase is delivered at once, and who is owed the money sends a bill."""
+    """On invoice: the purchase waits until an administrator says that the money has arrived."""
 
-    name: str = "manual"
-    at_once: bool = True
+    name: str = MANUAL
     secrets: tuple[str, ...] = ()
 
     def checkout_url(self, order: Order) -> str | None:  # noqa: ARG002 - there is nothing to visit
@@ -37,7 +37,6 @@ class SignedPayments:
     template: str
     secrets: tuple[str, ...] = field(repr=False)
     name: str = "signed"
-    at_once: bool = False
 
     def checkout_url(self, order: Order) -> str | None:
         """Where the buyer pays."""

@@ -129,6 +129,8 @@ CALLS: dict[str, Line] = {
     "PUT /api/v1/packages": Line(PLATFORM, "", {"packages": []}),
     "GET /api/v1/purchases": Line(READ),
     "POST /api/v1/purchases": Line(SELF, "", {"package": "none"}),
+    "POST /api/v1/purchases/{id}/paid": Line(MANAGE, "thing"),
+    "POST /api/v1/purchases/{id}/cancel": Line(SELF, "thing"),
     # Support, alerts, keys, analytics
     "GET /api/v1/users": Line(STAFF),
     "GET /api/v1/users/{id}": Line(READ, "user"),

@@ -1,4 +1,4 @@
-"""Purchases: delivered at once on invoice, or once by a signed callback; and what an account owes (S3)."""
+"""Purchases: delivered once they are paid, by an administrator's word or a signed callback; and what is owed (S3)."""
 
 import json
 import secrets
@@ -68,44 +68,102 @@ def test_without_a_provider_nothing_can_be_bought(service: Service) -> None:
     assert service.client(None).post(CALLBACK, json={}).status_code == 404
 
 
-def test_s3_a_package_on_invoice_is_delivered_at_once_and_once(manual: Service) -> None:
-    """S3-9: token packages bought on demand."""
+def test_s3_a_package_on_invoice_waits_until_an_administrator_has_the_money(manual: Service) -> None:
+    """S3-9: token packages bought on demand. A user's own token buys, and never says that it is paid."""
     ann = user()
-    client = manual.client("user", ann)
+    client, boss = manual.client("user", ann), manual.client()
     bought = client.post(PATH, json={"package": "credits_1000"}, headers={"Idempotency-Key": ann})
     assert bought.status_code == 201, bought.text
     told = bought.json()
-    assert (told["status"], told["price"], told["account"]) == ("completed", PRICE, f"user:{ann}:credits")
+    assert (told["status"], told["price"], told["account"]) == ("pending", PRICE, f"user:{ann}:credits")
     assert told["checkout_url"] is None
-    assert available(manual, f"user:{ann}:credits") == 1_000
+    assert available(manual, f"user:{ann}:credits") == 0
     again = client.post(PATH, json={"package": "credits_1000"}, headers={"Idempotency-Key": ann})
     assert (again.status_code, again.json()) == (201, told)
+    manual.project()
+    (listed,) = client.get(PATH).json()["items"]
+    assert (listed["purchase_id"], listed["status"], listed["price"]) == (told["purchase_id"], "pending", PRICE)
+    paid = f"{PATH}/{told['purchase_id']}/paid"
+    for role in ("user", "worker", "auditor"):
+        assert manual.client(role, ann).post(paid, json={}).status_code == 403
+    assert manual.client(org="globex").post(paid, json={}).status_code == 404
+    assert available(manual, f"user:{ann}:credits") == 0
+    done = boss.post(paid, json={"payment_ref": f"bank-{ann}"})
+    assert (done.status_code, done.json()["status"]) == (200, "completed"), done.text
+    assert available(manual, f"user:{ann}:credits") == 1_000
+    for body in ({}, {"payment_ref": f"bank-{ann}"}):  # said again, it grants nothing again
+        repeated = boss.post(paid, json=body)
+        assert (repeated.status_code, repeated.json()["status"]) == (200, "completed"), repeated.text
+    other = boss.post(paid, json={"payment_ref": f"other-{ann}"})
+    assert (other.status_code, other.json()["code"]) == (409, "purchase_completed")
+    late = boss.post(f"{PATH}/{told['purchase_id']}/cancel", json={})
+    assert (late.status_code, late.json()["code"]) == (409, "purchase_completed")
     assert available(manual, f"user:{ann}:credits") == 1_000
     manual.project()
     (listed,) = client.get(PATH).json()["items"]
-    assert (listed["purchase_id"], listed["status"], listed["price"]) == (told["purchase_id"], "completed", PRICE)
+    assert (listed["status"], listed["payment_ref"]) == ("completed", f"bank-{ann}")
     assert manual.client("user", user()).get(PATH).json()["items"] == []
     assert client.get(PATH, params={"user_id": "bob"}).status_code == 403
     every = manual.client("auditor").get(PATH, params={"user_id": ann, "status": "completed"}).json()["items"]
     assert [row["purchase_id"] for row in every] == [told["purchase_id"]]
 
 
+def test_one_payment_pays_for_one_purchase(manual: Service) -> None:
+    ann, boss = user(), manual.client()
+    first, second = (
+        manual.client("user", ann).post(PATH, json={"package": "credits_1000"}).json()["purchase_id"] for _ in range(2)
+    )
+    ref = {"payment_ref": f"bank-{ann}"}
+    assert boss.post(f"{PATH}/{first}/paid", json=ref).status_code == 200
+    reused = boss.post(f"{PATH}/{second}/paid", json=ref)
+    assert (reused.status_code, reused.json()["code"]) == (409, "payment_used")
+    assert available(manual, f"user:{ann}:credits") == 1_000
+
+
+def test_a_purchase_is_cancelled_by_its_buyer_or_an_administrator(manual: Service) -> None:
+    ann = user()
+    client, boss = manual.client("user", ann), manual.client()
+    purchase = client.post(PATH, json={"package": "credits_1000"}).json()["purchase_id"]
+    cancel = f"{PATH}/{purchase}/cancel"
+    assert manual.client("user", user()).post(cancel, json={}).status_code == 403
+    assert manual.client("auditor").post(cancel, json={}).status_code == 403
+    assert boss.post(f"{PATH}/no-such-purchase/cancel", json={}).status_code == 404
+    for _ in range(2):
+        told = client.post(cancel, json={})
+        assert (told.status_code, told.json()["status"]) == (200, "cancelled"), told.text
+    manual.project()
+    (listed,) = client.get(PATH).json()["items"]
+    assert (listed["status"], listed["reason"]) == ("failed", "cancelled")
+    assert boss.post(f"{PATH}/{purchase}/paid", json={}).status_code == 200  # the money came after all
+    assert available(manual, f"user:{ann}:credits") == 1_000
+
+
 def test_s3_plan_tokens_are_the_organisations(manual: Service) -> None:
     org = f"p{secrets.token_hex(4)}"
-    bought = manual.client("user", "ann", org=org).post(PATH, json={"package": "leads_50"}).json()
+    refused = manual.client("user", "ann", org=org).post(PATH, json={"package": "leads_50"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_own"), refused.text
+    boss = manual.client(org=org)
+    bought = boss.post(PATH, json={"package": "leads_50"}).json()
     assert bought["account"] == f"org:{org}:tokens.lead_generation"
+    assert available(manual, bought["account"], org) == 0
+    assert boss.post(f"{PATH}/{bought['purchase_id']}/paid", json={}).status_code == 200
     body = {"action": "deduct", "token_type": "lead_generation"}
     used = manual.client("worker", org=org).post("/api/v1/tokens/check-balance", json=body).json()
     assert (used["allowed"], used["balance"]) == (True, 45)  # on the starter plan
 
 
 def test_s3_a_plan_is_bought_for_a_cycle_or_for_twelve(manual: Service) -> None:
-    """S3-9: annual prepaid discount: 12 x 29 less 20 %."""
+    """S3-9: annual prepaid discount: 12 x 29 less 20 %. The platform sells plans, so it says that one is paid."""
     org = f"p{secrets.token_hex(4)}"
     boss = manual.client(org=org)
     annual = boss.post(PATH, json={"plan": "pro", "billing": "annual"})
     assert annual.status_code == 201, annual.text
     assert annual.json()["price"] == {"amount": "278.40", "currency": "USD"}
+    paid = f"{PATH}/{annual.json()['purchase_id']}/paid"
+    assert boss.post(paid, json={}).status_code == 403
+    assert boss.get(f"/api/v1/organisations/{org}").json()["plan"] == "starter"
+    platform = manual.client("admin", **{"Scrip-Organisation": org})
+    assert platform.post(paid, json={}).status_code == 200
     told = boss.get(f"/api/v1/organisations/{org}").json()
     assert (told["plan"], told["billing"], told["tokens"]["lead_generation"]["balance"]) == ("pro", "annual", 50)
     assert told["paid_until"] is not None
@@ -122,6 +180,9 @@ def test_s3_a_plan_is_bought_for_a_cycle_or_for_twelve(manual: Service) -> None:
         ({"package": "nothing"}, 422),
         ({"package": "credits_1000", "account": "user:other:credits"}, 403),
         ({"package": "leads_50", "account": "org:globex:tokens.lead_generation"}, 403),
+        ({"package": "leads_50", "account": "org:acme:tokens.lead_generation"}, 403),
+        ({"package": "credits_1000", "account": "org:acme:credits"}, 403),
+        ({"package": "credits_1000", "account": "group:g1:credits"}, 403),
         ({"package": "credits_1000", "account": "robot:r2:credits"}, 422),
         ({"package": "credits_1000", "account": "user:ann:tokens"}, 422),
         ({"package": "credits_1000", "price": {"amount": "0.01"}}, 422),
@@ -140,6 +201,9 @@ def test_s3_a_signed_callback_grants_once(signed: Service) -> None:
     purchase, account = bought["purchase_id"], bought["account"]
     assert bought["status"] == "pending"
     assert bought["checkout_url"] == f"https://pay.example/acme/{purchase}?sum=10.00&in=USD"
+    assert available(signed, account) == 0
+    by_hand = signed.client().post(f"{PATH}/{purchase}/paid", json={})
+    assert (by_hand.status_code, by_hand.json()["code"]) == (409, "paid_by_provider")
     assert available(signed, account) == 0
     paid = callback(signed, purchase)
     assert (paid.status_code, paid.json()["status"]) == (200, "completed"), paid.text

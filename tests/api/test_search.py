@@ -85,6 +85,7 @@ def test_a_purchase_by_its_id_and_by_its_payment(found: Service, monkeypatch: py
     small = {"id": "small", "name": "Small", "unit": "credits", "amount": 10, "price": price}
     ok(found.client("admin").put("/api/v1/packages", json={"packages": [small]}))
     made = ok(found.client("user", "ann", ORG).post("/api/v1/purchases", json={"package": "small"}), 201)
+    ok(found.client(org=ORG).post(f"/api/v1/purchases/{made['purchase_id']}/paid", json={}))
     found.project()
     kinds = [hit["kind"] for hit in hits(found, made["purchase_id"])]
     assert kinds[0] == "purchase"

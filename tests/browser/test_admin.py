@@ -12,6 +12,7 @@ SCREENS = {
     "/admin/groups/design": "admin-group",
     "/admin/organisation": "admin-organisation",
     "/admin/gifts?user=ann": "admin-gifts",
+    "/admin/purchases": "admin-purchases",
     "/admin/quotas": "admin-quotas",
     "/admin/alerts": "admin-alerts",
     "/admin/alerts/rules": "admin-alert-rules",
@@ -54,6 +55,7 @@ def live(boss: httpx.Client) -> None:
     boss.post("/api/v1/accounts/user:ann:credits/grants", json=gift).raise_for_status()
     hook = {"url": "https://hooks.example.com/scrip", "description": "Chat"}
     boss.post("/api/v1/webhooks", json=hook).raise_for_status()
+    boss.post("/api/v1/purchases", json={"package": "credits_1000"}).raise_for_status()
     boss.post("/api/v1/api-keys", json={"name": "worker 1", "role": "worker"}).raise_for_status()
     until(lambda: boss.get("/api/v1/alerts").json()["items"], "the alert of the group's limit")
     until(lambda: boss.get("/api/v1/users").json()["items"], "the read models know of ann")

@@ -52,7 +52,12 @@ def test_a_blocked_user_on_a_phone_buys_and_generates_typing_nothing_again(
     expect(page.get_by_role("heading", level=1)).to_have_text("Buy tokens")
     page.get_by_role("button", name="Buy 1,000 credits", exact=True).tap()
 
-    page.wait_for_url("**/playground")  # back by itself
+    expect(page.get_by_text("Waiting for payment")).to_be_visible()
+    boss = api(org)
+    waiting = boss.get("/api/v1/purchases", params={"status": "pending"}).json()["items"]
+    boss.post(f"/api/v1/purchases/{waiting[0]['purchase_id']}/paid", json={}).raise_for_status()
+    page.get_by_role("link", name="Back", exact=True).tap()
+    page.wait_for_url("**/playground")
     ready = page.get_by_role("dialog", name="There Is Enough Now")
     expect(ready).to_contain_text(PROMPT)
     screen(page, "scenario-phone-back")

@@ -15,8 +15,8 @@ from tests.console.conftest import Visitor, csrf_of
 SCRIPT = "<script>alert('x')</script>"
 SCREENS = (
     "/admin/groups", "/admin/groups/design", "/admin/groups/design?span=12m", "/admin/organisation", "/admin/gifts",
-    "/admin/gifts?user=u_1", "/admin/quotas", "/admin/quotas?prefix=u_", "/admin/alerts", "/admin/alerts/rules",
-    "/admin/webhooks", "/admin/api-keys",
+    "/admin/gifts?user=u_1", "/admin/purchases", "/admin/quotas", "/admin/quotas?prefix=u_",
+    "/admin/alerts", "/admin/alerts/rules", "/admin/webhooks", "/admin/api-keys",
 )  # fmt: skip
 PARTS = (
     "/admin/parts/groups", "/admin/parts/new-group", "/admin/groups/design/edit", "/admin/groups/design/delete",

@@ -38,7 +38,8 @@ def lived(site: Service) -> Service:
     assert worker.post("/api/v1/generations", json=many).status_code == 402
     boss.post(f"{CREDITS}/debits", json={"amount": 40, "reason": SCRIPT}).raise_for_status()
     buyer = site.client("user", "u_1")
-    buyer.post("/api/v1/purchases", json={"package": "credits_1000"}).raise_for_status()
+    bought = buyer.post("/api/v1/purchases", json={"package": "credits_1000"}).json()["purchase_id"]
+    boss.post(f"/api/v1/purchases/{bought}/paid", json={}).raise_for_status()
     site.project()
     return site
 

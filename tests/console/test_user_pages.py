@@ -1,6 +1,7 @@
 """The pages of the person who generates: what they say, what their forms do, and that nothing typed is ever run."""
 
 import html
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -160,9 +161,12 @@ class TestPages:
         lived.project()
         assert "Nothing is stored" in read(client, "/generations")
 
-    def test_a_package_is_bought_once_and_leads_back(self, visitor: Visitor) -> None:
-        client = visitor(sub="buyer")
-        page = read(client, "/settings/tokens?return=/playground%3Fprompt%3Dkept")
+    def test_a_package_waits_for_its_payment(self, lived: Service, visitor: Visitor) -> None:
+        """It is the buyer's when an administrator has confirmed the payment, and not before."""
+        client, boss = visitor(sub="buyer"), visitor("org_admin", "boss")
+        here = "/settings/tokens?return=/playground%3Fprompt%3Dkept"
+        page = read(client, here)
+        assert "50 lead generation tokens" not in page  # those are the organisation's
         form = {
             "csrf": csrf_of(page),
             "package": "credits_1000",
@@ -170,8 +174,39 @@ class TestPages:
             "return": "/playground?prompt=kept",
         }
         for _ in range(2):
-            assert client.post("/settings/tokens", data=form).headers["location"] == "/playground?prompt=kept"
+            back = client.post("/settings/tokens", data=form).headers["location"]
+            assert back == "/settings/tokens?return=%2Fplayground%3Fprompt%3Dkept"
+        lived.project()
+        page = read(client, back)
+        assert "Bought. It is yours" not in page
+        assert page.count("Waiting for payment") == 1
+        assert 'href="/playground?prompt=kept"' in page
+        assert "1,000 available" not in read(client, "/")
+        listed = read(boss, "/admin/purchases")
+        purchase = re.search(r'name="purchase" value="([^"]+)"', listed)
+        assert purchase is not None
+        done = {"csrf": csrf_of(listed), "purchase": purchase[1], "payment_ref": "bank-7"}
+        assert client.post("/admin/purchases/paid", data={**done, "csrf": csrf_of(page)}).status_code == 403
+        for _ in range(2):
+            assert boss.post("/admin/purchases/paid", data=done).headers["location"] == "/admin/purchases"
+        lived.project()
         assert "1,000 available" in read(client, "/")
+        assert "Waiting for payment" not in read(client, "/settings/tokens")
+        assert "bank-7" in read(boss, "/admin/purchases?status=completed")
+
+    def test_a_purchase_is_cancelled(self, lived: Service, visitor: Visitor) -> None:
+        client = visitor(sub="buyer3")
+        form = {"csrf": csrf_of(read(client, "/settings/tokens")), "package": "credits_1000", "key": "k3"}
+        client.post("/settings/tokens", data=form)
+        lived.project()
+        page = read(client, "/settings/tokens")
+        purchase = re.search(r'name="purchase" value="([^"]+)"', page)
+        assert purchase is not None
+        client.post("/settings/tokens/cancel", data={"csrf": csrf_of(page), "purchase": purchase[1]})
+        lived.project()
+        page = read(client, "/settings/tokens")
+        assert "Cancelled" in page
+        assert "Waiting for payment" not in page
 
     def test_buying_leads_to_no_other_site(self, visitor: Visitor) -> None:
         client = visitor(sub="buyer2")
