@@ -1,13 +1,15 @@
-"""Whose a generation or a content is, from the write side: the path names only its id."""
+"""Whose a generation, a content or a reservation is, from the write side: the path names only its id."""
 
 from dataclasses import replace
 from typing import Any
 
 from api.acting import own_only
 from api.current import read_current
+from api.guard import UNREACHABLE
 from api.operation import Call, Found
-from api.problems import Problem, refused
+from api.problems import Problem, refused, unavailable
 from api.services import Services
+from domain.credits.address import reservation_tag
 from domain.generations.refusals import NoSuchGeneration
 from domain.generations.state import Generation, stream_of
 from domain.refusal import Refusal
@@ -15,6 +17,10 @@ from domain.storage.events import ContentStored
 from domain.storage.refusals import NoSuchContent
 from domain.storage.state import PREFIX, content_tag
 from infra.writer.submission import Refused
+
+_RESERVED_BY = """
+    select actor from events
+    where org = %(org)s and tag = %(tag)s and type like 'credits-reserved.%%' order by position limit 1"""
 
 
 async def of_generation(services: Services, call: Call, _body: Any = None) -> Call:
@@ -49,6 +55,19 @@ async def generation_user(services: Services, org: str, generation_id: str) -> s
         return None
     services.owners.note(org, generation_id, generation.asked.user)
     return generation.asked.user
+
+
+async def reserved_by_caller(services: Services, call: Call, reservation_id: str) -> None:
+    """Raises Problem: 403 for a reservation that somebody else has made, 503.
+
+    A user who could release what a worker holds would have the work for nothing.
+    """
+    try:
+        row = await services.row(_RESERVED_BY, {"org": call.org, "tag": reservation_tag(reservation_id)})
+    except UNREACHABLE:
+        raise unavailable() from None
+    if row is not None and row["actor"] != call.principal.actor:
+        raise Problem(403, "not_own", "Only who reserved this can settle it here.", field="transaction_id")
 
 
 def _missing(refusal: Refusal) -> Problem:

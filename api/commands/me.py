@@ -12,7 +12,7 @@ from api.current import read_current
 from api.fields import Amount, Body, Id, Label, Metadata, Options, Text, Ttl
 from api.generation_answers import my_transaction
 from api.operation import Call, Found, Operation
-from api.owners import generation_user
+from api.owners import generation_user, reserved_by_caller
 from api.problems import Problem
 from api.schemas_generations import Held, Quote
 from api.services import Services
@@ -94,6 +94,8 @@ async def _look(services: Services, call: Call, body: MyCreditsBody) -> Call:
         owner = await generation_user(services, call.org, body.transaction_id)
         if owner is not None and owner != call.principal.sub:
             raise Problem(403, "not_own", "Only one's own transactions can be settled here.", field="transaction_id")
+        if owner is None:
+            await reserved_by_caller(services, call, body.transaction_id)
         return replace(call, found=Found(owner=owner))
     if body.model is None or body.operation is not None:
         return call

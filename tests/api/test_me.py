@@ -81,6 +81,17 @@ def test_an_amount_is_a_plain_hold(service: Service) -> None:
     assert settle(service, user, "rollback", "none-such", 404)["code"] == "not_found"
 
 
+def test_what_a_worker_has_reserved_is_the_workers_to_settle(service: Service) -> None:
+    """A user who could release a worker's hold while the model runs would generate for nothing."""
+    user = new_user(service, credits=100)
+    account = f"/api/v1/accounts/user:{user}:credits"
+    worker = service.client("worker", "w")
+    held = ok(worker.post(f"{account}/reservations", json={"amount": 60}), 201)["reservation_id"]
+    for action in ("confirm", "rollback"):
+        assert settle(service, user, action, held, 403)["code"] == "not_own"
+    assert ok(worker.post(f"{account}/reservations/{held}/capture", json={}))["amount"] == 60
+
+
 def test_what_a_model_is_priced_for_cannot_be_chosen(service: Service) -> None:
     user = new_user(service, credits=5_000)
     mine = service.client("user", user)
