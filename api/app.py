@@ -20,6 +20,7 @@ from api.guard import UNREACHABLE
 from api.live.service import Live
 from api.policy import check_policy
 from api.problems import MEDIA_TYPE, Problem, fault, unavailable
+from api.query import PLUS
 from api.routes import all_routes
 from api.routes.documents import TITLE, VERSION
 from api.services import Retry, Services, Verify, make_services
@@ -187,10 +188,11 @@ async def _unprocessable(request: Request, error: Exception) -> Response:
     first: dict[str, Any] = dict(error.errors()[0]) if isinstance(error, RequestValidationError) else {}
     field = ".".join(str(part) for part in first.get("loc", ())[1:])
     reason = str(first.get("msg", "")).removeprefix("Value error, ")
+    plus = f" {PLUS}" if first.get("type") == "string_pattern_mismatch" and " " in str(first.get("input", "")) else ""
     context = first.get("ctx") or {}
     limit = next((context[name] for name in ("le", "max_length", "ge", "expected") if name in context), None)
     return await _problem(
-        request, Problem(422, "invalid_value", f"{field}: {reason}.", field=field or None, limit=limit)
+        request, Problem(422, "invalid_value", f"{field}: {reason}.{plus}", field=field or None, limit=limit)
     )
 
 

@@ -1,10 +1,10 @@
 """How calls that do not go through FastAPI stand in its OpenAPI document."""
 
 from collections.abc import Callable
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, cleandoc
 from typing import Any
 
-from api.fields import Body
+from api.fields import MAX_BODY, Body
 
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "parameters": [
@@ -30,8 +30,11 @@ IF_MATCH: dict[str, Any] = {
 }
 
 
-def documented(name: str, path: str, body: type[Body]) -> Callable[..., Any]:
-    """A function with the signature that FastAPI documents: path parameters and body. It is never called."""
+def documented(name: str, path: str, body: type[Body], max_bytes: int = MAX_BODY) -> Callable[..., Any]:
+    """A function with the signature that FastAPI documents: path parameters and body. It is never called.
+
+    Its text is the body's, with `max_bytes` where that is not the usual limit.
+    """
 
     async def endpoint(**_: Any) -> None:
         raise AssertionError(f"{name} does not go through FastAPI")
@@ -40,6 +43,7 @@ def documented(name: str, path: str, body: type[Body]) -> Callable[..., Any]:
     parameters = [Parameter(each, Parameter.KEYWORD_ONLY, annotation=str) for each in names]
     parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=body))
     endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what FastAPI inspects
-    endpoint.__doc__ = body.__doc__
+    limit = f"\n\nThe body has at most {max_bytes:,} bytes." if max_bytes != MAX_BODY else ""
+    endpoint.__doc__ = cleandoc(body.__doc__ or "") + limit
     endpoint.__name__ = name
     return endpoint

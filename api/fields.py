@@ -5,11 +5,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
+from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from api.strict_json import clean
-from domain.credits.address import parse_address
+from domain.ids import ADDRESS, ID, NAME, account_address, no_dots
+from domain.prices.quote import check_numbers
 
+MAX_BODY = 65_536  # bytes; a call whose items need more has its own limit, which its description names
 MAX_AMOUNT = 10**12
 MAX_METADATA_BYTES = 4_096
 MAX_TEXT = 2_000
@@ -23,19 +26,6 @@ class Body(BaseModel):
     """A request body: no unknown fields and no conversions, so `"5"`, `5.0` and `true` are not 5."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=False)
-
-
-def _no_dots(text: str) -> str:
-    if text in {".", ".."}:
-        raise ValueError("must not be `.` or `..`")
-    return text
-
-
-def _address(text: str) -> str:
-    for part in parse_address(text):
-        if len(part) > 255:
-            raise ValueError("has a part of more than 255 characters")
-    return text
 
 
 def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -71,19 +61,25 @@ def _counted(options: dict[str, int | bool | str]) -> dict[str, int | bool | str
     count = options.get("count")
     if isinstance(count, int) and count > MAX_COUNT:
         raise ValueError(f"must not have a count above {MAX_COUNT}")
+    check_numbers(options)
     return options
 
 
 Id = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9._:@|+=~-]{1,255}$"),
-    AfterValidator(_no_dots),
+    StringConstraints(pattern=f"^{ID.pattern}$"),
+    AfterValidator(no_dots),
     Field(description="An id of the integrator's or of Scrip's making; `.` and `..` are none.", examples=["job-42"]),
+]
+UserId = Annotated[
+    str | None,
+    Query(pattern=f"^{ID.pattern}$", description="Another user's, for those who may."),
+    AfterValidator(lambda text: text if text is None else no_dots(text)),
 ]
 AddressText = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9._:@|+=~-]{5,767}$"),
-    AfterValidator(_address),
+    StringConstraints(pattern=f"^{ADDRESS.pattern}$"),
+    AfterValidator(account_address),
     Field(description="An account: owner_type:owner_id:unit.", examples=["user:u_42:credits"]),
 ]
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT, description="Whole credits, 1 to 10^12.", examples=[1100])]
@@ -93,7 +89,8 @@ Text = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_TEXT), Field(description="Free text; kept encrypted.")
 ]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_clean)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Model = Annotated[Label, AfterValidator(no_dots)]  # of a model or its provider: a name that may stand in a path
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(no_dots)]
 Usd = Annotated[
     str,
     StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$"),

@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
 import psycopg
 from psycopg_pool import PoolTimeout, TooManyRequests
@@ -13,9 +12,11 @@ from api.fields import AddressText
 from api.operation import Call
 from api.policy import POLICY, authorise
 from api.problems import Problem, invalid, unavailable
+from api.query import NOTHING, Known, check_query, read_query
 from api.services import Services
 from domain.credits.address import Address, parse_address
-from infra.security.principal import Principal, Role, Unauthenticated, is_id
+from domain.ids import is_id
+from infra.security.principal import Principal, Role, Unauthenticated
 
 _ADDRESS: TypeAdapter[str] = TypeAdapter(AddressText)
 # Under which names a query or a body may name an organisation.
@@ -66,17 +67,19 @@ def read_head(scope: Any) -> Head:
     return Head(*found)
 
 
-async def admit(services: Services, operation: str, scope: Any, head: Head) -> Call:
-    """The call that a request is, once its caller is known and may do `operation`. Raises Problem (401, 403, 422)."""
+async def admit(services: Services, operation: str, scope: Any, head: Head, parameters: Known = NOTHING) -> Call:
+    """The call that a request is, once its caller is known and may do `operation`.
+
+    `parameters` are those of its query. Raises Problem (401, 403, 422).
+    """
     principal = await who(services, head)
     known(scope, principal, principal.org)
     org = organisation(principal, head)
     known(scope, principal, org)
     params: dict[str, str] = scope["path_params"]
     authorise(principal, operation, path_values(params))
-    query = scope["query_string"]
-    if query and b"org" in query:
-        _same_organisation(query, org)
+    if scope["query_string"]:
+        check_query(_same_organisation(read_query(scope["query_string"]), org), parameters)
     if_match = head.if_match.decode("latin-1") if head.if_match else None
     return Call(principal, org, params, if_match, services.defaults)
 
@@ -143,7 +146,8 @@ def _bad_path(name: str) -> Problem:
     return invalid(name, "in the path is not of the right form")
 
 
-def _same_organisation(query: bytes, org: str) -> None:
-    for name, value in parse_qsl(query.decode("latin-1")):
-        if name in ORGANISATION_NAMES and value != org:
-            raise other_organisation()
+def _same_organisation(query: list[tuple[str, str]], org: str) -> list[tuple[str, str]]:
+    """The rest of a query that names no other organisation; naming one's own changes nothing. Raises Problem (403)."""
+    if any(name in ORGANISATION_NAMES and value != org for name, value in query):
+        raise other_organisation()
+    return [(name, value) for name, value in query if name not in ORGANISATION_NAMES]

@@ -6,7 +6,7 @@ from typing import Any
 from api.operation import Call
 from api.problems import invalid
 from api.services import Services
-from infra.security.principal import is_id
+from domain.ids import is_id
 
 MOST = 200  # names in one question
 # Users leave their names in several tables; each is looked up by its key.

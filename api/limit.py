@@ -11,7 +11,8 @@ from infra.security.request_rates import Limit
 async def within_rate(services: Services, call: Call, key: str | None) -> None:
     """Let the call pass or raise Problem (429; 503 where the count cannot be made: it never passes uncounted).
 
-    A user's own token has the limit; workers, admins and API keys have one only where it is configured.
+    Whatever makes a generation counts for its caller, by whichever call it does so. A user's own token has the limit;
+    workers, admins and API keys have one only where it is configured.
     """
     settings = services.settings
     requests = settings.rate_limit if call.principal.role is Role.USER else settings.rate_limit_programs

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, TypeAdapter
 
 from api.answers import Answer, answer
-from api.fields import Body
+from api.fields import MAX_BODY, Body
 from api.services import Services
 from domain.credits.address import Address, parse_address
 from domain.generations.request import DEFAULTS, Defaults
@@ -66,6 +66,7 @@ class Operation:
     command can be built, and may raise Problem. `makes` is the id of a generation that the caller has chosen, with its
     user, for what follows in the same batch. `facts` are what a refusal tells, where it is not the decision's own.
     `refused` answers a refusal with `status`, for a call that asks whether something is allowed; none: a problem it is.
+    `max_bytes`: of the body, where its items do not fit into the usual limit.
     `tell` takes the place of `answer` where the outcome alone does not say it all; it must tell a replay the same.
     """
 
@@ -88,7 +89,8 @@ class Operation:
     facts: Callable[[Services, Outcome], dict[str, Any]] | None = None
     refused: Callable[[Outcome], Answer | None] = lambda _outcome: None
     tell: Callable[[Services, Call, Any, Outcome], Awaitable[Answer]] | None = None
-    limited: bool = False  # by the rate limit for users
+    max_bytes: int = MAX_BODY
+    limited: Callable[[Any], bool] = lambda _body: False  # whether a body makes a generation: the rate limit counts it
     sized: bool = False  # its body says how much, and by default it is all that is left: a lost body would charge it
 
     @cached_property

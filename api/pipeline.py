@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
+from api.fields import MAX_BODY
 from api.guard import ORGANISATION_NAMES, UNREACHABLE, Head, other_organisation
 from api.operation import Call, Operation
 from api.problems import Problem, overloaded, refused, unavailable, unknown_outcome
@@ -15,7 +16,6 @@ from api.strict_json import MAX_DEPTH, strict_json
 from infra.security.principal import Principal
 from infra.writer.submission import KeyReused, Outcome, OutcomeUnknown, Overloaded, Submission
 
-MAX_BODY = 65_536
 OWN = ""  # the name of an operation's only text
 JSON_TYPES = (b"application/json", b"application/merge-patch+json")
 

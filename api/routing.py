@@ -18,17 +18,20 @@ from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.documented import IDEMPOTENCY_KEY, IF_MATCH, documented
-from api.fields import Body
+from api.fields import MAX_BODY, Body
 from api.guard import UNREACHABLE, admit, is_open, read_head
 from api.limit import within_rate
 from api.operation import Call, Operation
-from api.pipeline import MAX_BODY, answer_of, execute, idempotency_key, prepare, read_body, receive_body, says_none
+from api.pipeline import answer_of, execute, idempotency_key, prepare, read_body, receive_body, says_none
 from api.problems import MEDIA_TYPE, Problem, unavailable
+from api.query import NOTHING, Known, known_of
+from api.reading import current
 from api.schemas import PROBLEMS
 from api.services import Services
 from api.strict_json import MAX_DEPTH
 
 JSON = b"application/json"
+MAY_WAIT = Known(frozenset({"min_position"}))  # a question that is asked by POST is a read: current without it
 
 log = structlog.get_logger()
 
@@ -55,7 +58,7 @@ class CommandRoute(APIRoute):
     def __init__(self, operation: Operation, services: Services) -> None:
         super().__init__(
             operation.path,
-            documented(operation.name, operation.path, operation.body),
+            documented(operation.name, operation.path, operation.body, operation.max_bytes),
             methods=[operation.method],
             name=operation.name,
             operation_id=operation.name,
@@ -87,6 +90,9 @@ class ReadRoute(APIRoute):
         status: int = 200,
         **options: Any,
     ) -> None:
+        if method == "GET" and "min_position" not in signature(handler).parameters:
+            # Any read takes it (contract, "Position"), also those that have nothing to wait for.
+            options["dependencies"] = [Depends(current)]
         super().__init__(
             path,
             handler,
@@ -99,7 +105,8 @@ class ReadRoute(APIRoute):
             responses=PROBLEMS,
             **options,
         )
-        self.app = _guarded(operation, services, self.app)
+        parameters = known_of(self.dependant)
+        self.app = _guarded(operation, services, self.app, parameters)
         without_query = _without_query(handler)
         self.short: ASGIApp | None = _guarded(operation, services, without_query) if without_query else None
 
@@ -162,7 +169,7 @@ class BodyRoute(APIRoute):
     ) -> None:
         super().__init__(
             path,
-            documented(operation, path, body),
+            documented(operation, path, body, max_bytes),
             methods=[method],
             name=operation,
             operation_id=operation,
@@ -173,11 +180,12 @@ class BodyRoute(APIRoute):
             openapi_extra=IDEMPOTENCY_KEY if keyed else None,
         )
         adapter: TypeAdapter[Any] = TypeAdapter(body)
+        parameters = NOTHING if keyed else MAY_WAIT
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 head = read_head(scope)
-                call = await admit(services, operation, scope, head)
+                call = await admit(services, operation, scope, head, parameters)
                 raw = await receive_body(receive, head, max_bytes)
                 read = read_body(adapter, call, raw, max_depth)
                 key = idempotency_key(head) if keyed else None
@@ -204,10 +212,10 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
         try:
             head = read_head(scope)
             call = await admit(services, operation.name, scope, head)
-            raw = await receive_body(receive, head)
+            raw = await receive_body(receive, head, operation.max_bytes)
             read = read_body(operation.adapter, call, raw, none_said=not operation.sized or says_none(head))
             key = idempotency_key(head) if operation.method == "POST" else None
-            if operation.limited:
+            if operation.limited(read.body):
                 await within_rate(services, call, key)
             item = await prepare(services, operation, call, read, key, scope["path"])
             outcome = await execute(services, item)
@@ -222,11 +230,11 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
     return app
 
 
-def _guarded(operation: str, services: Services, inner: ASGIApp) -> ASGIApp:
+def _guarded(operation: str, services: Services, inner: ASGIApp, parameters: Known = NOTHING) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             head = read_head(scope)
-            scope["scrip.call"] = await admit(services, operation, scope, head)
+            scope["scrip.call"] = await admit(services, operation, scope, head, parameters)
             if scope["method"] != "GET":
                 await receive_body(receive, head)  # there is nothing in it for us, but what is cut is not done
             await inner(scope, receive, send)

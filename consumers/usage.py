@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from domain.credits.address import parse_address
+from domain.ids import ADDRESS, ID, NAME, account_address, no_dots
+from domain.prices.quote import check_numbers
 
 STARTED = "scrip.usage.generation.started"
 COMPLETED = "scrip.usage.generation.completed"
@@ -15,40 +16,35 @@ MAX_AMOUNT = 10**12
 MAX_METADATA_BYTES = 4_096
 
 
-def _no_dots(text: str) -> str:
-    if text in {".", ".."}:
-        raise ValueError("`.` and `..` are no ids")
-    return text
-
-
-def _address(text: str) -> str:
-    parse_address(text)
-    return text
-
-
 def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
     if len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
         raise ValueError(f"more than {MAX_METADATA_BYTES} bytes")
     return metadata
 
 
+def _numbers(options: dict[str, int | bool | str]) -> dict[str, int | bool | str]:
+    check_numbers(options)
+    return options
+
+
 Id = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9._:@|+=~-]{1,255}$"),
-    AfterValidator(_no_dots),
+    StringConstraints(pattern=f"^{ID.pattern}$"),
+    AfterValidator(no_dots),
     Field(description="an id"),
 ]
 Address = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9._:@|+=~-]{5,767}$"),
-    AfterValidator(_address),
+    StringConstraints(pattern=f"^{ADDRESS.pattern}$"),
+    AfterValidator(account_address),
     Field(description="an account, owner_type:owner_id:unit", examples=["user:u_42:credits"]),
 ]
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
 Count = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 Usd = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Model = Annotated[Label, AfterValidator(no_dots)]
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(no_dots)]
 Text = Annotated[str, StringConstraints(max_length=4_096)]
 OptionValue = int | bool | Label
 Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
@@ -140,9 +136,9 @@ class Metered(_Data):
     user_id: Id | None = None
     amount: Amount | None = None
     operation: Label | None = None
-    provider: Label | None = None
-    model: Label | None = None
-    options: Annotated[dict[Name, OptionValue], Field(max_length=32)] | None = None
+    provider: Model | None = None
+    model: Model | None = None
+    options: Annotated[dict[Name, OptionValue], Field(max_length=32), AfterValidator(_numbers)] | None = None
     usage: Annotated[dict[Name, Count], Field(max_length=32)] | None = None
     reason: Text | None = None
     metadata: Metadata | None = None

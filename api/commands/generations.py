@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from api.acting import user_of
 from api.answers import Answer
 from api.assessment import refusal_facts
-from api.fields import Body, Count, Id, Label, Metadata, Name, Options, Text, Ttl
+from api.fields import Body, Count, Id, Metadata, Model, Name, Options, Text, Ttl
 from api.generation_answers import changed, created, extended
 from api.operation import Call, Operation
 from api.owners import of_generation
@@ -24,6 +24,7 @@ from infra.security.principal import Role
 from infra.writer.submission import Outcome
 
 MAX_PROMPT = 20_000
+MAX_CREATE_BODY = 262_144  # a prompt of 20,000 characters, each of which JSON may write in 12 bytes
 
 OperationName = Annotated[
     str,
@@ -44,13 +45,13 @@ class RequestBody(Body):
 
     user_id: Id | None = None
     operation: OperationName
-    provider: Label | None = None
-    model: Label | None = None
+    provider: Model | None = None
+    model: Model | None = None
     options: Options = Field(default_factory=dict)
     tokens: Count | None = None
     bytes: Count | None = None
     token_type: Name | None = None
-    feature: Label | None = None
+    feature: Model | None = None
 
 
 class CreateBody(RequestBody):
@@ -164,7 +165,8 @@ CREATE = Operation(
     check=lambda call, body: user_of(call, body.user_id),
     makes=_makes,
     facts=refusal_facts,
-    limited=True,
+    limited=lambda _body: True,
+    max_bytes=MAX_CREATE_BODY,
 )
 START = Operation(
     name="start_generation",

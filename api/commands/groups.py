@@ -33,6 +33,7 @@ from infra.position import format_position
 from infra.writer.submission import Outcome
 
 MAX_USERS = 1_000  # in one call
+MAX_MEMBERS_BODY = 327_680  # their ids, of 255 characters each
 MAX_QUOTAS = 50
 PATH = "/api/groups"
 MEMBERS_PATH = "/api/group-members"
@@ -179,6 +180,7 @@ def _results(body: MembersBody, outcome: Outcome, changed: set[str], done: str, 
 def _removal(name: str, path: str, method: str) -> Operation:
     return Operation(
         name=name,
+        max_bytes=MAX_MEMBERS_BODY,
         path=path,
         summary="Take users out of a group",
         body=MembersBody,
@@ -227,6 +229,7 @@ DELETE_GROUP = Operation(
 )
 ADD_MEMBERS = Operation(
     name="add_group_members",
+    max_bytes=MAX_MEMBERS_BODY,
     path=MEMBERS_PATH,
     summary="Add users to a group",
     body=MembersBody,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, model_validator
 from api.assessment import refusal_facts
 from api.commands.generations import OperationName
 from api.current import read_current
-from api.fields import Amount, Body, Id, Label, Metadata, Options, Text, Ttl
+from api.fields import Amount, Body, Id, Metadata, Model, Options, Text, Ttl
 from api.generation_answers import my_transaction
 from api.operation import Call, Found, Operation
 from api.owners import generation_user, reserved_by_caller
@@ -36,9 +36,9 @@ class MyCreditsBody(Body):
 
     action: Literal["reserve", "confirm", "rollback"]
     amount: Amount | None = None
-    model: Label | None = None
+    model: Model | None = None
     options: Options | None = None
-    provider: Label | None = None
+    provider: Model | None = None
     operation: OperationName | None = None
     ttl_seconds: Ttl | None = None
     transaction_id: Id | None = None
@@ -150,4 +150,5 @@ MY_CREDITS = Operation(
     account=_own,
     look=_look,
     facts=refusal_facts,
+    limited=lambda body: body.model is not None,
 )

@@ -18,6 +18,7 @@ from infra.partitions import PLATFORM
 from infra.position import format_position
 from infra.writer.submission import Outcome
 
+MAX_CATALOGUE_BODY = 524_288  # 2,000 features, or 500 packages; the event of it must fit into a Kafka record
 MOST = 2_000  # elements of a list; the domain's own bounds are narrower
 Percent = Annotated[int, Field(ge=0, le=100)]
 
@@ -219,6 +220,7 @@ PUBLISH_PLAN = Operation(
 )
 PUBLISH_FEATURES = Operation(
     name="publish_features",
+    max_bytes=MAX_CATALOGUE_BODY,
     path="/api/v1/features",
     summary="Publish all features and the costs of token types",
     body=FeaturesBody,
@@ -231,6 +233,7 @@ PUBLISH_FEATURES = Operation(
 )
 PUBLISH_PACKAGES = Operation(
     name="publish_packages",
+    max_bytes=MAX_CATALOGUE_BODY,
     path="/api/v1/packages",
     summary="Publish all packages that can be bought",
     body=PackagesBody,

@@ -3,15 +3,19 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import BaseModel, Field
 
-from api.fields import MAX_COUNT, Body, Count, Label, Name, Options, Time, Usd
+from api.fields import MAX_COUNT, Body, Count, Label, Model, Name, Options, Time, Usd
 from api.operation import Call, Operation
-from api.problems import invalid
+from api.problems import Problem, invalid
 from domain.money import decimal_text, micros
 from domain.prices.events import PriceEntry
 from domain.prices.publish import MAX_ENTRIES, PublishPrices
 from infra.partitions import PLATFORM
+
+MAX_PRICES_BODY = 1_048_576  # 2,000 entries of half a KiB
+MAX_EVENT_BYTES = 900_000  # below the broker's message.max.bytes, 1,048,588 by default, with the record's head
 
 
 class BulkStep(Body):
@@ -28,8 +32,8 @@ class PriceBody(Body):
     `complexity` percentages of the price by name.
     """
 
-    provider: Label | None = None
-    model: Label | None = None
+    provider: Model | None = None
+    model: Model | None = None
     operation: Label | None = None
     options: Options = Field(default_factory=dict)
     at_most: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
@@ -75,6 +79,14 @@ def entry_of(body: PriceBody) -> PriceEntry:
     )
 
 
+def fits(body: PublishBody) -> None:
+    """Raises Problem (413) for entries whose event would be too large to be published in one Kafka record."""
+    size = len(msgspec.json.encode([entry_of(entry) for entry in body.entries]))
+    if size > MAX_EVENT_BYTES:
+        detail = f"The {len(body.entries)} entries take {size} bytes as an event; the limit is {MAX_EVENT_BYTES}."
+        raise Problem(413, "body_too_large", detail, field="entries", limit=MAX_EVENT_BYTES)
+
+
 def shown(entry: PriceEntry) -> dict[str, Any]:
     """An entry as it is read, in the form in which it may be published again."""
     told = {
@@ -113,6 +125,8 @@ def _expected(if_match: str | None) -> int | None:
 
 PUBLISH = Operation(
     name="publish_prices",
+    max_bytes=MAX_PRICES_BODY,
+    check=lambda _call, body: fits(body),
     path="/api/v1/prices",
     summary="Publish a new version of the price book",
     body=PublishBody,

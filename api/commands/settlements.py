@@ -22,6 +22,8 @@ from domain.organisations.events import Outcome
 from infra.ids import uuid7
 
 MAX_CONTENTS = 500
+MAX_CONFIRM_BODY = 2_621_440  # their URLs, of 4,000 characters each
+MAX_REFUND_BODY = 196_608  # their ids, of 255 characters each
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 Units = Annotated[
     dict[Name, Count],
@@ -183,6 +185,7 @@ def _subject(call: Call, _body: Any) -> str:
 
 CONFIRM = Operation(
     name="confirm_generation",
+    max_bytes=MAX_CONFIRM_BODY,
     path=PATH + "/{id}/confirm",
     summary="Charge what a generation really cost, and store what it made",
     body=ConfirmBody,
@@ -209,6 +212,7 @@ FAIL = Operation(
 )
 REFUND_GENERATION = Operation(
     name="refund_generation",
+    max_bytes=MAX_REFUND_BODY,
     path=PATH + "/{id}/refund",
     summary="Give back what a generation was charged, whole or in part",
     body=RefundGenerationBody,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from api.acting import own_only
-from api.fields import Amount, Body, Id, Label, Metadata, Name, Text
+from api.fields import Amount, Body, Id, Metadata, Model, Name, Text
 from api.operation import Call, Operation
 from domain.plans.deduct import DeductTokens, TokensNow
 from infra.ids import uuid7
@@ -21,7 +21,7 @@ class UseBody(Body):
 
     action: Literal["check", "deduct"]
     token_type: Name | None = None
-    feature: Label | None = None
+    feature: Model | None = None
     quantity: Amount = 1
     complexity: Annotated[str | None, Field(max_length=255)] = None
     user_id: Id | None = None

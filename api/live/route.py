@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import parse_qsl
 
 import structlog
 from fastapi.routing import APIRoute
@@ -14,7 +13,8 @@ from api.guard import UNREACHABLE, Head, admit, read_head
 from api.live.sending import send_blocks
 from api.operation import Call
 from api.policy import authorise
-from api.problems import Problem, invalid, unavailable
+from api.problems import Problem, unavailable
+from api.query import Known, check_query, read_query
 from api.routing import send_problem
 from api.schemas import PROBLEMS
 from api.services import Services
@@ -56,20 +56,27 @@ class StreamRoute(APIRoute):
             openapi_extra={"parameters": [_parameter(*each) for each in (parameters | {"ticket": TICKET}).items()]},
         )
 
+        known_names = Known(frozenset(parameters) | {"ticket"})
+
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await serve_stream(services, operation, blocks, scope, receive, send)
+            await serve_stream(services, operation, blocks, known_names, scope, receive, send)
 
         self.app = app
 
 
 async def serve_stream(
-    services: Services, operation: str, blocks: Blocks, scope: Scope, receive: Receive, send: Send
+    services: Services,
+    operation: str,
+    blocks: Blocks,
+    parameters: Known,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> None:
-    """Answer one request for `operation` with the messages that `blocks` makes."""
+    """Answer one request for `operation` with the messages that `blocks` makes; `parameters` are those of its query."""
     try:
         head = read_head(scope)
-        query = _query(scope["query_string"])
-        call = await admit_to_stream(services, operation, scope, head, query)
+        call, query = await admit_to_stream(services, operation, scope, head, parameters)
         with services.live.room(call.principal):
             made = blocks(call, query, _last_event_id(scope))
             async with aclosing(made), aclosing(_from(await anext(made), made)) as all_:
@@ -80,11 +87,15 @@ async def serve_stream(
         await send_problem(send, unavailable())
 
 
-async def admit_to_stream(services: Services, operation: str, scope: Scope, head: Head, query: Query) -> Call:
-    """The call, by `?ticket=` where there is no login in a header. Raises Problem (401, 403, 422)."""
+async def admit_to_stream(
+    services: Services, operation: str, scope: Scope, head: Head, parameters: Known
+) -> tuple[Call, Query]:
+    """The call and its query, by `?ticket=` where there is no login in a header. Raises Problem (401, 403, 422)."""
+    pairs = read_query(scope["query_string"])
+    query = dict(pairs)
     ticket = query.pop("ticket", None)
     if ticket is None or head.authorization is not None:
-        return await admit(services, operation, scope, head)
+        return await admit(services, operation, scope, head, parameters), query
     principal = await services.live.tickets.redeem(ticket) if len(ticket) <= MAX_TICKET else None
     if principal is None:
         raise Problem(401, "invalid_ticket", "The ticket is unknown, used or over: get another one.")
@@ -93,7 +104,8 @@ async def admit_to_stream(services: Services, operation: str, scope: Scope, head
     bare = Head(authorization=None, organisation=head.organisation)
     if bare.organisation is not None and bare.organisation.decode("latin-1") != principal.org:
         raise Problem(403, "other_organisation", "The ticket is not for that organisation.")
-    return Call(principal, principal.org, scope["path_params"], None, services.defaults)
+    check_query(pairs, parameters)
+    return Call(principal, principal.org, scope["path_params"], None, services.defaults), query
 
 
 async def _from(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes]:
@@ -111,15 +123,6 @@ async def _documented() -> None:
 
 def _parameter(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": False, "description": description, "schema": {"type": "string"}}
-
-
-def _query(raw: bytes) -> Query:
-    found: Query = {}
-    for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=50):
-        if name in found:
-            raise invalid(name, "must not be given twice")
-        found[name] = value
-    return found
 
 
 def _last_event_id(scope: Scope) -> bytes | None:

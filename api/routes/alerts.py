@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api.commands.alert_rules import AlertRulesAnswer, shown
 from api.current import ask
-from api.fields import Name, QueryTime
+from api.fields import Name, QueryTime, UserId
 from api.if_match import tag_of
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -19,7 +19,6 @@ from api.schemas import page_of
 from api.services import Services
 from domain.organisations.now import OrganisationNow
 from domain.organisations.state import Organisation
-from infra.security.principal import ID
 
 _LIST = """
     select id, rule, type, severity, subject, user_id, message, data as facts, at from alerts
@@ -69,7 +68,7 @@ def routes(services: Services) -> list[APIRoute]:
         type: Annotated[str | None, Query(max_length=64, pattern=r"^[a-z_.]+$")] = None,  # noqa: A002 - its name outside
         rule: Name | None = None,
         severity: Literal["info", "warning", "critical"] | None = None,
-        user_id: Annotated[str | None, Query(pattern=f"^{ID.pattern}$")] = None,
+        user_id: UserId = None,
         from_: Annotated[QueryTime | None, Query(alias="from")] = None,
         to: QueryTime | None = None,
         limit: Limit = 50,

@@ -14,6 +14,7 @@ from api.live.sending import HEARTBEAT_S, RETRY_MS, block
 from api.operation import Call
 from api.policy import ADMIN
 from api.problems import Problem
+from api.query import Known
 from api.reading import Json
 from api.routing import ReadRoute, call_of
 from api.schemas import AuditReport
@@ -54,6 +55,7 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 _STEP = ("section", "done", "total")
+WITH_TICKET = Known(frozenset({"ticket", "min_position"}))
 
 
 class _VerifyRoute(ReadRoute):
@@ -74,7 +76,7 @@ class _VerifyRoute(ReadRoute):
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if _streamed(scope):
-                await serve_stream(services, OPERATION, blocks, scope, receive, send)
+                await serve_stream(services, OPERATION, blocks, WITH_TICKET, scope, receive, send)
             else:
                 await whole(scope, receive, send)
 

@@ -14,8 +14,9 @@ from api.audit_log import DENIED, denied
 from api.commands import OPERATIONS
 from api.fields import Body
 from api.guard import UNREACHABLE, path_values
+from api.limit import within_rate
 from api.operation import Call, Found, Operation
-from api.pipeline import MAX_BODY, Read, answer_of, key_reused, read_body, seal, sealable, submission, whose
+from api.pipeline import Read, answer_of, key_reused, read_body, seal, sealable, submission, whose
 from api.policy import authorise
 from api.problems import Problem, overloaded, unavailable, unknown_outcome
 from api.routing import BodyRoute, Given
@@ -24,7 +25,7 @@ from api.strict_json import MAX_DEPTH
 from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Submission
 
 MAX_OPERATIONS = 1_000
-MAX_BATCH_BODY = 1_048_576
+MAX_BATCH_BODY = 4_194_304  # 1,000 operations of 4 KiB
 NOT_FOUND = 404
 _AROUND = 3  # levels of the batch's own JSON around each operation's body
 
@@ -95,7 +96,7 @@ def routes(services: Services) -> list[APIRoute]:
 async def _run(given: Given) -> tuple[dict[str, Any], None]:
     services, batch = given.services, given.body
     found: list[_Ready | Problem] = [_ready(given, index, item) for index, item in enumerate(batch.operations)]
-    found = await _look_up(services, found)
+    found = await _look_up(services, [await _within_rate(services, each) for each in found])
     ready = [each for each in found if isinstance(each, _Ready)]
     if batch.atomic and len(ready) < len(found):
         return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}, None
@@ -120,8 +121,9 @@ def _ready(given: Given, index: int, item: BatchItem) -> _Ready | Problem:
         authorise(given.call.principal, operation.name, path_values(params))
         call = replace(given.call, params=params, if_match=None)
         raw = msgspec.json.encode(item.body)
-        if len(raw) > MAX_BODY:
-            raise Problem(413, "body_too_large", f"The body is larger than {MAX_BODY} bytes.", limit=MAX_BODY)
+        limit = operation.max_bytes
+        if len(raw) > limit:
+            raise Problem(413, "body_too_large", f"The body is larger than {limit} bytes.", limit=limit)
         read = read_body(operation.adapter, call, raw)
         operation.check(call, read.body)
     except Problem as problem:
@@ -138,6 +140,16 @@ def _operation(path: str) -> tuple[Operation, dict[str, str]]:
         if match:
             return operation, match.groupdict()
     raise Problem(422, "not_batchable", "The path is not one of a POST that takes part in batches.", field="path")
+
+
+async def _within_rate(services: Services, each: _Ready | Problem) -> _Ready | Problem:
+    """Each generation of a batch counts as if it came alone."""
+    if isinstance(each, _Ready) and each.operation.limited(each.read.body):
+        try:
+            await within_rate(services, each.call, each.key)
+        except Problem as problem:
+            return problem
+    return each
 
 
 async def _look_up(services: Services, found: list[_Ready | Problem]) -> list[_Ready | Problem]:

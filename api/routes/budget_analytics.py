@@ -8,12 +8,13 @@ from fastapi.routing import APIRoute
 
 from api.budget_answers import CURRENCY, alerts_of, budget_now
 from api.commands.budgets import MY_BUDGET
+from api.fields import UserId
 from api.guard import UNREACHABLE
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import Problem
 from api.reading import Json, MinPosition, current, cursors, seen
-from api.routes.budgets import UserId, whose
+from api.routes.budgets import whose
 from api.routes.health import UNHEALTHY_FROM, Condition
 from api.routing import ReadRoute, call_of
 from api.schemas import page_of

@@ -4,7 +4,7 @@ from asyncio import gather, to_thread
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import Depends, Query
+from fastapi import Depends
 from fastapi.routing import APIRoute
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -14,7 +14,7 @@ from api.commands.budgets import MY_BUDGET
 from api.commands.generations import Prompt
 from api.commands.settlements import Milliseconds
 from api.current import ask, read_current
-from api.fields import Body, Id, Label, Text, Usd
+from api.fields import Body, Id, Label, Text, Usd, UserId
 from api.guard import UNREACHABLE
 from api.operation import Call
 from api.pipeline import fingerprint, invalid_body, key_reused
@@ -31,15 +31,13 @@ from domain.organisations.events import Resource
 from domain.refusal import Refusal
 from domain.wording import usd_text
 from infra.position import format_position
-from infra.security.principal import ID
 from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Refused, Submission
 
 MAX_ENTRIES = 1_000
-MAX_COSTS_BODY = 1_048_576
+MAX_COSTS_BODY = 4_194_304  # 1,000 entries of 4 KiB, with a prompt and a signed URL
 EXISTS = "exists"
 
 CallNow = Annotated[Call, Depends(call_of)]
-UserId = Annotated[str | None, Query(pattern=f"^{ID.pattern}$", description="Another user's, for those who may.")]
 
 
 class CheckBody(Body):

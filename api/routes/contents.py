@@ -7,6 +7,7 @@ from fastapi import Depends, Query
 from fastapi.routing import APIRoute
 
 from api.acting import user_of
+from api.fields import UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.reading import Json, MinPosition, cursors, seen
@@ -40,7 +41,7 @@ def routes(services: Services) -> list[APIRoute]:
 
     async def list_contents(
         call: Annotated[Call, Depends(call_of)],
-        user_id: Annotated[str | None, Query(max_length=255, pattern=r"^[^\x00]*$")] = None,
+        user_id: UserId = None,
         sort: Annotated[
             Literal["size", "age"], Query(description="The largest first, or the oldest: what to delete.")
         ] = "age",

@@ -10,7 +10,7 @@ from api.acting import own_only, seen_user
 from api.assessment import amounts_answer, assessment_answer
 from api.commands.generations import PATH, RequestBody, request_of
 from api.current import ask
-from api.fields import QueryTime
+from api.fields import QueryTime, UserId
 from api.generation_amounts import HELD, amounts_of
 from api.generation_answers import holds_answer
 from api.operation import Call
@@ -58,7 +58,7 @@ _CHILDREN = f"""
 
 CallNow = Annotated[Call, Depends(call_of)]
 Status = Literal["refused", "held", "running", "completed", "failed", "cancelled", "expired", "settled_late"]
-Filter = Annotated[str | None, Query(max_length=255, pattern=r"^[^\x00]*$")]
+Filter = Annotated[str | None, Query(max_length=255)]
 
 
 def routes(services: Services) -> list[APIRoute]:
@@ -66,13 +66,13 @@ def routes(services: Services) -> list[APIRoute]:
 
     async def list_generations(
         call: CallNow,
-        user_id: Filter = None,
+        user_id: UserId = None,
         status: Status | None = None,
         model: Filter = None,
         outcome: Filter = None,
         q: Annotated[
             str | None,
-            Query(max_length=255, pattern=r"^[^\x00]*$", description="How an id begins, or a part of a model's name."),
+            Query(max_length=255, description="How an id begins, or a part of a model's name."),
         ] = None,
         from_: Annotated[QueryTime | None, Query(alias="from")] = None,
         to: QueryTime | None = None,

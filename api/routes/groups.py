@@ -11,7 +11,7 @@ from api.acting import seen_user
 from api.commands.groups import PATH
 from api.csv_text import Bom, csv_response
 from api.current import database_time
-from api.fields import QueryTime
+from api.fields import QueryTime, UserId
 from api.group_answers import COUNTED, group_answer, group_now, quotas_of, settings_tag, use_answer
 from api.group_forecast import full_in_days, used_lately
 from api.group_queries import BY_ID, CLOSEST, FULLEST
@@ -30,7 +30,7 @@ from domain.groups.state import Group
 from domain.periods import Every, Period
 from domain.quotas.quota import plus
 from infra.position import format_position
-from infra.security.principal import ID, Role
+from infra.security.principal import Role
 
 MAX_BUCKETS = 1_000
 DEFAULT_DAYS = 30
@@ -46,7 +46,6 @@ _USAGE = """
     group by 1, 2 order by 1, 2"""
 
 CallNow = Annotated[Call, Depends(call_of)]
-UserId = Annotated[str | None, Query(pattern=f"^{ID.pattern}$", description="Another user's, for those who may.")]
 
 
 def routes(services: Services) -> list[APIRoute]:

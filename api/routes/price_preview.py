@@ -9,7 +9,7 @@ from fastapi import Depends
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
-from api.commands.prices import PublishBody, entry_of
+from api.commands.prices import MAX_PRICES_BODY, PublishBody, entry_of, fits
 from api.current import read_current
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -95,6 +95,7 @@ def routes(services: Services) -> list[APIRoute]:
             body=PublishBody,
             answers=PricesPreview,
             keyed=False,
+            max_bytes=MAX_PRICES_BODY,
         ),
         ReadRoute(
             "GET",
@@ -111,6 +112,7 @@ def routes(services: Services) -> list[APIRoute]:
 async def _preview(given: Given) -> tuple[dict[str, Any], None]:
     """Over the whole platform for its admins; an auditor sees what their own organisation generated."""
     services, call, body = given.services, given.call, given.body
+    fits(body)
     current = await read_current(services, PLATFORM, STREAM)
     book: PriceBook = current.states[STREAM]
     command = PublishPrices(entries=tuple(entry_of(entry) for entry in body.entries), effective_at=body.effective_at)

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from api.commands.prices import shown
 from api.current import read_current
-from api.fields import Body, Label, Options
+from api.fields import Body, Label, Model, Options
 from api.problems import not_found, refused
 from api.reading import Json, current
 from api.routing import BodyRoute, Given, ReadRoute
@@ -25,8 +25,8 @@ from infra.writer.submission import Current, Refused
 class QuoteBody(Body):
     """What is to be priced."""
 
-    provider: Label | None = None
-    model: Label | None = None
+    provider: Model | None = None
+    model: Model | None = None
     operation: Label | None = None
     options: Options | None = None
 

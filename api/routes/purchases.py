@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query
+from fastapi import Depends
 from fastapi.routing import APIRoute
 
 from api.acting import seen_user
 from api.commands.plans import shown_money
 from api.commands.purchases import PURCHASES, PurchaseAnswer, PurchaseBody, PurchaseRow, start_command, started
 from api.current import read_current
+from api.fields import UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.pipeline import execute, fingerprint
@@ -43,7 +44,7 @@ def routes(services: Services) -> list[APIRoute]:
 
     async def list_purchases(
         call: Annotated[Call, Depends(call_of)],
-        user_id: Annotated[str | None, Query(max_length=255)] = None,
+        user_id: UserId = None,
         status: Literal["pending", "completed", "failed"] | None = None,
         limit: Limit = 50,
         cursor: CursorText = None,

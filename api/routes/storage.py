@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends
 from fastapi.routing import APIRoute
 
 from api.acting import seen_user
 from api.current import ask
+from api.fields import UserId
 from api.operation import Call
 from api.reading import Json, current
 from api.routing import ReadRoute, call_of
@@ -15,15 +16,12 @@ from api.services import Services
 from domain.storage.now import StorageNow, StorageUse
 from domain.wording import bytes_share_text
 from infra.position import format_position
-from infra.security.principal import ID
-
-_UserId = Annotated[str | None, Query(pattern=f"^{ID.pattern}$", description="Another user's, for those who may.")]
 
 
 def routes(services: Services) -> list[APIRoute]:
     """The routes of this module."""
 
-    async def read_my_storage(call: Annotated[Call, Depends(call_of)], user_id: _UserId = None) -> Json:
+    async def read_my_storage(call: Annotated[Call, Depends(call_of)], user_id: UserId = None) -> Json:
         user = seen_user(call, user_id) or call.principal.sub
         answered = await ask(services, call.org, StorageNow(user=user, default_limit=call.defaults.storage_limit))
         told = {"user_id": user, **storage_answer(answered.value), "position": format_position(answered.position)}

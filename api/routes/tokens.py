@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.acting import seen_user
 from api.commands.tokens import DEDUCT, UseAnswer, UseBody, question, who_uses
 from api.current import ask
-from api.fields import QueryTime
+from api.fields import QueryTime, UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.pipeline import Read, execute, prepare
@@ -86,7 +86,7 @@ def routes(services: Services) -> list[APIRoute]:
     async def list_token_usage(
         call: CallNow,
         token_type: Filter = None,
-        user_id: Filter = None,
+        user_id: UserId = None,
         feature: Filter = None,
         from_: Annotated[QueryTime | None, Query(alias="from")] = None,
         to: QueryTime | None = None,

@@ -14,7 +14,8 @@ from consumers.usage import USAGE_TYPES, UsageData
 from infra.partitions import PLATFORM
 from infra.quarantine import UNREADABLE, quarantine_id
 
-MAX_KEPT_BYTES = 65_536  # of a body; a larger one is refused for its size and cannot be applied from quarantine either
+MAX_KEPT_HEADERS = 65_536
+MAX_KEPT_BYTES = 262_144  # of a body; a larger one is refused for its size and cannot be applied from quarantine either
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
@@ -135,7 +136,7 @@ def body_of(item: Rejected) -> dict[str, Any]:
     }
     if len(value) > MAX_KEPT_BYTES:
         body["truncated"] = True
-    if sum(len(name) + len(text) for name, text in headers) <= MAX_KEPT_BYTES:
+    if sum(len(name) + len(text) for name, text in headers) <= MAX_KEPT_HEADERS:
         body["headers"] = headers
     return body
 

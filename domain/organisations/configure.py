@@ -3,8 +3,11 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from difflib import get_close_matches
+from functools import cache
+from zoneinfo import available_timezones
 
+from domain.ids import ID
 from domain.organisations.events import OrganisationConfigured, Outcome, OverActual, Resource
 from domain.organisations.refusals import InvalidSetting
 from domain.organisations.state import Organisation
@@ -13,7 +16,7 @@ from domain.refusal import StaleVersion
 MAX_PAYERS = 5
 MAX_ALERT_RULES = 50
 MAX_THRESHOLD = 10**12
-PAYER = re.compile(r"user:\{user\}|org:\{org\}|group:[A-Za-z0-9._:@|+=~-]{1,255}")
+PAYER = re.compile(rf"user:\{{user\}}|org:\{{org\}}|group:(?!\.{{1,2}}$){ID.pattern}")
 
 AlertRules = dict[str, dict[str, int | bool]]
 
@@ -73,11 +76,18 @@ def configure(
 
 
 def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of the database
-        raise InvalidSetting("time_zone", f"there is no time zone {name}") from None
+    """A zone of the IANA database: every client knows it, and it means the same on every machine."""
+    if name not in _time_zones():
+        near = get_close_matches(name, _time_zones(), 1)
+        hint = f"; the nearest is {near[0]}" if near else ""
+        raise InvalidSetting("time_zone", f"there is no time zone {name}{hint}")
     return name
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    """Without names that are a machine's own (`localtime`) and those of no place (`Factory`, `posixrules`)."""
+    return frozenset(name for name in available_timezones() if name[:1].isupper()) - {"Factory"}
 
 
 def _resources(names: tuple[str, ...]) -> tuple[Resource, ...]:

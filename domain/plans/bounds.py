@@ -3,19 +3,18 @@
 import re
 
 from domain.credits.events import Paid
+from domain.ids import DOTS, ID
 from domain.plans.refusals import InvalidOffer
 
 MAX_AMOUNT = 10**12
 MAX_NAME = 255
 MAX_BULK_STEPS = 20
-ID = re.compile(r"[A-Za-z0-9._:@|+=~-]{1,255}")  # the contract's ids
-TOKEN_TYPE = re.compile(r"[A-Za-z0-9._-]{1,64}")  # without a colon: it ends an account's address
 CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def check_id(field: str, value: str, form: re.Pattern[str] = ID) -> None:
     """An id of the contract, or another form of name. Raises InvalidOffer."""
-    if not form.fullmatch(value) or value in (".", ".."):
+    if not form.fullmatch(value) or value in DOTS:
         raise InvalidOffer(field, f"must match {form.pattern} and be neither . nor ..")
 
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.plans.bounds import TOKEN_TYPE, check_bulk, check_count, check_id, check_range
+from domain.ids import NAME
+from domain.plans.bounds import check_bulk, check_count, check_id, check_range
 from domain.plans.events import Feature, FeaturesPublished
 from domain.plans.refusals import InvalidOffer
 from domain.plans.state import Catalogue
@@ -50,7 +51,7 @@ def publish_features(catalogue: Catalogue, command: PublishFeatures, _now: datet
 def _check_types(catalogue: Catalogue, token_costs: dict[str, int]) -> None:
     check_count("token_costs", len(token_costs), MAX_TOKEN_TYPES)
     for token_type, cost in token_costs.items():
-        check_id("token_costs", token_type, TOKEN_TYPE)
+        check_id("token_costs", token_type, NAME)
         check_range(f"token_costs.{token_type}", cost, 1)
     for plan in catalogue.plans.values():
         for token_type, amount in plan.tokens.items():

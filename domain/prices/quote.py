@@ -163,8 +163,8 @@ def _plain(value: OptionValue) -> str:
 
 
 def _within(value: OptionValue | None, limit: int) -> bool:
-    """An option that is not given is within every bound; one that is no number is within none."""
-    return value is None or (isinstance(value, int) and value <= limit)
+    """An option that is not given is within every bound; one that is no number, or a negative one, is within none."""
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limit)
 
 
 def _priced_in_credits(book: PriceBook, now: datetime) -> tuple[str, ...]:
@@ -178,6 +178,14 @@ def count_of(options: Mapping[str, OptionValue]) -> int:
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_COUNT:
         raise UnpricedScale(asked=f"count {count}", priced=(f"whole numbers from 1 to {MAX_COUNT}",))
     return count
+
+
+def check_numbers(options: Mapping[str, OptionValue]) -> None:
+    """Raises ValueError for a `duration` or `count` that is no whole number from 1: text and `true` are no numbers."""
+    for name in ("duration", "count"):
+        value = options.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1")
 
 
 def _percent(entry: PriceEntry, ask: Ask, count: int) -> int:

@@ -1,10 +1,7 @@
 """The caller of a request, whatever they logged in with."""
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
-
-ID = re.compile(r"[A-Za-z0-9._:@|+=~-]{1,255}")
 
 
 class Role(StrEnum):
@@ -45,8 +42,3 @@ class Principal:
     def of_key(cls, key_id: str, org: str, role: Role, scopes: frozenset[str] | None) -> "Principal":
         """A program with an API key."""
         return cls(org, key_id, role, f"key:{key_id}", scopes)
-
-
-def is_id(text: object) -> bool:
-    """Whether a value is an id as the contract defines them."""
-    return isinstance(text, str) and ID.fullmatch(text) is not None and text not in {".", ".."}

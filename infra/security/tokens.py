@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import jwt
 
+from domain.ids import is_id
 from infra.security.jwks import KeySet
-from infra.security.principal import Principal, Role, Unauthenticated, is_id
+from infra.security.principal import Principal, Role, Unauthenticated
 from infra.settings import Settings
 
 LEEWAY_S = 30

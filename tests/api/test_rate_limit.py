@@ -90,3 +90,25 @@ def test_nothing_passes_uncounted(limited: Service, monkeypatch: pytest.MonkeyPa
     answer = ask(limited.client("user", sub="dan"))
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
+
+
+def test_every_way_to_make_a_generation_counts(limited: Service) -> None:
+    """S2-6: `POST /api/credits/me` with a model makes one as well."""
+    fay = limited.client("user", sub="fay")
+    mine = {"action": "reserve", "model": "none-such"}
+    assert [fay.post("/api/credits/me", json=mine).status_code for _ in range(LIMIT)] == [422] * LIMIT
+    refused = fay.post("/api/credits/me", json=mine)
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert ask(fay).status_code == 429
+    # A hold by amount makes no generation, and what is held can still be settled.
+    assert fay.post("/api/credits/me", json={"action": "reserve", "amount": 1}).status_code == 402
+
+
+def test_each_generation_of_a_batch_counts(database: Database) -> None:
+    with running(database, settings_of(database, rate_limit_programs=2)) as service:
+        many = [{"path": PATH, "body": {**BODY, "user_id": "u"}}] * 3 + [{"path": PATH + "/g/start"}]
+        answer = service.client("worker").post("/api/v1/batch", json={"operations": many})
+        assert [each["status"] for each in answer.json()["results"]] == [402, 402, 429, 404]
+        other = service.client("worker", "other").post("/api/v1/batch", json={"operations": many, "atomic": True})
+        assert [each["status"] for each in other.json()["results"]] == [409, 409, 429, 409]
