@@ -57,7 +57,4 @@ def _oidc(settings: Settings) -> OpenIdConnect | None:
         client_secret=settings.oidc_client_secret.get_secret_value(),
         scopes=settings.oidc_scopes,
         token=settings.oidc_token,
-        sub_claim=settings.jwt_sub_claim,
-        org_claim=settings.jwt_org_claim,
-        role_claim=settings.jwt_role_claim,
     )

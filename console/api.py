@@ -29,9 +29,10 @@ class ApiProblem(Exception):
 class Api:
     """Calls in the name of one person. Every method raises ApiProblem for an answer that is no success."""
 
-    def __init__(self, client: httpx.AsyncClient, person: Person | None) -> None:
+    def __init__(self, client: httpx.AsyncClient, person: Person | None, token: str = "") -> None:
+        """`token`: of a person who is not known yet."""
         self._client = client
-        self._headers = {}
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         if person is not None:
             self._headers["Authorization"] = f"Bearer {person.token}"
             if person.role == ADMIN and person.acting_for:

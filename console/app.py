@@ -40,7 +40,7 @@ def create_console(settings: ConsoleSettings, transport: httpx.AsyncBaseTranspor
     routes = [
         Mount("/static", static, name="static"),
         Mount("/components", Components(HERE / "components"), name="components"),
-        *login_routes(settings, templates),
+        *login_routes(settings, templates, client),
         *(_route(page, settings, client, templates) for page in ALL_PAGES),
     ]
     session = Middleware(

@@ -34,11 +34,14 @@ def of_this_origin(request: Request) -> bool:
 
 
 async def forged(request: Request, token: str) -> bool:
-    """Whether a request that changes something lacks the session's token, in the form or in htmx's header."""
+    """Whether a request that changes something lacks the session's token, in the form or in htmx's header.
+
+    Without a session there is no token: an empty one must not match it.
+    """
     if not of_this_origin(request):
         return True
     given = request.headers.get(CSRF_HEADER) or (await request.form()).get(CSRF_FIELD)
-    return not isinstance(given, str) or not compare_digest(given.encode(), token.encode())
+    return not token or not isinstance(given, str) or not compare_digest(given.encode(), token.encode())
 
 
 def new_token() -> str:

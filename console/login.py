@@ -4,6 +4,7 @@ import re
 import time
 from typing import Any
 
+import httpx
 from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -19,12 +20,12 @@ _CSRF = "login_csrf"
 _ID = re.compile(r"[A-Za-z0-9._:@|+=~-]{1,255}")  # the contract's ids
 
 
-def login_routes(settings: ConsoleSettings, templates: Environment) -> list[Route]:
+def login_routes(settings: ConsoleSettings, templates: Environment, api: httpx.AsyncClient) -> list[Route]:
     """`/login`, `/logout`, and what the chosen way of signing in needs besides."""
     login = _Login(settings, templates)
     oidc = settings.oidc
     return [
-        *(oidc_routes(oidc, login.refuse, https=settings.https) if oidc else []),
+        *(oidc_routes(oidc, login.refuse, api, https=settings.https) if oidc else []),
         Route("/login", login.show, methods=["GET"]),
         Route("/login", login.take, methods=["POST"]),
         Route("/logout", login.leave, methods=["POST"]),

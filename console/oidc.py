@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import structlog
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
@@ -13,12 +14,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from console.api import Api, ApiProblem
 from console.headers import protect
-from console.person import ROLES, sign_in
+from console.person import sign_in
 from console.settings import OpenIdConnect
 from console.visit import local
 
 CALLBACK = "/login/callback"
+NO_LOGIN = 401
 _NEXT = "next_page"
 
 Refuse = Callable[[Request, str], Response]  # the sign-in page again, with a sentence
@@ -26,8 +29,8 @@ Refuse = Callable[[Request, str], Response]  # the sign-in page again, with a se
 log = structlog.get_logger()
 
 
-def oidc_routes(oidc: OpenIdConnect, refuse: Refuse, *, https: bool) -> list[Route]:
-    """`/login/oidc` leads to the issuer, `/login/callback` takes what it sends back."""
+def oidc_routes(oidc: OpenIdConnect, refuse: Refuse, api: httpx.AsyncClient, *, https: bool) -> list[Route]:
+    """`/login/oidc` leads to the issuer, `/login/callback` takes what it sends back; `api` says who a token is."""
     client = OAuth().register(
         "issuer",
         server_metadata_url=f"{oidc.issuer.rstrip('/')}/.well-known/openid-configuration",
@@ -48,13 +51,18 @@ def oidc_routes(oidc: OpenIdConnect, refuse: Refuse, *, https: bool) -> list[Rou
         after = local(request.session.get(_NEXT, "/"))
         granted = await client.authorize_access_token(request)
         claims: dict[str, Any] = granted["userinfo"]
-        org, sub, role = (str(claims.get(claim) or "") for claim in (oidc.org_claim, oidc.sub_claim, oidc.role_claim))
-        if not org or not sub or role not in ROLES:
+        token = granted[oidc.token]
+        try:
+            who = (await Api(api, None, token).get("/api/auth/me"))["user"]
+        except ApiProblem as problem:
+            log.warning("a sign-in failed", error=problem.code, detail=problem.detail[:200])
+            if problem.status != NO_LOGIN:
+                return refuse(request, "The service does not answer at the moment. Try again.")
             return refuse(
                 request, "Your account has no organisation or role in Scrip. Ask who administers your sign-in."
             )
         until = int(claims.get("exp") or granted.get("expires_at") or time.time())
-        sign_in(request, org=org, sub=sub, role=role, token=granted[oidc.token], expires_at=until)
+        sign_in(request, org=who["org"], sub=who["id"], role=who["role"], token=token, expires_at=until)
         return protect(RedirectResponse(after, status_code=303))
 
     return [

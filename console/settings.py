@@ -17,9 +17,6 @@ class OpenIdConnect:
     client_secret: str = field(repr=False)
     scopes: str = "openid profile"
     token: str = "id_token"  # noqa: S105 - which token, not a token
-    sub_claim: str = "sub"
-    org_claim: str = "org"
-    role_claim: str = "role"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

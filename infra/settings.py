@@ -40,12 +40,20 @@ class Settings(BaseSettings):
     )
     partitions: int = Field(default=12, ge=1, le=512, description="partitions of a new log; fixed once it exists")
     jwt_secret: SecretStr = Field(default=SecretStr(""), description="secret of HS256 tokens, at least 32 bytes")
-    jwks_url: str = Field(default="", description="where the keys of RS256/ES256 tokens are published")
+    jwks_url: str = Field(default="", description="where the keys of RS, PS, ES and EdDSA tokens are published")
     jwt_issuer: str = Field(default="", description="required `iss` claim; empty: not checked")
     jwt_audience: str = Field(default="", description="required `aud` claim; empty: not checked")
-    jwt_sub_claim: str = Field(default="sub", description="claim with the caller's own id")
+    jwt_sub_claim: str = Field(
+        default="sub",
+        description="claim with the caller's own id; as the next two: a name, names with dots between, a JSON pointer",
+    )
     jwt_org_claim: str = Field(default="org", description="claim with the organisation")
-    jwt_role_claim: str = Field(default="role", description="claim with the role")
+    jwt_role_claim: str = Field(default="role", description="claim with the role, or with a list of roles")
+    jwt_role_map: str = Field(
+        default="",
+        description="the provider's roles as ours, theirs=ours with commas between them; the first that a token has"
+        " decides; empty: the claim has our roles, the strongest decides, and `admin` must stand alone",
+    )
     fingerprint_secret: SecretStr = Field(
         default=SecretStr(""), description="key of the HMAC over requests under an idempotency key"
     )

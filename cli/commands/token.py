@@ -22,11 +22,12 @@ def token(
     """Print a signed token, alone on the last line, for trying the API by hand."""
     from cli.output import say, say_json
     from cli.service.secrets import secrets_of
-    from cli.service.settings import with_keys
+    from cli.service.settings import as_served, with_keys
     from cli.service.tokens import signed_token
     from infra.settings import Settings
 
-    settings = with_keys(Settings(), secrets_of(data))
+    known = secrets_of(data)
+    settings = as_served(with_keys(Settings(), known), data, known)
     signed = signed_token(settings, org=org, sub=sub, role=role, ttl_s=ttl)
     if as_json:
         say_json({"token": signed, "org": org, "sub": sub, "role": role, "expires_in": ttl})

@@ -16,7 +16,7 @@ from cli.service.interrupt import go_on
 from cli.service.priority import BEHIND, give_place
 from cli.service.role_process import RoleProcess
 from cli.service.secrets import ensure_secrets
-from cli.service.settings import embedded_settings, log_partitions, owner_uri
+from cli.service.settings import embedded_settings, log_partitions, note_login, owner_uri
 from infra.embedded import EmbeddedServers, ServerUnavailable
 from infra.embedded.ports import choose_port, require_free
 from infra.settings import Settings
@@ -143,6 +143,7 @@ class Service:
         check_database(settings)
         prepare_topics(settings)
         publish_first_offer(settings)
+        note_login(folder, settings, known)
         folder.record_address("api", addresses["api"])
         self._settings = settings
         self._start_roles()

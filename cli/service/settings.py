@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +15,12 @@ from pydantic import SecretStr
 
 from cli.failure import Failure
 from cli.service.secrets import ServiceSecrets, secrets_of
-from infra.embedded.folder import read_running
+from infra.embedded.folder import DataFolder, read_running, write_private
 from infra.settings import Settings
 
 DATABASE = "scrip"
+_LOGIN = "login.json"
+_OF_TOKENS = ("jwt_issuer", "jwt_audience", "jwt_sub_claim", "jwt_org_claim", "jwt_role_claim", "jwt_role_map")
 LOGINS = ("writer", "relay", "projector", "reader", "auditor")
 
 
@@ -69,6 +73,34 @@ def with_keys(settings: Settings, known: ServiceSecrets) -> Settings:
     return settings.model_copy(update=missing)
 
 
+def note_login(folder: DataFolder, settings: Settings, known: ServiceSecrets) -> None:
+    """Keep what the tokens of this service must have, for commands that were started with another environment."""
+    noted = {name: getattr(settings, name) for name in _OF_TOKENS}
+    write_private(folder.path / _LOGIN, json.dumps(noted | {"secret": _mark(settings, known)}, indent=1))
+
+
+def as_served(settings: Settings, data: Path, known: ServiceSecrets) -> Settings:
+    """The settings with what the service in `data` was last started with, where this environment says nothing else.
+
+    Raises Failure where that service signs with another key than this command would.
+    """
+    try:
+        noted: dict[str, Any] = json.loads((data / _LOGIN).read_text())
+    except FileNotFoundError:
+        return settings
+    except ValueError as error:
+        raise Failure(f"{data / _LOGIN} is damaged: {error}.") from None
+    if noted.get("secret") != _mark(settings, known):
+        raise Failure("The service was started with another SCRIP_JWT_SECRET: set the same one here.")
+    given = {name for name in _OF_TOKENS if f"SCRIP_{name.upper()}" in os.environ}
+    return settings.model_copy(update={name: noted[name] for name in _OF_TOKENS if name in noted and name not in given})
+
+
+def _mark(settings: Settings, known: ServiceSecrets) -> str:
+    """Tells one signing key from another, and not what it is."""
+    return hmac.digest(known.session.encode(), settings.jwt_secret.get_secret_value().encode(), "sha256").hex()
+
+
 def log_partitions(owner: str) -> int:
     """Into how many partitions the existing log is divided: fixed since its first start, whatever the setting says."""
     with psycopg.connect(owner) as connection:
@@ -83,5 +115,6 @@ def settings_of(data: Path) -> Settings:
     running = read_running(data)
     if running is None or not {"postgres", "kafka"} <= running.addresses.keys():
         raise Failure(f"No service runs on {data}; start it with `scrip up --data {data}`.")
-    settings = embedded_settings(running.addresses, secrets_of(data))
+    known = secrets_of(data)
+    settings = as_served(embedded_settings(running.addresses, known), data, known)
     return settings.model_copy(update={"partitions": log_partitions(settings.owner_url.get_secret_value())})

@@ -13,7 +13,10 @@ FRESH_S = 300.0  # a key that the provider withdraws is out of use after this ti
 RETRY_S = 30.0  # an unknown key id, or a provider that is down, does not make us ask more often
 TIMEOUT_S = 3.0
 MAX_KEYS = 100
-ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
+# The algorithms of each type of key, by type or curve. None of them takes a public key for a secret.
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_OF_TYPE = {"RSA": _RSA, "P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA",)}
+ALGORITHMS = frozenset(algorithm for algorithms in _OF_TYPE.values() for algorithm in algorithms)
 
 Fetch = Callable[[str], Awaitable[dict[str, Any]]]
 log = structlog.get_logger()
@@ -25,13 +28,13 @@ class KeySet:
     def __init__(self, url: str, fetch: Fetch | None = None) -> None:
         self._url = url
         self._fetch = fetch or _get
-        self._keys: dict[str, tuple[str, Any]] = {}
+        self._keys: dict[str, tuple[tuple[str, ...], Any]] = {}
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
         self._lock = Lock()
 
     async def find(self, key_id: str, algorithm: str) -> Any | None:
-        """The key with this id where it is one for `algorithm` (RS256 or ES256), else none.
+        """The key with this id where it is one for `algorithm` (of ALGORITHMS), else none.
 
         While the provider cannot be reached, the keys that it published last stay in use.
         """
@@ -41,7 +44,7 @@ class KeySet:
                 if monotonic() - self._tried_at > RETRY_S:
                     await self._refresh()
         found = self._keys.get(key_id)
-        return found[1] if found and found[0] == algorithm else None
+        return found[1] if found and algorithm in found[0] else None
 
     async def _refresh(self) -> None:
         self._tried_at = monotonic()
@@ -53,15 +56,17 @@ class KeySet:
             log.warning("the identity provider's keys cannot be read", url=self._url, error=type(error).__name__)
 
 
-def _usable(document: dict[str, Any]) -> dict[str, tuple[str, Any]]:
+def _usable(document: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
     """The signature keys of the document that we can use; others are passed over."""
-    keys: dict[str, tuple[str, Any]] = {}
+    keys: dict[str, tuple[tuple[str, ...], Any]] = {}
     for entry in list(document.get("keys") or ())[:MAX_KEYS]:
-        algorithm = ALGORITHMS.get(str(entry.get("kty")))
-        if algorithm is None or entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm:
+        algorithms = _OF_TYPE.get(str(entry.get("crv") if entry.get("kty") in {"EC", "OKP"} else entry.get("kty")), ())
+        if "alg" in entry:  # for this one alone
+            algorithms = (entry["alg"],) if entry["alg"] in algorithms else ()
+        if not algorithms or entry.get("use", "sig") != "sig":
             continue
         try:
-            keys[str(entry.get("kid", ""))] = (algorithm, jwt.PyJWK(entry, algorithm).key)
+            keys[str(entry.get("kid", ""))] = (algorithms, jwt.PyJWK(entry, algorithms[0]).key)
         except jwt.PyJWTError:
             continue
     return keys

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jwt
 
 from domain.ids import is_id
-from infra.security.jwks import KeySet
+from infra.security.claims import Claim, role_map, role_of
+from infra.security.jwks import ALGORITHMS, KeySet
 from infra.security.principal import Principal, Role, Unauthenticated
 from infra.settings import Settings
 
@@ -26,15 +27,18 @@ class Verified(NamedTuple):
 class Tokens:
     """Verifies and issues tokens as the settings say.
 
-    Which algorithms are taken follows from which keys there are: HS256 with a secret, RS256 and ES256 with a JWKS
-    address. The token's own header chooses among these only, so a public key is never used as a secret.
+    Which algorithms are taken follows from which keys there are: HS256 with a secret, with a JWKS address those of each
+    published key's type. The token's own header chooses among these only, so a public key is never used as a secret.
     """
 
     def __init__(self, settings: Settings, keys: KeySet | None = None) -> None:
+        """Raises UnsafeRoleMap."""
         self._settings = settings
         self._secret = settings.jwt_secret.get_secret_value()
         self._keys = keys or (KeySet(settings.jwks_url) if settings.jwks_url else None)
-        self._sub_claim = settings.jwt_sub_claim
+        self._sub, self._org = Claim(settings.jwt_sub_claim), Claim(settings.jwt_org_claim)
+        self._role = Claim(settings.jwt_role_claim)
+        self._roles = role_map(settings.jwt_role_map)
 
     async def verify(self, token: str) -> Verified:
         """Raises Unauthenticated."""
@@ -47,7 +51,7 @@ class Tokens:
         algorithm = header.get("alg")
         if algorithm == "HS256" and self._secret:
             return self._principal(self._claims(token, self._secret, "HS256"), None)
-        if algorithm in {"RS256", "ES256"} and self._keys is not None:
+        if algorithm in ALGORITHMS and self._keys is not None:
             key = await self._keys.find(str(header.get("kid", "")), algorithm)
             if key is None:
                 raise _invalid("The token is signed with a key that is not published.")
@@ -60,13 +64,9 @@ class Tokens:
             raise LookupError("SCRIP_JWT_SECRET is not set")
         settings = self._settings
         now = int(time())
-        claims: dict[str, Any] = {
-            self._sub_claim: sub,
-            settings.jwt_org_claim: org,
-            settings.jwt_role_claim: role.value,
-            "iat": now,
-            "exp": now + ttl_s,
-        }
+        claims: dict[str, Any] = {"iat": now, "exp": now + ttl_s}
+        for claim, value in ((self._sub, sub), (self._org, org), (self._role, role.value)):
+            claim.put(claims, value)
         if settings.jwt_issuer:
             claims["iss"] = settings.jwt_issuer
         if settings.jwt_audience:
@@ -93,15 +93,16 @@ class Tokens:
         return claims
 
     def _principal(self, claims: dict[str, Any], until: float | None) -> Verified:
-        settings = self._settings
-        sub, org = claims.get(self._sub_claim), claims.get(settings.jwt_org_claim)
-        role = claims.get(settings.jwt_role_claim)
+        sub, org, named = self._sub.of(claims), self._org.of(claims), self._role.of(claims)
+        role = role_of(named, self._roles)
+        if role is None and until is None:  # signed with the deployment's secret, as the tokens that we issue
+            role = role_of(named, {})
         if not (isinstance(sub, str) and isinstance(org, str) and is_id(sub) and is_id(org)):
             raise _invalid("The token does not name its subject and organisation by ids.")
-        if not isinstance(role, str) or role not in set(Role):
+        if role is None:
             raise _invalid("The token names no role that is known here.")
         ends = float(claims["exp"]) + LEEWAY_S
-        return Verified(Principal.of_token(org, sub, Role(role)), min(ends, until) if until else ends)
+        return Verified(Principal.of_token(org, sub, role), min(ends, until) if until else ends)
 
 
 def _invalid(detail: str) -> Unauthenticated:

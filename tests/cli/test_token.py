@@ -8,7 +8,8 @@ from pathlib import Path
 import jwt
 
 from cli.service.secrets import read_secrets
-from cli.service.settings import with_keys
+from cli.service.settings import note_login, with_keys
+from infra.embedded.folder import DataFolder
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
 from infra.settings import Settings
@@ -58,3 +59,27 @@ def test_a_damaged_secrets_file_is_not_replaced(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "secrets.json is damaged" in answer.stderr
     assert (tmp_path / "secrets.json").read_text() == "{"
+
+
+def test_the_token_has_what_the_running_service_asks_for(tmp_path: Path) -> None:
+    """`scrip up` was started with an issuer, an audience and a role's place that this shell does not know."""
+    known_settings = Settings(jwt_issuer="https://id.example", jwt_audience="scrip", jwt_role_claim="/realm/roles")
+    scrip("token", "--sub", "u", "--data", str(tmp_path))
+    known = read_secrets(tmp_path)
+    assert known is not None
+    with DataFolder(tmp_path) as folder:
+        note_login(folder, with_keys(known_settings, known), known)
+    answer = scrip("token", "--sub", "u", "--org", "acme", "--data", str(tmp_path))
+    verified = asyncio.run(Tokens(with_keys(known_settings, known)).verify(answer.stdout.splitlines()[-1]))
+    assert verified.principal.org == "acme"
+    other = {"SCRIP_JWT_SECRET": "another secret of at least 32 bytes"}
+    refused = scrip("token", "--sub", "u", "--data", str(tmp_path), **other)
+    assert refused.returncode != 0
+    assert "another SCRIP_JWT_SECRET" in refused.stderr + refused.stdout
+
+
+def test_what_is_no_id_gets_no_token(tmp_path: Path) -> None:
+    for wrong in (("--sub", ".."), ("--sub", "u", "--org", "."), ("--sub", "a b")):
+        answer = scrip("token", *wrong, "--data", str(tmp_path))
+        assert answer.returncode != 0
+        assert "is not the id of" in answer.stderr + answer.stdout

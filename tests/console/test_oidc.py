@@ -101,3 +101,23 @@ def test_an_account_without_organisation_or_role_is_told_whom_to_ask(
         answer = arrive(client)
         assert answer.status_code == 403
         assert "no organisation or role" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("person", "status"),
+    [
+        ({"role": ["offline_access", "org_admin"]}, 303),  # a list of roles, as Entra ID and Keycloak send it
+        ({"role": ["offline_access"]}, 403),
+        ({"role": None}, 403),
+        ({"org": ".."}, 403),
+    ],
+)
+def test_the_api_decides_who_a_person_is(site: Service, issuer: Issuer, person: dict[str, Any], status: int) -> None:
+    issuer.person |= person
+    with httpx.Client(base_url=site.url) as client:
+        arrived = arrive(client)
+        assert arrived.status_code == status
+        if status == 303:
+            assert client.get("/session/token").json()["role"] == "org_admin"
+        else:
+            assert "no organisation or role in Scrip" in arrived.text

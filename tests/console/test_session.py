@@ -140,3 +140,10 @@ def test_a_form_that_is_cut_does_nothing(site: Service) -> None:
     while 'status="400"' not in (metrics := httpx.get(f"{site.url}/metrics").text):
         assert time.monotonic() < deadline, metrics
     assert 'status="500"' not in metrics
+
+
+def test_an_empty_token_without_a_session_signs_nobody_in(site: Service) -> None:
+    with httpx.Client(base_url=site.url) as nobody:
+        form = {"csrf": "", "org": "acme", "sub": "u", "role": "admin"}
+        assert nobody.post("/login", data=form).status_code == 403
+        assert nobody.post("/login", data={**form, "csrf": csrf_of(nobody.get("/login").text)}).status_code == 303
