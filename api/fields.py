@@ -106,6 +106,10 @@ Metadata = Annotated[
     AfterValidator(_bounded),
     Field(description=f"Any JSON object of at most {MAX_METADATA_BYTES} bytes; kept encrypted."),
 ]
+Units = Annotated[
+    dict[Name, Count],
+    Field(max_length=32, description="Measured units by name.", examples=[{"input_tokens": 900, "output_tokens": 60}]),
+]
 OptionValue = int | bool | Label
 Options = Annotated[
     dict[Name, OptionValue],

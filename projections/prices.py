@@ -43,4 +43,5 @@ def published(fact: Fact, event: PricesPublished) -> Prices:
 
 
 def _plain(entry: PriceEntry) -> dict[str, Any]:
-    return {name: value for name, value in asdict(entry).items() if value not in (None, {}, ())}
+    """What the entry says; `free` only where it is, for entries stored before it existed say nothing of it."""
+    return {name: value for name, value in asdict(entry).items() if value not in (None, {}, ()) and value is not False}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from api.acting import user_of
 from api.answers import Answer
 from api.assessment import refusal_facts
-from api.fields import Body, Count, Id, Metadata, Model, Name, Options, Text, Ttl
+from api.fields import Body, Count, Id, Metadata, Model, Name, Options, Text, Ttl, Units
 from api.generation_answers import changed, created, extended
 from api.operation import Call, Operation
 from api.owners import of_generation
@@ -41,7 +41,10 @@ Prompt = Annotated[
 
 
 class RequestBody(Body):
-    """What is to be generated. `tokens` and `bytes` can raise what the service estimates, never lower it."""
+    """What is to be generated. `tokens` and `bytes` can raise what the service estimates, never lower it.
+
+    `estimate`: units that it may use; they size the hold of what is priced by use. A user can only raise it.
+    """
 
     user_id: Id | None = None
     operation: OperationName
@@ -50,6 +53,7 @@ class RequestBody(Body):
     options: Options = Field(default_factory=dict)
     tokens: Count | None = None
     bytes: Count | None = None
+    estimate: Units | None = None
     token_type: Name | None = None
     feature: Model | None = None
 
@@ -119,6 +123,8 @@ def request_of(call: Call, body: RequestBody) -> Request:
         token_type=body.token_type,
         feature=body.feature,
         defaults=call.defaults,
+        estimate=body.estimate,
+        may_lower=call.principal.role is not Role.USER,
     )
 
 

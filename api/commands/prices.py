@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import BaseModel, Field
 
-from api.fields import MAX_COUNT, Body, Count, Label, Model, Name, Options, Time, Usd
+from api.fields import MAX_COUNT, Body, Count, Label, Model, Name, Options, Time, Units, Usd
 from api.operation import Call, Operation
 from api.problems import Problem, invalid
 from domain.money import decimal_text, micros
@@ -29,7 +29,8 @@ class PriceBody(Body):
     """What one thing costs, in credits, tokens and USD; the most specific entry that matches decides.
 
     `options` must all be equal, `at_most` are upper bounds, `rates` credits per 1,000 units for settlement by usage,
-    `complexity` percentages of the price by name.
+    `complexity` percentages of the price by name. `expected_usage`: units of one use, which size the hold where use is
+    charged and the request gives no estimate. `free`: it costs nothing on purpose.
     """
 
     provider: Model | None = None
@@ -45,6 +46,8 @@ class PriceBody(Body):
         default_factory=dict
     )
     bulk: Annotated[list[BulkStep], Field(max_length=32)] = Field(default_factory=list)
+    expected_usage: Units = Field(default_factory=dict)
+    free: bool = False
 
 
 class PublishBody(Body):
@@ -76,6 +79,8 @@ def entry_of(body: PriceBody) -> PriceEntry:
         rates=body.rates,
         complexity=body.complexity,
         bulk=tuple((step.count, step.percent_off) for step in body.bulk),
+        expected_usage=body.expected_usage,
+        free=body.free,
     )
 
 
@@ -101,6 +106,8 @@ def shown(entry: PriceEntry) -> dict[str, Any]:
         "rates": entry.rates,
         "complexity": entry.complexity,
         "bulk": [{"count": count, "percent_off": off} for count, off in entry.bulk],
+        "expected_usage": entry.expected_usage,
+        "free": entry.free or None,
     }
     return {name: value for name, value in told.items() if value not in (None, {}, [])}
 

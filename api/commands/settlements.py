@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from api.commands.generations import PATH
 from api.commands.grants import PaidBody
-from api.fields import MAX_AMOUNT, Amount, Body, Count, Id, Name, Text, Usd
+from api.fields import MAX_AMOUNT, Amount, Body, Count, Id, Text, Units, Usd
 from api.generation_answers import refunded, settled
 from api.operation import Call, Operation
 from api.owners import of_generation
@@ -25,10 +25,6 @@ MAX_CONTENTS = 500
 MAX_CONFIRM_BODY = 2_621_440  # their URLs, of 4,000 characters each
 MAX_REFUND_BODY = 196_608  # their ids, of 255 characters each
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
-Units = Annotated[
-    dict[Name, Count],
-    Field(max_length=32, description="Measured units by name.", examples=[{"input_tokens": 900, "output_tokens": 60}]),
-]
 # By value, for a body is strict: the JSON text is what is given.
 OutcomeName = Annotated[Outcome, Field(strict=False)]
 

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from api.commands.prices import shown
 from api.current import read_current
-from api.fields import Body, Label, Model, Options
+from api.fields import Body, Label, Model, Options, Units
 from api.problems import not_found, refused
 from api.reading import Json, current
 from api.routing import BodyRoute, Given, ReadRoute
@@ -19,16 +19,18 @@ from domain.prices.book import STREAM, PriceBook
 from domain.prices.quote import Ask, quote
 from domain.refusal import Refusal
 from infra.partitions import PLATFORM
+from infra.security.principal import Role
 from infra.writer.submission import Current, Refused
 
 
 class QuoteBody(Body):
-    """What is to be priced."""
+    """What is to be priced. `estimate`: units that it may use, which size the hold of what is priced by use."""
 
     provider: Model | None = None
     model: Model | None = None
     operation: Label | None = None
     options: Options | None = None
+    estimate: Units | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -97,7 +99,14 @@ def routes(services: Services) -> list[APIRoute]:
 async def _quote(given: Given) -> tuple[dict[str, Any], None]:
     body: QuoteBody = given.body
     book, now = await price_book(given.services)
-    ask = Ask(provider=body.provider, model=body.model, operation=body.operation, options=body.options or {})
+    ask = Ask(
+        provider=body.provider,
+        model=body.model,
+        operation=body.operation,
+        options=body.options or {},
+        estimate=body.estimate,
+        may_lower=given.call.principal.role is not Role.USER,
+    )
     try:
         price = quote(book, ask, now.time)
     except Refusal as refusal:

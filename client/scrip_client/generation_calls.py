@@ -57,13 +57,18 @@ def check(
     model: str | None = None,
     tokens: int | None = None,
     bytes: int | None = None,  # noqa: A002 - the contract's name: any other would be taken for an option
+    estimate: Mapping[str, int] | None = None,
     token_type: str | None = None,
     feature: str | None = None,
     options: Mapping[str, OptionValue] | None = None,
     **more: OptionValue,
 ) -> Call[Assessment]:
-    """May it run now, and what would it take? Holds nothing. `user` None: the user whose token it is."""
-    fields = {"provider": provider, "model": model, "tokens": tokens, "bytes": bytes}
+    """May it run now, and what would it take? Holds nothing. `user` None: the user whose token it is.
+
+    `estimate`: units that it may use, by name; they size the hold of what is priced by use.
+    """
+    fields: dict[str, Any] = {"provider": provider, "model": model, "tokens": tokens, "bytes": bytes}
+    fields["estimate"] = _units(estimate)
     body = asked(user, operation, options, more, **fields, token_type=token_type, feature=feature)
     return Call(Request("POST", f"{PATH}/check", body), partial(decode, Assessment))
 
@@ -73,11 +78,17 @@ def quote(
     operation: str | None = None,
     provider: str | None = None,
     model: str | None = None,
+    estimate: Mapping[str, int] | None = None,
     options: Mapping[str, OptionValue] | None = None,
     **more: OptionValue,
 ) -> Call[Price]:
-    """A price by the price book, without charging. Raises InvalidValue (`unpriced`)."""
-    body = {"operation": operation, "provider": provider, "model": model, "options": {**(options or {}), **more}}
+    """A price by the price book, without charging. Raises InvalidValue (`unpriced`).
+
+    `estimate`: units that it may use, by name; they size the hold of what is priced by use.
+    """
+    body: dict[str, Any] = {"operation": operation, "provider": provider, "model": model}
+    body["options"] = {**(options or {}), **more}
+    body["estimate"] = _units(estimate)
     given = {name: value for name, value in body.items() if value is not None}
     return Call(Request("POST", "/api/v1/quotes", given), partial(decode, Price))
 
@@ -90,6 +101,7 @@ def create(
     model: str | None = None,
     tokens: int | None = None,
     bytes: int | None = None,  # noqa: A002 - as above
+    estimate: Mapping[str, int] | None = None,
     token_type: str | None = None,
     feature: str | None = None,
     id: str | None = None,  # noqa: A002 - the contract's name
@@ -102,10 +114,14 @@ def create(
     idempotency_key: str | None = None,
     **more: OptionValue,
 ) -> Call[Created]:
-    """Hold everything that a generation needs, for a worker that settles it. Raises InsufficientResources."""
+    """Hold everything that a generation needs, for a worker that settles it. Raises InsufficientResources.
+
+    `estimate`: units that it may use, by name; they size the hold of what is priced by use.
+    """
     fields: dict[str, Any] = {"provider": provider, "model": model, "tokens": tokens, "bytes": bytes, "id": id}
     fields |= {"parent_id": parent_id, "prompt": prompt, "reason": reason, "metadata": metadata}
     fields |= {"token_type": token_type, "feature": feature, "ttl_seconds": ttl_seconds}
+    fields["estimate"] = _units(estimate)
     body = asked(user, operation, options, more, **fields)
     return Call(Request("POST", PATH, body, key=idempotency_key or new_key()), partial(decode, Created))
 
@@ -215,6 +231,10 @@ def contents(*, user: str | None = None, sort: str | None = None, min_position: 
     """Stored objects; `sort` by `size` or `age`."""
     wanted = filters(user_id=user, sort=sort, min_position=min_position)
     return Listing("/api/v1/contents", wanted, partial(decode, Content))
+
+
+def _units(estimate: Mapping[str, int] | None) -> dict[str, int] | None:
+    return dict(estimate) if estimate is not None else None
 
 
 def _post(generation_id: str, verb: str, body: Mapping[str, Any], key: str | None) -> Request:

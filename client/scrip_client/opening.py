@@ -29,6 +29,7 @@ def generation(
     model: str | None = None,
     tokens: int | None = None,
     bytes: int | None = None,  # noqa: A002 - the contract's name: any other would be taken for an option
+    estimate: Mapping[str, int] | None = None,
     token_type: str | None = None,
     feature: str | None = None,
     id: str | None = None,  # noqa: A002 - the contract's name
@@ -45,12 +46,14 @@ def generation(
     """A generation as a context manager: held on entry, settled on exit, given back on an exception.
 
     Names that are not among the parameters are options: `resolution="1080P", duration=6`. `id`: the caller's own, for
-    example a job's. `ttl_seconds`: how long the holds outlive a dead worker; a living one extends them. `start` False:
-    the user may still cancel. Entering raises InsufficientResources, which says what is short.
+    example a job's. `estimate`: units that it may use; they size the hold of what is priced by use. `ttl_seconds`: how
+    long the holds outlive a dead worker; a living one extends them. `start` False: the user may still cancel. Entering
+    raises InsufficientResources, which says what is short.
     """
     id_ = id if id is not None else new_key()
     create = calls.create(
         user=user, operation=operation, provider=provider, model=model, tokens=tokens, bytes=bytes,
+        estimate=estimate,
         token_type=token_type, feature=feature, id=id_, parent_id=parent_id, prompt=prompt, reason=reason,
         metadata=metadata, ttl_seconds=ttl_seconds, options=options, idempotency_key=idempotency_key, **more,
     )  # fmt: skip

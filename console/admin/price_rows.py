@@ -10,7 +10,7 @@ from typing import Any
 from console.admin.form_values import json_of, whole_of, wrong
 
 COLUMNS = ("provider", "model", "operation", "options", "credits", "tokens", "usd", "more")
-FURTHER = ("rates", "complexity", "bulk")
+IN_COLUMNS = frozenset({*COLUMNS, "at_most"}) - {"more"}  # every other field of an entry is a further rule
 _OPTION = re.compile(r'\s*([A-Za-z0-9_.-]{1,64})\s*(<=|=)\s*("(?:[^"\\]|\\.)*"|[^,"]*)\s*(?:,|$)')
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
@@ -19,8 +19,11 @@ Entry = dict[str, Any]
 
 
 def row_of(entry: Mapping[str, Any]) -> Row:
-    """An entry as it is typed: options as `duration=6, size<=10`, further rules as JSON."""
-    more = {name: entry[name] for name in FURTHER if entry.get(name)}
+    """An entry as it is typed: options as `duration=6, size<=10`, further rules as JSON.
+
+    A field that this page does not know is a further rule too: an entry that is published again loses nothing.
+    """
+    more = {name: value for name, value in entry.items() if name not in IN_COLUMNS and value}
     told = {name: entry.get(name) for name in ("provider", "model", "operation", "credits", "tokens", "usd")}
     row = {name: "" if value is None else str(value) for name, value in told.items()}
     return row | {"options": _options_text(entry), "more": json.dumps(more) if more else ""}
@@ -40,8 +43,8 @@ def entry_of(row: Row, number: int) -> Entry:
         entry["usd"] = usd
     more = json_of(row["more"], "more", f"{place}, further rules")
     if more is not None:
-        if not isinstance(more, dict) or set(more) - set(FURTHER):
-            raise wrong("more", f"{place}: further rules are an object of {', '.join(FURTHER)}.")
+        if not isinstance(more, dict) or set(more) & {*COLUMNS, "at_most"}:
+            raise wrong("more", f"{place}: further rules are an object of what has no column, for example rates.")
         entry |= more
     return entry
 
@@ -87,9 +90,9 @@ def as_csv(entries: Iterable[Mapping[str, Any]]) -> str:
 
 def _row_of_json(entry: dict[str, Any], number: int) -> Row:
     maps = all(isinstance(entry.get(name) or {}, dict) for name in ("options", "at_most"))
-    unknown = set(entry) - {*COLUMNS, *FURTHER, "at_most"}
-    if unknown or not maps:
-        raise wrong("pasted", f"Entry {number} is no price: {', '.join(sorted(unknown)) or 'options'} cannot be read.")
+    if not maps or not {"model", "operation"} & set(entry):
+        missing = "model or operation is needed" if maps else "options cannot be read"
+        raise wrong("pasted", f"Entry {number} is no price: {missing}.")
     return row_of(entry)
 
 

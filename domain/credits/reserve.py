@@ -65,7 +65,7 @@ def reserve_priced(
     account: Account, book: PriceBook, command: ReservePriced, now: datetime, same_id: tuple[object, ...] = ()
 ) -> tuple[CreditsReserved, ...]:
     """Raises Unpriced, and what `reserve` raises."""
-    price = credits_of(book, command.ask, now)
+    price = credits_of(book, command.ask, now, hold=True)
     plain = Reserve(
         address=command.address,
         reservation_id=command.reservation_id,

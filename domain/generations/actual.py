@@ -11,7 +11,7 @@ from domain.generations.refusals import InvalidSettlement
 from domain.generations.state import Generation
 from domain.organisations.events import Resource
 from domain.prices import book as price_book
-from domain.prices.quote import Ask, credits_for_usage
+from domain.prices.quote import Ask, usage_cost
 from domain.quotas.events import Amounts
 
 
@@ -83,7 +83,7 @@ def _by_usage(view: View, asked: GenerationHeld, usage: dict[str, int], now: dat
         return 0
     ask = Ask(provider=asked.provider, model=asked.model, operation=asked.operation, options=asked.options)
     book = view.platform(price_book.STREAM)
-    return credits_for_usage(book, ask, usage, now, asked.quote.price_version).amount
+    return usage_cost(book, ask, usage, now, asked.quote.price_version).amount
 
 
 def _usd_left(generation: Generation, asked: GenerationHeld, left: int) -> int:

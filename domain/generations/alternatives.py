@@ -25,7 +25,8 @@ def alternatives(view: View, request: Request, refused: Assessment, now: datetim
         if not _alike(entry, request):
             continue
         options = {name: value for name, value in request.options.items() if name == "count"} | entry.options
-        other = replace(request, provider=entry.provider, model=entry.model, options=options)
+        estimate = request.estimate if set(request.estimate or ()) <= set(entry.rates) else None
+        other = replace(request, provider=entry.provider, model=entry.model, options=options, estimate=estimate or None)
         try:
             assessment = assess(view, other, now)
         except Refusal:

@@ -29,8 +29,9 @@ class Needs(NamedTuple):
 def needs_of(view: View, request: Request, now: datetime) -> Needs:
     """Price the request at `now`.
 
-    Raises Unpriced for a model (or count, or complexity) without a price, UnknownTokenType, TokensNeeded where
-    neither a price nor an estimate says how many tokens it takes, NothingToCheck where nothing applies.
+    Raises Unpriced for a model (or count, or complexity) without a price, UnsizedHold where use is charged and nothing
+    says how much to hold, UnknownTokenType, TokensNeeded where neither a price nor an estimate says how many tokens it
+    takes, NothingToCheck where nothing applies.
     """
     count = count_of(request.options)
     price = _price(view, request, now)
@@ -54,7 +55,14 @@ def needs_of(view: View, request: Request, now: datetime) -> Needs:
 
 def _price(view: View, request: Request, now: datetime) -> Quote | None:
     """The price; none where no model is named and no entry matches, for then the estimates apply."""
-    ask = Ask(provider=request.provider, model=request.model, operation=request.operation, options=request.options)
+    ask = Ask(
+        provider=request.provider,
+        model=request.model,
+        operation=request.operation,
+        options=request.options,
+        estimate=request.estimate,
+        may_lower=request.may_lower,
+    )
     book = view.platform(price_book.STREAM)
     return quote_or_none(book, ask, now) if request.model is None else quote(book, ask, now)
 

@@ -30,7 +30,8 @@ class Request:
     """May `user` do `operation` (lower-case), and what would it take?
 
     `tokens` and `bytes` (each 0 to 10^12) raise what the server estimates and never lower it. A `token_type`, or a
-    `feature` mapped to one, is charged to the organisation's plan.
+    `feature` mapped to one, is charged to the organisation's plan. `estimate` sizes the hold of what is priced by use;
+    only who `may_lower` it gets a smaller hold than the price expects.
     """
 
     user: str
@@ -43,3 +44,5 @@ class Request:
     token_type: str | None = None
     feature: str | None = None
     defaults: Defaults = DEFAULTS
+    estimate: dict[str, int] | None = None
+    may_lower: bool = False

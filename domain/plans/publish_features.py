@@ -57,6 +57,10 @@ def _check_types(catalogue: Catalogue, token_costs: dict[str, int]) -> None:
         for token_type, amount in plan.tokens.items():
             if amount and token_type not in token_costs:
                 raise InvalidOffer(f"token_costs.{token_type}", f"is needed: the plan {plan.plan} grants such tokens")
+    for package in catalogue.packages:
+        token_type = package.unit.removeprefix("tokens.")
+        if token_type != package.unit and token_type not in token_costs:
+            raise InvalidOffer(f"token_costs.{token_type}", f"is needed: the package {package.id} sells such tokens")
 
 
 def _check(where: str, feature: Feature, token_costs: dict[str, int]) -> None:

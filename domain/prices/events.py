@@ -14,7 +14,8 @@ class PriceEntry:
 
     `options` must all be equal to those asked for, `at_most` are upper bounds of numeric ones (music up to 90 s).
     `rates` are credits per 1,000 units for settlement by usage, `complexity` percentages by name (150 is half as
-    much again), `bulk` steps of (count from which it applies, percent off).
+    much again), `bulk` steps of (count from which it applies, percent off). `expected_usage` are units of one use, by
+    name: what a hold is sized from where the request gives no estimate. `free`: it costs nothing on purpose.
     """
 
     provider: str | None = None
@@ -28,6 +29,8 @@ class PriceEntry:
     rates: dict[str, int] = field(default_factory=dict)
     complexity: dict[str, int] = field(default_factory=dict)
     bulk: tuple[tuple[int, int], ...] = ()
+    expected_usage: dict[str, int] = field(default_factory=dict)
+    free: bool = False
 
     @property
     def label(self) -> str:

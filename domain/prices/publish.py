@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from domain.prices.book import PriceBook
 from domain.prices.difference import Priced, priced_thing
 from domain.prices.events import PriceEntry, PricesPublished
-from domain.prices.quote import MAX_CREDITS
+from domain.prices.quote import MAX_CREDITS, metered
 from domain.prices.refusals import InvalidPrices
 from domain.refusal import StaleVersion
 
@@ -44,21 +44,53 @@ def _check(entries: tuple[PriceEntry, ...]) -> None:
     seen: dict[Priced, int] = {}
     for index, entry in enumerate(entries):
         where = f"entries[{index}]"
-        if entry.credits is None and entry.tokens is None and entry.usd_micros is None and not entry.rates:
+        if (
+            entry.credits is None
+            and entry.tokens is None
+            and entry.usd_micros is None
+            and not (entry.rates or entry.free)
+        ):
             raise InvalidPrices(field=where, reason="must name credits, tokens, usd or rates")
         if not (entry.model or entry.operation):
             raise InvalidPrices(field=where, reason="must name a model or an operation")
         if not _in_range(entry):
             raise InvalidPrices(field=where, reason="prices are 0 to 10^12, percentages off 0 to 100, counts from 1")
+        _check_promise(where, entry)
         key = priced_thing(entry)
         if key in seen:
             raise InvalidPrices(field=where, reason=f"prices the same thing as entries[{seen[key]}]")
         seen[key] = index
 
 
+def _check_promise(where: str, entry: PriceEntry) -> None:
+    """What a price promises: it charges something unless it is free on purpose, and a hold can be sized for it."""
+    charged = any((entry.credits, entry.tokens, entry.usd_micros, *entry.rates.values()))
+    if entry.free and charged:
+        raise InvalidPrices(field=f"{where}.free", reason="is true, but the entry names a price above 0")
+    if not charged and not entry.free:
+        raise InvalidPrices(
+            field=where, reason="charges nothing; name a price above 0, or say free: true where that is meant"
+        )
+    if not all(entry.complexity.values()):
+        raise InvalidPrices(field=f"{where}.complexity", reason="0 percent would be free")
+    if any(off == 100 for _, off in entry.bulk):
+        raise InvalidPrices(field=f"{where}.bulk", reason="100 percent off would be free")
+    unknown = sorted(set(entry.expected_usage) - set(entry.rates))
+    if unknown:
+        raise InvalidPrices(field=f"{where}.expected_usage.{unknown[0]}", reason="has no rate to price it")
+    expected = metered(entry.rates, entry.expected_usage)
+    if any(entry.rates.values()) and not entry.credits and not expected:
+        raise InvalidPrices(
+            field=f"{where}.expected_usage",
+            reason="is needed above 0 beside rates without credits; a hold is sized from it",
+        )
+    if expected > MAX_CREDITS:
+        raise InvalidPrices(field=f"{where}.expected_usage", reason="costs more than 10^12 credits")
+
+
 def _in_range(entry: PriceEntry) -> bool:
     prices = [price for price in (entry.credits, entry.tokens, entry.usd_micros) if price is not None]
-    prices += [*entry.rates.values(), *entry.complexity.values()]
+    prices += [*entry.rates.values(), *entry.complexity.values(), *entry.expected_usage.values()]
     return all(0 <= price <= MAX_CREDITS for price in prices) and all(
         least >= 1 and 0 <= off <= 100 for least, off in entry.bulk
     )

@@ -1,13 +1,13 @@
 """What something costs, by the price book."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from domain.prices.book import PriceBook
 from domain.prices.events import OptionValue, PriceEntry, PricesPublished
-from domain.prices.refusals import Unpriced, UnpricedScale
+from domain.prices.refusals import Unpriced, UnpricedScale, UnsizedHold
 
 MAX_COUNT = 1_000_000
 MAX_CREDITS = 10**12  # what one command may move (contract, "Units, answers, errors")
@@ -19,13 +19,17 @@ NOT_MATCHED = frozenset({"count", "complexity"})  # options that scale a price r
 class Ask:
     """What is to be priced. `options` is an open map of scalars.
 
-    `count` (1 to 1,000,000) and `complexity` scale the price.
+    `count` (1 to 1,000,000) and `complexity` scale the price. `estimate`: units that all of it may use, by name; they
+    size the hold of what is priced by use. Where it `may_lower`, they replace what the entry expects, else they only
+    raise it.
     """
 
     provider: str | None = None
     model: str | None = None
     operation: str | None = None
     options: dict[str, OptionValue] = field(default_factory=dict)
+    estimate: dict[str, int] | None = None
+    may_lower: bool = False
 
     @property
     def label(self) -> str:
@@ -40,7 +44,10 @@ class Ask:
 
 
 class Quote(NamedTuple):
-    """A price: credits, tokens and micro-USD (none where the entry has none), by entry and price version."""
+    """A price: credits, tokens and micro-USD (none where the entry has none), by entry and price version.
+
+    Where use is charged, `credits` is what to hold for it.
+    """
 
     credits: int | None
     tokens: int | None
@@ -50,13 +57,18 @@ class Quote(NamedTuple):
 
 
 def quote(book: PriceBook, ask: Ask, now: datetime) -> Quote:
-    """The price of `ask` at `now`; the most specific matching entry decides. Raises Unpriced."""
+    """The price of `ask` at `now`; the most specific matching entry decides. Raises Unpriced, UnsizedHold."""
     return _quoted(*_found(book, ask, now), ask)
 
 
 def quote_or_none(book: PriceBook, ask: Ask, now: datetime) -> Quote | None:
-    """The same for what need not have a price: none where no entry matches. Raises UnpricedScale."""
+    """The same for what need not have a price: none where no entry matches.
+
+    Raises UnpricedScale, UnsizedHold; Unpriced for an estimate that nothing prices.
+    """
     found = _search(book.at(now), ask)
+    if found is None and ask.estimate:
+        raise Unpriced(asked=_by_units(ask.label, ask.estimate), priced=())
     return _quoted(*found, ask) if found else None
 
 
@@ -64,12 +76,31 @@ def _quoted(version: PricesPublished, entry: PriceEntry, ask: Ask) -> Quote:
     count = count_of(ask.options)
     percent = _percent(entry, ask, count)
     return Quote(
-        credits=_scaled(entry.credits, count, percent),
+        credits=_credits_to_hold(entry, ask, count, percent),
         tokens=_scaled(entry.tokens, count, percent),
         usd_micros=_scaled(entry.usd_micros, count, percent),
         item=entry.label,
         price_version=version.version,
     )
+
+
+def _credits_to_hold(entry: PriceEntry, ask: Ask, count: int, percent: int) -> int | None:
+    """The fixed price, or what the expected use costs where that is more: a hold is never smaller than the price."""
+    fixed = _scaled(entry.credits, count, percent)
+    unknown = set(ask.estimate or ()) - set(entry.rates)
+    if unknown and not entry.free:
+        raise Unpriced(asked=_by_units(ask.label, unknown), priced=tuple(sorted(entry.rates)))
+    if entry.free or not any(entry.rates.values()):
+        return 0 if entry.free else fixed
+    units = {unit: amount * count for unit, amount in entry.expected_usage.items()}
+    for unit, amount in (ask.estimate or {}).items():
+        units[unit] = amount if ask.may_lower else max(amount, units.get(unit, 0))
+    amount = max(fixed or 0, metered(entry.rates, units))
+    if not amount:
+        raise UnsizedHold(asked=ask.label, priced=tuple(sorted(unit for unit, rate in entry.rates.items() if rate)))
+    if amount > max(MAX_CREDITS, fixed or 0):
+        raise Unpriced(asked=_by_units(ask.label, units), priced=(f"up to {MAX_CREDITS} credits at a time",))
+    return amount
 
 
 class CreditPrice(NamedTuple):
@@ -80,14 +111,20 @@ class CreditPrice(NamedTuple):
     version: int
 
 
-def credits_of(book: PriceBook, ask: Ask, now: datetime) -> CreditPrice:
-    """The price in credits of something that costs credits. Raises Unpriced where it has no price in credits."""
-    price = quote(book, ask, now)
-    if not price.credits:
+def credits_of(book: PriceBook, ask: Ask, now: datetime, *, hold: bool = False) -> CreditPrice:
+    """The price in credits of something that costs credits. Raises Unpriced where it has no price in credits.
+
+    `hold`: what to hold for it, sized from the expected use too. An estimate is never charged at once.
+    """
+    version, entry = _found(book, ask, now)
+    count = count_of(ask.options)
+    percent = _percent(entry, ask, count)
+    amount = _credits_to_hold(entry, ask, count, percent) if hold else _scaled(entry.credits, count, percent)
+    if not amount:
         raise Unpriced(asked=f"{ask.label} in credits", priced=_priced_in_credits(book, now))
-    if price.credits > MAX_CREDITS:
+    if amount > MAX_CREDITS:
         raise Unpriced(asked=f"{ask.label} in credits", priced=(f"up to {MAX_CREDITS} credits at a time",))
-    return CreditPrice(price.credits, price.item, price.price_version)
+    return CreditPrice(amount, entry.label, version.version)
 
 
 def credits_for_usage(
@@ -98,14 +135,41 @@ def credits_for_usage(
     `held_version`: by that version of the price book, whatever is in force now.
     Raises Unpriced for a unit without a rate, and where the use comes to nothing or to more than is allowed.
     """
+    price = usage_cost(book, ask, usage, now, held_version)
+    if not 1 <= price.amount <= MAX_CREDITS:
+        asked = f"{_by_units(ask.label, usage)} in credits"
+        raise Unpriced(asked=asked, priced=(f"1 to {MAX_CREDITS} credits at a time",))
+    return price
+
+
+def usage_cost(
+    book: PriceBook, ask: Ask, usage: dict[str, int], now: datetime, held_version: int | None = None
+) -> CreditPrice:
+    """The same for use that may cost nothing: few units, units whose rate is 0, or an entry that is free.
+
+    Raises Unpriced for a unit without a rate, and for more than 10^12 credits.
+    """
     version, entry = _found(book, ask, now, held_version)
-    units = ", ".join(sorted(usage))
+    if entry.free:
+        return CreditPrice(0, entry.label, version.version)
     if not set(usage) <= set(entry.rates):
-        raise Unpriced(asked=f"{ask.label} by {units}", priced=tuple(sorted(entry.rates)))
+        raise Unpriced(asked=_by_units(ask.label, usage), priced=tuple(sorted(entry.rates)))
     amount = metered(entry.rates, usage)
-    if not 1 <= amount <= MAX_CREDITS:
-        raise Unpriced(asked=f"{ask.label} by {units} in credits", priced=(f"1 to {MAX_CREDITS} credits at a time",))
+    if amount > MAX_CREDITS:
+        asked = f"{_by_units(ask.label, usage)} in credits"
+        raise Unpriced(asked=asked, priced=(f"1 to {MAX_CREDITS} credits at a time",))
     return CreditPrice(amount, entry.label, version.version)
+
+
+def priced_by_use(book: PriceBook, ask: Ask, now: datetime, held_version: int | None = None) -> bool:
+    """Whether the entry for `ask` has rates, so that reported use says what it cost."""
+    version = book.at(now) if held_version is None else book.version(held_version)
+    found = _search(version, ask)
+    return found is not None and bool(found[1].rates)
+
+
+def _by_units(label: str, units: Iterable[str]) -> str:
+    return f"{label} by {', '.join(sorted(units))}"
 
 
 def metered(rates: dict[str, int], usage: dict[str, int]) -> int:

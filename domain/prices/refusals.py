@@ -25,6 +25,18 @@ class UnpricedScale(Unpriced):
 
 
 @dataclass(unsafe_hash=True)
+class UnsizedHold(Unpriced):
+    """It is priced by use, and nothing says how much use to hold: a hold of nothing would be free."""
+
+    def __str__(self) -> str:
+        units = ", ".join(self.priced)
+        return (
+            f"{self.asked} is priced by the use of {units}, and nothing says how much to hold. Give an estimate of "
+            "these units above 0, or publish the price with expected_usage."
+        )
+
+
+@dataclass(unsafe_hash=True)
 class InvalidPrices(Refusal):
     """A price book that cannot be published."""
 

@@ -159,7 +159,10 @@ def _price_version(event: Stored) -> Row:
     return {
         "version": data["version"],
         "effective_at": moment(data["effective_at"]),
-        "entries": [{name: value for name, value in entry.items() if value not in empty} for entry in data["entries"]],
+        "entries": [
+            {name: value for name, value in entry.items() if value not in empty and value is not False}
+            for entry in data["entries"]
+        ],
         "published_at": event.time,
         "position": event.position,
     }

@@ -15,9 +15,12 @@ from tests.api.generating import give, limit_storage
 from tests.api.service import Service
 from tests.conftest import move_clock
 
-NAMED = ("operation", "provider", "model", "credits", "tokens", "rates")
+NAMED = ("operation", "provider", "model", "credits", "tokens", "rates", "expected_usage")
 METERED = PriceEntry(model="chatty", operation="chat", credits=100, rates={"input_tokens": 20, "output_tokens": 60})
-PRICES = (*(entry for entry in CATALOGUE if entry.model and not entry.at_most), METERED)
+BY_USE = PriceEntry(
+    model="by-use", operation="chat", rates={"in": 10, "out": 50}, expected_usage={"in": 1000, "out": 400}
+)
+PRICES = (*(entry for entry in CATALOGUE if entry.model and not entry.at_most), METERED, BY_USE)
 
 
 class Place(Protocol):

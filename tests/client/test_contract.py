@@ -157,6 +157,24 @@ def test_settled_by_measured_use_and_by_what_it_really_cost(place: Place, scrip:
     assert (g.receipt.charged.credits, g.receipt.uncharged) == (100, {"credits": 30})
 
 
+def test_a_price_by_use_alone_is_held_by_expected_use(place: Place, scrip: Any, user: str) -> None:
+    """A hold of nothing would have been free: the rest of the estimate comes back with the outcome."""
+    asked = {"operation": "chat", "model": "by-use"}
+    with pytest.raises(InsufficientResources):
+        scrip.create(user=user, **asked)
+    place.give(user, credits=100)
+    assert scrip.quote(**asked).credits == 30
+    assert scrip.check(user=user, **asked, estimate={"out": 1_000}).quote.credits == 60
+    with scrip.generation(user=user, **asked, estimate={"in": 2_000}) as g:
+        assert credits_of(scrip, user) == (60, 40, 0)
+        g.confirm(usage={"in": 700, "out": 100})
+    assert (g.receipt.charged.credits, g.receipt.returned["credits"]) == (12, 28)
+    for wrong in ({"seconds": 1}, {"in": 0, "out": 0}):
+        with pytest.raises(InvalidValue) as refused:
+            scrip.quote(**asked, estimate=wrong)
+        assert refused.value.code == "unpriced"
+
+
 def test_a_late_completion_has_its_own_lane(place: Place, scrip: Any, user: str) -> None:
     place.give(user, credits=100)
     with scrip.generation(user=user, **PICTURE, ttl_seconds=60) as g:

@@ -34,6 +34,7 @@ from domain.plans.events import (
     PurchaseFailed,
     PurchaseStarted,
 )
+from domain.prices.events import PriceEntry, PricesPublished
 
 ANCHOR = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 REFRESH = ANCHOR + timedelta(days=30)
@@ -100,6 +101,14 @@ OFFERS: dict[str, Any] = {
         id="plan.tokens.forecast", plan="pro", amount=30, anchor=ANCHOR, cycle=0, until=YEAR
     ),
     "allowance-granted.v1": AllowanceGranted(grant=CYCLE, cycle=7, skipped=6, repaid=20),
+    "prices-published.v1.2": PricesPublished(
+        version=4,
+        effective_at=ANCHOR,
+        entries=(
+            PriceEntry(model="gpt", operation="chat", rates={"in": 10}, expected_usage={"in": 800}),
+            PriceEntry(operation="chat", credits=0, free=True),
+        ),
+    ),
     "shortfall-recorded.v1": ShortfallRecorded(generation_id="job-7", amount=30),
     "shortfall-collected.v1": ShortfallCollected(debit_id="shortfall.0190a1b3.0", amount=30, slices=(CYCLE,)),
     "shortfall-written-off.v1": ShortfallWrittenOff(amount=30, sealed=SEALED),

@@ -76,12 +76,15 @@ PRICES = (
     PriceEntry(model="flux", operation="image", credits=10, usd_micros=700_000, rates={"steps": 500}),
     PriceEntry(model="clip", operation="video", credits=25, tokens=9),
     PriceEntry(operation="studio", tokens=6, usd_micros=300_000),
+    PriceEntry(model="meter", operation="chat", rates={"steps": 500}, expected_usage={"steps": 40}),
 )
 WANTED: tuple[dict[str, Any], ...] = (
     {"operation": "image", "model": "flux", "token_type": "forecast", "tokens": 5},
     {"operation": "image", "model": "flux"},
     {"operation": "video", "model": "clip"},
     {"operation": "studio"},
+    {"operation": "chat", "model": "meter"},
+    {"operation": "chat", "model": "meter", "estimate": {"steps": 80}},
     {"operation": "chat", "feature": "forecast"},
     {"operation": "upload", "bytes": 3 * MB},
 )

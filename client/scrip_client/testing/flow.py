@@ -6,7 +6,7 @@ from datetime import timedelta
 from scrip_client.testing import generations as gen
 from scrip_client.testing.accounts import Account, Hold
 from scrip_client.testing.ledger import AccountBook, Body, ttl_of
-from scrip_client.testing.prices import Cost, Entry, cost_of, find
+from scrip_client.testing.prices import Cost, Entry, cost_of, credits_of, find
 from scrip_client.testing.refusals import Refused, exists, not_found
 from scrip_client.testing.shown import holds_of, quoted, row_of
 
@@ -38,7 +38,7 @@ class Ledger(AccountBook):
         if entry is None:
             raise Refused(422, "unpriced", "There is no price for this.")
         return {
-            "credits": entry.credits,
+            "credits": credits_of(entry, body),
             "tokens": entry.tokens,
             "usd": None if entry.usd is None else f"{entry.usd:.2f}",
             "currency": None if entry.usd is None else "USD",

@@ -14,7 +14,7 @@ SCALES = frozenset({"count", "complexity"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one thing costs; `rates`: credits per 1,000 measured units."""
+    """What one thing costs; `rates`: credits per 1,000 measured units, `expected_usage`: what a hold is sized from."""
 
     operation: str | None
     provider: str | None
@@ -24,6 +24,7 @@ class Entry:
     tokens: int | None
     usd: Decimal | None
     rates: dict[str, int] = field(default_factory=dict)
+    expected_usage: dict[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -81,7 +82,32 @@ def cost_of(entries: list[Entry], asked: Mapping[str, Any]) -> Cost:
         detail = f"tokens: {operation} has no price and no estimate, so tokens must be given."
         raise Refused(422, "tokens_needed", detail, field="tokens")
     priced = entry or Entry(None, None, None, {}, None, None, None)
-    return Cost((priced.credits or 0) * count, tokens, (priced.usd or Decimal(0)) * count, size, count, entry)
+    return Cost(credits_of(entry, asked) or 0, tokens, (priced.usd or Decimal(0)) * count, size, count, entry)
+
+
+def credits_of(entry: Entry | None, asked: Mapping[str, Any]) -> int | None:
+    """The fixed price, or what the expected use costs where that is more. Raises Refused where both are 0."""
+    estimate, count = asked.get("estimate") or {}, (asked.get("options") or {}).get("count", 1)
+    if unknown := sorted(set(estimate) - set(entry.rates if entry else ())):
+        label = entry.label if entry else asked.get("operation", "this")
+        raise unpriced(f"{label} by {', '.join(unknown)}", sorted(entry.rates if entry else ()))
+    if entry is None:
+        return None
+    fixed = entry.credits * count if entry.credits is not None else None
+    if not any(entry.rates.values()):
+        return fixed
+    units = {unit: amount * count for unit, amount in entry.expected_usage.items()}
+    for unit, amount in estimate.items():
+        units[unit] = amount if asked.get("may_lower", True) else max(amount, units.get(unit, 0))
+    held = max(fixed or 0, by_usage(entry, units))
+    if not held:
+        priced = sorted(entry.rates)
+        detail = (
+            f"{entry.label} is priced by the use of {', '.join(priced)}, and nothing says how much to hold. "
+            "Give an estimate of these units above 0, or publish the price with expected_usage."
+        )
+        raise Refused(422, "unpriced", detail, priced=priced)
+    return held
 
 
 def by_usage(entry: Entry | None, usage: Mapping[str, int]) -> int:

@@ -56,10 +56,15 @@ class FakeScrip(httpx.BaseTransport, httpx.AsyncBaseTransport):
         tokens: int | None = None,
         usd: Decimal | None = None,
         rates: dict[str, int] | None = None,
+        expected_usage: dict[str, int] | None = None,
         **options: OptionValue,
     ) -> None:
-        """Set a price; `rates`: credits per 1,000 measured units, for settlement by usage."""
-        self.ledger.prices.append(Entry(operation, provider, model, options, credits, tokens, usd, rates or {}))
+        """Set a price; `rates`: credits per 1,000 measured units, for settlement by usage.
+
+        `expected_usage`: units of one use; a hold is sized from them where the request gives no `estimate`.
+        """
+        entry = Entry(operation, provider, model, options, credits, tokens, usd, rates or {}, expected_usage or {})
+        self.ledger.prices.append(entry)
 
     def give(self, user: str, **amounts: int) -> None:
         """Grant by unit: `give("u_42", credits=500)`."""

@@ -1,6 +1,7 @@
 """One decision holds everything that a generation needs, or nothing of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,8 @@ from domain.groups.events import GroupDeleted, GroupLeft
 from domain.organisations.events import Resource
 from domain.periods import Every
 from domain.plans.cost import UnknownTokenUse
-from domain.prices.refusals import Unpriced, UnpricedScale
+from domain.prices.events import PriceEntry
+from domain.prices.refusals import Unpriced, UnpricedScale, UnsizedHold
 from domain.quotas.events import PeriodStarted, UseCounted
 from domain.refusal import Refusal
 from domain.storage.events import ContentStored, StorageLimitSet
@@ -23,6 +25,7 @@ from tests.domain.credits.test_reserve import reserve
 from tests.domain.generations.facts import (
     BUDGET,
     CHAT_QUOTE,
+    FLUX,
     FORECAST,
     GROUP,
     HOLDS,
@@ -494,3 +497,13 @@ def test_the_default_storage_limit_is_that_of_the_deployment() -> None:
     assert failed(refused(Scenario(), Request(user="alice", operation="upload", bytes=1024 * MB + 1))) == {
         "storage": (1024 * MB + 1, 1024 * MB, 1024 * MB, 1)
     }
+
+
+def test_a_price_by_rates_alone_of_an_older_book_is_refused_rather_than_free() -> None:
+    """S4-2: nothing says how much to hold, unless the request does."""
+    old = PriceEntry(model="meter", operation="chat", rates={"input": 10})
+    scenario = shop().given_prices(FLUX, old)
+    asked = Request(user="alice", operation="chat", model="meter")
+    scenario.when(create(asked)).then_refused(UnsizedHold(asked="meter", priced=("input",)))
+    told = scenario.done(create(replace(asked, estimate={"input": 1500}))).account()
+    assert (told.reserved, told.debited) == (15, 0)

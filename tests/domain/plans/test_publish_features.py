@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from domain.credits.events import Paid
 from domain.plans.catalogue import TOKEN_COSTS
-from domain.plans.events import Feature, FeaturesPublished
+from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished
 from domain.plans.publish_features import PublishFeatures
 from domain.plans.refusals import InvalidOffer
 from domain.refusal import StaleVersion
@@ -36,6 +37,16 @@ def test_a_type_that_a_plan_grants_cannot_go() -> None:
     costs = {name: cost for name, cost in COSTS.items() if name != "forecast"}
     Scenario().when(replace(COMMAND, token_costs=costs)).then_refused(
         InvalidOffer("token_costs.forecast", "is needed: the plan pro grants such tokens")
+    )
+
+
+def test_a_type_that_a_package_sells_cannot_go() -> None:
+    """Somebody would pay for tokens that nothing takes."""
+    general = Package(id="more", name="More", unit="tokens.general", amount=5, price=Paid(1_000_000, "USD"))
+    costs = {name: cost for name, cost in COSTS.items() if name != "general"}
+    scenario = Scenario().given(PackagesPublished(version=1, packages=(general,)), of="plans")
+    scenario.when(replace(COMMAND, token_costs=costs)).then_refused(
+        InvalidOffer("token_costs.general", "is needed: the package more sells such tokens")
     )
     without_general = {name: cost for name, cost in COSTS.items() if name != "general"}
     Scenario().done(replace(COMMAND, token_costs=without_general))

@@ -24,6 +24,11 @@ def published(version: int, *entries: PriceEntry, seconds: float = 5) -> PricesP
     return PricesPublished(version=version, effective_at=after(seconds), entries=entries)
 
 
+FREE = "charges nothing; name a price above 0, or say free: true where that is meant"
+TOO_MUCH = "costs more than 10^12 credits"
+UNSIZED = "is needed above 0 beside rates without credits; a hold is sized from it"
+
+
 def after_publishing(command: PublishPrices) -> tuple[PricesPublished, ...]:
     return publish(PriceBook((published(1, CHAT, seconds=0),)), command, NOW)
 
@@ -127,3 +132,40 @@ def test_no_price_is_negative_or_beyond_all_amounts(entry: PriceEntry) -> None:
 
 def test_the_catalogue_can_be_published() -> None:
     assert len(after_publishing(PublishPrices(entries=CATALOGUE))) == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "field", "reason"),
+    [
+        (PriceEntry(model="M", credits=0), "", FREE),
+        (PriceEntry(model="M", rates={"x": 0}), "", FREE),
+        (PriceEntry(model="M", credits=1, free=True), ".free", "is true, but the entry names a price above 0"),
+        (PriceEntry(model="M", rates={"x": 1}, free=True), ".free", "is true, but the entry names a price above 0"),
+        (PriceEntry(model="M", rates={"x": 1}), ".expected_usage", UNSIZED),
+        (PriceEntry(model="M", tokens=5, rates={"x": 1}), ".expected_usage", UNSIZED),
+        (PriceEntry(model="M", rates={"x": 1}, expected_usage={"x": 0}), ".expected_usage", UNSIZED),
+        (PriceEntry(model="M", credits=1, expected_usage={"y": 1}), ".expected_usage.y", "has no rate to price it"),
+        (PriceEntry(model="M", rates={"x": 10**12}, expected_usage={"x": 1001}), ".expected_usage", TOO_MUCH),
+        (PriceEntry(model="M", credits=1, complexity={"low": 0}), ".complexity", "0 percent would be free"),
+        (PriceEntry(model="M", credits=1, bulk=((10, 100),)), ".bulk", "100 percent off would be free"),
+    ],
+)  # fmt: skip
+def test_what_a_price_promises_is_checked(entry: PriceEntry, field: str, reason: str) -> None:
+    """Nothing is free but on purpose, and a hold can be sized for whatever is priced."""
+    with pytest.raises(InvalidPrices) as caught:
+        after_publishing(PublishPrices(entries=(CHAT, entry)))
+    assert caught.value == InvalidPrices(field=f"entries[1]{field}", reason=reason)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        PriceEntry(model="M", free=True),
+        PriceEntry(model="M", credits=0, rates={"x": 0}, free=True),
+        PriceEntry(model="M", usd_micros=1),
+        PriceEntry(model="M", credits=5, rates={"x": 1}),
+        PriceEntry(model="M", rates={"x": 1, "y": 0}, expected_usage={"x": 1}),
+    ],
+)
+def test_what_may_be_published(entry: PriceEntry) -> None:
+    assert after_publishing(PublishPrices(entries=(CHAT, entry)))[0].entries == (CHAT, entry)

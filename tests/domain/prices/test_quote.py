@@ -7,8 +7,8 @@ import pytest
 from domain.prices.book import PriceBook
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import OptionValue, PriceEntry, PricesPublished
-from domain.prices.quote import Ask, CreditPrice, Quote, credits_of, metered, quote
-from domain.prices.refusals import Unpriced, UnpricedScale
+from domain.prices.quote import Ask, CreditPrice, Quote, credits_of, metered, quote, quote_or_none, usage_cost
+from domain.prices.refusals import Unpriced, UnpricedScale, UnsizedHold
 from tests.domain.scenario import NOW, after
 
 HAILUO = "MiniMax-Hailuo-02"
@@ -229,3 +229,80 @@ def test_metered_use_is_summed_and_then_rounded_up_once() -> None:
     assert metered(rates, {"ContextTokens": 0, "GeneratedTokens": 0}) == 0
     with pytest.raises(KeyError):
         metered(rates, {"Seconds": 1})
+
+
+# ---- what is priced by use
+
+CHAT = PriceEntry(model="gpt", rates={"in": 10, "out": 50}, expected_usage={"in": 1000, "out": 400})
+
+
+def held(entry: PriceEntry, estimate: dict[str, int] | None = None, *, may_lower: bool = False, **options: int) -> int:
+    """The credits that a quote says to hold."""
+    asked = Ask(model=entry.model, options=dict(options), estimate=estimate, may_lower=may_lower)
+    return quote(book(entry), asked, NOW).credits or 0
+
+
+@pytest.mark.parametrize(
+    ("estimate", "may_lower", "credits"),
+    [
+        (None, False, 30),
+        ({}, True, 30),
+        ({"out": 1000}, False, 60),
+        ({"out": 1000}, True, 60),
+        ({"out": 100}, False, 30),
+        ({"out": 100}, True, 15),
+        ({"in": 1, "out": 0}, True, 1),
+    ],
+)
+def test_a_hold_is_sized_from_expected_use(estimate: dict[str, int] | None, may_lower: bool, credits: int) -> None:  # noqa: A002
+    """Whoever pays can raise the hold and never lower it; a worker knows what it asks of the model."""
+    assert held(CHAT, estimate, may_lower=may_lower) == credits
+
+
+def test_the_expected_use_is_of_one() -> None:
+    assert held(CHAT, count=3) == 90
+    assert held(CHAT, {"in": 3000}, count=3) == 90, "an estimate is of all of them"
+
+
+def test_a_fixed_price_is_the_least_that_is_held() -> None:
+    both = PriceEntry(model="gpt", credits=40, rates=CHAT.rates, expected_usage=CHAT.expected_usage)
+    assert held(both) == 40
+    assert held(both, {"out": 10}, may_lower=True) == 40
+    assert held(both, {"out": 1000}) == 60
+
+
+@pytest.mark.parametrize("estimate", [None, {}, {"in": 0}])
+def test_use_without_an_estimate_is_refused_rather_than_free(estimate: dict[str, int] | None) -> None:
+    """A book that was published before holds were checked may have rates alone."""
+    old = PriceEntry(model="gpt", rates={"in": 10, "out": 30, "cached": 0})
+    with pytest.raises(UnsizedHold) as caught:
+        held(old, estimate)
+    assert caught.value == UnsizedHold(asked="gpt", priced=("in", "out"))
+    assert "Give an estimate" in str(caught.value)
+    assert held(old, {"in": 100}) == 1
+
+
+def test_an_estimate_of_what_has_no_rate_is_refused() -> None:
+    for entry in (CHAT, PriceEntry(model="gpt", credits=5)):
+        with pytest.raises(Unpriced) as caught:
+            held(entry, {"seconds": 1})
+        assert caught.value == Unpriced(asked="gpt by seconds", priced=tuple(sorted(entry.rates)))
+    with pytest.raises(Unpriced):
+        quote_or_none(book(), Ask(operation="chat", estimate={"in": 1}), NOW)
+
+
+def test_no_hold_is_above_all_amounts() -> None:
+    with pytest.raises(Unpriced):
+        held(PriceEntry(model="gpt", rates={"out": 10**12}), {"out": 1001})
+
+
+def test_what_is_free_on_purpose_costs_nothing() -> None:
+    trial = PriceEntry(model="gpt", free=True)
+    assert quote(book(trial), Ask(model="gpt", estimate={"in": 5}), NOW) == Quote(0, None, None, "gpt", 1)
+    assert usage_cost(book(trial), Ask(model="gpt"), {"in": 5}, NOW).amount == 0
+
+
+def test_an_estimate_is_never_charged_at_once() -> None:
+    with pytest.raises(Unpriced):
+        credits_of(book(CHAT), Ask(model="gpt"), NOW)
+    assert credits_of(book(CHAT), Ask(model="gpt"), NOW, hold=True).amount == 30
