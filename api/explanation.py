@@ -221,6 +221,8 @@ def _words(each: Recorded) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one 
 
 def _settlement(event: Settled) -> str:
     parts = [f"Charged: {_amounts(total(event.charges))}."]
+    if event.usage:
+        parts.insert(0, f"Used: {', '.join(f'{amount} {unit}' for unit, amount in event.usage.items())}.")
     for name, amounts in (("Returned", event.returned), ("Not charged", event.uncharged), ("Owed", event.shortfall)):
         if amounts:
             parts.append(f"{name}: {_amounts(amounts)}.")

@@ -87,6 +87,7 @@ def settled(outcome: Outcome) -> Answer:
         "uncharged": amounts_answer(event.uncharged),
         "shortfall": amounts_answer(event.shortfall),
         "contents": [content.id for content in event.contents],
+        "usage": event.usage,
     }
     if isinstance(event, GenerationFailed):
         told["outcome"] = event.outcome

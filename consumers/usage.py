@@ -88,7 +88,8 @@ class Started(_Data):
 class Completed(_Data):
     """A worker is done: with `success` the hold is captured, else it is released.
 
-    `generation_id` may be a reservation's id. What describes the outcome beside the credits is kept sealed.
+    `generation_id` may be a reservation's id. What describes the outcome beside the credits is kept sealed. `usage` of
+    a failure is what was used until then; the organisation's settlement policy says how much of it is charged.
     """
 
     generation_id: Id

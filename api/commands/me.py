@@ -74,6 +74,7 @@ class MyCreditsAnswer(BaseModel):
     uncharged: dict[str, int | str] | None = None
     shortfall: dict[str, int | str] | None = None
     contents: list[str] | None = None
+    usage: dict[str, int] | None = None
     amount: int | None = None
     expires_at: datetime | None = None
     item: str | None = None

@@ -32,7 +32,8 @@ class SettingsBody(Body):
     """What is not given stays as it is; what is given replaces the setting as a whole.
 
     `enforce`: resources that are checked. `pay_from`: who pays, in this order: `user:{user}`, `org:{org}`,
-    `group:<id>`. `settlement_policy`: percent of the hold that is charged by outcome of a failure.
+    `group:<id>`. `settlement_policy`: percent that is charged by outcome of a failure, of what was used
+    where that is reported and priced, else of the hold.
     """
 
     time_zone: Label | None = None

@@ -75,7 +75,7 @@ class ConfirmBody(Body):
 class SettlementAnswer(BaseModel):
     """`charged` and `returned` by unit; `uncharged`: cost above the hold that nobody paid; `shortfall`: what is owed.
 
-    `contents`: the ids of what is stored, in the order in which it was named.
+    `contents`: the ids of what is stored, in the order in which it was named. `usage`: units as they were reported.
     """
 
     generation_id: str
@@ -86,13 +86,19 @@ class SettlementAnswer(BaseModel):
     uncharged: dict[str, int | str]
     shortfall: dict[str, int | str]
     contents: list[str]
+    usage: dict[str, int] = Field(default_factory=dict)
     position: str
 
 
 class FailBody(Body):
-    """Why it failed. What is charged of the hold, if anything, is the organisation's settlement policy."""
+    """Why it failed. What is charged, if anything, is the organisation's settlement policy.
+
+    `usage`: what was used until then, for example by a stream that was cut. Where the price has rates, the policy's
+    percentage counts from what that costs, else from the hold.
+    """
 
     outcome: OutcomeName
+    usage: Units | None = None
     error_message: Text | None = None
     generation_time_ms: Milliseconds | None = None
     provider_cost: PaidBody | None = None
@@ -143,7 +149,9 @@ def _confirm(call: Call, body: ConfirmBody, sealed: dict[str, str | None]) -> An
 
 
 def _fail(call: Call, body: FailBody, sealed: str | None) -> Any:
-    reported = Reported(provider_cost=_paid(body.provider_cost), generation_time_ms=body.generation_time_ms)
+    reported = Reported(
+        usage=body.usage, provider_cost=_paid(body.provider_cost), generation_time_ms=body.generation_time_ms
+    )
     return FailGeneration(generation_id=call.id, outcome=body.outcome, reported=reported, sealed=sealed)
 
 

@@ -151,6 +151,7 @@ class Settlement:
     """What an outcome came to: what was charged, and by unit what went back.
 
     `uncharged`: cost above the hold that nobody paid; `shortfall`: what is owed; `contents`: the ids of what is stored.
+    `usage`: measured units as they were reported.
     """
 
     generation_id: str
@@ -162,6 +163,7 @@ class Settlement:
     uncharged: dict[str, Amount] = field(default_factory=dict)
     shortfall: dict[str, Amount] = field(default_factory=dict)
     contents: tuple[str, ...] = ()
+    usage: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

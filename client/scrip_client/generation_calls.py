@@ -176,12 +176,16 @@ def fail(
     outcome: str,
     *,
     error_message: str | None = None,
+    usage: Mapping[str, int] | None = None,
     provider_cost: Any = None,
     generation_time_ms: int | None = None,
     idempotency_key: str | None = None,
 ) -> Call[Settlement]:
-    """Settle a failure without the context manager; what is held goes back."""
-    body = failure(outcome, error_message, provider_cost, generation_time_ms)
+    """Settle a failure without the context manager; what is held goes back.
+
+    `usage`: what was used until then; the organisation's settlement policy says whether it is charged.
+    """
+    body = failure(outcome, error_message, provider_cost, generation_time_ms, usage)
     return Call(_post(generation_id, "fail", body, idempotency_key), partial(decode, Settlement))
 
 

@@ -81,11 +81,16 @@ def confirmation(
 
 
 def failure(
-    outcome: str, error_message: str | None, provider_cost: Any = None, generation_time_ms: int | None = None
+    outcome: str,
+    error_message: str | None,
+    provider_cost: Any = None,
+    generation_time_ms: int | None = None,
+    usage: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The body of `fail`. The message is cleared of what the API refuses, and cut."""
     body = {
         "outcome": outcome,
+        "usage": dict(usage) if usage is not None else None,
         "error_message": _FORBIDDEN.sub(" ", error_message)[:MAX_TEXT] or None if error_message else None,
         "provider_cost": money(provider_cost),
         "generation_time_ms": generation_time_ms,

@@ -85,11 +85,15 @@ class Work:
         outcome: Outcome,
         error_message: str | None = None,
         *,
+        usage: Mapping[str, int] | None = None,
         provider_cost: Any = None,
         generation_time_ms: int | None = None,
     ) -> None:
-        """Say that it failed, without an exception; what is held goes back when the block is left."""
-        self._report("fail", failure(outcome, error_message, provider_cost, generation_time_ms))
+        """Say that it failed, without an exception; what is held goes back when the block is left.
+
+        `usage`: what was used until then; the organisation's settlement policy says whether it is charged.
+        """
+        self._report("fail", failure(outcome, error_message, provider_cost, generation_time_ms, usage))
 
     def _report(self, action: str, body: dict[str, Any]) -> None:
         self._reported = self._new(action, body)

@@ -3,7 +3,8 @@
 from typing import Any
 
 from consumers.intake.lookup import Work
-from consumers.usage import Completed, Metered, Started, UsageData
+from consumers.usage import Actual, Completed, Metered, Started, UsageData
+from domain.credits.address import parse_address
 from domain.credits.capture import Capture
 from domain.credits.debit import Debit, DebitPriced
 from domain.credits.events import Paid
@@ -87,7 +88,9 @@ def _of_reservation(data: Started | Completed, address: str, sealed: str | None)
     """A bare reservation has no state `running`, and no parts that could succeed by count."""
     if isinstance(data, Started):
         return None
-    charged = data.actual.credits if data.actual else None
+    charged = _actual_in(data.actual, parse_address(address).unit)
+    if charged == 0 and not data.final:
+        raise NotYetPriced("a part (final false) of 0 charges nothing")
     if not data.success or charged == 0:
         return Release(address=address, reservation_id=data.generation_id, sealed=sealed)
     if data.succeeded is not None:
@@ -100,6 +103,20 @@ def _of_reservation(data: Started | Completed, address: str, sealed: str | None)
         final=data.final,
         sealed=sealed,
     )
+
+
+def _actual_in(actual: Actual | None, unit: str) -> int | None:
+    """What was really used of the account's unit; none for all that is held. Raises NotYetPriced for another unit.
+
+    `credits` stands for the amount on any account, as it always has, unless the account's own unit is named too.
+    """
+    if actual is None:
+        return None
+    if unit.partition(".")[0] == "tokens" and actual.tokens is not None:
+        return actual.tokens
+    if actual.tokens and actual.credits is None:
+        raise NotYetPriced(f"actual names tokens, but the reservation holds {unit}")
+    return actual.credits
 
 
 def _charge(data: Metered, sealed: str | None) -> Debit | DebitPriced:

@@ -11,7 +11,7 @@ from domain.generations.refusals import InvalidSettlement
 from domain.generations.state import Generation
 from domain.organisations.events import Resource
 from domain.prices import book as price_book
-from domain.prices.quote import Ask, usage_cost
+from domain.prices.quote import Ask, priced_by_use, usage_cost
 from domain.quotas.events import Amounts
 
 
@@ -41,6 +41,17 @@ class Actual(NamedTuple):
     usd: int
     counted: Amounts
     succeeded: int
+
+
+def used_credits(view: View, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int | None:
+    """What reported use costs by the held price; none where that is a fixed price, which use does not change.
+
+    Raises Unpriced for a unit without a rate.
+    """
+    book, ask = view.platform(price_book.STREAM), _ask(asked)
+    if not priced_by_use(book, ask, now, asked.quote.price_version):
+        return None
+    return _by_usage(view, asked, usage, now)
 
 
 def actual_of(
@@ -81,9 +92,12 @@ def held_of(generation: Generation, resource: Resource) -> int:
 def _by_usage(view: View, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int:
     if not any(usage.values()):
         return 0
-    ask = Ask(provider=asked.provider, model=asked.model, operation=asked.operation, options=asked.options)
     book = view.platform(price_book.STREAM)
-    return usage_cost(book, ask, usage, now, asked.quote.price_version).amount
+    return usage_cost(book, _ask(asked), usage, now, asked.quote.price_version).amount
+
+
+def _ask(asked: GenerationHeld) -> Ask:
+    return Ask(provider=asked.provider, model=asked.model, operation=asked.operation, options=asked.options)
 
 
 def _usd_left(generation: Generation, asked: GenerationHeld, left: int) -> int:

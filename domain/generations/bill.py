@@ -37,4 +37,5 @@ class Bill:
             "provider_cost": reported.provider_cost,
             "generation_time_ms": reported.generation_time_ms,
             "sealed": sealed,
+            "usage": reported.usage or {},
         }

@@ -122,7 +122,10 @@ class GenerationExtended(Untagged):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled(Untagged):
-    """What settling came to. `uncharged`: cost above the hold that nobody paid; `shortfall`: what is owed, by unit."""
+    """What settling came to. `uncharged`: cost above the hold that nobody paid; `shortfall`: what is owed, by unit.
+
+    `usage`: measured units as the worker reported them, whether they were charged or not.
+    """
 
     generation_id: str
     user: str
@@ -136,6 +139,7 @@ class Settled(Untagged):
     provider_cost: Paid | None = None
     generation_time_ms: int | None = None
     sealed: str | None = None  # error message, URLs
+    usage: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

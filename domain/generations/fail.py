@@ -1,10 +1,15 @@
-"""Settle a generation that failed: everything goes back but what the organisation's policy charges."""
+"""Settle a generation that failed: everything goes back but what the organisation's policy charges.
+
+A provider bills what a cut stream has used, and the policy says how much of that the user pays: its percentage counts
+from the price of the reported use, where use is reported and priced, else from the hold. Without a policy nothing is
+charged, and the use is recorded all the same.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.execution import View
-from domain.generations.actual import NOTHING_REPORTED, Reported, held_of
+from domain.generations.actual import NOTHING_REPORTED, Reported, held_of, used_credits
 from domain.generations.bill import Bill
 from domain.generations.counting import Counting
 from domain.generations.events import GenerationFailed
@@ -12,14 +17,17 @@ from domain.generations.movements import Events
 from domain.generations.paying import PAID, Payment
 from domain.generations.rules import open_one
 from domain.generations.state import stream_of
-from domain.organisations.events import Outcome
+from domain.organisations.events import Outcome, Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailGeneration:
-    """`reported` may name the provider's cost and the time it took; `sealed` is the error message."""
+    """`reported` may name the use until it failed, the provider's cost and the time it took.
+
+    `sealed` is the error message.
+    """
 
     generation_id: str
     outcome: Outcome
@@ -28,9 +36,10 @@ class FailGeneration:
 
 
 def fail(view: View, command: FailGeneration, now: datetime) -> Events:
-    """The settlement policy charges a percentage of what is held, by outcome; none where it names none.
+    """The settlement policy charges a percentage by outcome; none where it names none. Never more than the hold.
 
-    Only a success costs money or counts in a group (S1, S2). Raises NoSuchGeneration, GenerationEnded.
+    Only a success costs money or counts in a group (S1, S2). Raises NoSuchGeneration, GenerationEnded, Unpriced (use of
+    a unit without a rate, where the policy charges for it).
     """
     generation, asked = open_one(view, command.generation_id)
     organisation: Organisation = view.state(ORGANISATION)
@@ -38,7 +47,14 @@ def fail(view: View, command: FailGeneration, now: datetime) -> Events:
     bill = Bill()
     payment, counting = Payment(view, generation, asked, now, bill), Counting(view, generation, asked, now, bill)
     for resource in PAID:
-        payment.pay(resource, held_of(generation, resource) * percent // 100, final=True)
+        held = held_of(generation, resource)
+        whole = held
+        if resource is Resource.CREDITS and percent and command.reported.usage:
+            used = used_credits(view, asked, command.reported.usage, now)
+            whole = held if used is None else used
+        amount = whole * percent // 100
+        payment.pay(resource, min(amount, held), final=True)
+        payment.leave(resource, max(0, amount - held))
     counting.count({}, final=True)
     counting.spend(0, final=True)
     counting.free(stored=0, final=True)

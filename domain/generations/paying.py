@@ -46,9 +46,13 @@ class Payment:
         """
         held = self.generation.held(resource)
         former = min(amount, sum(amount_of(each) for each in held))
-        if amount > former:
-            self.bill.uncharged = plus(self.bill.uncharged, {self._unit(resource): amount - former})
+        self.leave(resource, amount - former)
         self._from_available(resource, tuple(each.stream for each in held), former)
+
+    def leave(self, resource: Resource, amount: int) -> None:
+        """Report a cost that nobody pays."""
+        if amount:
+            self.bill.uncharged = plus(self.bill.uncharged, {self._unit(resource): amount})
 
     def _from_hold(self, held: Held, amount: int, *, final: bool) -> None:
         bill, id_ = self.bill, self.asked.generation_id
@@ -68,7 +72,7 @@ class Payment:
         """What costs more than was held."""
         unit, organisation = self._unit(resource), self._organisation
         if organisation.over_actual is OverActual.REFUSE or not organisation.enforces(resource):
-            self.bill.uncharged = plus(self.bill.uncharged, {unit: amount})
+            self.leave(resource, amount)
             return
         streams = tuple(held.stream for held in self.generation.held(resource))
         if resource is not Resource.PLAN:

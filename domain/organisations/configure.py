@@ -26,9 +26,9 @@ class ConfigureOrganisation:
     """What is none stays as it is; what is given replaces the setting as a whole.
 
     `time_zone`: a name of the IANA database. `enforce`: names of `Resource`, in any number. `pay_from`: 1 to 5 of
-    `user:{user}`, `org:{org}` and `group:<id>`, in the order in which they pay. `settlement_policy`: percent of the
-    hold (0 to 100) by `Outcome`. `alert_rules`: thresholds (0 to 10^12) by rule, at most 50 rules.
-    `expected`: the settings as the caller has read them, where it wants to overwrite only those.
+    `user:{user}`, `org:{org}` and `group:<id>`, in the order in which they pay. `settlement_policy`: percent (0 to
+    100) of the reported use or the hold, by `Outcome`. `alert_rules`: thresholds (0 to 10^12) by rule, at most 50
+    rules. `expected`: the settings as the caller has read them, where it wants to overwrite only those.
     """
 
     time_zone: str | None = None

@@ -47,7 +47,8 @@ class Billing(StrEnum):
 class OrganisationConfigured(Untagged):
     """The settings, all of them, as they are from now on.
 
-    `settlement_policy`: percent of the hold (0 to 100) that is charged by outcome of a failure; 0 where not named.
+    `settlement_policy`: percent (0 to 100) that is charged by outcome of a failure, of what was used where that is
+    reported and priced, else of the hold; 0 where not named.
     `alert_rules`: thresholds by rule where they differ from the defaults.
     """
 

@@ -108,3 +108,39 @@ def test_a_price_that_would_be_free_is_not_published(service: Service, entry: di
         refused = admin.request(method, path, json={"entries": [entry]})
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_prices"), refused.text
         assert refused.json()["field"] == field
+
+
+# ---- a failure after some use
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "usage", "charged"),
+    [
+        ({}, CHAT, {"input": 700, "output": 100}, 0),
+        ({"timed_out": 100}, CHAT, {"input": 700, "output": 100}, 12),
+        ({"timed_out": 50}, CHAT, {"input": 700, "output": 100}, 6),
+        ({"timed_out": 100}, CHAT, None, 30),
+        ({"timed_out": 50}, {"operation": "chat", "model": "fixed"}, {"tokens": 9}, 20),
+    ],
+)
+def test_a_cut_stream_is_charged_what_it_used(
+    service: Service, policy: dict[str, int], asked: dict[str, Any], usage: dict[str, int] | None, charged: int
+) -> None:
+    """The provider bills what it has sent; the policy says how much of that the user pays."""
+    configure(service, settlement_policy=policy)
+    user = new_user(service, credits=100)
+    generation = made(service, user, asked)
+    body = {"outcome": "timed_out"} | ({"usage": usage} if usage else {})
+    done = ok(service.client("worker", "w").post(f"{PATH}/{generation}/fail", json=body))
+    assert (done["charged"]["credits"], done["usage"]) == (charged, usage or {})
+    assert account(service, user) == (100 - charged, 0, charged)
+    service.project()
+    told = ok(service.client().get(f"{PATH}/{generation}/explain"))
+    assert ("Used: " in str(told["history"])) == bool(usage)
+
+
+def test_reported_use_is_recorded_beside_an_actual_cost(service: Service) -> None:
+    user = new_user(service, credits=100)
+    body = {"actual": {"credits": 3}, "usage": {"input": 5}}
+    done = ok(service.client("worker", "w").post(f"{PATH}/{made(service, user)}/confirm", json=body))
+    assert (done["charged"]["credits"], done["usage"]) == (3, {"input": 5})

@@ -1,6 +1,7 @@
 """Batches of usage events on a real ledger: each is applied once, or waits in quarantine and stops nobody else."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,7 +10,14 @@ import pytest
 from consumers.intake.commands import command_of
 from consumers.intake.record import read_record
 from consumers.usage import COMPLETED
+from domain.credits.address import stream_of
+from domain.credits.grant import Grant
+from domain.credits.reserve import Reserve
+from domain.generations.create import CreateGeneration
+from domain.generations.request import Request
+from domain.organisations.configure import ConfigureOrganisation
 from domain.prices.catalogue import CATALOGUE
+from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from infra.partitions import PLATFORM
 from tests.conftest import Database, move_clock
@@ -205,5 +213,59 @@ def test_a_command_that_cannot_be_handled_stops_nobody(
         tally = await found.intake.process([metered("e1", 5), metered("e2", 13), metered("e3", 7)])
         assert (tally.applied, tally.reasons) == (2, {"internal_error": 1})
         assert (await found.account()).debited == 12
+
+    run(case)
+
+
+def test_a_cut_stream_is_charged_what_it_used(run: Callable[[Case], None]) -> None:
+    """S4-1: the settlement policy decides; without one the use is recorded with the outcome."""
+    entry = PriceEntry(model="gpt", operation="chat", rates={"out": 50}, expected_usage={"out": 1_000})
+
+    async def case(found: Bench) -> None:
+        await found.grant(1_000)
+        await found.submit(PublishPrices(entries=(entry,), first=True), PLATFORM)
+        await found.submit(ConfigureOrganisation(settlement_policy={"timed_out": 100}))
+        for name in ("paid", "unpaid"):
+            request = Request(user="u_1", operation="chat", model="gpt")
+            await found.submit(CreateGeneration(generation_id=name, request=request, own_id=True))
+        assert (await found.account()).reserved == 100
+        tally = await found.intake.process(
+            [
+                completed("e1", "paid", success=False, outcome="timed_out", usage={"out": 700}),
+                completed("e2", "unpaid", success=False, outcome="cancelled", usage={"out": 700}),
+            ]
+        )
+        assert (tally.applied, tally.refused) == (2, 0), (tally, await found.waiting())
+        account = await found.account()
+        assert (account.debited, account.reserved, account.available) == (35, 0, 965)
+        rows = await found.rows("select data from events where type = 'generation-failed.v1' order by position")
+        assert [json.loads(bytes(row["data"]))["data"]["usage"] for row in rows] == [{"out": 700}] * 2
+
+    run(case)
+
+
+def test_a_reservation_of_tokens_is_charged_in_tokens(run: Callable[[Case], None]) -> None:
+    """What it really took is in the account's own unit; another unit is set aside rather than charged in full."""
+
+    async def case(found: Bench) -> None:
+        address = "user:u_1:tokens"
+        await found.submit(Grant(address=address, grant_id="g1", amount=500, source="gift"))
+        await found.grant(500)
+        for name in ("some", "none"):
+            await found.submit(Reserve(address=address, reservation_id=name, amount=100, own_id=True))
+        await found.reserve("credits", 100)
+        tally = await found.intake.process(
+            [
+                completed("e1", "some", actual={"tokens": 30}),
+                completed("e2", "none", actual={"tokens": 0}),
+                completed("e3", "credits", actual={"tokens": 30}),
+            ]
+        )
+        assert (tally.applied, tally.refused) == (2, 1)
+        stream = stream_of(address)
+        tokens = (await found.ledger.current("acme", [stream])).states[stream]
+        assert (tokens.debited, tokens.reserved) == (30, 0)
+        credits_ = await found.account()
+        assert (credits_.debited, credits_.reserved) == (0, 100)
 
     run(case)

@@ -60,6 +60,7 @@ SETTLED: dict[str, Any] = {
     "generation_time_ms": 61_234,
     "sealed": SEALED,
 }
+USAGE = {"input_tokens": 900, "output_tokens": 60}
 
 GENERATIONS: dict[str, Any] = {
     "generation-held.v1": GenerationHeld(**ASKED, expires_at=ENDS, holds=HOLDS, sealed=SEALED),
@@ -85,6 +86,10 @@ GENERATIONS: dict[str, Any] = {
     "generation-completed.v1": GenerationCompleted(**SETTLED),
     "generation-settled-late.v1": GenerationSettledLate(**SETTLED),
     "generation-failed.v1": GenerationFailed(**SETTLED, outcome=Outcome.OUTPUT_BLOCKED),
+    "generation-part-completed.v1.2": GenerationPartCompleted(**SETTLED, usage=USAGE, holds=HOLDS),
+    "generation-completed.v1.2": GenerationCompleted(**SETTLED, usage=USAGE),
+    "generation-settled-late.v1.2": GenerationSettledLate(**SETTLED, usage=USAGE),
+    "generation-failed.v1.2": GenerationFailed(**SETTLED, usage=USAGE, outcome=Outcome.TIMED_OUT),
     "generation-cancelled.v1": GenerationCancelled(generation_id="job-7", sealed="key.text"),
     "generation-expired.v1": GenerationExpired(generation_id="job-7"),
     "generation-refunded.v1": GenerationRefunded(

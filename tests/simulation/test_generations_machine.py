@@ -98,9 +98,10 @@ ttls = st.sampled_from([1, 60, 900, 900, 604_800])
 steps = st.sampled_from(
     [0.000001, 0.000001, 1, 1, 30, 59, 60, 60, 300, 300, 899, 900, 86_400, 31 * 86_400, 200 * 86_400]
 )
+usages = st.sampled_from([None, None, None, {"steps": 9}, {"steps": 40}])
 reports = st.builds(
     Reported,
-    usage=st.sampled_from([None, None, None, {"steps": 9}, {"steps": 40}]),
+    usage=usages,
     credits=st.sampled_from([None, None, 0, 4, 33, 150]),
     tokens=st.sampled_from([None, None, 0, 2, 30]),
     usd=st.sampled_from([None, None, 0, 250_000, 3_000_000]),
@@ -278,9 +279,9 @@ class GenerationsMachine(RuleBasedStateMachine):
             user = self.view.state(f"generation/{name}").asked.user
             self.contents = [*((user, content.id) for content in made), *self.contents]
 
-    @rule(which=few, outcome=st.sampled_from(Outcome))
-    def fail(self, which: int, outcome: Outcome) -> None:
-        self.run(FailGeneration(generation_id=self.one(which), outcome=outcome))
+    @rule(which=few, outcome=st.sampled_from(Outcome), usage=usages)
+    def fail(self, which: int, outcome: Outcome, usage: dict[str, int] | None) -> None:
+        self.run(FailGeneration(generation_id=self.one(which), outcome=outcome, reported=Reported(usage=usage)))
 
     @precondition(lambda self: self.charged())
     @rule(which=few, amount=st.one_of(st.none(), amounts), content=st.booleans())

@@ -110,7 +110,7 @@ class Ledger(AccountBook):
     def fail(self, body: Body, id_: str) -> Body:
         """Settle a failure."""
         one = self._one(id_)
-        return self._happened(one, gen.fail(one, body["outcome"], self.shelf(one.user)))
+        return self._happened(one, gen.fail(one, body, self.shelf(one.user)))
 
     def refund_generation(self, body: Body, id_: str) -> Body:
         """Give back what it was charged; by `contents` only the real server can."""

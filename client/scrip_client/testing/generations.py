@@ -125,7 +125,7 @@ def confirm(
     if succeeded > left:
         detail = f"succeeded: at most {left} of {generation.cost.count} are left."
         raise Refused(422, "invalid_settlement", detail, field="succeeded", limit=left)
-    told = _Told()
+    told = _Told(usage=body.get("usage", {}))
     for unit, (account, hold) in generation.holds.items():
         base = generation.former[unit] if late else hold.left
         amount = _amount(generation, body, unit, base, succeeded, left, final=final)
@@ -155,16 +155,17 @@ def kept(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return contents
 
 
-def fail(generation: Generation, outcome: str, shelf: Shelf) -> dict[str, Any]:
-    """Give everything back. Raises Refused."""
+def fail(generation: Generation, body: Mapping[str, Any], shelf: Shelf) -> dict[str, Any]:
+    """Give everything back: the fake has no settlement policy. Raises Refused."""
     must_be_open(generation)
     told = _Told()
     for unit, (account, hold) in generation.holds.items():
         if returned := account.end(hold, "released"):
             told.returned[unit] = returned
     shelf.held -= generation.bytes
-    generation.status, generation.outcome = "failed", outcome
-    return told.answer(generation, []) | {"outcome": outcome}
+    generation.status, generation.outcome = "failed", body["outcome"]
+    told.usage = body.get("usage", {})
+    return told.answer(generation, []) | {"outcome": body["outcome"]}
 
 
 def let_go(generation: Generation, status: str, shelf: Shelf) -> dict[str, int]:
@@ -218,6 +219,7 @@ class _Told:
     returned: dict[str, int] = field(default_factory=dict)
     uncharged: dict[str, int] = field(default_factory=dict)
     shortfall: dict[str, int] = field(default_factory=dict)
+    usage: dict[str, int] = field(default_factory=dict)
 
     def answer(self, generation: Generation, contents: list[str]) -> dict[str, Any]:
         charged = {"credits": 0, "tokens": 0, "plan_tokens": 0, "usd": "0.00", "currency": "USD", **self.charged}
@@ -229,6 +231,7 @@ class _Told:
             "uncharged": self.uncharged,
             "shortfall": self.shortfall,
             "contents": contents,
+            "usage": self.usage,
         }
 
 

@@ -216,7 +216,14 @@ def test_usage_is_priced_by_the_version_that_priced_the_hold() -> None:
     scenario = talking()
     scenario.given_prices(FLUX, PriceEntry(provider="Open", model="gpt", operation="chat", credits=9, rates={"x": 1}))
     scenario.when(confirm(reported=Reported(usage={"input": 1000, "output": 500}))).then(
-        (JOB, talked((charge(Resource.CREDITS, ALICE, 25, 1),), returned={"credits": 25})),
+        (
+            JOB,
+            talked(
+                (charge(Resource.CREDITS, ALICE, 25, 1),),
+                returned={"credits": 25},
+                usage={"input": 1000, "output": 500},
+            ),
+        ),
         (ALICE, captured(25, 1, of=50)),
     )
 

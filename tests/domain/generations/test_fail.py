@@ -1,11 +1,14 @@
 """A generation that failed: what goes back, and what the organisation's policy keeps."""
 
+import pytest
+
 from domain.credits.events import GrantVoided, Paid
 from domain.credits.void import VoidGrant
 from domain.generations.actual import Reported
 from domain.generations.events import GenerationFailed
 from domain.generations.fail import FailGeneration
-from domain.organisations.events import Outcome, Resource
+from domain.organisations.events import Outcome, OverActual, Resource
+from domain.prices.refusals import Unpriced
 from tests.domain.credits.facts import part
 from tests.domain.generations.facts import (
     BUDGET,
@@ -27,7 +30,7 @@ from tests.domain.generations.facts import (
     use_released,
     use_settled,
 )
-from tests.domain.scenario import ALICE
+from tests.domain.scenario import ALICE, Result
 
 ALL = {"credits": 100, "tokens": 7, "tokens.forecast": 4, "image": 1, "usd": 40_000}
 
@@ -119,3 +122,62 @@ def test_what_comes_back_to_a_grant_that_was_voided_is_voided() -> None:
         (ALICE, released(50)),
         (ALICE, GrantVoided(grant=part(50))),
     )
+
+
+# ---- what a cut stream has used
+
+
+def cut(percent: int, usage: dict[str, int]) -> Result:
+    """A message of which 50 credits are held, whose stream was cut; the policy charges so much of it."""
+    policy = settings(settlement_policy={Outcome.PROVIDER_ERROR: percent})
+    scenario = running(shop(credits=50).given(policy, of="organisation"), chat())
+    return scenario.when(fail(reported=Reported(usage=usage)))
+
+
+@pytest.mark.parametrize(
+    ("percent", "usage", "charged", "uncharged"),
+    [
+        (100, {"input": 700, "output": 600}, 25, {}),
+        (50, {"input": 700, "output": 600}, 12, {}),
+        (100, {"input": 1}, 1, {}),
+        (100, {"output": 3_000}, 50, {"credits": 40}),
+        (100, {"output": 0}, 0, {}),
+        (100, {}, 50, {}),
+        (0, {"input": 700, "output": 600}, 0, {}),
+        (0, {"seconds": 5}, 0, {}),
+    ],
+)
+def test_a_cut_stream_is_charged_what_it_used(
+    percent: int, usage: dict[str, int], charged: int, uncharged: dict[str, int]
+) -> None:
+    """S4-1: the policy's part of the reported use, never more than was held; without a policy it is recorded alone."""
+    result = cut(percent, usage)
+    account = result.scenario.account()
+    assert (account.debited, account.reserved) == (charged, 0)
+    failed = result.decided.events[0][1]
+    assert (failed.usage, failed.uncharged) == (usage, uncharged)
+    assert failed.returned == ({"credits": 50 - charged} if charged < 50 else {})
+
+
+def test_above_the_hold_a_failure_charges_nothing_even_where_success_would() -> None:
+    """S4-1: `over_actual` is about work that was done."""
+    policy = settings(settlement_policy={Outcome.PROVIDER_ERROR: 100}, over_actual=OverActual.AVAILABLE)
+    scenario = running(shop().given(policy, of="organisation"), chat())
+    scenario.done(fail(reported=Reported(usage={"output": 3_000})))
+    assert scenario.account().debited == 50
+
+
+def test_use_without_a_rate_is_refused_where_it_would_be_charged() -> None:
+    """S4-2: the same as for a success."""
+    policy = settings(settlement_policy={Outcome.PROVIDER_ERROR: 100})
+    scenario = running(shop().given(policy, of="organisation"), chat())
+    refusal = Unpriced(asked="gpt by seconds", priced=("input", "output"))
+    scenario.when(fail(reported=Reported(usage={"seconds": 3}))).then_refused(refusal)
+
+
+def test_use_does_not_change_a_fixed_price() -> None:
+    """S4-1: the policy's part of the hold."""
+    policy = settings(settlement_policy={Outcome.PROVIDER_ERROR: 30})
+    scenario = running(shop().given(policy, of="organisation"))
+    scenario.done(fail(reported=Reported(usage={"seconds": 3})))
+    assert scenario.account().debited == 30
