@@ -11,19 +11,21 @@ from api.answers import Answer, answer
 from api.fields import MAX_BODY, Body
 from api.services import Services
 from domain.credits.address import Address, parse_address
+from domain.credits.events import Slice
 from domain.generations.request import DEFAULTS, Defaults
 from infra.security.principal import Principal
 from infra.writer.submission import Outcome
 
 
 class Found(NamedTuple):
-    """What was looked up for a call: the user whose thing it is about, the operation that a model is priced for, and
-    the state that its `If-Match` names.
+    """What was looked up for a call: the user whose thing it is about, the operation that a model is priced for, the
+    state that its `If-Match` names, and the terms of the grant that it is about.
     """
 
     owner: str | None = None
     operation: str | None = None
     expected: Any = None
+    grant: Slice | None = None
 
 
 NOTHING = Found()

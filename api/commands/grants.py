@@ -1,17 +1,22 @@
 """Grant credits and take back what is left of a grant."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.current import account_now
 from api.fields import Amount, Body, Currency, Id, Metadata, Text, Time, Usd
-from api.operation import Call, Operation
-from domain.credits.events import Paid
+from api.operation import Call, Found, Operation
+from api.reading import seen
+from api.services import Services
+from domain.credits.events import Paid, Slice
 from domain.credits.grant import DEFAULT_PRIORITY, Grant
-from domain.credits.void import VoidGrant
+from domain.credits.void import VoidGrant, part_of
 from domain.money import micros
 from infra.ids import uuid7
+from infra.position import format_position
 
 
 class PaidBody(Body):
@@ -54,7 +59,7 @@ class VoidBody(Body):
 
 
 class VoidAnswer(BaseModel):
-    """`voided`: what was free of the grant; what is held of it is voided when the hold ends."""
+    """`voided`: what was free of the grant, 0 where nothing was. What comes back to it later is voided then."""
 
     grant_id: str
     voided: int
@@ -77,7 +82,29 @@ def _grant(call: Call, body: GrantBody, sealed: str | None) -> Any:
 
 
 def _void(call: Call, _body: VoidBody, sealed: str | None) -> Any:
-    return VoidGrant(address=call.address, grant_id=call.id, sealed=sealed)
+    return VoidGrant(address=call.address, grant_id=call.id, sealed=sealed, known=call.found.grant)
+
+
+_GRANT = """
+    select source, priority, expires_at, granted_at from read.grants
+    where org = %(org)s and address = %(address)s and id = %(id)s"""
+
+
+async def _known(services: Services, call: Call, _body: VoidBody) -> Call:
+    """The call with the terms of its grant: from the account while some of it is left, else from the read model.
+
+    The read model must have seen all that the account has, or a grant that was spent just now would be unknown.
+    Raises Problem (503).
+    """
+    account, now = await account_now(services, call.org, call.address)
+    part = part_of(account, call.id)
+    if part is None and call.id not in account.voided_grants:
+        await seen(services, call, format_position(now.position))
+        row = await services.row(_GRANT, {"org": call.org, "address": call.address, "id": call.id})
+        if row is not None:
+            terms = (row["source"], row["priority"], row["expires_at"], row["granted_at"])
+            part = Slice(call.id, 0, *terms)
+    return replace(call, found=Found(grant=part))
 
 
 GRANT = Operation(
@@ -96,4 +123,5 @@ VOID = Operation(
     body=VoidBody,
     answers=VoidAnswer,
     build=_void,
+    look=_known,
 )

@@ -74,6 +74,8 @@ class Account:
         self.credit_limit = 0
         self.shortfall = 0
         self.allowance: Allowance | None = None
+        self.voided: set[str] = set()  # grants
+        self.to_void = 0  # what is free of them, until it is taken back
 
     @property
     def available(self) -> int:
@@ -113,6 +115,8 @@ class Account:
         left = self.free.get(lot, 0) - amount
         must(left >= 0, f"grant {lot[3]} would have {left} free")
         self.free_sum -= amount
+        if lot[3] in self.voided:
+            self.to_void -= amount
         if left:
             self.free[lot] = left
         elif lot in self.free:
@@ -127,6 +131,14 @@ class Account:
             insort(self.order, lot)
         self.free[lot] = self.free.get(lot, 0) + amount
         self.free_sum += amount
+        if lot[3] in self.voided:
+            self.to_void += amount
+
+    def void(self, grant: str) -> None:
+        """A grant is taken back: what is free of it now, and whatever comes back to it."""
+        if grant not in self.voided:
+            self.voided.add(grant)
+            self.to_void += sum(amount for lot, amount in self.free.items() if lot[3] == grant)
 
     def hold(self, reservation_id: str) -> Hold:
         """An open hold. Raises Broken for one that never was or has ended."""

@@ -24,6 +24,7 @@ def apply(account: Account, type_: str, data: Json, time: datetime) -> None:
     Raises Broken where a rule of the ledger does not hold, KeyError, TypeError or ValueError for malformed data.
     """
     must(type_ in _EVENTS, f"an account has no events of the type {type_}")
+    must(not account.to_void or type_ == "grant-voided.v1", f"{account.to_void} of a voided grant can be spent")
     below_before = account.owed + account.held_below_zero
     _EVENTS[type_](account, data, time)
     account.check(below_before)
@@ -118,6 +119,7 @@ def _grant_expired(account: Account, data: Json, time: datetime) -> None:
 
 
 def _grant_voided(account: Account, data: Json, _time: datetime) -> None:
+    account.void(data["grant"][0])
     if data["effective"]:
         account.lower(lot_of(data["grant"]), data["grant"][1])
         account.totals["voided"] += data["grant"][1]

@@ -12,6 +12,7 @@ from domain.credits.address import STREAM_PREFIX
 from domain.credits.capture import Capture
 from domain.credits.configure import ConfigureAccount
 from domain.credits.debit import Debit
+from domain.credits.events import Slice
 from domain.credits.extend import Extend
 from domain.credits.grant import Grant
 from domain.credits.refund import Refund
@@ -129,6 +130,7 @@ def busy(log: LogBuilder, commands: int, seed: int = 1, orgs: int = 3, users: in
     log.do(PublishPrices(entries=CATALOGUE, first=True), PLATFORM)
     holds: list[tuple[str, str, str]] = []
     charges: list[tuple[str, str, str]] = []
+    grants: dict[tuple[str, str, str], Slice] = {}
     for number in range(commands):
         org = f"org-{random.randrange(orgs)}"
         address = f"user:u{random.randrange(users)}:credits"
@@ -138,9 +140,12 @@ def busy(log: LogBuilder, commands: int, seed: int = 1, orgs: int = 3, users: in
             case 0 | 1:
                 ends = log.now + timedelta(hours=random.choice((1, 48)))
                 starts = random.choice((None, None, log.now + timedelta(minutes=20)))
-                log.do(Grant(address=address, grant_id=f"g{number}", amount=random.randrange(1, 5000), source="gift",
-                             priority=random.randrange(3), effective_at=starts,
-                             expires_at=random.choice((None, ends))), org)  # fmt: skip
+                grant = Grant(address=address, grant_id=f"g{number}", amount=random.randrange(1, 5000), source="gift",
+                              priority=random.randrange(3), effective_at=starts,
+                              expires_at=random.choice((None, ends)))  # fmt: skip
+                if log.do(grant, org):
+                    terms = Slice(grant.grant_id, 0, "gift", grant.priority, grant.expires_at, log.now)
+                    grants[org, address, grant.grant_id] = terms
             case 2 | 3 | 4 | 5:
                 log.do(
                     Reserve(
@@ -167,7 +172,8 @@ def busy(log: LogBuilder, commands: int, seed: int = 1, orgs: int = 3, users: in
             case 13:
                 log.do(Extend(address=held_by, reservation_id=hold, ttl_s=900, grow=random.choice((0, 20))), held)
             case 14:
-                log.do(VoidGrant(address=address, grant_id=f"g{random.randrange(number + 1)}"), org)
+                name = f"g{random.randrange(number + 1)}"
+                log.do(VoidGrant(address=address, grant_id=name, known=grants.get((org, address, name))), org)
             case 15:
                 log.do(ConfigureAccount(address=address, credit_limit=random.choice((0, 200))), org)
         log.now += timedelta(seconds=random.choice((0, 1, 5, 300)))

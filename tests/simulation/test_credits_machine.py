@@ -17,7 +17,14 @@ from domain.credits.address import stream_of
 from domain.credits.capture import Capture
 from domain.credits.configure import ConfigureAccount
 from domain.credits.debit import Debit, DebitPriced
-from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCaptured
+from domain.credits.events import (
+    CreditsDebited,
+    CreditsGranted,
+    CreditsRefunded,
+    GrantScheduled,
+    ReservationCaptured,
+    Slice,
+)
 from domain.credits.extend import Extend
 from domain.credits.grant import Grant
 from domain.credits.refund import Refund
@@ -42,6 +49,14 @@ begins_in = st.sampled_from([None, None, None, 1, 60, 86_400])
 ends_in = st.sampled_from([None, 0.001, 30, 60, 3600, 86_400, 3 * 86_400, 30 * 86_400])
 steps = st.sampled_from([0.000001, 0.001, 1, 29.999, 30, 60, 900, 3600, 86_400, 7 * 86_400, 31 * 86_400, 180 * 86_400])
 rarely = st.sampled_from([None, False, False, False, False, True])
+
+
+def parts_of(event: Any, grant: str) -> list[Slice]:
+    """The parts of a grant that an event moves: an account that has seen one knows the grant."""
+    moved = (*getattr(event, "slices", ()), *getattr(event, "returned", ()))
+    if isinstance(event, CreditsGranted | GrantScheduled):
+        moved = (*moved, event.grant)
+    return [part for part in moved if part.grant == grant]
 
 
 class CreditsMachine(RuleBasedStateMachine):
@@ -182,7 +197,12 @@ class CreditsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.grants)
     @rule(address=accounts, which=few)
     def void(self, address: str, which: int) -> None:
-        self.run(VoidGrant(address=address, grant_id=self.grants[which % len(self.grants)][1]))
+        name = self.grants[which % len(self.grants)][1]
+        stream = stream_of(address)
+        known = next((part for home, event in self.view.log if home == stream for part in parts_of(event, name)), None)
+        void = self.view.state(stream).voided_grants
+        decided = self.run(VoidGrant(address=address, grant_id=name, known=known))
+        assert (decided.refusal is None) == (known is not None and name not in void), decided.refusal
 
     @rule(address=accounts, frozen=rarely, closed=rarely, limit=st.sampled_from([None, 0, 50, 500]))
     def configure(self, address: str, frozen: bool | None, closed: bool | None, limit: int | None) -> None:

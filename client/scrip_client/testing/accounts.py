@@ -19,6 +19,7 @@ class Grant:
     granted_at: datetime
     expires_at: datetime | None
     over: bool = False
+    void: bool = False
 
 
 @dataclass(slots=True)
@@ -181,10 +182,10 @@ class Account:
         """What is free of grants that are over is nobody's."""
         for grant in self.grants:
             if grant.over and grant.free:
-                if grant.expires_at is not None:
-                    self.expired += grant.free
-                else:
+                if grant.void:
                     self.voided += grant.free
+                else:
+                    self.expired += grant.free
                 grant.free = 0
 
 

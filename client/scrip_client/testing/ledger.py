@@ -58,8 +58,9 @@ class AccountBook:
         """Take back what is free of a grant."""
         account = self.account(address)
         found = next((grant for grant in account.grants if grant.id == id_), None)
-        if found is None:
-            raise not_found("grant", id_)
+        if found is None or found.void:
+            raise not_found("live grant", id_)
+        found.void = True
         voided, found.free, found.over = found.free, 0, True
         account.voided += voided
         self._moved(account, "void", -voided)

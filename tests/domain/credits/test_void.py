@@ -1,5 +1,7 @@
 """Take back what is left of a grant, for example after a chargeback."""
 
+from dataclasses import replace
+
 from domain.credits.account import MAX_VOIDED_GRANTS, Account
 from domain.credits.address import stream_of
 from domain.credits.capture import Capture
@@ -39,10 +41,39 @@ def test_what_is_spent_stays_spent() -> None:
     assert (scenario.account().debited, scenario.account().available) == (60, 0)
 
 
-def test_nothing_left_is_nothing_to_void() -> None:
-    given(granted(100)).done(Debit(address=ALICE, debit_id="d1", amount=100)).when(VOID).then_refused(GONE)
+def test_what_was_never_there_or_is_void_already_is_not_voided() -> None:
     Scenario().when(VOID).then_refused(GONE)
     given(granted(100)).done(VOID).when(VOID).then_refused(GONE)
+
+
+SPENT = VoidGrant(address=ALICE, grant_id="g1", sealed="s", known=part(0))
+
+
+def test_a_grant_that_is_spent_is_marked_and_its_refund_is_voided() -> None:
+    """A chargeback of what is gone leaves a mark, or a refund of what it paid for could be spent."""
+    scenario = given(granted(100)).done(Debit(address=ALICE, debit_id="d1", amount=100))
+    scenario.when(SPENT).then(GrantVoided(grant=part(0), sealed="s"))
+    assert (scenario.account().voided, scenario.account().debited) == (0, 100)
+    scenario.when(SPENT).then_refused(GONE)
+    scenario.when(Refund(address=ALICE, refund_id="f1", debit_id="d1", amount=70)).then(
+        CreditsRefunded(refund_id="f1", debit_id="d1", amount=70, returned=(part(70),)), GrantVoided(grant=part(70))
+    )
+    assert (scenario.account().voided, scenario.account().available) == (70, 0)
+
+
+def test_a_grant_that_expired_or_was_given_away_whole_is_marked() -> None:
+    ends = after(60)
+    expired = given(granted(100, expires_at=ends)).done(Debit(address=ALICE, debit_id="d1", amount=40)).at(after(90))
+    expired.done(replace(SPENT, known=part(0, expires_at=ends)))
+    expired.done(Refund(address=ALICE, refund_id="f1", debit_id="d1"))
+    assert (expired.account().available, expired.account().voided, expired.account().expired) == (0, 40, 60)
+    given_away = given(granted(100)).done(Transfer(address=ALICE, to=BOB, transfer_id="t1", amount=100), SPENT)
+    given_away.done(Transfer(address=BOB, to=ALICE, transfer_id="t2", amount=30))
+    assert (given_away.account().available, given_away.account().voided) == (0, 30)
+
+
+def test_a_live_grant_is_voided_whatever_the_caller_knew_of_it() -> None:
+    given(granted(100)).when(SPENT).then(GrantVoided(grant=part(100), sealed="s"))
 
 
 def test_a_scheduled_grant_is_voided_without_moving_anything() -> None:

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from domain.budgets.set_budget import SetBudget
+from domain.credits.debit import Debit
+from domain.credits.events import Slice
 from domain.credits.grant import Grant
+from domain.credits.refund import Refund
+from domain.credits.void import VoidGrant
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.refund import RefundGeneration
@@ -71,6 +75,27 @@ def life(*, refunded: bool = False) -> list[Stored]:
         log.do(RefundGeneration(generation_id="g", refund_id="f", amount=10))
     assert log.refused == 0
     return read(log.events)
+
+
+def charged_back() -> list[Stored]:
+    """A grant is spent, taken back, and its debit is refunded."""
+    log = LogBuilder()
+    log.do(Grant(address="user:ann:credits", grant_id="t", amount=100, source="purchase"))
+    log.do(Debit(address="user:ann:credits", debit_id="d", amount=100))
+    terms = Slice("t", 0, "purchase", 50, None, log.now)
+    log.do(VoidGrant(address="user:ann:credits", grant_id="t", known=terms))
+    log.do(Refund(address="user:ann:credits", refund_id="f", debit_id="d", amount=60))
+    log.do(Grant(address="user:ann:credits", grant_id="u", amount=5, source="gift"))
+    assert log.refused == 0
+    return read(log.events)
+
+
+def test_what_comes_back_to_a_grant_that_was_taken_back_must_be_voided() -> None:
+    audit(charged_back())
+    spendable = [event for event in charged_back() if event.type != "grant-voided.v1" or not event.data["grant"][1]]
+    with pytest.raises(Differs) as caught:
+        audit(_numbered(spendable))
+    assert "60 of a voided grant can be spent" in str(caught.value.found)
 
 
 def changed(type_: str, stream: str = "", **data: Any) -> Change:
