@@ -206,7 +206,8 @@ def _words(each: Recorded) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one 
         case GenerationExpired():
             return "Expired: nobody settled it in time, and all that was held went back."
         case GenerationRefunded():
-            return f"Refunded: {_amounts(total(event.returned))}."
+            ended = f" No longer owed: {_amounts(total(event.written_off))}." if event.written_off else ""
+            return f"Refunded: {_amounts(total(event.returned))}.{ended}"
         case CreditsRefunded():
             return f"{event.amount} of the debit {event.debit_id} went back to {address_of(each.stream)}."
         case ShortfallRecorded():

@@ -101,6 +101,7 @@ def refunded(outcome: Outcome) -> Answer:
         "generation_id": event.generation_id,
         "refund_id": event.refund_id,
         "returned": amounts_answer(total(event.returned)),
+        "written_off": amounts_answer(total(event.written_off)),
         "contents": list(event.contents),
         "position": format_position(outcome.position),
     }

@@ -40,7 +40,8 @@ class LiveGrant(BaseModel):
 class Balance(BaseModel):
     """`available + reserved + debited - refunded + expired + voided + transferred_out = granted + transferred_in`.
 
-    `shortfall`: charged beyond what there was, collected from the next grant. At most 100 of `grants`, in burn order.
+    `shortfall`: used and not charged, for there was too little; the next grant pays it. `overdrawn`: how far below zero
+    a postpaid account is. At most 100 of `grants`, in burn order.
     """
 
     address: str
@@ -55,6 +56,7 @@ class Balance(BaseModel):
     reserved: int
     available: int
     shortfall: int
+    overdrawn: int
     frozen: bool
     closed: bool
     credit_limit: int
@@ -64,7 +66,7 @@ class Balance(BaseModel):
 
 
 class AccountRow(BaseModel):
-    """An account in a list."""
+    """An account in a list. `shortfall` and `overdrawn` as in its balance."""
 
     address: str
     owner_type: str
@@ -79,6 +81,8 @@ class AccountRow(BaseModel):
     transferred_out: int
     reserved: int
     available: int
+    shortfall: int
+    overdrawn: int
     frozen: bool
     closed: bool
     credit_limit: int

@@ -2,7 +2,7 @@
 
 ACCOUNTS = """
     select address, unit, granted, debited, refunded, expired, reserved, available, frozen, closed, credit_limit,
-        shortfall, updated_at
+        shortfall, greatest(0, -available) as overdrawn, updated_at
     from read.balances where org = %(org)s and owner_type = 'user' and owner_id = %(user)s
     order by address limit %(most)s"""
 HOLDS = """

@@ -24,7 +24,7 @@ from domain.generations.events import (
     Settled,
 )
 from domain.organisations.events import Resource
-from domain.quotas.quota import plus
+from domain.quotas.quota import minus, plus
 from projections.facts import CannotApply, Fact, follows
 from projections.table import Table
 
@@ -173,6 +173,8 @@ def apply(row: GenerationRow, fact: Fact, event: GenerationEvent) -> None:  # no
             row.refunded_tokens += back.get(Resource.TOKENS, 0)
             row.refunded_usd += back.get(Resource.BUDGET, 0)
             row.refunded_plan_tokens += back.get(Resource.PLAN, 0)
+            for ended in event.written_off:
+                row.shortfall = minus(row.shortfall, ended.amounts)
         case GenerationHeld() | GenerationRefused():
             raise CannotApply(fact.partition, fact.position, f"the generation {fact.id} exists")
         case _:

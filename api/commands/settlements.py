@@ -119,11 +119,12 @@ class RefundGenerationBody(Body):
 
 
 class RefundGenerationAnswer(BaseModel):
-    """What came back, by unit."""
+    """What came back, by unit. `written_off`: what was used, never charged, and is no longer owed."""
 
     generation_id: str
     refund_id: str
     returned: dict[str, int | str]
+    written_off: dict[str, int | str] = Field(default_factory=dict)
     contents: list[str]
     position: str
 

@@ -21,7 +21,8 @@ from infra.position import format_position
 
 _COLUMNS = (
     "address, owner_type, owner_id, unit, granted, debited, refunded, expired, voided, transferred_in, transferred_out,"
-    " reserved, available, frozen, closed, credit_limit, position, updated_at"
+    " reserved, available, shortfall, greatest(0, -available) as overdrawn, frozen, closed, credit_limit,"
+    " position, updated_at"
 )
 _LIST = f"""
     select {_COLUMNS} from read.balances

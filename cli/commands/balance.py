@@ -10,7 +10,7 @@ from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json, Org, Token, Url
 
 FIGURES = (
     *("granted", "transferred_in", "debited", "refunded", "expired", "voided", "transferred_out"),
-    *("reserved", "available", "shortfall"),
+    *("reserved", "available", "shortfall", "overdrawn"),
 )
 
 GRANT = ("grant_id", "source", "priority", "expires_at", "amount")

@@ -19,7 +19,10 @@ class LiveGrant:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """`available + reserved + debited - refunded + expired + voided + transferred_out = granted + transferred_in`."""
+    """`available + reserved + debited - refunded + expired + voided + transferred_out = granted + transferred_in`.
+
+    `shortfall`: used and not charged, the next grant pays it. `overdrawn`: how far below zero a postpaid account is.
+    """
 
     address: str
     exists: bool
@@ -34,6 +37,7 @@ class Balance:
     transferred_out: int
     position: str
     shortfall: int = 0
+    overdrawn: int = 0
     frozen: bool = False
     closed: bool = False
     credit_limit: int = 0

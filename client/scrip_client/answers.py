@@ -168,13 +168,14 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRefunded:
-    """What came back of a generation, by unit."""
+    """What came back of a generation, by unit. `written_off`: what was never charged and is no longer owed."""
 
     generation_id: str
     refund_id: str
     returned: dict[str, Amount]
     position: str
     contents: tuple[str, ...] = ()
+    written_off: dict[str, Amount] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,11 +293,16 @@ class ShortfallCollected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShortfallWrittenOff(Untagged):
-    """Nobody will pay it any more."""
+class ShortfallWrittenOff:
+    """It will not be paid any more; `generation_id` where a refund of that generation ended it."""
 
     amount: int
     sealed: str | None = None
+    generation_id: str | None = None
+
+    @property
+    def tag(self) -> str | None:
+        return reservation_tag(self.generation_id) if self.generation_id else None
 
 
 CreditsEvent = (

@@ -183,13 +183,17 @@ class GenerationExpired(Untagged):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRefunded(Untagged):
-    """Charges were undone, whole or in part: `returned` names each with what of it came back."""
+    """Charges were undone, whole or in part: `returned` names each with what of it came back.
+
+    `written_off`: what was used and never charged, by account; it will not be collected any more.
+    """
 
     generation_id: str
     refund_id: str
     returned: tuple[Charge, ...]
     contents: tuple[str, ...] = ()  # the objects that were refunded, where they were named
     sealed: str | None = None  # the reason
+    written_off: tuple[Charge, ...] = ()
 
 
 GenerationEvent = (

@@ -13,7 +13,7 @@ from domain.generations.confirm import ConfirmGeneration, confirm
 from domain.generations.create import CreateGeneration, create
 from domain.generations.extend import ExtendGeneration, extend
 from domain.generations.fail import FailGeneration, fail
-from domain.generations.refund import RefundGeneration, refund_generation
+from domain.generations.refund import RefundGeneration, refund_generation, shortfalls
 from domain.generations.request import Request
 from domain.generations.rules import streams_of
 from domain.generations.start import CancelGeneration, StartGeneration, cancel, start
@@ -97,7 +97,12 @@ HANDLERS: dict[type, Handler] = {
     ExtendGeneration: _settles(extend),
     ConfirmGeneration: _settles(confirm, _contents),
     FailGeneration: _settles(fail),
-    RefundGeneration: _settles(refund_generation),
+    RefundGeneration: _settles(refund_generation, lambda command: (reservation_tag(command.generation_id),))._replace(
+        further=lambda view, command: (
+            *streams_of(view, command.generation_id),
+            *shortfalls(view, command.generation_id),
+        )
+    ),
 }
 
 ANSWERERS: dict[type, Answerer] = {

@@ -1,11 +1,16 @@
-"""Undo what a generation was charged: credits, tokens, money and counts, whole or in part."""
+"""Undo what a generation was charged: credits, tokens, money and counts, whole or in part.
+
+What was used and could not be charged (its shortfall) is undone first: what was never paid is not given back, and
+the next grant no longer pays for it.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from domain.credits.account import Account, evolve
-from domain.credits.address import address_of, debit_tag
-from domain.credits.events import CreditsRefunded
+from domain.credits.address import address_of, debit_tag, parse_address, reservation_tag
+from domain.credits.events import CreditsRefunded, ShortfallRecorded, ShortfallWrittenOff
 from domain.credits.refund import Refund, refund
 from domain.credits.rules import charge_of
 from domain.execution import View
@@ -33,22 +38,28 @@ class RefundGeneration:
 
 
 def refund_generation(view: View, command: RefundGeneration, now: datetime) -> Events:
-    """Give back `amount` of the main resource and the same share of all else; in total never more than the charges.
+    """Give back `amount` of the main resource and the same share of all else.
 
-    Raises NoSuchGeneration, NothingToRefund, ExceedsCharge, InvalidSettlement (a content that it has not made).
+    In total never more than was charged and is still owed; what is owed ends first. Raises NoSuchGeneration,
+    NothingToRefund, ExceedsCharge, InvalidSettlement (a content that it has not made).
     """
     generation, _ = known(view, command.generation_id)
-    main = _main(generation)
+    owed = _owed(view, command.generation_id)
+    main = _main(generation, owed)
     total = sum(_amount(charge) for charge in generation.charges if charge.resource is main)
     done = sum(_amount(charge) for charge in generation.refunded if charge.resource is main)
-    if not total or done >= total:
+    done += sum(each.ended for each in owed if each.resource is main)
+    short = sum(each.left for each in owed if each.resource is main)
+    total += sum(each.ended for each in owed if each.resource is main) + short
+    if done >= total:
         raise NothingToRefund(generation_id=command.generation_id)
     amount = _wanted(generation, command, total, done)
     if amount > total - done:
         raise ExceedsCharge(amount=amount, left=total - done)
     events: Events = []
     returned: list[Charge] = []
-    left = amount
+    written_off = _write_off(command.generation_id, owed, main, amount, (done + amount, total), events)
+    left = amount - min(amount, short)
     for charge in reversed(_joined(generation.charges)):  # what was charged last comes back first
         given = _given_back(generation, charge)
         if charge.resource is main and charge.debit_id is not None:
@@ -61,7 +72,7 @@ def refund_generation(view: View, command: RefundGeneration, now: datetime) -> E
         if part is not None:
             returned.append(part)
             left -= _amount(part) if charge.resource is main else 0
-    if amount and not returned:  # its debits were refunded one by one
+    if amount and not returned and not written_off:  # its debits were refunded one by one
         raise NothingToRefund(generation_id=command.generation_id)
     refunded = GenerationRefunded(
         generation_id=command.generation_id,
@@ -69,8 +80,61 @@ def refund_generation(view: View, command: RefundGeneration, now: datetime) -> E
         returned=tuple(returned),
         contents=tuple(dict.fromkeys(command.contents)),
         sealed=command.sealed,
+        written_off=written_off,
     )
     return [(stream_of(command.generation_id), refunded), *events]
+
+
+class _Owed(NamedTuple):
+    """What a generation could not charge on one account: in all, of that ended by refunds, and what is still owed.
+
+    An account does not know which shortfall a grant has paid, so no more is owed than the account's own shortfall.
+    """
+
+    resource: Resource
+    stream: str
+    unit: str
+    recorded: int
+    ended: int
+    left: int
+
+
+def shortfalls(view: View, generation_id: str) -> dict[str, list[int]]:
+    """By account: what was recorded as shortfall of a generation, and what refunds have ended of it."""
+    found: dict[str, list[int]] = {}
+    for stream, event in view.tagged(reservation_tag(generation_id)):
+        if isinstance(event, ShortfallRecorded):
+            found.setdefault(stream, [0, 0])[0] += event.amount
+        elif isinstance(event, ShortfallWrittenOff):
+            found.setdefault(stream, [0, 0])[1] += event.amount
+    return found
+
+
+def _owed(view: View, generation_id: str) -> list[_Owed]:
+    owed = []
+    for stream, (recorded, ended) in shortfalls(view, generation_id).items():
+        unit = parse_address(address_of(stream)).unit
+        resource = Resource.PLAN if unit.startswith("tokens.") else Resource(unit)
+        left = min(recorded - ended, view.state(stream).shortfall)
+        owed.append(_Owed(resource, stream, unit, recorded, ended, left))
+    return owed
+
+
+def _write_off(
+    generation_id: str, owed: list[_Owed], main: Resource, amount: int, share: tuple[int, int], events: Events
+) -> tuple[Charge, ...]:
+    """End `amount` of the main resource's shortfall, as far as it goes, and the same share of the others'."""
+    ended = []
+    for each in owed:
+        if each.resource is main:
+            part = min(amount, each.left)
+            amount -= part
+        else:
+            part = min(each.left, max(0, each.recorded * share[0] // share[1] - each.ended))
+        if part:
+            events.append((each.stream, ShortfallWrittenOff(amount=part, generation_id=generation_id)))
+            ended.append(Charge(each.resource, each.stream, {each.unit: part}))
+    return tuple(ended)
 
 
 def _joined(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
@@ -131,9 +195,9 @@ def _wanted(generation: Generation, command: RefundGeneration, total: int, done:
     return min(total - done, total * after // len(made) - total * before // len(made))
 
 
-def _main(generation: Generation) -> Resource:
-    """What the generation mainly cost: the first of the resources that it was charged."""
-    charged = {charge.resource for charge in generation.charges}
+def _main(generation: Generation, owed: list[_Owed]) -> Resource:
+    """What the generation mainly cost: the first of the resources that it was charged or owes."""
+    charged = {charge.resource for charge in generation.charges} | {each.resource for each in owed}
     return next((resource for resource in _MAIN if resource in charged), Resource.CREDITS)
 
 

@@ -92,6 +92,11 @@ class Generation:
         row["sealed_end"] = data["sealed"] or row["sealed_end"]
 
     def _refund(self, data: Json) -> None:
+        for _, _, amounts, _, _ in data.get("written_off", ()):
+            for unit, amount in amounts.items():
+                owed = self.row["shortfall"].get(unit, 0)
+                must(0 < amount <= owed, f"{amount} {unit} written off, {owed} was owed")
+            self.row["shortfall"] = added(self.row["shortfall"], amounts, -1)
         for resource, stream, amounts, debit_id, period in data["returned"]:
             charged = self.charged.get((stream, debit_id or period), {})
             for what, amount in amounts.items():

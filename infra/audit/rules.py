@@ -229,6 +229,8 @@ def tag_of(type_: str, data: Json) -> str | None:
     if kind in _TAGS:
         prefix, field = _TAGS[kind]
         return f"{prefix}/{data[field]}"
+    if kind == "shortfall-written-off" and data.get("generation_id"):
+        return f"reservation/{data['generation_id']}"
     if "reservation_id" in data:
         return f"reservation/{data['reservation_id']}"
     if "transfer_id" in data:

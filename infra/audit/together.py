@@ -78,12 +78,17 @@ class Together:
             self._add(event, 1, name, stream, "ended")
         self._holds = after
         if kind == "generation-refunded":
-            for _, stream, amounts, _, _ in data["returned"]:
-                self._amounts(event, 1, data["refund_id"], stream, "returned", amounts)
+            self._refunded(event, name, data)
         elif "charges" in data:
             self._settled(event, name, data)
         if kind == "generation-settled-late":
             self._late.add((name, event.time))
+
+    def _refunded(self, event: Stored, name: str, data: Json) -> None:
+        for _, stream, amounts, _, _ in data["returned"]:
+            self._amounts(event, 1, data["refund_id"], stream, "returned", amounts)
+        for _, stream, amounts, _, _ in data.get("written_off", ()):
+            self._amounts(event, 1, name, stream, "written off", amounts)
 
     def _settled(self, event: Stored, name: str, data: Json) -> None:
         for _, stream, amounts, _, _ in data["charges"]:
@@ -116,6 +121,8 @@ class Together:
             self._amounts(event, -1, _before_dot(data["refund_id"]), event.stream, "returned", {unit: data["amount"]})
         elif kind == "shortfall-recorded":
             self._add(event, -1, data["generation_id"], unit, "owed", data["amount"])
+        elif kind == "shortfall-written-off" and data.get("generation_id"):
+            self._amounts(event, -1, data["generation_id"], event.stream, "written off", {unit: data["amount"]})
 
     def _use(self, event: Stored, kind: str, data: Json) -> None:
         name = data.get("generation_id") or data.get("ref") or ""

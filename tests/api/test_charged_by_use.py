@@ -144,3 +144,35 @@ def test_reported_use_is_recorded_beside_an_actual_cost(service: Service) -> Non
     body = {"actual": {"credits": 3}, "usage": {"input": 5}}
     done = ok(service.client("worker", "w").post(f"{PATH}/{made(service, user)}/confirm", json=body))
     assert (done["charged"]["credits"], done["usage"]) == (3, {"input": 5})
+
+
+# ---- what could not be charged
+
+
+def test_a_shortfall_and_an_overdraft_are_two_figures(service: Service) -> None:
+    """Used and not charged is a shortfall; below zero within a credit limit is overdrawn. A full refund ends both."""
+    configure(service, settlement_policy={}, over_actual="available")
+    boss, user = service.client(), new_user(service, credits=60)
+    generation = made(service, user)
+    done = ok(service.client("worker", "w").post(f"{PATH}/{generation}/confirm", json={"actual": {"credits": 100}}))
+    assert done["shortfall"] == {"credits": 40}
+    path = f"/api/v1/accounts/user:{user}:credits"
+    service.project()
+    at = {"effective_at": ok(boss.get(f"{path}/balance"))["as_of"].replace("+00:00", "Z")}
+    for found in (
+        ok(boss.get(f"{path}/balance")),
+        ok(boss.get(f"{path}/balance", params=at)),
+        ok(boss.get("/api/v1/accounts", params={"prefix": f"user:{user}:credits"}))["items"][0],
+    ):
+        assert (found["shortfall"], found["overdrawn"], found["available"]) == (40, 0, 0)
+    back = ok(boss.post(f"{PATH}/{generation}/refund", json={"reason": "bad"}))
+    assert (back["returned"], back["written_off"]) == ({"credits": 60}, {"credits": 40})
+    ok(boss.post(f"{path}/grants", json={"amount": 100, "source": "gift"}), 201)
+    found = ok(boss.get(f"{path}/balance"))
+    assert (found["available"], found["shortfall"], found["debited"]) == (160, 0, 60)
+    service.project()
+    assert ok(boss.get(f"{PATH}/{generation}"))["shortfall"] == {}
+    ok(boss.patch(path, json={"credit_limit": 50}))
+    ok(boss.post(f"{path}/debits", json={"amount": 190}), 201)
+    found = ok(boss.get(f"{path}/balance"))
+    assert (found["available"], found["shortfall"], found["overdrawn"]) == (-30, 0, 30)

@@ -261,7 +261,7 @@ def test_freezing_and_the_credit_limit(service: Service, document: dict[str, Any
     assert call("PATCH", "", {"credit_limit": 100})["credit_limit"] == 100
     call("POST", "/debits", {"amount": 60}, 201)
     debt = call("GET", "/balance")
-    assert (debt["available"], debt["shortfall"], debt["exists"]) == (-60, 60, True)
+    assert (debt["available"], debt["overdrawn"], debt["shortfall"], debt["exists"]) == (-60, 60, 0, True)
     tag = client.get(call.path + "/balance").headers["etag"]
     assert client.patch(call.path, json={"frozen": True}, headers={"If-Match": tag}).status_code == 200
     stale = client.patch(call.path, json={"frozen": False}, headers={"If-Match": tag})
@@ -269,7 +269,7 @@ def test_freezing_and_the_credit_limit(service: Service, document: dict[str, Any
     assert call("POST", "/debits", {"amount": 1}, 409)["code"] == "account_frozen"
     call("POST", "/grants", {"amount": 100, "source": "gift"}, 201)
     paid = call("GET", "/balance")
-    assert (paid["available"], paid["shortfall"], paid["frozen"]) == (40, 0, True)
+    assert (paid["available"], paid["overdrawn"], paid["frozen"]) == (40, 0, True)
     assert call("PATCH", "", {"frozen": False, "closed": True})["closed"] is True
     assert call("POST", "/debits", {"amount": 1}, 409)["code"] == "account_closed"
     assert call("PATCH", "", {}, 422)["code"] == "invalid_value"

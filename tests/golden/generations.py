@@ -92,6 +92,12 @@ GENERATIONS: dict[str, Any] = {
     "generation-failed.v1.2": GenerationFailed(**SETTLED, usage=USAGE, outcome=Outcome.TIMED_OUT),
     "generation-cancelled.v1": GenerationCancelled(generation_id="job-7", sealed="key.text"),
     "generation-expired.v1": GenerationExpired(generation_id="job-7"),
+    "generation-refunded.v1.2": GenerationRefunded(
+        generation_id="job-7",
+        refund_id="0190a1b7",
+        returned=CHARGES,
+        written_off=(Charge(Resource.CREDITS, "account/user:u_42:credits", {"credits": 30}),),
+    ),
     "generation-refunded.v1": GenerationRefunded(
         generation_id="job-7", refund_id="0190a1b7", returned=CHARGES, contents=("c-1",), sealed=SEALED
     ),

@@ -112,6 +112,7 @@ OFFERS: dict[str, Any] = {
     "shortfall-recorded.v1": ShortfallRecorded(generation_id="job-7", amount=30),
     "shortfall-collected.v1": ShortfallCollected(debit_id="shortfall.0190a1b3.0", amount=30, slices=(CYCLE,)),
     "shortfall-written-off.v1": ShortfallWrittenOff(amount=30, sealed=SEALED),
+    "shortfall-written-off.v1.2": ShortfallWrittenOff(amount=30, generation_id="job-7"),
     "credits-reserved.v1.2": CreditsReserved(
         reservation_id="job-7",
         amount=30,

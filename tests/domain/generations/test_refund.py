@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from domain.credits.events import CreditsRefunded
+from domain.credits.debit import Debit
+from domain.credits.events import CreditsRefunded, ShortfallWrittenOff
 from domain.credits.grant import Grant
 from domain.credits.refund import Refund
 from domain.generations.actual import Reported
@@ -12,7 +13,7 @@ from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import Charge, GenerationRefunded
 from domain.generations.refund import RefundGeneration
 from domain.generations.refusals import ExceedsCharge, InvalidSettlement, NoSuchGeneration, NothingToRefund
-from domain.organisations.events import Resource
+from domain.organisations.events import OverActual, Resource
 from domain.quotas.events import UseGivenBack
 from tests.domain.credits.facts import granted, part, postpaid
 from tests.domain.generations.facts import (
@@ -36,7 +37,7 @@ from tests.domain.generations.facts import (
     settings,
     shop,
 )
-from tests.domain.scenario import ALICE, Scenario
+from tests.domain.scenario import ALICE, Scenario, after
 
 
 def refund(number: int = 1, **more: Any) -> RefundGeneration:
@@ -206,3 +207,53 @@ def test_there_must_be_something_to_refund(charged: bool) -> None:
         shop().when(refund()).then_refused(NoSuchGeneration(generation_id="j1"))
     else:
         running(request=chat()).when(refund()).then_refused(NothingToRefund(generation_id="j1"))
+
+
+# ---- what was never paid
+
+
+def short() -> Scenario:
+    """Alice had 60 credits; each message, of which 50 were held for the first, really cost 100."""
+    lenient = settings(over_actual=OverActual.AVAILABLE)
+    scenario = running(shop(credits=60).given(lenient, of="organisation"), chat())
+    return scenario.done(confirm(reported=Reported(credits=100)))
+
+
+def test_a_full_refund_ends_the_shortfall() -> None:
+    """S4-1: 60 were paid and come back; 40 were not, and no grant pays for them any more."""
+    scenario = short()
+    assert (scenario.account().debited, scenario.account().shortfall) == (60, 40)
+    owed = Charge(Resource.CREDITS, "account/" + ALICE, {"credits": 40})
+    done = scenario.when(refund()).decided.events
+    assert done[0][1].written_off == (owed,)
+    assert done[1] == ("account/" + ALICE, ShortfallWrittenOff(amount=40, generation_id="j1"))
+    assert (scenario.account().available, scenario.account().shortfall) == (60, 0)
+    scenario.done(Grant(address=ALICE, grant_id="g9", amount=100, source="gift"))
+    assert scenario.account().available == 160
+    scenario.when(refund(2)).then_refused(NothingToRefund(generation_id="j1"))
+
+
+def test_what_was_never_paid_ends_before_anything_comes_back() -> None:
+    """S4-1."""
+    scenario = short().done(refund(amount=30))
+    assert (scenario.account().available, scenario.account().shortfall) == (0, 10)
+    scenario.done(refund(2, amount=30))
+    assert (scenario.account().available, scenario.account().shortfall) == (20, 0)
+    scenario.when(refund(3, amount=41)).then_refused(ExceedsCharge(amount=41, left=40))
+    scenario.done(refund(3))
+    assert (scenario.account().available, scenario.account().refunded) == (60, 60)
+
+
+def test_what_a_grant_has_paid_since_is_no_longer_owed() -> None:
+    """S4-1: the collection is a debit of its own, and can be refunded as such."""
+    scenario = short().done(Grant(address=ALICE, grant_id="g9", amount=100, source="gift"), refund())
+    assert (scenario.account().shortfall, scenario.account().refunded, scenario.account().available) == (0, 60, 120)
+
+
+def test_a_generation_that_paid_nothing_can_be_refunded_too() -> None:
+    """S4-1: a late completion of a user who has spent all."""
+    scenario = running(shop(credits=50), chat()).at(after(901))
+    scenario.done(Debit(address=ALICE, debit_id="d1", amount=50), confirm())
+    assert scenario.account().shortfall == 50
+    scenario.done(refund())
+    assert (scenario.account().shortfall, scenario.account().available) == (0, 0)
