@@ -72,8 +72,8 @@ def test_the_token_has_what_the_running_service_asks_for(tmp_path: Path) -> None
     answer = scrip("token", "--sub", "u", "--org", "acme", "--data", str(tmp_path))
     verified = asyncio.run(Tokens(with_keys(known_settings, known)).verify(answer.stdout.splitlines()[-1]))
     assert verified.principal.org == "acme"
-    other = {"SCRIP_JWT_SECRET": "another secret of at least 32 bytes"}
-    refused = scrip("token", "--sub", "u", "--data", str(tmp_path), **other)
+    other = "another secret of at least 32 bytes"
+    refused = scrip("token", "--sub", "u", "--data", str(tmp_path), SCRIP_JWT_SECRET=other)
     assert refused.returncode != 0
     assert "another SCRIP_JWT_SECRET" in refused.stderr + refused.stdout
 
