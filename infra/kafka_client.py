@@ -3,6 +3,7 @@
 from ssl import SSLContext, create_default_context
 from typing import Any
 
+import infra.kafka_batches  # noqa: F401 - every consumer reads past what it cannot read
 from infra.settings import Settings
 
 SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")

@@ -101,7 +101,8 @@ def from_record(record: ReceivedRecord) -> StoredEvent:
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise NotALedgerRecord(
-            f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"
+            getattr(record, "reason", "")  # of a batch that cannot be read
+            or f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"
         ) from error
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
+from zlib import compress, decompress
 
 import msgspec
 from pydantic import ValidationError
@@ -15,16 +16,21 @@ from infra.partitions import PLATFORM
 from infra.quarantine import UNREADABLE, quarantine_id
 
 MAX_KEPT_HEADERS = 65_536
-MAX_KEPT_BYTES = 262_144  # of a body; a larger one is refused for its size and cannot be applied from quarantine either
+MAX_KEPT_BYTES = 8 << 20  # of a value; brokers take a megabyte at most unless told otherwise
+MAX_PLAIN_BYTES = 65_536  # of a value that is kept as it is; a larger one is kept compressed
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
 class Record(NamedTuple):
-    """What Kafka delivered; `place` is topic/partition/offset."""
+    """What Kafka delivered; `place` is topic/partition/offset.
+
+    `unreadable`: why nothing can be read; `value` then is the whole batch of records as the broker stores it.
+    """
 
     headers: tuple[tuple[str, bytes | None], ...]
     value: bytes | None
     place: str
+    unreadable: str = ""
 
 
 @dataclass(slots=True)
@@ -76,6 +82,8 @@ class Rejected(NamedTuple):
 def read_record(record: Record) -> UsageEvent | Rejected:
     """Check one record as strictly as an HTTP request. Never raises for its content."""
     try:
+        if record.unreadable:
+            raise Unacceptable("unreadable", record.unreadable)
         headers = header_texts(record.headers)
         event = read_cloud_event(headers, record.value)
         try:
@@ -124,18 +132,27 @@ def _sentence(error: ValidationError) -> str:
 
 
 def body_of(item: Rejected) -> dict[str, Any]:
-    """What is sealed in quarantine: all that is needed to try again, without the sender's credential."""
+    """What is sealed in quarantine: all that is needed to try again, without the sender's credential.
+
+    A batch that cannot be read is kept as it is; whatever credentials it holds are sealed with it.
+    """
     value = item.record.value or b""
     headers = [
         [name, b64encode(text or b"").decode()] for name, text in item.record.headers if name.lower() != AUTH_HEADER
     ]
+    kept = value[:MAX_KEPT_BYTES]
+    compressed = len(kept) > MAX_PLAIN_BYTES
     body: dict[str, Any] = {
-        "value": b64encode(value[:MAX_KEPT_BYTES]).decode(),
+        "value": b64encode(compress(kept) if compressed else kept).decode(),
         "place": item.record.place,
         "actor": item.actor,
     }
+    if compressed:
+        body["compressed"] = True
     if len(value) > MAX_KEPT_BYTES:
         body["truncated"] = True
+    if item.record.unreadable:
+        body["batch"] = True
     if sum(len(name) + len(text) for name, text in headers) <= MAX_KEPT_HEADERS:
         body["headers"] = headers
     return body
@@ -144,4 +161,5 @@ def body_of(item: Rejected) -> dict[str, Any]:
 def record_of(body: Mapping[str, Any]) -> tuple[Record, str]:
     """The record and the actor of a body that `body_of` made."""
     headers = tuple((name, b64decode(text)) for name, text in body.get("headers", ()))
-    return Record(headers, b64decode(body["value"]), body["place"]), body["actor"]
+    value = b64decode(body["value"])
+    return Record(headers, decompress(value) if body.get("compressed") else value, body["place"]), body["actor"]

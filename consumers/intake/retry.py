@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from consumers.intake.batch import Intake
 from consumers.intake.opening import opened_intake
-from consumers.intake.record import Rejected, read_record, record_of
+from consumers.intake.record import Record, Rejected, read_record, record_of
+from infra.kafka_batches import UnreadableBatch, records_of
 from infra.quarantine import NotQuarantined, Waiting
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
@@ -40,6 +41,10 @@ async def retry(intake: Intake, org: str, id_: str) -> Retried:
     if body.get("truncated"):
         return Retried(False, row.reason, "Only the beginning of what was sent has been kept.")
     record, actor = record_of(body)
+    return await (_retry_batch(intake, row, record) if body.get("batch") else _retry_event(intake, row, record, actor))
+
+
+async def _retry_event(intake: Intake, row: Waiting, record: Record, actor: str) -> Retried:
     item = read_record(record)
     if isinstance(item, Rejected):
         return Retried(False, item.reason, item.detail)
@@ -47,7 +52,22 @@ async def retry(intake: Intake, org: str, id_: str) -> Retried:
     tally = await intake.decide_again(item)
     if tally.refused:
         return await _still_waiting(intake, row)
-    await intake.resolve(id_)  # a row filed under its place on the topic is not found by the event's identity
+    await intake.resolve(row.id)  # a row filed under its place on the topic is not found by the event's identity
+    return Retried(True)
+
+
+async def _retry_batch(intake: Intake, row: Waiting, batch: Record) -> Retried:
+    """Decide the records of a batch that could not be read when it came. Each brings its own credential."""
+    try:
+        found = records_of(batch.value or b"")
+    except UnreadableBatch as error:
+        return Retried(False, row.reason, f"It still cannot be read: {error}.")
+    topic = batch.place.rpartition("/")[0]
+    tally = await intake.process([Record(one.headers, one.value, f"{topic}/{one.offset}") for one in found])
+    await intake.resolve(row.id)
+    if tally.refused:
+        reasons = ", ".join(sorted(tally.reasons))
+        return Retried(False, "refused", f"{tally.refused} of {tally.received} wait under ids of their own: {reasons}.")
     return Retried(True)
 
 

@@ -18,6 +18,7 @@ from consumers.intake.patience import LAST_PAUSE_S, Stopping, until_done
 from consumers.intake.record import Record
 from consumers.intake.tally import Tally
 from consumers.kafka_broker import SUBSCRIBER, consuming_broker
+from infra.kafka_batches import SetAside
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.topics import USAGE, topic_name
@@ -197,5 +198,7 @@ async def _undecoded(message: KafkaAckableMessage) -> Any:
 
 
 def _record(record: "ConsumerRecord[bytes, bytes]") -> Record:
+    if isinstance(record, SetAside):
+        return Record((), record.batch, record.place, record.reason)
     headers: Sequence[tuple[str, bytes | None]] = record.headers
     return Record(tuple(headers), record.value, f"{record.topic}/{record.partition}/{record.offset}")

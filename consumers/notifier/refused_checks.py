@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from psycopg_pool import AsyncConnectionPool
 
 from infra.decisions import CHECK, DEDUCTION, Decision
+from infra.kafka_batches import SetAside
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
 from infra.topics import DECISIONS, topic_name
@@ -76,6 +77,9 @@ async def _clean(pool: "AsyncConnectionPool[Any]") -> int:
 
 def _row(record: "ConsumerRecord[bytes, bytes]") -> tuple[Any, ...] | None:
     """The columns of a refused check or deduction; none for a refused generation, and for what nobody of ours wrote."""
+    if isinstance(record, SetAside):  # best effort: a refusal has charged nothing
+        log.error("refusals in %s/%s are left out: %s", record.topic, record.partition, record.reason)
+        return None
     headers = dict(record.headers)
     type_ = headers.get("ce_type")
     if type_ not in (CHECK.encode(), DEDUCTION.encode()):
