@@ -47,6 +47,7 @@ class Stage:
             reader_url=uri,
             auditor_url=uri,
             kafka=self.kafka,
+            trust_broker=True,  # the events of the benchmark have no credential
             partitions=PARTITIONS,
         )
 

@@ -29,7 +29,8 @@ _USAGE_HEADERS: Json = {
     **_CLOUD_EVENT,
     "scripauth": {
         "type": "string",
-        "description": "the worker's token or API key, unless the broker's ACLs are trusted",
+        "description": "the worker's token or API key: always checked where there is one, and needed unless the"
+        " deployment trusts the broker's ACLs",
     },
 }
 _LEDGER_HEADERS: Json = {

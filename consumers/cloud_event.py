@@ -50,9 +50,13 @@ class Unacceptable(Exception):
 
 
 def header_texts(headers: Headers) -> dict[str, str]:
-    """Headers as text. Raises Unacceptable for one that occurs twice or is not UTF-8."""
+    """Headers as text; the credential's is found in upper and lower case.
+
+    Raises Unacceptable for one that occurs twice or is not UTF-8.
+    """
     texts: dict[str, str] = {}
-    for name, value in headers:
+    for written, value in headers:
+        name = AUTH_HEADER if written.lower() == AUTH_HEADER else written
         if name in texts:
             raise Unacceptable("not_a_cloudevent", "a header occurs twice")
         try:
@@ -120,6 +124,8 @@ def _check_optional(attributes: Mapping[str, Any]) -> None:
     content_type = attributes.get("datacontenttype", "application/json")
     if not isinstance(content_type, str) or content_type.partition(";")[0].strip().lower() != "application/json":
         raise Unacceptable("not_a_cloudevent", "the data must be application/json")
+    if AUTH_HEADER in attributes:  # ignored there, it would seem to be checked
+        raise Unacceptable("unauthenticated", f"the credential belongs in the header {AUTH_HEADER} of the message")
     if "data_base64" in attributes:
         raise Unacceptable("not_a_cloudevent", "the data must be JSON, not data_base64")
     time = attributes.get("time")

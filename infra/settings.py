@@ -82,7 +82,9 @@ class Settings(BaseSettings):
         default=10.0, gt=0, le=60, description="seconds until a command without an answer is 503"
     )
     trust_broker: bool = Field(
-        default=True, description="accept usage events without `scripauth`: the broker's ACLs say who may write"
+        default=False,
+        description="accept usage events without `scripauth`, because the broker's ACLs say who may write; one that"
+        " has it is checked all the same",
     )
     default_storage_limit: int = Field(
         default=DEFAULTS.storage_limit,

@@ -90,11 +90,15 @@ async def serve_stream(
 async def admit_to_stream(
     services: Services, operation: str, scope: Scope, head: Head, parameters: Known
 ) -> tuple[Call, Query]:
-    """The call and its query, by `?ticket=` where there is no login in a header. Raises Problem (401, 403, 422)."""
+    """The call and its query, by `?ticket=` or by a login in a header, never by both. Raises Problem (400 to 422)."""
     pairs = read_query(scope["query_string"])
     query = dict(pairs)
     ticket = query.pop("ticket", None)
-    if ticket is None or head.authorization is not None:
+    if ticket is not None and head.authorization is not None:
+        raise Problem(
+            400, "two_logins", "A ticket replaces the header Authorization: send one of them.", field="ticket"
+        )
+    if ticket is None:
         return await admit(services, operation, scope, head, parameters), query
     principal = await services.live.tickets.redeem(ticket) if len(ticket) <= MAX_TICKET else None
     if principal is None:

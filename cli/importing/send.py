@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,8 +53,7 @@ class Importer:
             ("content-type", b"application/json"),
         ]
         if not settings.trust_broker:
-            token = signed_token(settings, org=org, sub="scrip-import", role="worker", ttl_s=86_400)
-            self._headers.append((AUTH_HEADER, token.encode()))
+            self._headers.append((AUTH_HEADER, _credential(settings, org).encode()))
         self.tally = Tally()
 
     async def run(self, rows: Iterable[UsageRow]) -> Tally:
@@ -146,6 +146,16 @@ class Importer:
             self._open[account] = [*left, *rest]
         else:
             del self._open[account]
+
+
+def _credential(settings: Settings, org: str) -> str:
+    """A token of our own, or SCRIP_TOKEN where tokens come from an identity provider. Raises Failure without either."""
+    if settings.jwt_secret.get_secret_value():
+        return signed_token(settings, org=org, sub="scrip-import", role="worker", ttl_s=86_400)
+    given = os.environ.get("SCRIP_TOKEN", "")
+    if not given:
+        raise Failure("SCRIP_JWT_SECRET is not set: set SCRIP_TOKEN to a worker's token or API key.")
+    return given
 
 
 async def _database_time(connection: AsyncConnection[Any]) -> datetime:

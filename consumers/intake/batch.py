@@ -47,8 +47,9 @@ def read_all(records: Sequence[Record]) -> Batch:
 class Intake:
     """Turns usage records into commands. Every step may be repeated, so a crash anywhere loses and doubles nothing.
 
-    `pool`: connections of the login scrip_writer in autocommit mode. `authenticate` none: the broker is trusted to say
-    who may write. `stop` ends waiting for servers that are away. `tally` counts since the start.
+    `pool`: connections of the login scrip_writer in autocommit mode. `authenticate` checks a credential wherever there
+    is one; with `trusted` the broker answers for events without. `stop` ends waiting for servers that are away.
+    `tally` counts since the start.
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class Intake:
         sealer: Sealer,
         publish: Publish,
         *,
-        authenticate: Authenticate | None,
+        authenticate: Authenticate,
+        trusted: bool,
         stop: asyncio.Event,
     ) -> None:
         self._ledger = ledger
@@ -66,6 +68,7 @@ class Intake:
         self._sealer = sealer
         self._publish = publish
         self._authenticate = authenticate
+        self._trusted = trusted
         self._stop = stop
         self.tally = Tally()
 
@@ -111,14 +114,15 @@ class Intake:
 
     async def _authentic(self, items: list[UsageEvent], refused: list[Rejected]) -> list[UsageEvent]:
         """The events whose sender may write for their organisation."""
-        authenticate = self._authenticate
-        if authenticate is None:
-            return items
         accepted = []
         for item in items:
             credential, org = item.credential, item.event.org
+            if credential is None and self._trusted:
+                accepted.append(item)
+                continue
+            check = partial(self._authenticate, credential, org)
             try:
-                item.actor = await until_done("checking a sender", partial(authenticate, credential, org), self._stop)
+                item.actor = await until_done("checking a sender", check, self._stop)
             except Unacceptable as error:
                 error.org, error.source, error.event_id = item.identity
                 refused.append(rejected_as(item.record, error))

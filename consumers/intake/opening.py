@@ -45,8 +45,12 @@ async def opened_intake(settings: Settings, ledger: Ledger, stop: asyncio.Event)
     await pool.open()
     try:
         async with senders(settings) as known:
-            authenticate = known.actor if known else None
-            yield Intake(ledger, pool, Sealer(keys), topic.publish, authenticate=authenticate, stop=stop)
+            yield Intake(
+                *(ledger, pool, Sealer(keys), topic.publish),
+                authenticate=known.actor,
+                trusted=settings.trust_broker,
+                stop=stop,
+            )
     finally:
         await topic.close()
         await pool.close()

@@ -22,6 +22,7 @@ from infra.kafka_batches import SetAside
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.topics import USAGE, topic_name
+from infra.unsafe_setting import UnsafeSetting
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import writer_metrics
 from infra.writer.writer import Writer
@@ -45,8 +46,10 @@ def group_id(settings: Settings) -> str:
 async def run_intake(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
     """Serve until `stop` is set. `on_ready` is called once, when the first connection to Kafka stands.
 
-    Waits for PostgreSQL and Kafka when they are away, at any time. Raises KafkaMisconfigured for wrong settings.
+    Waits for PostgreSQL and Kafka when they are away, at any time. Raises KafkaMisconfigured for wrong settings,
+    UnsafeSetting where no sender could be known.
     """
+    _check_senders(settings)
     writer = Writer(settings.writer_url.get_secret_value(), max_batch=MAX_RECORDS)
     ledger = Ledger(writer, deadline_s=settings.request_deadline_s)
     try:
@@ -58,6 +61,13 @@ async def run_intake(settings: Settings, stop: asyncio.Event, on_ready: Callable
         log.info("the intake stops before it was connected")
     finally:
         await asyncio.to_thread(writer.stop)
+
+
+def _check_senders(settings: Settings) -> None:
+    secrets = (settings.jwt_secret.get_secret_value(), settings.fingerprint_secret.get_secret_value())
+    if not (settings.trust_broker or settings.jwks_url or any(secrets)):
+        needed = "set (or SCRIP_JWKS_URL), or else SCRIP_TRUST_BROKER=true: without it every usage event is refused"
+        raise UnsafeSetting("Scrip", "SCRIP_JWT_SECRET", "empty", needed)
 
 
 def intake_metrics(tally: Tally, writer: Writer) -> RoleMetrics:

@@ -53,14 +53,11 @@ def _check(principal: Principal, org: str) -> None:
 
 
 @asynccontextmanager
-async def senders(settings: Settings) -> AsyncIterator[Senders | None]:
-    """None where the broker's ACLs say who may write."""
-    if settings.trust_broker:
-        yield None
-        return
+async def senders(settings: Settings) -> AsyncIterator[Senders]:
+    """They check tokens by the settings' keys, API keys by the database."""
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         settings.writer_url.get_secret_value(),
-        min_size=1,
+        min_size=0,  # only API keys need it
         max_size=2,
         open=False,
         timeout=5.0,

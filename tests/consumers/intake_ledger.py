@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from consumers.cloud_event import Unacceptable
 from consumers.intake.batch import Authenticate, Intake
 from domain.credits.account import Account
 from domain.credits.address import stream_of
@@ -68,9 +69,13 @@ class Bench:
         return {row["event_id"]: row["reason"] for row in rows}
 
 
+async def _nobody(_credential: str | None, _org: str) -> str:
+    raise Unacceptable("unauthenticated", "no credential is known here")
+
+
 @asynccontextmanager
 async def bench(database: Database, authenticate: Authenticate | None = None) -> AsyncIterator[Bench]:
-    """A started intake and ledger on a database."""
+    """A started intake and ledger on a database. Without `authenticate` the broker is trusted."""
     with (
         Writer(database.writer_uri) as writer,
         ConnectionPool(database.writer_uri, min_size=1, max_size=2) as keys,
@@ -86,7 +91,15 @@ async def bench(database: Database, authenticate: Authenticate | None = None) ->
             async def publish(rows: Sequence[Parked]) -> None:
                 found.published += rows
 
-            intake = Intake(ledger, pool, sealer, publish, authenticate=authenticate, stop=asyncio.Event())
+            intake = Intake(
+                ledger,
+                pool,
+                sealer,
+                publish,
+                authenticate=authenticate or _nobody,
+                trusted=authenticate is None,
+                stop=asyncio.Event(),
+            )
             found = Bench(intake, ledger, pool, sealer)
             try:
                 yield found

@@ -32,7 +32,7 @@ def test_it_heals_when_postgres_and_kafka_are_killed(own_servers: EmbeddedServer
 
 async def _whole(servers: EmbeddedServers, database: Database, topic_prefix: str) -> None:
     values: dict[str, Any] = {"writer_url": database.writer_uri, "kafka": servers.kafka_bootstrap}
-    settings = Settings(**values, topic_prefix=topic_prefix, request_deadline_s=5)
+    settings = Settings(**values, topic_prefix=topic_prefix, request_deadline_s=5, trust_broker=True)
     await provision(settings, PARTITIONS)
     async with bench(database) as found:
         await found.grant(10**6)

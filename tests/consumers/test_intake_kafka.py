@@ -31,7 +31,7 @@ DEADLINE_S = patient(60.0)
 def settings(database: Database, kafka: str, topic_prefix: str) -> Settings:
     """A deployment of its own on the shared servers, its topics made."""
     values: dict[str, Any] = {"writer_url": database.writer_uri, "kafka": kafka, "topic_prefix": topic_prefix}
-    found = Settings(**values, request_deadline_s=5)
+    found = Settings(**values, request_deadline_s=5, trust_broker=True)
     asyncio.run(provision(found, PARTITIONS))
     return found
 
@@ -87,6 +87,7 @@ def process(settings: Settings) -> Iterator["subprocess.Popen[str]"]:
         "SCRIP_WRITER_URL": settings.writer_url.get_secret_value(),
         "SCRIP_KAFKA": settings.kafka,
         "SCRIP_TOPIC_PREFIX": settings.topic_prefix,
+        "SCRIP_TRUST_BROKER": str(settings.trust_broker),
     }
     started = subprocess.Popen(
         [sys.executable, "-c", PROCESS],

@@ -194,6 +194,13 @@ def test_a_ticket_opens_one_stream_once(service: Service) -> None:
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_ticket")
 
 
+def test_a_ticket_beside_a_login_is_not_ignored(service: Service) -> None:
+    client = service.client()
+    for ticket in (client.post("/api/v1/stream/tickets").json()["ticket"], "garbage"):
+        answer = client.get("/api/v1/stream", params={"ticket": ticket})
+        assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (400, "two_logins", "ticket")
+
+
 def test_a_ticket_ends(service: Service) -> None:
     ticket = service.client().post("/api/v1/stream/tickets").json()["ticket"]
     with psycopg.connect(service.database.owner_uri) as connection:
