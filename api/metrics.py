@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from api.backlog import GAUGES, Backlog
+from api.consumers import ConsumerWatch
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import cumulated, reader_metrics, writer_metrics
 
@@ -37,6 +38,7 @@ class Metrics(Collector):
         self._blocked: Counter[tuple[str, str]] = Counter()
         self._ledger: Ledger | None = None
         self.backlog = Backlog()
+        self.consumers: ConsumerWatch | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -91,6 +93,7 @@ class Metrics(Collector):
             yield from writer_metrics(self._ledger.writer)
             yield from reader_metrics(self._ledger.reader)
         yield from self._of_the_log()
+        yield from self._of_the_consumers()
 
     def _latencies(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily("scrip_http_request_seconds", "Time to answer.", labels=("route",))
@@ -122,3 +125,23 @@ class Metrics(Collector):
         yield faults
         for name, meaning in GAUGES.items():
             yield GaugeMetricFamily(f"scrip_{name}", meaning, value=self.backlog.waiting.get(name, 0))
+
+    def _of_the_consumers(self) -> Iterator[Metric]:
+        watch, labels = self.consumers, ("topic", "group", "partition")
+        records = GaugeMetricFamily("scrip_consumer_lag_records", "Records that wait for a consumer.", labels=labels)
+        seconds = GaugeMetricFamily("scrip_consumer_lag_seconds", "Age of the oldest of them.", labels=labels)
+        still = GaugeMetricFamily(
+            "scrip_consumer_still_seconds", "For how long they wait without any progress.", labels=labels
+        )
+        for one in watch.consumers if watch is not None else ():
+            values = (one.topic, one.group, str(one.partition))
+            records.add_metric(values, one.records)
+            seconds.add_metric(values, one.seconds)
+            still.add_metric(values, one.still_s)
+        yield from (records, seconds, still)
+        broker = GaugeMetricFamily(
+            "scrip_broker_connected", "1 while the broker tells how far consumers are.", labels=()
+        )
+        if watch is not None and watch.broker is not None:
+            broker.add_metric((), watch.broker)
+        yield broker

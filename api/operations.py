@@ -5,15 +5,12 @@ A `runbook` is an anchor of docs/runbook.md and a code of `scrip doctor`. Status
 """
 
 from collections.abc import Sequence
-from time import monotonic
 from typing import Any
 
-from aiokafka.errors import KafkaError
-
 from api.backlog import Backlog, backlog_of
+from api.consumers import ConsumerWatch
 from api.rebuild_answers import shown as rebuild_shown
 from api.services import Row, Services
-from infra.kafka_lag import group_lag, intake_group
 from infra.topics import USAGE, topic_name
 
 OK, LOOK, ACT = "ok", "look", "act"
@@ -22,7 +19,7 @@ OLD_HOLD_S = 86_400
 OVERDUE_S = 60  # the sweeper looks every second
 OLD_VERIFY_S = 7 * 86_400
 USAGE_LATE = 10_000  # messages
-KAFKA_S, KAFKA_EVERY_S = 2.0, 5.0
+KAFKA_S = 2.0  # for the first look at the broker
 SHOWN = 20  # webhooks
 
 # `org` null: of all organisations, for the platform's admin.
@@ -66,11 +63,10 @@ _LOG = """
 
 
 class Operations:
-    """Looks when asked. What the broker must be asked for is kept for KAFKA_EVERY_S."""
+    """Looks when asked; at the broker as the watch of consumers does."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._usage: tuple[float, dict[str, Any]] = (float("-inf"), {})
 
     async def figures(self, org: str | None) -> dict[str, Any]:
         """All of them; holds, quarantine and webhooks of one organisation, or of all. Raises psycopg.Error."""
@@ -82,7 +78,8 @@ class Operations:
             "read_models": _read_models(backlog),
             "topic": _topic(backlog),
             "notifier": _notifier(await self._one(_NOTIFIER, None, name="alerts")),
-            "usage": await self._usage_lag(),
+            "usage": await _usage(services),
+            "consumers": _consumers(services.consumers),
             "oldest_hold": _oldest_hold(await services.rows_of_all(_HOLD, {"org": org})),
             "overdue_holds": _overdue(await self._one(_OVERDUE, org)),
             "quarantine": _quarantine(await self._one(_QUARANTINE, org)),
@@ -96,25 +93,36 @@ class Operations:
         rows = await self._services.rows_of_all(query, {"org": org, **further})
         return rows[0]
 
-    async def _usage_lag(self) -> dict[str, Any]:
-        asked, told = self._usage
-        if monotonic() - asked > KAFKA_EVERY_S:
-            told = await _usage(self._services)
-            self._usage = (monotonic(), told)
-        return told
-
 
 async def _usage(services: Services) -> dict[str, Any]:
     settings = services.settings
     if not settings.kafka:
         return _figure("usage-not-counted", OK, "This process knows no broker.", events=None)
-    try:
-        lag = await group_lag(settings, intake_group(settings), topic_name(settings, USAGE), KAFKA_S)
-    except (KafkaError, OSError, TimeoutError):
+    watch = services.consumers
+    await watch.first_look(KAFKA_S)
+    if not watch.broker:
         return _figure("kafka-away", ACT, "Kafka does not answer.", events=None)
-    events = sum(lag.values())
-    status = LOOK if events > USAGE_LATE else OK
-    return _figure("usage-not-counted", status, f"{_many(events, 'usage event')} to apply.", events=events)
+    parts = [one for one in watch.consumers if one.topic == topic_name(settings, USAGE)]
+    events, seconds = sum(one.records for one in parts), round(max((one.seconds for one in parts), default=0.0), 1)
+    told = f"{_many(events, 'usage event')} to apply" + (f", the oldest for {seconds:.0f} s." if events else ".")
+    if any(one in watch.stalled for one in parts):
+        return _figure("usage-not-counted", ACT, f"The intake stands still: {told}", events=events, seconds=seconds)
+    status = LOOK if events > USAGE_LATE or seconds > VERY_LATE_S else OK
+    return _figure("usage-lag", status, told, events=events, seconds=seconds)
+
+
+def _consumers(watch: ConsumerWatch) -> dict[str, Any]:
+    """Every topic and partition that is read, what stands still first."""
+    stalled = watch.stalled
+    waiting = sorted((one for one in watch.consumers if one.records), key=lambda one: -one.still_s)
+    facts = {"stalled": len(stalled), "items": [one._asdict() for one in waiting]}
+    if stalled:
+        more = f" {_many(len(stalled) - 1, 'further partition')} too." if len(stalled) > 1 else ""
+        return _figure("consumer-stalled", ACT, max(stalled, key=lambda one: one.still_s).sentence + more, **facts)
+    if not waiting:
+        return _figure("consumer-stalled", OK, "Everything is read.", **facts)
+    told = f"{_many(len(waiting), 'partition')} being read, the oldest record waits for"
+    return _figure("consumer-stalled", OK, f"{told} {max(one.seconds for one in waiting):.0f} s.", **facts)
 
 
 def _read_models(backlog: Backlog) -> dict[str, Any]:

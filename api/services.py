@@ -15,6 +15,7 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from pydantic import SecretStr
 
+from api.consumers import ConsumerWatch
 from api.defaults import defaults_of
 from api.known_owners import KnownOwners
 from api.links import Links, links_of
@@ -86,6 +87,7 @@ class Services:
     verify: Verify | None = None
     retry: Retry | None = None
     asyncapi: Callable[[], dict[str, Any]] | None = None
+    consumers: ConsumerWatch = field(init=False)
     live: "Live" = field(init=False)  # made with the application, because it is served by these services
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
@@ -122,9 +124,11 @@ class Services:
         for pool in (self.reads, self.reads_all, self.writes):
             await pool.open()
         self.text.open()
+        self.consumers.start()
 
     async def close(self) -> None:
         """Close the pools."""
+        await self.consumers.stop()
         self.text.close()
         for pool in (self.writes, self.reads_all, self.reads):
             await pool.close()
@@ -146,7 +150,7 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
     )
     tokens = Tokens(settings)
     keys = ApiKeys(writes, secret)
-    return Services(
+    services = Services(
         settings=settings,
         ledger=ledger,
         reads=_pool(settings.reader_url, "scrip-api-reads", MAX_READS),
@@ -165,6 +169,8 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
         fingerprints=hmac.new(secret, digestmod="sha256"),
         payments=provider_of(settings),
     )
+    services.consumers = services.metrics.consumers = ConsumerWatch(services)
+    return services
 
 
 def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]":

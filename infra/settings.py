@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         description="accept usage events without `scripauth`, because the broker's ACLs say who may write; one that"
         " has it is checked all the same",
     )
+    stalled_after_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="seconds without progress, while records wait, after which a consumer is unhealthy",
+    )
     default_storage_limit: int = Field(
         default=DEFAULTS.storage_limit,
         ge=0,

@@ -17,6 +17,7 @@ from api.services import Services
 LAGGING_S = 60.0
 LOOK_EVERY_S = 1.0  # health and metrics are asked for by anybody, so they look at the database this often at most
 UNHEALTHY_FROM = 3
+SHOWN = 20  # consumers that stand still
 
 
 class Condition:
@@ -27,13 +28,20 @@ class Condition:
         self._looked_at = float("-inf")
         self._reads: list[str] = []
 
+    @property
+    def stalled(self) -> bool:
+        """Whether a consumer makes no progress."""
+        return bool(self._services.consumers.stalled)
+
     async def issues(self) -> list[str]:
         """A sentence for each issue; the first is fatal if the log cannot be reached."""
         if monotonic() - self._looked_at > LOOK_EVERY_S:
             self._looked_at = monotonic()
             self._reads = await self._look()
         lost = [] if self.connected else ["The log cannot be reached."]
-        return lost + self._reads
+        watch = self._services.consumers
+        silent = ["Kafka does not answer (runbook: kafka-away)."] if watch.broker is False else []
+        return lost + self._reads + silent + [consumer.sentence for consumer in watch.stalled[:SHOWN]]
 
     @property
     def connected(self) -> bool:
@@ -77,7 +85,7 @@ def routes(services: Services) -> list[APIRoute]:
     async def health() -> Json:
         issues = await condition.issues()
         status = "healthy" if not issues else "degraded"
-        if len(issues) >= UNHEALTHY_FROM or not condition.connected:
+        if len(issues) >= UNHEALTHY_FROM or condition.stalled or not condition.connected:
             status = "unhealthy"
         told: dict[str, Any] = {"status": status, "issues": issues}
         return Json(told, status_code=503 if status == "unhealthy" else 200)

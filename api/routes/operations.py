@@ -41,6 +41,7 @@ class OperationsAnswer(BaseModel):
     topic: Figure
     notifier: Figure
     usage: Figure
+    consumers: Figure
     oldest_hold: Figure
     overdue_holds: Figure
     quarantine: Figure

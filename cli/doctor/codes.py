@@ -104,6 +104,14 @@ CODES: dict[str, Code] = {
         "What workers report is not applied, so nothing is charged or counted.",
         "Start `scrip intake` and look at its last lines.",
     ),
+    "usage-lag": Code(
+        "What workers report is applied late; generations stay held for longer than they took.",
+        "Start a second `scrip intake`, and look whether commits are slow.",
+    ),
+    "consumer-stalled": Code(
+        "Records wait and are not read: what they report is not charged, counted or shown.",
+        "Restart the role that the group belongs to and look at its last lines.",
+    ),
     "unpriced": Code("A model without a price is refused.", "Publish a price for it."),
     "no-prices": Code(
         "The price book is empty: everything that names a model is refused.", "Publish prices: `PUT /api/v1/prices`."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 
+from cli.doctor.codes import CODES
 from cli.doctor.finding import Finding, look
 from infra.embedded.folder import read_running
 from infra.settings import Settings
@@ -15,6 +17,7 @@ from infra.settings import Settings
 TOO_LITTLE = 1024**3  # bytes
 LITTLE_PERCENT = 5
 HEALTH_S = 5.0
+_NAMED = re.compile(r"\(runbook: ([a-z-]+)\)")
 
 
 def check_folder(data: Path) -> Iterator[Finding]:
@@ -41,8 +44,19 @@ def check_api(settings: Settings, url: str = "") -> Iterator[Finding]:
         yield Finding("api-down", f"{where}/health: {type(error).__name__}.")
         return
     if told.get("status") == "unhealthy":
-        yield Finding("api-down", f"The API says that it is unhealthy: {' '.join(told.get('issues', ()))}")
+        yield from _issues([str(issue) for issue in told.get("issues", ())])
     yield from _unpriced(where)
+
+
+def _issues(issues: list[str]) -> Iterator[Finding]:
+    """One finding for each heading of the runbook that the issues name; the rest in one."""
+    by_code: dict[str, list[str]] = {}
+    for issue in issues:
+        named = _NAMED.search(issue)
+        code = named[1] if named is not None and named[1] in CODES else "api-down"
+        by_code.setdefault(code, []).append(issue)
+    for code, said in by_code.items():
+        yield Finding(code, f"The API says that it is unhealthy: {' '.join(said)}")
 
 
 def _unpriced(where: str) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ FIGURES = (
     Figure("read_models", "Read models"),
     Figure("topic", "The ledger's topic"),
     Figure("usage", "Usage events"),
+    Figure("consumers", "Topics that are read"),
     Figure("notifier", "Alerts and webhooks"),
     Figure("oldest_hold", "Oldest open hold"),
     Figure("overdue_holds", "Holds past their end"),

@@ -17,7 +17,7 @@ from tests.api.service import Service, running, settings_of
 from tests.conftest import PARTITIONS, Database
 
 FIGURES = {
-    *("read_models", "notifier", "usage", "oldest_hold", "overdue_holds", "quarantine", "webhooks"),
+    *("read_models", "notifier", "usage", "consumers", "oldest_hold", "overdue_holds", "quarantine", "webhooks"),
     *("last_verify", "last_rebuild", "log", "topic"),
 }
 
