@@ -10,6 +10,7 @@ from api.operation import Call, Found
 from api.problems import Problem, refused, unavailable
 from api.services import Services
 from domain.credits.address import reservation_tag
+from domain.credits.address import stream_of as account_stream
 from domain.generations.refusals import NoSuchGeneration
 from domain.generations.state import Generation, stream_of
 from domain.refusal import Refusal
@@ -20,7 +21,8 @@ from infra.writer.submission import Refused
 
 _RESERVED_BY = """
     select actor from events
-    where org = %(org)s and tag = %(tag)s and type like 'credits-reserved.%%' order by position limit 1"""
+    where org = %(org)s and tag = %(tag)s and stream = %(stream)s and type like 'credits-reserved.%%'
+    order by position limit 1"""
 
 
 async def of_generation(services: Services, call: Call, _body: Any = None) -> Call:
@@ -58,12 +60,17 @@ async def generation_user(services: Services, org: str, generation_id: str) -> s
 
 
 async def reserved_by_caller(services: Services, call: Call, reservation_id: str) -> None:
-    """Raises Problem: 403 for a reservation that somebody else has made, 503.
+    """Raises Problem: 403 for a reservation of the caller's credits that another caller has made, 503.
 
     A user who could release what a worker holds would have the work for nothing.
     """
+    wanted = {
+        "org": call.org,
+        "tag": reservation_tag(reservation_id),
+        "stream": account_stream(f"user:{call.principal.sub}:credits"),
+    }
     try:
-        row = await services.row(_RESERVED_BY, {"org": call.org, "tag": reservation_tag(reservation_id)})
+        row = await services.row(_RESERVED_BY, wanted)
     except UNREACHABLE:
         raise unavailable() from None
     if row is not None and row["actor"] != call.principal.actor:

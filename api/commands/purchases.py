@@ -193,8 +193,9 @@ async def _to_pay(services: Services, call: Call, body: MarkPaidBody) -> Call:
 
 async def _to_cancel(services: Services, call: Call, _body: Any) -> Call:
     """A user may give up only their own. Raises Problem (403, 404, 503)."""
-    _, started_ = await _purchase(services, call)
-    own_only(call, started_.user)
+    if call.principal.role is Role.USER:
+        _, started_ = await _purchase(services, call)
+        own_only(call, started_.user)
     return call
 
 

@@ -70,10 +70,7 @@ def routes(services: Services) -> list[APIRoute]:
         status: Status | None = None,
         model: Filter = None,
         outcome: Filter = None,
-        q: Annotated[
-            str | None,
-            Query(max_length=255, description="How an id begins, or a part of a model's name."),
-        ] = None,
+        q: Annotated[str, Query(max_length=255, description="How an id begins, or a part of a model's name.")] = "",
         from_: Annotated[QueryTime | None, Query(alias="from")] = None,
         to: QueryTime | None = None,
         limit: Limit = 50,

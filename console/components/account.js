@@ -48,7 +48,7 @@ export class Account {
     return (await this.http.call("GET", "/api/v1/packages")).items;
   }
 
-  /** Buy a package. Resolves with a pending purchase: to be paid at its `checkout_url`, or by invoice where it has none. */
+  /** Buy a package. Resolves with a pending purchase: pay at its `checkout_url`, or by invoice without one. */
   buy(packageId, { account, key = newKey() } = {}) {
     const body = { package: packageId, ...(account ? { account } : {}) };
     return this.after(this.http.call("POST", "/api/v1/purchases", { body, key }), "me", "tokens");

@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from api.commands import OPERATIONS
+from domain.plans.start_purchase import StartPurchase
+from tests.api.generating import tell
 from tests.api.service import Service, address
 
 
@@ -71,8 +73,19 @@ def owing(client: httpx.Client, account: str) -> Case:
     return f"/api/v1/accounts/{tokens}/shortfall/write-off", {"amount": 40}, {"amount": 39}
 
 
-def accepted(client: httpx.Client, name: str, account: str) -> Case:
+def buying(service: Service, name: str) -> Case:
+    """The same for a purchase on invoice."""
+    purchase = f"p-{name}"
+    tell(service, StartPurchase(purchase_id=purchase, user="u", provider="manual", package="credits_1000"))
+    if name == "cancel_purchase":
+        return f"/api/v1/purchases/{purchase}/cancel", {}, {}
+    return f"/api/v1/purchases/{purchase}/paid", {"payment_ref": "transfer-1"}, {"payment_ref": "transfer-2"}
+
+
+def accepted(service: Service, client: httpx.Client, name: str, account: str) -> Case:
     """For each operation: the path, a body that is accepted, and another body."""
+    if name in {"mark_purchase_paid", "cancel_purchase"}:
+        return buying(service, name)
     if name in {"create_group", "add_group_members", "remove_group_members", "track_generation"}:
         return grouping(client, name)
     if name.endswith("_generation"):
@@ -110,7 +123,7 @@ def test_a_repeat_gets_the_first_answer_and_another_request_is_refused(service: 
     client = service.client(sub=f"one-{name}")
     granted(client, f"user:one-{name}:credits")
     account = address()
-    path, body, other = accepted(client, name, account)
+    path, body, other = accepted(service, client, name, account)
     key = {"Idempotency-Key": f"k-{name}"}
     first = client.post(path, json=body, headers=key)
     assert first.status_code in {200, 201}, first.text
