@@ -66,7 +66,7 @@ def balance_of(address: str, account: Account, position: int, as_of: datetime) -
         "reserved": account.reserved,
         "available": account.available,
         "shortfall": account.shortfall,
-        "overdrawn": account.overdrawn,
+        "overdrawn": max(0, -account.available),
         "frozen": account.frozen,
         "closed": account.closed,
         "credit_limit": account.credit_limit,

@@ -98,11 +98,6 @@ class Account(NamedTuple):
         return self.free - self.owed - self.overdraft_held
 
     @property
-    def overdrawn(self) -> int:
-        """How far below zero a postpaid account is."""
-        return max(0, -self.available)
-
-    @property
     def spendable(self) -> int:
         """What may be spent, the credit limit included."""
         return self.free - self.owed - self.overdraft_held + self.credit_limit
