@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from api import connection
 from api.edge import Edge
 from api.guard import read_head
 from api.metrics import Metrics
@@ -43,6 +44,8 @@ WHOLE: dict[str, tuple[tuple[str, ...], tuple[bytes, ...]]] = {
     "h2c, chunked": ((*H2C, CHUNKED), (CHUNKS, b"\r\n")),
     "h2c, keep-alive": (("Connection: keep-alive, Upgrade", "Upgrade: h2c", LENGTH), (BODY,)),
     "websocket": (("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", LENGTH), (b"", BODY)),
+    "spaces behind": ((f"{LENGTH} \t", f"{JSON} "), (BODY,)),
+    "chunked, spaces behind": (("Transfer-Encoding: chunked ",), (CHUNKS + b"\r\n",)),
     "TLS": (("Connection: Upgrade", "Upgrade: TLS/1.2", LENGTH), (BODY,)),
 }
 
@@ -53,7 +56,8 @@ def test_what_was_asked_is_charged(service: Service, way: str) -> None:
     held = Reservation(service)
     with Wire(service) as wire:
         for charged in (10, 20):  # the connection serves the next one too
-            wire.send(request(service, held.capture, *lines) + first, *rest)
+            key = f"Idempotency-Key: {held.account}:{charged} "
+            wire.send(request(service, held.capture, *lines, *[key] * ("spaces" in way)) + first, *rest)
             answer = wire.answer()
             assert answer is not None
             assert answer.status == 200, answer.body
@@ -218,6 +222,86 @@ def test_a_request_in_progress_is_answered_before_garbage_behind_it(service: Ser
         wire.send(slow, b"garbage\r\n\r\n")
         _problem(wire, 503, "not_yet_visible")
         assert wire.answer() is None
+
+
+def test_a_stream_ends_with_its_connection_though_requests_wait_behind_it(service: Service) -> None:
+    live = service.services.live
+    with Wire(service) as wire:
+        wire.send(request(service, "/api/v1/stream", method="GET"), request(service, "/livez", method="GET"))
+        assert _until(lambda: live._open.total() == 1)
+        assert service.client(None).get("/livez").status_code == 200
+    assert _until(lambda: live._open.total() == 0)
+
+
+LONG = b"a" * 40_000
+
+
+@pytest.mark.parametrize(
+    ("segments", "status"),
+    [
+        ((b"X-A: %b\r\n\r\n" % LONG[:30_000],), 200),
+        ((b"X-A: %b\r\n\r\n" % LONG,), 431),
+        ((b"X-A: a\r\n" * 5_000 + b"\r\n",), 431),
+        ((b"X-A: ", LONG, LONG), 431),  # what has no end is not collected
+        ((b"X-A: a\r\n", b"X-A: a\r\n" * 4_000, b"X-A: a\r\n" * 4_000), 431),
+        ((b"Upgrade: h2c\r\nConnection: upgrade\r\nX-A: %b\r\n\r\n" % LONG,), 431),
+        ((b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n0\r\nX-A: ", LONG, LONG), 431),
+        ((b"Transfer-Encoding: chunked\r\n\r\n", b"1;a=", LONG, LONG), 431),
+    ],
+)
+def test_a_head_has_a_limit(service: Service, segments: tuple[bytes, ...], status: int) -> None:
+    """At /api/v1/batch the body of a login is read, so its request still runs when its trailers come."""
+    chunked = b"chunked" in segments[0]
+    head = request(service, "/api/v1/batch", JSON) if chunked else request(service, "/livez", method="GET")
+    with Wire(service) as wire:
+        wire.send(head[:-2] + segments[0], *segments[1:])
+        answer = _answered(wire, status)
+    assert status == 200 or (answer.json()["code"], answer.json()["limit"]) == ("head_too_large", 32_768)
+
+
+def test_a_target_has_a_limit(service: Service) -> None:
+    with Wire(service) as wire:
+        wire.send(b"GET /", LONG, LONG)
+        _problem(wire, 431, "head_too_large")
+
+
+@pytest.mark.parametrize(("begun", "before"), [(b"", ()), (b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", (200,))])
+def test_a_head_has_its_time(
+    service: Service, monkeypatch: pytest.MonkeyPatch, begun: bytes, before: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_S", 0.2)
+    with Wire(service) as wire:
+        wire.send(begun)
+        for status in before:
+            _answered(wire, status)
+        wire.send(b"GET /livez HTTP/1.1\r\nHo")
+        _problem(wire, 408, "request_timeout")
+        assert wire.answer() is None
+
+
+def test_a_body_has_its_time(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BODY_S", 0.2)
+    held = Reservation(service)
+    with Wire(service) as wire:
+        wire.send(request(service, held.capture, LENGTH), BODY[:9])
+        _problem(wire, 408, "request_timeout")
+        assert wire.answer() is None
+    assert held.debited() == 0
+    slow = request(service, f"{held.account}/transactions?min_position={'9' * 16}", method="GET")
+    with Wire(service) as wire:  # the time of a request that waits for another is not its sender's
+        wire.send(slow + request(service, held.capture, LENGTH, "Expect: 100-continue"))
+        _problem(wire, 503, "not_yet_visible")
+        _answered(wire, 100)
+        wire.send(BODY)
+        _answered(wire, 200)
+    assert held.debited() == 10
+
+
+def test_old_clients_get_no_100(service: Service) -> None:
+    held = Reservation(service)
+    with Wire(service) as wire:
+        wire.send(request(service, held.capture, LENGTH, "Expect: 100-continue", version="1.0"), BODY)
+        _answered(wire, 200)
 
 
 @pytest.mark.parametrize(
@@ -435,6 +519,14 @@ def _curl(url: str, service: Service, *more: str) -> tuple[str, ...]:
         url,
     ]
     return tuple(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split())
+
+
+def _until(true: Callable[[], bool]) -> bool:
+    """Whether it becomes true in ten seconds."""
+    deadline = time.monotonic() + 10
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return true()
 
 
 def _answered(wire: Wire, status: int) -> Answer:
