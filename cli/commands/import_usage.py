@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,18 +12,50 @@ from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json, Org
 
 if TYPE_CHECKING:
     from cli.importing.outcome import Tally
-    from cli.importing.rows import Form
+    from cli.importing.rows import Checked, Reading
+    from cli.importing.source import UsageFile
+    from cli.service.reach import Reached
+
+MAX_SHOWN = 50  # lines of the table of a dry run
 
 
 def import_usage(
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header.", metavar="FILE", dir_okay=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A CSV file with a header; - for standard input.", metavar="FILE", dir_okay=False, allow_dash=True
+        ),
+    ],
     account: Annotated[
-        str | None, typer.Option("--account", help="The account that pays, e.g. user:trace:credits.", metavar="ADDRESS")
+        str | None,
+        typer.Option(
+            "--account",
+            help="The account that pays, e.g. user:trace:credits; {COLUMN} stands for a row's cell.",
+            metavar="ADDRESS",
+        ),
     ] = None,
     rate: Annotated[
         list[str] | None,
         typer.Option("--rate", help="Credits per 1,000 units of a column; may be repeated.", metavar="COLUMN=CREDITS"),
     ] = None,
+    usage: Annotated[
+        list[str] | None,
+        typer.Option("--usage", help="A column of units used, by their name in the price book.", metavar="COL[=UNIT]"),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="A column with an option, by its name in the price book.", metavar="COL[=NAME]"),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option("--ignore", help="A column that has no part in the price.", metavar="COL")
+    ] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="The column that is a row's identity, in place of all.", metavar="COL")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", help="The column that says when it was used; else `time`.", metavar="COL")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost; send nothing.")] = False,
     org: Org = DEFAULT_ORG,
     data: Data = DEFAULT_DATA,
     as_json: Json = False,
@@ -30,28 +63,38 @@ def import_usage(
     """Charge a usage file: each row once, however often it is imported, and whatever interrupts it.
 
     With --rate each row costs the sum of COLUMN x CREDITS per 1,000, rounded up per row. Without, the file has the
-    columns time, user, operation, provider, model, amount (any of them), every other column is an option such as
-    resolution or duration, and the price book prices each row. Returns when every row is charged or visibly
-    refused (exit status 1 if any was); refused rows are tried again by importing again.
+    columns time, user, account, operation, provider, model, amount (any of them), columns named as units of the price
+    book (input_tokens, seconds, …) are usage and priced by its rates, those named as options (resolution, duration, …)
+    are options; any other column must be named by --usage, --option or --ignore. All lines are checked before the
+    first is sent: where one is wrong, nothing is charged. Returns when every row is charged or visibly refused (exit
+    status 1 if any was); refused rows are tried again by importing again.
     """
-    import asyncio
+    from cli.importing.rows import WrongFile, check_rows
+    from cli.importing.source import usage_file
+    from cli.output import complain, say_json
 
-    from cli.importing.rows import read_rows
-    from cli.importing.send import Importer
-    from cli.output import progress, say_json
-    from cli.service.reach import reached
-
-    form = _form(account, rate or [], org)
-    total = sum(1 for _ in read_rows(file, form))  # a file with a faulty line is refused before anything is sent
-    with reached(data, org, roles=("api", "intake", "relay", "projector")) as service, progress() as bar:
-        settings = service.need_settings("import")
-        task = bar.add_task("importing", total=total, rate="")
-
-        def seen(tally: Tally) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=tally.decided, rate=f"{speed:,.0f} rows/s" if speed else "")
-
-        tally = asyncio.run(Importer(settings, org, seen).run(read_rows(file, form)))
+    named = {"--usage": usage or [], "--option": option or [], "--ignore": ignore or []}
+    with ExitStack() as stack:
+        opened = stack.enter_context(usage_file(file))
+        service = None if rate else stack.enter_context(_service(data, org, dry_run=dry_run))
+        reading = _reading(account, rate or [], named, org, service, id_, time)
+        try:
+            checked = check_rows(opened, reading)
+        except WrongFile as error:
+            if as_json:
+                say_json(error.checked.as_json())
+                raise typer.Exit(1) from None
+            raise
+        for note in _notes(opened, reading, checked):
+            complain(note)
+        if dry_run:
+            _show_sum(checked, as_json=as_json)
+            if checked.unpriced:
+                raise typer.Exit(1)
+            return
+        if service is None:
+            service = stack.enter_context(_service(data, org))
+        tally = _run(service, opened, reading, checked)
     if as_json:
         say_json(tally.as_json())
     else:
@@ -60,24 +103,106 @@ def import_usage(
         raise typer.Exit(1)
 
 
-def _form(account: str | None, rate: list[str], org: str) -> Form:
+def _service(data: Path, org: str, *, dry_run: bool = False) -> AbstractContextManager[Reached]:
+    from cli.service.reach import reached
+
+    return reached(data, org, roles=("api",) if dry_run else ("api", "intake", "relay", "projector"))
+
+
+def _run(service: Reached, file: UsageFile, reading: Reading, checked: Checked) -> Tally:
+    import asyncio
+
+    from cli.importing.rows import rows_of
+    from cli.importing.send import Importer
+    from cli.output import progress
+
+    with progress() as bar:
+        task = bar.add_task("importing", total=checked.rows, rate="")
+
+        def seen(tally: Tally) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=tally.decided, rate=f"{speed:,.0f} rows/s" if speed else "")
+
+        importer = Importer(service.need_settings("import"), reading.org, seen)
+        return asyncio.run(importer.run(rows_of(file, reading)))
+
+
+def _reading(
+    account: str | None,
+    rate: list[str],
+    named: dict[str, list[str]],
+    org: str,
+    service: Reached | None,
+    id_: str | None,
+    time: str | None,
+) -> Reading:
+    """How the file is to be read. Raises Failure for options that are wrong or do not go together."""
     from cli.failure import Failure
-    from cli.importing.identity import source_of
-    from cli.importing.rows import ByPriceBook, ByRates, parse_rates
-    from domain.credits.address import parse_address
+    from cli.importing.forms import ByPriceBook, ByRates, Form, check_account, parse_named, parse_rates
+    from cli.importing.prices import Prices
+    from cli.importing.rows import Reading
 
     if account is not None:
-        try:
-            parse_address(account)
-        except ValueError as error:
-            raise Failure(f"--account {account}: {error}.") from error
-        if len(source_of(org, account)) > 255:
-            raise Failure(f"--account {account}: it is too long together with the organisation's name.")
-    if not rate:
-        return ByPriceBook(account)
-    if account is None:
-        raise Failure("With --rate an account is needed: --account ADDRESS.")
-    return ByRates(account, parse_rates(rate))
+        check_account(account, org)
+    form: Form
+    if service is None:
+        if account is None:
+            raise Failure(
+                "With --rate an account is needed: --account ADDRESS, for example user:trace:credits, or"
+                " user:{user}:credits where the column user says who pays."
+            )
+        for option, given in named.items():
+            if given:
+                raise Failure(f"{option} is for files that the price book prices; with --rate the rates say it all.")
+        form = ByRates(account, parse_rates(rate))
+    else:
+        form = ByPriceBook(
+            account,
+            Prices.of(service.api.get("/api/v1/prices")),
+            parse_named("--usage", named["--usage"]),
+            parse_named("--option", named["--option"]),
+            frozenset(named["--ignore"]),
+        )
+    return Reading(form, org, id_, time)
+
+
+def _notes(file: UsageFile, reading: Reading, checked: Checked) -> list[str]:
+    """What is no fault, but what a person may want to know before it is charged."""
+    notes = []
+    if file.ends_in_line and checked.rows:
+        notes.append(f"note: the last line of {file.name} has no line end; see that the file was not cut off there")
+    if checked.unpriced:
+        notes.append(
+            f"note: {checked.unpriced:,} rows have no price and will be refused, first {checked.first_unpriced}"
+        )
+    has_time = reading.time is not None or "time" in file.header
+    if has_time and checked.untimed:
+        notes.append(f"note: {checked.untimed:,} rows have a time that cannot be read, and go without it")
+    return notes
+
+
+def _show_sum(checked: Checked, *, as_json: bool) -> None:
+    from cli.output import say_json, say_table
+
+    if as_json:
+        say_json({"dry_run": True, **checked.as_json()})
+        return
+    by = sorted(checked.by.items(), key=lambda each: (-each[1][1], each[0]))
+    lines: list[tuple[str, str, int, int]] = [
+        (account, model, rows, credits_) for (account, model), (rows, credits_) in by[:MAX_SHOWN]
+    ]
+    if len(by) > MAX_SHOWN:
+        rest = [counts for _, counts in by[MAX_SHOWN:]]
+        lines.append((f"{len(rest):,} more", "", sum(rows for rows, _ in rest), sum(sum_ for _, sum_ in rest)))
+    lines.append(("together", "", checked.rows, checked.credits))
+    say_table("Nothing was sent; it would cost", ("account", "model", "rows", "credits"), lines)
+    counts = [
+        ("cost nothing", checked.free),
+        ("repeated in the file", checked.repeated),
+        ("no price", checked.unpriced),
+    ]
+    if any(count for _, count in counts):
+        say_table("Of these", ("", "rows"), [(name, count) for name, count in counts if count])
 
 
 def _show(tally: Tally) -> None:
@@ -93,6 +218,8 @@ def _show(tally: Tally) -> None:
     ]
     if tally.free:
         rows.insert(4, ("cost nothing", tally.free))
+    if tally.repeated:
+        rows.insert(4, ("repeated in the file", tally.repeated))
     if tally.already:
         rows.append(("debited before", tally.already_credits))
     say_table("Import", ("", "count"), rows)

@@ -29,10 +29,11 @@ REASONS = """
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of an import. `rows` = `free` (cost nothing) + `already` + `applied` + `refused`."""
+    """Counts of an import. `rows` = `free` (cost nothing) + `repeated` + `already` + `applied` + `refused`."""
 
     rows: int = 0
     free: int = 0
+    repeated: int = 0  # the same identity and content again in the same file
     sent: int = 0
     applied: int = 0
     already: int = 0
@@ -45,7 +46,7 @@ class Tally:
     @property
     def decided(self) -> int:
         """Rows about which nothing is left to wait for."""
-        return self.free + self.already + self.applied + self.refused
+        return self.free + self.repeated + self.already + self.applied + self.refused
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -55,6 +56,7 @@ class Tally:
             "applied": self.applied,
             "already_applied": self.already,
             "free": self.free,
+            "repeated_in_file": self.repeated,
             "refused": self.refused,
             "reasons": dict(self.reasons),
             "credits_debited": self.credits,

@@ -1,144 +1,199 @@
-"""A usage file's rows as metered usage: by rates per column, or in the general form that the price book prices."""
+"""The rows of a usage file: all of them checked before the first is sent, then each with its identity."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from cli.failure import Failure
-from cli.importing.identity import RowIdentities
-from domain.prices.quote import metered
+from cli.importing.cells import Fault, Faulty, moment
+from cli.importing.forms import Charge, Form
+from cli.importing.identity import RowIdentities, source_of
+from cli.importing.source import Record, Unreadable, UsageFile
 
-MAX_AMOUNT = 10**12
-# The general form's columns; every other one is an option of the price.
-GENERAL = frozenset({"time", "user", "account", "operation", "provider", "model", "amount"})
+MAX_FAULTS = 20  # shown; the others are counted
+_ID = re.compile(r"[!-~]{1,255}")
+TIME = "time"
 
 
 class UsageRow(NamedTuple):
-    """One row to charge. `data` is that of a `scrip.usage.metered` event, or None for a row that costs nothing."""
+    """One row to charge. `data` is that of a `scrip.usage.metered` event, or None for a row that costs nothing.
+
+    `time` is when it was used (RFC 3339, UTC), where the row says so. `repeated`: the file has had this identity with
+    the same content before, so that there is nothing to send.
+    """
 
     id: str
     account: str
     data: dict[str, Any] | None
-
-
-class Form(Protocol):
-    """How the cells of a file become usage."""
-
-    def columns(self, header: Sequence[str]) -> None:
-        """Check the header. Raises ValueError."""
-
-    def row(self, cells: dict[str, str]) -> tuple[str, dict[str, Any] | None]:
-        """The account and the event's data of a row. Raises ValueError."""
+    time: str | None = None
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ByRates:
-    """Each row costs the sum of column x credits per 1,000, rounded up once per row."""
+class Reading:
+    """How a file is read. `id`: the column that is a row's identity; `time`: the one that says when it was used."""
 
-    account: str
-    rates: dict[str, int]
-
-    def columns(self, header: Sequence[str]) -> None:
-        """Every rate needs its column."""
-        for name in self.rates:
-            if name not in header:
-                raise ValueError(f"there is no column {name}; the columns are {', '.join(header)}")
-
-    def row(self, cells: dict[str, str]) -> tuple[str, dict[str, Any] | None]:
-        """Units must be whole numbers from 0."""
-        usage = {name: _whole(name, cells[name]) for name in self.rates}
-        amount = _within(metered(self.rates, usage))
-        return self.account, {"address": self.account, "amount": amount} if amount else None
+    form: Form
+    org: str
+    id: str | None = None
+    time: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ByPriceBook:
-    """Columns user (or account), operation, provider, model, amount; any other column is an option of the price."""
+@dataclass(slots=True)
+class Checked:
+    """What a file would charge, and what is wrong with it. `rows` counts all of its rows but wrong ones."""
 
-    account: str | None
+    rows: int = 0
+    free: int = 0
+    repeated: int = 0
+    unpriced: int = 0
+    untimed: int = 0
+    credits: int = 0
+    wrong: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    readable: bool = True  # to its end
+    by: dict[tuple[str, str], list[int]] = field(default_factory=dict)  # account and model: rows, credits
+    first_unpriced: str = ""
 
-    def columns(self, header: Sequence[str]) -> None:
-        """Somebody must pay, and something must be priced."""
-        if self.account is None and not {"user", "account"} & set(header):
-            raise ValueError("a column `user` or `account`, or --account, must say who pays")
-        if not {"operation", "model", "amount"} & set(header):
-            raise ValueError("without --rate a column `model`, `operation` or `amount` must say what is charged")
-
-    def row(self, cells: dict[str, str]) -> tuple[str, dict[str, Any] | None]:
-        """Empty cells are left out; `time` is part of the row's identity only."""
-        given = {name: cell.strip() for name, cell in cells.items() if cell.strip()}
-        account = self.account or given.get("account") or (f"user:{given['user']}:credits" if "user" in given else None)
-        if account is None:
-            raise ValueError("nobody is named to pay")
-        data: dict[str, Any] = {"address": account}
-        if "amount" in given:
-            amount = _within(_whole("amount", given["amount"]))
-            return account, {**data, "amount": amount} if amount else None
-        data |= {name: given[name] for name in ("operation", "provider", "model") if name in given}
-        if not {"operation", "model"} & data.keys():
-            raise ValueError("neither operation nor model nor amount is given")
-        options = {name: _option(cell) for name, cell in given.items() if name not in GENERAL}
-        return account, {**data, "options": options} if options else data
-
-
-def parse_rates(rates: Sequence[str]) -> dict[str, int]:
-    """`["ContextTokens=1"]` as a table: column -> credits per 1,000 units, whole and from 0. Raises Failure."""
-    parsed: dict[str, int] = {}
-    for rate in rates:
-        column, equals, price = rate.rpartition("=")
-        if not (equals and column and price.isascii() and price.isdigit()):
-            raise Failure(f"--rate {rate}: it must be COLUMN=CREDITS with whole credits per 1,000, e.g. Tokens=4.")
-        if column in parsed:
-            raise Failure(f"--rate {rate}: the column has a rate already.")
-        parsed[column] = int(price)
-    return parsed
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "rows": self.rows,
+            "credits": self.credits,
+            "free": self.free,
+            "repeated_in_file": self.repeated,
+            "unpriced": self.unpriced,
+            "wrong_lines": self.wrong,
+            "read_to_the_end": self.readable,
+            "faults": [fault._asdict() for fault in self.faults],
+            "by": [
+                {"account": account, "model": model or None, "rows": rows, "credits": credits_}
+                for (account, model), (rows, credits_) in sorted(self.by.items())
+            ],
+        }
 
 
-def read_rows(file: Path, form: Form) -> Iterator[UsageRow]:
-    """The rows of a CSV file with a header, in UTF-8. Raises Failure naming the line, OSError."""
+class WrongFile(Failure):
+    """A file with faulty lines, of which nothing was sent; `checked` has the faults."""
+
+    def __init__(self, name: str, checked: Checked) -> None:
+        self.checked = checked
+        count = "1 line is" if checked.wrong == 1 else f"{checked.wrong:,} lines are"
+        said = [f"{name}: {count} wrong; nothing was sent", *(f"  {fault}" for fault in checked.faults)]
+        more = checked.wrong - len({fault.line for fault in checked.faults})
+        if more > 0:
+            said.append(f"  and {more:,} more lines")
+        if not checked.readable:
+            said.append("  the file cannot be read further, so what follows was not checked")
+        super().__init__("\n".join(said))
+
+
+def check_rows(file: UsageFile, reading: Reading) -> Checked:
+    """Read the whole file and price it. Raises WrongFile, with every line that cannot be charged."""
+    checked = Checked()
+    try:
+        file.choose(lambda header: _columns(header, reading))
+        for record, result in _parsed(file, reading):
+            if isinstance(result, Faulty):
+                checked.wrong += 1
+                for column, value, allowed in result.faults:
+                    if len(checked.faults) < MAX_FAULTS:
+                        checked.faults.append(Fault(record.line, column, value, allowed))
+            else:
+                _add(checked, record, *result)
+    except Unreadable as error:
+        checked.wrong += 1
+        checked.readable = False
+        checked.faults.append(Fault(error.line, "", "", error.text))
+    except ValueError as error:
+        checked.wrong += 1
+        checked.readable = False
+        checked.faults.append(Fault(1, "", "", str(error)))
+    if checked.wrong:
+        raise WrongFile(file.name, checked)
+    return checked
+
+
+def rows_of(file: UsageFile, reading: Reading) -> Iterator[UsageRow]:
+    """The rows of a file that `check_rows` has found to be right."""
+    for _record, result in _parsed(file, reading):
+        if isinstance(result, Faulty):  # the copy is private, so this cannot be
+            raise TypeError(f"a row changed after it was checked: {result}")
+        yield result[0]
+
+
+def _columns(header: Any, reading: Reading) -> None:
+    for option, name in (("--id", reading.id), ("--time", reading.time)):
+        if name is not None and name not in header:
+            raise ValueError(f"{option} names the column {name!r}; the columns are {', '.join(header)}")
+    reading.form.columns(header)
+
+
+Parsed = tuple[UsageRow, Charge]
+
+
+def _parsed(file: UsageFile, reading: Reading) -> Iterator[tuple[Record, Parsed | Faulty]]:
     identities = RowIdentities()
-    with file.open(newline="", encoding="utf-8-sig") as text:
-        reader = csv.reader(text, strict=True)
+    by_id: dict[str, bytes] = {}
+    time = reading.time or (TIME if TIME in file.header else None)
+    for record in file.records():
+        result: Parsed | Faulty
         try:
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(header)
-            form.columns(header)
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise ValueError(f"{len(cells)} cells where the header has {len(header)}")
-                account, data = form.row(dict(zip(header, cells, strict=True)))
-                yield UsageRow(identities.next(cells), account, data)
-        except UnicodeDecodeError as error:
-            raise Failure(f"{file} is not UTF-8 text: {error.reason} near line {reader.line_num + 1}.") from error
-        except (ValueError, csv.Error) as error:
-            raise Failure(f"{file}, line {max(reader.line_num, 1)}: {error}.") from error
+            result = _row(record, file, reading, time, identities, by_id)
+        except Faulty as error:
+            result = error
+        yield record, result
 
 
-def _check_header(header: Sequence[str]) -> None:
-    if not header:
-        raise ValueError("the file is empty; the first line must name the columns")
-    if len(set(header)) != len(header):
-        raise ValueError("two columns have the same name")
+def _row(
+    record: Record,
+    file: UsageFile,
+    reading: Reading,
+    time: str | None,
+    identities: RowIdentities,
+    by_id: dict[str, bytes],
+) -> Parsed:
+    cells = record.cells
+    if len(cells) != len(file.header):
+        raise Faulty(("", "", f"{len(cells)} cells where the header has {len(file.header)}"))
+    row = dict(zip(file.header, cells, strict=True))
+    for name, cell in row.items():
+        if "\x00" in cell:
+            raise Faulty((name, cell, "text without a NUL character"))
+    charge = reading.form.row(row, file.separator)
+    if len(source_of(reading.org, charge.account)) > 255:
+        raise Faulty(("", "", f"the account {charge.account} is too long together with the organisation's name"))
+    at = moment(row[time]) if time is not None else None
+    if reading.time is not None and at is None:
+        raise Faulty((reading.time, row[reading.time], "a time such as 2026-01-31T12:00:00Z"))
+    counted = identities.next(cells)
+    if reading.id is None:
+        return UsageRow(counted, charge.account, charge.data, at), charge
+    chosen = row[reading.id].strip()
+    if not _ID.fullmatch(chosen):
+        raise Faulty((reading.id, row[reading.id], "1 to 255 printable characters of ASCII without spaces"))
+    content = sha256(repr(cells).encode("utf-8", "surrogatepass")).digest()[:16]
+    repeated = chosen in by_id
+    if by_id.setdefault(chosen, content) != content:
+        raise Faulty((reading.id, chosen, "an id of its own: another row of the file with other content has it"))
+    return UsageRow(chosen, charge.account, charge.data, at, repeated), charge
 
 
-def _whole(name: str, cell: str) -> int:
-    text = cell.strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise ValueError(f"{name} is {cell!r}, which is no whole number from 0")
-    return int(text)
-
-
-def _within(amount: int) -> int:
-    if amount > MAX_AMOUNT:
-        raise ValueError(f"the row costs {amount} credits, more than the {MAX_AMOUNT} that one charge may have")
-    return amount
-
-
-def _option(cell: str) -> int | str:
-    return int(cell) if cell.isascii() and cell.isdigit() and len(cell) <= 18 else cell
+def _add(checked: Checked, record: Record, row: UsageRow, charge: Charge) -> None:
+    checked.rows += 1
+    if row.repeated:
+        checked.repeated += 1
+        return
+    if charge.credits is None:
+        checked.unpriced += 1
+        checked.first_unpriced = checked.first_unpriced or f"line {record.line}: {charge.what}"
+    checked.free += charge.data is None
+    checked.credits += charge.credits or 0
+    counts = checked.by.setdefault((charge.account, charge.what), [0, 0])
+    counts[0] += 1
+    counts[1] += charge.credits or 0
+    checked.untimed += row.time is None

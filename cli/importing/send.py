@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,8 +51,7 @@ class Importer:
             ("ce_scriporg", org.encode()),
             ("content-type", b"application/json"),
         ]
-        if not settings.trust_broker:
-            self._headers.append((AUTH_HEADER, _credential(settings, org).encode()))
+        self._headers += credential(settings, org)
         self.tally = Tally()
 
     async def run(self, rows: Iterable[UsageRow]) -> Tally:
@@ -82,7 +80,9 @@ class Importer:
         self.tally.rows += len(chunk)
         by_account: dict[str, list[UsageRow]] = defaultdict(list)
         for row in chunk:
-            if row.data is None:
+            if row.repeated:
+                self.tally.repeated += 1
+            elif row.data is None:
                 self.tally.free += 1
             else:
                 by_account[row.account].append(row)
@@ -96,6 +96,8 @@ class Importer:
             key = f"{self._org}/{account}".encode()
             for row in new:
                 headers = [*self._headers, ("ce_source", source.encode()), ("ce_id", row.id.encode())]
+                if row.time is not None:
+                    headers.append(("ce_time", row.time.encode()))
                 value = json.dumps(row.data, ensure_ascii=False).encode()
                 topic = topic_name(self._settings, USAGE)
                 acknowledged.append(await producer.send(topic, value, key=key, headers=headers))
@@ -148,14 +150,15 @@ class Importer:
             del self._open[account]
 
 
-def _credential(settings: Settings, org: str) -> str:
-    """A token of our own, or SCRIP_TOKEN where tokens come from an identity provider. Raises Failure without either."""
-    if settings.jwt_secret.get_secret_value():
-        return signed_token(settings, org=org, sub="scrip-import", role="worker", ttl_s=86_400)
-    given = os.environ.get("SCRIP_TOKEN", "")
-    if not given:
-        raise Failure("SCRIP_JWT_SECRET is not set: set SCRIP_TOKEN to a worker's token or API key.")
-    return given
+def credential(settings: Settings, org: str) -> list[tuple[str, bytes]]:
+    """The header that says who sends: a worker's token wherever one can be signed.
+
+    Raises Failure where one is needed and cannot be signed.
+    """
+    if settings.trust_broker and not settings.jwt_secret.get_secret_value():
+        return []
+    token = signed_token(settings, org=org, sub="scrip-import", role="worker", ttl_s=86_400)
+    return [(AUTH_HEADER, token.encode())]
 
 
 async def _database_time(connection: AsyncConnection[Any]) -> datetime:

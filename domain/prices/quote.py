@@ -72,6 +72,12 @@ def quote_or_none(book: PriceBook, ask: Ask, now: datetime) -> Quote | None:
     return _quoted(*found, ask) if found else None
 
 
+def applicable(book: PriceBook, ask: Ask, now: datetime) -> PriceEntry | None:
+    """The entry that prices `ask` at `now`; none where no entry matches."""
+    found = _search(book.at(now), ask)
+    return found[1] if found else None
+
+
 def _quoted(version: PricesPublished, entry: PriceEntry, ask: Ask) -> Quote:
     count = count_of(ask.options)
     percent = _percent(entry, ask, count)

@@ -5,16 +5,18 @@ from pathlib import Path
 import pytest
 
 from cli.failure import Failure
+from cli.importing.forms import ByPriceBook, ByRates, Form, parse_rates
 from cli.importing.identity import RowIdentities, source_of
-from cli.importing.rows import ByPriceBook, ByRates, Form, UsageRow, parse_rates, read_rows
+from cli.importing.prices import Prices
+from cli.importing.rows import UsageRow
+from domain.prices.catalogue import CATALOGUE
+from tests.cli.importing import rows_in
 
 RATES = ByRates("user:trace:credits", {"ContextTokens": 1, "GeneratedTokens": 4})
 
 
 def read(tmp_path: Path, text: str, form: Form = RATES) -> list[UsageRow]:
-    file = tmp_path / "usage.csv"
-    file.write_text(text)
-    return list(read_rows(file, form))
+    return rows_in(tmp_path, text, form)
 
 
 def test_a_row_costs_the_sum_of_its_columns_rounded_up_once(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_the_general_form_leaves_the_price_to_the_price_book(tmp_path: Path) -> 
         "time,user,operation,provider,model,resolution,duration\n"
         "t1,ann,video,MiniMax,MiniMax-Hailuo-02,1080P,6\n"
         "t2,ben,image,BFL,FLUX.1 [dev],,\n",
-        ByPriceBook(None),
+        ByPriceBook(None, Prices(CATALOGUE)),
     )
     assert [row.account for row in rows] == ["user:ann:credits", "user:ben:credits"]
     assert rows[0].data == {
@@ -101,10 +103,8 @@ def test_a_faulty_file_is_refused_with_its_line(tmp_path: Path, text: str, said:
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "usage.csv"
-    file.write_bytes(b"ContextTokens,GeneratedTokens\n1,\xff\n")
     with pytest.raises(Failure, match="is not UTF-8 text"):
-        list(read_rows(file, RATES))
+        rows_in(tmp_path, b"ContextTokens,GeneratedTokens\n1,\xff\n", RATES)
 
 
 def test_rates_are_whole_credits_per_thousand() -> None:

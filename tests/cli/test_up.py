@@ -1,10 +1,12 @@
 """`scrip up` and the operators' commands on it, from the outside."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import psycopg
 import pytest
 
 from cli.service.priority import AHEAD, BEHIND
-from tests.cli.program import scrip
+from tests.cli.program import PROGRAM, environment, scrip
 from tests.cli.running import ADDRESSES, GONE_S, Up, gone
 from tests.waiting import wait_until
 
@@ -139,6 +141,88 @@ def test_an_import_may_be_priced_by_the_price_book(up: Up, tmp_path: Path) -> No
     assert answer.returncode == 1  # 1080P for 10 s has no price
     assert '"unpriced": 1' in answer.stdout
     assert '"credits_debited": 1190' in answer.stdout
+
+
+TOKENS = "user,operation,model,input_tokens,output_tokens\nann,chat,chat-1,1000000,250\n"
+
+
+@pytest.fixture(scope="module")
+def priced_by_tokens(up: Up) -> Up:
+    """The price book with a model whose hold is flat and whose use is priced by tokens."""
+    entry = {"model": "chat-1", "operation": "chat", "credits": 5, "rates": {"input_tokens": 3, "output_tokens": 9}}
+    with up.client("tokens") as client:
+        book = client.get("/api/v1/prices").json()
+        answer = client.put("/api/v1/prices", json={"entries": [*book["entries"], entry]})
+        assert answer.status_code == 200, answer.text
+        wait_until(
+            lambda: client.get("/api/v1/prices").json()["version"] == answer.json()["version"], 20, "the new prices"
+        )
+    return up
+
+
+def test_token_columns_are_charged_by_the_rates(priced_by_tokens: Up, tmp_path: Path) -> None:
+    up = priced_by_tokens
+    grant(up, "tokens", "user:ann:credits", 10_000)
+    file = tmp_path / "usage.csv"
+    file.write_text(TOKENS)
+    command = ("import", str(file), "--org", "tokens")
+    planned = up.json(*command, "--dry-run")
+    assert (planned["dry_run"], planned["credits"]) == (True, 3_003)
+    assert planned["by"] == [{"account": "user:ann:credits", "model": "chat-1", "rows": 1, "credits": 3_003}]
+    assert up.json("balance", "user:ann:credits", "--org", "tokens")["debited"] == 0
+    assert figures(up.json(*command)) == (1, 1, 0, 0, 3_003)
+    assert figures(up.json(*command)) == (1, 0, 1, 0, 0)
+
+
+def test_a_faulty_line_stops_the_import_before_anything_is_sent(priced_by_tokens: Up, tmp_path: Path) -> None:
+    up = priced_by_tokens
+    grant(up, "faulty", "user:ann:credits", 10_000)
+    file = tmp_path / "usage.csv"
+    for text, said in (
+        (TOKENS + "José,chat,chat-1,1,1\n", "line 3: user is 'José'; allowed is letters"),
+        (
+            TOKENS.replace("input_tokens", "cached_tokens"),
+            "line 2: cached_tokens is '1000000'; allowed is nothing",
+        ),
+        (TOKENS.replace("input_tokens", "prompt"), "line 1: it is not known what the columns 'prompt' are"),
+    ):
+        file.write_text(text)
+        began = time.monotonic()
+        answer = up.run("import", str(file), "--org", "faulty")
+        assert time.monotonic() - began < 20
+        assert answer.returncode == 1
+        assert said in answer.stderr
+        assert "nothing was sent" in answer.stderr
+        assert answer.stdout == ""
+        told = up.run("import", str(file), "--org", "faulty", "--json")
+        assert told.returncode == 1
+        assert json.loads(told.stdout)["faults"][0]["line"] in (1, 2, 3)
+    balance = up.json("balance", "user:ann:credits", "--org", "faulty")
+    assert (balance["debited"], balance["available"]) == (0, 10_000)
+
+
+def test_each_user_of_a_file_pays_and_a_column_may_be_the_identity(up: Up, tmp_path: Path) -> None:
+    for user in ("ann", "ben"):
+        grant(up, "each", f"user:{user}:credits", 100)
+    file = tmp_path / "usage.csv"
+    file.write_text("request,user,Tokens\nr-1,ann,1000\nr-2,ben,2000\nr-1,ann,1000\n")
+    command = ("import", str(file), "--account", "user:{user}:credits", "--rate", "Tokens=2", "--org", "each")
+    told = up.json(*command, "--id", "request")
+    assert figures(told) == (3, 2, 0, 0, 6)
+    assert told["repeated_in_file"] == 1
+    file.write_text("request,user,Tokens,note\nr-1,ann,1000,exported anew\nr-3,ben,1000,\n")
+    assert figures(up.json(*command, "--id", "request")) == (2, 1, 1, 0, 2)
+    balances = [up.json("balance", f"user:{user}:credits", "--org", "each")["debited"] for user in ("ann", "ben")]
+    assert balances == [2, 6]
+
+
+def test_standard_input_is_imported(up: Up, tmp_path: Path) -> None:
+    grant(up, "piped", ACCOUNT, 100)
+    command = [*PROGRAM, "import", "-", "--account", ACCOUNT, "--rate", "Tokens=2", "--org", "piped", "--json"]
+    piped = subprocess.run(
+        [*command, "--data", str(up.data)], input=ROWS, capture_output=True, text=True, env=environment(), check=True
+    )
+    assert figures(json.loads(piped.stdout)) == (3, 3, 0, 0, 12)
 
 
 def test_verify_and_rebuild(up: Up) -> None:
