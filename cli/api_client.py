@@ -12,6 +12,16 @@ import httpx
 from cli.failure import Failure
 
 TIMEOUT_S = 60.0
+
+
+class Refused(Failure):
+    """The service has answered, but not as was hoped; `status` is that of HTTP."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 PAGE = 200
 
 
@@ -23,12 +33,12 @@ def in_path(part: str) -> str:
 class Api:
     """Calls as one principal, for one organisation; every answer that is not a success is raised as a Failure."""
 
-    def __init__(self, url: str, token: str, org: str) -> None:
-        """`url` without a path, for example http://127.0.0.1:8080; `org` is honoured for platform admins."""
+    def __init__(self, url: str, token: str, org: str | None) -> None:
+        """`url` without a path, for example http://127.0.0.1:8080. `org` None: the token's own organisation."""
         self.url = url.rstrip("/")
         self._http = httpx.Client(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {token}", "Scrip-Organisation": org},
+            headers={"Authorization": f"Bearer {token}"} | ({"Scrip-Organisation": org} if org is not None else {}),
             timeout=TIMEOUT_S,
             trust_env=False,  # a proxy for the outside has no business between us and our own service
         )
@@ -47,6 +57,10 @@ class Api:
         """The JSON answer of a GET; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
         return self._answer("GET", path, params=given)
+
+    def get_within(self, path: str, wait_s: float) -> Any:
+        """The same for what takes the service long: its answer within `wait_s` seconds."""
+        return self._answer("GET", path, timeout=wait_s)
 
     def post(self, path: str, body: Any, *, key: str | None = None) -> Any:
         """The JSON answer of a POST, under an idempotency key where one is given."""
@@ -71,7 +85,7 @@ class Api:
             raise Failure(f"{self.url} does not answer: {error or type(error).__name__}.") from error
         if answer.is_success:
             return answer.json() if answer.content else None
-        raise Failure(problem_of(answer))
+        raise Refused(answer.status_code, problem_of(answer))
 
 
 def problem_of(answer: httpx.Response) -> str:

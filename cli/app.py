@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -70,6 +71,9 @@ for panel, commands in COMMANDS.items():
 
 def main() -> None:
     """Run a command; what can be expected to go wrong is one sentence on standard error and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end a command
     try:
         app(prog_name="scrip")
     except Exception as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from cli.output import console, say, say_table
+from cli.output import say, say_table, status
 
 if TYPE_CHECKING:
     from infra.audit.report import Report
@@ -16,22 +17,23 @@ def audit(settings: Settings) -> Report:
     from cli.service.interrupt import run_async
     from infra.audit.runs import audited
 
-    with console(stderr=True).status("verifying") as status:
+    with status("verifying") as show:
 
         def seen(section: str, done: int, total: int) -> None:
-            status.update(f"verifying: {section} {done:,}{f' of {total:,}' if total else ''}")
+            show(f"verifying: {section} {done:,}{f' of {total:,}' if total else ''}")
 
         return run_async(audited(settings, "cli", seen))
 
 
-def show_audit(report: Report) -> None:
-    """What was checked, with counts, and the first difference where something is off."""
+def show_audit(report: Mapping[str, Any]) -> None:
+    """What was checked, with counts, and the first difference where something is off. `report`: as JSON has it."""
     rows = []
-    for section in report.sections:
-        checked = ", ".join(f"{count:,} {what}" for what, count in section.checked.items())
-        rows.append((section.name, "ok" if section.ok else "DIFFERENT", checked, f"{section.seconds:.2f} s"))
+    for section in report["sections"]:
+        checked = ", ".join(f"{count:,} {what}" for what, count in section["checked"].items())
+        rows.append((section["name"], "ok" if section["ok"] else "DIFFERENT", checked, f"{section['seconds']:.2f} s"))
     say_table("Verify", ("section", "", "checked", "time"), rows)
-    for section in report.sections:
-        if section.difference is not None:
-            say(f"{section.name}: {section.difference}")
-    say("verify holds" if report.ok else "verify FAILED")
+    for section in report["sections"]:
+        found = section.get("first_difference")
+        if found is not None:
+            say(f"{section['name']}: {found['where']}: expected {found['expected']}, found {found['found']}")
+    say("verify holds" if report["ok"] else "verify FAILED")

@@ -9,6 +9,9 @@ DEFAULT_ORG = "default"
 DEFAULT_DATA = Path("scrip-data")
 
 Org = Annotated[str, typer.Option("--org", help="The organisation.", metavar="ORG")]
+OwnOrg = Annotated[
+    str | None, typer.Option("--org", help="The organisation; with --url by default the token's own.", metavar="ORG")
+]
 Data = Annotated[
     Path,
     typer.Option(

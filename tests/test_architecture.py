@@ -77,6 +77,39 @@ def _floats(source: Source) -> Iterator[int]:
             yield node.lineno
 
 
+OUTPUT = "cli/output.py"
+# What writes to a screen, and what reads its text as markup where the console does not say otherwise.
+_SCREENS = {"Console", "rich.print", "typer.echo", "typer.secho", "click.echo"}
+_READS_MARKUP = {"Panel", "Spinner", "Status", "Table", "TextColumn", "Rule", "Tree", "Prompt"}
+
+
+def _markup(source: Source) -> Iterator[int]:
+    """Ways round cli/output.py: screens of their own, and text (not a Text) where rich looks for markup."""
+    if source.path == OUTPUT:
+        return
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = called(node)
+        last = name.rpartition(".")[2]
+        named = {keyword.arg: keyword.value for keyword in node.keywords}
+        given = [*node.args, *(value for name_, value in named.items() if name_ in {"title", "caption", "text"})]
+        direct = name in _SCREENS or last in {"from_markup", "render_str"}
+        text = (last in _READS_MARKUP or (last == "print" and name != last)) and any(map(_is_text, given))
+        spinner = last == "status" and name != last and [called(value) for value in given] != ["cell"]
+        switched_on = any(_is_true(named.get(switch)) for switch in ("markup", "emoji"))
+        if direct or text or spinner or switched_on:
+            yield node.lineno
+
+
+def _is_text(value: ast.expr) -> bool:
+    return isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Constant) and isinstance(value.value, str))
+
+
+def _is_true(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant) and value.value is True
+
+
 def _bare_excepts(source: Source) -> Iterator[int]:
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ExceptHandler) and node.type is None:
@@ -182,6 +215,11 @@ BANS: dict[str, tuple[tuple[str, ...], Ban, str]] = {
         "int, or a field that pydantic checks",
     ),
     "print": (PRODUCT, _calls("print"), "structlog in services, the console of cli/output.py for people"),
+    "data that a screen may read as markup": (
+        ("cli",),
+        _markup,
+        "say, complain, say_json, say_table, status, progress or cell of cli/output.py, which show data as it is",
+    ),
     "a bare except": ((*PRODUCT, "tests"), _bare_excepts, "the exceptions that can be answered, by name"),
     "an exception that is swallowed": (PRODUCT, _silent_excepts, "a narrow type, or a retry, or a log line and a stop"),
     "an unfinished note": (
@@ -282,6 +320,7 @@ CAUGHT = {
     "floating point beside amounts": "half = 3 / 2",
     "float() of input": "amount = float('1.5')",
     "print": "print('x')",
+    "data that a screen may read as markup": "console().print(f'{account} has {amount}')",
     "a bare except": "try:\n    pass\nexcept:\n    raise",
     "an exception that is swallowed": "try:\n    x = 1\nexcept Exception:\n    pass",
     "an unfinished note": "# TO" + "DO later",
@@ -319,6 +358,28 @@ def test_a_pause_in_a_loop_that_looks_again_is_no_sleep_for_luck() -> None:
 )
 def test_waits_without_a_limit_are_seen(text: str, found: bool) -> None:
     assert bool(list(_waits_without_limit(Source("tests/example.py", text, ast.parse(text))))) is found
+
+
+@pytest.mark.parametrize(
+    ("line", "caught"),
+    [
+        ("screen.print(f'{account}')", True),
+        ("console(stderr=True).status(text)", True),
+        ("console(stderr=True).status(cell(text))", False),
+        ("with status(text): pass", False),
+        ("Panel(content, title=f'[bold]{org}')", True),
+        ("Panel(content, title=cell(org, 'bold'))", False),
+        ("Console(stderr=True)", True),
+        ("Text.from_markup(reason)", True),
+        ("typer.echo(reason)", True),
+        ("TextColumn('{task.description}')", True),
+        ("made.print(table)", False),
+        ("show(f'verifying {section}')", False),
+        ("made.print(table, markup=True)", True),
+    ],
+)
+def test_ways_round_the_output_are_found(line: str, caught: bool) -> None:
+    assert bool(list(_markup(Source("cli/example.py", line, ast.parse(line))))) is caught
 
 
 @pytest.mark.parametrize(

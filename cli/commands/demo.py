@@ -117,4 +117,5 @@ def _for_people(shown: Shown, report: Report, url: str) -> None:
     # One with a story to tell: several resources, and settled late.
     told = max(generations, key=lambda each: (each.fate is Fate.TOO_LATE, each.item.operation == "video"))
     say(f"why one of them was allowed, and what became of it: scrip explain {told.id} --org {told.org}")
-    say(f"console: {url}/ (sign in as anybody)\nAPI documentation: {url}/api/docs")
+    say(f"console: {url}/ (sign in as anybody)")
+    say(f"API documentation: {url}/api/docs")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json, Org, Token, Url
+from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json, OwnOrg, Token, Url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    org: Org = DEFAULT_ORG, data: Data = DEFAULT_DATA, url: Url = "", token: Token = "", as_json: Json = False
+    org: OwnOrg = None, data: Data = DEFAULT_DATA, url: Url = "", token: Token = "", as_json: Json = False
 ) -> None:
     """Find what is wrong with an installation and say what to do; exit status 1 when something is.
 
@@ -43,7 +43,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _examination(org: str, data: Path, url: str, token: str) -> Iterator[tuple[str, list[Finding]]]:
+def _examination(org: str | None, data: Path, url: str, token: str) -> Iterator[tuple[str, list[Finding]]]:
     """Each family with what it found."""
     from contextlib import ExitStack
 
@@ -59,7 +59,7 @@ def _examination(org: str, data: Path, url: str, token: str) -> Iterator[tuple[s
         return
     with ExitStack() as stack:
         try:
-            service = stack.enter_context(reached(data, org, url=url, token=token))
+            service = stack.enter_context(reached(data, org if url else org or DEFAULT_ORG, url=url, token=token))
         except Exception as error:
             said = sentence(error)
             if said is None:

@@ -19,43 +19,54 @@ if TYPE_CHECKING:
 MAX_SHOWN = 50  # lines of the table of a dry run
 
 
+File = Annotated[
+    Path,
+    typer.Argument(
+        help="A CSV file with a header; - for standard input.", metavar="FILE", dir_okay=False, allow_dash=True
+    ),
+]
+Account = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        help="The account that pays, e.g. user:trace:credits; {COLUMN} stands for a row's cell.",
+        metavar="ADDRESS",
+    ),
+]
+Rate = Annotated[
+    list[str] | None,
+    typer.Option("--rate", help="Credits per 1,000 units of a column; may be repeated.", metavar="COLUMN=CREDITS"),
+]
+Usage = Annotated[
+    list[str] | None,
+    typer.Option("--usage", help="A column of units, by their name in the price book.", metavar="COL[=UNIT]"),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="A column with an option, by its name in the price book.", metavar="COL[=NAME]"),
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option("--ignore", help="A column that has no part in the price.", metavar="COL")
+]
+Id = Annotated[
+    str | None, typer.Option("--id", help="The column that is a row's identity, in place of all.", metavar="COL")
+]
+Time = Annotated[
+    str | None, typer.Option("--time", help="The column that says when it was used; else `time`.", metavar="COL")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost; send nothing.")]
+
+
 def import_usage(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="A CSV file with a header; - for standard input.", metavar="FILE", dir_okay=False, allow_dash=True
-        ),
-    ],
-    account: Annotated[
-        str | None,
-        typer.Option(
-            "--account",
-            help="The account that pays, e.g. user:trace:credits; {COLUMN} stands for a row's cell.",
-            metavar="ADDRESS",
-        ),
-    ] = None,
-    rate: Annotated[
-        list[str] | None,
-        typer.Option("--rate", help="Credits per 1,000 units of a column; may be repeated.", metavar="COLUMN=CREDITS"),
-    ] = None,
-    usage: Annotated[
-        list[str] | None,
-        typer.Option("--usage", help="A column of units used, by their name in the price book.", metavar="COL[=UNIT]"),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", help="A column with an option, by its name in the price book.", metavar="COL[=NAME]"),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", help="A column that has no part in the price.", metavar="COL")
-    ] = None,
-    id_: Annotated[
-        str | None, typer.Option("--id", help="The column that is a row's identity, in place of all.", metavar="COL")
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option("--time", help="The column that says when it was used; else `time`.", metavar="COL")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost; send nothing.")] = False,
+    file: File,
+    account: Account = None,
+    rate: Rate = None,
+    usage: Usage = None,
+    option: Option = None,
+    ignore: Ignore = None,
+    id_: Id = None,
+    time: Time = None,
+    dry_run: DryRun = False,
     org: Org = DEFAULT_ORG,
     data: Data = DEFAULT_DATA,
     as_json: Json = False,

@@ -84,19 +84,19 @@ def _install_missing() -> None:
     """Bring what the tests need beside Python packages; quick where it is there. Raises Failure."""
     from cli.debian_packages import install_packages, missing_packages
     from cli.node_packages import install_node_packages, node_packages_missing
-    from cli.output import complain, console
+    from cli.output import complain, status
     from infra.embedded.class_cache import make_class_cache
 
     missing = missing_packages()
     if missing:
         complain(f"installing {', '.join(missing)} (once; some minutes)")
-        with console(stderr=True).status("asking the archive") as status:
-            install_packages(missing, status.update)
+        with status("asking the archive") as show:
+            install_packages(missing, show)
         complain("installed")
     if node_packages_missing(NODE):
-        with console(stderr=True).status("installing React and what builds it, from npm"):
+        with status("installing React and what builds it, from npm"):
             install_node_packages(NODE)
-    with console(stderr=True).status("having Java remember the broker's classes"):
+    with status("having Java remember the broker's classes"):
         make_class_cache()  # the tests start some forty brokers
 
 

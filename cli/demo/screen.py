@@ -16,6 +16,7 @@ from rich.text import Text
 from cli.demo.figures import GroupFigures, Level, UserFigures
 from cli.demo.refusals import Refusal
 from cli.demo.show import Shown
+from cli.output import cell
 from domain.generations.request import MB
 from domain.groups.now import status
 from domain.wording import bytes_text, percent_text, usd_text
@@ -40,7 +41,7 @@ def screen(shown: Shown, width: int) -> RenderableType:
 
 
 def _panel(title: str, content: RenderableType) -> Panel:
-    return Panel(content, title=f"[bold]{title}", title_align="left", box=ROUNDED, padding=(0, 1))
+    return Panel(content, title=cell(title, "bold"), title_align="left", box=ROUNDED, padding=(0, 1))
 
 
 def _beside(left: RenderableType, right: RenderableType) -> Table:
@@ -54,7 +55,9 @@ def _beside(left: RenderableType, right: RenderableType) -> Table:
 def _table(*columns: str, right: Iterable[str] = ()) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", expand=True, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=True, overflow="ellipsis")
+        table.add_column(
+            cell(column), justify="right" if column in right else "left", no_wrap=True, overflow="ellipsis"
+        )
     return table
 
 
@@ -94,7 +97,7 @@ def _groups(groups: list[GroupFigures]) -> Table:
         named = f"{_short(group.org)} {_plain(group.group)} ({group.members})"
         for what, level in (("images", group.image), ("videos", group.video)):
             colour = status(level.used, level.limit).value
-            table.add_row(named, what, _bar(level), f"{level.used} of {level.limit}", Text(colour, style=colour))
+            table.add_row(cell(named), what, _bar(level), f"{level.used} of {level.limit}", Text(colour, style=colour))
             named = ""
     return table
 
@@ -102,11 +105,13 @@ def _groups(groups: list[GroupFigures]) -> Table:
 def _plans(organisations: list[dict[str, Any]]) -> Table:
     names = [_short(each["id"]) for each in organisations]
     table = _table("", *names, right=names)
-    table.add_row("plan", *(each["plan"] for each in organisations))
+    table.add_row("plan", *(cell(each["plan"]) for each in organisations))
     table.add_row("new tokens on", *(_date(each["refresh_date"]) for each in organisations))
     for type_ in dict.fromkeys(type_ for each in organisations for type_ in each["tokens"]):
         units = [each["tokens"].get(type_, {"balance": 0, "allocated": 0}) for each in organisations]
-        table.add_row(type_.replace("_", " "), *(f"{unit['balance']:,} of {unit['allocated']:,}" for unit in units))
+        table.add_row(
+            cell(type_.replace("_", " ")), *(f"{unit['balance']:,} of {unit['allocated']:,}" for unit in units)
+        )
     return table
 
 
@@ -119,7 +124,7 @@ def _refusals(refusals: list[Refusal]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column()
     for refusal in refusals:
-        table.add_row(Text(refusal.code, style="yellow"), Text(f"{_plain(refusal.user)}: {refusal.sentence}"))
+        table.add_row(cell(refusal.code, "yellow"), cell(f"{_plain(refusal.user)}: {refusal.sentence}"))
     return table
 
 
@@ -128,14 +133,14 @@ def _happened(shown: Shown) -> Table:
     table.add_column(justify="right")
     table.add_column()
     for type_, count in sorted(shown.result.events.items(), key=lambda each: -each[1]):
-        table.add_row(f"{count:,}", type_.removeprefix("generation-").rpartition(".")[0].replace("-", " "))
+        table.add_row(f"{count:,}", cell(type_.removeprefix("generation-").rpartition(".")[0].replace("-", " ")))
     for reason, count in shown.result.quarantined.items():
-        table.add_row(f"{count:,}", f"in quarantine: {reason}")
+        table.add_row(f"{count:,}", cell(f"in quarantine: {reason}"))
     return table
 
 
-def _name(user: UserFigures) -> str:
-    return f"{_short(user.org)} {_plain(user.user)}"
+def _name(user: UserFigures) -> Text:
+    return cell(f"{_short(user.org)} {_plain(user.user)}")
 
 
 def _short(org: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cli.api_client import Api
+from cli.api_client import Api, Refused
 from cli.doctor.codes import CODES
 from cli.doctor.finding import Finding, Severity
 from cli.doctor.kafka import check_broker
@@ -35,10 +35,17 @@ def families(settings: Settings, data: Path | None, url: str = "") -> list[Famil
 
 
 def examine_remote(api: Api) -> Iterator[Finding]:
-    """What a remote service tells of itself: the figures of `GET /api/v1/operations` that are not as they should be."""
+    """What a remote service tells of itself: the figures of `GET /api/v1/operations` that are not as they should be.
+
+    Raises Failure where the service answers, but not to this token: that says nothing about the service.
+    """
     try:
         told: dict[str, Any] = api.get("/api/v1/operations")
     except Failure as failure:
+        if isinstance(failure, Refused) and failure.status in (401, 403):
+            raise Failure(
+                f"{api.url} answers, but not to this token, which must be an admin's or auditor's: {failure}"
+            ) from failure
         yield Finding("api-down", str(failure))
         return
     for figure in told.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cli.output import console, say, say_json
+from cli.output import cell, complain, console, say, say_json, status
 from cli.service.service import Service
 
 
@@ -13,21 +13,21 @@ from cli.service.service import Service
 def start_shown(service: Service) -> Iterator[Service]:
     """Start the service with its progress on standard error, and stop it at the end of the block."""
     screen = console(stderr=True)
-    status = screen.status("starting PostgreSQL and Kafka")
+    starting = screen.status(cell("starting PostgreSQL and Kafka"))
 
     def report(what: str, done: int, total: int) -> None:
         said = f"{what} {done}/{total}" if total > 1 else what
-        status.update(said)
+        starting.update(cell(said))
         if not screen.is_terminal and done == total:
-            screen.print(said)
+            complain(said)
 
     service.on_progress(report)
-    with status:
+    with starting:
         service.start()
     try:
         yield service
     finally:
-        with console(stderr=True).status("stopping"):
+        with status("stopping"):
             service.stop()
 
 

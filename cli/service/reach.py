@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 
 from cli.api_client import Api
 from cli.failure import Failure
+from cli.options import DEFAULT_ORG
 from cli.output import complain
 from cli.service.settings import settings_of
 from cli.service.tokens import signed_token
+from infra.embedded.errors import DataFolderInUse
 from infra.embedded.folder import read_running
 from infra.settings import Settings
 
+START_S = 150.0  # a first start makes a database and may have to wait for the disk
+POLL_S = 0.2
 OPERATOR = "operator"  # the `sub` of the tokens that operators' commands sign for themselves
 
 
@@ -34,11 +39,12 @@ class Reached:
 
 @contextmanager
 def reached(
-    data: Path, org: str, *, url: str = "", token: str = "", roles: Sequence[str] | None = None
+    data: Path, org: str | None, *, url: str = "", token: str = "", roles: Sequence[str] | None = None
 ) -> Iterator[Reached]:
     """The service for a command; one that had to be started for it (with `roles`, by default all) ends with it.
 
-    Raises Failure and whatever starting a service raises.
+    `org` None: that of the token, for a remote service. A service that is still starting, or that another command has
+    started for itself, is waited for. Raises Failure and whatever starting a service raises.
     """
     if url:
         if not token:
@@ -46,21 +52,42 @@ def reached(
         with Api(url, token, org) as api:
             yield Reached(api, None)
         return
-    running = read_running(data)
-    if running is not None and "ready" in running.addresses:
-        with _as_admin(running.addresses["ready"], settings_of(data), org) as found:
-            yield found
-        return
-    if not data.exists():
-        raise Failure(f"There is no service in {data}; `scrip up --data {data}` makes one.")
+    org = DEFAULT_ORG if org is None else org
+    with ExitStack() as stack:
+        url, settings = _running_or_started(data, roles, stack)
+        yield stack.enter_context(_as_admin(url, settings, org))
+
+
+def _running_or_started(data: Path, roles: Sequence[str] | None, stack: ExitStack) -> tuple[str, Settings]:
+    """Address and settings of the service that runs in the folder, or of one of our own, which ends with `stack`."""
     from cli.service.service import ROLES, Service
 
-    complain(f"no service runs on {data}; starting one for this command")
-    with (
-        Service(data, roles=ROLES if roles is None else roles) as service,
-        _as_admin(service.url, service.settings, org) as found,
-    ):
-        yield found
+    deadline = monotonic() + START_S
+    said = False
+    while True:
+        running = read_running(data)
+        if running is not None and "ready" in running.addresses:
+            return running.addresses["ready"], settings_of(data)
+        if running is None:
+            if not data.exists():
+                raise Failure(f"There is no service in {data}; `scrip up --data {data}` makes one.")
+            complain(f"no service runs on {data}; starting one for this command")
+            try:
+                service = stack.enter_context(Service(data, roles=ROLES if roles is None else roles))
+            except DataFolderInUse:  # another process was first; what it runs is noted in a moment
+                if monotonic() > deadline:
+                    raise
+            else:
+                return service.url, service.settings
+        elif monotonic() > deadline:
+            raise Failure(
+                f"The service that process {running.owner.pid} runs on {data} is not ready after {START_S:.0f} s; see"
+                f" what that process says, and the logs in {data / 'logs'}."
+            )
+        if not said:
+            complain(f"the service on {data} is not ready yet; waiting for it, at most {START_S:.0f} s")
+            said = True
+        sleep(POLL_S)
 
 
 @contextmanager

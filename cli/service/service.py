@@ -168,7 +168,8 @@ class Service:
                 names = ", ".join(role.name for role in waiting)
                 raise ServerUnavailable(f"Not ready within {READY_DEADLINE_S:.0f} s: {names}; see the logs folder.")
             time.sleep(POLL_S)
-        self._servers.folder.record_address("ready", self.url)
+        if set(self._names) == set(ROLES):  # one that a command runs for itself is no use to others, and ends with it
+            self._servers.folder.record_address("ready", self.url)
 
     def _report(self, what: str, done: int = 0, total: int = 0) -> None:
         go_on()  # a download in another thread would otherwise go on to its end

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from cli.service.priority import AHEAD, BEHIND
+from infra.embedded.folder import read_running
 from tests.cli.program import PROGRAM, environment, scrip
 from tests.cli.running import ADDRESSES, GONE_S, Up, gone
 from tests.waiting import wait_until
@@ -233,6 +234,13 @@ def test_verify_and_rebuild(up: Up) -> None:
     rebuilt = up.json("rebuild")
     assert rebuilt["events"] > 0
     assert up.json("verify")["ok"] is True
+    remote = ("--url", up.url, "--token", up.token("audited", "admin"))
+    again = json.loads(scrip("rebuild", *remote, "--json", timeout_s=120).stdout)
+    assert again["generation"] > rebuilt["generation"]
+    assert again["events"] >= rebuilt["events"]
+    for document in (up.json("verify"), json.loads(scrip("verify", *remote, "--json", timeout_s=120).stdout)):
+        assert document["ok"] is True
+    assert scrip("verify", *remote, timeout_s=120).stdout.endswith("verify holds\n")
 
 
 def test_an_absent_account_is_all_zeros(up: Up) -> None:
@@ -279,7 +287,11 @@ def test_data_survives_a_kill_of_everything_and_a_clean_stop(tmp_path: Path) -> 
     second.process.wait(10)
     wait_until(lambda: gone(family), GONE_S, "the children have ended")
 
-    third = Up(data).await_ready()
+    third = Up(data)
+    wait_until(lambda: read_running(data) is not None, 30, "it has begun")
+    beside = third.json("balance", ACCOUNT, "--org", "survivors")  # beside one that still starts: waits for it
+    assert beside["available"] == 124
+    third.await_ready()
     family = third.family()
     assert third.terminate() == 0
     assert gone(family)

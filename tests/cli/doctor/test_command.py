@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from cli.doctor.codes import CODES
+from cli.failure import Failure
 from tests.api.service import Service
 from tests.conftest import Database
 
@@ -52,6 +53,21 @@ def test_a_remote_service(service: Service) -> None:
     assert "docs/runbook.md#verify-old" in text
     assert (status == 1) == ("something is WRONG" in text)
     assert token not in text
+
+
+def test_a_remote_service_is_asked_in_the_tokens_own_organisation(service: Service) -> None:
+    service.project()
+    status, told = as_json("--url", service.url, "--token", service.token("auditor"))
+    assert told["examined"] == ["the service's own figures"]
+    assert "api-down" not in [finding["code"] for finding in told["findings"]]
+    assert (status == 0) == told["ok"]
+
+
+@pytest.mark.parametrize("role", ["worker", "user"])
+def test_a_token_that_may_not_look_says_nothing_about_the_service(service: Service, role: str) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--url", service.url, "--token", service.token(role)])
+    assert isinstance(result.exception, Failure)
+    assert "answers, but not to this token, which must be an admin's or auditor's: 403" in str(result.exception)
 
 
 def test_a_service_that_is_not_there(tmp_path: Path) -> None:
