@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json, Org
+from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json, Org, Token, Url
 
 if TYPE_CHECKING:
     from cli.importing.outcome import Tally
     from cli.importing.rows import Checked, Reading
     from cli.importing.source import UsageFile
     from cli.service.reach import Reached
+    from infra.settings import Settings
 
 MAX_SHOWN = 50  # lines of the table of a dry run
 
@@ -55,6 +57,15 @@ Time = Annotated[
     str | None, typer.Option("--time", help="The column that says when it was used; else `time`.", metavar="COL")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost; send nothing.")]
+Kafka = Annotated[
+    str, typer.Option("--kafka", envvar="SCRIP_KAFKA", help="With --url: the service's brokers.", metavar="HOST:PORT")
+]
+Postgres = Annotated[
+    str,
+    typer.Option(
+        "--postgres", envvar="SCRIP_AUDITOR_URL", help="With --url: its database, a login that reads.", metavar="URI"
+    ),
+]
 
 
 def import_usage(
@@ -69,6 +80,10 @@ def import_usage(
     dry_run: DryRun = False,
     org: Org = DEFAULT_ORG,
     data: Data = DEFAULT_DATA,
+    url: Url = "",
+    token: Token = "",
+    kafka: Kafka = "",
+    postgres: Postgres = "",
     as_json: Json = False,
 ) -> None:
     """Charge a usage file: each row once, however often it is imported, and whatever interrupts it.
@@ -79,6 +94,9 @@ def import_usage(
     are options; any other column must be named by --usage, --option or --ignore. All lines are checked before the
     first is sent: where one is wrong, nothing is charged. Returns when every row is charged or visibly refused (exit
     status 1 if any was); refused rows are tried again by importing again.
+
+    A remote service is named by --url and --token (a worker's), --kafka and --postgres: its rows go through the same
+    `scrip.usage`, so that a row is charged once whichever way it is imported.
     """
     from cli.importing.rows import WrongFile, check_rows
     from cli.importing.source import usage_file
@@ -87,7 +105,8 @@ def import_usage(
     named = {"--usage": usage or [], "--option": option or [], "--ignore": ignore or []}
     with ExitStack() as stack:
         opened = stack.enter_context(usage_file(file))
-        service = None if rate else stack.enter_context(_service(data, org, dry_run=dry_run))
+        reach = partial(_service, data, org, url, token)
+        service = None if rate else stack.enter_context(reach(dry_run=dry_run))
         reading = _reading(account, rate or [], named, org, service, id_, time)
         try:
             checked = check_rows(opened, reading)
@@ -104,8 +123,9 @@ def import_usage(
                 raise typer.Exit(1)
             return
         if service is None:
-            service = stack.enter_context(_service(data, org))
-        tally = _run(service, opened, reading, checked)
+            service = stack.enter_context(reach())
+        settings = service.settings or _remote(kafka, postgres)
+        tally = _run(settings, token if url else "", opened, reading, checked)
     if as_json:
         say_json(tally.as_json())
     else:
@@ -114,13 +134,30 @@ def import_usage(
         raise typer.Exit(1)
 
 
-def _service(data: Path, org: str, *, dry_run: bool = False) -> AbstractContextManager[Reached]:
+def _service(data: Path, org: str, url: str, token: str, *, dry_run: bool = False) -> AbstractContextManager[Reached]:
     from cli.service.reach import reached
 
-    return reached(data, org, roles=("api",) if dry_run else ("api", "intake", "relay", "projector"))
+    return reached(
+        data, org, url=url, token=token, roles=("api",) if dry_run else ("api", "intake", "relay", "projector")
+    )
 
 
-def _run(service: Reached, file: UsageFile, reading: Reading, checked: Checked) -> Tally:
+def _remote(kafka: str, postgres: str) -> Settings:
+    """How a remote service is reached beside its API; what is not given is from the SCRIP_KAFKA_ variables."""
+    from pydantic import SecretStr
+
+    from cli.failure import Failure
+    from infra.settings import Settings
+
+    if not kafka or not postgres:
+        raise Failure(
+            "An import goes through the service's Kafka, and looks into its database for what became of each row:"
+            " with --url say --kafka HOST:PORT and --postgres URI too (`scrip up` prints both)."
+        )
+    return Settings().model_copy(update={"kafka": kafka, "auditor_url": SecretStr(postgres)})
+
+
+def _run(settings: Settings, token: str, file: UsageFile, reading: Reading, checked: Checked) -> Tally:
     import asyncio
 
     from cli.importing.rows import rows_of
@@ -134,7 +171,7 @@ def _run(service: Reached, file: UsageFile, reading: Reading, checked: Checked) 
             speed = bar.tasks[0].speed
             bar.update(task, completed=tally.decided, rate=f"{speed:,.0f} rows/s" if speed else "")
 
-        importer = Importer(service.need_settings("import"), reading.org, seen)
+        importer = Importer(settings, reading.org, seen, token)
         return asyncio.run(importer.run(rows_of(file, reading)))
 
 

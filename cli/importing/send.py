@@ -38,8 +38,8 @@ Seen = Callable[[Tally], None]
 class Importer:
     """One import: `await Importer(...).run(rows)`. Stopped at any moment and run again, it goes on where it was."""
 
-    def __init__(self, settings: Settings, org: str, seen: Seen) -> None:
-        """`seen(tally)` is called as the figures change."""
+    def __init__(self, settings: Settings, org: str, seen: Seen, token: str = "") -> None:
+        """`seen(tally)` is called as the figures change. `token`: the sender's, else one that we sign."""
         self._settings = settings
         self._org = org
         self._seen = seen
@@ -51,7 +51,7 @@ class Importer:
             ("ce_scriporg", org.encode()),
             ("content-type", b"application/json"),
         ]
-        self._headers += credential(settings, org)
+        self._headers += credential(settings, org, token)
         self.tally = Tally()
 
     async def run(self, rows: Iterable[UsageRow]) -> Tally:
@@ -150,11 +150,13 @@ class Importer:
             del self._open[account]
 
 
-def credential(settings: Settings, org: str) -> list[tuple[str, bytes]]:
-    """The header that says who sends: a worker's token wherever one can be signed.
+def credential(settings: Settings, org: str, token: str = "") -> list[tuple[str, bytes]]:
+    """The header that says who sends: the given token, else a worker's wherever one can be signed.
 
     Raises Failure where one is needed and cannot be signed.
     """
+    if token:
+        return [(AUTH_HEADER, token.encode())]
     if settings.trust_broker and not settings.jwt_secret.get_secret_value():
         return []
     token = signed_token(settings, org=org, sub="scrip-import", role="worker", ttl_s=86_400)

@@ -30,12 +30,6 @@ class Reached:
     api: Api
     settings: Settings | None
 
-    def need_settings(self, command: str) -> Settings:
-        """The settings, for a command that needs more than the API. Raises Failure for a remote service."""
-        if self.settings is None:
-            raise Failure(f"`scrip {command}` needs the service's database; run it where that is, without --url.")
-        return self.settings
-
 
 @contextmanager
 def reached(

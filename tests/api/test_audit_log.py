@@ -151,3 +151,24 @@ def test_nobody_forges_a_line_or_gets_a_secret_into_one(service: Service) -> Non
     assert lines
     assert "forged" not in {line["event"] for line in lines}
     assert all(line.get("request_id", "x").isascii() for line in lines)
+
+
+def test_a_line_keeps_its_form_whatever_it_says() -> None:
+    """Lines of structlog are encoded without the standard library: nothing may be lost or break the line."""
+    log = structlog.get_logger()
+    with logged() as lines:
+        log.info("said", text="José \x1b[31m\n\u202e", half="\ud83d", what={"a": 1}, odd=object)
+        try:
+            raise ValueError("why")
+        except ValueError:
+            log.exception("failed", code=7)
+        log.debug("not at this level")
+        logging.getLogger("elsewhere").warning("plain %s", "words")
+    said, failed, plain = lines
+    texts = [said[name] for name in ("event", "text", "half", "what")]
+    assert texts == ["said", "José \x1b[31m\n\u202e", "\ud83d", {"a": 1}]
+    assert said["logger"] == __name__
+    assert (failed["level"], failed["code"]) == ("error", 7)
+    assert failed["exception"].endswith("ValueError: why")
+    assert (plain["event"], plain["logger"]) == ("plain words", "elsewhere")
+    assert all(line["timestamp"].endswith("Z") for line in lines)

@@ -165,10 +165,10 @@ REMOTE: dict[str, tuple[tuple[str, ...], int, Facts]] = {
 
 
 def compare(command: tuple[str, ...], status: int, facts: Facts, **variables: str) -> None:
-    told = scrip(*command, "--json", COLUMNS="900", **variables)
+    told = scrip(*command, "--json", timeout_s=60, COLUMNS="900", **variables)
     assert told.returncode == status, told.stderr
     document = json.loads(told.stdout)
-    shown = scrip(*command, COLUMNS="900", **variables)
+    shown = scrip(*command, timeout_s=60, COLUMNS="900", **variables)
     assert shown.returncode == status, shown.stderr
     found = list(facts(document))
     assert found

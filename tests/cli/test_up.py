@@ -217,6 +217,20 @@ def test_each_user_of_a_file_pays_and_a_column_may_be_the_identity(up: Up, tmp_p
     assert balances == [2, 6]
 
 
+def test_a_file_imported_over_the_network_is_the_same_file(up: Up, tmp_path: Path) -> None:
+    grant(up, "networked", ACCOUNT, 100)
+    file = tmp_path / "usage.csv"
+    file.write_text(ROWS)
+    command = ("import", str(file), "--account", ACCOUNT, "--rate", "Tokens=2", "--org", "networked")
+    remote = (*command, "--url", up.url, "--token", up.token("networked", "worker"), "--json")
+    servers = ("--kafka", up.said("kafka"), "--postgres", up.said("postgres"))
+    refused = scrip(*remote)
+    assert refused.returncode == 1
+    assert "with --url say --kafka HOST:PORT and --postgres URI too" in refused.stderr
+    assert figures(json.loads(scrip(*remote, *servers, timeout_s=120).stdout)) == (3, 3, 0, 0, 12)
+    assert figures(up.json(*command)) == (3, 0, 3, 0, 0)
+
+
 def test_standard_input_is_imported(up: Up, tmp_path: Path) -> None:
     grant(up, "piped", ACCOUNT, 100)
     command = [*PROGRAM, "import", "-", "--account", ACCOUNT, "--rate", "Tokens=2", "--org", "piped", "--json"]
