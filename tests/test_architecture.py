@@ -96,7 +96,7 @@ def _markup(source: Source) -> Iterator[int]:
         given = [*node.args, *(value for name_, value in named.items() if name_ in {"title", "caption", "text"})]
         direct = name in _SCREENS or last in {"from_markup", "render_str"}
         text = (last in _READS_MARKUP or (last == "print" and name != last)) and any(map(_is_text, given))
-        spinner = last == "status" and name != last and [called(value) for value in given] != ["cell"]
+        spinner = last == "status" and name != last and [called(value) for value in given] not in ([], ["cell"])
         switched_on = any(_is_true(named.get(switch)) for switch in ("markup", "emoji"))
         if direct or text or spinner or switched_on:
             yield node.lineno
@@ -367,6 +367,7 @@ def test_waits_without_a_limit_are_seen(text: str, found: bool) -> None:
         ("console(stderr=True).status(text)", True),
         ("console(stderr=True).status(cell(text))", False),
         ("with status(text): pass", False),
+        ("process.status()", False),
         ("Panel(content, title=f'[bold]{org}')", True),
         ("Panel(content, title=cell(org, 'bold'))", False),
         ("Console(stderr=True)", True),

@@ -151,7 +151,7 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
         os._exit(0)
     with usage_file(pipe) as opened:
         assert check_rows(opened, Reading(RATES, "acme")).rows == 2
-    os.waitpid(child, 0)
+    assert os.waitpid(child, 0) == (child, 0)  # the pipe was read to its end, so that the child has ended
 
 
 def test_units_are_usage_that_the_entrys_rates_price(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
         cwd=ROOT,
         env={**environment(COLUMNS="600", **variables), "PYTHONPATH": str(ROOT)},
     )

@@ -235,7 +235,13 @@ def test_standard_input_is_imported(up: Up, tmp_path: Path) -> None:
     grant(up, "piped", ACCOUNT, 100)
     command = [*PROGRAM, "import", "-", "--account", ACCOUNT, "--rate", "Tokens=2", "--org", "piped", "--json"]
     piped = subprocess.run(
-        [*command, "--data", str(up.data)], input=ROWS, capture_output=True, text=True, env=environment(), check=True
+        [*command, "--data", str(up.data)],
+        input=ROWS,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+        timeout=120,
     )
     assert figures(json.loads(piped.stdout)) == (3, 3, 0, 0, 12)
 
