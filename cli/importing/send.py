@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -151,16 +152,18 @@ class Importer:
 
 
 def credential(settings: Settings, org: str, token: str = "") -> list[tuple[str, bytes]]:
-    """The header that says who sends: the given token, else a worker's wherever one can be signed.
+    """The header that says who sends: the given token, else a worker's that we sign, else the one in SCRIP_TOKEN.
 
-    Raises Failure where one is needed and cannot be signed.
+    Without any of them none is sent where the broker is trusted. Raises Failure elsewhere.
     """
+    if not token and settings.jwt_secret.get_secret_value():
+        token = signed_token(settings, org=org, sub="scrip-import", role="worker", ttl_s=86_400)
+    token = token or os.environ.get("SCRIP_TOKEN", "")
     if token:
         return [(AUTH_HEADER, token.encode())]
-    if settings.trust_broker and not settings.jwt_secret.get_secret_value():
+    if settings.trust_broker:
         return []
-    token = signed_token(settings, org=org, sub="scrip-import", role="worker", ttl_s=86_400)
-    return [(AUTH_HEADER, token.encode())]
+    raise Failure("SCRIP_JWT_SECRET is not set: set SCRIP_TOKEN to a worker's token or API key.")
 
 
 async def _database_time(connection: AsyncConnection[Any]) -> datetime:
