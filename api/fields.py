@@ -1,7 +1,7 @@
 """The kinds of values that requests are made of, each as narrow as the narrowest store in the chain."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +19,7 @@ MAX_TEXT = 2_000
 MAX_COUNT = 100_000  # how many of a thing one price may be multiplied by
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +44,20 @@ def _rfc3339(value: object) -> object:
 def _plus(value: object) -> object:
     """In a query string an unescaped `+` arrives as a space."""
     return value[:-6] + "+" + value[-5:] if isinstance(value, str) and value[-6:-5] == " " else value
+
+
+def _day_or_time(value: object) -> object:
+    """A day stays a day, because only the organisation's settings say when it begins."""
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        day = date.fromisoformat(value)
+        if not _EARLIEST.date() <= day < _LATEST.date():
+            raise ValueError("must be between the years 1970 and 2999")
+        return day
+    try:
+        moment = datetime.fromisoformat(str(_rfc3339(value)).upper())
+    except ValueError:
+        raise ValueError("must be an RFC 3339 time with a zone, or a day such as 2026-01-31") from None
+    return _in_range(moment)
 
 
 def _in_range(time: datetime) -> datetime:
@@ -101,6 +116,17 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(exampl
 _Moment = Annotated[AwareDatetime, Field(strict=False)]
 Time = Annotated[_Moment, BeforeValidator(_rfc3339), AfterValidator(_in_range)]
 QueryTime = Annotated[_Moment, BeforeValidator(_rfc3339), BeforeValidator(_plus), AfterValidator(_in_range)]
+# What reports and lists are asked for.
+QueryDay = Annotated[
+    datetime | date,
+    BeforeValidator(_day_or_time),
+    BeforeValidator(_plus),
+    Field(
+        description="An RFC 3339 time with a zone, or a day such as 2026-01-31: its first moment in the organisation's"
+        " time zone.",
+        examples=["2026-01-31"],
+    ),
+]
 Metadata = Annotated[
     dict[str, Any],
     AfterValidator(_bounded),

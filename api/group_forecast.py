@@ -12,15 +12,15 @@ COUNTED = ("image", "video")
 _LONGEST_DAYS = {"day": 1, "week": 7, "month": 31}
 _USED = """
     select group_id, what, sum(amount)::bigint as amount from read.group_usage
-    where org = %(org)s and group_id = any(%(ids)s) and day > %(since)s and what in ('image', 'video')
+    where org = %(org)s and group_id = any(%(ids)s) and at >= %(since)s and what in ('image', 'video')
     group by 1, 2"""
 
 Used = dict[tuple[str, str], int]  # by group and what is counted
 
 
 async def used_lately(services: Services, org: str, groups: Iterable[str], now: datetime) -> Used:
-    """What the groups used in the last 14 days, today (UTC) included; refunds are taken off."""
-    since = now.date() - timedelta(days=WINDOW_DAYS)
+    """What the groups used in the last 14 days, to the quarter of an hour; refunds are taken off."""
+    since = now - timedelta(days=WINDOW_DAYS)
     rows = await services.rows(_USED, {"org": org, "ids": list(groups), "since": since})
     return {(row["group_id"], row["what"]): row["amount"] for row in rows}
 

@@ -1,7 +1,7 @@
-"""Reports: what each thing of a kind used in a period of whole days, page by page or as a file."""
+"""Reports: what each thing of a kind used in a time, page by page or as a file."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import date
+from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import Depends, Query
@@ -9,25 +9,25 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.csv_text import Bom, csv_response
-from api.current import database_time
-from api.fields import QueryTime
+from api.fields import QueryDay
 from api.operation import Call
 from api.paging import CursorText, Limit
-from api.reading import Json, MinPosition, between, cursors, seen
-from api.routes.analytics import DEFAULT_DAYS, whole_days
+from api.reading import Json, MinPosition, cursors, seen
 from api.routing import ReadRoute, call_of
 from api.services import Row, Services
+from api.windows import Window, window
 
+DEFAULT_DAYS = 30
 MOST = 10_000  # lines of a file
 
 
 class Asked(NamedTuple):
-    """Whose report, from `first` to before `last`, the things whose id comes after `after`, at most `limit`."""
+    """Whose report, from `start` to before `end`, the things whose id comes after `after`, at most `limit`."""
 
     org: str
-    first: date
-    last: date
-    after: str
+    start: datetime
+    end: datetime
+    after: str | None
     limit: int
 
 
@@ -38,7 +38,7 @@ class Report(NamedTuple):
     key: str
     columns: Sequence[str]
     read: Callable[[Services, Asked], Awaitable[list[Row]]]
-    shown: Callable[[Row], dict[str, Any]]
+    shown: Callable[[Row, Window], dict[str, Any]]
     line: Callable[[dict[str, Any]], Sequence[str | int | None]]
 
 
@@ -50,9 +50,9 @@ def report_route(
     async def read_report(
         call: Annotated[Call, Depends(call_of)],
         from_: Annotated[
-            QueryTime | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
+            QueryDay | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
         ] = None,
-        to: QueryTime | None = None,
+        to: QueryDay | None = None,
         format: Annotated[  # noqa: A002 - the name that reads with a format share
             Literal["json", "csv"], Query(description=f"csv: the first {MOST} {report.subjects}, without pages.")
         ] = "json",
@@ -61,19 +61,20 @@ def report_route(
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Response:
-        between(from_, to)
         await seen(services, call, min_position)
-        first, last = whole_days(await database_time(services), from_, to)
-        asked = Asked(call.org, first, last, "", MOST)
+        during = await window(services, call, from_, to, days=DEFAULT_DAYS)
+        asked = Asked(call.org, during.start, during.end, None, MOST)
+
+        def shown(row: Row) -> dict[str, Any]:
+            return report.shown(row, during)
+
         if format == "csv":
-            rows = map(report.shown, await report.read(services, asked))
+            rows = map(shown, await report.read(services, asked))
             return csv_response(f"{report.subjects}-usage.csv", report.columns, map(report.line, rows), bom=bom)
-        pages = cursors(services, call, operation, first.isoformat(), last.isoformat())
-        after = pages.decode(cursor, str)[0] if cursor else ""
+        pages = cursors(services, call, operation, during.start.isoformat(), during.end.isoformat())
+        after = pages.decode(cursor, str)[0] if cursor else None
         found = await report.read(services, asked._replace(after=after, limit=limit + 1))
-        return Json(
-            {"from": first, "to": last, **pages.page(found, limit, lambda row: [row[report.key]], report.shown)}
-        )
+        return Json(during.told() | pages.page(found, limit, lambda row: [row[report.key]], shown))
 
     path = f"/api/v1/analytics/{report.subjects}"
     return ReadRoute("GET", path, read_report, services, operation=operation, summary=summary, answers=answers)

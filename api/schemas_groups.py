@@ -79,7 +79,7 @@ class MemberRow(BaseModel):
 
 
 class UseBucket(BaseModel):
-    """What a group used from `start` to the next bucket; tokens by type. A refund counts on its own day."""
+    """What a group used from `start` to the next bucket; tokens by type. A refund counts at its own time."""
 
     start: date
     image: int
@@ -88,7 +88,10 @@ class UseBucket(BaseModel):
 
 
 class GroupUsage(BaseModel):
-    """The history of a group's use in whole days of UTC, beside its limits as they are now."""
+    """The history of a group's use from `from` to `to` (not included), beside its limits as they are now.
+
+    Days, weeks and months are those of the organisation's `time_zone`.
+    """
 
     group_id: str
     name: str
@@ -99,6 +102,7 @@ class GroupUsage(BaseModel):
     bucket: Literal["day", "week", "month"]
     from_: datetime = Field(alias="from")
     to: datetime
+    time_zone: str
     items: list[UseBucket]
 
 

@@ -17,43 +17,49 @@ LOW_PERCENT = 20  # of what the cycle gave
 RISK_PERCENT = 80
 TOP = 10
 
-# What was used until each of three times; a sum is the difference of two. So it takes as many look-ups for the log of a
-# year as for that of a day, by the one order that has an index for it.
+# What had been used before each of three times, by the one order that has an index for it: the sum since then is what
+# the write side says was used in all, less this. The last use is read from the log, which is never behind.
 _USED = """
     select types.name as token_type, last.at as last_used_at, array(
         select coalesce((
             select total from read.token_usage where org = %(org)s and token_type = types.name and at < until.at
             order by at desc, position desc limit 1
         ), 0)
-        from unnest(array['infinity', %(since)s, %(window)s]::timestamptz[]) with ordinality as until (at, n) order by n
+        from unnest(array[%(since)s, %(window)s, %(month)s]::timestamptz[]) with ordinality as until (at, n) order by n
     ) as totals
     from unnest(%(types)s::text[]) as types (name)
     left join lateral (
-        select at from read.token_usage where org = %(org)s and token_type = types.name and tokens > 0
-        order by at desc, position desc limit 1
+        select time as at from events
+        where org = %(org)s and stream = 'account/org:' || %(org)s || ':tokens.' || types.name
+          and position <= %(position)s
+          and split_part(type, '.', 1) in ('credits-debited', 'reservation-captured', 'shortfall-collected')
+        order by version desc limit 1
     ) last on true"""
 _BY = """
     select coalesce({what}, '') as name, token_type, sum(tokens)::bigint as tokens, count(*)::bigint as uses
-    from read.token_usage where org = %(org)s and at >= %(month)s
+    from read.token_usage where org = %(org)s and at >= %(month)s and position <= %(position)s
     group by 1, 2 order by 3 desc, 1 limit %(top)s"""
-_MONTH = """
-    select token_type, sum(tokens)::bigint as tokens from read.token_usage
-    where org = %(org)s and at >= %(month)s group by token_type order by token_type"""
 
 
 async def token_stats(services: Services, call: Call) -> dict[str, Any]:
-    """Balances from the write side, use from the read model; what users did is not for other users."""
+    """Balances and use of one moment, the write side's; what users did is not for other users.
+
+    The read model says what had been used before the cycle, the window and the month began, which does not change.
+    """
     answered = await ask(services, call.org, PlanNow())
     plan: PlanStanding = answered.value
     now = answered.time
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     wanted = {
         "org": call.org,
         "types": list(plan.tokens),
+        "position": answered.position,
+        "month": month,
         "since": plan.cycle_start or now - CYCLE,
         "window": now - timedelta(days=WINDOW_DAYS),
     }
     used = {row["token_type"]: row for row in await services.rows(_USED, wanted)}
-    tokens = {name: _type(plan, unit, used[name], now) for name, unit in plan.tokens.items()}
+    tokens = {name: _type(plan, name, used[name], now) for name in plan.tokens}
     told: dict[str, Any] = {
         "organisation": call.org,
         "plan": plan.plan,
@@ -65,7 +71,9 @@ async def token_stats(services: Services, call: Call) -> dict[str, Any]:
         "position": format_position(answered.position),
     }
     if call.principal.role is not Role.USER:
-        told["monitoring"] = await _monitoring(services, call.org, tokens, now)
+        in_month = {name: plan.used[name] - used[name]["totals"][2] for name in plan.tokens}
+        asked = {"org": call.org, "month": month, "position": answered.position, "top": TOP}
+        told["monitoring"] = await _monitoring(services, asked, tokens, in_month)
     return told
 
 
@@ -76,9 +84,10 @@ def status_of(unit: UnitStanding) -> str:
     return "low" if unit.balance * 100 <= unit.allocated * LOW_PERCENT else "ok"
 
 
-def _type(plan: PlanStanding, unit: UnitStanding, row: Row, now: datetime) -> dict[str, Any]:
-    now_used, before_cycle, before_window = row["totals"]
-    used, recent = now_used - before_cycle, now_used - before_window
+def _type(plan: PlanStanding, name: str, row: Row, now: datetime) -> dict[str, Any]:
+    unit, total = plan.tokens[name], plan.used[name]
+    before_cycle, before_window, _ = row["totals"]
+    used, recent = total - before_cycle, total - before_window
     return {
         "balance": unit.balance,
         "reserved": unit.reserved,
@@ -104,12 +113,11 @@ def _upgrade(services: Services, plan: PlanStanding) -> dict[str, str] | None:
     }
 
 
-async def _monitoring(services: Services, org: str, tokens: dict[str, dict[str, Any]], now: datetime) -> dict[str, Any]:
-    """Of the calendar month so far (UTC)."""
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    wanted = {"org": org, "month": month, "top": TOP}
-    by_type, features, users = await gather(
-        services.rows(_MONTH, wanted),
+async def _monitoring(
+    services: Services, wanted: dict[str, Any], tokens: dict[str, dict[str, Any]], in_month: dict[str, int]
+) -> dict[str, Any]:
+    """Of the calendar month so far (UTC); `in_month` is what was used of each type."""
+    features, users = await gather(
         services.rows(_BY.format(what="feature"), wanted),
         services.rows(_BY.format(what="user_id"), wanted),
     )
@@ -119,9 +127,9 @@ async def _monitoring(services: Services, org: str, tokens: dict[str, dict[str, 
         if (each["used_percent"] or 0) >= RISK_PERCENT or each["forecast"]["before_refresh"]
     ]
     return {
-        "month": month,
-        "tokens_this_month": sum(row["tokens"] for row in by_type),
-        "by_type": {row["token_type"]: row["tokens"] for row in by_type},
+        "month": wanted["month"],
+        "tokens_this_month": sum(in_month.values()),
+        "by_type": {name: in_month[name] for name in sorted(in_month) if in_month[name]},
         "top_features": [_named(row, "feature") for row in features],
         "use_per_user": [_named(row, "user_id") for row in users],
         "forecast_method": METHOD,

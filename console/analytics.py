@@ -23,6 +23,7 @@ METRICS = {
     "usd": "Money spent (USD)",
     "provider_cost": "Provider cost (USD)",
     "margin": "Margin (USD)",
+    "other": "Charged in other units",
     "refusals": "Blocked attempts",
 }
 GROUPINGS = {
@@ -36,12 +37,12 @@ GROUPINGS = {
     "group": "Group",
     "outcome": "Outcome",
     "reason": "Reason",
+    "unit": "Unit of the account",
     "none": "Nothing: the sum",
 }
 BUCKETS = {"day": "Day", "week": "Week", "month": "Month"}
 FORECASTS = 30  # accounts that are looked at
 MOST_SERIES = 5  # more would be unreadable; the rest is one series
-DAYS = 30
 PERIODS = (7, 30, 90, 365)  # days that are one click away
 
 pages = Pages()
@@ -58,7 +59,9 @@ async def analytics(visit: Visit) -> Response:
         _summed(visit, asked, "refusals", "operation"),
         _risks(visit),
     )
-    labels = buckets(date.fromisoformat(found["from"]), date.fromisoformat(found["to"]), asked["bucket"])
+    first, end = date.fromisoformat(found["from"]), date.fromisoformat(found["to"])
+    asked["from_"] = found["from"]
+    labels = buckets(first, end, asked["bucket"])
     return visit.render(
         "analytics/analytics.html",
         asked=asked,
@@ -70,7 +73,7 @@ async def analytics(visit: Visit) -> Response:
         blocked=blocked,
         operations=operations,
         risks=risks,
-        periods=_periods(visit),
+        periods=_periods(visit, first, end - timedelta(days=1)),
         metrics=METRICS,
         groupings=GROUPINGS,
         buckets=BUCKETS,
@@ -145,27 +148,25 @@ def _asked(visit: Visit) -> dict[str, str]:
         value = visit.query.get(name, "")
         return value if value in known else next(iter(known))
 
-    month_ago = datetime.now(UTC).date() - timedelta(days=DAYS - 1)
     asked = {
         "metric": chosen("metric", METRICS),
         "group_by": chosen("group_by", GROUPINGS),
         "bucket": chosen("bucket", BUCKETS),
-        "from_": day(visit.query.get("from")) or day(month_ago.isoformat()) or "",
     }
-    to = day(visit.query.get("to"), after=1)
-    return {**asked, "to": to} if to else asked
+    times = {"from_": day(visit.query.get("from")), "to": day(visit.query.get("to"), after=1)}
+    return asked | {name: when for name, when in times.items() if when}
 
 
-def _periods(visit: Visit) -> list[tuple[str, str, bool]]:
-    """Periods up to today: words, address, and whether it is the one shown."""
-    today = datetime.now(UTC).date()
+def _periods(visit: Visit, shown: date, last: date) -> list[tuple[str, str, bool]]:
+    """Periods up to today: words, address, and whether it is the one shown, which is from `shown` to `last`."""
+    ended = bool(visit.query.get("to"))
+    today = datetime.now(UTC).date() if ended else last
     kept = {name: value for name, value in visit.query.items() if name in ("metric", "group_by", "bucket")}
-    shown = visit.query.get("from") or (today - timedelta(days=DAYS - 1)).isoformat()
     found = []
     for days in PERIODS:
         first = (today - timedelta(days=days - 1)).isoformat()
         address = f"/analytics?{urlencode({**kept, 'from': first})}"
-        found.append((f"{days} days", address, first == shown and not visit.query.get("to")))
+        found.append((f"{days} days", address, first == shown.isoformat() and not ended))
     return found
 
 

@@ -1,14 +1,13 @@
-"""Days as date fields send them."""
+"""Days as date fields send them: the API takes them as days of the organisation."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 
 def day(text: str | None, *, after: int = 0) -> str | None:
-    """Midnight (UTC) of a day from a date field, so many days later; None where there is none or it is no date."""
+    """A day from a date field, so many days later; None where there is none or it is no date."""
     if not text:
         return None
     try:
-        start = date.fromisoformat(text) + timedelta(days=after)
+        return (date.fromisoformat(text) + timedelta(days=after)).isoformat()
     except (ValueError, OverflowError):
         return None
-    return datetime.combine(start, datetime.min.time()).isoformat() + "Z"

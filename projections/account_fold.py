@@ -9,9 +9,10 @@ from domain.credits.events import (
     ReservationExtended,
     ReservationReleased,
     ShortfallCollected,
+    Work,
 )
-from projections import balances, debits, grants, reservations, token_usage, transactions
-from projections.facts import Fact
+from projections import balances, debits, grants, reservations, token_usage, transactions, usage
+from projections.facts import CannotApply, Fact
 from projections.models import Needed, ReadModels
 
 _LATER = (ReservationCaptured, ReservationReleased, ReservationExpired, ReservationExtended)
@@ -27,9 +28,17 @@ def need(needed: Needed, fact: Fact) -> None:
     if isinstance(event, CreditsReserved) and event.generation:
         needed.row(models.reservations, (org, event.reservation_id, address))
     elif isinstance(event, _LATER):
-        needed.row(models.reservations, (org, event.reservation_id, address))
-        if isinstance(event, ReservationCaptured) and token_usage.is_plan_account(address):
+        key = (org, event.reservation_id, address)
+        needed.row(models.reservations, key)
+        hold = models.reservations.get(key)
+        if isinstance(event, ReservationCaptured) and (hold is None or hold.generation):
             needed.row(models.generations, (org, event.reservation_id))
+    elif isinstance(event, CreditsDebited | CreditsRefunded):
+        generation = transactions.generation_of(event, None)
+        if generation is not None:
+            needed.row(models.generations, (org, generation))
+        elif isinstance(event, CreditsRefunded):
+            needed.debits.add((org, event.debit_id))
 
 
 def fold(models: ReadModels, fact: Fact) -> None:
@@ -45,28 +54,67 @@ def fold(models: ReadModels, fact: Fact) -> None:
     hold = _hold(models, fact)
     models.transactions.extend(transactions.movements(fact, before, hold))
     if isinstance(event, _CHARGES):
-        _charge(models, fact, event, hold)
+        _charge(models, fact, event, balance, hold)
         if token_usage.is_plan_account(fact.id):
             generation = models.generations.get((fact.org, hold.id)) if hold is not None and hold.generation else None
             models.token_usage.append(token_usage.used(fact, balance, models.transactions[-1], generation))
 
 
-def _charge(models: ReadModels, fact: Fact, event: token_usage.Charge, hold: reservations.Reservation | None) -> None:
+def fold_refund(models: ReadModels, fact: Fact) -> None:
+    """Fold a refund, kept for later by a rebuild, into what was used. Raises CannotApply for an unknown debit."""
+    balance = models.balances.get((fact.org, fact.id))
+    if balance is None:
+        models.missing(fact, "account")
+    else:
+        _give_back(models, fact, fact.event, balance)
+
+
+def _charge(
+    models: ReadModels,
+    fact: Fact,
+    event: token_usage.Charge,
+    balance: balances.Balance,
+    hold: reservations.Reservation | None,
+) -> None:
     key = (fact.org, event.debit_id)
-    match event:
-        case CreditsDebited():
-            models.debits[key] = debits.debited(fact, event)
-        case ShortfallCollected():
-            models.debits[key] = debits.collected(fact, event)
-        case ReservationCaptured():
-            if hold is not None:
-                models.debits[key] = debits.captured(fact, event, hold)
-        case CreditsRefunded():
-            debit = models.debits.get(key)
-            if debit is not None:
-                debit.refunded += event.amount
-            else:
-                models.refunds[key] = models.refunds.get(key, 0) + event.amount
+    if isinstance(event, CreditsRefunded):
+        debit = models.debits.get(key)
+        if debit is not None:
+            debit.refunded += event.amount
+        else:
+            models.refunds[key] = models.refunds.get(key, 0) + event.amount
+        _give_back(models, fact, event, balance)
+        return
+    user = getattr(event, "user", None) or (balance.owner_id if balance.owner_type == "user" else None)
+    generation_id = transactions.generation_of(event, hold)
+    if generation_id is None:
+        debit = debits.debited(fact, event, hold, user, usage.work_of(fact, balance, event, hold))
+        used = usage.debited(fact, balance, debit, debit.amount)
+    else:
+        generation = models.generations.get((fact.org, generation_id))
+        if generation is None:
+            raise CannotApply(fact.partition, fact.position, f"the generation {generation_id} is unknown")
+        debit = debits.debited(fact, event, hold, user, Work())
+        used = usage.paid(fact, balance, generation, debit.amount)
+    models.debits[key] = debit
+    models.usage.add(used)
+
+
+def _give_back(models: ReadModels, fact: Fact, event: CreditsRefunded, balance: balances.Balance) -> None:
+    """A refund lowers the use that its debit was."""
+    key, generation_id = (fact.org, event.debit_id), transactions.generation_of(event, None)
+    if generation_id is not None:
+        generation = models.generations.get((fact.org, generation_id))
+        if generation is None:
+            models.missing(fact, "generation")
+        else:
+            models.usage.add(usage.paid(fact, balance, generation, -event.amount))
+        return
+    debit = models.debits.get(key) or models.known_debits.get(key)
+    if debit is None:
+        models.missing(fact, "debit")
+    else:
+        models.usage.add(usage.debited(fact, balance, debit, -event.amount))
 
 
 def _hold(models: ReadModels, fact: Fact) -> reservations.Reservation | None:

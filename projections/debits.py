@@ -7,12 +7,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from domain.credits.events import CreditsDebited, ReservationCaptured, ShortfallCollected
+from domain.credits.events import CreditsDebited, ReservationCaptured, ShortfallCollected, Work
 from projections.facts import Fact
 from projections.reservations import Reservation
 from projections.table import Table
 
 DebitKey = tuple[str, str]  # organisation, debit id
+Charged = CreditsDebited | ReservationCaptured | ShortfallCollected
 
 
 @dataclass(slots=True)
@@ -30,32 +31,33 @@ class Debit:
     sealed: str | None
     created_at: datetime
     position: int
+    user_id: str | None = None
+    operation: str | None = None
+    provider: str | None = None
+    model: str | None = None
 
 
 TABLE = Table(
     "debits",
     Debit,
     {"org": "text", "id": "text", "address": "text", "amount": "int8", "refunded": "int8", "reservation_id": "text"}
-    | {"item": "text", "price_version": "int4", "sealed": "text", "created_at": "timestamptz", "position": "int8"},
+    | {"item": "text", "price_version": "int4", "sealed": "text", "created_at": "timestamptz", "position": "int8"}
+    | dict.fromkeys(("user_id", "operation", "provider", "model"), "text"),
     key=2,
 )
 
 
-def debited(fact: Fact, event: CreditsDebited) -> Debit:
-    """The row of a charge without a hold."""
-    terms = (event.item, event.price_version, event.sealed)
-    return Debit(fact.org, event.debit_id, fact.id, event.amount, 0, None, *terms, fact.time, fact.position)
+def debited(fact: Fact, event: Charged, hold: Reservation | None, user: str | None, work: Work) -> Debit:
+    """The row of a charge; what a captured hold was charged for stands in the hold.
 
-
-def collected(fact: Fact, event: ShortfallCollected) -> Debit:
-    """The row of a shortfall that incoming credits paid."""
-    return Debit(fact.org, event.debit_id, fact.id, event.amount, 0, None, None, None, None, fact.time, fact.position)
-
-
-def captured(fact: Fact, event: ReservationCaptured, hold: Reservation) -> Debit:
-    """The row of a captured hold; what it was charged for stands in the hold."""
-    terms = (event.reservation_id, hold.item, hold.price_version, event.sealed)
-    return Debit(fact.org, event.debit_id, fact.id, event.amount, 0, *terms, fact.time, fact.position)
+    `user` and `work`: whose use it is, and what it was for where it belongs to no generation.
+    """
+    terms = hold if hold is not None else event
+    return Debit(
+        fact.org, event.debit_id, fact.id, event.amount, 0, getattr(event, "reservation_id", None),
+        getattr(terms, "item", None), getattr(terms, "price_version", None), getattr(event, "sealed", None),
+        fact.time, fact.position, user, *work,
+    )  # fmt: skip
 
 
 def add_refunds(cursor: psycopg.Cursor[Any], schema: str, refunds: dict[DebitKey, int]) -> None:

@@ -15,7 +15,7 @@ from projections import (
 from projections.facts import CannotApply, Fact
 from projections.models import Needed, ReadModels
 
-FOLD = 2  # raised whenever the same events would give other rows: tells older generations from those of this code
+FOLD = 3  # raised whenever the same events would give other rows: tells older generations from those of this code
 
 
 class Kind(NamedTuple):
@@ -65,7 +65,10 @@ KINDS: dict[str, Kind] = {  # by the start of a stream's name; what is not here 
     "prices": Kind(_need_nothing, _prices),
     "plans": Kind(_need_nothing, _catalogue),
 }
-_LATER = KINDS | {"storage": Kind(use_fold.need_storage, use_fold.fold_content)}
+_LATER = KINDS | {
+    "storage": Kind(use_fold.need_storage, use_fold.fold_content),
+    "account": Kind(account_fold.need, account_fold.fold_refund),
+}
 _PLATFORMS = frozenset({"prices", "plans"})  # streams that make no organisation
 
 

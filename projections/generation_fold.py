@@ -6,9 +6,10 @@ from domain.generations.events import (
     GenerationRefunded,
     GenerationRefused,
     GenerationSettledLate,
+    Settled,
 )
 from domain.organisations.events import Resource
-from projections import costs, generation_rows, refusals, usage_daily
+from projections import costs, generation_rows, refusals, usage
 from projections.facts import Fact
 from projections.models import Needed, ReadModels
 
@@ -35,10 +36,10 @@ def fold(models: ReadModels, fact: Fact) -> None:
             models.generations.put(key, asked)
         if isinstance(event, GenerationRefused):
             models.refusals.append(refusals.refused(fact, event))
-            models.usage_daily.add(usage_daily.ended(fact, asked))
+            models.usage.add(usage.ended(fact, asked))
     elif row is not None:
         if isinstance(event, GenerationSettledLate):
-            models.usage_daily.add(usage_daily.taken_back(fact, row))
+            models.usage.add(usage.taken_back(fact, row))
         generation_rows.apply(row, fact, event)
         models.generations.put(key, row)
         _effects(models, fact, event, row)
@@ -46,12 +47,16 @@ def fold(models: ReadModels, fact: Fact) -> None:
 
 def _effects(models: ReadModels, fact: Fact, event: GenerationEvent, row: generation_rows.GenerationRow) -> None:
     if isinstance(event, GenerationRefunded):
-        models.usage_daily.add(usage_daily.refunded(fact, row, event))
         usd = generation_rows.by_resource(event.returned).get(Resource.BUDGET, 0)
         if usd:
+            models.usage.add(usage.money_back(fact, row, usd))
             models.costs.append(costs.refunded(fact, row, usd))
+        return
+    if isinstance(event, Settled):
+        models.usage.add(usage.settled(fact, row, event))
     elif row.status not in generation_rows.OPEN:
-        models.usage_daily.add(usage_daily.ended(fact, row))
+        models.usage.add(usage.ended(fact, row))
+    if row.status not in generation_rows.OPEN:
         # What parts have spent was noted when it expired, where it is completed late.
         usd = event.usd if isinstance(event, GenerationSettledLate) else row.charged_usd
         if usd or (row.quoted_usd and row.status in costs.ATTEMPTS):

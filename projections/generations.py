@@ -14,7 +14,7 @@ from projections.fold import FOLD
 FOLDER = Path(__file__).parent
 TABLES = (
     *("checkpoints", "balances", "transactions", "reservations", "grants", "debits", "prices"),
-    *("generations", "refusals", "usage_daily", "use_holds", "storages", "contents", "groups", "members"),
+    *("generations", "refusals", "usage", "use_holds", "storages", "contents", "groups", "members"),
     *("group_usage", "budgets", "costs", "organisations", "token_usage", "catalogue", "purchases"),
 )
 OWNER = "scrip_projector"
@@ -22,7 +22,22 @@ READERS = sql.SQL("scrip_writer, scrip_reader, scrip_auditor")
 LOCKS = 0x5C22  # the first key of this folder's advisory locks
 SWAP, REBUILD = 0, 1  # the second: whoever applies or pins holds SWAP shared, a swap alone; one rebuild at a time
 
-SHOWN = {"transactions": "select *, lpad(position::text, 16, '0') || '-' || n as id from {table}"}
+SHOWN = {
+    "transactions": "select *, lpad(position::text, 16, '0') || '-' || n as id from {table}",
+    "group_usage": "select *, (at at time zone 'UTC')::date as day from {table}",
+}
+# Further views for people who ask in SQL, and the tables that they show.
+VIEW_OF = {"usage_daily": "usage"}
+VIEWS = {
+    "usage_daily": """
+        select org, (at at time zone 'UTC')::date as day, key, user_id, operation, provider, model, size, quality,
+            feature, outcome, reason, currency, unit, sum(generations)::bigint as generations,
+            sum(succeeded)::bigint as succeeded, sum(credits)::bigint as credits, sum(tokens)::bigint as tokens,
+            sum(plan_tokens)::bigint as plan_tokens, sum(other)::bigint as other, sum(usd)::bigint as usd,
+            sum(provider_cost)::bigint as provider_cost, sum(time_ms)::bigint as time_ms
+        from {usage} group by org, day, key, user_id, operation, provider, model, size, quality, feature, outcome,
+            reason, currency, unit"""
+}
 
 _HAS_ORG = """
     select 1 from information_schema.columns where table_schema = %s and table_name = %s and column_name = 'org'"""
@@ -56,7 +71,7 @@ def schema_of(number: int) -> str:
 
 def shape() -> str:
     """What this code makes of events, as a short text: a generation of another shape must be built anew."""
-    text = "".join(_ddl(name) for name in TABLES) + repr(SHOWN)
+    text = "".join(_ddl(name) for name in TABLES) + repr((SHOWN, VIEWS))
     return f"{FOLD}-{sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -151,11 +166,12 @@ def show(cursor: Cursor, number: int, *, keep: bool) -> None:
 
     Views show each reader what it may see of the tables (`security_invoker`), not all that their owner may.
     """
-    for name in TABLES:
-        view, table = sql.Identifier("read", name), sql.Identifier(schema_of(number), name)
+    tables = {name: sql.Identifier(schema_of(number), name) for name in TABLES}
+    queries = {name: sql.SQL(SHOWN.get(name, "select * from {table}")).format(table=tables[name]) for name in TABLES}
+    for name, query in (queries | {name: sql.SQL(text).format(**tables) for name, text in VIEWS.items()}).items():
+        view = sql.Identifier("read", name)
         if not keep:
             cursor.execute(sql.SQL("drop view if exists {}").format(view))
-        query = sql.SQL(SHOWN.get(name, "select * from {table}")).format(table=table)
         cursor.execute(sql.SQL("create or replace view {} with (security_invoker = true) as {}").format(view, query))
         cursor.execute(sql.SQL("grant select on {} to {}").format(view, READERS))
     describe(cursor)
@@ -163,8 +179,8 @@ def show(cursor: Cursor, number: int, *, keep: bool) -> None:
 
 def describe(cursor: Cursor) -> None:
     """Say in the database what each view and its columns are, as the head of its file says it: for psql and others."""
-    for name in TABLES:
-        view, said = sql.Identifier("read", name), _head(name)
+    for name in (*TABLES, *VIEWS):
+        view, said = sql.Identifier("read", name), _head(VIEW_OF.get(name, name))
         cursor.execute(sql.SQL("comment on view {} is {}").format(view, sql.Literal(said)))
         columns = cursor.execute(sql.SQL("select * from {} limit 0").format(view)).description or ()
         for column in columns:

@@ -1,21 +1,22 @@
-"""Read model: the history of what groups used, by day and period, for charts and reports (S1)."""
+"""Read model: the history of what groups used, by quarter of an hour and period, for charts and reports (S1)."""
 
 from collections.abc import Iterator
-from datetime import UTC, date
+from datetime import datetime
 from typing import NamedTuple
 
 from domain.groups.events import GroupEvent
 from domain.quotas.events import UseCounted, UseGivenBack, UseSettled
 from projections.facts import Fact
 from projections.table import Table
+from projections.usage import quarter
 
 
 class GroupUse(NamedTuple):
-    """One day's row of one thing that is counted (group_usage.sql)."""
+    """One quarter's row of one thing that is counted (group_usage.sql)."""
 
     org: str
     group_id: str
-    day: date
+    at: datetime
     period: str
     what: str
     amount: int
@@ -24,7 +25,7 @@ class GroupUse(NamedTuple):
 TABLE = Table(
     "group_usage",
     GroupUse,
-    {"org": "text", "group_id": "text", "day": "date", "period": "text", "what": "text", "amount": "int8"},
+    {"org": "text", "group_id": "text", "at": "timestamptz", "period": "text", "what": "text", "amount": "int8"},
     key=5,
 )
 
@@ -40,6 +41,6 @@ def changes(fact: Fact, event: GroupEvent, current: str) -> Iterator[GroupUse]:
             period, amounts, sign = event.period, event.amounts, -1
         case _:
             return
-    day = fact.time.astimezone(UTC).date()
+    at = quarter(fact.time)
     for what, amount in amounts.items():
-        yield GroupUse(fact.org, fact.id, day, period, what, sign * amount)
+        yield GroupUse(fact.org, fact.id, at, period, what, sign * amount)

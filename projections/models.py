@@ -22,7 +22,7 @@ from projections import (
     storages,
     token_usage,
     transactions,
-    usage_daily,
+    usage,
     use_holds,
 )
 from projections.facts import CannotApply, Fact
@@ -55,9 +55,10 @@ class ReadModels:
         self.refusals = Log(refusals.TABLE)
         self.costs = Log(costs.TABLE)
         self.token_usage = Log(token_usage.TABLE)
-        self.usage_daily = Sums(usage_daily.TABLE)
+        self.usage = Sums(usage.TABLE)
         self.group_usage = Sums(group_usage.TABLE)
         self.debits: dict[debits.DebitKey, debits.Debit] = {}
+        self.known_debits: dict[debits.DebitKey, debits.Debit] = {}  # stored before, for what they were for
         self.refunds: dict[debits.DebitKey, int] = {}  # to be added to debits that were stored before
         self.rows: tuple[Rows[Any], ...] = tuple(value for value in vars(self).values() if isinstance(value, Rows))
         self.logs: tuple[Log[Any], ...] = tuple(value for value in vars(self).values() if isinstance(value, Log))
@@ -83,10 +84,11 @@ class ReadModels:
             rows.written()
         for log in self.logs:
             log.clear()
-        if self.later is None:  # a rebuild takes the sums of a day when it is over
+        if self.later is None:  # a rebuild takes the sums of a quarter when it is over
             for sums in self.sums:
                 sums.clear()
         self.debits.clear()
+        self.known_debits.clear()
         self.refunds.clear()
 
     def __len__(self) -> int:
@@ -100,6 +102,7 @@ class Needed:
     def __init__(self, models: ReadModels) -> None:
         self.models = models
         self.keys: dict[str, set[Key]] = {rows.table.name: set() for rows in models.rows}
+        self.debits: set[debits.DebitKey] = set()
 
     def row(self, rows: Rows[Any], key: Key) -> None:
         """Need a row, if it exists."""

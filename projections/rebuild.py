@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC
 from typing import Any, NamedTuple
 
 import psycopg
@@ -14,6 +13,7 @@ from projections.fold import fold, fold_later, needs
 from projections.generations import LOCKS, REBUILD, SWAP, schema_of
 from projections.models import ReadModels
 from projections.runner import apply_to
+from projections.usage import quarter
 from projections.writing import load, move_checkpoints, store
 
 BATCH = 10_000  # events folded before their rows are written
@@ -113,7 +113,7 @@ class _Build:
             for log_ in models.logs:
                 self._copy(log_.table, log_)
             for sums in models.sums:
-                self._copy(sums.table, sums.before(batch[-1].time.astimezone(UTC).date()))
+                self._copy(sums.table, sums.before(quarter(batch[-1].time)))
             self._copy(debits.TABLE, models.debits.values())
             for key, amount in models.refunds.items():
                 self._refunds[key] = self._refunds.get(key, 0) + amount

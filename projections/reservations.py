@@ -9,6 +9,7 @@ from domain.credits.events import (
     ReservationExpired,
     ReservationExtended,
     ReservationReleased,
+    Work,
 )
 from projections.facts import CannotApply, Fact
 from projections.table import Table
@@ -38,6 +39,9 @@ class Reservation:
     created_position: int
     ended_at: datetime | None
     position: int
+    operation: str | None = None
+    provider: str | None = None
+    model: str | None = None
 
 
 TABLE = Table(
@@ -46,7 +50,8 @@ TABLE = Table(
     {"org": "text", "id": "text", "address": "text", "status": "text"}
     | dict.fromkeys(("amount", "captured", "returned", "left"), "int8")
     | {"expires_at": "timestamptz", "item": "text", "price_version": "int4", "generation": "bool", "sealed": "text"}
-    | {"created_at": "timestamptz", "created_position": "int8", "ended_at": "timestamptz", "position": "int8"},
+    | {"created_at": "timestamptz", "created_position": "int8", "ended_at": "timestamptz", "position": "int8"}
+    | dict.fromkeys(("operation", "provider", "model"), "text"),
     key=3,
 )
 
@@ -57,6 +62,7 @@ Later = (
 
 def held(fact: Fact, event: CreditsReserved) -> Reservation:
     """The row of a new hold."""
+    work = event.work or Work()
     return Reservation(
         org=fact.org,
         id=event.reservation_id,
@@ -70,6 +76,9 @@ def held(fact: Fact, event: CreditsReserved) -> Reservation:
         item=event.item,
         price_version=event.price_version,
         generation=event.generation,
+        operation=work.operation,
+        provider=work.provider,
+        model=work.model,
         sealed=event.sealed,
         created_at=fact.time,
         created_position=fact.position,

@@ -1,5 +1,6 @@
 -- One row for each hold on each account: a generation holds under its own id on every account that pays for it.
 -- `amount` is all that was ever held, and amount = captured + returned + "left". `generation`: it ends with one.
+-- `operation`, `provider` and `model`: what was priced, of a hold that is of no generation.
 -- `status`: held, captured, released or expired; `position`: the reservation's last event.
 create table reservations (
     org text collate "C" not null,
@@ -19,6 +20,9 @@ create table reservations (
     created_position bigint not null,
     ended_at timestamptz,
     position bigint not null,
+    operation text collate "C",
+    provider text collate "C",
+    model text collate "C",
     check (amount = captured + returned + "left")
 ) with (fillfactor = 80);
 -- keys

@@ -1,7 +1,7 @@
 """Rows of one table in memory, and what of them is still to be written."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import datetime
 from operator import add
 from typing import Any, TypeVar
 
@@ -73,7 +73,7 @@ class Log(list[Row]):
 
 
 class Sums(dict[Key, Any]):
-    """Named tuples with a `day` whose integers, the last columns, are added to those that the table has by then."""
+    """Named tuples with a time `at` whose integers, the last columns, are added to those that the table has by then."""
 
     def __init__(self, table: Table[Any]) -> None:
         super().__init__()
@@ -84,8 +84,8 @@ class Sums(dict[Key, Any]):
         """Add a row's amounts to those of its key."""
         key, first = self.table.key_of(row), self._first
         known = self.get(key)
-        self[key] = row if known is None else row._make((*row[:first], *map(add, known[first:], row[first:])))
+        self[key] = row if known is None else row._make(row[:first] + tuple(map(add, known[first:], row[first:])))
 
-    def before(self, day: date) -> list[Any]:
-        """Take out the rows of days that are over."""
-        return [self.pop(key) for key in [key for key, row in self.items() if row.day < day]]
+    def before(self, at: datetime) -> list[Any]:
+        """Take out the rows of times that are over."""
+        return [self.pop(key) for key in [key for key, row in self.items() if row.at < at]]

@@ -24,6 +24,8 @@ from projections.facts import Fact
 from projections.reservations import Reservation
 from projections.table import Table
 
+SHORTFALL = "shortfall."  # how debits begin that collect one
+
 
 class Transaction(NamedTuple):
     """One movement's row (transactions.sql); `amount` in whole credits, negative where they leave."""
@@ -88,12 +90,12 @@ def movements(fact: Fact, available: int, hold: Reservation | None) -> Iterator[
 def generation_of(event: object, hold: Reservation | None) -> str | None:
     """The generation that an event of an account is about, if any.
 
-    What is charged beside a generation's hold, and refunds, name the debit `{generation}.{number}`; all other debits
-    have ids without a dot.
+    Its debits have the id `{generation}.{number}`, and what collects a shortfall `shortfall.{grant}.{number}`; all
+    other debits have ids without a dot.
     """
     if hold is not None:
         return hold.id if hold.generation else None
-    if isinstance(event, CreditsDebited | CreditsRefunded):
+    if isinstance(event, CreditsDebited | CreditsRefunded) and not event.debit_id.startswith(SHORTFALL):
         return event.debit_id.rpartition(".")[0] or None
     return None
 

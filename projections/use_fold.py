@@ -5,7 +5,7 @@ from typing import Any
 from domain.budgets.events import CostRecorded
 from domain.groups.events import GroupDeleted, MembersAdded, MembersRemoved
 from domain.storage.events import ContentDeleted, ContentStored
-from projections import budgets, contents, costs, group_usage, groups, members, storages, use_holds
+from projections import budgets, contents, costs, group_usage, groups, members, storages, usage, use_holds
 from projections.facts import Fact
 from projections.models import Needed, ReadModels
 
@@ -90,4 +90,5 @@ def fold_budget(models: ReadModels, fact: Fact) -> None:
     budgets.apply(row, models.use_holds, fact, event)
     models.budgets.put(key, row)
     if isinstance(event, CostRecorded):
+        models.usage.add(usage.recorded(fact, event))
         models.costs.append(costs.recorded(fact, event))

@@ -18,6 +18,8 @@ def load(cursor: Cursor, schema: str, needed: Needed) -> None:
         table = rows.table
         for row in table.load(cursor, schema, needed.keys[table.name]):
             rows[table.key_of(row)] = row
+    for debit in debits.TABLE.load(cursor, schema, needed.debits):
+        needed.models.known_debits[debit.org, debit.id] = debit
 
 
 def store(cursor: Cursor, schema: str, changed: list[ReadModels]) -> None:

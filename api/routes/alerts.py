@@ -9,14 +9,15 @@ from pydantic import BaseModel
 
 from api.commands.alert_rules import AlertRulesAnswer, shown
 from api.current import ask
-from api.fields import Name, QueryTime, UserId
+from api.fields import Name, QueryDay, UserId
 from api.if_match import tag_of
 from api.operation import Call
 from api.paging import CursorText, Limit
-from api.reading import Json, between, current, cursors
+from api.reading import Json, current, cursors
 from api.routing import ReadRoute, call_of
 from api.schemas import page_of
 from api.services import Services
+from api.windows import moments
 from domain.organisations.now import OrganisationNow
 from domain.organisations.state import Organisation
 
@@ -69,12 +70,12 @@ def routes(services: Services) -> list[APIRoute]:
         rule: Name | None = None,
         severity: Literal["info", "warning", "critical"] | None = None,
         user_id: UserId = None,
-        from_: Annotated[QueryTime | None, Query(alias="from")] = None,
-        to: QueryTime | None = None,
+        from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+        to: QueryDay | None = None,
         limit: Limit = 50,
         cursor: CursorText = None,
     ) -> Json:
-        between(from_, to)
+        from_, to = await moments(services, call, from_, to)
         pages = cursors(services, call, "alerts")
         (before,) = pages.decode(cursor, int) if cursor else (None,)
         filters = {"type": type, "rule": rule, "severity": severity, "user": user_id, "from": from_, "to": to}

@@ -1,6 +1,7 @@
-"""What was generated, spent and refused, by day, week or month and by what it was (S0, S2, S3, S4)."""
+"""What was generated, spent and refused, by hour, day, week or month and by what it was (S0, S2, S3, S4)."""
 
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -9,27 +10,29 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.csv_text import Bom, csv_response
-from api.current import database_time
-from api.fields import QueryTime
+from api.fields import Currency, QueryDay
 from api.operation import Call
 from api.problems import invalid
-from api.reading import Json, MinPosition, between, seen
+from api.reading import Json, MinPosition, seen
+from api.reports import DEFAULT_DAYS
 from api.routing import ReadRoute, call_of
 from api.services import Row, Services
+from api.windows import MAX_DAYS, MAX_HOUR_DAYS, FineBucket, window
 from domain.money import decimal_text
 
 Metric = Literal[
-    "generations", "succeeded", "credits", "tokens", "plan_tokens", "usd", "provider_cost", "margin", "refusals"
-]
+    "generations", "succeeded", "credits", "tokens", "plan_tokens", "other", "usd", "provider_cost", "margin",
+    "refusals",
+]  # fmt: skip
 GroupBy = Literal[
-    "model", "provider", "size", "quality", "feature", "user", "group", "outcome", "reason", "operation", "none"
+    "model", "provider", "size", "quality", "feature", "user", "group", "outcome", "reason", "operation", "unit", "none"
 ]
-Bucket = Literal["day", "week", "month"]
+Name = date | datetime  # of a bucket
 
-DEFAULT_DAYS = 30
-MAX_DAYS = 800
 MAX_ROWS = 10_000
 MONEY = {"usd", "provider_cost", "margin"}
+COSTS = {"provider_cost", "margin"}
+USD = "USD"
 
 _SUMS: dict[str, str] = {
     "generations": "sum(u.generations) filter (where u.outcome <> 'refused')",
@@ -37,10 +40,8 @@ _SUMS: dict[str, str] = {
     "credits": "sum(u.credits)",
     "tokens": "sum(u.tokens)",
     "plan_tokens": "sum(u.plan_tokens)",
+    "other": "sum(u.other)",
     "usd": "sum(u.usd)",
-    # Only of what is paid in USD: amounts of different currencies do not add up.
-    "provider_cost": "sum(u.provider_cost) filter (where u.currency in ('USD', ''))",
-    "margin": "sum(u.usd) - coalesce(sum(u.provider_cost) filter (where u.currency in ('USD', '')), 0)",
     "refusals": "sum(u.generations) filter (where u.outcome = 'refused')",
 }
 _KEYS = {
@@ -54,42 +55,42 @@ _KEYS = {
     "outcome": "u.outcome",
     "reason": "u.reason",
     "operation": "u.operation",
+    "unit": "u.unit",
     "none": "''",
 }
 _MEMBERS = "join read.members m on m.org = u.org and m.user_id = u.user_id"
 _USAGE = """
-    select date_trunc(%(bucket)s, u.day::timestamp)::date as bucket, {key} as key, coalesce({sum}, 0)::bigint as value
-    from read.usage_daily u {members}
-    where u.org = %(org)s and u.day >= %(first)s and u.day < %(last)s
+    select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, coalesce({sum}, 0)::bigint as value
+    from read.usage u {members}
+    where u.org = %(org)s and u.at >= %(start)s and u.at < %(end)s
     group by 1, 2 having coalesce({sum}, 0) <> 0 order by 1, 3 desc, 2 limit %(limit)s"""
+# Amounts of different currencies do not add up: each has its row.
+_COSTS = """
+    select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, u.currency,
+        sum(u.usd)::bigint as usd, sum(u.provider_cost)::bigint as cost
+    from read.usage u {members}
+    where u.org = %(org)s and u.at >= %(start)s and u.at < %(end)s
+    group by 1, 2, 3 having sum(u.usd) <> 0 or sum(u.provider_cost) <> 0
+    order by 1, abs(sum(u.usd) - sum(u.provider_cost)) desc, 2, 3 limit %(limit)s"""
 # Checks that said no are kept by the notifier, beside the generations that were refused.
 _CHECKS = """
-    select date_trunc(%(bucket)s, (u.at at time zone 'UTC'))::date as bucket, {key} as key, count(*)::bigint as value
+    select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, count(*)::bigint as value
     from (
         select org, at, user_id, operation, coalesce(model, '') as model, reason, '' as provider, '' as size,
-            '' as quality, '' as feature, 'refused_check' as outcome
-        from refused_checks where org = %(org)s and at >= %(first)s and at < %(last)s
+            '' as quality, '' as feature, '' as unit, 'refused_check' as outcome
+        from refused_checks where org = %(org)s and at >= %(start)s and at < %(end)s
     ) u {members}
     group by 1, 2 order by 1, 3 desc, 2 limit %(limit)s"""
-# Plan tokens are also used without a generation.
-_DEDUCTED = """
-    select date_trunc(%(bucket)s, (u.at at time zone 'UTC'))::date as bucket, {key} as key,
-        sum(u.tokens)::bigint as value
-    from (
-        select org, at, coalesce(user_id, '') as user_id, coalesce(feature, '') as feature, tokens, '' as operation,
-            '' as model, '' as reason, '' as provider, '' as size, '' as quality, 'deducted' as outcome
-        from read.token_usage
-        where org = %(org)s and at >= %(first)s and at < %(last)s and generation_id is null
-    ) u {members}
-    group by 1, 2 order by 1, 3 desc, 2 limit %(limit)s"""
-_BESIDE = {"refusals": _CHECKS, "plan_tokens": _DEDUCTED}
 
 
 class AnalyticsAnswer(BaseModel):
-    """`items`: bucket (its first day, UTC), key, value; money is a decimal as text in `currency`.
+    """`items`: bucket (its first day, an hour's start), key, value; money is a decimal as text in `currency`.
 
-    A user in several groups counts in each of them. `checks`: of refusals, how many were only asked for. Plan tokens
-    include those used without a generation. By `none`, the bucket's sum.
+    Use is what accounts were debited less what was refunded, whatever way it came. A user in several groups counts in
+    each of them. `checks`: of refusals, how many were only asked for. By `none`, the bucket's sum.
+    The period is `starts_at` to `ends_at` (not included): `from` is the organisation's day in which it begins, `to` the
+    day after the one in which it ends. `other_currencies`: provider cost that is not in `currency`, and so in no value
+    and no total; an item has those of its own.
     """
 
     metric: str
@@ -97,9 +98,13 @@ class AnalyticsAnswer(BaseModel):
     bucket: str
     from_: date = Field(alias="from")
     to: date
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: str
     items: list[dict[str, Any]]
     total: int | str
     currency: str | None = None
+    other_currencies: dict[str, str] | None = None
     checks: int | None = None
     truncated: bool
 
@@ -111,27 +116,33 @@ def routes(services: Services) -> list[APIRoute]:
         call: Annotated[Call, Depends(call_of)],
         metric: Metric = "generations",
         group_by: GroupBy = "model",
-        bucket: Bucket = "day",
+        bucket: FineBucket = "day",
         format: Literal["json", "csv"] = "json",  # noqa: A002 - the name that reads with a format share
         bom: Bom = False,
-        from_: Annotated[QueryTime | None, Query(alias="from", description="30 days before `to` by default.")] = None,
-        to: QueryTime | None = None,
+        from_: Annotated[
+            QueryDay | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
+        ] = None,
+        to: Annotated[QueryDay | None, Query(description="Not included; the end of today by default.")] = None,
+        currency: Annotated[Currency, Query(description="Of provider cost; margins are in USD.")] = USD,
         min_position: MinPosition = None,
     ) -> Response:
-        between(from_, to)
+        if currency != USD and metric != "provider_cost":
+            raise invalid("currency", "must be USD, or the metric provider_cost")
         await seen(services, call, min_position)
-        first, last = whole_days(await database_time(services), from_, to)
-        wanted = {"org": call.org, "bucket": bucket, "first": first, "last": last, "limit": MAX_ROWS + 1}
+        most = MAX_HOUR_DAYS if bucket == "hour" else MAX_DAYS
+        during = await window(services, call, from_, to, days=min(DEFAULT_DAYS, most), most=most)
+        names, starts = zip(*during.buckets(bucket), strict=True) if during.end > during.start else ((), ())
+        wanted = {"org": call.org, "starts": [*starts], "start": during.start, "end": during.end, "limit": MAX_ROWS + 1}
         parts = {"key": _KEYS[group_by], "members": _MEMBERS if group_by == "group" else ""}
-        rows = await services.rows(_USAGE.format(sum=_SUMS[metric], **parts), wanted)
-        beside: list[Row] = []
-        if metric in _BESIDE:
-            beside = await services.rows(_BESIDE[metric].format(**parts), wanted)
-        figures = _figures(metric, rows, beside)
+        if metric in COSTS:
+            figures = _costs(metric, currency, names, await services.rows(_COSTS.format(**parts), wanted))
+        else:
+            rows = await services.rows(_USAGE.format(sum=_SUMS[metric], **parts), wanted)
+            checks = await services.rows(_CHECKS.format(**parts), wanted) if metric == "refusals" else []
+            figures = _figures(metric, names, rows, checks)
         if format == "csv":
-            return csv_response("analytics.csv", *_table(metric, group_by, bucket, figures["items"]), bom=bom)
-        told = {"metric": metric, "group_by": group_by, "bucket": bucket, "from": first, "to": last}
-        return Json(told | figures)
+            return csv_response("analytics.csv", *_table(metric, group_by, bucket, figures), bom=bom)
+        return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.told() | figures)
 
     return [
         ReadRoute(
@@ -146,41 +157,75 @@ def routes(services: Services) -> list[APIRoute]:
     ]
 
 
-def whole_days(now: datetime, from_: datetime | None, to: datetime | None) -> tuple[date, date]:
-    """Whole UTC days: the first, and the one after the last. Raises Problem (422) for too many."""
-    end = to or now
-    last = end.astimezone(UTC).date()
-    if to is None or end.astimezone(UTC).time() != datetime.min.time():
-        last += timedelta(days=1)  # the day that has begun
-    first = from_.astimezone(UTC).date() if from_ else last - timedelta(days=DEFAULT_DAYS)
-    if (last - first).days > MAX_DAYS:
-        raise invalid("from", f"must not be more than {MAX_DAYS} days before to", limit=MAX_DAYS)
-    return first, last
-
-
-def _figures(metric: str, rows: list[Row], beside: list[Row]) -> dict[str, Any]:
-    sums: dict[tuple[date, str], int] = {}
-    for row in (*rows, *beside):
+def _figures(metric: str, names: Sequence[Name], rows: list[Row], checks: list[Row]) -> dict[str, Any]:
+    sums: dict[tuple[int, str], int] = {}
+    for row in (*rows, *checks):
         where = (row["bucket"], row["key"])
         sums[where] = sums.get(where, 0) + row["value"]
-    money = metric in MONEY
-    items = [
-        {"bucket": bucket, "key": key or None, "value": decimal_text(value) if money else value}
-        for (bucket, key), value in sorted(sums.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
-    ]
-    total = sum(sums.values())
+    shown = decimal_text if metric in MONEY else int
     return {
-        "items": items[:MAX_ROWS],
-        "total": decimal_text(total) if money else total,
-        "currency": "USD" if money else None,
-        "checks": sum(row["value"] for row in beside) if metric == "refusals" else None,
-        "truncated": len(items) > MAX_ROWS,
+        "items": [_item(names, where, shown(value)) for where, value in _in_order(sums)][:MAX_ROWS],
+        "total": shown(sum(sums.values())),
+        "currency": USD if metric in MONEY else None,
+        "other_currencies": None,
+        "checks": sum(row["value"] for row in checks) if metric == "refusals" else None,
+        "truncated": len(sums) > MAX_ROWS or len(rows) > MAX_ROWS,
     }
 
 
-def _table(metric: str, group_by: str, bucket: str, items: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
-    """The same as columns and rows; money says in which currency it is."""
-    name = f"{metric}_usd" if metric in MONEY and metric != "usd" else metric
+def _costs(metric: str, currency: str, names: Sequence[Name], rows: list[Row]) -> dict[str, Any]:
+    """Provider cost in one currency, or what is left of the revenue in USD after it; other currencies beside it."""
+    sums: dict[tuple[int, str], int] = {}
+    other: dict[tuple[int, str], dict[str, int]] = {}
+    totals: dict[str, int] = {}
+    for row in rows:
+        where = (row["bucket"], row["key"])
+        own = row["currency"] in (currency, "")
+        cost = row["cost"] if own else 0
+        sums[where] = sums.get(where, 0) + (row["usd"] - cost if metric == "margin" else cost)
+        if not own and row["cost"]:
+            other.setdefault(where, {})[row["currency"]] = row["cost"]
+            totals[row["currency"]] = totals.get(row["currency"], 0) + row["cost"]
+    told = []
+    for where, value in _in_order(sums):
+        if value or where in other:
+            item = _item(names, where, decimal_text(value))
+            told.append(item | ({"other_currencies": _decimal(other[where])} if where in other else {}))
+    return {
+        "items": told[:MAX_ROWS],
+        "total": decimal_text(sum(sums.values())),
+        "currency": currency,
+        "other_currencies": _decimal(totals),
+        "checks": None,
+        "truncated": len(rows) > MAX_ROWS,
+    }
+
+
+def _in_order(sums: dict[tuple[int, str], int]) -> list[tuple[tuple[int, str], int]]:
+    return sorted(sums.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
+
+
+def _item(names: Sequence[Name], where: tuple[int, str], value: int | str) -> dict[str, Any]:
+    return {"bucket": names[where[0] - 1], "key": where[1] or None, "value": value}
+
+
+def _decimal(amounts: dict[str, int]) -> dict[str, str]:
+    return {currency: decimal_text(amounts[currency]) for currency in sorted(amounts)}
+
+
+def _table(metric: str, group_by: str, bucket: str, figures: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """The same as columns and rows; money says in which currency it is, and each other currency has a column."""
+    currency = (figures["currency"] or "").lower()
+    name = f"{metric}_{currency}" if currency and metric != "usd" else metric
     keys = [] if group_by == "none" else [group_by]
-    rows = [[item["bucket"].isoformat(), *([item["key"]] if keys else []), item["value"]] for item in items]
-    return [bucket, *keys, name], rows
+    others = [*(figures["other_currencies"] or {})]
+    rows = [
+        [
+            item["bucket"].isoformat(),
+            *([item["key"]] if keys else []),
+            item["value"],
+            *(item.get("other_currencies", {}).get(other) for other in others),
+        ]
+        for item in figures["items"]
+    ]
+    return [bucket, *keys, name, *(f"provider_cost_{other.lower()}" for other in others)], rows

@@ -29,6 +29,10 @@ _COSTS = """
     select position, kind, id, user_id, usd, success, size, quality, generation_time_ms, sealed, created_at
     from read.costs where org = %(org)s and user_id = %(user)s and position < %(before)s
     order by position desc limit %(limit)s"""
+_CONTENTS = """
+    select distinct on (generation_id) generation_id, sealed from read.contents
+    where org = %(org)s and generation_id = any(%(ids)s) and sealed is not null and deleted_at is null
+    order by generation_id, created_position, id"""
 _BACK = {"week": "7 days", "month": "1 month", "year": "1 year"}
 # A refund is below zero and no attempt of its own; what an attempt cost counts only if it succeeded.
 _ANALYTICS = """
@@ -71,7 +75,9 @@ def routes(services: Services) -> list[APIRoute]:
         before = pages.decode(cursor, int)[0] if cursor else LAST
         wanted = {"org": call.org, "user": user, "before": before, "limit": limit + 1}
         page = pages.page(await services.rows(_COSTS, wanted), limit, lambda row: [row["position"]], lambda row: row)
-        page["items"] = await to_thread(_shown, services, call.org, page["items"])
+        made = [row["id"] for row in page["items"] if row["kind"] == "generation"]
+        contents = await services.rows(_CONTENTS, {"org": call.org, "ids": made}) if made else []
+        page["items"] = await to_thread(_shown, services, call.org, page["items"], contents)
         return Json(page)
 
     async def read_analytics(
@@ -108,8 +114,18 @@ def routes(services: Services) -> list[APIRoute]:
     ]
 
 
-def _shown(services: Services, org: str, rows: list[Row]) -> list[dict[str, Any]]:
-    return [_cost(row, services.sealer.open(org, f"user:{row['user_id']}", row.pop("sealed")) or {}) for row in rows]
+def _shown(services: Services, org: str, rows: list[Row], contents: list[Row]) -> list[dict[str, Any]]:
+    """A recorded cost has its image's URL in its own text, a generation has it with the first object that it stored."""
+    sealed = {row["generation_id"]: row["sealed"] for row in contents}
+    shown = []
+    for row in rows:
+        owner = f"user:{row['user_id']}"
+        text = services.sealer.open(org, owner, row.pop("sealed")) or {}
+        if row["kind"] == "generation" and row["id"] in sealed:
+            url = (services.sealer.open(org, owner, sealed[row["id"]]) or {}).get("url")
+            text = text | {"image_url": url}
+        shown.append(_cost(row, text))
+    return shown
 
 
 def _cost(row: Row, text: dict[str, Any]) -> dict[str, Any]:

@@ -6,16 +6,17 @@ import msgspec
 from fastapi import Depends, Query
 from fastapi.routing import APIRoute
 
-from api.fields import QueryTime
+from api.fields import QueryDay
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.positions import bounds
 from api.problems import invalid, not_found
-from api.reading import Json, between, current, cursors
+from api.reading import Json, current, cursors
 from api.routing import ReadRoute, call_of
 from api.schemas import EventRow, page_of
 from api.services import Row, Services
 from api.stream_state import StreamStates, counts, shown, state_around
+from api.windows import moments
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position
 
@@ -51,14 +52,14 @@ def routes(services: Services) -> list[APIRoute]:
         stream: Filter = None,
         type: Filter = None,  # noqa: A002 - the contract's name
         actor: Filter = None,
-        from_: Annotated[QueryTime | None, Query(alias="from")] = None,
-        to: QueryTime | None = None,
+        from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+        to: QueryDay | None = None,
         after: Annotated[str | None, Query(description="A position: what comes later.")] = None,
         order: Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")] = "asc",
         limit: Limit = 50,
         cursor: CursorText = None,
     ) -> Json:
-        between(from_, to)
+        from_, to = await moments(services, call, from_, to)
         pages = cursors(services, call, "events", stream or "", type or "", actor or "", order)
         edge = pages.decode(cursor, int)[0] if cursor else None
         start = _position("after", after) if after else 0

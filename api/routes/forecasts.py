@@ -31,7 +31,7 @@ _LIST = """
     cross join lateral (
         select coalesce(-sum(t.amount), 0)::bigint as amount from read.transactions t
         where t.org = %(org)s and t.address = b.address and t.position >= %(first)s
-          and t.type in ('debited', 'captured', 'returned', 'reserved', 'released', 'expired', 'refunded')
+          and t.type in ('debited', 'captured', 'shortfall_collected', 'refunded')
     ) used
     order by b.address"""
 # What the plan granted in the cycle that runs, how much of that is gone, and what was used lately from all sources.

@@ -10,19 +10,20 @@ from api.acting import own_only, seen_user
 from api.assessment import amounts_answer, assessment_answer
 from api.commands.generations import PATH, RequestBody, request_of
 from api.current import ask
-from api.fields import QueryTime, UserId
+from api.fields import QueryDay, UserId
 from api.generation_amounts import HELD, amounts_of
 from api.generation_answers import holds_answer
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.positions import bounds
 from api.problems import not_found, refused
-from api.reading import Json, MinPosition, between, cursors, seen
+from api.reading import Json, MinPosition, cursors, seen
 from api.routes.contents import stored_of
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_generations import Assessment, GenerationRow, GenerationWhole
 from api.services import Row, Services
+from api.windows import moments
 from domain.generations.events import Held
 from domain.generations.handlers import AssessGeneration
 from domain.money import decimal_text
@@ -71,13 +72,13 @@ def routes(services: Services) -> list[APIRoute]:
         model: Filter = None,
         outcome: Filter = None,
         q: Annotated[str, Query(max_length=255, description="How an id begins, or a part of a model's name.")] = "",
-        from_: Annotated[QueryTime | None, Query(alias="from")] = None,
-        to: QueryTime | None = None,
+        from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+        to: QueryDay | None = None,
         limit: Limit = 50,
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
-        between(from_, to)
+        from_, to = await moments(services, call, from_, to)
         wanted = {"org": call.org, "user": seen_user(call, user_id), "status": status}
         wanted |= {"model": model, "outcome": outcome, "q": q or None}
         await seen(services, call, min_position)

@@ -1,6 +1,6 @@
 """What every group used in a time beside its limits, for reports (S1)."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal
 
 from fastapi.routing import APIRoute
@@ -10,6 +10,7 @@ from api.group_queries import BY_ID
 from api.reports import Asked, Report, report_route
 from api.routes.groups import group_row
 from api.services import Row, Services
+from api.windows import Window
 
 COLUMNS = (
     *("group_id", "name", "period", "member_count", "image_used", "image_limit", "image_remaining"),
@@ -17,7 +18,7 @@ COLUMNS = (
 )
 _USED = """
     select group_id, what, sum(amount)::bigint as amount from read.group_usage
-    where org = %(org)s and group_id = any(%(ids)s) and day >= %(first)s and day < %(last)s
+    where org = %(org)s and group_id = any(%(ids)s) and at >= %(start)s and at < %(end)s
       and what in ('image', 'video')
     group by 1, 2"""
 
@@ -40,10 +41,16 @@ class GroupUse(BaseModel):
 
 
 class GroupUses(BaseModel):
-    """All groups by their id, from `from` to `to` (not included), whole days of UTC."""
+    """All groups by their id, from `starts_at` to `ends_at` (not included).
+
+    `from` is the organisation's day in which that begins, `to` the day after the one in which it ends.
+    """
 
     from_: date = Field(alias="from")
     to: date
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: str
     items: list[GroupUse]
     next_cursor: str | None = None
 
@@ -56,13 +63,15 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 async def _read(services: Services, asked: Asked) -> list[Row]:
-    rows = await services.rows(BY_ID, {"org": asked.org, "user": None, "after": asked.after, "limit": asked.limit})
-    wanted = {"org": asked.org, "ids": [row["id"] for row in rows], "first": asked.first, "last": asked.last}
+    rows = await services.rows(
+        BY_ID, {"org": asked.org, "user": None, "after": asked.after or "", "limit": asked.limit}
+    )
+    wanted = {"org": asked.org, "ids": [row["id"] for row in rows], "start": asked.start, "end": asked.end}
     used = {(row["group_id"], row["what"]): row["amount"] for row in await services.rows(_USED, wanted)}
     return [row | {"in_time": {what: used.get((row["id"], what), 0) for what in ("image", "video")}} for row in rows]
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _shown(row: Row, _during: Window) -> dict[str, Any]:
     """In the order of `COLUMNS`."""
     used = row.pop("in_time")
     group = group_row(row)

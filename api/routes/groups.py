@@ -1,6 +1,6 @@
 """Groups, who is in them, and what they have used (S1)."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -10,19 +10,19 @@ from starlette.responses import Response
 from api.acting import seen_user
 from api.commands.groups import PATH
 from api.csv_text import Bom, csv_response
-from api.current import database_time
-from api.fields import QueryTime, UserId
+from api.fields import QueryDay, UserId
 from api.group_answers import COUNTED, group_answer, group_now, quotas_of, settings_tag, use_answer
 from api.group_forecast import full_in_days, used_lately
 from api.group_queries import BY_ID, CLOSEST, FULLEST
 from api.operation import Call
 from api.paging import CursorText, Limit
-from api.problems import Problem, invalid
-from api.reading import Json, MinPosition, between, current, cursors, seen
+from api.problems import Problem
+from api.reading import Json, MinPosition, current, cursors, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_groups import GroupAnswer, GroupUsage, MemberRow
 from api.services import Row, Services
+from api.windows import Bucket, Window, window
 from domain.groups.now import GroupUse
 from domain.groups.room import Room
 from domain.groups.rules import TOKENS
@@ -32,17 +32,16 @@ from domain.quotas.quota import plus
 from infra.position import format_position
 from infra.security.principal import Role
 
-MAX_BUCKETS = 1_000
+MOST_DAYS = {"day": 1_000, "week": 7_000, "month": 30_000}  # about a thousand buckets
 DEFAULT_DAYS = 30
-Bucket = Literal["day", "week", "month"]
 _MEMBERS = """
     select user_id, joined_at from read.members
     where org = %(org)s and group_id = %(id)s and user_id > %(after)s
     order by user_id limit %(limit)s"""
 _USAGE = """
-    select date_trunc(%(bucket)s, day::timestamp)::date as start, what, sum(amount)::bigint as amount
+    select width_bucket(at, %(starts)s::timestamptz[]) as bucket, what, sum(amount)::bigint as amount
     from read.group_usage
-    where org = %(org)s and group_id = %(id)s and day >= %(first)s and day <= %(last)s
+    where org = %(org)s and group_id = %(id)s and at >= %(start)s and at < %(end)s
     group by 1, 2 order by 1, 2"""
 
 CallNow = Annotated[Call, Depends(call_of)]
@@ -95,24 +94,23 @@ def routes(services: Services) -> list[APIRoute]:
         id: str,  # noqa: A002
         call: CallNow,
         from_: Annotated[
-            QueryTime | None, Query(alias="from", description=f"Its day is included; none: {DEFAULT_DAYS} days ago.")
+            QueryDay | None, Query(alias="from", description=f"Included; {DEFAULT_DAYS} days before today by default.")
         ] = None,
-        to: Annotated[QueryTime | None, Query(description="Not included; none for now.")] = None,
+        to: Annotated[QueryDay | None, Query(description="Not included; the end of today by default.")] = None,
         bucket: Bucket = "day",
         format: Literal["json", "csv"] = "json",  # noqa: A002 - the contract's name
         bom: Bom = False,
         min_position: MinPosition = None,
     ) -> Response:
-        between(from_, to)
         await seen(services, call, min_position)
         use: GroupUse = (await group_now(services, call, id)).value
-        to = to or await database_time(services)
-        from_ = from_ or to - timedelta(days=DEFAULT_DAYS)
-        items = await _usage(services, call.org, id, from_, to, bucket)
+        during = await window(services, call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
+        items = await _usage(services, call.org, id, during, bucket)
         if format == "csv":
             return csv_response("group-usage.csv", *_table(id, use.group, items), bom=bom)
         told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
-        return Json(told | {"bucket": bucket, "from": from_, "to": to, "items": items})
+        times = {"from": during.start, "to": during.end, "time_zone": during.zone.key}
+        return Json(told | {"bucket": bucket, **times, "items": items})
 
     return [
         ReadRoute(
@@ -189,35 +187,20 @@ def _limits(group: Group) -> dict[str, Any]:
     }
 
 
-async def _usage(
-    services: Services, org: str, group_id: str, from_: datetime, to: datetime, bucket: Bucket
-) -> list[dict[str, Any]]:
-    """Every bucket of the time asked for, also those without use. Raises Problem (422) where they are too many."""
-    first = from_.astimezone(UTC).date()
-    last = max(first, (to - timedelta(microseconds=1)).astimezone(UTC).date())
-    starts = _starts(first, last, bucket)
-    wanted = {"org": org, "id": group_id, "bucket": bucket, "first": first, "last": last}
-    found: dict[date, dict[str, int]] = {}
+async def _usage(services: Services, org: str, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
+    """Every bucket of the time asked for, also those without use."""
+    names, starts = [], []
+    for name, start in during.buckets(bucket):
+        names.append(name)
+        starts.append(start)
+    wanted = {"org": org, "id": group_id, "starts": starts, "start": during.start, "end": during.end}
+    found: dict[int, dict[str, int]] = {}
     for row in await services.rows(_USAGE, wanted):
-        found.setdefault(row["start"], {})[row["what"]] = row["amount"]
-    return [_item(start, found.get(start, {})) for start in starts]
+        found.setdefault(row["bucket"], {})[row["what"]] = row["amount"]
+    return [_item(name, found.get(number, {})) for number, name in enumerate(names, 1)]
 
 
-def _starts(first: date, last: date, bucket: Bucket) -> list[date]:
-    """The first days of the buckets from that of `first` to that of `last`; weeks begin on Monday."""
-    day = {"day": first, "week": first - timedelta(days=first.weekday()), "month": first.replace(day=1)}[bucket]
-    starts = []
-    while day <= last:
-        starts.append(day)
-        if len(starts) > MAX_BUCKETS:
-            raise invalid("from", f"must not be more than {MAX_BUCKETS} buckets before to", limit=MAX_BUCKETS)
-        step = {"day": 1, "week": 7, "month": 31}[bucket]
-        day += timedelta(days=step)
-        day = day.replace(day=1) if bucket == "month" else day
-    return starts
-
-
-def _item(start: date, used: dict[str, int]) -> dict[str, Any]:
+def _item(start: date | datetime, used: dict[str, int]) -> dict[str, Any]:
     tokens = {what.removeprefix(TOKENS): amount for what, amount in used.items() if what.startswith(TOKENS)}
     return {"start": start, "image": used.get("image", 0), "video": used.get("video", 0), "tokens": tokens}
 

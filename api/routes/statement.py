@@ -9,16 +9,17 @@ from starlette.responses import Response
 
 from api.csv_text import Bom
 from api.current import database_time
-from api.fields import QueryTime
+from api.fields import QueryDay
 from api.movements import COLUMNS, movement
 from api.operation import Call
 from api.positions import bounds
 from api.problems import Problem
-from api.reading import Json, MinPosition, between, open_text, seen
+from api.reading import Json, MinPosition, open_text, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import Statement
 from api.services import Services
 from api.statement import as_csv, as_pdf
+from api.windows import moments
 from infra.partitions import partition_of
 
 MAX_MOVEMENTS = 10_000
@@ -38,13 +39,13 @@ def routes(services: Services) -> list[APIRoute]:
     async def read_statement(
         address: str,
         call: Annotated[Call, Depends(call_of)],
-        from_: Annotated[QueryTime | None, Query(alias="from", description="Included.")] = None,
-        to: Annotated[QueryTime | None, Query(description="Not included; none for now.")] = None,
+        from_: Annotated[QueryDay | None, Query(alias="from", description="Included.")] = None,
+        to: Annotated[QueryDay | None, Query(description="Not included; none for now.")] = None,
         format: Literal["json", "csv", "pdf"] = "json",  # noqa: A002 - the contract's name
         bom: Bom = False,
         min_position: MinPosition = None,
     ) -> Response:
-        between(from_, to)
+        from_, to = await moments(services, call, from_, to)
         await seen(services, call, min_position)
         statement = await _read(services, call, address, from_, to)
         if format == "json":

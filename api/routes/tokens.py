@@ -10,16 +10,17 @@ from pydantic import BaseModel
 from api.acting import seen_user
 from api.commands.tokens import DEDUCT, UseAnswer, UseBody, question, who_uses
 from api.current import ask
-from api.fields import QueryTime, UserId
+from api.fields import QueryDay, UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.pipeline import Read, execute, prepare
 from api.problems import refused, unavailable
-from api.reading import Json, MinPosition, between, cursors, open_text, seen
+from api.reading import Json, MinPosition, cursors, open_text, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
 from api.services import Row, Services
 from api.token_figures import token_stats
+from api.windows import moments
 from domain.credits.events import CreditsDebited
 from domain.organisations.now import OrganisationNow
 from domain.plans.deduct import OK, TokenAnswer, TokensLeft
@@ -88,13 +89,13 @@ def routes(services: Services) -> list[APIRoute]:
         token_type: Filter = None,
         user_id: UserId = None,
         feature: Filter = None,
-        from_: Annotated[QueryTime | None, Query(alias="from")] = None,
-        to: QueryTime | None = None,
+        from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+        to: QueryDay | None = None,
         limit: Limit = 50,
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
-        between(from_, to)
+        from_, to = await moments(services, call, from_, to)
         user = seen_user(call, user_id)
         await seen(services, call, min_position)
         pages = cursors(services, call, "token-usage", token_type or "", user or "", feature or "")

@@ -5,15 +5,16 @@ from typing import Annotated
 from fastapi import Depends, Query
 from fastapi.routing import APIRoute
 
-from api.fields import QueryTime
+from api.fields import QueryDay
 from api.movements import COLUMNS, movement
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.positions import bounds
-from api.reading import Json, MinPosition, between, cursors, open_text, seen
+from api.reading import Json, MinPosition, cursors, open_text, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import TransactionRow, page_of
 from api.services import Services
+from api.windows import moments
 from infra.partitions import partition_of
 
 _LIST = f"""
@@ -33,13 +34,13 @@ def routes(services: Services) -> list[APIRoute]:
         address: str,
         call: Annotated[Call, Depends(call_of)],
         type: Annotated[str | None, Query(max_length=64)] = None,  # noqa: A002 - the contract's name
-        from_: Annotated[QueryTime | None, Query(alias="from")] = None,
-        to: QueryTime | None = None,
+        from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+        to: QueryDay | None = None,
         limit: Limit = 50,
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
-        between(from_, to)
+        from_, to = await moments(services, call, from_, to)
         await seen(services, call, min_position)
         pages = cursors(services, call, "transactions", address, type or "")
         position, n = pages.decode(cursor, int, int) if cursor else (LAST, 0)

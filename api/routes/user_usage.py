@@ -1,6 +1,6 @@
 """What each user of the organisation used in a time, for reports (S1)."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -8,39 +8,42 @@ from pydantic import BaseModel, Field
 
 from api.reports import Asked, Report, report_route
 from api.services import Row, Services
+from api.windows import Window
 from domain.money import decimal_text
 
 COLUMNS = (
     *("user_id", "generations", "succeeded", "failed", "refused", "credits", "tokens", "plan_tokens", "usd"),
-    *("provider_cost_usd", "first_day", "last_day"),
+    *("provider_cost_usd", "provider_cost_other", "first_day", "last_day"),
 )
-# Plan tokens are also used without a generation. What was spent is net of refunds.
+# What was spent is net of refunds.
 _USED = """
-    with used as (
-        select user_id, day, outcome, generations, succeeded, credits, tokens, plan_tokens, usd,
-            case when currency in ('USD', '') then provider_cost else 0 end as provider_cost
-        from read.usage_daily
-        where org = %(org)s and day >= %(first)s and day < %(last)s and user_id > %(after)s
-        union all
-        select user_id, (at at time zone 'UTC')::date, 'deducted', 0, 0, 0, 0, tokens, 0, 0
-        from read.token_usage
-        where org = %(org)s and at >= %(first)s and at < %(last)s and generation_id is null and user_id > %(after)s
-    )
     select user_id,
         coalesce(sum(generations) filter (where outcome <> 'refused'), 0)::bigint as generations,
         sum(succeeded)::bigint as succeeded,
         coalesce(sum(generations) filter (where outcome = 'failed'), 0)::bigint as failed,
         coalesce(sum(generations) filter (where outcome = 'refused'), 0)::bigint as refused,
         sum(credits)::bigint as credits, sum(tokens)::bigint as tokens, sum(plan_tokens)::bigint as plan_tokens,
-        sum(usd)::bigint as usd, sum(provider_cost)::bigint as provider_cost_usd,
-        min(day) as first_day, max(day) as last_day
-    from used group by user_id order by user_id limit %(limit)s"""
+        sum(usd)::bigint as usd,
+        coalesce(sum(provider_cost) filter (where currency in ('USD', '')), 0)::bigint as provider_cost_usd,
+        min(at) as first_at, max(at) as last_at
+    from read.usage
+    where org = %(org)s and at >= %(start)s and at < %(end)s and (%(after)s::text is null or user_id > %(after)s)
+    group by user_id order by user_id limit %(limit)s"""
+_OTHER = """
+    select user_id, currency, sum(provider_cost)::bigint as provider_cost from read.usage
+    where org = %(org)s and at >= %(start)s and at < %(end)s and user_id = any(%(users)s)
+      and currency not in ('USD', '') and provider_cost <> 0
+    group by 1, 2 order by 1, 2"""
 
 
 class UserUse(BaseModel):
-    """What one user used. `credits`, `tokens`, `plan_tokens` and `usd` are what was charged, less what was refunded."""
+    """What one user used. `credits`, `tokens`, `plan_tokens` and `usd` are what was charged, less what was refunded.
 
-    user_id: str
+    `user_id` is null for what accounts of organisations and groups paid for no user that is known.
+    `provider_cost_other`: what was paid to providers in other currencies than USD, by currency.
+    """
+
+    user_id: str | None
     generations: int
     succeeded: int
     failed: int
@@ -50,15 +53,22 @@ class UserUse(BaseModel):
     plan_tokens: int
     usd: str
     provider_cost_usd: str
+    provider_cost_other: dict[str, str]
     first_day: date
     last_day: date
 
 
 class UserUses(BaseModel):
-    """Those who used anything from `from` to `to` (not included), whole days of UTC, by their id."""
+    """Those who used anything from `starts_at` to `ends_at` (not included), by their id.
+
+    `from` is the organisation's day in which that begins, `to` the day after the one in which it ends.
+    """
 
     from_: date = Field(alias="from")
     to: date
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: str
     items: list[UserUse]
     next_cursor: str | None = None
 
@@ -71,12 +81,22 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 async def _read(services: Services, asked: Asked) -> list[Row]:
-    return list(await services.rows(_USED, asked._asdict()))
+    rows = await services.rows(_USED, asked._asdict())
+    wanted = {**asked._asdict(), "users": [row["user_id"] for row in rows]}
+    other: dict[str, dict[str, str]] = {}
+    for cost in await services.rows(_OTHER, wanted):
+        other.setdefault(cost["user_id"], {})[cost["currency"]] = decimal_text(cost["provider_cost"])
+    return [row | {"provider_cost_other": other.get(row["user_id"], {})} for row in rows]
 
 
-def _shown(row: Row) -> dict[str, Any]:
-    return row | {name: decimal_text(row[name]) for name in ("usd", "provider_cost_usd")}
+def _shown(row: Row, during: Window) -> dict[str, Any]:
+    told = row | {name: decimal_text(row[name]) for name in ("usd", "provider_cost_usd")}
+    told["user_id"] = row["user_id"] or None
+    told["first_day"], told["last_day"] = during.day(told.pop("first_at")), during.day(told.pop("last_at"))
+    return told
 
 
 def _line(shown: dict[str, Any]) -> list[str | int | None]:
-    return [shown[name].isoformat() if name.endswith("_day") else shown[name] for name in COLUMNS]
+    other = ", ".join(f"{amount} {currency}" for currency, amount in shown["provider_cost_other"].items())
+    cells = shown | {"provider_cost_other": other}
+    return [cells[name].isoformat() if name.endswith("_day") else cells[name] for name in COLUMNS]

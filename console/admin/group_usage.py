@@ -82,7 +82,7 @@ async def _usage(visit: Visit, span: Span) -> tuple[dict[str, Any], dict[str, An
     """The use in the span, and in as long a time before it."""
     path = f"{_api(visit)}/usage"
     to = datetime.fromisoformat((await visit.api.get(path))["to"])
-    start = to - timedelta(days=span.days - 1)
+    start = to - timedelta(days=span.days)
     earlier = start - timedelta(days=span.days)
     usage = await visit.api.get(path, from_=start.isoformat(), to=to.isoformat(), bucket=span.bucket)
     before = await visit.api.get(path, from_=earlier.isoformat(), to=start.isoformat(), bucket=span.bucket)

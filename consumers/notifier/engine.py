@@ -1,9 +1,10 @@
 """One look for alerts: what changed, which rules it crosses, all in one transaction with how far it has looked."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from time import monotonic
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 
@@ -20,6 +21,7 @@ MOST_BUSY = 50_000  # organisations kept in memory for the next look by time
 
 _TIMES = """
     select scrip_now(), (select at from notifier_times where name = %s)"""
+_ZONES = "select org, time_zone from read.organisations where org = any(%s)"
 _LOOKED = """
     insert into notifier_times (name, at) values (%s, %s) on conflict (name) do update set at = excluded.at"""
 
@@ -48,9 +50,7 @@ class Engine:
                 raised += await _by_change(connection, touched)
                 await advance(connection, NAME, parts)
                 if len(self._busy) < MOST_BUSY:
-                    self._busy.update(touched.names("generation").orgs)
-                    accounts = touched.names("account")
-                    self._busy.update(o for o, id_ in zip(*accounts, strict=True) if ":tokens." in id_)
+                    self._busy.update(touched.names("account").orgs)  # whatever way it was charged
             due = self._timed_at is None or monotonic() - self._timed_at >= BY_TIME_EVERY_S
             if due:
                 raised += await _by_time(connection, sorted(self._busy))
@@ -77,13 +77,26 @@ async def _by_time(connection: "Connection", busy: list[str]) -> int:
     now: datetime = row[0]
     past: datetime = row[1] or now - FIRST_LOOK_BACK
     raised = await _ask(connection, REFUSED, {"now": now})
+    today = await _today(connection, busy, now)
     for spike in SPIKES:
-        raised += await _ask(connection, spike, {"orgs": busy, "today": now.astimezone(UTC).date()})
+        raised += await _ask(connection, spike, today)
     for (number,) in await (await connection.execute(EXPIRING_DAYS.encode())).fetchall():
         days = timedelta(days=number)
         raised += await _ask(connection, EXPIRING, {"now": now, "after": past + days, "upto": now + days})
     await connection.execute(_LOOKED, (NAME, now))
     return raised
+
+
+async def _today(connection: "Connection", orgs: list[str], now: datetime) -> dict[str, Any]:
+    """The day of today in each organisation's time zone, and when it began."""
+    zones = dict(await (await connection.execute(_ZONES, (orgs,))).fetchall())
+    days, starts = [], []
+    for org in orgs:
+        zone = ZoneInfo(zones.get(org, "UTC"))
+        day = now.astimezone(zone).date()
+        days.append(day)
+        starts.append(datetime.combine(day, time.min, zone).astimezone(UTC))
+    return {"orgs": orgs, "days": days, "starts": starts}
 
 
 async def _ask(connection: "Connection", query: Query, parameters: dict[str, Any]) -> int:

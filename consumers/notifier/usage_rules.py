@@ -163,19 +163,19 @@ PURCHASE_COMPLETED = Query(
     lambda facts: f"The purchase {facts['purchase_id']} is paid and granted.",
 )
 
-# Once a minute, for the organisations that had generations: `ids` is the day, for all of them the same.
+# Once a minute, for the organisations that used something; `days` and `starts` are each one's own day of today.
 USAGE_SPIKE = Query(
     "usage_spike",
     "",
     f"""
-    select t.org, %(today)s::date::text, 'organisation', null, 'warning',
-        jsonb_build_object('today', use.today, 'daily_average', use.before / 7, 'day', %(today)s::date)
-    from unnest(%(orgs)s::text[]) as t (org)
+    select t.org, t.day::text, 'organisation', null, 'warning',
+        jsonb_build_object('today', use.today, 'daily_average', use.before / 7, 'day', t.day)
+    from unnest(%(orgs)s::text[], %(days)s::date[], %(starts)s::timestamptz[]) as t (org, day, start)
     left join read.organisations o on o.org = t.org
     cross join lateral (
-        select coalesce(sum(credits) filter (where day = %(today)s::date), 0)::bigint,
-            coalesce(sum(credits) filter (where day < %(today)s::date), 0)::bigint
-        from read.usage_daily u where u.org = t.org and u.day between %(today)s::date - 7 and %(today)s::date
+        select coalesce(sum(credits) filter (where at >= t.start), 0)::bigint,
+            coalesce(sum(credits) filter (where at < t.start), 0)::bigint
+        from read.usage u where u.org = t.org and u.at >= t.start - interval '168 hours'
     ) as use (today, before)
     where use.before > 0 and use.today > {threshold_sql("usage_spike", "floor")}
         and use.today * 7 > use.before * {threshold_sql("usage_spike", "times")} and {enabled_sql("usage_spike")}""",
@@ -189,16 +189,14 @@ TOKEN_SPIKE = Query(
     "usage_spike",
     "",
     f"""
-    select t.org, 'tokens/' || %(today)s::date::text, 'organisation', null, 'warning',
-        jsonb_build_object('today', use.today, 'daily_average', use.before / 7, 'day', %(today)s::date,
-            'unit', 'tokens')
-    from unnest(%(orgs)s::text[]) as t (org)
+    select t.org, 'tokens/' || t.day::text, 'organisation', null, 'warning',
+        jsonb_build_object('today', use.today, 'daily_average', use.before / 7, 'day', t.day, 'unit', 'tokens')
+    from unnest(%(orgs)s::text[], %(days)s::date[], %(starts)s::timestamptz[]) as t (org, day, start)
     left join read.organisations o on o.org = t.org
     cross join lateral (
-        select coalesce(sum(tokens) filter (where at >= d.day), 0)::bigint,
-            coalesce(sum(tokens) filter (where at < d.day), 0)::bigint
-        from (select %(today)s::date::timestamp at time zone 'UTC' as day) d, read.token_usage u
-        where u.org = t.org and u.at >= d.day - interval '7 days'
+        select coalesce(sum(tokens) filter (where at >= t.start), 0)::bigint,
+            coalesce(sum(tokens) filter (where at < t.start), 0)::bigint
+        from read.token_usage u where u.org = t.org and u.at >= t.start - interval '168 hours'
     ) as use (today, before)
     where use.before > 0 and use.today > {threshold_sql("usage_spike", "token_floor")}
         and use.today * 7 > use.before * {threshold_sql("usage_spike", "times")} and {enabled_sql("usage_spike")}""",

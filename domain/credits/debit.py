@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.credits.account import Account
-from domain.credits.events import CreditsDebited
+from domain.credits.events import CreditsDebited, Work
 from domain.credits.rules import pay
 from domain.prices.book import PriceBook
 from domain.prices.quote import Ask, credits_for_usage, credits_of
@@ -19,6 +19,7 @@ class Debit:
     amount: int
     item: str | None = None
     price_version: int | None = None
+    work: Work | None = None
     sealed: str | None = None
 
 
@@ -31,6 +32,7 @@ def debit(account: Account, command: Debit, _now: datetime) -> tuple[CreditsDebi
             slices=pay(account, command.amount),
             item=command.item,
             price_version=command.price_version,
+            work=command.work,
             sealed=command.sealed,
         ),
     )
@@ -57,6 +59,7 @@ def debit_priced(account: Account, book: PriceBook, command: DebitPriced, now: d
         amount=price.amount,
         item=price.item,
         price_version=price.version,
+        work=Work(*price.named),
         sealed=command.sealed,
     )
     return debit(account, plain, now)

@@ -32,6 +32,14 @@ class Paid(NamedTuple):
     currency: str
 
 
+class Work(NamedTuple):
+    """What was priced, in the spelling of the price book; none where neither the request nor the book names it."""
+
+    operation: str | None = None
+    provider: str | None = None
+    model: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantScheduled:
     """A grant was promised for a later time; it counts from `effective_at`, when `CreditsGranted` follows."""
@@ -98,6 +106,7 @@ class CreditsReserved:
     price_version: int | None = None
     sealed: str | None = None
     generation: bool = False  # a generation of this id holds it together with other resources
+    work: Work | None = None  # of a priced hold
 
     @property
     def tag(self) -> str:
@@ -165,7 +174,10 @@ class ReservationExpired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditsDebited:
-    """Credits were charged at once, without a hold; `user` is who used what an organisation's account paid for."""
+    """Credits were charged at once, without a hold; `user` is who used what an organisation's account paid for.
+
+    `work`: of a priced charge.
+    """
 
     debit_id: str
     amount: int
@@ -174,6 +186,7 @@ class CreditsDebited:
     price_version: int | None = None
     sealed: str | None = None
     user: str | None = None
+    work: Work | None = None
 
     @property
     def tag(self) -> str:

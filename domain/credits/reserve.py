@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.credits.account import MAX_OPEN_HOLDS, Account
-from domain.credits.events import CreditsReserved
+from domain.credits.events import CreditsReserved, Work
 from domain.credits.refusals import AlreadyExists, TooMany
 from domain.credits.rules import pay
 from domain.prices.book import PriceBook
@@ -25,6 +25,7 @@ class Reserve:
     own_id: bool = False
     item: str | None = None
     price_version: int | None = None
+    work: Work | None = None
     sealed: str | None = None
 
 
@@ -44,6 +45,7 @@ def reserve(
             slices=pay(account, command.amount),
             item=command.item,
             price_version=command.price_version,
+            work=command.work,
             sealed=command.sealed,
         ),
     )
@@ -74,6 +76,7 @@ def reserve_priced(
         own_id=command.own_id,
         item=price.item,
         price_version=price.version,
+        work=Work(*price.named),
         sealed=command.sealed,
     )
     return reserve(account, plain, now, same_id)

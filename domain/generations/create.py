@@ -74,17 +74,17 @@ def _new(view: View, command: CreateGeneration) -> None:
 
 
 def _described(command: CreateGeneration, assessment: Assessment) -> dict[str, Any]:
-    """The fields of `Described`."""
-    request = command.request
+    """The fields of `Described`; provider and model as the price book spells them, so that reports have one name."""
+    request, needs = command.request, assessment.needs
     return {
         "generation_id": command.generation_id,
         "user": request.user,
         "operation": request.operation,
-        "provider": request.provider,
-        "model": request.model,
+        "provider": needs.provider,
+        "model": needs.model,
         "options": request.options,
-        "count": assessment.needs.units,
+        "count": needs.units,
         "feature": request.feature,
         "parent_id": command.parent_id,
-        "quote": assessment.needs.quote,
+        "quote": needs.quote,
     }

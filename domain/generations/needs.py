@@ -10,6 +10,8 @@ from domain.generations.request import IMAGE_LIKE, MB, SHORT_VIDEO_S, VIDEO, Req
 from domain.plans import state as plans
 from domain.plans.cost import token_cost
 from domain.prices import book as price_book
+from domain.prices.book import PriceBook
+from domain.prices.names import provider_name
 from domain.prices.quote import Ask, Quote, count_of, quote, quote_or_none
 from domain.prices.refusals import UnpricedScale
 from domain.quotas.events import Amounts
@@ -19,11 +21,16 @@ IMAGE_BYTES, VIDEO_BYTES = 5 * MB, 10 * MB  # S0: free space that each needs
 
 
 class Needs(NamedTuple):
-    """What it would take of each resource for `units` of it (option `count`); `counted` is by what groups count."""
+    """What it would take of each resource for `units` of it (option `count`); `counted` is by what groups count.
+
+    `provider` and `model` as the price book spells them.
+    """
 
     quote: Quoted
     units: int
     counted: Amounts
+    provider: str | None
+    model: str | None
 
 
 def needs_of(view: View, request: Request, now: datetime) -> Needs:
@@ -50,7 +57,9 @@ def needs_of(view: View, request: Request, now: datetime) -> Needs:
     )
     if price is None and not tokens and not plan_tokens and not _stores(request):
         raise NothingToCheck(operation=request.operation)
-    return Needs(asked, count, _counted(request.operation, count))
+    provider = price.named.provider if price else provider_name(_book(view).at(now), request.provider)
+    model = price.named.model if price else request.model
+    return Needs(asked, count, _counted(request.operation, count), provider, model)
 
 
 def _price(view: View, request: Request, now: datetime) -> Quote | None:
@@ -63,8 +72,13 @@ def _price(view: View, request: Request, now: datetime) -> Quote | None:
         estimate=request.estimate,
         may_lower=request.may_lower,
     )
-    book = view.platform(price_book.STREAM)
+    book = _book(view)
     return quote_or_none(book, ask, now) if request.model is None else quote(book, ask, now)
+
+
+def _book(view: View) -> PriceBook:
+    book: PriceBook = view.platform(price_book.STREAM)
+    return book
 
 
 def _tokens(request: Request, price: Quote | None, count: int, *, planned: bool) -> int:

@@ -52,6 +52,7 @@ class PlanStanding(NamedTuple):
     refresh_date: datetime | None
     tokens: dict[str, UnitStanding]  # by token type: all that the platform has, and those of the plan
     credits: UnitStanding
+    used: dict[str, int]  # by token type: all that was ever charged, less what was refunded
 
 
 def organisation_now(view: View, _question: OrganisationNow, _now: datetime) -> Organisation:
@@ -81,6 +82,7 @@ def plan_now(view: View, _question: PlanNow, now: datetime) -> PlanStanding:
         refresh_date=organisation.refresh_date(now),
         tokens={name: _standing(view, f"tokens.{name}", cycle) for name in _token_types(view)},
         credits=_standing(view, CREDITS, cycle),
+        used={name: _used(view, f"tokens.{name}") for name in _token_types(view)},
     )
 
 
@@ -99,6 +101,11 @@ def _standing(view: View, unit: str, cycle: int) -> UnitStanding:
         allowance=allowance.amount if allowance else 0,
         allocated=allowance.granted if allowance and allowance.cycle == cycle else 0,
     )
+
+
+def _used(view: View, unit: str) -> int:
+    account: Account = view.state(_stream(view, unit))
+    return account.debited - account.refunded
 
 
 def _stream(view: View, unit: str) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from domain.prices.book import PriceBook
 from domain.prices.events import OptionValue, PriceEntry, PricesPublished
+from domain.prices.names import Named, named
 from domain.prices.refusals import Unpriced, UnpricedScale, UnsizedHold
 
 MAX_COUNT = 1_000_000
@@ -54,6 +55,7 @@ class Quote(NamedTuple):
     usd_micros: int | None
     item: str
     price_version: int
+    named: Named
 
 
 def quote(book: PriceBook, ask: Ask, now: datetime) -> Quote:
@@ -87,6 +89,7 @@ def _quoted(version: PricesPublished, entry: PriceEntry, ask: Ask) -> Quote:
         usd_micros=_scaled(entry.usd_micros, count, percent),
         item=entry.label,
         price_version=version.version,
+        named=named(version, entry, ask.operation, ask.provider, ask.model),
     )
 
 
@@ -115,6 +118,7 @@ class CreditPrice(NamedTuple):
     amount: int
     item: str
     version: int
+    named: Named
 
 
 def credits_of(book: PriceBook, ask: Ask, now: datetime, *, hold: bool = False) -> CreditPrice:
@@ -130,7 +134,9 @@ def credits_of(book: PriceBook, ask: Ask, now: datetime, *, hold: bool = False) 
         raise Unpriced(asked=f"{ask.label} in credits", priced=_priced_in_credits(book, now))
     if amount > MAX_CREDITS:
         raise Unpriced(asked=f"{ask.label} in credits", priced=(f"up to {MAX_CREDITS} credits at a time",))
-    return CreditPrice(amount, entry.label, version.version)
+    return CreditPrice(
+        amount, entry.label, version.version, named(version, entry, ask.operation, ask.provider, ask.model)
+    )
 
 
 def credits_for_usage(
@@ -157,14 +163,18 @@ def usage_cost(
     """
     version, entry = _found(book, ask, now, held_version)
     if entry.free:
-        return CreditPrice(0, entry.label, version.version)
+        return CreditPrice(
+            0, entry.label, version.version, named(version, entry, ask.operation, ask.provider, ask.model)
+        )
     if not set(usage) <= set(entry.rates):
         raise Unpriced(asked=_by_units(ask.label, usage), priced=tuple(sorted(entry.rates)))
     amount = metered(entry.rates, usage)
     if amount > MAX_CREDITS:
         asked = f"{_by_units(ask.label, usage)} in credits"
         raise Unpriced(asked=asked, priced=(f"1 to {MAX_CREDITS} credits at a time",))
-    return CreditPrice(amount, entry.label, version.version)
+    return CreditPrice(
+        amount, entry.label, version.version, named(version, entry, ask.operation, ask.provider, ask.model)
+    )
 
 
 def priced_by_use(book: PriceBook, ask: Ask, now: datetime, held_version: int | None = None) -> bool:
@@ -195,6 +205,11 @@ def _found(
     if found is None:
         raise Unpriced(asked=ask.label, priced=_priced(version.entries if version else (), ask))
     return found
+
+
+def _credit_price(amount: int, version: PricesPublished, entry: PriceEntry, ask: Ask) -> CreditPrice:
+    names = named(version, entry, ask.operation, ask.provider, ask.model)
+    return CreditPrice(amount, entry.label, version.version, names)
 
 
 def _search(version: PricesPublished | None, ask: Ask) -> tuple[PricesPublished, PriceEntry] | None:

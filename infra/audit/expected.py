@@ -1,12 +1,14 @@
 """The rows that every read model must have for one account, derived once more from the JSON of its events."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from infra.audit.reference import BELOW_ZERO, TOTALS, Account, Json, amount_of, moment
+from infra.audit.movements import generation_of, movements
+from infra.audit.reference import BELOW_ZERO, TOTALS, Account, Json, moment
 
 Row = dict[str, Any]
+
+_WORK = ("operation", "provider", "model")
 
 
 class Stored(NamedTuple):
@@ -35,6 +37,12 @@ class Expected:
         self.debits: dict[str, Row] = {}
         self.transactions: list[Row] = []
         self._available = 0
+        owner_type, rest = address.split(":", 1)
+        owner_id, unit = rest.rsplit(":", 1)
+        self._user = owner_id if owner_type == "user" else None
+        self.column = unit if unit in ("credits", "tokens") else "other"  # of the read model `usage`
+        if owner_type == "org" and unit.startswith("tokens."):
+            self.column = "plan_tokens"
 
     def balance(self, account: Account, last: Stored) -> Row:
         """The account's row after its last event."""
@@ -99,6 +107,7 @@ class Expected:
                 "created_position": event.position,
                 "ended_at": None,
                 "position": event.position,
+                **dict(zip(_WORK, data.get("work") or (None,) * 3, strict=True)),
             }
         elif kind.startswith("reservation-"):
             row = self.reservations[data["reservation_id"]]
@@ -135,7 +144,28 @@ class Expected:
                 "sealed": data.get("sealed"),
                 "created_at": event.time,
                 "position": event.position,
+                "user_id": data.get("user") or self._user,
+                **self._work(kind, event, hold),
             }
+
+    def _work(self, kind: str, event: Stored, hold: Row) -> Row:
+        """What a charge was for: what was priced, else how it came; of a generation's, the generation says it."""
+        captured = kind == "reservation-captured"
+        if generation_of(kind, event.data, hold if captured else None) is not None:
+            return dict.fromkeys(_WORK)
+        work = dict(zip(_WORK, event.data.get("work") or [hold.get(name) for name in _WORK], strict=True))
+        if work["operation"] is None:
+            work["operation"] = "reservation" if captured else self._way(kind, event.actor)
+        return work
+
+    def _way(self, kind: str, actor: str) -> str:
+        if kind == "shortfall-collected":
+            return "shortfall"
+        if self.column == "plan_tokens":
+            return "deduction"
+        if actor.startswith("usage:scrip-import:"):
+            return "import"
+        return "metered" if actor.startswith("usage:") else "debit"
 
     def _grants(self, kind: str, event: Stored) -> None:
         data = event.data
@@ -217,8 +247,8 @@ class Expected:
     def _transactions(self, kind: str, event: Stored) -> None:
         hold = self.reservations.get(event.data.get("reservation_id", ""))
         item = hold["item"] if hold else event.data.get("item")
-        generation = _generation(kind, event.data, hold)
-        for n, (type_, amount, ids, sealed) in enumerate(_movements(kind, event.data)):
+        generation = generation_of(kind, event.data, hold)
+        for n, (type_, amount, ids, sealed) in enumerate(movements(kind, event.data)):
             self._available += amount
             self.transactions.append(
                 {
@@ -241,45 +271,7 @@ class Expected:
             )
 
 
-def _generation(kind: str, data: Json, hold: Row | None) -> str | None:
-    """The generation that a movement is about: what is charged beside its holds is numbered after it."""
-    if hold is not None:
-        return str(hold["id"]) if hold["generation"] else None
-    return data["debit_id"].rpartition(".")[0] or None if kind in ("credits-debited", "credits-refunded") else None
-
-
 def _state(row: Row) -> None:
     if row["status"] != "voided":
         used_up = "expired" if row["expired"] else "spent"
         row["status"] = "live" if row["remaining"] or row["reserved"] else used_up
-
-
-def _movements(  # noqa: C901 - one case for each event
-    kind: str, data: Json
-) -> Iterator[tuple[str, int, Json, str | None]]:
-    """Type, signed amount, the ids involved and the sealed text of each movement of available credits."""
-    names = ("reservation_id", "debit_id", "refund_id", "transfer_id")
-    ids = {name: data[name] for name in names if name in data}
-    sealed = data.get("sealed")
-    match kind:
-        case "credits-reserved" | "credits-debited":
-            yield kind.removeprefix("credits-"), -data["amount"], ids, sealed
-        case "reservation-extended" if data["grown"]:
-            yield "reserved", -data["grown"], ids, None
-        case "reservation-captured":
-            yield "returned", data["amount"] + amount_of(data["returned"]), ids, None
-            yield "captured", -data["amount"], ids, sealed
-        case "reservation-released" | "reservation-expired":
-            yield kind.removeprefix("reservation-"), data["amount"], ids, sealed
-        case "shortfall-collected":
-            yield "shortfall_collected", -data["amount"], ids, None
-        case "credits-granted" | "allowance-granted":
-            yield "granted", data["grant"][1], {"grant_id": data["grant"][0]}, sealed
-        case "grant-expired" | "grant-voided" if data.get("effective", True) and data["grant"][1]:
-            yield kind.replace("-", "_"), -data["grant"][1], {"grant_id": data["grant"][0]}, sealed
-        case "credits-refunded":
-            yield "refunded", data["amount"], ids, sealed
-        case "credits-transferred-out":
-            yield "transferred_out", -data["amount"], ids | {"counterparty": data["to"]}, sealed
-        case "credits-transferred-in":
-            yield "transferred_in", data["amount"], ids | {"counterparty": data["sender"]}, None

@@ -12,7 +12,7 @@ from infra.audit.report import Differs, Section
 from infra.audit.rules import tag_of
 from infra.audit.store import Connection, rows
 from infra.audit.streams import Streams, Transfers
-from infra.audit.tables import TABLES, Shown
+from infra.audit.tables import TABLES, USAGE, Shown
 from infra.audit.together import Together, differing
 
 _EVENTS = """
@@ -27,7 +27,7 @@ class ReadModels:
 
     def __init__(self, connection: Connection, section: Section) -> None:
         self._section = section
-        self.tables = {table.name: Shown(connection, table) for table in TABLES}
+        self.tables = {table.name: Shown(connection, table) for table in (*TABLES, USAGE)}
 
     def must_show(self, name: str, expected: Iterable[Row]) -> None:
         """The next rows of a table must be these."""
@@ -62,6 +62,7 @@ def check_ledger(
         streams = Streams(section, shown, transfers, Together(last_times))
         for stream, own in groupby(group, key=lambda event: event.stream):
             streams.fold(org, stream, own)
+        streams.end(org)
         if not streams.together.agrees:
             again = rows(connection, _EVENTS.format(which="where e.org = %s"), (*where, org))
             expected, found = differing((_stored(row) for row in again), last_times)

@@ -8,6 +8,7 @@ from infra.audit.generations import Generation
 from infra.audit.reference import Account, Broken, moment
 from infra.audit.report import Differs, Section
 from infra.audit.rules import apply
+from infra.audit.tables import USED
 from infra.audit.together import Together
 from infra.audit.use import Budget, Group, Storage
 
@@ -28,6 +29,7 @@ class Streams:
         self._shown = shown
         self._transfers = transfers
         self.together = together
+        self._used = dict.fromkeys(USED, 0)  # debited less refunded, and the money that budgets count
         self._plan_limits: list[tuple[int, int | None]] = []  # bytes for each user, from a position on
 
     def fold(self, org: str, stream: str, events: Iterator[Stored]) -> None:
@@ -50,6 +52,11 @@ class Streams:
             for _event in events:
                 self._section.count("events of other streams")
 
+    def end(self, org: str) -> None:
+        """After the organisation's last stream: all use must be in reports. Raises Differs."""
+        if any(self._used.values()):
+            self._show("usage", [{"org": org, **self._used}])
+
     def _account(self, org: str, address: str, events: Iterator[Stored]) -> None:
         account, expected = Account(), Expected(org, address)
 
@@ -61,6 +68,7 @@ class Streams:
             expected.transactions.clear()
 
         last = self._each(events, take, f"account {address}")
+        self._used[expected.column] += account.totals["debited"] - account.totals["refunded"]
         self._show("balances", [expected.balance(account, last)])
         self._show("reservations", expected.reservations.values())
         self._show("grants", (expected.grants[name] for name in sorted(expected.grants)))
@@ -69,6 +77,7 @@ class Streams:
     def _generation(self, _org: str, id_: str, events: Iterator[Stored]) -> None:
         generation = Generation()
         self._each(events, generation.apply, f"generation {id_}")
+        self._used["usd"] += generation.row["charged_usd"] - generation.row["refunded_usd"]
         self._show("generations", [generation.row])
 
     def _storage(self, _org: str, user: str, events: Iterator[Stored]) -> None:
@@ -89,7 +98,13 @@ class Streams:
 
     def _budget(self, _org: str, user: str, events: Iterator[Stored]) -> None:
         budget = Budget()
-        last = self._each(events, budget.apply, f"budget of {user}")
+
+        def take(event: Stored) -> None:
+            budget.apply(event)
+            if event.type.startswith("cost-recorded") and event.data["success"]:
+                self._used["usd"] += event.data["usd"]
+
+        last = self._each(events, take, f"budget of {user}")
         self._show("budgets", [budget.row(last)])
         self._holds(budget.use.holds)
 

@@ -14,11 +14,13 @@ class Table(NamedTuple):
     columns: tuple[LiteralString, ...]
     key: int  # how many of the columns tell one row from another
     order: LiteralString
+    source: LiteralString = ""  # what stands in place of the view, where rows are sums of it
 
 
 _AMOUNTS: tuple[LiteralString, ...] = ("granted", "debited", "refunded", "expired", "voided")
 _IDS: tuple[LiteralString, ...] = ("grant_id", "reservation_id", "debit_id", "refund_id", "transfer_id")
 _PRICED: tuple[LiteralString, ...] = ("item", "price_version", "sealed", "created_at")
+_WORK: tuple[LiteralString, ...] = ("operation", "provider", "model")
 
 BALANCES = Table(
     "balances",
@@ -44,6 +46,7 @@ RESERVATIONS = Table(
     (
         *("org", "id", "address", "status", "amount", "captured", "returned", "left", "expires_at"),
         *("item", "price_version", "generation", "sealed", "created_at", "created_position", "ended_at", "position"),
+        *_WORK,
     ),
     3,
     "org, address, created_position",
@@ -60,7 +63,7 @@ GRANTS = Table(
 )
 DEBITS = Table(
     "debits",
-    ("org", "id", "address", "amount", "refunded", "reservation_id", *_PRICED, "position"),
+    ("org", "id", "address", "amount", "refunded", "reservation_id", *_PRICED, "position", "user_id", *_WORK),
     2,
     "org, address, position",
 )
@@ -132,6 +135,18 @@ TABLES = (
 )
 
 
+# What all use of an organisation adds up to; one that used nothing has no row.
+USED: tuple[LiteralString, ...] = ("credits", "tokens", "plan_tokens", "other", "usd")
+_SUMS: LiteralString = ", ".join("sum(" + name + ")::bigint as " + name for name in USED)
+USAGE = Table(
+    "usage",
+    ("org", *USED),
+    1,
+    "org",
+    "(select org, " + _SUMS + " from read.usage group by org) u where (" + ", ".join(USED) + ") <> (0, 0, 0, 0, 0)",
+)
+
+
 class NotShown(Differs):
     """A read model that does not show what the log says."""
 
@@ -143,7 +158,8 @@ class Shown:
         self.name = table.name
         self._table = table
         quoted: LiteralString = '", "'.join(table.columns)
-        query: LiteralString = 'select "' + quoted + '" from read.' + table.name + " order by " + table.order
+        source: LiteralString = table.source or "read." + table.name
+        query: LiteralString = 'select "' + quoted + '" from ' + source + " order by " + table.order
         self._rows = rows(connection, query)
 
     def must_show(self, expected: Row) -> None:

@@ -111,6 +111,21 @@ def test_buckets_and_bounds(used: Service) -> None:
     assert (there["items"], there["total"]) == ([], 0)
 
 
+def test_other_currencies_are_named_and_never_added(used: Service) -> None:
+    """S4-5: 5 EUR are no part of a margin in USD, and the answer says so."""
+    for metric in ("margin", "provider_cost"):
+        told = figures(used, metric, "operation", bucket="month")
+        assert (told["currency"], told["other_currencies"]) == ("USD", {"EUR": "5.00"})
+        assert {item["key"]: item.get("other_currencies") for item in told["items"]} == {
+            "image": {"EUR": "5.00"},
+            "video": None,
+        }
+    euros = figures(used, "provider_cost", "operation", bucket="month", currency="EUR")
+    assert (euros["currency"], euros["total"], euros["other_currencies"]) == ("EUR", "5.00", {"USD": "0.28"})
+    asked = {"metric": "margin", "currency": "EUR"}
+    assert used.client(org=ORG).get(ANALYTICS, params=asked).json()["field"] == "currency"
+
+
 def table(service: Service, path: str, **query: str) -> list[list[str]]:
     answer = service.client("auditor", org=ORG).get(path, params={"format": "csv", **query})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8"), answer.text
@@ -122,8 +137,8 @@ def table(service: Service, path: str, **query: str) -> list[list[str]]:
 
 def test_figures_as_a_table(used: Service) -> None:
     header, *rows = table(used, ANALYTICS, metric="margin", group_by="operation", bucket="month")
-    assert header == ["month", "operation", "margin_usd"]
-    assert sorted(row[1:] for row in rows) == [["image", "0.13"], ["video", "-0.25"]]
+    assert header == ["month", "operation", "margin_usd", "provider_cost_eur"]  # what it leaves out
+    assert sorted(row[1:] for row in rows) == [["image", "0.13", "5.00"], ["video", "-0.25", ""]]
     header, *rows = table(used, ANALYTICS, metric="credits", group_by="none", bucket="month")
     assert (header, [row[1:] for row in rows]) == (["month", "credits"], [["640"]])
 

@@ -187,6 +187,24 @@ def test_s3_who_may(service: Service) -> None:
     assert user.get("/api/v1/tokens/stats", params={"organisation_id": "globex"}).status_code == 403
 
 
+def test_s3_stats_right_after_a_deduct_are_of_one_moment(service: Service) -> None:
+    """S3-9: what is left and what was used add up, however far behind the read models are."""
+    org = fresh(service)
+    worker = service.client("worker", org=org)
+    for _ in range(2):
+        body = {"action": "deduct", "token_type": "lead_generation", "user_id": "ann"}
+        assert worker.post("/api/v1/tokens/check-balance", json=body).json()["allowed"]
+    stats = worker.get("/api/v1/tokens/stats").json()
+    told = stats["tokens"]["lead_generation"]
+    assert told["total_used"] == told["total_allocated"] - told["balance"] > 0
+    assert (told["forecast"]["used_in_window"], told["last_used_at"] is not None) == (told["total_used"], True)
+    assert stats["monitoring"]["by_type"] == {"lead_generation": told["total_used"]}
+    service.project()
+    assert worker.get("/api/v1/tokens/stats").json()["tokens"]["lead_generation"] | {"forecast": 0} == told | {
+        "forecast": 0
+    }
+
+
 def test_s3_stats_and_the_usage_log(service: Service) -> None:
     """S3-4, S3-5, S3-7, S3-8: balance, allocated, used, refresh date, last used; features, users, forecast."""
     org = fresh(service)

@@ -1,7 +1,7 @@
 """The alert rules over real read models: each is crossed exactly once, at its threshold and not before (S1, S2, S3)."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import count
 from typing import Any
 
@@ -112,7 +112,7 @@ KEYS = {
     "generations": "id",
     "refusals": "position",
     "purchases": "id",
-    "usage_daily": "key",
+    "usage": "key",
 }
 
 
@@ -283,7 +283,8 @@ def test_a_day_of_three_times_the_usual_credits_is_a_spike(book: Book) -> None:
     today = datetime.now(UTC).date()
 
     def used(days_ago: int, spent: int) -> None:
-        book.put("usage_daily", "other", day=today - timedelta(days=days_ago), key=f"k{days_ago}", credits=spent)
+        at = datetime.combine(today - timedelta(days=days_ago), time.min, UTC)
+        book.put("usage", "account/user:u1:credits", at=at, key=f"k{days_ago}", credits=spent)
 
     for day in range(1, 8):
         used(day, 1_000)

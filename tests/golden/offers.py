@@ -14,6 +14,7 @@ from domain.credits.events import (
     ShortfallRecorded,
     ShortfallWrittenOff,
     Slice,
+    Work,
 )
 from domain.organisations.events import (
     Billing,
@@ -134,5 +135,22 @@ OFFERS: dict[str, Any] = {
         price_version=3,
         sealed=SEALED,
         user="u_42",
+    ),
+    "credits-reserved.v1.3": CreditsReserved(
+        reservation_id="0190a1b4",
+        amount=30,
+        expires_at=datetime(2026, 1, 20, 12, 15, tzinfo=UTC),
+        slices=(CYCLE,),
+        item="MiniMax-Hailuo-02 768P 6s",
+        price_version=3,
+        work=Work("video", "MiniMax", "MiniMax-Hailuo-02"),
+    ),
+    "credits-debited.v1.3": CreditsDebited(
+        debit_id="0190a1b6",
+        amount=30,
+        slices=(CYCLE,),
+        item="FLUX.1 [dev]",
+        price_version=3,
+        work=Work(None, "BFL", "FLUX.1 [dev]"),
     ),
 }

@@ -22,9 +22,11 @@ from domain.plans.deduct import DeductTokens
 from domain.registry import LetTimePass
 from infra.codec import Codec
 from infra.partitions import PLATFORM
+from projections.balances import Balance
 from projections.facts import CannotApply, fact_of
 from projections.fold import fold
 from projections.models import ReadModels
+from projections.usage import CHARGED, RECORDED
 from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import TABLES, folded
 from tests.projections.log_builder import LogBuilder
@@ -142,18 +144,28 @@ def test_organisations_allowances_and_purchases(both: tuple[LogBuilder, ReadMode
         assert (bought.status, bought.payment_ref) == (purchase.status, purchase.payment_ref)
 
 
-def test_daily_usage_adds_up_to_the_generations(both: tuple[LogBuilder, ReadModels]) -> None:
-    """S4-5: each generation counts once, under its last outcome; refunds are taken off."""
+def test_use_adds_up_to_the_ledger(both: tuple[LogBuilder, ReadModels]) -> None:
+    """S4-5: each attempt counts once, under its last outcome; every debit counts, and refunds are taken off."""
     _, models = both
-    rows, days = models.generations.values(), models.usage_daily.values()
+    rows, days = models.generations.values(), models.usage.values()
     again = len(models.refusals) - sum(row.status == "refused" for row in rows)  # refused, and asked for again
     over = [row for row in rows if row.status not in OPEN]
     ended = Counter(row.status for row in over) + Counter({"refused": again})
-    assert Counter({day.outcome: 0 for day in days}) | _by(days, "generations") == ended
-    assert sum(day.credits for day in days) == sum(row.charged_credits - row.refunded_credits for row in over)
-    assert sum(day.usd for day in days) == sum(row.charged_usd - row.refunded_usd for row in over)
+    made = [day for day in days if day.operation != RECORDED]
+    assert Counter({day.outcome: 0 for day in made if day.outcome != CHARGED}) | _by(made, "generations") == ended
+    for unit in ("credits", "tokens", "plan_tokens", "other"):
+        accounts = [each for each in models.balances.values() if _column(each) == unit]
+        assert sum(getattr(day, unit) for day in days) == sum(each.debited - each.refunded for each in accounts)
+    assert sum(day.usd for day in days) == sum(cost.usd for cost in models.costs if cost.success)
+    assert sum(day.usd for day in made) == sum(row.charged_usd - row.refunded_usd for row in rows)
     own = [cost.usd for cost in models.costs if cost.kind != "recorded"]
     assert sum(own) == sum(row.charged_usd - row.refunded_usd for row in over)
+
+
+def _column(balance: Balance) -> str:
+    if balance.unit in ("credits", "tokens"):
+        return balance.unit
+    return "plan_tokens" if balance.address.startswith("org:") and balance.unit.startswith("tokens.") else "other"
 
 
 def _by(days: Any, name: str) -> Counter[str]:
@@ -216,7 +228,7 @@ def test_the_whole_life_of_a_generation() -> None:
     assert (second.tokens, second.remaining) == (-2, first.remaining + 2)
     moved = {(each.type, each.generation_id) for each in models.transactions if each.address == "user:ann:tokens"}
     assert moved == {("granted", None), ("reserved", "g"), ("returned", "g"), ("captured", "g"), ("refunded", "g")}
-    assert {(day.outcome, day.size, day.generations, day.tokens) for day in models.usage_daily.values()} == {
+    assert {(day.outcome, day.size, day.generations, day.tokens) for day in models.usage.values()} == {
         ("refused", "large", 1, 0), ("completed", "large", 1, 50),
     }  # fmt: skip
 
@@ -226,11 +238,11 @@ def test_a_generation_that_expires_and_is_completed_late() -> None:
     log.now += timedelta(hours=1)
     log.do(LetTimePass(stream="generation/g"))
     early = folded(log.events)
-    assert {(day.outcome, day.generations) for day in early.usage_daily.values()} >= {("expired", 1)}
+    assert {(day.outcome, day.generations) for day in early.usage.values()} >= {("expired", 1)}
     log.do(ConfirmGeneration(generation_id="g"))
     late = folded(log.events)
     assert late.generations["acme", "g"].status == "settled_late"
-    counted = {(day.outcome, day.generations, day.tokens) for day in late.usage_daily.values()}
+    counted = {(day.outcome, day.generations, day.tokens) for day in late.usage.values()}
     assert counted == {("refused", 1, 0), ("expired", 0, 0), ("settled_late", 1, 200)}
     assert not late.use_holds
 

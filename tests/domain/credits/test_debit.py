@@ -3,7 +3,7 @@
 import pytest
 
 from domain.credits.debit import Debit, DebitPriced
-from domain.credits.events import CreditsDebited, CreditsGranted, GrantScheduled, ReservationExpired
+from domain.credits.events import CreditsDebited, CreditsGranted, GrantScheduled, ReservationExpired, Work
 from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry
@@ -80,7 +80,15 @@ def test_an_account_that_was_never_opened_has_nothing() -> None:
 def test_a_priced_debit_charges_the_price() -> None:
     command = DebitPriced(address=ALICE, debit_id="d1", ask=Ask(model="FLUX.1 [dev]"), sealed="s")
     given(granted(100)).given_prices(*CATALOGUE).when(command).then(
-        CreditsDebited(debit_id="d1", amount=90, slices=(part(90),), item="FLUX.1 [dev]", price_version=1, sealed="s")
+        CreditsDebited(
+            debit_id="d1",
+            amount=90,
+            slices=(part(90),),
+            item="FLUX.1 [dev]",
+            price_version=1,
+            sealed="s",
+            work=Work("image", "BFL", "FLUX.1 [dev]"),
+        )
     )
 
 
@@ -106,7 +114,9 @@ def test_measured_use_is_charged_by_the_rates_and_rounded_up_once() -> None:
         address=ALICE, debit_id="d1", ask=Ask(model="gpt"), usage={"input_tokens": 374, "output_tokens": 444}
     )
     given(granted(100)).given_prices(chat).when(used).then(  # 0.374 + 1.776
-        CreditsDebited(debit_id="d1", amount=3, slices=(part(3),), item="gpt", price_version=1)
+        CreditsDebited(
+            debit_id="d1", amount=3, slices=(part(3),), item="gpt", price_version=1, work=Work("chat", None, "gpt")
+        )
     )
 
 

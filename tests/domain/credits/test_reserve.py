@@ -6,7 +6,7 @@ import pytest
 from immutables import Map
 
 from domain.credits.account import MAX_OPEN_HOLDS, Account, Hold
-from domain.credits.events import CreditsReserved, GrantExpired
+from domain.credits.events import CreditsReserved, GrantExpired, Work
 from domain.credits.refusals import AccountClosed, AccountFrozen, AlreadyExists, InsufficientCredits, TooMany
 from domain.credits.release import Release
 from domain.credits.reserve import Reserve, ReservePriced
@@ -165,6 +165,7 @@ def test_a_priced_reservation_holds_the_price() -> None:
             item="MiniMax-Hailuo-02 1080P 6s",
             price_version=1,
             sealed="s",
+            work=Work("video", "MiniMax", "MiniMax-Hailuo-02"),
         )
     )
 

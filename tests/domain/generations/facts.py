@@ -136,7 +136,7 @@ def held(request: Request | None = None, quote: Quoted = QUOTE, holds: tuple[Hel
     return GenerationHeld(
         user=asked.user,
         operation=asked.operation,
-        provider=asked.provider,
+        provider=asked.provider or {"flux": "BFL", "gpt": "Open"}.get(asked.model or ""),  # as the price book spells it
         model=asked.model,
         options=asked.options,
         feature=asked.feature,

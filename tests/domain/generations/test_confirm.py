@@ -230,7 +230,7 @@ def test_usage_is_priced_by_the_version_that_priced_the_hold() -> None:
 
 def test_usage_of_a_unit_without_a_rate_is_refused() -> None:
     """S4-2."""
-    refusal = Unpriced(asked="gpt by seconds", priced=("input", "output"))
+    refusal = Unpriced(asked="Open gpt by seconds", priced=("input", "output"))
     talking().when(confirm(reported=Reported(usage={"seconds": 3}))).then_refused(refusal)
 
 

@@ -171,7 +171,7 @@ def test_use_without_a_rate_is_refused_where_it_would_be_charged() -> None:
     """S4-2: the same as for a success."""
     policy = settings(settlement_policy={Outcome.PROVIDER_ERROR: 100})
     scenario = running(shop().given(policy, of="organisation"), chat())
-    refusal = Unpriced(asked="gpt by seconds", priced=("input", "output"))
+    refusal = Unpriced(asked="Open gpt by seconds", priced=("input", "output"))
     scenario.when(fail(reported=Reported(usage={"seconds": 3}))).then_refused(refusal)
 
 

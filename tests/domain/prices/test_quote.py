@@ -7,6 +7,7 @@ import pytest
 from domain.prices.book import PriceBook
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import OptionValue, PriceEntry, PricesPublished
+from domain.prices.names import Named
 from domain.prices.quote import Ask, CreditPrice, Quote, credits_of, metered, quote, quote_or_none, usage_cost
 from domain.prices.refusals import Unpriced, UnpricedScale, UnsizedHold
 from tests.domain.scenario import NOW, after
@@ -71,7 +72,9 @@ def test_every_price_of_s4(model: str, options: Mapping[str, OptionValue], price
 def test_every_price_of_s2(size: str, quality: str, usd_micros: int) -> None:
     """S2-2."""
     wanted = Ask(operation="image", options={"size": size, "quality": quality})
-    assert quote(STARTED, wanted, NOW) == Quote(None, None, usd_micros, f"image {size} {quality}", 1)
+    assert quote(STARTED, wanted, NOW) == Quote(
+        None, None, usd_micros, f"image {size} {quality}", 1, Named("image", None, None)
+    )
 
 
 def test_the_catalogue_has_no_other_prices() -> None:
@@ -158,7 +161,7 @@ def test_the_most_specific_entry_decides() -> None:
 
 def test_a_price_may_be_by_operation_alone() -> None:
     prices = book(PriceEntry(operation="chat", tokens=50, credits=1), PriceEntry(operation="video", tokens=500))
-    assert quote(prices, Ask(operation="chat"), NOW) == Quote(1, 50, None, "chat", 1)
+    assert quote(prices, Ask(operation="chat"), NOW) == Quote(1, 50, None, "chat", 1, Named("chat", None, None))
 
 
 @pytest.mark.parametrize(("count", "price"), [(1, 110), (2, 220), (1_000_000, 110_000_000)])
@@ -210,7 +213,7 @@ def test_scales_multiply_and_are_rounded_up_once() -> None:
 
 def test_a_discount_never_makes_a_part_of_a_credit_free() -> None:
     entry = PriceEntry(model="M", credits=1, bulk=((1, 99),))
-    assert credits_of(book(entry), ask("M"), NOW) == CreditPrice(1, "M", 1)
+    assert credits_of(book(entry), ask("M"), NOW) == CreditPrice(1, "M", 1, Named(None, None, "M"))
 
 
 def test_before_the_first_price_there_is_none() -> None:
@@ -298,7 +301,9 @@ def test_no_hold_is_above_all_amounts() -> None:
 
 def test_what_is_free_on_purpose_costs_nothing() -> None:
     trial = PriceEntry(model="gpt", free=True)
-    assert quote(book(trial), Ask(model="gpt", estimate={"in": 5}), NOW) == Quote(0, None, None, "gpt", 1)
+    assert quote(book(trial), Ask(model="gpt", estimate={"in": 5}), NOW) == Quote(
+        0, None, None, "gpt", 1, Named(None, None, "gpt")
+    )
     assert usage_cost(book(trial), Ask(model="gpt"), {"in": 5}, NOW).amount == 0
 
 
