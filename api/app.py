@@ -44,7 +44,7 @@ def create_app(
     retry: Retry | None = None,
     asyncapi: Callable[[], dict[str, Any]] | None = None,
     on_start: Callable[[], Awaitable[None]] | None = None,
-    pages: Callable[[ASGIApp], ASGIApp] | None = None,
+    pages: Callable[[FastAPI], ASGIApp] | None = None,
 ) -> FastAPI:
     """The API over a ledger whose writer the application starts and stops, unless it runs already.
 

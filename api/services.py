@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MAX_READS = 8  # connections for reads of one organisation,
 MAX_READS_OF_ALL = 3  # for those of the whole platform,
-MAX_WRITES = 3  # for API keys and rates
+MAX_WRITES = 3  # for API keys, rates and the console's sessions
 MAX_READS_WAITING = 200  # more are turned away at once
 READ_WAIT_S = 2.0
 WORKS_S = 1.0  # a connection that worked is taken to work for so long

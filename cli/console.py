@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import httpx
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api.app import MIN_SECRET_BYTES, UnsafeSettings
 from console.app import create_console
 from console.settings import ConsoleSettings, OpenIdConnect, Sign
+from infra.security.console_sessions import ConsoleSessions
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
 from infra.settings import Settings
@@ -15,7 +17,7 @@ from infra.settings import Settings
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def console_of(settings: Settings) -> Callable[[ASGIApp], ASGIApp] | None:
+def console_of(settings: Settings) -> Callable[[FastAPI], ASGIApp] | None:
     """What makes the console of an API; None where the deployment wants none.
 
     Raises UnsafeSettings for a session key that is too short, or a development login that others could reach.
@@ -30,9 +32,17 @@ def console_of(settings: Settings) -> Callable[[ASGIApp], ASGIApp] | None:
         https=settings.https,
         sign=_development_login(settings),
         oidc=_oidc(settings),
+        session_s=settings.session_max_s,
         report_to=settings.link_admin,
     )
-    return lambda api: create_console(chosen, httpx.ASGITransport(api, raise_app_exceptions=False))
+
+    def make(api: FastAPI) -> ASGIApp:
+        store = ConsoleSessions(
+            api.state.services.writes, secret, idle_s=settings.session_idle_s, max_s=settings.session_max_s
+        )
+        return create_console(chosen, httpx.ASGITransport(api, raise_app_exceptions=False), store)
+
+    return make
 
 
 def _development_login(settings: Settings) -> Sign | None:
@@ -57,4 +67,5 @@ def _oidc(settings: Settings) -> OpenIdConnect | None:
         client_secret=settings.oidc_client_secret.get_secret_value(),
         scopes=settings.oidc_scopes,
         token=settings.oidc_token,
+        logout=settings.oidc_logout,
     )

@@ -1,8 +1,11 @@
 """The console as one ASGI application over the API's transport."""
 
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from jinja2 import Environment
@@ -17,66 +20,78 @@ from starlette.routing import Mount, Route
 from console.api import DEADLINE_S, Api, ApiProblem
 from console.catalogue import ALL_PAGES
 from console.headers import SAFE, forged, protect
-from console.login import login_routes
+from console.login import LOGIN_COOKIE, LOGIN_S, NO_COOKIE, login_routes
+from console.oidc import NO_LOGIN, Issuer
 from console.pages import Page
-from console.person import Person, person_of
+from console.sessions import ARRIVED, ARRIVING_S, COOKIE, Sessions, SessionStore, SignedOut, SignInAway
 from console.settings import ConsoleSettings
 from console.static_files import Components, Versioned
 from console.templates_env import environment
 from console.visit import Visit, local
 
 HERE = Path(__file__).parent
-COOKIE = "scrip_session"
-EXPIRED = 401
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_console(settings: ConsoleSettings, transport: httpx.AsyncBaseTransport) -> Starlette:
-    """The pages; `transport` leads to the API, in this process or over the network."""
+def create_console(settings: ConsoleSettings, transport: httpx.AsyncBaseTransport, store: SessionStore) -> Starlette:
+    """The pages; `transport` leads to the API, in this process or over the network, `store` keeps the sessions."""
     client = httpx.AsyncClient(transport=transport, base_url="http://scrip", timeout=DEADLINE_S)
     static = Versioned(HERE / "static")
     templates = environment(static)
+    issuer = Issuer(settings, settings.oidc, client) if settings.oidc else None
+    sessions = Sessions(store, settings, issuer.refresh if issuer else None)
     routes = [
         Mount("/static", static, name="static"),
         Mount("/components", Components(HERE / "components"), name="components"),
-        *login_routes(settings, templates, client),
-        *(_route(page, settings, client, templates) for page in ALL_PAGES),
+        *login_routes(settings, templates, sessions, issuer),
+        *(_route(page, settings, client, templates, sessions) for page in ALL_PAGES),
     ]
-    session = Middleware(
+    sign_in = Middleware(
         SessionMiddleware,
         secret_key=settings.session_secret,
-        session_cookie=COOKIE,
-        max_age=settings.session_s,
-        same_site="lax",  # a link from the application must find the session; forms are guarded by a token
+        session_cookie=LOGIN_COOKIE,
+        max_age=LOGIN_S,
+        same_site="lax",
         https_only=settings.https,
     )
-    handlers = {HTTPException: _http(templates), ClientDisconnect: _cut}
-    return Starlette(routes=routes, middleware=[session], exception_handlers=handlers)
+    away = _away(templates)
+    handlers = {HTTPException: _http(templates), ClientDisconnect: _cut, ConnectionError: away, SignInAway: away}
+    return Starlette(routes=routes, middleware=[sign_in], exception_handlers=handlers)
 
 
-def _route(page: Page, settings: ConsoleSettings, client: httpx.AsyncClient, templates: Environment) -> Route:
+def _route(
+    page: Page, settings: ConsoleSettings, client: httpx.AsyncClient, templates: Environment, sessions: Sessions
+) -> Route:
     async def endpoint(request: Request) -> Response:
-        person = person_of(request)
-        if person is None:
-            return protect(_to_login(request))
-        if request.method not in SAFE and await forged(request, person.csrf):
-            return protect(_told(request, templates, 403, "This form is too old or was not sent from here. Try again."))
-        visit = Visit(request, person, Api(client, person), settings, templates)
-        return protect(await _answer(page, visit))
+        session = await sessions.of(request)
+        if isinstance(session, SignedOut):
+            if _cookie_was_refused(request):
+                return protect(_told(templates, 403, NO_COOKIE))
+            return protect(_to_login(request, session.why))
+        if request.method not in SAFE and await forged(request, session.person.csrf):
+            return protect(_told(templates, 403, "This form is too old or was not sent from here. Try again."))
+        visit = Visit(request, session, Api(client, session.person), settings, templates)
+        answer = await _answer(page, visit, sessions)
+        with suppress(
+            ConnectionError
+        ):  # what the page did is done: its answer counts, the store has logged the failure
+            await sessions.store(session)
+        return protect(answer)
 
     return Route(page.path, endpoint, methods=[page.method], name=f"{page.method} {page.path}")
 
 
-async def _answer(page: Page, visit: Visit) -> Response:
+async def _answer(page: Page, visit: Visit, sessions: Sessions) -> Response:
     if visit.person.role not in page.roles:
         return _problem(visit, 403, "Your role may not see this page.")
     try:
         return await page.answer(visit)
     except ApiProblem as problem:
-        if problem.status == EXPIRED:
-            visit.request.session.clear()
-            return _to_login(visit.request)
+        if problem.status == NO_LOGIN:
+            why = "expired" if problem.code == "token_expired" else "changed"
+            await sessions.end(visit.session, why)
+            return _to_login(visit.request, why)
         return _problem(visit, problem.status, problem.detail)
 
 
@@ -85,20 +100,37 @@ def _problem(visit: Visit, status: int, detail: str) -> Response:
     return visit.render(template, status, title=HTTPStatus(status).phrase, detail=detail)
 
 
-def _to_login(request: Request) -> Response:
-    """To the sign-in, and back here afterwards."""
-    here = local(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
-    to = "/login" if here == "/" or request.method not in SAFE else f"/login?{httpx.QueryParams({'next': here})}"
+def _to_login(request: Request, why: str) -> Response:
+    """To the sign-in, and back here afterwards. `why`: a key of ENDED, or empty."""
+    here = _page_of(request)
+    given = {name: value for name, value in (("next", here if here != "/" else ""), ("ended", why)) if value}
+    to = f"/login?{httpx.QueryParams(given)}" if given else "/login"
     if request.headers.get("HX-Request") == "true":
-        return Response(status_code=204, headers={"HX-Redirect": "/login"})
+        return Response(status_code=204, headers={"HX-Redirect": to})
     return RedirectResponse(to, status_code=303)
+
+
+def _page_of(request: Request) -> str:
+    """The page that the person looks at: the one asked for, or the one that sent a form or asked for a part."""
+    if request.method in SAFE and request.headers.get("HX-Request") != "true":
+        return local(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    shown = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer") or "")
+    if shown.netloc != request.headers.get("Host"):
+        return "/"
+    return local(shown.path + (f"?{shown.query}" if shown.query else ""))
+
+
+def _cookie_was_refused(request: Request) -> bool:
+    """Whether a sign-in has just succeeded and the browser kept its own cookie, but not the session's."""
+    arrived = request.session.get(ARRIVED, 0)
+    return COOKIE not in request.cookies and time.time() - arrived < ARRIVING_S
 
 
 def _http(templates: Environment) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def told(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         text = "There is no such page." if status == HTTPStatus.NOT_FOUND else HTTPStatus(status).phrase
-        answer = protect(_told(request, templates, status, text))
+        answer = protect(_told(templates, status, text))
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             answer.headers["Allow"] = ", ".join(_allowed(request))
         return answer
@@ -118,10 +150,15 @@ def _allowed(request: Request) -> list[str]:
     return sorted({method for route in fitting for method in route.methods or ()})
 
 
-def _told(request: Request, templates: Environment, status: int, detail: str) -> Response:
+def _away(templates: Environment) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def told(_request: Request, error: Exception) -> Response:
+        what = "sign-in service" if isinstance(error, SignInAway) else "service"
+        return protect(_told(templates, 503, f"The {what} does not answer at the moment. Try again."))
+
+    return told
+
+
+def _told(templates: Environment, status: int, detail: str) -> Response:
     """A problem on a page without a menu: who asks may not be signed in."""
-    person: Person | None = person_of(request) if "session" in request.scope else None
-    html = templates.get_template("problem_bare.html").render(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, person=person
-    )
+    html = templates.get_template("problem_bare.html").render(title=HTTPStatus(status).phrase, detail=detail)
     return Response(html, status_code=status, media_type="text/html")

@@ -5,7 +5,7 @@ import time
 from starlette.responses import JSONResponse, Response
 
 from console.pages import Pages
-from console.person import PLATFORM, act_for
+from console.person import PLATFORM
 from console.visit import Visit
 
 TOKEN_S = 600
@@ -36,5 +36,5 @@ async def session_token(visit: Visit) -> Response:
 async def choose_organisation(visit: Visit) -> Response:
     """Look at another organisation from now on."""
     form = await visit.form()
-    act_for(visit.request, str(form.get("organisation", "")).strip())
+    visit.session.act_for(str(form.get("organisation", "")).strip())
     return visit.redirect(str(form.get("back", "/")))

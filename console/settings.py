@@ -17,11 +17,15 @@ class OpenIdConnect:
     client_secret: str = field(repr=False)
     scopes: str = "openid profile"
     token: str = "id_token"  # noqa: S105 - which token, not a token
+    logout: bool = True  # whether signing out here ends the issuer's session too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleSettings:
-    """`session_secret` signs the session cookie; with `sign` anybody may sign in as anybody (development only)."""
+    """`session_secret` signs the cookie of a sign-in under way, a session lasts `session_s` seconds at most.
+
+    With `sign` anybody may sign in as anybody (development only).
+    """
 
     session_secret: str = field(repr=False)
     https: bool = False

@@ -13,9 +13,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from console.api import Api, ApiProblem
 from console.navigation import navigation
 from console.person import Person
+from console.sessions import Session
 from console.settings import ConsoleSettings
 
 _FLASHES = "flashes"
+MAX_FLASHES = 10
 
 
 @dataclass(slots=True)
@@ -23,10 +25,15 @@ class Visit:
     """What a page's function gets. `person` is known: who is not signed in has been sent to /login."""
 
     request: Request
-    person: Person
+    session: Session
     api: Api
     settings: ConsoleSettings
     templates: Environment
+
+    @property
+    def person(self) -> Person:
+        """Who is signed in."""
+        return self.session.person
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -54,7 +61,7 @@ class Visit:
             visit=self,
             person=self.person,
             nav=navigation(self.person.role, self.request.url.path),
-            flashes=self.request.session.pop(_FLASHES, []) if not self.partial else [],
+            flashes=self.session.take(_FLASHES, []) if not self.partial else [],
             **values,
         )
         return HTMLResponse(html, status_code=status_code)
@@ -70,7 +77,7 @@ class Visit:
 
     def tell(self, text: str, *, kind: str = "ok") -> None:
         """A sentence for the next whole page."""
-        self.request.session[_FLASHES] = [*self.request.session.get(_FLASHES, []), [kind, text]]
+        self.session.keep(_FLASHES, [*self.session.kept.get(_FLASHES, []), [kind, text]][-MAX_FLASHES:])
 
     def refused(self, path: str, problem: ApiProblem) -> Response:
         """Back to `path` with what the API said."""

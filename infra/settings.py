@@ -136,7 +136,14 @@ class Settings(BaseSettings):
     )
     console: bool = Field(default=True, description="serve the console at /")
     session_secret: SecretStr = Field(
-        default=SecretStr(""), description="key that signs the console's session cookies, at least 32 bytes"
+        default=SecretStr(""),
+        description="key that encrypts the console's sessions and signs its sign-ins, at least 32 bytes",
+    )
+    session_idle_s: int = Field(
+        default=7_200, ge=60, le=2_592_000, description="seconds without use after which a console session ends"
+    )
+    session_max_s: int = Field(
+        default=28_800, ge=60, le=2_592_000, description="seconds after which a console session ends in any case"
     )
     development_login: bool = Field(
         default=False, description="let anybody sign in to the console as anybody: on one machine, for trying out"
@@ -144,9 +151,17 @@ class Settings(BaseSettings):
     oidc_issuer: str = Field(default="", description="OpenID Connect issuer that signs people in to the console")
     oidc_client_id: str = Field(default="", description="the console's client id at the issuer")
     oidc_client_secret: SecretStr = Field(default=SecretStr(""), description="its secret")
-    oidc_scopes: str = Field(default="openid profile", description="scopes to ask for, separated by spaces")
+    oidc_scopes: str = Field(
+        default="openid profile",
+        description="scopes to ask for, separated by spaces; with `offline_access` most issuers give a refresh token,"
+        " and the console refreshes a sign-in before its token ends",
+    )
     oidc_token: Literal["id_token", "access_token"] = Field(
         default="id_token",
         description="which of the issuer's tokens the API gets: a JWT that it accepts",
+    )
+    oidc_logout: bool = Field(
+        default=True,
+        description="signing out of the console leads to the issuer's end_session_endpoint, which comes back to /login",
     )
     allowed_origins: str = Field(default="", description="origins that browsers may call from, comma-separated")

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from console.admin.form_values import in_path, needed, new_key, text, wrong
 from console.api import ApiProblem
 from console.pages import Pages
-from console.person import PLATFORM, PLATFORM_READERS, act_for
+from console.person import PLATFORM, PLATFORM_READERS
 from console.visit import Visit
 
 HERE = "/admin/organisations"
@@ -59,7 +59,7 @@ async def choose_plan(visit: Visit) -> Response:
 @pages.post(HERE + "/{id}/look", PLATFORM)
 async def look_at(visit: Visit) -> Response:
     """All pages are about this organisation from now on."""
-    act_for(visit.request, visit.path["id"])
+    visit.session.act_for(visit.path["id"])
     return visit.redirect("/admin/organisation")
 
 
