@@ -16,9 +16,7 @@ def signed_token(settings: Settings, *, org: str, sub: str, role: str, ttl_s: in
     """
     for name, value in (("an organisation", org), ("a user", sub)):
         if not is_id(value):
-            raise Failure(
-                f"{value!r} is not the id of {name}: letters, digits and . _ : @ | + = ~ - make one."
-            )
+            raise Failure(f"{value!r} is not the id of {name}: letters, digits and . _ : @ | + = ~ - make one.")
     if role not in set(Role):
         raise Failure(f"There is no role {role}; the roles are {', '.join(Role)}.")
     if not settings.jwt_secret.get_secret_value():

@@ -100,13 +100,14 @@ def test_many_wrong_lines_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(PLAIN.encode()), "compressed with gzip"),
+        (gzip.compress(PLAIN.encode(), mtime=0), "compressed with gzip"),
         (b"PK\x03\x04rest", "an Excel workbook"),
         (b"PAR1rest", "a Parquet file"),
         (PLAIN.encode("utf-16")[:-1], "is not UTF-16 text"),
         (PLAIN.encode("utf-16-le"), "NUL character"),
         (PLAIN.replace("ann", "añn").encode("latin-1"), "is not UTF-8 text"),
     ],
+    ids=["gzip", "xlsx", "parquet", "cut UTF-16", "UTF-16 without a mark", "latin-1"],
 )
 def test_what_is_no_whole_text_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
     with pytest.raises(Failure, match=said):

@@ -306,7 +306,9 @@ def test_count_multiplies_price_space_plan_tokens_and_places() -> None:
         (
             chat(feature="odd"),
             UnknownTokenUse(
-                "feature", "odd", ("generate_leads", "generate_goal", "analyse_strategy", "forecast", "general")
+                "feature",
+                "odd",
+                ("generate_leads", "generate_goal", "analyse_strategy", "analyze_strategy", "forecast", "general"),
             ),
         ),
     ],
