@@ -131,12 +131,10 @@ def credits_of(book: PriceBook, ask: Ask, now: datetime, *, hold: bool = False) 
     percent = _percent(entry, ask, count)
     amount = _credits_to_hold(entry, ask, count, percent) if hold else _scaled(entry.credits, count, percent)
     if not amount:
-        raise Unpriced(asked=f"{ask.label} in credits", priced=_priced_in_credits(book, now))
+        raise Unpriced(asked=f"{ask.label} in credits", priced=_priced_credit_price(book, now))
     if amount > MAX_CREDITS:
         raise Unpriced(asked=f"{ask.label} in credits", priced=(f"up to {MAX_CREDITS} credits at a time",))
-    return CreditPrice(
-        amount, entry.label, version.version, named(version, entry, ask.operation, ask.provider, ask.model)
-    )
+    return _credit_price(amount, version, entry, ask)
 
 
 def credits_for_usage(
@@ -163,18 +161,14 @@ def usage_cost(
     """
     version, entry = _found(book, ask, now, held_version)
     if entry.free:
-        return CreditPrice(
-            0, entry.label, version.version, named(version, entry, ask.operation, ask.provider, ask.model)
-        )
+        return _credit_price(0, version, entry, ask)
     if not set(usage) <= set(entry.rates):
         raise Unpriced(asked=_by_units(ask.label, usage), priced=tuple(sorted(entry.rates)))
     amount = metered(entry.rates, usage)
     if amount > MAX_CREDITS:
         asked = f"{_by_units(ask.label, usage)} in credits"
         raise Unpriced(asked=asked, priced=(f"1 to {MAX_CREDITS} credits at a time",))
-    return CreditPrice(
-        amount, entry.label, version.version, named(version, entry, ask.operation, ask.provider, ask.model)
-    )
+    return _credit_price(amount, version, entry, ask)
 
 
 def priced_by_use(book: PriceBook, ask: Ask, now: datetime, held_version: int | None = None) -> bool:
@@ -252,7 +246,7 @@ def _within(value: OptionValue | None, limit: int) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limit)
 
 
-def _priced_in_credits(book: PriceBook, now: datetime) -> tuple[str, ...]:
+def _priced_credit_price(book: PriceBook, now: datetime) -> tuple[str, ...]:
     version = book.at(now)
     return tuple(entry.label for entry in version.entries if entry.credits) if version else ()
 
