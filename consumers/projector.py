@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 
 
 class ProjectorStuck(Exception):
-    """Events lie ahead and none has come for 30 s: only a new process helps, which the supervisor starts."""
+    """Records lie ahead and none has come for 30 s: only a new process helps, which the supervisor starts."""
 
 
 def group_id(settings: Settings) -> str:
@@ -164,9 +164,9 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         applied = await self.persist("applying events", partial(self._apply, records))
         if applied is None:
             return
-        if applied.events:
-            self.applied += applied.events
-            self._moved_at = monotonic()
+        self.applied += applied.events
+        # Also where nothing was applied: a new process would only read the same foreign records again.
+        self._moved_at = monotonic()
         topic = records[0].topic
         self._leave({TopicPartition(topic, partition) for partition in applied.stopped})
         for partition, gap in applied.gaps.items():
@@ -183,7 +183,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             await self.pause(LOOK_EVERY_S if on_ready is None else 0.02)
             silent = monotonic() - self._moved_at
             if silent > STUCK_AFTER_S and not self._waiting and await self._behind():
-                raise ProjectorStuck(f"events lie ahead and none has been applied for {silent:.0f} s")
+                raise ProjectorStuck(f"records lie ahead and none has come for {silent:.0f} s")
 
     async def persist(self, what: str, step: Callable[[], Result]) -> Result | None:
         """Run a step in the runner's thread until it works, with pauses from 0.1 to 30 s; None when the role stops."""

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from infra.chain import StoredEvent
 
 Headers = list[tuple[str, bytes]]
+MAX_REASON = 300  # letters: anybody may have written the record, and what is said of it is shown on pages
 
 _SPEC = ("ce_specversion", b"1.0")
 _SCHEMA = ("ce_schemaversion", b"1")
@@ -95,14 +96,14 @@ def from_record(record: ReceivedRecord) -> StoredEvent:
             headers["ce_type"].decode(),  # type: ignore[union-attr]
             tag.decode() if tag is not None else None,
             headers["ce_actor"].decode(),  # type: ignore[union-attr]
-            datetime.fromisoformat(headers["ce_time"].decode()),  # type: ignore[union-attr]
+            _time(datetime.fromisoformat(headers["ce_time"].decode())),  # type: ignore[union-attr]
             _value(record.value),
             bytes.fromhex(headers["ce_hash"].decode()),  # type: ignore[union-attr]
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise NotALedgerRecord(
             getattr(record, "reason", "")  # of a batch that cannot be read
-            or f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"
+            or f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"[:MAX_REASON]
         ) from error
 
 
@@ -113,7 +114,7 @@ def difference(record: WholeRecord, event: StoredEvent, log_id: str) -> str:
     if found != headers:
         known, wanted = dict(found), dict(headers)
         names = [name for name in (*wanted, *known) if known.get(name) != wanted.get(name)]
-        return f"header {names[0]}" if names else "the order or number of its headers"
+        return f"header {names[0]}"[:MAX_REASON] if names else "the order or number of its headers"
     return "the value" if record.value != value else "the key" if record.key != key else ""
 
 
@@ -128,6 +129,12 @@ def log_of(record: ReceivedRecord) -> str:
 def _position(value: int) -> int:
     if not 0 < value < 2**63:
         raise ValueError(f"no event has the position {value}")
+    return value
+
+
+def _time(value: datetime) -> datetime:
+    if value.utcoffset() is None:
+        raise ValueError("ce_time has no zone")
     return value
 
 

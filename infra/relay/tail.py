@@ -14,7 +14,8 @@ from infra.relay.disagreement import TopicDisagrees
 FIRST_STEP = 16  # offsets looked at first, from the end; a marker ends every transaction
 GROWTH = 16
 POLL_MS = 500
-DEADLINE_S = 30.0
+MAX_RECORDS = 2_000  # at a time: the log is asked about each of their positions
+DEADLINE_S = 30.0  # for each step: foreign records may be so many that all of them take longer
 
 
 class UndecidedTransaction(KafkaError):  # type: ignore[misc]  # aiokafka has no types
@@ -37,7 +38,7 @@ async def last_published(kafka: Mapping[str, Any], topic: str, partition: int, s
     hides the end of the partition.
     """
     where = TopicPartition(topic, partition)
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(DEADLINE_S) as limit:
         end = await _end(kafka, where, "read_uncommitted")
         reader = _reader(kafka, "read_committed")
         try:
@@ -52,7 +53,7 @@ async def last_published(kafka: Mapping[str, Any], topic: str, partition: int, s
             while True:
                 start = max(first, stable - step)
                 history = _History(partition, stored, log_id)
-                await _read_between(reader, where, start, stable, history)
+                await _read_between(reader, where, start, stable, history, limit)
                 if history.last is not None or start == first:
                     return history.conclude(whole=first == 0)
                 step *= GROWTH  # nothing so far but markers, aborted batches, and what others wrote
@@ -143,13 +144,18 @@ def _reader(kafka: Mapping[str, Any], isolation: str) -> AIOKafkaConsumer:
 
 
 async def _read_between(
-    reader: AIOKafkaConsumer, where: TopicPartition, start: int, end: int, history: _History
+    reader: AIOKafkaConsumer, where: TopicPartition, start: int, end: int, history: _History, limit: asyncio.Timeout
 ) -> None:
     """Let `history` read the committed records from `start` up to `end`.
 
-    It ends when the reader's position gets there, not when a record comes: there may be none.
+    It ends when the reader's position gets there, not when a record comes: there may be none. `limit` begins again
+    whenever the position has moved.
     """
     reader.seek(where, start)
-    while await reader.position(where) < end:
-        for records in (await reader.getmany(where, timeout_ms=POLL_MS)).values():
+    reached = start
+    while (position := await reader.position(where)) < end:
+        if position > reached:
+            reached = position
+            limit.reschedule(asyncio.get_running_loop().time() + DEADLINE_S)
+        for records in (await reader.getmany(where, timeout_ms=POLL_MS, max_records=MAX_RECORDS)).values():
             await history.read(records)

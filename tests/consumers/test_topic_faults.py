@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from consumers import projector
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
 from infra.chain import StoredEvent, link_of
@@ -68,6 +69,11 @@ def chained(previous: StoredEvent, event: StoredEvent) -> StoredEvent:
     return event._replace(hash=link_of(previous.hash, event))
 
 
+def nested(actor: str, depth: int = 20_000) -> bytes:
+    """Bytes that begin as an event's do."""
+    return b'{"actor":"%b","cause":"k","data":%b%b}' % (actor.encode(), b"[" * depth, b"]" * depth)
+
+
 def available(database: Database, org: str = "acme") -> int:
     with psycopg.connect(database.auditor_uri) as connection:
         row = connection.execute("select available from read.balances where org = %s", (org,)).fetchone()
@@ -124,6 +130,13 @@ FORGED: dict[str, Forge] = {
     "another id": lambda log, id_: [without(to_record(log[2], id_), "ce_id", b"0-1")],
     "a header more": lambda log, id_: [
         LedgerRecord(*to_record(log[2], id_)[:2], [*to_record(log[2], id_).headers, ("ce_x", b"y")])
+    ],
+    "a time without a zone": lambda log, id_: [without(to_record(log[2], id_), "ce_time", b"2026-01-31T12:00:00")],
+    "bytes nested deeper than a reader goes": lambda log, id_: [
+        to_record(chained(log[1], log[2]._replace(data=nested(log[2].actor))), id_)
+    ],
+    "a header of a hundred thousand letters": lambda log, id_: [
+        without(to_record(log[2], id_), "ce_time", b"x" * 100_000)
     ],
     "no record of ours at all": lambda log, id_: [LedgerRecord(b"", b"hello", [])],
 }
@@ -218,6 +231,26 @@ def test_what_no_relay_wrote_holds_up_nothing(deployment: Settings, database: Da
     assert (partition, kind, records, position) == (PARTITION, "foreign", 1, None)
     assert "not a record of the ledger" in reason
     assert stops(database) == []
+
+
+def test_a_flood_of_foreign_records_is_read_past(
+    deployment: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than it may be silent: a new process would begin before the flood again, and never come out of it."""
+    monkeypatch.setattr(projector, "STUCK_AFTER_S", 0.3)
+    monkeypatch.setattr(projector, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(projector, "MAX_RECORDS", 10)  # with pauses of GATHER_S between
+    log = granted(3).events
+    write(database.owner_uri, log)
+
+    async def scenario() -> None:
+        await publish(deployment, database, log[:2])
+        await send(deployment, [LedgerRecord(b"", b"hello", [])] * 200)
+        await publish(deployment, database, log[2:])
+        await until(lambda: positions(database) == last(log))
+
+    serving(deployment, scenario)
+    assert [(kind, records) for _, kind, records, *_ in faults(database)] == [("foreign", 200)]
 
 
 def test_a_forged_record_that_was_acknowledged_raises_no_second_alarm(deployment: Settings, database: Database) -> None:
