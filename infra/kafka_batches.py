@@ -19,6 +19,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import calc_crc32c
 
 MAX_PLAIN_BYTES = 64 << 20  # of a batch after decompression: a few bytes can stand for gigabytes
+MAX_RECORDS = 1 << 18  # of a batch: an event has 256 bytes and more, but a record may have seven
 
 # Base offset, length of the rest, leader's epoch, format; then, in format 2: checksum, attributes, last offset's delta.
 _PREFIX = Struct(">qiib")
@@ -148,6 +149,8 @@ def _checked(slice_: memoryview, *, crc: bool) -> Any:
         raise UnreadableBatch(f"the format {magic} of the batch is unknown")
     elif len(slice_) < _HEADER.size or len(slice_) != _START + _PREFIX.unpack_from(slice_)[1]:
         raise UnreadableBatch("the batch is cut off")
+    elif _HEADER.unpack_from(slice_)[-1] > MAX_RECORDS:
+        raise UnreadableBatch(f"it has more than {MAX_RECORDS} records")
     else:
         batch = DefaultRecordBatch(slice_)
     if crc and not batch.validate_crc():

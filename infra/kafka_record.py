@@ -101,9 +101,9 @@ def from_record(record: ReceivedRecord) -> StoredEvent:
             bytes.fromhex(headers["ce_hash"].decode()),  # type: ignore[union-attr]
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
+        told = f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"
         raise NotALedgerRecord(
-            getattr(record, "reason", "")  # of a batch that cannot be read
-            or f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"[:MAX_REASON]
+            getattr(record, "reason", "") or told[:MAX_REASON]  # its own: of a batch that cannot be read
         ) from error
 
 

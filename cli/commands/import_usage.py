@@ -171,7 +171,7 @@ def _run(settings: Settings, token: str, file: UsageFile, reading: Reading, chec
             speed = bar.tasks[0].speed
             bar.update(task, completed=tally.decided, rate=f"{speed:,.0f} rows/s" if speed else "")
 
-        importer = Importer(settings, reading.org, seen, token)
+        importer = Importer(settings, reading.org, seen, token, own_ids=reading.id is not None)
         return asyncio.run(importer.run(rows_of(file, reading)))
 
 

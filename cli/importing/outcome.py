@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
@@ -13,7 +13,7 @@ from infra.quarantine import CALLER, quarantine_id
 
 # `limit 1` keeps the planner at one index look-up for each key, also while new tables have no statistics yet.
 APPLIED = """
-    select c.key, (convert_from(e.data, 'UTF8')::jsonb #>> '{data,amount}')::bigint
+    select c.key, (convert_from(e.data, 'UTF8')::jsonb #>> '{data,amount}')::bigint, c.fingerprint
     from unnest(%b::text[]) as wanted (key)
     cross join lateral (
         select * from commands where org = %b and caller = %b and key = wanted.key limit 1
@@ -64,10 +64,17 @@ class Tally:
         }
 
 
-async def applied(connection: AsyncConnection[Any], org: str, source: str, ids: Sequence[str]) -> dict[str, int]:
-    """Of these usage events those that were applied, with what each cost in credits."""
+class Charged(NamedTuple):
+    """What an applied usage event cost in credits, and the fingerprint of its content."""
+
+    credits: int
+    fingerprint: bytes
+
+
+async def applied(connection: AsyncConnection[Any], org: str, source: str, ids: Sequence[str]) -> dict[str, Charged]:
+    """Of these usage events those that were applied."""
     rows = await connection.execute(APPLIED, (list(ids), org, CALLER + source))
-    return {key: int(amount or 0) for key, amount in await rows.fetchall()}
+    return {key: Charged(int(amount or 0), bytes(print_ or b"")) for key, amount, print_ in await rows.fetchall()}
 
 
 async def refused(

@@ -22,6 +22,7 @@ from cli.importing.outcome import Tally, applied, refused
 from cli.importing.rows import UsageRow
 from cli.service.tokens import signed_token
 from consumers.cloud_event import AUTH_HEADER
+from consumers.intake.record import content_fingerprint
 from consumers.usage import METERED
 from infra.kafka_client import kafka_arguments
 from infra.quarantine import undecided
@@ -32,6 +33,7 @@ CHUNK = 2_000  # rows looked up and sent at once
 IN_FLIGHT = 20_000  # rows sent and not yet decided: what an interrupted import sends again at most
 POLL_S = 0.1
 PATIENCE_S = 120.0  # without any progress
+ID_REUSED = "id_reused"
 
 Seen = Callable[[Tally], None]
 
@@ -39,8 +41,12 @@ Seen = Callable[[Tally], None]
 class Importer:
     """One import: `await Importer(...).run(rows)`. Stopped at any moment and run again, it goes on where it was."""
 
-    def __init__(self, settings: Settings, org: str, seen: Seen, token: str = "") -> None:
-        """`seen(tally)` is called as the figures change. `token`: the sender's, else one that we sign."""
+    def __init__(self, settings: Settings, org: str, seen: Seen, token: str = "", *, own_ids: bool = False) -> None:
+        """`seen(tally)` is called as the figures change. `token`: the sender's, else one that we sign.
+
+        `own_ids`: the file names its rows, so a row that was charged under this id with another content is refused.
+        """
+        self._own_ids = own_ids
         self._settings = settings
         self._org = org
         self._seen = seen
@@ -91,9 +97,16 @@ class Importer:
         for account, rows in by_account.items():
             source = source_of(self._org, account)
             known = await applied(connection, self._org, source, [row.id for row in rows])
-            self.tally.already += len(known)
-            self.tally.already_credits += sum(known.values())
-            new = [row for row in rows if row.id not in known]
+            new: list[UsageRow] = []
+            for row in rows:
+                charged = known.get(row.id)
+                if charged is None:
+                    new.append(row)
+                elif self._own_ids and charged.fingerprint != content_fingerprint(METERED, row.data):
+                    self._refuse(row)
+                else:
+                    self.tally.already += 1
+                    self.tally.already_credits += charged.credits
             key = f"{self._org}/{account}".encode()
             for row in new:
                 headers = [*self._headers, ("ce_source", source.encode()), ("ce_id", row.id.encode())]
@@ -107,6 +120,12 @@ class Importer:
         self.tally.sent += len(acknowledged)
         self._in_flight += len(acknowledged)
         self._seen(self.tally)
+
+    def _refuse(self, row: UsageRow) -> None:
+        """A row with the id of another one: what was charged is not what it says."""
+        self.tally.refused += 1
+        self.tally.reasons[ID_REUSED] += 1
+        self.tally.details.setdefault(ID_REUSED, f"{row.id} was charged before with another content")
 
     async def _settle(self, connection: AsyncConnection[Any], since: datetime, down_to: int) -> None:
         """Wait until at most `down_to` of the sent rows are undecided."""
@@ -137,7 +156,7 @@ class Importer:
             return
         charged = await applied(connection, self._org, source, decided)
         self.tally.applied += len(charged)
-        self.tally.credits += sum(charged.values())
+        self.tally.credits += sum(each.credits for each in charged.values())
         kept_out = [id_ for id_ in decided if id_ not in charged]
         if kept_out:
             self.tally.refused += len(kept_out)

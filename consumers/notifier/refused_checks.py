@@ -90,10 +90,11 @@ def _row(record: "ConsumerRecord[bytes, bytes]") -> tuple[Any, ...] | None:
             *(told.org, id_, told.at, told.user_id, told.operation, told.model, told.reason, told.deficit),
             *(told.actor, type_ == DEDUCTION.encode()),
         )
-    except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
+    except Exception as error:  # noqa: BLE001 - decoders raise whatever strange bytes make them raise
         log.warning("a record of %s at %s is no decision: %s", record.topic, record.offset, error)
         return None
-    if told.at.tzinfo is None or any(isinstance(value, str) and "\0" in value for value in row):
+    unfit = any(isinstance(value, str) and "\0" in value for value in row) or abs(told.deficit) >= 2**63
+    if told.at.tzinfo is None or unfit:
         log.warning("a record of %s at %s cannot be stored", record.topic, record.offset)
         return None
     return row

@@ -134,3 +134,18 @@ def test_a_few_bytes_that_stand_for_too_many_are_set_aside(monkeypatch: pytest.M
         checked(lambda _: None)(batch)
         with pytest.raises(kafka_batches.UnreadableBatch, match="at most 1048576 bytes"):
             kafka_batches.records_of(bytes(batch))
+
+
+def test_a_few_bytes_that_stand_for_too_many_records_are_set_aside() -> None:
+    """All of them at once would take 2 GB, and ten seconds in which no heartbeat is sent."""
+    record = bytes([12, 0, 0, 0, 1, 1, 0])  # no key, value or headers
+    for count in (3, kafka_batches.MAX_RECORDS + 1):
+        packed = bytes(kafka_batches._CODECS[4].compress(record * count))
+        header = struct.pack(">qiibIhiqqqhii", 0, 49 + len(packed), 0, 2, 0, 4, count - 1, 0, 0, -1, -1, -1, count)
+        batch = bytearray(header + packed)
+        checked(lambda _: None)(batch)
+        if count == 3:
+            assert len(kafka_batches.records_of(bytes(batch))) == 3
+            continue
+        with pytest.raises(kafka_batches.UnreadableBatch, match="more than 262144 records"):
+            kafka_batches.records_of(bytes(batch))
