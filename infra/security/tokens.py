@@ -46,9 +46,9 @@ class Tokens:
             raise _invalid("The token is too long.")
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, RecursionError):
             raise _invalid("The credential is neither a token nor an API key.") from None
-        algorithm = header.get("alg")
+        algorithm = str(header.get("alg"))  # anybody may have written a list
         if algorithm == "HS256" and self._secret:
             return self._principal(self._claims(token, self._secret, "HS256"), None)
         if algorithm in ALGORITHMS and self._keys is not None:

@@ -180,6 +180,7 @@ def test_logins_over_http(service: Service) -> None:
         "Basic abc",
         "Bearer",
         "Bearer x.y.z",
+        "Bearer eyJhbGciOlsiSFMyNTYiXX0.e30.eA",  # its algorithm is a list
         "Bearer scrip_0_0",
         "Bearer scrip_",
         "Bearer \xff",

@@ -1,6 +1,8 @@
 """Who may write usage events, where the broker alone is not trusted to know."""
 
 import asyncio
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +50,13 @@ def test_only_a_known_sender_is_heard(database: Database) -> None:
     asyncio.run(whole())
 
 
+def strange(header: dict[str, Any]) -> str:
+    """A token with this header, which nobody has signed."""
+    return b".".join(
+        urlsafe_b64encode(part).rstrip(b"=") for part in (json.dumps(header).encode(), b"{}", b"x")
+    ).decode()
+
+
 def test_real_tokens_and_keys_say_who_sent(database: Database) -> None:
     values: dict[str, Any] = {"writer_url": database.writer_uri, "jwt_secret": "s" * 32, "fingerprint_secret": "f" * 32}
     settings = Settings(**values, trust_broker=False)
@@ -68,6 +77,9 @@ def test_real_tokens_and_keys_say_who_sent(database: Database) -> None:
             (signed("acme", Role.WORKER)[:-3], "unauthenticated"),
             (tokens.issue("acme", "w1", Role.WORKER, -3600)[0], "unauthenticated"),
             ("scrip_0123_4567", "unauthenticated"),
+            ("scrip_\0_4567", "unauthenticated"),
+            (strange({"alg": ["HS256"]}), "unauthenticated"),
+            (strange({"alg": {}}), "unauthenticated"),
             ("", "unauthenticated"),
             (None, "unauthenticated"),
         ]
