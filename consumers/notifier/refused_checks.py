@@ -23,6 +23,7 @@ CLEAN_EVERY_S = 3_600.0
 CLEAN_AT_ONCE = 10_000
 MAX_RECORDS = 1_000
 POLL_MS = 500
+MAX_TEXT = 1_000  # bytes; two of them fit into an index
 
 # Organisations, operations and reasons of checks come from requests that the API has read strictly.
 _INSERT = """
@@ -93,8 +94,8 @@ def _row(record: "ConsumerRecord[bytes, bytes]") -> tuple[Any, ...] | None:
     except Exception as error:  # noqa: BLE001 - decoders raise whatever strange bytes make them raise
         log.warning("a record of %s at %s is no decision: %s", record.topic, record.offset, error)
         return None
-    unfit = any(isinstance(value, str) and "\0" in value for value in row) or abs(told.deficit) >= 2**63
-    if told.at.tzinfo is None or unfit:
+    unfit = any(isinstance(value, str) and ("\0" in value or len(value.encode()) > MAX_TEXT) for value in row)
+    if unfit or told.at.tzinfo is None or abs(told.deficit) >= 2**63:
         log.warning("a record of %s at %s cannot be stored", record.topic, record.offset)
         return None
     return row

@@ -4,17 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import Any
 
 import psycopg
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
 
 from consumers.notifier.engine import Engine
 from consumers.notifier.notifications import publish_alerts
 from consumers.notifier.refusals import publish_refusals
+from consumers.notifier.refused_checks import follow_refused_checks
 from consumers.notifier.role import run_notifier
 from domain.budgets.record_cost import RecordCost
 from domain.credits.debit import Debit
@@ -26,7 +28,7 @@ from domain.groups.members import AddMembers
 from domain.groups.track import TrackGeneration
 from domain.organisations.configure import ConfigureOrganisation
 from infra.codec import Codec
-from infra.decisions import RefusedChecks
+from infra.decisions import CHECK, RefusedChecks
 from infra.outlet import Outgoing, Outlet
 from infra.settings import Settings
 from infra.topics import DECISIONS, NOTIFICATIONS, provision, topic_name
@@ -245,6 +247,40 @@ def test_two_notifiers_are_as_one_and_the_second_takes_over(
         stops[1].set()
         await asyncio.wait_for(roles[1], patient(10))
         assert len(await records(settings, NOTIFICATIONS, org, 1)) == 1
+
+    asyncio.run(whole())
+
+
+def test_strange_records_do_not_stop_the_table_of_refusals(
+    module_database: Database, settings: Settings, org: str
+) -> None:
+    """Each of them was read again and again, and nothing after it."""
+    told = {"org": org, "at": "2026-01-31T12:00:00Z", "user_id": "u", "operation": "image", "reason": "r", "actor": "a"}
+    good = json.dumps(told | {"deficit": 1}).encode()
+    headers = [("ce_type", CHECK.encode()), ("ce_id", b"good")]
+    strange = [
+        (good[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}", headers),
+        (json.dumps(told | {"deficit": 10**30}).encode(), headers),
+        (json.dumps(told | {"deficit": -(2**63) - 1}).encode(), headers),
+        (good, [("ce_type", CHECK.encode()), ("ce_id", b"nul\0")]),
+        (good, [("ce_type", CHECK.encode()), ("ce_id", None)]),
+        (good, [("ce_type", CHECK.encode()), ("ce_id", token_hex(5_000).encode())]),  # no index has room for it
+    ]
+
+    async def whole() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
+            for value, said in [*strange, (good, headers)]:
+                await producer.send_and_wait(topic_name(settings, DECISIONS), value, partition=0, headers=said)
+        async with pool_of(settings) as pool:
+            following = asyncio.create_task(follow_refused_checks(settings, pool))
+            rows = asyncio.create_task(
+                until_rows(module_database, "select id, deficit from refused_checks where org = %s", org)
+            )
+            await asyncio.wait({following, rows}, return_when=asyncio.FIRST_COMPLETED)
+            assert rows.done(), following.exception()
+            assert rows.result() == [("good", 1)]
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
     asyncio.run(whole())
 
