@@ -13,6 +13,8 @@ from domain.credits.debit import Debit
 from domain.credits.events import Slice
 from domain.credits.grant import Grant
 from domain.credits.refund import Refund
+from domain.credits.release import Release
+from domain.credits.reserve import Reserve
 from domain.credits.void import VoidGrant
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
@@ -96,6 +98,20 @@ def test_what_comes_back_to_a_grant_that_was_taken_back_must_be_voided() -> None
     with pytest.raises(Differs) as caught:
         audit(_numbered(spendable))
     assert "60 of a voided grant can be spent" in str(caught.value.found)
+
+
+def test_what_comes_back_may_expire_in_part_before_the_rest_is_voided() -> None:
+    """One hold took from a grant that ended meanwhile and from one that was taken back meanwhile."""
+    log = LogBuilder()
+    ann = "user:ann:credits"
+    log.do(Grant(address=ann, grant_id="short", amount=10, source="gift", expires_at=log.now + timedelta(seconds=60)))
+    log.do(Grant(address=ann, grant_id="long", amount=10, source="purchase"))
+    log.do(Reserve(address=ann, reservation_id="r", amount=20))
+    log.do(VoidGrant(address=ann, grant_id="long"))
+    log.now += timedelta(seconds=61)
+    ended = [event.type for event in log.do(Release(address=ann, reservation_id="r"))]
+    assert ended == ["reservation-released.v1", "grant-expired.v1", "grant-voided.v1"]
+    audit(read(log.events))
 
 
 def changed(type_: str, stream: str = "", **data: Any) -> Change:
