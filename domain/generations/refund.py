@@ -196,8 +196,12 @@ def _wanted(generation: Generation, command: RefundGeneration, total: int, done:
 
 
 def _main(generation: Generation, owed: list[_Owed]) -> Resource:
-    """What the generation mainly cost: the first of the resources that it was charged or owes."""
-    charged = {charge.resource for charge in generation.charges} | {each.resource for each in owed}
+    """What the generation mainly cost: the first of the resources that it was charged or owes.
+
+    A shortfall that a grant has paid since is neither: it must not keep what was charged from coming back.
+    """
+    charged = {charge.resource for charge in generation.charges}
+    charged |= {each.resource for each in owed if each.left or each.ended}
     return next((resource for resource in _MAIN if resource in charged), Resource.CREDITS)
 
 

@@ -257,3 +257,15 @@ def test_a_generation_that_paid_nothing_can_be_refunded_too() -> None:
     assert scenario.account().shortfall == 50
     scenario.done(refund())
     assert (scenario.account().shortfall, scenario.account().available) == (0, 0)
+
+
+def test_what_a_grant_has_paid_of_a_shortfall_does_not_keep_the_rest_from_coming_back() -> None:
+    """S2-3, S4-1: nothing is charged or owed in credits any more, but places, tokens and money are still charged."""
+    scenario = running().at(after(901)).done(Debit(address=ALICE, debit_id="d1", amount=1_000), confirm())
+    assert scenario.account().shortfall == 100
+    scenario.done(Grant(address=ALICE, grant_id="g9", amount=1_000, source="gift"))
+    assert (scenario.account().shortfall, scenario.account(TOKENS).debited) == (0, 7)
+    scenario.done(refund())
+    assert (scenario.account().refunded, scenario.account(TOKENS).refunded) == (0, 7)
+    assert used(scenario) == ({}, {})
+    scenario.when(refund(2)).then_refused(NothingToRefund(generation_id="j1"))
