@@ -12,6 +12,7 @@ from domain.prices.refusals import Unpriced, UnpricedScale, UnsizedHold
 
 MAX_COUNT = 1_000_000
 MAX_CREDITS = 10**12  # what one command may move (contract, "Units, answers, errors")
+MAX_QUOTE = MAX_CREDITS * MAX_COUNT  # below 2^63: a refused generation keeps its quote too
 
 NOT_MATCHED = frozenset({"count", "complexity"})  # options that scale a price rather than choose one
 
@@ -83,10 +84,14 @@ def applicable(book: PriceBook, ask: Ask, now: datetime) -> PriceEntry | None:
 def _quoted(version: PricesPublished, entry: PriceEntry, ask: Ask) -> Quote:
     count = count_of(ask.options)
     percent = _percent(entry, ask, count)
+    credits_ = _credits_to_hold(entry, ask, count, percent)
+    tokens, usd_micros = _scaled(entry.tokens, count, percent), _scaled(entry.usd_micros, count, percent)
+    if max(credits_ or 0, tokens or 0, usd_micros or 0) > MAX_QUOTE:
+        raise Unpriced(asked=ask.label, priced=(f"up to {MAX_QUOTE} at a time",))
     return Quote(
-        credits=_credits_to_hold(entry, ask, count, percent),
-        tokens=_scaled(entry.tokens, count, percent),
-        usd_micros=_scaled(entry.usd_micros, count, percent),
+        credits=credits_,
+        tokens=tokens,
+        usd_micros=usd_micros,
         item=entry.label,
         price_version=version.version,
         named=named(version, entry, ask.operation, ask.provider, ask.model),
