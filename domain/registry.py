@@ -75,7 +75,9 @@ def _quota(initial: Any, evolve: Callable[[Any, Any], Any]) -> StreamKind:
     )
 
 
-def _timeless(initial: Any, evolve: Callable[[Any, Any], Any], entries: Callable[[Any], int]) -> StreamKind:
+def _timeless(
+    initial: Any, evolve: Callable[[Any, Any], Any], entries: Callable[[Any], int], schema: int = 1
+) -> StreamKind:
     """The kind of a stream to which time does nothing."""
     return StreamKind(
         initial=initial,
@@ -84,7 +86,7 @@ def _timeless(initial: Any, evolve: Callable[[Any, Any], Any], entries: Callable
         due=lambda _state, _now: (),
         refresh=lambda state: state,
         entries=entries,
-        schema=1,
+        schema=schema,
     )
 
 
@@ -123,7 +125,8 @@ KINDS: dict[str, StreamKind] = {  # by the start of a stream's name, or the whol
         schema=1,
     ),
     plans.PURCHASE_PREFIX: _timeless(plans.Purchase(), plans.evolve_purchase, lambda _purchase: 1),
-    plans.STREAM: _timeless(plans.Catalogue(), plans.evolve, lambda catalogue: len(catalogue.features)),
+    # Schema 2: the first features, with which every fold begins, have one more.
+    plans.STREAM: _timeless(plans.Catalogue(), plans.evolve, lambda catalogue: len(catalogue.features), schema=2),
     price_book.STREAM: _timeless(
         price_book.PriceBook(), price_book.evolve, lambda book: sum(len(version.entries) for version in book.versions)
     ),
