@@ -18,6 +18,7 @@ from domain.budgets.set_budget import SetBudget
 from domain.credits.account import Account
 from domain.credits.capture import Capture
 from domain.credits.configure import ConfigureAccount
+from domain.credits.events import CreditsGranted, Slice
 from domain.credits.grant import Grant
 from domain.credits.refund import Refund
 from domain.credits.release import Release
@@ -33,7 +34,7 @@ from domain.generations.events import Content
 from domain.generations.extend import ExtendGeneration
 from domain.generations.fail import FailGeneration
 from domain.generations.handlers import AssessGeneration
-from domain.generations.refund import RefundGeneration
+from domain.generations.refund import RefundGeneration, shortfalls
 from domain.generations.refusals import ResourcesShort
 from domain.generations.request import MB, Request
 from domain.generations.start import CancelGeneration, StartGeneration
@@ -170,6 +171,7 @@ class GenerationsMachine(RuleBasedStateMachine):
         self.number = 0
         self.generations: list[str] = []  # last first
         self.grants: list[tuple[str, str]] = []
+        self.terms: dict[str, Slice] = {}  # of the grants, also of those that are spent
         self.contents: list[tuple[str, str]] = []
         self.plain: list[tuple[str, str]] = [(ADDRESSES[0], "j1")]
 
@@ -192,6 +194,7 @@ class GenerationsMachine(RuleBasedStateMachine):
         handler, view, logged = HANDLERS[type(command)], self.view, len(self.view.log)
         decided = execute(view, handler, kind_of, command, self.now)
         assert tuple(view.log[logged:]) == decided.events
+        self.terms |= {event.grant.grant: event.grant for _, event in decided.events if isinstance(event, CreditsGranted)}
         if decided.refusal is not None:
             assert isinstance(decided.refusal, Refusal)
             assert str(decided.refusal)
@@ -300,8 +303,12 @@ class GenerationsMachine(RuleBasedStateMachine):
         )
 
     def charged(self) -> list[str]:
-        """Generations that something may be refunded of."""
-        return [name for name in self.generations if self.view.state(f"generation/{name}").charges]
+        """Generations that something may be refunded of, or that owe something."""
+        return [
+            name
+            for name in self.generations
+            if self.view.state(f"generation/{name}").charges or shortfalls(self.view, name)
+        ]
 
     # ---- what happens beside them
 
@@ -331,7 +338,8 @@ class GenerationsMachine(RuleBasedStateMachine):
                 more = {"grant_id": self.new("g"), "expires_at": self.now + timedelta(days=days) if days else None}
                 self.grants.insert(0, (command.address, more["grant_id"]))
             case VoidGrant() if self.grants:
-                more = dict(zip(("address", "grant_id"), self.grants[0], strict=True))
+                address, name = self.grants[0]
+                more = {"address": address, "grant_id": name, "known": self.terms.get(name)}
             case Reserve():
                 more = {"reservation_id": self.one(0) if command.own_id else self.new("r")}
                 self.plain.insert(0, (command.address, more["reservation_id"]))
