@@ -11,6 +11,7 @@ from api.problems import Problem, refused, unavailable
 from api.services import Services
 from domain.credits.address import reservation_tag
 from domain.credits.address import stream_of as account_stream
+from domain.credits.refusals import NotFound
 from domain.generations.refusals import NoSuchGeneration
 from domain.generations.state import Generation, stream_of
 from domain.refusal import Refusal
@@ -60,9 +61,10 @@ async def generation_user(services: Services, org: str, generation_id: str) -> s
 
 
 async def reserved_by_caller(services: Services, call: Call, reservation_id: str) -> None:
-    """Raises Problem: 403 for a reservation of the caller's credits that another caller has made, 503.
+    """Raises Problem: 403 for a reservation of the caller's credits that another caller has made, 404 for none, 503.
 
-    A user who could release what a worker holds would have the work for nothing.
+    A user who could release what a worker holds would have the work for nothing. One that is not there yet is refused
+    here, for the decision, which comes later, does not know who has made it.
     """
     wanted = {
         "org": call.org,
@@ -73,7 +75,9 @@ async def reserved_by_caller(services: Services, call: Call, reservation_id: str
         row = await services.row(_RESERVED_BY, wanted)
     except UNREACHABLE:
         raise unavailable() from None
-    if row is not None and row["actor"] != call.principal.actor:
+    if row is None:
+        raise _missing(NotFound(what="reservation", id=reservation_id))
+    if row["actor"] != call.principal.actor:
         raise Problem(403, "not_own", "Only who reserved this can settle it here.", field="transaction_id")
 
 
