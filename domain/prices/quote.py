@@ -88,14 +88,8 @@ def _quoted(version: PricesPublished, entry: PriceEntry, ask: Ask) -> Quote:
     tokens, usd_micros = _scaled(entry.tokens, count, percent), _scaled(entry.usd_micros, count, percent)
     if max(credits_ or 0, tokens or 0, usd_micros or 0) > MAX_QUOTE:
         raise Unpriced(asked=ask.label, priced=(f"up to {MAX_QUOTE} at a time",))
-    return Quote(
-        credits=credits_,
-        tokens=tokens,
-        usd_micros=usd_micros,
-        item=entry.label,
-        price_version=version.version,
-        named=named(version, entry, ask.operation, ask.provider, ask.model),
-    )
+    names = named(version, entry, ask.operation, ask.provider, ask.model)
+    return Quote(credits_, tokens, usd_micros, entry.label, version.version, names)
 
 
 def _credits_to_hold(entry: PriceEntry, ask: Ask, count: int, percent: int) -> int | None:
