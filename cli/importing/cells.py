@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -54,6 +55,19 @@ def whole(cell: str, *, separator: str = ",") -> int:
         if text.isdigit() and len(text) <= MAX_DIGITS:
             return int(text)
     raise ValueError(WHOLE)
+
+
+def numbers(cells: Mapping[str, str], separator: str) -> dict[str, int]:
+    """The cells as whole numbers. Raises Faulty with all that are none."""
+    found, wrong = {}, []
+    for name, cell in cells.items():
+        try:
+            found[name] = whole(cell, separator=separator)
+        except ValueError as error:
+            wrong.append((name, cell, str(error)))
+    if wrong:
+        raise Faulty(*wrong)
+    return found
 
 
 def moment(cell: str) -> str | None:

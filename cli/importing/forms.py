@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import ValidationError
 
 from cli.failure import Failure
-from cli.importing.cells import WHOLE, Faulty, whole
+from cli.importing.cells import WHOLE, Faulty, numbers
 from cli.importing.identity import source_of
 from cli.importing.prices import Prices
 from consumers.usage import Metered
@@ -89,7 +89,7 @@ class ByRates:
 
     def row(self, cells: Mapping[str, str], separator: str) -> Charge:
         """Units must be whole numbers from 0; an empty cell is 0, but not in all of them."""
-        usage = _numbers({name: cells[name] for name in self.rates}, separator)
+        usage = numbers({name: cells[name] for name in self.rates}, separator)
         if not any(cells[name].strip() for name in self.rates):
             raise Faulty((next(iter(self.rates)), "", f"{WHOLE}, in at least one of the columns that have a rate"))
         payer = Payer(self.account)
@@ -159,7 +159,7 @@ class ByPriceBook:
         named = {"address": paying, "amount": ("amount",)}
         what = given.get("model") or given.get("operation") or ""
         if "amount" in given:
-            amount = _within(_numbers({"amount": given["amount"]}, separator)["amount"])
+            amount = _within(numbers({"amount": given["amount"]}, separator)["amount"])
             _check({**data, "amount": amount or 1}, named, cells)
             return Charge(account, {**data, "amount": amount} if amount else None, amount, what)
         data |= {name: given[name] for name in ("operation", "provider", "model") if name in given}
@@ -168,7 +168,7 @@ class ByPriceBook:
         options = {unit: _option(given[name]) for name, unit in self._options.items() if name in given}
         if options:
             data["options"] = options
-        used = _numbers({name: given[name] for name in self._units if name in given}, separator)
+        used = numbers({name: given[name] for name in self._units if name in given}, separator)
         by_column = {unit: (name,) for name, unit in (*self._units.items(), *self._options.items())}
         return self._priced(account, data, used, what, named | by_column, cells)
 
@@ -227,11 +227,12 @@ def check_account(address: str, org: str) -> None:
         parse_address(payer.example)
     except ValueError as error:
         raise Failure(f"--account {address}: {error}.") from error
-    if not payer.named:
-        if not _ADDRESS.fullmatch(address):
-            raise Failure(f"--account {address}: allowed are {PAYS}.")
-        if len(source_of(org, address)) > 255:
-            raise Failure(f"--account {address}: it is too long together with the organisation's name.")
+    if payer.named:
+        return
+    if not _ADDRESS.fullmatch(address):
+        raise Failure(f"--account {address}: allowed are {PAYS}.")
+    if len(source_of(org, address)) > 255:
+        raise Failure(f"--account {address}: it is too long together with the organisation's name.")
 
 
 def parse_rates(rates: Sequence[str]) -> dict[str, int]:
@@ -261,19 +262,6 @@ def parse_named(option: str, given: Sequence[str]) -> dict[str, str]:
     return parsed
 
 
-def _numbers(cells: Mapping[str, str], separator: str) -> dict[str, int]:
-    """The cells as whole numbers. Raises Faulty with all that are none."""
-    found, wrong = {}, []
-    for name, cell in cells.items():
-        try:
-            found[name] = whole(cell, separator=separator)
-        except ValueError as error:
-            wrong.append((name, cell, str(error)))
-    if wrong:
-        raise Faulty(*wrong)
-    return found
-
-
 def _within(amount: int) -> int:
     if amount > MAX_AMOUNT:
         raise Faulty(("", "", f"the row costs {amount} credits, more than the {MAX_AMOUNT} that one charge may have"))
@@ -288,9 +276,11 @@ def _check(data: dict[str, Any], named: Mapping[str, tuple[str, ...]], cells: Ma
         faults = []
         for each in error.errors(include_url=False, include_context=False, include_input=False):
             where = [str(part) for part in each["loc"]]
-            last = where[-1] if where else ""
+            last, said = where[-1] if where else "", each["msg"].removeprefix("Value error, ")
+            if last == "options" and " must be " in said:  # said of all options together: it begins with the one
+                last, _, said = said.partition(" must be ")
             columns = named.get(last) or ((last,) if last in cells else ("",))
-            allowed = PAYS if last == "address" else each["msg"].lower()
+            allowed = PAYS if last == "address" else said.lower()
             value = ", ".join(cells.get(column, "") for column in columns)
             faults.append((", ".join(columns), value or str(data.get(last, "")), allowed))
         raise Faulty(*faults) from error

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from api.commands.prices import PriceBody, entry_of
+import msgspec
+
 from cli.failure import Failure
 from domain.prices.book import PriceBook
 from domain.prices.events import PriceEntry, PricesPublished
@@ -49,8 +50,8 @@ class Prices:
     def of(cls, answer: Mapping[str, Any]) -> Prices:
         """Those of `GET /api/v1/prices`. Raises Failure for an answer that cannot be read."""
         try:
-            return cls(entry_of(PriceBody.model_validate(entry)) for entry in answer["entries"])
-        except (ValueError, KeyError) as error:
+            return cls(_entry(entry) for entry in answer["entries"])
+        except (msgspec.ValidationError, AttributeError, KeyError, TypeError) as error:
             raise Failure(f"The service's price book cannot be read: {error}") from error
 
     def is_usage(self, column: str) -> bool:
@@ -84,3 +85,9 @@ class Prices:
             found = applicable(PriceBook((self._version,)), ask, _AT)
             self._narrowed[key] = PriceBook((replace(self._version, entries=(found,)),)) if found else None
         return self._narrowed[key]
+
+
+def _entry(told: Mapping[str, Any]) -> PriceEntry:
+    """An entry as the service shows it. It is in force, so today's rules for publishing one do not apply to it."""
+    bulk = [(step["count"], step["percent_off"]) for step in told.get("bulk", ())]
+    return msgspec.convert({**told, "bulk": bulk}, PriceEntry)

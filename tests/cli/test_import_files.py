@@ -3,9 +3,11 @@
 import gzip
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from api.commands.prices import shown
 from cli.failure import Failure
 from cli.importing.forms import ByPriceBook, ByRates
 from cli.importing.prices import Prices
@@ -13,6 +15,7 @@ from cli.importing.rows import Reading, WrongFile, check_rows
 from cli.importing.source import usage_file
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry
+from domain.prices.quote import Ask
 from tests.cli.importing import checked, rows_in
 
 RATES = ByRates("user:{user}:credits", {"in": 1000, "out": 2000})
@@ -185,7 +188,7 @@ def test_units_are_usage_that_the_entrys_rates_price(tmp_path: Path) -> None:
         ("user,model,input_token\nann,chat-1,10\n", "the columns 'input_token' are"),
         ("user,model,Input Tokens\nann,chat-1,10\n", "the columns 'Input Tokens' are"),
         ("user,model,request_id\nann,chat-1,10\n", "--ignore COLUMN"),
-        ("user,model,count\nann,FLUX.1 [dev],x\n", "count x"),
+        ("user,model,count\nann,FLUX.1 [dev],x\n", "line 2: count is 'x'; allowed is a whole number from 1"),
     ],
 )
 def test_a_column_without_a_meaning_or_a_unit_without_a_rate_is_an_error(text: str, said: str, tmp_path: Path) -> None:
@@ -238,3 +241,21 @@ def test_the_time_of_use_goes_along(cell: str, sent: str | None, tmp_path: Path)
     if sent is None:
         with pytest.raises(WrongFile, match="line 2: time is 'yesterday'; allowed is a time such as"):
             checked(tmp_path, text, RATES, time="time")
+
+
+def test_a_price_that_was_published_under_older_rules_is_read_as_it_is(tmp_path: Path) -> None:
+    """What a price may say has become narrower; what was published before stays in force."""
+    old = (
+        PriceEntry(model="clip", options={"duration": "6"}, credits=5, bulk=((2, 10),)),
+        PriceEntry(model="talk", rates={"input": 500}, usd_micros=1),
+    )
+    form = ByPriceBook("user:u1:credits", Prices.of({"entries": [shown(entry) for entry in (*old, *CATALOGUE)]}))
+    rows = rows_in(tmp_path, "model,duration,count,input\nclip,6,2,\ntalk,,,3000\n", form)
+    assert [form.prices.cost(_asked(row.data), (row.data or {}).get("usage", {})) for row in rows] == [9, 1500]
+    with pytest.raises(Failure, match="price book cannot be read"):
+        Prices.of({"entries": [{"model": "clip", "credits": "5"}]})
+
+
+def _asked(data: dict[str, Any] | None) -> Ask:
+    data = data or {}
+    return Ask(model=data["model"], options=data.get("options", {}))
