@@ -194,7 +194,9 @@ class GenerationsMachine(RuleBasedStateMachine):
         handler, view, logged = HANDLERS[type(command)], self.view, len(self.view.log)
         decided = execute(view, handler, kind_of, command, self.now)
         assert tuple(view.log[logged:]) == decided.events
-        self.terms |= {event.grant.grant: event.grant for _, event in decided.events if isinstance(event, CreditsGranted)}
+        self.terms |= {
+            event.grant.grant: event.grant for _, event in decided.events if isinstance(event, CreditsGranted)
+        }
         if decided.refusal is not None:
             assert isinstance(decided.refusal, Refusal)
             assert str(decided.refusal)

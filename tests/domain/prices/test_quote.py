@@ -313,10 +313,18 @@ def test_an_estimate_is_never_charged_at_once() -> None:
     assert credits_of(book(CHAT), Ask(model="gpt"), NOW, hold=True).amount == 30
 
 
-@pytest.mark.parametrize("price", [{"credits": 10**12}, {"tokens": 10**12}, {"usd_micros": 10**12}])
-def test_no_quote_is_above_what_read_models_can_keep(price: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "price",
+    [
+        PriceEntry(model="m", credits=10**12),
+        PriceEntry(model="m", tokens=10**12),
+        PriceEntry(model="m", usd_micros=10**12),
+    ],
+    ids=["credits", "tokens", "usd"],
+)
+def test_no_quote_is_above_what_read_models_can_keep(price: PriceEntry) -> None:
     """A count and a complexity may multiply a price beyond 63 bits; a refusal with such a quote could not be shown."""
-    dear = book(PriceEntry(model="m", complexity={"huge": 1_000}, **price))
+    dear = book(replace(price, complexity={"huge": 1_000}))
     assert quote(dear, ask("m", count=1_000_000), NOW)
     with pytest.raises(Unpriced, match="up to 1000000000000000000"):
         quote(dear, ask("m", count=1_000_000, complexity="huge"), NOW)
