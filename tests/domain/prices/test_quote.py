@@ -1,6 +1,7 @@
 """What something costs, by the price book: every figure of S4 and S2, and what happens where there is none."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
