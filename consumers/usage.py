@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from domain.ids import ADDRESS, ID, NAME, account_address, no_dots
+from domain.ids import ADDRESS, DOTS, ID, NAME, account_address, no_dots
 from domain.prices.quote import check_numbers
 
 STARTED = "scrip.usage.generation.started"
@@ -27,11 +27,17 @@ def _numbers(options: dict[str, int | bool | str]) -> dict[str, int | bool | str
     return options
 
 
+# What the validators beside them check, for the document.
+_NO_DOTS = Field(json_schema_extra={"not": {"enum": sorted(DOTS)}})
+_FROM_1 = {"type": "integer", "minimum": 1}
+_NUMBERS = Field(max_length=32, json_schema_extra={"properties": {"duration": _FROM_1, "count": _FROM_1}})
+
 Id = Annotated[
     str,
     StringConstraints(pattern=f"^{ID.pattern}$"),
     AfterValidator(no_dots),
     Field(description="an id"),
+    _NO_DOTS,
 ]
 Address = Annotated[
     str,
@@ -43,8 +49,8 @@ Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
 Count = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 Usd = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-Model = Annotated[Label, AfterValidator(no_dots)]
-Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(no_dots)]
+Model = Annotated[Label, AfterValidator(no_dots), _NO_DOTS]
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(no_dots), _NO_DOTS]
 Text = Annotated[str, StringConstraints(max_length=4_096)]
 OptionValue = int | bool | Label
 Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
@@ -139,7 +145,7 @@ class Metered(_Data):
     operation: Label | None = None
     provider: Model | None = None
     model: Model | None = None
-    options: Annotated[dict[Name, OptionValue], Field(max_length=32), AfterValidator(_numbers)] | None = None
+    options: Annotated[dict[Name, OptionValue], _NUMBERS, AfterValidator(_numbers)] | None = None
     usage: Annotated[dict[Name, Count], Field(max_length=32)] | None = None
     reason: Text | None = None
     metadata: Metadata | None = None

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from itertools import cycle
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.api.service import Service
 
-UNREADABLE = ("%00", "a%00b", "%1B", "%C2%85", "%ff", "%ED%A0%80", "%zz", "%")
+NUL, UNREADABLE = "%00", ("a%00b", "%1B", "%C2%85", "%ff", "%ED%A0%80", "%zz", "%")
 IN_PATHS = {"address": "user:ann:credits", "position": "0000000000000001", "provider": "signed"}
 OPEN = {"/livez", "/readyz", "/health", "/metrics"}
 
@@ -71,14 +72,17 @@ def filled(path: str, **changed: str) -> str:
 def test_what_cannot_be_read_is_refused_in_every_parameter_of_every_call(
     wire: Wire, calls: list[tuple[str, str, list[str], list[str]]]
 ) -> None:
+    """Each parameter is tried with NUL, and with one of the other values in turn."""
     wrong = []
+    others = cycle(UNREADABLE)
     for method, path, in_path, in_query in calls:
-        for bad in UNREADABLE:
-            for name in in_query:
+        for name in in_query:
+            for bad in (NUL, next(others)):
                 status, told = wire.ask(method, f"{filled(path)}?{name}={bad}")
                 if status != 422 or not told.get("detail"):
                     wrong.append((method, path, name, bad, status))
-            for name in in_path:
+        for name in in_path:
+            for bad in (NUL, next(others)):
                 status, _ = wire.ask(method, filled(path, **{name: bad}))
                 if not 400 <= status < 500:
                     wrong.append((method, path, name, bad, status))
@@ -96,6 +100,8 @@ def test_a_name_that_is_unknown_or_there_twice_is_refused_by_every_call(
         if (status, told.get("code"), told.get("field")) != (422, "unknown_parameter", "nonsense"):
             wrong.append((method, path, "nonsense", status))
         for name in in_query:
+            if name == "ticket":
+                continue  # beside a login it is 400, see tests/api/live
             status, told = wire.ask(method, f"{filled(path)}?{name}=1&{name}=1")
             if (status, told.get("field")) != (422, name):
                 wrong.append((method, path, name, status))
@@ -108,7 +114,7 @@ def test_an_empty_value_is_no_filter_that_matches_nothing(
     wrong = []
     for method, path, _, in_query in calls:
         for name in in_query:
-            if name not in {"cursor", "ids", "prefix"}:
+            if name not in {"cursor", "ids", "prefix", "q", "ticket"}:
                 status, told = wire.ask(method, f"{filled(path)}?{name}=")
                 if (status, told.get("field")) != (422, name):
                     wrong.append((method, path, name, status, told))

@@ -10,6 +10,8 @@ from aiokafka import AIOKafkaProducer
 from playwright.sync_api import Page, expect
 
 from cli.service.service import Service
+from cli.service.tokens import signed_token
+from consumers.cloud_event import AUTH_HEADER
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
 from infra.topics import USAGE, topic_name
@@ -49,10 +51,12 @@ SCREENS = {
 def publish(settings: Settings, org: str) -> None:
     """A worker's charge that cannot be applied: it goes to quarantine."""
     record = metered(f"dear-{org}", OWED, ME, scriporg=org)
+    token = signed_token(settings, org=org, sub="gpu", role="worker", ttl_s=600)
+    headers = [*record.headers, (AUTH_HEADER, token.encode())]
 
     async def send() -> None:
         async with AIOKafkaProducer(**kafka_arguments(settings), enable_idempotence=True) as producer:
-            await producer.send_and_wait(topic_name(settings, USAGE), record.value, headers=list(record.headers))
+            await producer.send_and_wait(topic_name(settings, USAGE), record.value, headers=headers)
 
     with ThreadPoolExecutor(1) as aside:  # Playwright keeps an event loop in this thread
         aside.submit(lambda: asyncio.run(send())).result(30)

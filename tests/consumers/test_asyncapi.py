@@ -23,7 +23,7 @@ BEYOND_SCHEMA = {  # rules about two fields at once, or about sizes, that JSON S
     "failure with a charge",
     "an address of two parts",
     "an address with an empty part",
-    "a dot as id",
+    "a dot in an address",
     "a part of nothing",
     "metadata too large",
     "amount a float",

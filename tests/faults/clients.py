@@ -221,6 +221,7 @@ class Clients:
             "ce_source": SOURCE,
             "ce_type": operation.path,
             "ce_scriporg": operation.org,
+            "scripauth": self._tokens[operation.org],
             "content-type": "application/json",
         }
         async with self._producing:
