@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 from domain.ids import ADDRESS, DOTS, ID, NAME, account_address, no_dots
 from domain.prices.quote import check_numbers
@@ -28,8 +29,8 @@ def _numbers(options: dict[str, int | bool | str]) -> dict[str, int | bool | str
 
 
 # What the validators beside them check, for the document.
-_NO_DOTS = Field(json_schema_extra={"not": {"enum": sorted(DOTS)}})
-_FROM_1 = {"type": "integer", "minimum": 1}
+_NO_DOTS = Field(json_schema_extra={"not": {"enum": [*sorted(DOTS)]}})
+_FROM_1: JsonDict = {"type": "integer", "minimum": 1}
 _NUMBERS = Field(max_length=32, json_schema_extra={"properties": {"duration": _FROM_1, "count": _FROM_1}})
 
 Id = Annotated[
