@@ -118,7 +118,7 @@ class Metrics(Collector):
             value=len(self.backlog.stops),
         )
         faults = GaugeMetricFamily(
-            "scrip_topic_faults", "Faults of the ledger's topic that nobody has acknowledged.", labels=("kind",)
+            "scrip_topic_faults", "Faults of the ledger's topic that are not acknowledged yet.", labels=("kind",)
         )
         for kind in ("foreign", "missing"):
             faults.add_metric((kind,), sum(row["records"] for row in self.backlog.topic if row["kind"] == kind))
@@ -140,7 +140,7 @@ class Metrics(Collector):
             still.add_metric(values, one.still_s)
         yield from (records, seconds, still)
         broker = GaugeMetricFamily(
-            "scrip_broker_connected", "1 while the broker tells how far consumers are.", labels=()
+            "scrip_broker_connected", "1 while the broker answers how far consumers have read.", labels=()
         )
         if watch is not None and watch.broker is not None:
             broker.add_metric((), watch.broker)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 160  # what a file or another program gets: cells are rarely folded then
 
-# Controls of terminals (C0, C1), of the direction of text, ends of lines, marks that nobody sees, halves of characters.
+# Controls of terminals (C0, C1), of the direction of text, ends of lines, invisible marks, halves of characters.
 _UNSAFE = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
     "\\ud800-\\udfff\\U000e0000-\\U000e007f]"

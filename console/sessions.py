@@ -188,7 +188,7 @@ class Sessions:
         return Session(id_, person, known["id_token"], kept)
 
     async def begin(self, request: Request, answer: Response, grant: Grant) -> None:
-        """Begin a session, with a new id so that nobody can plant one; the cookie goes with `answer`.
+        """Begin a session, with a new id, so that an attacker cannot plant one; the cookie goes with `answer`.
 
         Raises ConnectionError.
         """

@@ -50,7 +50,7 @@ def _security(arguments: dict[str, Any]) -> BaseSecurity | None:
 async def as_it_is(records: tuple["ConsumerRecord[bytes, bytes]", ...]) -> KafkaAckableMessage:
     """A parser for batches that hands them over as they came.
 
-    FastStream's own decodes all headers of all records, which whoever reads them does a second time.
+    FastStream's own parser decodes all headers of all records, and the reader would decode them again.
     """
     first, last = records[0], records[-1]
     return KafkaAckableMessage(

@@ -65,7 +65,7 @@ class Fault(NamedTuple):
 
 
 class TopicCheck:
-    """Tells the log's own events from everything else that stands in the topic."""
+    """Separates the log's own events from everything else in the topic."""
 
     def __init__(self) -> None:
         self._codec = Codec()

@@ -35,7 +35,7 @@ def families(settings: Settings, data: Path | None, url: str = "") -> list[Famil
 
 
 def examine_remote(api: Api) -> Iterator[Finding]:
-    """What a remote service tells of itself: the figures of `GET /api/v1/operations` that are not as they should be.
+    """What a remote service reports: the figures of `GET /api/v1/operations` that are not as they should be.
 
     Raises Failure where the service answers, but not to this token: that says nothing about the service.
     """

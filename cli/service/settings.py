@@ -97,7 +97,7 @@ def as_served(settings: Settings, data: Path, known: ServiceSecrets) -> Settings
 
 
 def _mark(settings: Settings, known: ServiceSecrets) -> str:
-    """Tells one signing key from another, and not what it is."""
+    """Identifies a signing key without showing it."""
     return hmac.digest(known.session.encode(), settings.jwt_secret.get_secret_value().encode(), "sha256").hex()
 
 

@@ -124,7 +124,7 @@ def _usage_event(record: Record, event: CloudEvent, headers: Mapping[str, str]) 
 
 
 def content_fingerprint(type_: str, data: Any) -> bytes:
-    """What tells another content under the same id. `data`: as it is read from JSON."""
+    """Identifies a content, so that another one under the same id is noticed. `data`: as it is read from JSON."""
     return sha256(_CANONICAL.encode((type_, data))).digest()
 
 

@@ -77,7 +77,7 @@ async def _clean(pool: "AsyncConnectionPool[Any]") -> int:
 
 
 def _row(record: "ConsumerRecord[bytes, bytes]") -> tuple[Any, ...] | None:
-    """The columns of a refused check or deduction; none for a refused generation, and for what nobody of ours wrote."""
+    """The columns of a refused check or deduction; none for a refused generation or a record that is not ours."""
     if isinstance(record, SetAside):  # best effort: a refusal has charged nothing
         log.error("refusals in %s/%s are left out: %s", record.topic, record.partition, record.reason)
         return None
