@@ -20,6 +20,7 @@ from infra.topics import LEDGER, topic_name
 from tests.conftest import PARTITIONS, Database
 from tests.consumers.projecting import deployed, last, log_id, positions, publish, serving, until
 from tests.projections.log_builder import LogBuilder, write
+from tests.waiting import patient
 
 ADDRESS = "user:u:credits"
 PARTITION = partition_of("acme", PARTITIONS)
@@ -237,20 +238,21 @@ def test_a_flood_of_foreign_records_is_read_past(
     deployment: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Longer than it may be silent: a new process would begin before the flood again, and never come out of it."""
-    monkeypatch.setattr(projector, "STUCK_AFTER_S", 0.3)
+    monkeypatch.setattr(projector, "STUCK_AFTER_S", patient(2.0))
     monkeypatch.setattr(projector, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(projector, "MAX_RECORDS", 10)  # with pauses of GATHER_S between
+    flood = int(10 * patient(3.0) / projector.GATHER_S)  # ten at a time take three seconds
     log = granted(3).events
     write(database.owner_uri, log)
 
     async def scenario() -> None:
         await publish(deployment, database, log[:2])
-        await send(deployment, [LedgerRecord(b"", b"hello", [])] * 200)
+        await send(deployment, [LedgerRecord(b"", b"hello", [])] * flood)
         await publish(deployment, database, log[2:])
         await until(lambda: positions(database) == last(log))
 
     serving(deployment, scenario)
-    assert [(kind, records) for _, kind, records, *_ in faults(database)] == [("foreign", 200)]
+    assert [(kind, records) for _, kind, records, *_ in faults(database)] == [("foreign", flood)]
 
 
 def test_a_forged_record_that_was_acknowledged_raises_no_second_alarm(deployment: Settings, database: Database) -> None:
