@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cli.service.service import Service
 from cli.service.tokens import signed_token
@@ -22,6 +22,7 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"  # Debian's; `scrip t
 WIDE, PHONE = 1280, 390
 HEIGHTS = {WIDE: 800, PHONE: 844}
 PATIENCE_MS = patient(20_000)  # for whatever a page is to do
+expect.set_options(timeout=PATIENCE_MS)  # its own five seconds are too few for a busy machine
 
 OpenPage = Callable[..., Page]
 OpenApi = Callable[..., httpx.Client]
