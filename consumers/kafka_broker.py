@@ -50,14 +50,15 @@ def _security(arguments: dict[str, Any]) -> BaseSecurity | None:
 async def as_it_is(records: tuple["ConsumerRecord[bytes, bytes]", ...]) -> KafkaAckableMessage:
     """A parser for batches that hands them over as they came.
 
-    FastStream's own parser decodes all headers of all records, and the reader would decode them again.
+    FastStream's own parser decodes all headers of all records: the reader would decode them again, and one header that
+    is not UTF-8 would cost the batch.
     """
     first, last = records[0], records[-1]
     return KafkaAckableMessage(
         raw_message=records,
         body=b"",
         message_id=f"{first.partition}-{first.offset}-{last.partition}-{last.offset}",
-        consumer=FAKE_CONSUMER,  # never acknowledged: the checkpoint is
+        consumer=FAKE_CONSUMER,  # never acknowledged through the message: checkpoints or explicit offsets are
     )
 
 

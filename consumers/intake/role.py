@@ -10,14 +10,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
 
 from consumers.intake.batch import Batch, Intake, read_all
 from consumers.intake.opening import opened_intake
 from consumers.intake.patience import LAST_PAUSE_S, Stopping, until_done
 from consumers.intake.record import Record
 from consumers.intake.tally import Tally
-from consumers.kafka_broker import SUBSCRIBER, consuming_broker
+from consumers.kafka_broker import SUBSCRIBER, as_it_is, consuming_broker, undecoded
 from infra.kafka_batches import SetAside
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
@@ -119,8 +118,8 @@ class Subscription:
             max_records=MAX_RECORDS,
             group_id=group_id(self._settings),
             ack_policy=AckPolicy.MANUAL,
-            parser=_as_it_is,
-            decoder=_undecoded,
+            parser=as_it_is,
+            decoder=undecoded,
             batch_timeout_ms=POLL_MS,
             fetch_max_wait_ms=100,
             **SUBSCRIBER,
@@ -190,21 +189,6 @@ class Subscription:
         except (KafkaError, IllegalStateError, ConsumerStoppedError, TimeoutError, AttributeError) as error:
             # The partition may be another intake's by now; whoever reads the batch again gets the same answers.
             log.info("offsets were not committed: %s", error)
-
-
-async def _as_it_is(records: Records) -> KafkaAckableMessage:
-    """FastStream's own parser decodes all headers, and one that is not UTF-8 would cost the batch."""
-    first, last = records[0], records[-1]
-    return KafkaAckableMessage(
-        raw_message=records,
-        body=b"",
-        message_id=f"{first.partition}-{first.offset}-{last.partition}-{last.offset}",
-        consumer=FAKE_CONSUMER,  # acknowledged by explicit offsets, never through the message
-    )
-
-
-async def _undecoded(message: KafkaAckableMessage) -> Any:
-    return message.raw_message
 
 
 def _record(record: "ConsumerRecord[bytes, bytes]") -> Record:
