@@ -22,11 +22,13 @@ LOGINS = ("scrip_writer", "scrip_relay", "scrip_projector", "scrip_reader", "scr
 # `scrip test` gives each process one file at a time. These take longest: begun last, they would run alone at the end.
 LONGEST = (
     "faults/test_campaign.py",
+    "browser/test_admin.py",
     "browser/test_operator.py",
     "tests/test_time_limits.py",
     "cli/test_up.py",
     "infra/writer/test_generation_races.py",
     "cli/test_demo.py",
+    "browser/test_user.py",
     "simulation/test_generations_machine.py",
     "simulation/test_credits_machine.py",
 )

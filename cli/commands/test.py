@@ -19,10 +19,10 @@ from cli.options import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("domain", "projections", "consumers", "infra", "api", "console", "client", "cli", "benchmarks", "tests")
-# One process more than there are processors: browsers, brokers and crashes are waited for more than computed.
+# Two processes more than there are processors: browsers, brokers and crashes are waited for more than computed.
 # A worker is replaced after a test over its limit: eight times, then the fault is not in single tests.
 SPREAD = (
-    *("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"),
+    *("-n", str(min(4, (os.cpu_count() or 1) + 2)), "--dist", "loadfile", "--no-loadscope-reorder"),
     *("--max-worker-restart", "8"),
 )
 DEADLINE_S = 1_800.0  # twice what the tests may take, and under the limit of any continuous integration

@@ -41,7 +41,7 @@ from domain.registry import HANDLERS, LetTimePass, kind_of
 from tests.domain.scenario import ALICE, BOB, NOW
 from tests.simulation.checked_view import CheckedView
 
-STORIES = int(os.environ.get("SIMULATION_EXAMPLES", "400"))
+STORIES = int(os.environ.get("SIMULATION_EXAMPLES", "200"))
 accounts = st.sampled_from([ALICE, BOB])
 amounts = st.one_of(st.integers(1, 60), st.sampled_from([1, 100, 1000]))
 few = st.integers(0, 3)  # which of the last entities, so that stories meet the same ones again

@@ -60,7 +60,7 @@ from tests.domain.memory import MemoryView
 from tests.domain.scenario import NOW
 from tests.simulation.generations_view import GenerationsView
 
-STORIES = int(os.environ.get("SIMULATION_EXAMPLES", "400"))
+STORIES = int(os.environ.get("SIMULATION_EXAMPLES", "200"))
 
 USERS, GROUPS = ("alice", "bob"), ("g1", "g2")
 FORECAST = "org:acme:tokens.forecast"
