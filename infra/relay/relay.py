@@ -107,12 +107,21 @@ class Relay:
         ]
         self.active = True
         try:
-            await _together(self._read(source, log, stop, ready), *(lane.run() for lane in self._lanes))
+            await _together(self._read(source, log, stop, ready), *(self._run(lane) for lane in self._lanes))
         finally:
             self.active = False
             self._past, self._past_restarts = self.published, self.restarts
             for lane in self._lanes:
                 lane.published = lane.restarts = 0
+
+    async def _run(self, lane: Lane) -> None:
+        """Run a lane; if it fails, the others stop too, also one whose cancellation a library swallows."""
+        try:
+            await lane.run()
+        except BaseException:
+            for each in self._lanes:
+                each.stop()
+            raise
 
     async def _read(self, source: Source, log: Log, stop: asyncio.Event, ready: "_Once") -> None:
         """Keep the lanes filled, and stop them at the end."""

@@ -58,7 +58,7 @@ async def last_published(kafka: Mapping[str, Any], topic: str, partition: int, s
                     return history.conclude(whole=first == 0)
                 step *= GROWTH  # nothing so far but markers, aborted batches, and what others wrote
         finally:
-            await reader.stop()
+            await _stop(reader)
 
 
 class _History:
@@ -134,7 +134,15 @@ async def _end(kafka: Mapping[str, Any], where: TopicPartition, isolation: str) 
         await reader.start()
         return int((await reader.end_offsets([where]))[where])
     finally:
-        await reader.stop()
+        await _stop(reader)
+
+
+async def _stop(reader: AIOKafkaConsumer) -> None:
+    """Stop a reader. Raises CancelledError where the caller's task was to end meanwhile: aiokafka swallows that."""
+    await reader.stop()
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _reader(kafka: Mapping[str, Any], isolation: str) -> AIOKafkaConsumer:

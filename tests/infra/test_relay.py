@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from infra import event_log, topics
 from infra.chain import StoredEvent
@@ -253,6 +253,32 @@ def test_the_topic_of_another_log_is_refused(database: Database, settings: Setti
             await new_relay(settings).run(asyncio.Event())
 
     asyncio.run(steps())
+
+
+def test_who_ends_while_its_reader_stops_is_ended(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka swallows a cancellation while it stops: a lane would go on, and the relay never say why it ended."""
+    stop = AIOKafkaConsumer.stop
+    asked: list[bool] = []
+
+    async def steps() -> None:
+        for turns in range(8):  # of the event loop, after which the task is cancelled
+            task = asyncio.ensure_future(tail_of(settings, database))
+
+            async def stop_late(reader: AIOKafkaConsumer, task: "asyncio.Task[int]" = task, turns: int = turns) -> None:
+                def later(left: int) -> None:
+                    asyncio.get_running_loop().call_soon(later, left - 1) if left else asked.append(task.cancel())
+
+                later(turns)
+                await stop(reader)
+
+            monkeypatch.setattr(AIOKafkaConsumer, "stop", stop_late)
+            await asyncio.wait([task])
+            assert task.cancelled(), f"it went on after {turns} turns"
+
+    asyncio.run(steps())
+    assert any(asked)
 
 
 Strangers = Callable[[list[StoredEvent], str], list[LedgerRecord]]
