@@ -1,11 +1,14 @@
 """The pages of administration: what they say, who sees them, and that nothing typed is ever run."""
 
 import html
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+import console
 from api import reading
 from console.admin import PAGES
 from console.person import ADMIN, ADMINS, AUDITOR, ORG_ADMIN
@@ -176,3 +179,10 @@ class TestGroups:
 
 def test_the_organisation_in_the_pages_is_the_one_signed_in_for(visitor: Visitor) -> None:
     assert f"{ORG}: what is checked" in visitor(ORG_ADMIN, "boss").get("/admin/organisation").text
+
+
+def test_the_cells_of_tables_stay_cells() -> None:
+    """A cell that is laid out as a row of buttons is lower than its neighbours, and its line does not meet theirs."""
+    templates = Path(console.__file__).parent / "templates"
+    cells = re.compile(r"<t[dh] [^>]*class=\"[^\"]*\b(actions|buttons|filters)\b")
+    assert [file.name for file in templates.rglob("*.html") if cells.search(file.read_text(encoding="utf-8"))] == []
