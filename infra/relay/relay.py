@@ -107,44 +107,37 @@ class Relay:
         ]
         self.active = True
         try:
-            await _together(self._read(source, log, stop, ready), *(self._run(lane) for lane in self._lanes))
+            await _together(self._read(source, log, stop, ready), *(lane.run() for lane in self._lanes))
         finally:
             self.active = False
             self._past, self._past_restarts = self.published, self.restarts
             for lane in self._lanes:
                 lane.published = lane.restarts = 0
 
-    async def _run(self, lane: Lane) -> None:
-        """Run a lane; if it fails, the others stop too, also one whose cancellation a library swallows."""
-        try:
-            await lane.run()
-        except BaseException:
-            for each in self._lanes:
-                each.stop()
-            raise
-
     async def _read(self, source: Source, log: Log, stop: asyncio.Event, ready: "_Once") -> None:
         """Keep the lanes filled, and stop them at the end."""
         pause = SHORTEST_POLL_S
         heads_at = 0.0
-        while not stop.is_set():
-            self._poke.clear()
-            if self.ready:
-                ready()
-            wanted = {lane.partition: last for lane in self._lanes if (last := lane.wants) is not None}
-            found = await source.after(wanted) if wanted else {}
-            for partition, events in found.items():
-                self._lanes[partition].fill(wanted[partition], events)
-            if time.monotonic() - heads_at >= HEADS_S:
-                heads_at = time.monotonic()
-                heads = await source.heads(log.partitions)
-                self.lag = sum(heads[lane.partition] - (lane.position or 0) for lane in self._lanes)
-            pause = SHORTEST_POLL_S if found else min(1.3 * pause, LONGEST_POLL_S)
-            if not any(len(events) == MAX_EVENTS for events in found.values()):
-                await asyncio.sleep(SHORTEST_POLL_S)  # however often it is poked: looking costs the database
-            await _until(self._poke, pause)
-        for lane in self._lanes:
-            lane.stop()
+        try:
+            while not stop.is_set():
+                self._poke.clear()
+                if self.ready:
+                    ready()
+                wanted = {lane.partition: last for lane in self._lanes if (last := lane.wants) is not None}
+                found = await source.after(wanted) if wanted else {}
+                for partition, events in found.items():
+                    self._lanes[partition].fill(wanted[partition], events)
+                if time.monotonic() - heads_at >= HEADS_S:
+                    heads_at = time.monotonic()
+                    heads = await source.heads(log.partitions)
+                    self.lag = sum(heads[lane.partition] - (lane.position or 0) for lane in self._lanes)
+                pause = SHORTEST_POLL_S if found else min(1.3 * pause, LONGEST_POLL_S)
+                if not any(len(events) == MAX_EVENTS for events in found.values()):
+                    await asyncio.sleep(SHORTEST_POLL_S)  # however often it is poked: looking costs the database
+                await _until(self._poke, pause)
+        finally:  # also where a lane failed, for a library may have swallowed another's cancellation
+            for lane in self._lanes:
+                lane.stop()
 
 
 class _Once:

@@ -256,13 +256,13 @@ def test_strange_records_do_not_stop_the_table_of_refusals(
 ) -> None:
     """Each of them was read again and again, and nothing after it."""
     at = "2999-01-31T12:00:00Z"  # old ones are deleted
-    told = {"org": org, "at": at, "user_id": "u", "operation": "image", "reason": "r", "actor": "a"}
-    good = json.dumps(told | {"deficit": 1}).encode()
+    refused_check = {"org": org, "at": at, "user_id": "u", "operation": "image", "reason": "r", "actor": "a"}
+    good = json.dumps(refused_check | {"deficit": 1}).encode()
     headers = [("ce_type", CHECK.encode()), ("ce_id", b"good")]
     strange = [
         (good[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}", headers),
-        (json.dumps(told | {"deficit": 10**30}).encode(), headers),
-        (json.dumps(told | {"deficit": -(2**63) - 1}).encode(), headers),
+        (json.dumps(refused_check | {"deficit": 10**30}).encode(), headers),
+        (json.dumps(refused_check | {"deficit": -(2**63) - 1}).encode(), headers),
         (good, [("ce_type", CHECK.encode()), ("ce_id", b"nul\0")]),
         (good, [("ce_type", CHECK.encode()), ("ce_id", None)]),
         (good, [("ce_type", CHECK.encode()), ("ce_id", token_hex(5_000).encode())]),  # no index has room for it

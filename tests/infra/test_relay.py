@@ -281,6 +281,37 @@ def test_who_ends_while_its_reader_stops_is_ended(
     assert any(asked)
 
 
+def test_a_lane_whose_cancellation_is_swallowed_ends_with_the_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[int] = []
+
+    async def position(_kafka: object, _topic: str, partition: int, *_: object) -> int:
+        if partition == 0:
+            await all_wait.wait()
+            raise TopicDisagrees(0, 1, "is planted")
+        waiting.append(partition)
+        if len(waiting) == PARTITIONS - 1:
+            all_wait.set()
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            cancelled.append(partition)
+        return 0
+
+    waiting: list[int] = []
+    all_wait = asyncio.Event()
+    monkeypatch.setattr("infra.relay.lane.last_published", position)
+
+    async def steps() -> None:
+        async with asyncio.timeout(patient(20)):
+            with pytest.raises(TopicDisagrees, match="is planted"):
+                await new_relay(settings).run(asyncio.Event())
+
+    asyncio.run(steps())
+    assert sorted(cancelled) == [*range(1, PARTITIONS)]
+
+
 Strangers = Callable[[list[StoredEvent], str], list[LedgerRecord]]
 STRANGERS: dict[str, Strangers] = {
     "no record of ours": lambda events, log: [LedgerRecord(b"", b"hello", [])],
