@@ -50,7 +50,7 @@ def test_a_balance_moves_within_300_ms_of_its_commit(service: Service) -> None:
             answered = monotonic()
             heard.next()
             took.append(monotonic() - answered)
-    assert sorted(took)[4] < SOON_S, took
+    assert sorted(took)[4] < patient(SOON_S), took
 
 
 def test_a_stream_is_resumed_without_loss_or_repeat(service: Service) -> None:
