@@ -48,7 +48,10 @@ KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5_000,
 }
-OPTIONS = "-c statement_timeout=5s -c lock_timeout=2s -c plan_cache_mode=force_custom_plan -c timezone=UTC"
+OPTIONS = (
+    "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s"
+    " -c plan_cache_mode=force_custom_plan -c timezone=UTC"
+)
 
 Row = dict[str, Any]
 # By whom it is asked for, and who is told how far it is: section, done, of how many.

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -16,7 +17,9 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 TELL_EVERY_S = 0.25
+TELL_AGAIN_S = 5.0  # also where there is nothing new
 RUNNER = 2  # the lock of the projector that does what is asked for; beside those in projections/generations.py
+HANGS = "30s"  # without a word of how far a rebuild is, the server ends the session and with it the lock
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -66,6 +69,7 @@ async def _connect(uri: str) -> Connection:
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=10_000,
+        options=f"-c idle_session_timeout={HANGS} -c timezone=UTC",
     )
     await connection.execute(f"set role {generations.OWNER}")
     return connection
@@ -84,6 +88,7 @@ async def _take_up(connection: Connection, uri: str, stop: asyncio.Event) -> Non
 
 async def _run(connection: Connection, uri: str, id_: int, stop: asyncio.Event) -> None:
     seen = told = (0, 0)
+    told_at = monotonic()
     left = False  # this task ended: the thread must, too
 
     def progress(done: int, total: int, _rate: float) -> None:
@@ -97,8 +102,8 @@ async def _run(connection: Connection, uri: str, id_: int, stop: asyncio.Event) 
     try:
         while not work.done():
             await asyncio.wait({work}, timeout=TELL_EVERY_S)
-            if seen != told:
-                told = seen
+            if seen != told or monotonic() > told_at + TELL_AGAIN_S:
+                told, told_at = seen, monotonic()
                 await connection.execute(_TELL, (*told, id_))
     finally:
         left = True

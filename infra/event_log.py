@@ -145,7 +145,9 @@ _CONNECTED: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
     "options": "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
     " -c lock_timeout=10s -c statement_timeout=60s"
-    " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
+    # A process that stands still with a partition's lock holds up all others: for no longer than these. The second is
+    # for one that does not even read its answer. Both leave room for a batch of thousands of ended holds.
+    " -c idle_in_transaction_session_timeout=10s -c tcp_user_timeout=10s -c timezone=UTC",
 }
 
 

@@ -16,6 +16,8 @@ def migrate(uri: str, partitions: int) -> list[str]:
     """
     applied: list[str] = []
     with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute("set idle_session_timeout = '60s'")  # or one that hangs would keep its lock for ever
+        connection.execute("set idle_in_transaction_session_timeout = '60s'")
         connection.execute("select pg_advisory_lock(%s)", (LOCK,))
         connection.execute(
             "create table if not exists schema_migrations"

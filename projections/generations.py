@@ -39,6 +39,10 @@ VIEWS = {
             reason, currency, unit"""
 }
 
+# Others wait for what a transaction here has locked, and for the locks that a rebuild holds between its transactions:
+# both end when the process has done nothing for so long. A session that has nothing to do may stay.
+OPTIONS = "-c plan_cache_mode=force_custom_plan -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+
 _HAS_ORG = """
     select 1 from information_schema.columns where table_schema = %s and table_name = %s and column_name = 'org'"""
 
@@ -86,7 +90,7 @@ def connect(uri: str, application: str) -> psycopg.Connection[Any]:
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=10_000,
-        options="-c plan_cache_mode=force_custom_plan -c timezone=UTC",
+        options=OPTIONS,
     )
     connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER)))
     return connection

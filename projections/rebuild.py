@@ -21,6 +21,8 @@ NEARLY = 1_000  # events that may be left to apply while nothing else is applied
 MAX_PASSES = 20  # unless commands arrive faster than they are folded: then it is whatever is left after so many rounds
 LOCK_TIMEOUT = "500ms"  # the swap gives way rather than let readers queue behind it
 LONGEST_PAUSE_S = 1.0
+HANGS = "60s"  # without a statement: no batch takes so long to fold
+SWAP_HANGS = "5s"  # the same while everybody else waits for the swap
 
 Progress = Callable[[int, int, float], None]  # events done, events in all, events per second
 Connection = psycopg.Connection[Any]
@@ -52,6 +54,9 @@ def rebuild(uri: str, decode: Decode, progress: Progress | None = None) -> Rebui
         generations.connect(uri, "scrip rebuild") as connection,
         generations.connect(uri, "scrip rebuild log") as source,
     ):
+        # The lock of the session would outlive a transaction that is ended because this process hangs.
+        connection.execute(f"set idle_session_timeout = '{HANGS}'")
+        connection.execute(f"set idle_in_transaction_session_timeout = '{HANGS}'")
         connection.execute("select pg_advisory_lock(%s, %s)", (LOCKS, REBUILD))
         generations.drop_others(connection)
         with connection.transaction():
@@ -167,6 +172,7 @@ class _Build:
         positions, done = dict(self._positions), self.done
         try:
             self._cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+            self._cursor.execute(f"set local idle_in_transaction_session_timeout = '{SWAP_HANGS}'")
             self._cursor.execute("select pg_advisory_xact_lock(%s, %s)", (LOCKS, SWAP))
             self._catch_up()  # nobody applies now: afterwards no partition is behind the live generation
             self._cursor.execute(

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from api.backlog import Backlog, backlog_of
 from cli.doctor.finding import Finding, Severity, look
-from infra.relay.source import ONE_RELAY
+from infra.relay.source import ACTIVE_RELAY
 from infra.settings import Settings
 from projections.generations import shape
 
@@ -81,10 +81,8 @@ _CHECKS = (
     _Check(
         "relay-inactive",
         Severity.WRONG,
-        "select from log where not exists (select from pg_locks where locktype = 'advisory' and granted"
-        " and classid = %(relay_high)s::bigint::oid and objid = %(relay_low)s::bigint::oid and objsubid = 1"
-        " and database = (select oid from pg_database where datname = current_database()))",
-        "No session holds the lock of the active relay.",
+        "select from log where not exists (select from leases where name = %(relay)s and until > clock_timestamp())",
+        "No relay has renewed its lease in the last seconds.",
     ),
     _Check(
         "verify-does-not-hold",
@@ -135,8 +133,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
 def _run(connection: psycopg.Connection[dict[str, Any]], check: _Check) -> Iterator[Finding]:
     asked = {
         "shape": shape(),
-        "relay_high": ONE_RELAY >> 32,
-        "relay_low": ONE_RELAY & 0xFFFFFFFF,
+        "relay": ACTIVE_RELAY,
         "old": f"{OLD_VERIFY_DAYS} days",
     }
     try:

@@ -29,7 +29,8 @@ POOL: dict[str, Any] = {
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
-        "options": "-c plan_cache_mode=force_custom_plan -c statement_timeout=30s -c timezone=UTC",
+        "options": "-c plan_cache_mode=force_custom_plan -c statement_timeout=30s"
+        " -c idle_in_transaction_session_timeout=10s -c timezone=UTC",
     },
 }
 

@@ -1,6 +1,8 @@
 """The role `scrip notifier`: alerts, their way out, and refused generations and checks.
 
-One notifier of a deployment is active, the others wait; which one is decided by a lock of its database session.
+One notifier of a deployment is active, the others wait; which one is decided by a lease. One that hung and wakes up may
+do again what its successor has done, until it asks for the lease: that raises no alert twice, for each has its key, and
+what is published or delivered again has the same id.
 """
 
 import asyncio
@@ -18,6 +20,7 @@ from consumers.notifier.notifications import BATCH, publish_alerts
 from consumers.notifier.refusals import publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
 from infra import topics
+from infra.lease import Lease, LeaseLost
 from infra.outlet import Outlet
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
@@ -27,7 +30,7 @@ from infra.webhooks.sending import Sender
 
 log = logging.getLogger(__name__)
 
-ONE_NOTIFIER = 0x5C22_0001  # the session lock of the active notifier of a database
+ACTIVE_NOTIFIER = "notifier"  # the lease of the active notifier of a database
 EVERY_S = 1.0
 STANDBY_S = 1.0
 LAST_PAUSE_S = 10.0
@@ -37,7 +40,9 @@ CONNECTION: dict[str, Any] = {
     "application_name": "scrip notifier",
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
-    "options": "-c statement_timeout=30s -c plan_cache_mode=force_custom_plan -c timezone=UTC",
+    # It waits for nothing within a transaction, so one that stays open belongs to a process that hangs.
+    "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=10s"
+    " -c plan_cache_mode=force_custom_plan -c timezone=UTC",
 }
 
 
@@ -63,18 +68,23 @@ def notifier_metrics(engine: Engine) -> RoleMetrics:
 
 async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, ready: list[Callable[[], None]]) -> None:
     pause = STANDBY_S
+    uri = settings.writer_url.get_secret_value()
     while not stop.is_set():
         try:
-            connection = await psycopg.AsyncConnection.connect(settings.writer_url.get_secret_value(), **CONNECTION)
-            async with connection:
-                engine.active = await _take_over(connection)
+            lease = await Lease.connect(uri, ACTIVE_NOTIFIER)
+            try:
+                engine.active = await lease.take()
                 while ready:
                     ready.pop()()
                 pause = STANDBY_S
                 if engine.active:
                     log.info("this notifier is the active one")
-                    await _serve(settings, connection, engine, stop)
-        except (psycopg.Error, OSError) as error:
+                    await lease.while_held(_serve(settings, engine, stop))
+            finally:
+                await lease.close()
+        except LeaseLost as error:
+            log.warning("the notifier stands by: %s", error)
+        except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("the notifier starts anew: %s", error or type(error).__name__)
             pause = min(2 * pause, LAST_PAUSE_S)
         finally:
@@ -82,16 +92,10 @@ async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, r
         await _until(stop, pause)
 
 
-async def _take_over(connection: "psycopg.AsyncConnection[Any]") -> bool:
-    row = await (await connection.execute("select pg_try_advisory_lock(%s)", (ONE_NOTIFIER,))).fetchone()
-    return bool(row and row[0])
-
-
-async def _serve(
-    settings: Settings, connection: "psycopg.AsyncConnection[Any]", engine: Engine, stop: asyncio.Event
-) -> None:
-    """Everything at once until `stop` is set or the session with the lock is lost. Raises psycopg.Error, OSError."""
-    async with _pool(settings) as pool:
+async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> None:
+    """Everything at once until `stop` is set or the session that looks is lost. Raises psycopg.Error, OSError."""
+    uri = settings.writer_url.get_secret_value()
+    async with await psycopg.AsyncConnection.connect(uri, **CONNECTION) as connection, _pool(settings) as pool:
         outlet, refused = Outlet(settings), Outlet(settings)
         notifications = topics.topic_name(settings, topics.NOTIFICATIONS)
         decisions = topics.topic_name(settings, topics.DECISIONS)

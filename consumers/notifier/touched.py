@@ -23,7 +23,8 @@ _STREAMS = f"""
 _ADVANCE = """
     insert into notifier_positions (name, partition, position)
     select %b, * from unnest(%b::smallint[], %b::bigint[])
-    on conflict (name, partition) do update set position = excluded.position"""
+    on conflict (name, partition) do update set position = excluded.position
+    where notifier_positions.position < excluded.position"""
 
 
 class Part(NamedTuple):

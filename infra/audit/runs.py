@@ -1,7 +1,8 @@
 """Audits of a deployment: one at a time, and what each found is kept."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -12,6 +13,8 @@ from infra.audit.verify import verify
 from infra.settings import Settings
 
 ONE_AUDIT = 0x5C23_0000  # the session lock of the audit that runs
+HANGS = "60s"  # without a word, for the server to end the session
+SAY_EVERY_S = 5.0
 
 _KEEP = "insert into audits (by, started_at, holds, report) values (%s, %s, %s, %s)"
 
@@ -37,7 +40,10 @@ async def audited(settings: Settings, by: str, progress: Progress | None = None)
 
 @asynccontextmanager
 async def _alone(settings: Settings) -> AsyncIterator["psycopg.AsyncConnection[Any]"]:
-    """A session of the writer that holds the lock, which ends with it whatever happens to the process."""
+    """A session of the writer that holds the lock, which ends with it whatever happens to the process.
+
+    Also where the process hangs: then the server ends the session.
+    """
     async with await psycopg.AsyncConnection.connect(
         settings.writer_url.get_secret_value(),
         autocommit=True,
@@ -46,9 +52,22 @@ async def _alone(settings: Settings) -> AsyncIterator["psycopg.AsyncConnection[A
         keepalives_idle=5,
         keepalives_interval=2,
         keepalives_count=3,
-        options="-c timezone=UTC",
+        options=f"-c idle_session_timeout={HANGS} -c timezone=UTC",
     ) as connection:
         row = await (await connection.execute("select pg_try_advisory_lock(%s)", (ONE_AUDIT,))).fetchone()
         if row is None or not row[0]:
             raise AuditRunning
-        yield connection
+        going_on = asyncio.create_task(_say_so(connection))
+        try:
+            yield connection
+        finally:
+            going_on.cancel()
+            await asyncio.wait([going_on])
+
+
+async def _say_so(connection: "psycopg.AsyncConnection[Any]") -> None:
+    """Keep the session, which the server ends where nothing is heard of it. Ends with it: what comes next fails."""
+    with suppress(psycopg.Error):
+        while True:
+            await asyncio.sleep(SAY_EVERY_S)
+            await connection.execute("select")

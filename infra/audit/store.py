@@ -10,6 +10,8 @@ import psycopg
 Connection = psycopg.Connection[Any]
 Rows = Generator[tuple[Any, ...], None, None]
 ROWS_AT_A_TIME = 2_000
+HANGS = "300s"  # without a statement: while it waits for Kafka, an audit asks nothing for up to a minute
+READ_MODELS_HANG = "60s"  # the same while a rebuild waits for the audit
 
 # The lock that a swap of read models waits for (projections/generations.py): while it is held, shared, the views
 # of all read models show one generation.
@@ -25,7 +27,8 @@ def connect(uri: str) -> Connection:
         autocommit=True,
         application_name="scrip verify",
         connect_timeout=10,
-        options="-c timezone=UTC -c plan_cache_mode=force_custom_plan",
+        options=f"-c timezone=UTC -c plan_cache_mode=force_custom_plan -c idle_session_timeout={HANGS}"
+        f" -c idle_in_transaction_session_timeout={HANGS}",
     )
 
 
@@ -37,6 +40,8 @@ def one_moment(uri: str, *, read_models: bool = False) -> Iterator[Connection]:
     """
     with connect(uri) as connection:
         if read_models:  # before the snapshot, or a swap that is under way would be half in it
+            for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+                connection.execute("select set_config(%s, %s, false)", (setting, READ_MODELS_HANG))
             connection.execute("select pg_advisory_lock_shared(%s, %s)", READ_MODELS_LOCK)
         connection.execute("begin isolation level repeatable read read only")
         try:

@@ -8,9 +8,10 @@ import psycopg
 import structlog
 
 from infra.chain import StoredEvent
+from infra.lease import LeaseLost
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.publisher import Publisher
-from infra.relay.source import MAX_BYTES, MAX_EVENTS, LockLost, Log, Source
+from infra.relay.source import MAX_BYTES, MAX_EVENTS, Log, Source
 from infra.relay.tail import last_published
 
 FIRST_PAUSE_S = 0.1
@@ -93,9 +94,12 @@ class Lane:
             publisher = Publisher(self._kafka, self._topic, self.partition, self._transactional_id, self._log.id)
             try:
                 await publisher.start()
+                # From here on, whoever takes over fences this producer. Before, a process that stood still between the
+                # two questions may have fenced the new relay's, which it must leave alone from now on.
+                await self._source.confirm()
                 await self._find_position()
                 await self._publish(publisher)
-            except (TopicDisagrees, LockLost, psycopg.Error):
+            except (TopicDisagrees, LeaseLost, psycopg.Error):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, a producer that met it is not used again
                 self._fail(error)

@@ -8,8 +8,9 @@ from typing import Any
 import psycopg
 import structlog
 
+from infra.lease import LeaseLost
 from infra.relay.lane import Lane
-from infra.relay.source import MAX_EVENTS, LockLost, Log, Source
+from infra.relay.source import MAX_EVENTS, Log, Source
 
 SHORTEST_POLL_S = 0.08
 LONGEST_POLL_S = 0.08
@@ -88,26 +89,30 @@ class Relay:
                 try:
                     async with await Source.connect(self._uri) as source:
                         await self._session(source, stop, ready)
-                except (psycopg.Error, TimeoutError, LockLost, LookupError) as error:
+                except LeaseLost as error:
+                    _log.warning("relay.standby", reason=str(error))
+                except (psycopg.Error, TimeoutError, LookupError) as error:
                     _log.warning("relay.database_lost", error=f"{type(error).__name__}: {error}")
                     await _until(stop, RECONNECT_S)
         finally:
             stopped.cancel()
 
     async def _session(self, source: Source, stop: asyncio.Event, ready: "_Once") -> None:
-        while not await source.take_over():
+        lease = await source.lease()
+        while not await lease.take():
             ready()
             if await _until(stop, STANDBY_POLL_S):
                 return
         log = await source.log()
-        _log.info("relay.active", log=log.id, partitions=log.partitions, topic=self._topic)
+        _log.info("relay.active", epoch=lease.epoch, log=log.id, partitions=log.partitions, topic=self._topic)
         self._lanes = [
             Lane(source, log, self._kafka, self._topic, self._prefix, partition, self._poke.set)
             for partition in range(log.partitions)
         ]
         self.active = True
         try:
-            await _together(self._read(source, log, stop, ready), *(lane.run() for lane in self._lanes))
+            work = _together(self._read(source, log, stop, ready), *(lane.run() for lane in self._lanes))
+            await lease.while_held(work)
         finally:
             self.active = False
             self._past, self._past_restarts = self.published, self.restarts

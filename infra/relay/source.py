@@ -9,8 +9,9 @@ import psycopg
 
 from infra.chain import StoredEvent
 from infra.event_log import COLUMNS
+from infra.lease import Lease
 
-ONE_RELAY = 0x5C22_0000  # the session lock of the active relay of a database
+ACTIVE_RELAY = "relay"  # the lease of the active relay of a database
 STATEMENT_S = 15.0  # a server that was suspended answers nothing, and TCP does not notice
 
 MAX_EVENTS = 2000  # of a partition in one read, hence in one Kafka transaction
@@ -44,17 +45,17 @@ class Log(NamedTuple):
     partitions: int
 
 
-class LockLost(Exception):
-    """The session that made this relay the active one is gone, or somebody else's."""
-
-
 class Source:
-    """One session of the login scrip_relay. Every method raises psycopg.Error or TimeoutError when it is lost."""
+    """The login scrip_relay: a session, and another for the lease where the relay wants to be the active one.
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    Every method raises psycopg.Error or TimeoutError when a session is lost.
+    """
+
+    def __init__(self, uri: str, connection: psycopg.AsyncConnection[Any]) -> None:
         """Use `connect`."""
+        self._uri = uri
         self._connection = connection
-        self._session = connection.info.backend_pid
+        self._lease: Lease | None = None
 
     @classmethod
     async def connect(cls, uri: str) -> Self:
@@ -64,7 +65,7 @@ class Source:
             autocommit=True,
             application_name="scrip relay",
             connect_timeout=5,
-            target_session_attrs="read-write",  # a standby has session locks of its own
+            target_session_attrs="read-write",
             keepalives_idle=5,
             keepalives_interval=2,
             keepalives_count=3,
@@ -73,7 +74,7 @@ class Source:
             # A plan made for an empty log would read a full one from end to end.
             options="-c plan_cache_mode=force_custom_plan -c statement_timeout=10s -c timezone=UTC",
         )
-        return cls(connection)
+        return cls(uri, connection)
 
     async def __aenter__(self) -> Self:
         """Nothing more to do."""
@@ -82,22 +83,22 @@ class Source:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the session, and with it the lock."""
-        await self._connection.close()
+        """End the sessions, and with them the lease."""
+        try:
+            if self._lease is not None:
+                await self._lease.close()
+        finally:
+            await self._connection.close()
 
-    async def take_over(self) -> bool:
-        """Become the active relay, if no other is. It ends with the session, and only then.
-
-        It does not wait in the database: a waiting statement would hold back the clean-up of dead rows.
-        """
-        [(taken,)] = await self._rows("select pg_try_advisory_lock(%b::bigint)", (ONE_RELAY,))
-        return bool(taken)
+    async def lease(self) -> Lease:
+        """The lease of the active relay, which this one may or may not hold."""
+        if self._lease is None:  # a session of its own: to be renewed while the other waits for a long answer
+            self._lease = await Lease.connect(self._uri, ACTIVE_RELAY)
+        return self._lease
 
     async def confirm(self) -> None:
-        """Return if this relay is still the active one; raises LockLost otherwise."""
-        [(session,)] = await self._rows("select pg_backend_pid()", ())
-        if session != self._session:
-            raise LockLost("a pooler hands out changing sessions; the relay needs one of its own")
+        """Return if this relay is the active one at this moment; raises LeaseLost otherwise."""
+        await (await self.lease()).confirm()
 
     async def log(self) -> Log:
         """The database's log; raises LookupError where there is none."""

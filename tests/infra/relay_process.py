@@ -1,7 +1,7 @@
 """A relay in a process of its own, for tests that kill it.
 
 Arguments: database URI, brokers, topic prefix, and where it kills itself: `before-commit`, `after-commit` (of the
-second transaction of partition 0) or `never`.
+second transaction of partition 0) or `never`, with `:SECONDS` behind it for a shorter term of the lease.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import sys
 
 from aiokafka import AIOKafkaProducer
 
+from infra import lease
 from infra.relay import run_relay
 from tests.infra.relaying import settings_for
 
@@ -36,6 +37,9 @@ def arm(where: str) -> None:
 def main() -> None:
     """Relay until killed."""
     uri, kafka, prefix, where = sys.argv[1:]
+    where, _, term = where.partition(":")
+    if term:
+        lease.TERM_S, lease.RENEW_EVERY_S = float(term), float(term) / 5
     arm(where)
     asyncio.run(run_relay(settings_for(uri, kafka, prefix), asyncio.Event()))
 

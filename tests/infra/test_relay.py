@@ -189,9 +189,7 @@ def test_the_second_relay_waits_and_takes_over(database: Database, settings: Set
                 await published(first, 3, 10)
                 assert (first.active, second.active) == (True, False)
                 with psycopg.connect(database.owner_uri, autocommit=True) as connection:
-                    connection.execute(
-                        "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
-                    )
+                    connection.execute("select pg_terminate_backend(session) from leases where name = 'relay'")
                 await until(lambda: first.active != second.active and (first.ready or second.ready), "one is active")
                 write(database.writer_uri, 3, 10)
                 await until(lambda: 20 in (first.positions.get(3), second.positions.get(3)), "all published")
@@ -204,7 +202,7 @@ def test_the_second_relay_waits_and_takes_over(database: Database, settings: Set
     asyncio.run(steps())
 
 
-def test_who_lost_the_lock_unknowingly_is_fenced(
+def test_who_lost_the_lease_unknowingly_is_fenced(
     database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two relays that both believe to be the active one: whatever they do, nothing comes twice."""
@@ -212,7 +210,8 @@ def test_who_lost_the_lock_unknowingly_is_fenced(
     async def believes(_: object) -> bool:
         return True
 
-    monkeypatch.setattr("infra.relay.source.Source.take_over", believes)
+    monkeypatch.setattr("infra.lease.Lease.take", believes)
+    monkeypatch.setattr("infra.lease.Lease.confirm", believes)
 
     async def steps() -> None:
         async with running(settings) as first, running(settings) as second:

@@ -201,20 +201,18 @@ def test_the_database_is_killed_and_comes_back(own_servers: EmbeddedServers, log
 
 
 def test_a_suspended_relay_comes_back_as_a_zombie(log: Database, settings: Settings) -> None:
-    """Its lock is gone, it does not know; its producers are fenced, and it becomes the standby."""
+    """Its sessions are gone, it does not know; its producers are fenced, and it becomes the standby."""
 
     def at_work() -> list[tuple[int]]:
         with psycopg.connect(log.owner_uri, autocommit=True) as connection:
             return connection.execute(
-                "select a.pid from pg_locks l join pg_stat_activity a using (pid)"
-                " where l.locktype = 'advisory' and l.granted and a.application_name = 'scrip relay'"
-                " and a.datname = current_database()"
+                "select session from leases join pg_stat_activity on pid = session where name = 'relay'"
             ).fetchall()
 
     async def steps() -> None:
         write(log.writer_uri, 0, 20_000)
         with relay_process(settings, "never") as zombie:
-            await until(at_work, "the other process has the lock")
+            await until(at_work, "the other process has the lease")
             await at_least(settings, 1)
             zombie.send_signal(signal.SIGSTOP)
             with psycopg.connect(log.owner_uri, autocommit=True) as connection:

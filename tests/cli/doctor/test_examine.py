@@ -171,8 +171,11 @@ def test_a_quiet_ledger(service: Service, settings: Settings) -> None:
     found = [finding for finding in check_ledger(settings) if finding.severity is Severity.WRONG]
     assert codes(iter(found)) == ["relay-inactive"]
     with psycopg.connect(settings.relay_url.get_secret_value()) as relay:
-        relay.execute("select pg_try_advisory_lock(%s)", (0x5C22_0000,))
-        assert "relay-inactive" not in codes(check_ledger(settings))
+        relay.execute("update leases set until = clock_timestamp() + interval '1 hour' where name = 'relay'")
+    assert "relay-inactive" not in codes(check_ledger(settings))
+    with psycopg.connect(settings.relay_url.get_secret_value()) as relay:  # as one that hangs leaves it
+        relay.execute("update leases set until = clock_timestamp() where name = 'relay'")
+    assert "relay-inactive" in codes(check_ledger(settings))
 
 
 def test_holds_lag_and_stops(service: Service, sick: Callable[..., list[Finding]]) -> None:
