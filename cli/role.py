@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from infra.pulse import beat
 from infra.settings import Settings
 
 
@@ -40,8 +41,11 @@ def leave_note(ready: Path | None, **facts: Any) -> None:
     new.replace(ready)
 
 
-def run_role(run: Run, data: Path | None, ready: Path | None) -> None:
-    """Serve until SIGTERM or SIGINT; whatever the role raises ends the process, and its supervisor starts it again."""
+def run_role(run: Run, data: Path | None, ready: Path | None, pulse: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; whatever the role raises ends the process, and its supervisor starts it again.
+
+    `pulse`: the file descriptor on which the supervisor waits for signs of life.
+    """
     import uvloop
 
     from cli.role_log import log_as_json
@@ -54,8 +58,13 @@ def run_role(run: Run, data: Path | None, ready: Path | None) -> None:
     async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        beating = loop.create_task(beat(pulse)) if pulse is not None else None
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await run(settings, stop, lambda: leave_note(ready))
+        try:
+            await run(settings, stop, lambda: leave_note(ready))
+        finally:
+            if beating is not None:
+                beating.cancel()
 
     uvloop.run(serve())

@@ -212,9 +212,11 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._ended = True
 
     async def close(self) -> None:
-        """Give back connection and thread."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._runner.close)
-        self._thread.shutdown()
+        """Give back connection and thread; one that stands still is left to the end of the process."""
+        with suppress(TimeoutError):
+            closed = asyncio.get_running_loop().run_in_executor(self._thread, self._runner.close)
+            await asyncio.wait_for(closed, STUCK_AFTER_S)
+        self._thread.shutdown(wait=False)
 
     def _apply(self, records: Records) -> Applied:
         connection = self._runner.connection()

@@ -6,6 +6,7 @@ import psycopg
 
 SCHEMA = Path(__file__).parent / "schema"
 LOCK = 0x5C_21_90_00  # one migrating process at a time
+HANGS = "60s"  # without a statement, for the server to take the lock away
 
 
 def migrate(uri: str, partitions: int) -> list[str]:
@@ -16,8 +17,8 @@ def migrate(uri: str, partitions: int) -> list[str]:
     """
     applied: list[str] = []
     with psycopg.connect(uri, autocommit=True) as connection:
-        connection.execute("set idle_session_timeout = '60s'")  # or one that hangs would keep its lock for ever
-        connection.execute("set idle_in_transaction_session_timeout = '60s'")
+        connection.execute(f"set idle_session_timeout = '{HANGS}'")
+        connection.execute(f"set idle_in_transaction_session_timeout = '{HANGS}'")
         connection.execute("select pg_advisory_lock(%s)", (LOCK,))
         connection.execute(
             "create table if not exists schema_migrations"

@@ -81,6 +81,13 @@ class Settings(BaseSettings):
     request_deadline_s: float = Field(
         default=10.0, gt=0, le=60, description="seconds until a command without an answer is 503"
     )
+    hung_after_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=86_400,
+        description="seconds without a sign of life after which `scrip up` ends a role and starts it again; three"
+        " times as many for PostgreSQL, Kafka and the API's answers; 0: never",
+    )
     trust_broker: bool = Field(
         default=False,
         description="accept usage events without `scripauth`, because the broker's ACLs say who may write; one that"

@@ -25,6 +25,7 @@ LONGEST = (
     "faults/test_campaign.py",
     "tests/test_time_limits.py",
     "cli/test_up.py",
+    "cli/test_hung.py",
     "infra/writer/test_generation_races.py",
     "cli/test_demo.py",
     "simulation/test_generations_machine.py",

@@ -71,6 +71,10 @@ CODES: dict[str, Code] = {
     # Processes
     "api-down": Code("Nothing new can be held.", "Start the API and look at its last lines."),
     "role-down": Code("What this role does stands still; nothing is lost.", "Start it and look at its last lines."),
+    "role-hung": Code(
+        "A role or server gave no sign of life, so `scrip up` ended it and started it again; nothing is lost.",
+        "Look at its last lines before that moment, and at what else kept the machine busy.",
+    ),
     "relay-inactive": Code(
         "No relay publishes, so Kafka and the read models stand still.",
         "Start `scrip relay` and look at its last lines.",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
 from cli.doctor.codes import CODES
 from cli.doctor.finding import Finding, look
+from cli.service.hangs import hung
 from infra.embedded.folder import read_running
 from infra.settings import Settings
 
@@ -31,6 +33,9 @@ def check_folder(data: Path) -> Iterator[Finding]:
     for name, process in (running.processes if running is not None else {}).items():
         if process.find() is None:
             yield Finding("role-down", f"The process {name} has ended.")
+    for name, times, last in hung(data) if running is not None else ():
+        at = f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M} UTC"
+        yield look("role-hung", f"{name} hung and was started again, {times:,} times, last at {at}.")
 
 
 def check_api(settings: Settings, url: str = "") -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""One role of the service as a child process, started again when it dies."""
+"""One role of the service as a child process, started again when it dies or hangs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cli.service.hangs import count
 from cli.service.priority import AHEAD, BEHIND, give_place
+from cli.service.signs import Pulse, Silence
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.folder import DataFolder
 from infra.embedded.identity import stop_leftover
@@ -20,18 +22,25 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 WAITED_FOR = {"api"}  # roles that somebody waits for: on a busy machine they go before the others
 STEADY_S = 30.0  # a role that ran this long before it died starts again at once
+FIRST_SIGN_S = 120.0  # until a role that starts gives its first sign of life
 
 
 class RoleProcess:
     """`scrip NAME` on the data folder, with a note (`ready`) that it leaves when it serves."""
 
-    def __init__(self, folder: DataFolder, name: str) -> None:
-        """Stops what an earlier start of the service may have left; starts nothing yet."""
+    def __init__(self, folder: DataFolder, name: str, hung_after_s: float = 0.0) -> None:
+        """Stops what an earlier start of the service may have left; starts nothing yet.
+
+        `hung_after_s`: seconds without a sign of life after which it is ended; 0: it is left alone.
+        """
         self.name = name
         self.starts = 0
         self._folder = folder
         self._note = folder.subfolder("run") / f"{name}.ready"
         self._child: ChildProcess | None = None
+        self._hung_after_s = hung_after_s
+        self._pulse: Pulse | None = None
+        self._silence = Silence()
         self._started = 0.0
         self._pause = 0.0
         self._next_start = 0.0
@@ -49,17 +58,21 @@ class RoleProcess:
     def start(self) -> None:
         """Start it now. Raises ServerUnavailable."""
         self._note.unlink(missing_ok=True)
+        self._deaf()
+        self._pulse = pulse = Pulse()
         child = ChildProcess(
             [
                 # By its path: the child works in another folder and need not have Scrip installed.
                 *(sys.executable, "-P", str(PROGRAM), self.name),
-                *("--data", str(self._folder.path), "--ready", str(self._note)),
+                *("--data", str(self._folder.path), "--ready", str(self._note), "--pulse", str(pulse.given)),
             ],
             marker=str(self._note),
             log=self._folder.subfolder("logs") / f"{self.name}.log",
             # Everything it does is safe against a crash, and nothing may outlive us.
             death_signal=signal.SIGKILL,
+            inherited=(pulse.given,),
         )
+        pulse.handed_over()
         give_place(child.identity.pid, AHEAD if self.name in WAITED_FOR else BEHIND)
         self._child = child
         self.starts += 1
@@ -82,20 +95,43 @@ class RoleProcess:
         return noted
 
     def tend(self) -> str | None:
-        """Start it again if it died, not before its pause is over; returns its last words when it is found dead."""
+        """End it if it hangs, and start it again if it died, not before its pause is over.
+
+        Returns a sentence about what was found.
+        """
         child = self._child
         if child is None:
             if time.monotonic() >= self._next_start:
                 self.start()
             return None
+        told = f"the {self.name} has ended and is started again: "
         if child.alive:
-            return None
-        words = child.last_words(1)
+            silent = self._silent()
+            if silent is None:
+                return None
+            child.stop()
+            count(self._folder.subfolder("run"), self.name)
+            told = f"the {self.name} gave no sign of life for {silent:.0f} s; it was ended and is started again: "
+        told += child.last_words(1)
         steady = time.monotonic() - self._started > STEADY_S
         self._pause = 0.0 if steady else min(max(self._pause * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         self._next_start = time.monotonic() + self._pause
         self._child = None
-        return words
+        return told
+
+    def _silent(self) -> float | None:
+        """For how many seconds it has given no sign of life, where that is too long."""
+        if self._pulse is None or not self._hung_after_s:
+            return None
+        silent = self._silence.look(heard=self._pulse.heard())
+        limit = self._hung_after_s if self._pulse.begun else max(FIRST_SIGN_S, self._hung_after_s)
+        return silent if silent > limit else None
+
+    def _deaf(self) -> None:
+        """Forget the signs of life of the process that was."""
+        if self._pulse is not None:
+            self._pulse.close()
+        self._pulse, self._silence = None, Silence()
 
     def ask_to_stop(self) -> None:
         """Send the polite signal and return at once, so that several roles can stop side by side."""
@@ -109,5 +145,6 @@ class RoleProcess:
         if child is not None:
             # A second SIGTERM might meet a role that has just put its handler away; this one changes nothing.
             child.stop((signal.SIGCONT, gentle_s))
+        self._deaf()
         self._folder.record_process(self._record, None)
         self._note.unlink(missing_ok=True)

@@ -9,9 +9,11 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from cli.service.asked import NO_SIGN, Asked, api_answers, kafka_answers, postgres_answers
 from cli.service.bootstrap import publish_first_offer
 from cli.service.broker import check_database, prepare_topics
 from cli.service.database import prepare_database
+from cli.service.hangs import count, forget
 from cli.service.interrupt import go_on
 from cli.service.priority import BEHIND, give_place
 from cli.service.role_process import RoleProcess
@@ -53,6 +55,7 @@ class Service:
         self._progress: Report | None = None
         self._notice = notice
         self._roles: list[RoleProcess] = []
+        self._asked: list[Asked] = []
         self._settings: Settings | None = None
 
     def on_progress(self, report: Report) -> None:
@@ -92,7 +95,12 @@ class Service:
         return self
 
     def tend(self) -> None:
-        """Start again what has died; to be called every so often while the service runs."""
+        """Start again what has died or hangs; to be called every so often while the service runs."""
+        for asked in self._asked:
+            told = asked.look()
+            if told is not None:
+                count(self._servers.folder.subfolder("run"), asked.name)
+                self._tell(told)
         # On the same ports: that is where the roles and everybody else look for them.
         postgres_port = urlsplit(self._servers.postgres_uri).port
         kafka_port = int(self._servers.kafka_bootstrap.rpartition(":")[2])
@@ -105,12 +113,15 @@ class Service:
                 server.start(port)
                 self._let_kafka_step_back()
         for role in self._roles:
-            words = role.tend()
-            if words is not None:
-                self._tell(f"the {role.name} has ended and is started again: {words}")
+            told = role.tend()
+            if told is not None:
+                self._tell(told)
 
     def stop(self) -> None:
         """Stop the roles, then the servers; stopping twice is allowed."""
+        for asked in self._asked:
+            asked.stop()
+        self._asked = []
         for role in self._roles:
             role.ask_to_stop()
         deadline = time.monotonic() + GENTLE_S
@@ -146,7 +157,9 @@ class Service:
         note_login(folder, settings, known)
         folder.record_address("api", addresses["api"])
         self._settings = settings
+        forget(folder.subfolder("run"))
         self._start_roles()
+        self._ask()
 
     def _let_kafka_step_back(self) -> None:
         """Nobody waits for it: what is decided is in PostgreSQL, and what it delivers may be a moment late."""
@@ -157,7 +170,7 @@ class Service:
     def _start_roles(self) -> None:
         self._report("starting the roles")
         for name in self._names:
-            role = RoleProcess(self._servers.folder, name)
+            role = RoleProcess(self._servers.folder, name, self.settings.hung_after_s)
             self._roles.append(role)
             role.start()
         deadline = time.monotonic() + READY_DEADLINE_S
@@ -170,6 +183,21 @@ class Service:
             time.sleep(POLL_S)
         if set(self._names) == set(ROLES):  # one that a command runs for itself is no use to others, and ends with it
             self._servers.folder.record_address("ready", self.url)
+
+    def _ask(self) -> None:
+        """Begin to ask those who must answer."""
+        limit_s = NO_SIGN * self.settings.hung_after_s
+        if not limit_s:
+            return
+        postgres, kafka = self._servers.postgres, self._servers.kafka
+        ports = (urlsplit(postgres.uri).port or 0, int(kafka.bootstrap.rpartition(":")[2]), self.settings.port)
+        self._asked = [
+            Asked("PostgreSQL", lambda: postgres.pid, lambda: postgres_answers(ports[0]), limit_s),
+            Asked("Kafka", lambda: kafka.pid, lambda: kafka_answers(ports[1]), limit_s),
+        ]
+        if "api" in self._names:
+            api = lambda: self.role_pids().get("api")  # noqa: E731 - as the two above
+            self._asked.append(Asked("api", api, lambda: api_answers(ports[2]), limit_s))
 
     def _report(self, what: str, done: int = 0, total: int = 0) -> None:
         go_on()  # a download in another thread would otherwise go on to its end

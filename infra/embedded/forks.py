@@ -10,10 +10,11 @@ import os
 import queue
 import subprocess
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 Child = subprocess.Popen[bytes]
-_Request = tuple[list[str], int, dict[str, str], Future[Child]]
+_Request = tuple[list[str], int, dict[str, str], Sequence[int], Future[Child]]
 
 
 class ForkThread:
@@ -25,20 +26,23 @@ class ForkThread:
         self._owner_pid = 0
         self._lock = threading.Lock()
 
-    def start(self, command: list[str], log_fd: int, env: dict[str, str]) -> Child:
-        """Start a command in a session of its own; stdout and stderr go to `log_fd`. Raises OSError."""
+    def start(self, command: list[str], log_fd: int, env: dict[str, str], inherited: Sequence[int] = ()) -> Child:
+        """Start a command in a session of its own; stdout and stderr go to `log_fd`. Raises OSError.
+
+        `inherited`: further file descriptors that it has under the same numbers.
+        """
         with self._lock:
             if self._owner_pid != os.getpid():  # first use, or we are a fork, which has no such thread
                 self._owner_pid = os.getpid()
                 self._requests = queue.SimpleQueue()
                 threading.Thread(target=self._run, args=(self._requests,), name="forks", daemon=True).start()
         answer: Future[Child] = Future()
-        self._requests.put((command, log_fd, env, answer))
+        self._requests.put((command, log_fd, env, inherited, answer))
         return answer.result()
 
     def _run(self, requests: queue.SimpleQueue[_Request]) -> None:
         while True:
-            command, log_fd, env, answer = requests.get()
+            command, log_fd, env, inherited, answer = requests.get()
             try:
                 child = subprocess.Popen(
                     command,
@@ -46,6 +50,7 @@ class ForkThread:
                     stdout=log_fd,
                     stderr=log_fd,
                     env=env,
+                    pass_fds=inherited,
                     cwd="/",
                     # Not in the terminal's group: Ctrl-C is for the parent, which stops the rest in order.
                     start_new_session=True,

@@ -50,11 +50,13 @@ class ChildProcess:
         log: Path,
         death_signal: signal.Signals,
         uid: int | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         """Start `command` (absolute path first), as user `uid` if we are root and it is given.
 
         `death_signal` is what the child gets when this process ends in any way. `marker` is a part of
-        the command line that is only this child's. Raises ServerUnavailable if it cannot be started.
+        the command line that is only this child's. `inherited`: file descriptors that the child has under the same
+        numbers. Raises ServerUnavailable if it cannot be started.
         """
         self._log = log
         try:
@@ -63,7 +65,7 @@ class ChildProcess:
             log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._log_start = os.fstat(log_fd).st_size
             try:
-                self._child = FORKS.start(launched(command, death_signal, uid), log_fd, server_environment())
+                self._child = FORKS.start(launched(command, death_signal, uid), log_fd, server_environment(), inherited)
             finally:
                 os.close(log_fd)
         except OSError as error:

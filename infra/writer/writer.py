@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import psycopg
 
-from infra import event_log
+from infra import event_log, pulse
 from infra.codec import Codec
 from infra.event_log import Connection
 from infra.wire.pipeline import Pipeline
@@ -50,12 +50,14 @@ class Writer:
         self._thread = Thread(target=self._run, name="writer", daemon=True)
         self._connection: Connection | None = None
         self._partitions = 0
+        self._step_at: float | None = None  # since when the thread is at what it does; none while it waits for work
         self.counters = Counters()
 
     def start(self) -> None:
         """Connect and begin. Raises psycopg.OperationalError where the database is not to be had."""
         self._connect()
         self._thread.start()
+        pulse.watch(self)
 
     def stop(self) -> None:
         """Finish the batch that runs; whoever still waits gets OutcomeUnknown."""
@@ -84,6 +86,11 @@ class Writer:
         """Whether the writer has a connection to the log."""
         return self._connection is not None and not self._connection.closed
 
+    def still_s(self) -> float:
+        """For how many seconds the thread has been at one attempt; 0 where it waits for work."""
+        step_at = self._step_at
+        return monotonic() - step_at if step_at is not None else 0.0
+
     @property
     def depth(self) -> int:
         """Submissions that wait."""
@@ -109,9 +116,11 @@ class Writer:
 
     def _run(self) -> None:
         while True:
+            self._step_at = None
             items = self._take()
             if items is None:
                 break
+            self._step_at = monotonic()
             try:
                 if items:
                     self._serve(items)
@@ -179,6 +188,7 @@ class Writer:
                 return
 
     def _attempt(self, items: list[Waiting]) -> Sequence[Any]:
+        self._step_at = monotonic()
         if self._connection is None or self._connection.closed:
             raise psycopg.OperationalError("not connected")
         return self._batch.run([item.work for item in items])
@@ -194,7 +204,7 @@ class Writer:
     def _wait_for_connection(self, items: list[Waiting], pause: float) -> list[Waiting]:
         """Reconnect; those whose deadline passes meanwhile are told that the outcome is unknown."""
         while not self._stopping:
-            now = monotonic()
+            self._step_at = now = monotonic()
             deliver([(item, OutcomeUnknown()) for item in items if item.deadline < now])
             items = [item for item in items if item.deadline >= now]
             if not items:

@@ -29,7 +29,7 @@ GONE_S = 5.0  # no child outlives `scrip up` by more (contract)
 class Up:
     """`scrip up` on a data folder; everything it printed is in `lines`."""
 
-    def __init__(self, data: Path, *arguments: str) -> None:
+    def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
         self.data = data
         self.lines: list[str] = []
         self.errors: deque[str] = deque(maxlen=200)
@@ -38,7 +38,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(),
+            env=environment(**variables),
             start_new_session=True,
         )
         self._readers = [

@@ -2,13 +2,15 @@
 
 import secrets
 from collections.abc import Iterator
-from threading import Barrier, Thread
+from pathlib import Path
+from threading import Barrier, Event, Thread
 
 import psycopg
 import pytest
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
+from infra import migrations
 from infra.embedded import EmbeddedServers
 from infra.migrations import SCHEMA, migrate
 from infra.writer.writer import Writer
@@ -49,6 +51,33 @@ def test_every_file_is_applied_once_and_in_order(empty: str) -> None:
     assert migrate(empty, 12) == names
     assert migrate(empty, 12) == []
     assert len({name[:4] for name in names}) == len(names)  # two files with one number would have no order
+
+
+def test_one_that_hangs_with_the_lock_does_not_keep_the_next_one_out(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = Event()
+
+    class Standing:
+        def glob(self, _pattern: str) -> list[Path]:
+            monkeypatch.undo()  # for the next one
+            stands.set()
+            goes_on.wait(ENOUGH_S)
+            return []
+
+    def hang() -> None:
+        with pytest.raises(psycopg.OperationalError):
+            migrate(empty, 12)
+
+    stands = Event()
+    monkeypatch.setattr(migrations, "HANGS", "500ms")
+    monkeypatch.setattr(migrations, "SCHEMA", Standing())
+    hanging = Thread(target=hang)
+    hanging.start()
+    assert stands.wait(ENOUGH_S)
+    assert migrate(empty, 12)
+    goes_on.set()
+    joined(hanging)
 
 
 def test_two_processes_migrate_at_once(empty: str) -> None:

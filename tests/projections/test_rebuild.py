@@ -316,3 +316,45 @@ def test_a_log_that_is_empty(database: Database) -> None:
     runner = Runner(database.projector_uri, Codec().decode)
     assert apply(runner, log.events).events == 2
     runner.close()
+
+
+STANDS = """
+import sys
+from infra.codec import Codec
+from projections import generations, rebuild
+rebuild.HANGS = "1s" if sys.argv[2] != "show" else "1h"
+rebuild.SWAP_HANGS = "1s"
+step = getattr(generations, sys.argv[2])
+def stand(*given, **named):
+    print("stands", flush=True)
+    sys.stdin.readline()
+    return step(*given, **named)
+setattr(generations, sys.argv[2], stand)
+rebuild.rebuild(sys.argv[1], Codec().decode)
+"""
+
+
+@pytest.mark.parametrize("where", ["drop_others", "create_keys", "show"])
+def test_a_rebuild_that_hangs_holds_up_nobody_for_long(filled: Database, where: str) -> None:
+    """Before its transaction, while it folds, and in the swap, which projectors and readers wait for, too."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", STANDS, filled.projector_uri, where],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == "stands\n"
+    child.send_signal(signal.SIGSTOP)
+    runner = Runner(filled.projector_uri, Codec().decode)
+    assert len(runner.checkpoints()) == 4
+    runner.close()
+    assert run(filled).generation == 2
+    child.stdin.write("\n")
+    child.stdin.close()
+    child.send_signal(signal.SIGCONT)
+    assert child.wait(ENOUGH_S) != 0
+    child.stdout.close()
+    assert schemas(filled) == ["read_g2"]

@@ -119,7 +119,7 @@ def test_the_session_bounds_its_waits_and_plans_once(session: Connection) -> Non
         "plan_cache_mode": "force_generic_plan",
         "lock_timeout": "10s",
         "statement_timeout": "1min",
-        "idle_in_transaction_session_timeout": "30s",
+        "idle_in_transaction_session_timeout": "10s",
         "transaction_isolation": "read committed",
         "TimeZone": "UTC",
     }

@@ -1,0 +1,158 @@
+"""A process that is stopped while it holds a lock in the database: the server takes it away after a while."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.services import OPTIONS
+from consumers import rebuild_requests
+from consumers.intake.opening import POOL
+from consumers.notifier.role import CONNECTION
+from infra import event_log
+from infra.audit import runs, store
+from infra.settings import Settings
+from infra.writer.writer import Writer
+from projections import generations
+from tests.conftest import Database
+from tests.infra.writer.ledger_kit import ORG, accepted, grant
+from tests.waiting import ENOUGH_S, wait_until
+
+ROOT = Path(__file__).parents[2]
+HOLDS = """
+import sys
+from infra import event_log
+from infra.partitions import partition_of
+for name in ("idle_in_transaction_session_timeout", "tcp_user_timeout"):
+    event_log._CONNECTED["options"] += f" -c {name}=1s"
+uri, org, partitions, how = sys.argv[1:]
+connection = event_log.connect(uri, "stopped")
+connection.execute("begin")
+event_log.lock(connection.cursor(), [partition_of(org, int(partitions))])
+if how == "does not read":  # more than the sockets' buffers take
+    connection.pgconn.send_query(b"select repeat('x', 1000000) from generate_series(1, 100)")
+print("holds", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def holder(database: Database, how: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has the lock of ORG's partition in a transaction, and is stopped."""
+    with psycopg.connect(database.owner_uri) as owner:
+        ((partitions,),) = owner.execute("select partitions from log").fetchall()
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, database.writer_uri, ORG, str(partitions), how],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "holds\n"
+        child.send_signal(signal.SIGSTOP)
+        yield child
+    finally:
+        child.kill()
+        child.communicate(timeout=ENOUGH_S)
+
+
+@pytest.mark.parametrize("how", ["is idle", "does not read"])
+def test_a_second_writer_serves_again_when_the_first_is_stopped_with_the_lock(database: Database, how: str) -> None:
+    with Writer(database.writer_uri) as writer:
+        accepted(writer, grant(1))
+        with holder(database, how) as first:
+            assert first.poll() is None
+            accepted(writer, grant(1))  # waits at most as long as the lock's own limit, 10 s
+            assert first.poll() is None
+
+
+IDLE = "idle_in_transaction_session_timeout"
+
+
+def connected(uri: str, arguments: dict[str, Any]) -> "psycopg.Connection[Any]":
+    return psycopg.connect(uri, **arguments)
+
+
+CONNECTIONS: dict[str, tuple[Callable[[Database], "psycopg.Connection[Any]"], str]] = {
+    "writer": (lambda database: event_log.connect(database.writer_uri, "test"), "10s"),
+    "api": (lambda database: connected(database.reader_uri, {"options": OPTIONS}), "10s"),
+    "intake": (lambda database: connected(database.writer_uri, POOL["kwargs"]), "10s"),
+    "notifier": (lambda database: connected(database.writer_uri, CONNECTION), "10s"),
+    "projector": (lambda database: generations.connect(database.projector_uri, "test"), "30s"),
+    "audit": (lambda database: store.connect(database.auditor_uri), "5min"),
+    **{
+        f"a person as scrip_{login}": (
+            lambda database, login=login: connected(getattr(database, f"{login}_uri"), {}),  # type: ignore[misc]
+            "1min",
+        )
+        for login in ("writer", "relay", "projector", "reader", "auditor")
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONNECTIONS)
+def test_no_connection_keeps_a_transaction_open_for_ever(database: Database, name: str) -> None:
+    connect, limit = CONNECTIONS[name]
+    with connect(database) as connection:
+        assert connection.execute(f"show {IDLE}").fetchone() == (limit,)  # type: ignore[arg-type, unused-ignore]
+
+
+def test_an_audit_that_stands_still_gives_way_and_one_that_works_does_not(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.model_validate({"writer_url": database.writer_uri})
+    monkeypatch.setattr(runs, "HANGS", "500ms")
+    monkeypatch.setattr(runs, "SAY_EVERY_S", 0.05)
+
+    async def steps() -> None:
+        async with runs._alone(settings):
+            for _ in range(20):  # for twice as long as it may say nothing
+                await asyncio.sleep(0.05)
+                with pytest.raises(runs.AuditRunning):
+                    async with runs._alone(settings):
+                        pass
+            # Now its event loop stands still, and so does what says that it works.
+            wait_until(lambda: free(database), 20, "it gives way")
+
+    asyncio.run(steps())
+
+
+def free(database: Database) -> bool:
+    """Whether nobody holds the audit's lock."""
+    with psycopg.connect(database.writer_uri) as connection:
+        row = connection.execute("select pg_try_advisory_xact_lock(%s)", (runs.ONE_AUDIT,)).fetchone()
+    return row == (True,)
+
+
+def test_a_projector_that_stands_still_leaves_a_rebuild_to_another(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild_requests, "HANGS", "500ms")
+    lock = (generations.LOCKS, rebuild_requests.RUNNER)
+
+    async def steps() -> None:
+        still = await rebuild_requests._connect(database.projector_uri)
+        other = await rebuild_requests._connect(database.projector_uri)
+
+        async def takes(connection: "psycopg.AsyncConnection[Any]") -> bool:
+            return await (await connection.execute(rebuild_requests._LOCK, lock)).fetchone() == (True,)
+
+        try:
+            assert await takes(still)
+            async with asyncio.timeout(ENOUGH_S):
+                while not await takes(other):  # noqa: ASYNC110 - the server has no event for it
+                    await asyncio.sleep(0.05)
+        finally:
+            await still.close()
+            await other.close()
+
+    asyncio.run(steps())
