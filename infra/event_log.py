@@ -19,8 +19,11 @@ class Session(Protocol):
         """Have a query run."""
 
 
-# The connection is gone, whatever the statement was.
-LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# The connection is gone, whatever the statement was: also where the server has ended it because we stood still.
+LOST = (
+    *(psycopg.OperationalError, psycopg.InterfaceError),
+    *(psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout),
+)
 LOCK_SPACE = 0x5C21  # the first key of the partitions' advisory locks
 MAX_TAIL = 2000  # events read under the lock; whoever is further behind reloads what it needs instead
 

@@ -30,8 +30,8 @@ class Asked:
         self._ask = ask
         self._limit_s = limit_s
         self._answers = self._seen = 0
-        self._silent_pid: int | None = None
-        self._silence = Silence()
+        self._asked_pid: int | None = None
+        self._silence: Silence | None = None  # none until it has answered: a start has its own limits
         self._stopped = threading.Event()
         threading.Thread(target=self._run, name=f"asks {name}", daemon=True).start()
 
@@ -40,13 +40,14 @@ class Asked:
         self._stopped.set()
 
     def look(self) -> str | None:
-        """Kill it where it has not answered for too long, and say so; it is then found dead as any other."""
-        pid = self._pid()
-        if pid != self._silent_pid:
-            self._silent_pid, self._silence = pid, Silence()
-        answers = self._answers
-        silent = self._silence.look(heard=answers != self._seen)
-        self._seen = answers
+        """Kill it where it has answered and does so no more, and say so; it is then found dead as any other."""
+        pid, answers = self._pid(), self._answers
+        heard, self._seen = answers != self._seen, answers
+        if pid != self._asked_pid:
+            self._asked_pid, self._silence = pid, None
+        elif heard and self._silence is None:
+            self._silence = Silence()
+        silent = self._silence.look(heard=heard) if self._silence is not None else 0.0
         if pid is None or silent <= self._limit_s:
             return None
         with suppress(ProcessLookupError):

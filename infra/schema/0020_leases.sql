@@ -19,11 +19,3 @@ create policy relays on leases for update to scrip_relay using (name = 'relay') 
 create policy notifies on leases for update to scrip_writer using (name = 'notifier') with check (name = 'notifier');
 grant select on leases to scrip_relay, scrip_writer, scrip_auditor;
 grant update (epoch, session, session_start, since, until) on leases to scrip_relay, scrip_writer;
-
--- A transaction that its client has left open holds locks that others wait for: those of a program that was stopped,
--- or of a person who has gone to lunch. The server ends it. Scrip's own connections that need another limit say so.
-alter role scrip_writer set idle_in_transaction_session_timeout = '60s';
-alter role scrip_relay set idle_in_transaction_session_timeout = '60s';
-alter role scrip_projector set idle_in_transaction_session_timeout = '60s';
-alter role scrip_reader set idle_in_transaction_session_timeout = '60s';
-alter role scrip_auditor set idle_in_transaction_session_timeout = '60s';

@@ -216,6 +216,40 @@ def test_a_server_that_answers_no_more_is_killed(monkeypatch: pytest.MonkeyPatch
             server.kill()
 
 
+def test_a_server_that_has_not_answered_yet_may_take_its_time(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a start may take is for whoever starts it to say."""
+    monkeypatch.setattr(asking, "EVERY_S", 0.01)
+    pids, answers = [1], threading.Event()
+    asked: list[bool] = []
+
+    def ask() -> bool:
+        asked.append(answers.is_set())
+        return asked[-1]
+
+    watched = Asked("Kafka", lambda: pids[-1], ask, 0.5)
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+
+    def looks(count: int) -> None:
+        for _ in range(count):
+            clock.now += 1
+            watched.look()
+
+    try:
+        looks(10)
+        assert killed == []
+        answers.set()
+        wait_until(lambda: watched.look() is None and watched._silence is not None, 20, "it has answered")
+        answers.clear()
+        wait_until(lambda: asked[-2:] == [False, False], 20, "the last answer is counted")
+        watched.look()
+        pids.append(2)  # it was started anew
+        looks(10)
+        assert killed == []
+    finally:
+        watched.stop()
+
+
 def test_what_answers_and_what_does_not(servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "ANSWER_S", 2.0)  # libpq waits no shorter
     port = int(psycopg.conninfo.conninfo_to_dict(servers.postgres_uri)["port"] or 0)
@@ -226,7 +260,12 @@ def test_what_answers_and_what_does_not(servers: EmbeddedServers, monkeypatch: p
         assert not postgres_answers(hangs)
         assert not kafka_answers(hangs)
         assert not api_answers(hangs)
-        turning_away = threading.Thread(target=lambda: [silent.accept()[0].close() for _ in range(4)])
+
+        def turn_away() -> None:
+            for _ in range(4):
+                silent.accept()[0].close()
+
+        turning_away = threading.Thread(target=turn_away)
         turning_away.start()
         wait_until(lambda: api_answers(hangs), 20, "the end of a connection is an answer")
         while turning_away.is_alive():

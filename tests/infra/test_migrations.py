@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import psycopg
@@ -59,14 +58,19 @@ def test_one_that_hangs_with_the_lock_does_not_keep_the_next_one_out(
     goes_on = Event()
 
     class Standing:
-        def glob(self, _pattern: str) -> list[Path]:
+        name = "9999_stands.sql"
+
+        def glob(self, _pattern: str) -> list["Standing"]:
             monkeypatch.undo()  # for the next one
+            return [self]
+
+        def read_bytes(self) -> bytes:
             stands.set()
             goes_on.wait(ENOUGH_S)
-            return []
+            return b"select"
 
     def hang() -> None:
-        with pytest.raises(psycopg.OperationalError):
+        with pytest.raises(errors.IdleInTransactionSessionTimeout):
             migrate(empty, 12)
 
     stands = Event()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from consumers.notifier.role import CONNECTION
 from infra import event_log
 from infra.audit import runs, store
 from infra.settings import Settings
+from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
 from projections import generations
 from tests.conftest import Database
@@ -75,6 +77,34 @@ def test_a_second_writer_serves_again_when_the_first_is_stopped_with_the_lock(da
             assert first.poll() is None
 
 
+def test_a_writer_that_stood_still_with_the_lock_does_it_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has ended its session and its transaction: nobody is told of an error, and nothing is done twice."""
+    stands, goes_on, append = Event(), Event(), event_log.append
+
+    def slow(session: Any, events: Any) -> None:
+        if not stands.is_set():
+            stands.set()
+            goes_on.wait(ENOUGH_S)
+        append(session, events)
+
+    options = event_log._CONNECTED["options"]
+    monkeypatch.setitem(event_log._CONNECTED, "options", f"{options} -c idle_in_transaction_session_timeout=300ms")
+    with Writer(database.writer_uri) as first, Writer(database.writer_uri) as second:
+        accepted(second, grant(1))
+        monkeypatch.setattr(event_log, "append", slow)
+        waiting = first.submit([grant(2)])
+        assert stands.wait(ENOUGH_S)
+        accepted(second, grant(1))
+        goes_on.set()
+        (outcome,) = waiting.result(ENOUGH_S)
+        assert isinstance(outcome, Outcome)
+        assert outcome.refusal is None
+    with psycopg.connect(database.owner_uri) as owner:
+        assert owner.execute("select count(*) from events where type = 'credits-granted.v1'").fetchone() == (3,)
+
+
 IDLE = "idle_in_transaction_session_timeout"
 
 
@@ -89,13 +119,6 @@ CONNECTIONS: dict[str, tuple[Callable[[Database], "psycopg.Connection[Any]"], st
     "notifier": (lambda database: connected(database.writer_uri, CONNECTION), "10s"),
     "projector": (lambda database: generations.connect(database.projector_uri, "test"), "30s"),
     "audit": (lambda database: store.connect(database.auditor_uri), "5min"),
-    **{
-        f"a person as scrip_{login}": (
-            lambda database, login=login: connected(getattr(database, f"{login}_uri"), {}),  # type: ignore[misc]
-            "1min",
-        )
-        for login in ("writer", "relay", "projector", "reader", "auditor")
-    },
 }
 
 
