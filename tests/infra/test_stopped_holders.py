@@ -24,7 +24,7 @@ from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
 from projections import generations
 from tests.conftest import Database
-from tests.infra.writer.ledger_kit import ORG, accepted, grant
+from tests.infra.writer.ledger_kit import ORG, accepted, grant, submission
 from tests.waiting import ENOUGH_S, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_a_second_writer_serves_again_when_the_first_is_stopped_with_the_lock(da
         accepted(writer, grant(1))
         with holder(database, how) as first:
             assert first.poll() is None
-            accepted(writer, grant(1))  # waits at most as long as the lock's own limit, 10 s
+            accepted(writer, grant(1, grant_id="g-2"))  # waits at most as long as the lock's own limit, 10 s
             assert first.poll() is None
 
 
@@ -92,11 +92,11 @@ def test_a_writer_that_stood_still_with_the_lock_does_it_again(
     options = event_log._CONNECTED["options"]
     monkeypatch.setitem(event_log._CONNECTED, "options", f"{options} -c idle_in_transaction_session_timeout=300ms")
     with Writer(database.writer_uri) as first, Writer(database.writer_uri) as second:
-        accepted(second, grant(1))
+        accepted(second, grant(1, grant_id="g-1"))
         monkeypatch.setattr(event_log, "append", slow)
-        waiting = first.submit([grant(2)])
+        waiting = first.submit([submission(grant(1, grant_id="g-2"))])
         assert stands.wait(ENOUGH_S)
-        accepted(second, grant(1))
+        accepted(second, grant(1, grant_id="g-3"))
         goes_on.set()
         (outcome,) = waiting.result(ENOUGH_S)
         assert isinstance(outcome, Outcome)
