@@ -15,7 +15,7 @@ from cli.service.signs import Silence
 from infra.embedded.kafka_tools import broker_answers
 from infra.embedded.ports import LOOPBACK
 
-EVERY_S = 1.0
+EVERY_S = 2.0  # each question costs PostgreSQL a process
 ANSWER_S = 5.0
 NO_SIGN = 3.0  # limits of those who send signs every second, for a server that must begin something new to answer
 

@@ -151,7 +151,7 @@ def test_an_audit_that_stands_still_gives_way_and_one_that_works_does_not(
 
 def free(database: Database) -> bool:
     """Whether nobody holds the audit's lock."""
-    with psycopg.connect(database.writer_uri) as connection:
+    with psycopg.connect(database.owner_uri) as connection:
         row = connection.execute("select pg_try_advisory_xact_lock(%s)", (runs.ONE_AUDIT,)).fetchone()
     return row == (True,)
 
