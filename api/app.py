@@ -19,7 +19,7 @@ from api.front import Front
 from api.guard import UNREACHABLE
 from api.live.service import Live
 from api.policy import check_policy
-from api.problems import MEDIA_TYPE, Problem, fault, unavailable
+from api.problems import MEDIA_TYPE, Problem, fault, of_the_machine, unavailable
 from api.query import PLUS
 from api.routes import all_routes
 from api.routes.documents import TITLE, VERSION
@@ -172,7 +172,7 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 async def _unreachable(request: Request, error: Exception) -> Response:
     log.warning("a read failed", path=request.url.path, error=type(error).__name__)
-    return await _problem(request, unavailable())
+    return await _problem(request, of_the_machine(error, request.method) or unavailable())
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -196,6 +196,6 @@ async def _unprocessable(request: Request, error: Exception) -> Response:
     )
 
 
-async def _fault(request: Request, _error: Exception) -> Response:
-    """A fault of ours. The edge, to which it is raised again, writes it to the log."""
-    return await _problem(request, fault())
+async def _fault(request: Request, error: Exception) -> Response:
+    """A fault of ours, or of the machine. The edge, to which it is raised again, writes it to the log."""
+    return await _problem(request, of_the_machine(error, request.method) or fault())

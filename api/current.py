@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from api.problems import overloaded, unavailable
+from api.problems import turned_away, unavailable
 from api.services import Services
 from domain.credits.account import Account
 from domain.credits.address import stream_of
@@ -21,8 +21,8 @@ async def read_current(services: Services, org: str, *streams: str, tags: tuple[
         return await services.ledger.current(org, streams, tags)
     except OutcomeUnknown:
         raise unavailable() from None
-    except Overloaded:
-        raise overloaded() from None
+    except Overloaded as error:
+        raise turned_away(error) from None
 
 
 async def ask(services: Services, org: str, question: Any) -> Answered:
@@ -31,8 +31,8 @@ async def ask(services: Services, org: str, question: Any) -> Answered:
         return await services.ledger.ask(org, question)
     except OutcomeUnknown:
         raise unavailable() from None
-    except Overloaded:
-        raise overloaded() from None
+    except Overloaded as error:
+        raise turned_away(error) from None
 
 
 async def account_now(services: Services, org: str, address: str) -> tuple[Account, Current]:

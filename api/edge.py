@@ -17,7 +17,7 @@ from structlog.contextvars import bind_contextvars
 from api.audit_log import DENIED, record
 from api.headers import Header, complete, fixed
 from api.metrics import Metrics
-from api.problems import Problem, fault
+from api.problems import Problem, fault, of_the_machine
 from api.routing import send_problem
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -77,7 +77,7 @@ class Edge:
         try:
             await self._app(scope, _whole(scope, receive, found), respond)
         except Exception as error:
-            problem = _problem_of(error, scope["path"])
+            problem = _problem_of(error, method, scope["path"])
             if not started:
                 await send_problem(respond, problem)
             elif not ended:
@@ -141,12 +141,12 @@ def _counted(receive: Receive, length: int | None) -> Receive:
     return counted
 
 
-def _problem_of(error: Exception, path: str) -> Problem:
+def _problem_of(error: Exception, method: str, path: str) -> Problem:
     if isinstance(error, Problem):
         return error
     # The text of the traceback and no more: a renderer would print local variables, credentials among them.
     log.error("a request failed", path=path, traceback="".join(format_exception(error)))
-    return fault()
+    return of_the_machine(error, method) or fault()
 
 
 def _as_asked(send: Send, method: str, none_match: bytes | None) -> Send:

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from api.backlog import GAUGES, Backlog
 from api.consumers import ConsumerWatch
+from infra.disk import DiskWatch
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import cumulated, reader_metrics, writer_metrics
 
@@ -92,6 +93,7 @@ class Metrics(Collector):
         if self._ledger is not None:
             yield from writer_metrics(self._ledger.writer)
             yield from reader_metrics(self._ledger.reader)
+            yield from _disks(self._ledger.writer.disk)
         yield from self._of_the_log()
         yield from self._of_the_consumers()
 
@@ -145,3 +147,17 @@ class Metrics(Collector):
         if watch is not None and watch.broker is not None:
             broker.add_metric((), watch.broker)
         yield broker
+
+
+def _disks(disk: DiskWatch) -> Iterator[Metric]:
+    free = GaugeMetricFamily(
+        "scrip_disk_free_bytes", "Bytes free on the disk of PostgreSQL, Kafka and the data folder.", labels=("folder",)
+    )
+    size = GaugeMetricFamily("scrip_disk_size_bytes", "Bytes that the disk has in all.", labels=("folder",))
+    for room in disk.rooms:
+        free.add_metric((room.name,), room.free)
+        size.add_metric((room.name,), room.size)
+    yield from (free, size)
+    yield GaugeMetricFamily(
+        "scrip_disk_full", "1 while commands are refused because PostgreSQL's disk is full.", value=int(disk.full)
+    )

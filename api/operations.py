@@ -11,6 +11,7 @@ from api.backlog import Backlog, backlog_of
 from api.consumers import ConsumerWatch
 from api.rebuild_answers import shown as rebuild_shown
 from api.services import Row, Services
+from infra.disk import DiskWatch
 from infra.topics import USAGE, topic_name
 
 OK, LOOK, ACT = "ok", "look", "act"
@@ -85,6 +86,7 @@ class Operations:
             "quarantine": _quarantine(await self._one(_QUARANTINE, org)),
             "webhooks": _webhooks(await services.rows_of_all(_WEBHOOKS, {"org": org})),
             "last_verify": _verify(await services.rows_of_all(_VERIFY)),
+            "disk": _disk(services.ledger.writer.disk),
             "last_rebuild": _rebuild(await services.rows_of_all(_REBUILD), await services.rows_of_all(_LIVE)),
             "log": _figure("log-size", OK, "", **log, events=sum(lag.position for lag in backlog.lags.values())),
         }
@@ -155,6 +157,14 @@ def _notifier(row: Row) -> dict[str, Any]:
     events, seconds = int(row["events"]), max(0, row["seconds"])
     told = f"{_many(events, 'event')} to look at for alerts." if events else "Up to date."
     return _figure("notifier-inactive", _late(seconds), told, events=events, seconds=seconds)
+
+
+def _disk(disk: DiskWatch) -> dict[str, Any]:
+    items = [{"folder": room.name, "free_bytes": room.free, "size_bytes": room.size} for room in disk.rooms]
+    issues = disk.issues()
+    if not issues:
+        return _figure("disk-full", OK, "There is room." if items else "This process watches no disk.", items=items)
+    return _figure("disk-full", ACT if disk.full else LOOK, " ".join(issues), items=items)
 
 
 def _oldest_hold(rows: Sequence[Row]) -> dict[str, Any]:

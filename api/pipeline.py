@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from api.fields import MAX_BODY
 from api.guard import ORGANISATION_NAMES, UNREACHABLE, Head, other_organisation
 from api.operation import Call, Operation
-from api.problems import Problem, overloaded, refused, unavailable, unknown_outcome
+from api.problems import Problem, disk_full, refused, turned_away, unavailable, unknown_outcome
 from api.services import Services
 from api.strict_json import MAX_DEPTH, strict_json
 from infra.security.principal import Principal
@@ -135,6 +135,12 @@ def submission(
     return Submission(org=org, command=command, actor=actor, caller=actor, key=key, fingerprint=print_)
 
 
+def require_room(services: Services) -> None:
+    """Raises Problem (503) where the disk is full: before a request is counted, which writes too."""
+    if services.ledger.writer.disk.full:
+        raise disk_full()
+
+
 async def prepare(
     services: Services, operation: Operation, call: Call, read: Read, key: str | None, path: str
 ) -> Submission:
@@ -179,8 +185,8 @@ async def _run(services: Services, item: Submission, *, copy: bool) -> Outcome:
         if copy:
             raise Problem(409, "in_progress", "The same request is still being worked on.") from None
         raise unknown_outcome() from None
-    except Overloaded:
-        raise overloaded() from None
+    except Overloaded as error:
+        raise turned_away(error) from None
 
 
 async def answer_of(

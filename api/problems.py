@@ -1,16 +1,20 @@
 """Errors as RFC 9457 problem details: a status, a stable code, a sentence for people, and the numbers involved."""
 
+import errno
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
+import psycopg
 
 from domain.refusal import RefusalKind
-from infra.writer.submission import Refused
+from infra.disk import NO_ROOM
+from infra.writer.submission import Overloaded, Refused, StorageFull
 
 MEDIA_TYPE = b"application/problem+json"
 TYPE = "urn:scrip:problem:"
 RETRY_AFTER_S = 1
+FULL_RETRY_AFTER_S = 5  # somebody must make room first
 
 _STATUS = {
     RefusalKind.SHORT: 402,
@@ -18,6 +22,8 @@ _STATUS = {
     RefusalKind.CONFLICT: 409,
     RefusalKind.INVALID: 422,
 }
+_READS = frozenset({"GET", "HEAD"})
+_LACKING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS})
 STALE = "stale_version"  # the one conflict with a status of its own: what If-Match named has changed
 
 
@@ -76,6 +82,30 @@ def unknown_outcome() -> Problem:
 def overloaded() -> Problem:
     """Nothing was done."""
     return _later("overloaded", "The service is busy and has done nothing. Retry later.")
+
+
+def disk_full() -> Problem:
+    """Nothing was done, and nothing can be before somebody makes room."""
+    detail = "The service has no disk space left and has done nothing. Retry later."
+    return Problem(503, "disk_full", detail, headers={"Retry-After": str(FULL_RETRY_AFTER_S)})
+
+
+def turned_away(error: Overloaded) -> Problem:
+    """Nothing was done: there is no room on the disk, or too much is waiting."""
+    return disk_full() if isinstance(error, StorageFull) else overloaded()
+
+
+def of_the_machine(error: BaseException, method: str) -> Problem | None:
+    """The problem for an error that says that this machine or PostgreSQL's lacks something just now; else None.
+
+    It may have come after the commit: only of a read it is certain that nothing was done.
+    """
+    full = isinstance(error, psycopg.errors.DiskFull) or (isinstance(error, OSError) and error.errno in NO_ROOM)
+    if not full and not isinstance(error, MemoryError) and getattr(error, "errno", None) not in _LACKING:
+        return None
+    if method not in _READS:
+        return unknown_outcome()
+    return disk_full() if full else unavailable()
 
 
 def unavailable() -> Problem:

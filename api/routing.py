@@ -22,7 +22,16 @@ from api.fields import MAX_BODY, Body
 from api.guard import UNREACHABLE, admit, is_open, read_head
 from api.limit import within_rate
 from api.operation import Call, Operation
-from api.pipeline import answer_of, execute, idempotency_key, prepare, read_body, receive_body, says_none
+from api.pipeline import (
+    answer_of,
+    execute,
+    idempotency_key,
+    prepare,
+    read_body,
+    receive_body,
+    require_room,
+    says_none,
+)
 from api.problems import MEDIA_TYPE, Problem, unavailable
 from api.query import NOTHING, Known, known_of
 from api.reading import current
@@ -215,6 +224,7 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
             raw = await receive_body(receive, head, operation.max_bytes)
             read = read_body(operation.adapter, call, raw, none_said=not operation.sized or says_none(head))
             key = idempotency_key(head) if operation.method == "POST" else None
+            require_room(services)
             if operation.limited(read.body):
                 await within_rate(services, call, key)
             item = await prepare(services, operation, call, read, key, scope["path"])

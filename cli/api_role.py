@@ -17,6 +17,7 @@ from consumers.intake.retry import quarantine_retry
 from infra.audit.report import Progress
 from infra.audit.runs import audited
 from infra.decisions import RefusedChecks
+from infra.disk import disk_watch
 from infra.quarantine import NotQuarantined
 from infra.selfcheck import check_postgres
 from infra.settings import Settings
@@ -35,7 +36,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
     for login in (settings.writer_url, settings.reader_url, settings.auditor_url):
         await asyncio.to_thread(check_postgres, login.get_secret_value())
     deadline_s = settings.request_deadline_s
-    ledger = Ledger(Writer(uri), deadline_s, Reader(uri, deadline_s))
+    disk = disk_watch(settings)
+    ledger = Ledger(Writer(uri, disk=disk), deadline_s, Reader(uri, deadline_s, disk=disk))
 
     async def audit(by: str, progress: Progress) -> dict[str, Any]:
         return (await audited(settings, by, progress)).as_json()

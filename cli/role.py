@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from infra.disk import watched_text
 from infra.pulse import beat
 from infra.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Run(Protocol):
@@ -29,7 +33,7 @@ def role_settings(data: Path | None) -> Settings:
         return Settings()
     from cli.service.settings import settings_of
 
-    return settings_of(data)
+    return settings_of(data).model_copy(update={"watched_folders": watched_text(data)})
 
 
 def leave_note(ready: Path | None, **facts: Any) -> None:
@@ -37,8 +41,11 @@ def leave_note(ready: Path | None, **facts: Any) -> None:
     if ready is None:
         return
     new = ready.with_name(ready.name + ".new")
-    new.write_text(json.dumps({"pid": os.getpid(), **facts}))
-    new.replace(ready)
+    try:
+        new.write_text(json.dumps({"pid": os.getpid(), **facts}))
+        new.replace(ready)
+    except OSError as error:  # such as a full disk: what serves goes on
+        log.warning("the note %s was not left: %s", ready, error)
 
 
 def run_role(run: Run, data: Path | None, ready: Path | None, pulse: int | None = None) -> None:

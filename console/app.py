@@ -1,5 +1,6 @@
 """The console as one ASGI application over the API's transport."""
 
+import errno
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -57,6 +58,7 @@ def create_console(settings: ConsoleSettings, transport: httpx.AsyncBaseTranspor
     )
     away = _away(templates)
     handlers = {HTTPException: _http(templates), ClientDisconnect: _cut, ConnectionError: away, SignInAway: away}
+    handlers[OSError] = _full(templates)
     return Starlette(routes=routes, middleware=[sign_in], exception_handlers=handlers)
 
 
@@ -154,6 +156,17 @@ def _away(templates: Environment) -> Callable[[Request, Exception], Awaitable[Re
     async def told(_request: Request, error: Exception) -> Response:
         what = "sign-in service" if isinstance(error, SignInAway) else "service"
         return protect(_told(templates, 503, f"The {what} does not answer at the moment. Try again."))
+
+    return told
+
+
+def _full(templates: Environment) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """A form's file that does not fit on the disk. Any other error of the system is a fault, and raised again."""
+
+    async def told(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        return protect(_told(templates, 503, "The service has no disk space left and has done nothing. Try later."))
 
     return told
 

@@ -33,6 +33,7 @@ POLL_MS = 10  # FastStream sleeps as long again after a poll without records, so
 GATHER_S = 0.08  # from one small batch to the next: some twenty statements a batch cost more than its events
 GATHER_BELOW = 500  # events; a larger batch says that there is more to do
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 30.0
+AWAY_PAUSE_S = 2.0  # at most after an error of the database: soon after it is back, lists are current again
 LOOK_EVERY_S = 5.0
 STUCK_AFTER_S = 30.0
 # How soon another projector, or the same one after a kill -9, gets the partitions of one that is gone. As short as
@@ -193,6 +194,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
                 return await asyncio.get_running_loop().run_in_executor(self._thread, step)
             except psycopg.Error as error:
                 log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
+                pause = min(pause, AWAY_PAUSE_S)
             except Exception:  # a bug: going on would lose the batch, so it stays here, loudly
                 log.exception("%s failed and is tried again", what)
             self._waiting = True

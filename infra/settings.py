@@ -99,6 +99,18 @@ class Settings(BaseSettings):
         le=86_400,
         description="seconds without progress, while records wait, after which a consumer is unhealthy",
     )
+    watched_folders: str = Field(
+        default="",
+        description="folders on this machine whose free space is watched, name=path with commas between; `postgres` is"
+        " PostgreSQL's; `scrip up` sets it itself",
+    )
+    disk_reserve_mb: int = Field(
+        default=256,
+        ge=0,
+        le=1_000_000,
+        description="free megabytes (of 1,048,576 bytes) on PostgreSQL's disk below which commands are refused (503),"
+        " before PostgreSQL itself stops; 0: none are",
+    )
     default_storage_limit: int = Field(
         default=DEFAULTS.storage_limit,
         ge=0,

@@ -13,6 +13,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from domain.registry import LetTimePass
+from infra.disk import disk_watch
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 PAGE = 1_000
-LAST_PAUSE_S = 10.0
+LAST_PAUSE_S = 5.0
 ACTOR = "system:sweeper"
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -117,7 +118,7 @@ async def run_sweeper(settings: Settings, stop: asyncio.Event, on_ready: Callabl
     Waits for PostgreSQL when it is away, and for the first projector to make the read models.
     """
     uri = settings.writer_url.get_secret_value()
-    writer = Writer(uri, max_batch=PAGE)
+    writer = Writer(uri, max_batch=PAGE, disk=disk_watch(settings))
     options = {
         "autocommit": True,
         "connect_timeout": 5,

@@ -23,6 +23,7 @@ LOGINS = ("scrip_writer", "scrip_relay", "scrip_projector", "scrip_reader", "scr
 LONGEST = (
     "tests/browser/",
     "faults/test_campaign.py",
+    "faults/test_full_disk.py",
     "tests/test_time_limits.py",
     "cli/test_up.py",
     "cli/test_hung.py",

@@ -16,9 +16,9 @@ from api.fields import Body
 from api.guard import UNREACHABLE, path_values
 from api.limit import within_rate
 from api.operation import Call, Found, Operation
-from api.pipeline import Read, answer_of, key_reused, read_body, seal, sealable, submission, whose
+from api.pipeline import Read, answer_of, key_reused, read_body, require_room, seal, sealable, submission, whose
 from api.policy import authorise
-from api.problems import Problem, overloaded, unavailable, unknown_outcome
+from api.problems import Problem, turned_away, unavailable, unknown_outcome
 from api.routing import BodyRoute, Given
 from api.services import Services
 from api.strict_json import MAX_DEPTH
@@ -95,6 +95,7 @@ def routes(services: Services) -> list[APIRoute]:
 
 async def _run(given: Given) -> tuple[dict[str, Any], None]:
     services, batch = given.services, given.body
+    require_room(services)
     found: list[_Ready | Problem] = [_ready(given, index, item) for index, item in enumerate(batch.operations)]
     found = await _look_up(services, [await _within_rate(services, each) for each in found])
     ready = [each for each in found if isinstance(each, _Ready)]
@@ -192,8 +193,8 @@ async def _execute(services: Services, items: list[Submission], atomic: bool) ->
         return await services.ledger.execute_all(items, atomic=atomic)
     except OutcomeUnknown:
         raise unknown_outcome() from None
-    except Overloaded:
-        raise overloaded() from None
+    except Overloaded as error:
+        raise turned_away(error) from None
 
 
 async def _result(services: Services, each: _Ready, result: Outcome | KeyReused | NotApplied) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from api.current import ask, read_current
 from api.fields import Body, Id, Label, Text, Usd, UserId
 from api.guard import UNREACHABLE
 from api.operation import Call
-from api.pipeline import fingerprint, invalid_body, key_reused
-from api.problems import Problem, overloaded, refused, unavailable, unknown_outcome
+from api.pipeline import fingerprint, invalid_body, key_reused, require_room
+from api.problems import Problem, refused, turned_away, unavailable, unknown_outcome
 from api.reading import Json, current
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas_groups import BudgetAnswer, BudgetChecked, CostResults
@@ -166,6 +166,7 @@ async def _check(given: Given) -> tuple[dict[str, Any], None]:
 async def _record(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     """Each entry is a command of its own. A key of the request protects each of them by its place."""
     services, call = given.services, given.call
+    require_room(services)
     read = [_entry(call, raw) for raw in given.body.entries]
     entries = [entry for entry in read if isinstance(entry, CostBody)]
     try:
@@ -233,8 +234,8 @@ async def _execute(services: Services, items: list[Submission]) -> list[Outcome 
         return await services.ledger.execute_all(items)
     except OutcomeUnknown:
         raise unknown_outcome() from None
-    except Overloaded:
-        raise overloaded() from None
+    except Overloaded as error:
+        raise turned_away(error) from None
 
 
 def _result(id_: object, result: Problem | Outcome | KeyReused | NotApplied) -> dict[str, Any]:

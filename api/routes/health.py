@@ -13,6 +13,7 @@ from api.reading import Json
 from api.routing import OpenRoute
 from api.schemas import Health
 from api.services import Services
+from infra.disk import DiskWatch
 
 LAGGING_S = 60.0
 LOOK_EVERY_S = 1.0  # health and metrics are asked for by anybody, so they look at the database this often at most
@@ -41,7 +42,15 @@ class Condition:
         lost = [] if self.connected else ["The log cannot be reached."]
         watch = self._services.consumers
         silent = ["Kafka does not answer (runbook: kafka-away)."] if watch.broker is False else []
-        return lost + self._reads + silent + [consumer.sentence for consumer in watch.stalled[:SHOWN]]
+        still = [consumer.sentence for consumer in watch.stalled[:SHOWN]]
+        # One issue in all: three folders with little room are no reason to take the API away.
+        disk = [" ".join(said)] if (said := self.disk.issues()) else []
+        return lost + disk + self._reads + silent + still
+
+    @property
+    def disk(self) -> DiskWatch:
+        """How much room there is."""
+        return self._services.ledger.writer.disk
 
     @property
     def connected(self) -> bool:
@@ -85,7 +94,7 @@ def routes(services: Services) -> list[APIRoute]:
     async def health() -> Json:
         issues = await condition.issues()
         status = "healthy" if not issues else "degraded"
-        if len(issues) >= UNHEALTHY_FROM or condition.stalled or not condition.connected:
+        if len(issues) >= UNHEALTHY_FROM or condition.stalled or condition.disk.full or not condition.connected:
             status = "unhealthy"
         told: dict[str, Any] = {"status": status, "issues": issues}
         return Json(told, status_code=503 if status == "unhealthy" else 200)

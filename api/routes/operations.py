@@ -46,6 +46,7 @@ class OperationsAnswer(BaseModel):
     overdue_holds: Figure
     quarantine: Figure
     webhooks: Figure
+    disk: Figure
     last_verify: Figure
     last_rebuild: Figure
     log: Figure

@@ -51,7 +51,8 @@ CODES: dict[str, Code] = {
         "Let both machines follow a time server.",
     ),
     "disk-full": Code(
-        "PostgreSQL and Kafka stop when the disk is full.", "Make room, or give the folder a larger disk."
+        "Commands are refused while PostgreSQL's disk is full; nothing is published while Kafka's is.",
+        "Make room, or give the folder a larger disk; everything goes on by itself.",
     ),
     "server-does-not-start": Code(
         "The service is not there to be examined.", "Do what the sentence says, and look into the log beside the data."

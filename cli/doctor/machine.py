@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +12,10 @@ import httpx
 from cli.doctor.codes import CODES
 from cli.doctor.finding import Finding, look
 from cli.service.hangs import hung
+from infra.disk import WARN_BELOW, room_of, watched, watched_text
 from infra.embedded.folder import read_running
 from infra.settings import Settings
 
-TOO_LITTLE = 1024**3  # bytes
 LITTLE_PERCENT = 5
 HEALTH_S = 5.0
 _NAMED = re.compile(r"\(runbook: ([a-z-]+)\)")
@@ -24,11 +23,7 @@ _NAMED = re.compile(r"\(runbook: ([a-z-]+)\)")
 
 def check_folder(data: Path) -> Iterator[Finding]:
     """Findings about a data folder and the processes that it names."""
-    room = shutil.disk_usage(data)
-    if room.free < TOO_LITTLE:
-        yield Finding("disk-full", f"{room.free // 1024**2:,} MB are free where {data} is.")
-    elif room.free * 100 < room.total * LITTLE_PERCENT:
-        yield look("disk-full", f"Less than {LITTLE_PERCENT} % of the disk is free where {data} is.")
+    yield from _disks(data)
     running = read_running(data)
     for name, process in (running.processes if running is not None else {}).items():
         if process.find() is None:
@@ -36,6 +31,17 @@ def check_folder(data: Path) -> Iterator[Finding]:
     for name, times, last in hung(data) if running is not None else ():
         at = f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M} UTC"
         yield look("role-hung", f"{name} hung and was started again, {times:,} times, last at {at}.")
+
+
+def _disks(data: Path) -> Iterator[Finding]:
+    """Findings about the disks of PostgreSQL, Kafka and the folder itself, each disk once."""
+    found = (room_of(folder, name) for name, folder in watched(watched_text(data)).items())
+    rooms = {room.device: room for room in reversed([room for room in found if room is not None])}
+    for room in rooms.values():
+        if room.free < WARN_BELOW:
+            yield Finding("disk-full", f"{room.sentence} ({room.folder}).")
+        elif room.free * 100 < room.size * LITTLE_PERCENT:
+            yield look("disk-full", f"{room.sentence} ({room.folder}), less than {LITTLE_PERCENT} %.")
 
 
 def check_api(settings: Settings, url: str = "") -> Iterator[Finding]:

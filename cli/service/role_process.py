@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ class RoleProcess:
 
     def start(self) -> None:
         """Start it now. Raises ServerUnavailable."""
-        self._note.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._note.unlink(missing_ok=True)
         self._deaf()
         self._pulse = pulse = Pulse()
         child = ChildProcess(
@@ -102,7 +104,11 @@ class RoleProcess:
         child = self._child
         if child is None:
             if time.monotonic() >= self._next_start:
-                self.start()
+                try:
+                    self.start()
+                except ServerUnavailable as error:  # no memory, no process, no room: there may be some later
+                    self._wait()
+                    return str(error)
             return None
         told = f"the {self.name} has ended and is started again: "
         if child.alive:
@@ -113,9 +119,7 @@ class RoleProcess:
             count(self._folder.subfolder("run"), self.name)
             told = f"the {self.name} gave no sign of life for {silent:.0f} s; it was ended and is started again: "
         told += child.last_words(1)
-        steady = time.monotonic() - self._started > STEADY_S
-        self._pause = 0.0 if steady else min(max(self._pause * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-        self._next_start = time.monotonic() + self._pause
+        self._wait(steady=time.monotonic() - self._started > STEADY_S)
         self._child = None
         return told
 
@@ -132,6 +136,14 @@ class RoleProcess:
         if self._pulse is not None:
             self._pulse.close()
         self._pulse, self._silence = None, Silence()
+
+    def try_now(self) -> None:
+        """Do not wait any longer for the next start: what it lacked may be there again."""
+        self._pause = self._next_start = 0.0
+
+    def _wait(self, *, steady: bool = False) -> None:
+        self._pause = 0.0 if steady else min(max(self._pause * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        self._next_start = time.monotonic() + self._pause
 
     def ask_to_stop(self) -> None:
         """Send the polite signal and return at once, so that several roles can stop side by side."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from cli.service.asked import NO_SIGN, Asked, api_answers, kafka_answers, postgres_answers
 from cli.service.bootstrap import publish_first_offer
@@ -19,6 +19,8 @@ from cli.service.priority import BEHIND, give_place
 from cli.service.role_process import RoleProcess
 from cli.service.secrets import ensure_secrets
 from cli.service.settings import embedded_settings, log_partitions, note_login, owner_uri
+from cli.service.tending import RoomToldOf, TendedServer
+from infra.disk import disk_watch, watched_text
 from infra.embedded import EmbeddedServers, ServerUnavailable
 from infra.embedded.ports import choose_port, require_free
 from infra.settings import Settings
@@ -56,6 +58,8 @@ class Service:
         self._notice = notice
         self._roles: list[RoleProcess] = []
         self._asked: list[Asked] = []
+        self._tended: list[TendedServer] = []
+        self._room: RoomToldOf | None = None
         self._settings: Settings | None = None
 
     def on_progress(self, report: Report) -> None:
@@ -95,23 +99,20 @@ class Service:
         return self
 
     def tend(self) -> None:
-        """Start again what has died or hangs; to be called every so often while the service runs."""
+        """Start again what has died or hangs; to be called every so often while the service runs. Returns soon."""
+        self._servers.folder.note_again()
+        if self._room is not None:
+            self._room.tend()
         for asked in self._asked:
             told = asked.look()
             if told is not None:
                 count(self._servers.folder.subfolder("run"), asked.name)
                 self._tell(told)
-        # On the same ports: that is where the roles and everybody else look for them.
-        postgres_port = urlsplit(self._servers.postgres_uri).port
-        kafka_port = int(self._servers.kafka_bootstrap.rpartition(":")[2])
-        for name, server, port in (
-            ("PostgreSQL", self._servers.postgres, postgres_port),
-            ("Kafka", self._servers.kafka, kafka_port),
-        ):
-            if server.pid is None:
-                self._tell(f"{name} has ended; starting it again")
-                server.start(port)
+        for server in self._tended:
+            if server.tend():
                 self._let_kafka_step_back()
+                for role in self._roles:
+                    role.try_now()
         for role in self._roles:
             told = role.tend()
             if told is not None:
@@ -122,6 +123,8 @@ class Service:
         for asked in self._asked:
             asked.stop()
         self._asked = []
+        for server in self._tended:
+            server.end()
         for role in self._roles:
             role.ask_to_stop()
         deadline = time.monotonic() + GENTLE_S
@@ -144,6 +147,12 @@ class Service:
         folder = self._servers.folder
         server, kafka = self._servers.postgres_uri, self._servers.kafka_bootstrap
         known = ensure_secrets(folder)
+        servers = self._servers
+        # On the same ports: that is where the roles and everybody else look for them.
+        self._tended = [
+            TendedServer(servers.postgres, folder, "postgres", "PostgreSQL", server, self._tell),
+            TendedServer(servers.kafka, folder, "kafka", "Kafka", kafka, self._tell, needs_room=True),
+        ]
         # Chosen here and not by the API itself, so that it has the same address when it starts again.
         port = choose_port(self._port, DEFAULT_PORT)
         addresses = {"postgres": server, "kafka": kafka, "api": f"http://127.0.0.1:{port}"}
@@ -158,6 +167,8 @@ class Service:
         folder.record_address("api", addresses["api"])
         self._settings = settings
         forget(folder.subfolder("run"))
+        watch = disk_watch(settings.model_copy(update={"watched_folders": watched_text(folder.path)}))
+        self._room = RoomToldOf(watch, self._tell)
         self._start_roles()
         self._ask()
 
@@ -206,4 +217,5 @@ class Service:
 
     def _tell(self, what: str) -> None:
         if self._notice is not None:
-            self._notice(what)
+            with suppress(OSError):  # what we say may go to a file on a disk that is full
+                self._notice(what)

@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
-NOTHING_DONE = frozenset({"overloaded", "unavailable", "not_yet_visible"})  # codes of a 503 that was not applied
+# Codes of a 503 that was not applied.
+NOTHING_DONE = frozenset({"overloaded", "disk_full", "unavailable", "not_yet_visible"})
 
 
 @dataclass(frozen=True, slots=True)

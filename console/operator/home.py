@@ -30,6 +30,7 @@ FIGURES = (
     Figure("overdue_holds", "Holds past their end"),
     Figure("quarantine", "Quarantine", "/operator/quarantine"),
     Figure("webhooks", "Webhooks", "/admin/webhooks", ADMINS),
+    Figure("disk", "Disk space"),
     Figure("last_verify", "Last verify", "/operator/verify"),
     Figure("last_rebuild", "Last rebuild", "/operator/rebuild", PLATFORM),
     Figure("log", "The log", "/operator/events"),

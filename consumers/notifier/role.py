@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 ACTIVE_NOTIFIER = "notifier"  # the lease of the active notifier of a database
 EVERY_S = 1.0
 STANDBY_S = 1.0
-LAST_PAUSE_S = 10.0
+LAST_PAUSE_S = 5.0
 AWAY = (psycopg.Error, PoolTimeout, KafkaError, OSError, TimeoutError)
 CONNECTION: dict[str, Any] = {
     "autocommit": True,

@@ -59,6 +59,7 @@ class DataFolder:
         """
         self.path = path.absolute()
         self._guard = threading.Lock()
+        self._noted = True
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self.path.stat().st_mode & 0o077:
@@ -123,7 +124,7 @@ class DataFolder:
             self._running.processes.pop(name, None)
             if identity is not None:
                 self._running.processes[name] = identity
-            self._write()
+            self._note()
 
     def record_address(self, name: str, address: str | None) -> None:
         """Note where something can be reached, or with None that it no longer can."""
@@ -131,7 +132,7 @@ class DataFolder:
             self._running.addresses.pop(name, None)
             if address is not None:
                 self._running.addresses[name] = address
-            self._write()
+            self._note()
 
     def close(self) -> None:
         """Remove the note and give the folder free; closing twice is allowed."""
@@ -144,8 +145,34 @@ class DataFolder:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
+    def note_again(self) -> None:
+        """Write the note if it could not be written when something changed, as on a full disk."""
+        if not self._noted:
+            with self._guard:
+                self._note()
+
+    def _note(self) -> None:
+        # It is for others: whoever owns the folder goes on without it.
+        try:
+            self._write()
+            self._noted = True
+        except ServerUnavailable:
+            self._noted = False
+
     def _write(self) -> None:
         write_private(self.path / STATE_FILE, json.dumps(asdict(self._running), indent=1))
+
+
+def keep_private(file: Path, text: str, uid: int | None = None) -> None:
+    """`write_private` where the file is not so already: a full disk has no room for the same text again."""
+    owner = os.geteuid() if uid is None else uid
+    try:
+        status = file.stat()
+        same = (status.st_mode & 0o777, status.st_uid) == (0o600, owner) and file.read_text() == text
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        write_private(file, text, uid)
 
 
 def write_private(file: Path, text: str, uid: int | None = None) -> None:

@@ -27,15 +27,16 @@ class ForkThread:
         self._lock = threading.Lock()
 
     def start(self, command: list[str], log_fd: int, env: dict[str, str], inherited: Sequence[int] = ()) -> Child:
-        """Start a command in a session of its own; stdout and stderr go to `log_fd`. Raises OSError.
+        """Start a command in a session of its own; stdout and stderr go to `log_fd`.
 
-        `inherited`: further file descriptors that it has under the same numbers.
+        `inherited`: further file descriptors that it has under the same numbers. Raises OSError, or what Python raises
+        where it has no memory or no thread left.
         """
         with self._lock:
             if self._owner_pid != os.getpid():  # first use, or we are a fork, which has no such thread
-                self._owner_pid = os.getpid()
                 self._requests = queue.SimpleQueue()
                 threading.Thread(target=self._run, args=(self._requests,), name="forks", daemon=True).start()
+                self._owner_pid = os.getpid()  # only now: a thread that could not be started is tried again
         answer: Future[Child] = Future()
         self._requests.put((command, log_fd, env, inherited, answer))
         return answer.result()
@@ -55,7 +56,7 @@ class ForkThread:
                     # Not in the terminal's group: Ctrl-C is for the parent, which stops the rest in order.
                     start_new_session=True,
                 )
-            except (OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:
+            except Exception as error:  # noqa: BLE001 - the thread must outlive it, or all later starts would hang
                 answer.set_exception(error)
             else:
                 answer.set_result(child)

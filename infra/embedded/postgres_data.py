@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from infra.embedded.errors import ServerUnavailable
-from infra.embedded.folder import DataFolder, write_private
+from infra.embedded.folder import DataFolder, keep_private, write_private
 from infra.embedded.postgres_settings import HOST_RULES, SETTINGS
 from infra.embedded.unprivileged import give_access, run_to_end, server_user
 
@@ -53,7 +53,7 @@ class PostgresData:
         if not (self.path / "PG_VERSION").exists():
             self._initialise(uid)
         for name, text in (("postgresql.conf", SETTINGS), ("pg_hba.conf", HOST_RULES)):
-            write_private(self.path / name, text, uid)
+            keep_private(self.path / name, text, uid)
         return uid
 
     def ready(self, pid: int) -> bool:

@@ -6,6 +6,7 @@ stay behind after a kill -9; the next start finds it by its recorded identity an
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -39,6 +40,16 @@ def last_lines(text: str, lines: int = 5) -> str:
     return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
 
 
+def _open_log(log: Path) -> int:
+    """The log to append to. Where the disk has no room for it, what is written is lost: the child matters more."""
+    try:
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
 class ChildProcess:
     """A running child with its log file."""
 
@@ -62,18 +73,22 @@ class ChildProcess:
         try:
             if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
                 log.replace(log.with_suffix(".old.log"))
-            log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            log_fd = _open_log(log)
             self._log_start = os.fstat(log_fd).st_size
             try:
                 self._child = FORKS.start(launched(command, death_signal, uid), log_fd, server_environment(), inherited)
             finally:
                 os.close(log_fd)
-        except OSError as error:
+        except (OSError, RuntimeError, MemoryError) as error:
             raise ServerUnavailable(f"{command[0]} cannot be started: {error}.") from error
         try:
             created_s = psutil.Process(self._child.pid).create_time()
         except psutil.NoSuchProcess:
             created_s = time.time()  # it ended at once; whoever waits for it will see that
+        except (psutil.Error, OSError, MemoryError) as error:  # such as no more file descriptors
+            self._child.kill()
+            self._child.wait()
+            raise ServerUnavailable(f"{command[0]} was started and cannot be watched: {error}.") from error
         self.identity = ProcessIdentity(pid=self._child.pid, created_s=created_s, marker=marker)
 
     @property

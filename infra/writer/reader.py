@@ -12,13 +12,14 @@ import psycopg
 
 from infra import event_log
 from infra.codec import Codec
+from infra.disk import NOT_WATCHED, DiskWatch
 from infra.partitions import PLATFORM, partition_of, placed
 from infra.wire.wire import Wire
 from infra.writer.cache import StreamKey, TagKey
 from infra.writer.foresight import Foresight
 from infra.writer.loading import MAX_LOOKS, NO_SCHEMA, Loader, Looked, stream_arguments, tag_arguments
 from infra.writer.questions import Needs, NotCached, Query, Question, Work, answers, needs_of
-from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded
+from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded, StorageFull
 from infra.writer.waiting import resolve
 
 log = logging.getLogger(__name__)
@@ -41,13 +42,16 @@ class Reader:
 
     What is not cached is loaded first, by then perhaps newer than the rest; the look afterwards makes up for that. So
     an answer takes no transaction, and one statement where all is cached. `uri`: the login scrip_writer; `deadline_s`:
-    seconds until a question is given up. For one event loop.
+    seconds until a question is given up. For one event loop. `disk`: while it is full, a database that is away stays
+    away, so nobody waits for it.
     """
 
     def __init__(
-        self, uri: str, deadline_s: float = 10.0, *, codec: Codec | None = None, cache_weight: int = CACHE_WEIGHT
-    ) -> None:
+        self, uri: str, deadline_s: float = 10.0, *, codec: Codec | None = None, cache_weight: int = CACHE_WEIGHT,
+        disk: DiskWatch = NOT_WATCHED,
+    ) -> None:  # fmt: skip
         self._uri = uri
+        self._disk = disk
         self._deadline_s = deadline_s
         self._loader = Loader(codec or Codec(), cache_weight)
         self._waiting: deque[_Waiting] = deque()
@@ -95,6 +99,8 @@ class Reader:
     async def _answer_to(self, work: Work) -> Any:
         if self._stopped or len(self._waiting) >= MAX_WAITING:
             raise Overloaded
+        if not self.connected and self._disk.full:
+            raise StorageFull
         loop = asyncio.get_running_loop()
         item = _Waiting(work, loop.create_future())
         self._waiting.append(item)
@@ -137,6 +143,11 @@ class Reader:
         """Answer the items together; after a fault that is not the connection's, one by one."""
         try:
             found: Sequence[Any] = await self._read([item.work for item in items])
+        except psycopg.errors.DiskFull as error:  # no room for a temporary file; the connection is whole
+            log.warning("PostgreSQL's disk is full: %s", error)
+            self._loader.forget()
+            resolve([(item.future, StorageFull()) for item in items])
+            return
         except event_log.LOST:
             raise
         except Exception as error:
@@ -250,6 +261,9 @@ class Reader:
             await self._connect()
         except psycopg.Error as error:
             log.warning("the log cannot be reached: %s", error)
+            if self._disk.full:
+                resolve([(item.future, StorageFull()) for item in self._waiting])
+                self._waiting.clear()
 
     async def _drop_connection(self) -> None:
         self._loader.forget()

@@ -97,3 +97,7 @@ class OutcomeUnknown(Exception):
 
 class Overloaded(Exception):
     """The queue is full; nothing was done."""
+
+
+class StorageFull(Overloaded):
+    """PostgreSQL's disk is full or nearly so; nothing was done."""

@@ -13,13 +13,14 @@ import psycopg
 
 from infra import event_log, pulse
 from infra.codec import Codec
+from infra.disk import NOT_WATCHED, DiskWatch
 from infra.event_log import Connection
 from infra.wire.pipeline import Pipeline
 from infra.writer.batch import Batch, Result, Unit
 from infra.writer.catching_up import catch_up
 from infra.writer.counters import Counters
 from infra.writer.loading import Loader
-from infra.writer.submission import OutcomeUnknown, Overloaded, Submission
+from infra.writer.submission import OutcomeUnknown, Overloaded, StorageFull, Submission
 from infra.writer.waiting import Waiting, deliver
 
 log = logging.getLogger(__name__)
@@ -34,13 +35,15 @@ class Writer:
     """Commits commands of all partitions through one connection; as a context manager it starts and stops itself.
 
     `uri`: the login scrip_writer. `max_batch`: commands in one transaction. Any number of writers, in any number of
-    processes, may write to the same log at the same time.
+    processes, may write to the same log at the same time. `disk`: commands are refused while it is full.
     """
 
     def __init__(
-        self, uri: str, *, max_batch: int = 1000, codec: Codec | None = None, cache_weight: int = CACHE_WEIGHT
-    ) -> None:
+        self, uri: str, *, max_batch: int = 1000, codec: Codec | None = None, cache_weight: int = CACHE_WEIGHT,
+        disk: DiskWatch = NOT_WATCHED,
+    ) -> None:  # fmt: skip
         self._uri = uri
+        self.disk = disk
         self._max_batch = max_batch
         self._loader = Loader(codec or Codec(), cache_weight)
         self._queue: deque[Waiting] = deque()
@@ -105,7 +108,9 @@ class Writer:
         return future
 
     def enqueue(self, items: Sequence[Waiting]) -> None:
-        """Put waiting work into the queue. Raises Overloaded where it is full or the writer stops."""
+        """Put waiting work into the queue. Raises Overloaded where it is full or the writer stops, StorageFull."""
+        if self.disk.full:
+            raise StorageFull
         size = sum(item.size for item in items)
         with self._ready:
             if self._stopping or self._waiting + size > MAX_WAITING:
@@ -166,6 +171,9 @@ class Writer:
         while items:
             try:
                 results: Sequence[Any] = self._attempt(items)
+            except psycopg.errors.DiskFull as error:  # a kind of LOST, but the connection is whole
+                self._refuse(items, error)
+                return
             except event_log.LOST as error:
                 # The commit may have gone through. The next attempt, on a new connection, waits for the partition's
                 # lock and so for the end of this one; then the idempotency rows tell.
@@ -193,6 +201,12 @@ class Writer:
             raise psycopg.OperationalError("not connected")
         return self._batch.run([item.work for item in items])
 
+    def _refuse(self, items: list[Waiting], error: Exception) -> None:
+        """Answer at once: PostgreSQL has taken the batch back, and another attempt would find no more room."""
+        log.warning("PostgreSQL's disk is full: %s", error)
+        self._roll_back()
+        deliver([(item, OutcomeUnknown() if _attempted(item) else StorageFull()) for item in items])
+
     def _lost(self, items: list[Waiting], error: Exception) -> None:
         log.warning("the connection to the log failed: %s", error)
         self.counters.failures += 1
@@ -202,8 +216,11 @@ class Writer:
         self._drop_connection()
 
     def _wait_for_connection(self, items: list[Waiting], pause: float) -> list[Waiting]:
-        """Reconnect; those whose deadline passes meanwhile are told that the outcome is unknown."""
-        while not self._stopping:
+        """Reconnect; those whose deadline passes meanwhile are told that the outcome is unknown.
+
+        Where the disk is full, all are told so at once: PostgreSQL comes back when there is room.
+        """
+        while not self._stopping and not self.disk.look():
             self._step_at = now = monotonic()
             deliver([(item, OutcomeUnknown()) for item in items if item.deadline < now])
             items = [item for item in items if item.deadline >= now]
@@ -260,3 +277,8 @@ class Writer:
             # Such as an event of a newer version: whoever needs its stream is told; until then it is said once.
             self._loader.forget()
             raise
+
+
+def _attempted(item: Waiting) -> bool:
+    """Whether an earlier attempt may have committed it."""
+    return any(submission.attempted for submission in item.work.submissions)

@@ -18,7 +18,7 @@ from tests.conftest import PARTITIONS, Database
 
 FIGURES = {
     *("read_models", "notifier", "usage", "consumers", "oldest_hold", "overdue_holds", "quarantine", "webhooks"),
-    *("last_verify", "last_rebuild", "log", "topic"),
+    *("last_verify", "last_rebuild", "log", "topic", "disk"),
 }
 
 

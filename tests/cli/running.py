@@ -27,7 +27,7 @@ GONE_S = 5.0  # no child outlives `scrip up` by more (contract)
 
 
 class Up:
-    """`scrip up` on a data folder; everything it printed is in `lines`."""
+    """`scrip up` on a data folder, with further variables; everything it printed is in `lines`."""
 
     def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
         self.data = data

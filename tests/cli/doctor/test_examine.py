@@ -1,9 +1,7 @@
 """`scrip doctor` finds what is wrong: each family of checks on a real service that something is done to."""
 
 import asyncio
-import shutil
 import time
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from cli.doctor.ledger import check_ledger
 from cli.doctor.machine import check_api, check_folder
 from cli.doctor.postgres import check_database
 from cli.doctor.settings import check_settings
+from infra.disk import Room
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
 from infra.topics import LEDGER, provision, topic_name
@@ -257,11 +256,13 @@ def test_the_api(service: Service, settings: Settings) -> None:
 
 
 def test_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")  # noqa: PYI024 - as shutil has it
+    def room(free: int) -> None:
+        monkeypatch.setattr(machine, "room_of", lambda folder, name: Room(name, folder, free, 10**12, device=1))
+
     for free, severity in ((10**8, Severity.WRONG), (2 * 1024**3, Severity.LOOK)):
-        monkeypatch.setattr(shutil, "disk_usage", lambda _path, free=free: usage(10**12, 0, free))
+        room(free)  # three folders, one disk: told once
         assert [(each.code, each.severity) for each in check_folder(tmp_path)] == [("disk-full", severity)]
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10**12, 0, 10**11))
+    room(10**11)
     assert list(check_folder(tmp_path)) == []
 
 
