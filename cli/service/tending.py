@@ -34,7 +34,7 @@ class RoomToldOf:
             return
         self._refused = not self._refused
         if self._refused:
-            self._tell(f"{self._disk.issues()[0]} Make room; commands are accepted by themselves then.")
+            self._tell(" ".join([*self._disk.issues()[:1], "Make room; commands are accepted by themselves then."]))
         else:
             self._tell("commands are accepted again: there is room on PostgreSQL's disk")
 

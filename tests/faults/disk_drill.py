@@ -85,7 +85,7 @@ def main() -> int:
     try:
         report = Drill(base, up.await_ready()).run()
         assert up.process.poll() is None, "`scrip up` has ended"
-        sys.stdout.write(json.dumps(report | {"said": list(up.errors)}) + "\n")
+        sys.stdout.write(json.dumps(report) + "\n")
     finally:
         sys.stderr.write("\n".join(up.errors) + "\n")
         up.terminate()
@@ -140,9 +140,10 @@ class Drill:
             running.start()
             try:
                 self._await_accepted()
-                for drill in (self.postgres, self.kafka, self.state):
+                for drill in (self.postgres, self.kafka, self.state, self.together):
                     began, seen = time.monotonic(), self._begin()
                     report[drill.__name__] = drill() | {
+                        "said": self._said(),
                         "answers": dict(seen.answers),
                         "slowest_refusal_s": round(seen.slowest_s, 2),
                         "took_s": round(time.monotonic() - began, 1),
@@ -163,28 +164,21 @@ class Drill:
         wait_until(lambda: seen.answers["503 disk_full"] > 0, 30, "commands are refused")
         found = {"health": self._http.get("/health").json(), "reads": self._reads(), "lived_on": server.is_running()}
         self._write_until_it_ends(server)
-        self._await_told("PostgreSQL cannot run")
         refused = seen.answers["503 disk_full"]
         wait_until(lambda: seen.answers["503 disk_full"] > refused + 20, 30, "commands are refused")
         seen.slowest_s = max(seen.slowest_s, self._slowest_read_s())
         make_room(disk)
-        return found | self._served_again()
+        return found | self._served_again("PostgreSQL")
 
     def kafka(self) -> dict[str, Any]:
         """Full until the broker ends. Commands go on, also with an API that starts meanwhile."""
-        disk, server = self._data / "kafka", self._up.processes()["kafka"]
-
-        def ended() -> bool:
-            fill(disk)
-            return not server.is_running()
-
-        wait_until(ended, 60, "the broker ends")
-        self._await_told("Kafka cannot run")
+        disk = self._data / "kafka"
+        self._fill_until_it_ends(self._up.processes()["kafka"])
         found = {"health": self._http.get("/health").json()}
         self._up.processes()["role-api"].kill()
         self._await_accepted()
         make_room(disk)
-        return found | self._served_again()
+        return found | self._served_again("Kafka")
 
     def state(self) -> dict[str, Any]:
         """Neither state nor logs can be written, and a role ends."""
@@ -196,12 +190,35 @@ class Drill:
         wait_until(lambda: self._noted("role-sweeper") == self._sweeper(), 30, "the note is written")
         return self._served_again()
 
+    def together(self) -> dict[str, Any]:
+        """All at once, as on a machine with one disk: neither server can start, and the note of that not be written."""
+        running, disks = self._up.processes(), [self._data, self._data / "postgres", self._data / "kafka"]
+        fill(self._data)
+        self._fill_until_it_ends(running["kafka"])
+        self._write_until_it_ends(running["postgres"])
+        for disk in disks:
+            make_room(disk)
+        return self._served_again("PostgreSQL", "Kafka")
+
     def _begin(self) -> Seen:
         self._clients.seen = Seen()
+        self._before = len(self._up.errors)
         return self._clients.seen
 
+    def _said(self) -> list[str]:
+        """What `scrip up` has told its owner since the drill began."""
+        return list(self._up.errors)[self._before :]
+
     def _await_told(self, what: str) -> None:
-        wait_until(lambda: any(line.startswith(what) for line in self._up.errors), 30, what)
+        wait_until(lambda: any(line.startswith(what) for line in self._said()), 30, what)
+
+    def _fill_until_it_ends(self, server: psutil.Process) -> None:
+        def ended() -> bool:
+            fill(self._data / "kafka")
+            return not server.is_running()
+
+        wait_until(ended, 60, "the broker ends")
+        self._await_told("Kafka cannot run")
 
     def _reads(self) -> dict[str, int]:
         """From current states, and from the read models."""
@@ -224,6 +241,7 @@ class Drill:
                     )
             except psycopg.Error:
                 time.sleep(0.1)
+        self._await_told("PostgreSQL cannot run")
 
     def _await_accepted(self) -> tuple[str, str]:
         """Wait for a command that was accepted from now on: its organisation and position."""
@@ -232,15 +250,18 @@ class Drill:
         wait_until(lambda: seen.accepted > before + 20, 60, "commands are accepted")
         return seen.last
 
-    def _served_again(self) -> dict[str, float]:
-        """Wait until commands are accepted and shown; after how many seconds."""
+    def _served_again(self, *servers: str) -> dict[str, float]:
+        """Wait until commands are accepted and shown, by servers that run again; after how many seconds."""
         began = time.monotonic()
         org, position = self._await_accepted()
         served = time.monotonic() - began
         with self._up.client(org) as client:
             shown = {"min_position": position}
             wait_until(lambda: client.get("/api/v1/accounts", params=shown).is_success, 60, "what is accepted is shown")
-        return {"served_after_s": round(served, 1), "current_after_s": round(time.monotonic() - began, 1)}
+        current = time.monotonic() - began
+        for server in servers:
+            self._await_told(f"{server} runs again")
+        return {"served_after_s": round(served, 1), "current_after_s": round(current, 1)}
 
     def _sweeper(self) -> int | None:
         for process in self._up.family():

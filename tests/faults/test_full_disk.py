@@ -51,8 +51,8 @@ def test_a_full_disk_of_postgresql_is_503_and_heals_itself(drill: dict[str, Any]
     assert any("commands are refused" in issue for issue in seen["health"]["issues"])
     assert seen["health"]["status"] == "unhealthy"
     for told in ("commands are refused below", "PostgreSQL cannot run, because its disk is full"):
-        assert len([line for line in drill["said"] if told in line]) == 1, "told once"
-    assert any(line.startswith("PostgreSQL runs again") for line in drill["said"])
+        assert len([line for line in seen["said"] if told in line]) == 1, "told once"
+    assert any(line.startswith("PostgreSQL runs again") for line in seen["said"])
 
 
 def test_commands_go_on_while_the_disk_of_kafka_is_full(drill: dict[str, Any]) -> None:
@@ -62,15 +62,24 @@ def test_commands_go_on_while_the_disk_of_kafka_is_full(drill: dict[str, Any]) -
     assert seen["answers"]["201"] > 0
     # The API was killed once: what was under way is not known, and the same key told.
     assert refusals(seen) <= {"503 outcome_unknown", "503 unavailable"}
-    assert len([line for line in drill["said"] if "Kafka cannot run, because its disk is full" in line]) == 1
-    assert any(line.startswith("Kafka runs again") for line in drill["said"])
+    assert len([line for line in seen["said"] if "Kafka cannot run, because its disk is full" in line]) == 1
+    assert any(line.startswith("Kafka runs again") for line in seen["said"])
 
 
 def test_a_full_disk_of_state_and_logs_ends_nothing(drill: dict[str, Any]) -> None:
     assert refusals(drill["state"]) == set()
 
 
+def test_all_disks_that_are_full_at_once_heal_themselves(drill: dict[str, Any]) -> None:
+    seen = drill["together"]
+    assert refusals(seen) <= {"503 disk_full", "503 outcome_unknown", "503 unavailable"}
+    assert seen["slowest_refusal_s"] < patient(TOLD_S)
+    for server in ("PostgreSQL", "Kafka"):
+        assert len([line for line in seen["said"] if line.startswith(f"{server} cannot run")]) == 1, "told once"
+        assert any(line.startswith(f"{server} runs again") for line in seen["said"])
+
+
 def test_what_was_acknowledged_on_full_disks_is_there_exactly_once(drill: dict[str, Any]) -> None:
     assert drill["checked"]["operations"] > 0
-    for disk in ("postgres", "kafka", "state"):
+    for disk in ("postgres", "kafka", "state", "together"):
         assert drill[disk]["served_after_s"] <= drill[disk]["current_after_s"] < patient(60)
