@@ -128,6 +128,8 @@ class TendedServer:
         self._down_since = now
         self._told = ""
         self._was_full = False
+        # An end by our own hand takes the address away, as a failed start does. Roles that start meanwhile look for it.
+        self._folder.record_address(self._key, self._address)
         self._tell(f"{self._name} has ended; starting it again")
 
     def _begin(self) -> None:
@@ -155,7 +157,6 @@ class TendedServer:
             return True
         self._pause = min(max(self._pause * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         self._next_start = now + self._pause
-        # A failed start takes the address away, and roles and operators' commands look for it: it stays the same.
         self._folder.record_address(self._key, self._address)
         if not self._told and not self._was_full:
             self._told = str(failure) or type(failure).__name__

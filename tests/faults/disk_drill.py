@@ -174,6 +174,7 @@ class Drill:
         """Full until the broker ends. Commands go on, also with an API that starts meanwhile."""
         disk = self._data / "kafka"
         self._fill_until_it_ends(self._up.processes()["kafka"])
+        wait_until(lambda: "nothing is published" in self._http.get("/health").text, 30, "/health says it")
         found = {"health": self._http.get("/health").json()}
         self._up.processes()["role-api"].kill()
         self._await_accepted()
@@ -253,15 +254,17 @@ class Drill:
     def _served_again(self, *servers: str) -> dict[str, float]:
         """Wait until commands are accepted and shown, by servers that run again; after how many seconds."""
         began = time.monotonic()
+        for server in servers:
+            self._await_told(f"{server} runs again")
+        runs = time.monotonic() - began
         org, position = self._await_accepted()
         served = time.monotonic() - began
         with self._up.client(org) as client:
             shown = {"min_position": position}
             wait_until(lambda: client.get("/api/v1/accounts", params=shown).is_success, 60, "what is accepted is shown")
         current = time.monotonic() - began
-        for server in servers:
-            self._await_told(f"{server} runs again")
-        return {"served_after_s": round(served, 1), "current_after_s": round(current, 1)}
+        after = {"runs": runs, "served": served, "current": current}
+        return {f"{what}_after_s": round(seconds, 1) for what, seconds in after.items()}
 
     def _sweeper(self) -> int | None:
         for process in self._up.family():
