@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from cli.service.asked import NO_SIGN, Asked, api_answers, kafka_answers, postgres_answers
 from cli.service.bootstrap import publish_first_offer

@@ -15,7 +15,7 @@ from infra.relay.source import MAX_BYTES, MAX_EVENTS, Log, Source
 from infra.relay.tail import last_published
 
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 1.0
 
 _log = structlog.get_logger("scrip.relay")
 
