@@ -15,11 +15,12 @@ from cli.output import complain
 from cli.service.settings import settings_of
 from cli.service.tokens import signed_token
 from infra.embedded.errors import DataFolderInUse
-from infra.embedded.folder import read_running
+from infra.embedded.folder import noted_elsewhere, read_running
 from infra.settings import Settings
 
 START_S = 150.0  # a first start makes a database and may have to wait for the disk
 POLL_S = 0.2
+ELSEWHERE_S = 5.0  # a copy that another command starts has its own note sooner
 OPERATOR = "operator"  # the `sub` of the tokens that operators' commands sign for themselves
 
 
@@ -56,7 +57,8 @@ def _running_or_started(data: Path, roles: Sequence[str] | None, stack: ExitStac
     """Address and settings of the service that runs in the folder, or of one of our own, which ends with `stack`."""
     from cli.service.service import ROLES, Service
 
-    deadline = monotonic() + START_S
+    began = monotonic()
+    deadline = began + START_S
     said = False
     while True:
         running = read_running(data)
@@ -67,10 +69,10 @@ def _running_or_started(data: Path, roles: Sequence[str] | None, stack: ExitStac
                 raise Failure(f"There is no service in {data}; `scrip up --data {data}` makes one.")
             complain(f"no service runs on {data}; starting one for this command")
             try:
-                service = stack.enter_context(Service(data, roles=ROLES if roles is None else roles))
-            except DataFolderInUse:  # another process was first; what it runs is noted in a moment
-                if monotonic() > deadline:
-                    raise
+                asked = ROLES if roles is None else roles
+                service = stack.enter_context(Service(data, roles=asked, notice=complain))
+            except DataFolderInUse as in_use:  # another process was first; what it runs is noted in a moment
+                _wait_for_owner(data, monotonic() - began, in_use)
             else:
                 return service.url, service.settings
         elif monotonic() > deadline:
@@ -82,6 +84,15 @@ def _running_or_started(data: Path, roles: Sequence[str] | None, stack: ExitStac
             complain(f"the service on {data} is not ready yet; waiting for it, at most {START_S:.0f} s")
             said = True
         sleep(POLL_S)
+
+
+def _wait_for_owner(data: Path, waited_s: float, in_use: DataFolderInUse) -> None:
+    """Raise what there is to say once the owner's note should be there; it may be in a container of its own."""
+    elsewhere = noted_elsewhere(data)
+    if elsewhere is not None and waited_s > ELSEWHERE_S:
+        raise Failure(f"{data} is in use, and its note {elsewhere.why}: ask that service by --url.") from in_use
+    if waited_s > START_S:
+        raise in_use
 
 
 @contextmanager

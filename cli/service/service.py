@@ -50,9 +50,9 @@ class Service:
     ) -> None:
         """Nothing happens before `start`.
 
-        `notice(text)` tells what was found dead and started again.
+        `notice(text)` tells what was found dead and started again, and that the folder is a copy.
         """
-        self._servers = EmbeddedServers(data, None, kafka_port, self._report)
+        self._servers = EmbeddedServers(data, None, kafka_port, self._report, notice=self._tell)
         self._port = port
         self._names = tuple(roles)
         self._progress: Report | None = None

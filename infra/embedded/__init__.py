@@ -52,8 +52,9 @@ class EmbeddedServers:
         progress: Report | None = None,
         *,
         kafka_advertised: str | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
-        """Nothing happens before `start`.
+        """Nothing happens before `start`. `notice(sentence)` tells what a person should know of the folder.
 
         Ports default to free ones. `progress(what, done, total)` is called, from several threads but one
         at a time, with short texts for a person, e.g. ("fetching Kafka", 12, 53) or ("PostgreSQL is up", 1, 1).
@@ -62,6 +63,7 @@ class EmbeddedServers:
         self._ports = (postgres_port, kafka_port)
         self._progress = progress
         self._advertised = kafka_advertised
+        self._notice = notice
         self._one_at_a_time = threading.Lock()
         self._folder: DataFolder | None = None
         self._postgres: EmbeddedPostgres | None = None
@@ -69,7 +71,7 @@ class EmbeddedServers:
 
     def start(self) -> Self:
         """Take the folder and start both servers at once; raises ServerUnavailable or a kind of it."""
-        self._folder = DataFolder(self._data_dir)
+        self._folder = DataFolder(self._data_dir, self._notice)
         pool = ThreadPoolExecutor(2, thread_name_prefix="start")
         try:
             self._postgres = EmbeddedPostgres(self._folder)

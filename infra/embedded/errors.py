@@ -20,6 +20,18 @@ class DataFolderInUse(ServerUnavailable):
         self.owner_pid = owner_pid
 
 
+class SharedFiles(ServerUnavailable):
+    """The folder was copied with hard links: its files are another folder's too."""
+
+    def __init__(self, folder: Path, file: Path) -> None:
+        """Name the folder and a file that both have."""
+        super().__init__(
+            f"The data folder {folder} shares its files with another folder (hard links, for example {file}), so its"
+            " servers would change both; make a full copy (`cp -a`) and remove this one."
+        )
+        self.folder = folder
+
+
 class PortInUse(ServerUnavailable):
     """The port that was asked for belongs to somebody else."""
 

@@ -6,15 +6,19 @@ import fcntl
 import json
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from infra.embedded.errors import DataFolderInUse, ServerUnavailable
+from infra.embedded.errors import DataFolderInUse, ServerUnavailable, SharedFiles
 from infra.embedded.identity import ProcessIdentity, own_identity
+from infra.embedded.place import LOCK_FILE, Mismatch, Place, place_of
 
 STATE_FILE = "state.json"
+# Written in place, so a hard link to one of them is a folder that another one's servers would write to.
+_NEVER_SHARED = (LOCK_FILE, "postgres/global/pg_control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,24 +26,45 @@ class Running:
     """What runs in a data folder.
 
     `addresses` are by name, e.g. `postgres` (a URI with the superuser's password), `kafka` (HOST:PORT)
-    and whatever the owner added; `processes` are the owner's children by name.
+    and whatever the owner added; `processes` are the owner's children by name. None of it means anything
+    elsewhere than in `place`.
     """
 
+    place: Place
     owner: ProcessIdentity
     addresses: dict[str, str] = field(default_factory=dict)
     processes: dict[str, ProcessIdentity] = field(default_factory=dict)
 
 
 def read_running(path: Path) -> Running | None:
-    """What the living owner of the folder runs, or None if nobody owns it; for other processes."""
+    """What the living owner of the folder runs, or None if nobody owns it; for other processes.
+
+    Also None for a copy of a folder that somebody owns: what its note names is the original's.
+    """
     state = _read_state(path / STATE_FILE)
-    return state if state is not None and state.owner.find() is not None else None
+    if state is None or _mismatch(state, path) is not None:
+        return None
+    return state if state.owner.find() is not None else None
+
+
+def noted_elsewhere(path: Path) -> Mismatch | None:
+    """Why the folder's note says nothing about this folder on this machine; None without a note, or if it does."""
+    state = _read_state(path / STATE_FILE)
+    return _mismatch(state, path) if state is not None else None
+
+
+def _mismatch(state: Running, path: Path) -> Mismatch | None:
+    try:
+        return state.place.mismatch(place_of(path))
+    except OSError as error:
+        return Mismatch(f"cannot be compared with this folder ({error})", copied=True)
 
 
 def _read_state(file: Path) -> Running | None:
     try:
         raw: dict[str, Any] = json.loads(file.read_text())
         return Running(
+            place=Place(**raw["place"]),
             owner=ProcessIdentity(**raw["owner"]),
             addresses=dict(raw["addresses"]),
             processes={name: ProcessIdentity(**identity) for name, identity in raw["processes"].items()},
@@ -52,19 +77,22 @@ def _read_state(file: Path) -> Running | None:
 class DataFolder:
     """The folder's owner: holds its lock until `close` or the end of the process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, notice: Callable[[str], None] | None = None) -> None:
         """Create the folder (mode 0700) where needed and take its lock.
 
-        Raises DataFolderInUse if another process has it, ServerUnavailable if it cannot be made.
+        `notice(sentence)` tells that the folder is a copy, and what that means. Raises DataFolderInUse if another
+        process has it, SharedFiles for a copy made of hard links, ServerUnavailable if it cannot be made.
         """
         self.path = path.absolute()
         self._guard = threading.Lock()
         self._noted = True
+        self._claims: dict[tuple[int, int], int] = {}
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self.path.stat().st_mode & 0o077:
                 self.path.chmod(0o700)  # it holds passwords and everybody's balances
-            self._lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._refuse_hard_links()
+            self._lock_fd = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ServerUnavailable(f"The data folder {self.path} cannot be used: {error}.") from error
         try:
@@ -76,12 +104,18 @@ class DataFolder:
         os.ftruncate(self._lock_fd, 0)
         os.pwrite(self._lock_fd, str(os.getpid()).encode(), 0)
         before = _read_state(self.path / STATE_FILE)
+        elsewhere = _mismatch(before, self.path) if before else None
         self._running = Running(
+            place=place_of(self.path),
             owner=own_identity(),
             # Kept until each server has stopped its own leftover.
-            processes=dict(before.processes) if before else {},
+            processes=dict(before.processes) if before and elsewhere is None else {},
         )
         self._write()
+        if elsewhere is not None and notice is not None:
+            notice(f"The note of running processes in {self.path} {elsewhere.why}: it is ignored, all data is kept.")
+            if elsewhere.copied:
+                notice("It was copied while it was in use, so the copy may be incomplete: run `scrip verify` on it.")
 
     def __enter__(self) -> Self:
         """The folder itself."""
@@ -114,6 +148,29 @@ class DataFolder:
         except OSError as error:
             raise ServerUnavailable(f"The folder {final} cannot be made: {error}.") from error
 
+    def claim(self, inner: Path) -> None:
+        """Keep other data folders from using `inner`, which lies elsewhere where it is a symbolic link.
+
+        Nothing happens if it does not exist or is claimed already. Raises DataFolderInUse.
+        """
+        try:
+            fd = os.open(inner, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return
+        found = os.fstat(fd)
+        key = (found.st_dev, found.st_ino)
+        try:
+            if key not in self._claims:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise DataFolderInUse(inner, None) from None
+        except OSError:  # a network's file system may not lock folders
+            os.close(fd)
+            return
+        if self._claims.setdefault(key, fd) != fd:
+            os.close(fd)
+
     def process(self, name: str) -> ProcessIdentity | None:
         """The recorded child of that name: ours, or one that an earlier owner may have left."""
         return self._running.processes.get(name)
@@ -144,6 +201,14 @@ class DataFolder:
             os.ftruncate(self._lock_fd, 0)
             os.close(self._lock_fd)
             self._lock_fd = -1
+            while self._claims:
+                os.close(self._claims.popitem()[1])
+
+    def _refuse_hard_links(self) -> None:
+        for name in _NEVER_SHARED:
+            file = self.path / name
+            if file.exists() and file.stat().st_nlink > 1:
+                raise SharedFiles(self.path, file)
 
     def note_again(self) -> None:
         """Write the note if it could not be written when something changed, as on a full disk."""

@@ -49,8 +49,10 @@ class EmbeddedPostgres:
         """
         if self.pid is not None:
             return self.uri
+        self._data.claim()
         self._stop_leftovers()
         uid = self._data.prepare()
+        self._data.claim()  # one that was only now made
         for attempts_left in (2, 1, 0):
             self._port = choose_port(port, self._port)
             try:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import secrets
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def server_program(name: str) -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin" / name
 
 
+def _working_folder(process: psutil.Process) -> os.stat_result:
+    """The folder itself, since a path may be another folder in a container. Raises OSError, psutil.Error."""
+    return Path(f"/proc/{process.pid}/cwd" if sys.platform == "linux" else process.cwd()).stat()
+
+
 class PostgresData:
     """The database's files below the data folder, and the superuser's password beside them."""
 
@@ -45,6 +51,11 @@ class PostgresData:
         if not file.exists():
             write_private(file, secrets.token_urlsafe(24))
         return file.read_text().strip()
+
+    def claim(self) -> None:
+        """Make sure that no other data folder uses the same files, by a symbolic link. Raises DataFolderInUse."""
+        for path in (self.path, self.path / "pg_wal"):
+            self._folder.claim(path)
 
     def prepare(self) -> int | None:
         """Make the database if there is none, write its settings, and return the uid to run the server as."""
@@ -79,12 +90,15 @@ class PostgresData:
             time.sleep(0.02)
 
     def _sessions(self) -> list[psutil.Process]:
-        found = []
-        here = os.path.realpath(self.path)
+        found: list[psutil.Process] = []
+        try:
+            here = self.path.stat()
+        except OSError:
+            return found
         for process in psutil.process_iter(["name"]):
             with contextlib.suppress(psutil.Error, OSError):
                 # Every process of a PostgreSQL server works in its data folder, and only they do.
-                if process.info["name"] == "postgres" and process.cwd() == here:
+                if process.info["name"] == "postgres" and os.path.samestat(_working_folder(process), here):
                     found.append(process)
         return found
 
