@@ -56,9 +56,13 @@ def run_role(run: Run, data: Path | None, ready: Path | None, pulse: int | None 
     import uvloop
 
     from cli.role_log import log_as_json
+    from infra.log_files import OwnLog, log_bounds
     from infra.tuning import tune_interpreter
 
-    log_as_json()
+    own = None
+    if data is not None and ready is not None:  # a child of `scrip up`
+        own = OwnLog.of_standard_error(data / "logs" / f"{ready.stem}.log", log_bounds())
+    log_as_json(own=own, most_a_minute=Settings().log_lines_per_minute)
     settings = role_settings(data)
     tune_interpreter()
 

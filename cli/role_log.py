@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
+
+from cli.log_limit import Kind, LineLimit
+from infra.log_files import OwnLog
 
 LOUD = (
     "aiokafka",
@@ -19,11 +25,15 @@ LOUD = (
     "uvicorn.access",
 )  # these say at INFO what nobody needs to know
 
+_UNLIMITED = frozenset({"debug", "info"})  # what we do ourselves, and what administrators do
 _ENCODER = msgspec.json.Encoder(enc_hook=repr)
 
 
-def log_as_json(level: int = logging.INFO) -> None:
+def log_as_json(level: int = logging.INFO, *, own: OwnLog | None = None, most_a_minute: int = 100) -> None:
     """Have everything that is logged, by structlog or by the standard library, written in one form.
+
+    `own` is the file that standard error goes to, if this process is to keep it small. Of each kind of warning or error
+    `most_a_minute` lines are written; how many more there were is told after a minute, and at the end.
 
     Each line is written before the call returns. What structlog gets does not pass through the standard library: that
     took 37 us of processor time for a line of the log of administration in place of 12, and more on the way to a file.
@@ -35,7 +45,7 @@ def log_as_json(level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(own)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=common,
@@ -46,6 +56,9 @@ def log_as_json(level: int = logging.INFO) -> None:
             ],
         )
     )
+    limit = LineLimit(most_a_minute, lambda kind, count: handler.write(_left_out(kind, count)))
+    atexit.register(limit.tell_left_out)
+    handler.addFilter(partial(_record_allowed, limit))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
@@ -53,33 +66,79 @@ def log_as_json(level: int = logging.INFO) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     named = structlog.stdlib.LoggerFactory(ignore_frame_names=[__name__])
     structlog.configure(
-        processors=[*common, structlog.processors.format_exc_info, _rendered],
+        processors=[partial(_event_allowed, limit), *common, structlog.processors.format_exc_info, _rendered],
         logger_factory=lambda *given: _Lines(handler, named(*given).name),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
 
 
-class _Lines:
-    """Writes lines to the handler's stream, each at once and whole; `name` is that of the module that logs."""
+class _Handler(logging.StreamHandler[Any]):
+    """Writes lines to standard error, each at once and whole. What cannot be written is left out and stops nothing."""
 
-    def __init__(self, handler: logging.StreamHandler[Any], name: str) -> None:
+    def __init__(self, own: OwnLog | None) -> None:
+        super().__init__(sys.stderr)
+        self._own = own
+
+    def write(self, line: str) -> None:
+        """Write one that is complete."""
+        self.acquire()
+        try:
+            self._make_room(line)
+            # Where nothing can be written, requests go on, as with the standard library's handlers.
+            with suppress(OSError, ValueError):
+                self.stream.write(f"{line}\n")
+                self.flush()
+        finally:
+            self.release()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, just before it is written."""
+        line = super().format(record)
+        self._make_room(line)
+        return line
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+        """Say nothing more where nothing can be written."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def _make_room(self, line: str) -> None:
+        if self._own is not None:
+            self._own.make_room(len(line) + 1)
+
+
+class _Lines:
+    """A logger that only writes lines; `name` is that of the module that logs."""
+
+    def __init__(self, handler: _Handler, name: str) -> None:
         self._handler = handler
         self.name = name
 
     def msg(self, line: str) -> None:
         """Write one."""
-        handler = self._handler
-        handler.acquire()
-        try:
-            # Where nothing can be written, requests go on, as with the standard library's handlers.
-            with suppress(OSError, ValueError):
-                handler.stream.write(f"{line}\n")
-                handler.flush()
-        finally:
-            handler.release()
+        self._handler.write(line)
 
     debug = info = warning = error = critical = msg
+
+
+def _event_allowed(
+    limit: LineLimit, logger: Any, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if method in _UNLIMITED or limit.allows((logger.name, str(event.get("event")), str(event.get("actor") or ""))):
+        return event
+    raise structlog.DropEvent
+
+
+def _record_allowed(limit: LineLimit, record: logging.LogRecord) -> bool:
+    return record.levelno < logging.WARNING or limit.allows((record.name, str(record.msg), ""))
+
+
+def _left_out(kind: Kind, count: int) -> str:
+    logger, text, actor = kind
+    told = {"event": "lines were left out", "count": count, "of": text, "level": "warning", "logger": logger}
+    now = datetime.now(UTC).isoformat()
+    return json.dumps({**told, **({"actor": actor} if actor else {}), "timestamp": now}, ensure_ascii=False)
 
 
 def _rendered(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:

@@ -183,4 +183,19 @@ class Settings(BaseSettings):
         default=True,
         description="signing out of the console leads to the issuer's end_session_endpoint, which comes back to /login",
     )
+    log_file_bytes: int = Field(
+        default=8 * 1024**2,
+        ge=64 * 1024,
+        le=1024**3,
+        description="bytes of a log file of `scrip up`, from which on a new one is begun",
+    )
+    log_files: int = Field(
+        default=5, ge=2, le=100, description="log files of each process of `scrip up`, the current one included"
+    )
+    log_lines_per_minute: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="warnings and errors of one kind and caller that a role logs in a minute; more are counted",
+    )
     allowed_origins: str = Field(default="", description="origins that browsers may call from, comma-separated")

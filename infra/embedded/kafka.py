@@ -109,10 +109,11 @@ class EmbeddedKafka:
         settings = self._folder.path / "kafka.properties"
         advertised = self._advertised or f"{LOOPBACK}:{port}"
         write_private(settings, broker_settings(self._data, port, free_port(), advertised))
+        log = self._folder.subfolder("logs") / "kafka.log"
         child = ChildProcess(
-            [*java_command(self._folder, jars, self._java_options), "kafka.Kafka", str(settings)],
+            [*java_command(self._folder, jars, self._java_options, log), "kafka.Kafka", str(settings)],
             marker=str(settings),
-            log=self._folder.subfolder("logs") / "kafka.log",
+            log=log,
             # An orderly stop can outlast the five seconds allowed; the log is recovered at the next start.
             death_signal=signal.SIGKILL,
         )

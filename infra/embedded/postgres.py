@@ -10,6 +10,7 @@ from infra.embedded.folder import DataFolder
 from infra.embedded.identity import stop_leftover
 from infra.embedded.ports import LOOPBACK, PortLost, choose_port
 from infra.embedded.postgres_data import SUPERUSER, PostgresData, server_program
+from infra.embedded.postgres_log import PostgresLog
 from infra.embedded.postgres_settings import COMMAND_LINE
 from infra.embedded.process import ChildProcess
 
@@ -26,6 +27,7 @@ class EmbeddedPostgres:
         """Nothing happens before `start`."""
         self._folder = folder
         self._data = PostgresData(folder)
+        self._log = PostgresLog(folder, self._data.path)
         self._child: ChildProcess | None = None
         self._port: int | None = None
 
@@ -77,6 +79,7 @@ class EmbeddedPostgres:
         child, self._child = self._child, None
         if child is None:
             return
+        self._log.stop()
         child.stop(*steps)
         self._data.await_no_sessions()
         self._folder.record_process(NAME, None)
@@ -92,15 +95,17 @@ class EmbeddedPostgres:
             owner_note.unlink(missing_ok=True)
 
     def _run(self, port: int, uid: int | None) -> None:
+        logging = self._log.prepare(uid)
         child = ChildProcess(
-            [str(server_program("postgres")), "-D", str(self._data.path), "-p", str(port), *COMMAND_LINE],
+            [str(server_program("postgres")), "-D", str(self._data.path), "-p", str(port), *COMMAND_LINE, *logging],
             marker=str(self._data.path),
-            log=self._folder.subfolder("logs") / "postgres.log",
+            log=self._log.path,
             # Immediate shutdown: no checkpoint that could outlive us by more than the five seconds allowed.
             death_signal=signal.SIGQUIT,
             uid=uid,
         )
         self._child = child
+        self._log.watch(child)
         self._folder.record_process(NAME, child.identity)
         deadline = time.monotonic() + START_DEADLINE_S
         while not self._data.ready(child.identity.pid):

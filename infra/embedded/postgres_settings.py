@@ -40,7 +40,6 @@ autovacuum_analyze_scale_factor = 0.05
 autovacuum_vacuum_cost_delay = 10ms
 
 log_destination = stderr
-logging_collector = off
 log_line_prefix = '%m [%p] %q%u@%d '
 log_lock_waits = on
 deadlock_timeout = 1s

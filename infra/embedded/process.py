@@ -20,8 +20,7 @@ import psutil
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.forks import FORKS
 from infra.embedded.identity import ProcessIdentity
-
-LOG_LIMIT_BYTES = 8 * 1024 * 1024
+from infra.log_files import log_bounds, move_aside
 
 
 def launched(command: Sequence[str], death_signal: signal.Signals, uid: int | None) -> list[str]:
@@ -71,10 +70,11 @@ class ChildProcess:
         """
         self._log = log
         try:
-            if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
-                log.replace(log.with_suffix(".old.log"))
+            bounds = log_bounds()
+            if log.exists() and log.stat().st_size >= bounds.file_bytes:
+                move_aside(log, bounds.files)
             log_fd = _open_log(log)
-            self._log_start = os.fstat(log_fd).st_size
+            self._opened = os.fstat(log_fd)
             try:
                 self._child = FORKS.start(launched(command, death_signal, uid), log_fd, server_environment(), inherited)
             finally:
@@ -109,11 +109,17 @@ class ChildProcess:
             return
         raise ServerUnavailable(f"Process {self._child.pid} ({self.identity.marker}) cannot be killed.")
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens if the child has ended."""
+        self._child.send_signal(number)
+
     def last_words(self, lines: int = 5) -> str:
         """The end of what this child wrote to its log, in one line."""
         try:
             with self._log.open("rb") as file:
-                file.seek(max(self._log_start, self._log.stat().st_size - 16_384))
+                now = os.fstat(file.fileno())
+                start = self._opened.st_size if now.st_ino == self._opened.st_ino else 0  # else moved aside since
+                file.seek(max(start, now.st_size - 16_384))
                 return last_lines(file.read().decode(errors="replace"), lines)
         except OSError as error:
             return f"(its log {self._log} cannot be read: {error})"

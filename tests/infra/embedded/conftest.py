@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 from infra.embedded import DataFolder, EmbeddedKafka, EmbeddedPostgres
 from tests.waiting import patient
 
+LOG_BYTES = 65_536  # of each log file of the servers below
 WaitUntil = Callable[[Callable[[], bool], float], None]
 
 
@@ -43,10 +45,18 @@ def folder(tmp_path: Path) -> Iterator[DataFolder]:
         yield data
 
 
+@contextmanager
+def small_logs() -> Iterator[None]:
+    """Servers within write small log files, so that their bound is soon reached."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCRIP_LOG_FILE_BYTES", str(LOG_BYTES))
+        yield
+
+
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A running PostgreSQL, one for the module; a test that stops it starts it again."""
-    with DataFolder(tmp_path_factory.mktemp("postgres") / "data") as data:
+    with small_logs(), DataFolder(tmp_path_factory.mktemp("postgres") / "data") as data:
         server = EmbeddedPostgres(data)
         try:
             server.start()
@@ -58,7 +68,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """A running broker, one for the module; a test that stops it starts it again."""
-    with DataFolder(tmp_path_factory.mktemp("kafka") / "data") as data:
+    with small_logs(), DataFolder(tmp_path_factory.mktemp("kafka") / "data") as data:
         server = EmbeddedKafka(data)
         try:
             server.start()

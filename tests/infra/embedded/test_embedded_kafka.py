@@ -16,15 +16,16 @@ from infra.embedded import DataFolder, EmbeddedKafka, PortInUse, ServerUnavailab
 from infra.embedded.kafka_settings import broker_settings
 from infra.embedded.kafka_tools import broker_answers, new_cluster_id
 from infra.embedded.ports import free_port
+from tests.infra.embedded.conftest import LOG_BYTES, WaitUntil
 from tests.waiting import ENOUGH_S, patient
 
 
-async def create_topic(bootstrap: str, topic: str) -> None:
-    """One partition, one replica."""
+async def create_topic(bootstrap: str, topic: str, partitions: int = 1) -> None:
+    """One replica."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
     finally:
         await admin.close()
 
@@ -107,7 +108,19 @@ def settings_file(kafka: EmbeddedKafka) -> Path:
 
 
 def test_log_says_that_it_started(kafka: EmbeddedKafka) -> None:
-    assert "Kafka Server started" in (settings_file(kafka).parent / "logs" / "kafka.log").read_text()
+    logs = settings_file(kafka).parent / "logs"
+    assert any("Kafka Server started" in file.read_text() for file in logs.glob("kafka.log*"))
+
+
+def test_its_log_stays_small(kafka: EmbeddedKafka, wait_until: WaitUntil) -> None:
+    logs = kafka._folder.path / "logs"
+    # Several lines for each partition.
+    asyncio.run(create_topic(kafka.bootstrap, "logged", partitions=60))
+    wait_until((logs / "kafka.log.1").exists, 20.0)
+    sizes = [file.stat().st_size for file in logs.glob("kafka.log*")]
+    assert max(sizes) < 2 * LOG_BYTES  # the line that fills a file may be a long one
+    assert len(sizes) <= 5
+    assert kafka.pid is not None
 
 
 def test_advertised_address_is_what_clients_are_told(folder: DataFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from infra.embedded import DataFolder, EmbeddedPostgres, PortInUse, ServerUnavailable, read_running
 from infra.embedded.ports import free_port
-from tests.infra.embedded.conftest import WaitUntil, is_running
+from infra.log_files import numbered
+from tests.infra.embedded.conftest import LOG_BYTES, WaitUntil, is_running
 
 
 def ask(uri: str, query: str) -> list[tuple[object, ...]]:
@@ -105,6 +107,27 @@ def test_note_for_other_processes(postgres: EmbeddedPostgres) -> None:
     assert running is not None
     assert running.addresses == {}
     postgres.start()
+
+
+def test_its_log_stays_small_and_loses_no_line(postgres: EmbeddedPostgres, wait_until: WaitUntil) -> None:
+    log = postgres._folder.path / "logs" / "postgres.log"
+    size = 1_000
+    for start in range(0, 3 * size, size):
+        ask(
+            postgres.uri,
+            f"DO $$ BEGIN FOR i IN {start}..{start + size - 1} LOOP RAISE LOG 'line % of a flood', i; END LOOP; END $$",
+        )
+        # Each flood is larger than a file may be: it is moved aside, and a new file is begun.
+        wait_until(lambda: log.exists() and log.stat().st_size < LOG_BYTES, 10.0)
+    files = [numbered(log, number) for number in range(4, 0, -1)] + [log]
+    text = "".join(file.read_text() for file in files if file.exists())
+    assert [int(found) for found in re.findall(r"line (\d+) of a flood\n", text)] == list(range(3 * size))
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    pid = postgres.pid
+    postgres.stop()
+    assert "database system is shut down" in log.read_text()
+    postgres.start()
+    assert postgres.pid != pid
 
 
 def test_files_with_secrets_are_private(postgres: EmbeddedPostgres) -> None:
