@@ -7,7 +7,6 @@ import json
 import logging
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -26,6 +25,7 @@ LOUD = (
 )  # these say at INFO what nobody needs to know
 
 _UNLIMITED = frozenset({"debug", "info"})  # what we do ourselves, and what administrators do
+_STAMPED = structlog.processors.TimeStamper(fmt="iso", utc=True)
 _ENCODER = msgspec.json.Encoder(enc_hook=repr)
 
 
@@ -42,7 +42,7 @@ def log_as_json(level: int = logging.INFO, *, own: OwnLog | None = None, most_a_
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _STAMPED,
         structlog.processors.StackInfoRenderer(),
     ]
     handler = _Handler(own)
@@ -136,9 +136,9 @@ def _record_allowed(limit: LineLimit, record: logging.LogRecord) -> bool:
 
 def _left_out(kind: Kind, count: int) -> str:
     logger, text, actor = kind
-    told = {"event": "lines were left out", "count": count, "of": text, "level": "warning", "logger": logger}
-    now = datetime.now(UTC).isoformat()
-    return json.dumps({**told, **({"actor": actor} if actor else {}), "timestamp": now}, ensure_ascii=False)
+    told: dict[str, Any] = {"count": count, "of": text, "event": "lines were left out", "level": "warning"}
+    told |= {"logger": logger} | ({"actor": actor} if actor else {})
+    return _rendered(None, "warning", _STAMPED(None, "warning", told))
 
 
 def _rendered(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:

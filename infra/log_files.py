@@ -35,6 +35,8 @@ def move_aside(log: Path, files: int) -> None:
 
     Who has the file open goes on writing to it under its new name, so no line is lost. Raises OSError.
     """
+    if not log.exists():  # moved already: a second time would only drop the oldest
+        return
     for old in log.parent.glob(f"{log.name}.*"):
         ending = old.name.rpartition(".")[2]
         if ending.isdigit() and int(ending) >= files - 1:
@@ -42,8 +44,7 @@ def move_aside(log: Path, files: int) -> None:
     for number in range(files - 2, 0, -1):
         if numbered(log, number).exists():
             numbered(log, number).replace(numbered(log, number + 1))
-    if log.exists():
-        log.replace(numbered(log, 1))
+    log.replace(numbered(log, 1))
 
 
 class OwnLog:

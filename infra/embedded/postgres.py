@@ -114,8 +114,15 @@ class EmbeddedPostgres:
                 time.sleep(POLL_S)
                 continue
             self._end((signal.SIGQUIT, 6.0))
-            last = child.last_words()
-            if "Address already in use" in last:
+            said = child.last_words(40)
+            last = _cause(said)
+            if "Address already in use" in said:
                 raise PortLost(f"PostgreSQL cannot listen on port {port}: {last}")
             late = f" within {START_DEADLINE_S:.0f} s" if alive else ""
             raise ServerUnavailable(f"PostgreSQL does not start{late}: {last}")
+
+
+def _cause(said: str) -> str:
+    """What ended the server: five more lines follow it, about what the server did then."""
+    lines = said.split(" | ")
+    return " | ".join([line for line in lines if "FATAL:" in line or "PANIC:" in line][:2] or lines[-5:])

@@ -19,14 +19,15 @@ class PostgresLog:
     """`logs`/postgres.log of a data folder."""
 
     def __init__(self, folder: DataFolder, data: Path) -> None:
-        """`data` is the server's own folder."""
-        self.path = folder.subfolder("logs") / "postgres.log"
+        """`data` is the server's own folder. Nothing is made before `prepare`."""
+        self._folder = folder
+        self.path = folder.path / "logs" / "postgres.log"
         self._data = data
-        self._bounds = log_bounds()
         self._stopped = threading.Event()
 
     def prepare(self, uid: int | None) -> list[str]:
         """Let user `uid` write it, and return the settings with which the server does, for its command line."""
+        self._folder.subfolder("logs")
         if uid is not None:
             self.path.touch(mode=0o600)
             for path in (self.path.parent, self.path):
@@ -44,23 +45,23 @@ class PostgresLog:
     def watch(self, server: ChildProcess) -> None:
         """Keep it small from now on, in a thread of its own, until `stop` or the server's end."""
         self._stopped.clear()
-        threading.Thread(target=self._watch, args=(server,), name="postgres-log", daemon=True).start()
+        threading.Thread(target=self._watch, args=(server, log_bounds()), name="postgres-log", daemon=True).start()
 
     def stop(self) -> None:
         """Watch no longer."""
         self._stopped.set()
 
-    def _watch(self, server: ChildProcess) -> None:
+    def _watch(self, server: ChildProcess, bounds: LogBounds) -> None:
         while not self._stopped.wait(LOOK_S) and server.alive:
             # A full disk may refuse it: the server goes on with the old file, and it is tried again.
             with suppress(OSError):
-                _bound(self.path, self._data, self._bounds, server)
+                _bound(self.path, self._data, bounds, server)
 
 
 def _bound(log: Path, data: Path, bounds: LogBounds, server: ChildProcess) -> None:
     """Move a full file aside, and have the server begin a new one as `pg_ctl logrotate` does. Raises OSError."""
     if log.exists() and log.stat().st_size < bounds.file_bytes:
         return
-    (data / "logrotate").touch(mode=0o600)
+    (data / "logrotate").touch(mode=0o600)  # asks again where a server that stands still has not answered yet
     move_aside(log, bounds.files)
     server.signal(signal.SIGUSR1)

@@ -113,3 +113,8 @@ def test_the_builder_gets_what_it_copies_and_no_secret() -> None:
     assert "*" in ignored
     assert {line[1:] for line in ignored if line.startswith("!")} == {name for line in copied for name in line.split()}
     assert ignored.index("infra/compose/tls") > ignored.index("!infra")
+
+
+def test_the_logs_of_every_container_are_bounded(compose: dict[str, Any]) -> None:
+    options = [service["logging"]["options"] for service in compose["services"].values()]
+    assert options == [{"max-size": "8m", "max-file": "5"}] * len(compose["services"])

@@ -90,6 +90,8 @@ def test_fewer_files_than_before_are_kept(tmp_path: Path) -> None:
         "role.log.old": "role.log.old",
         "other.log.9": "other.log.9",
     }
+    move_aside(tmp_path / "role.log", 3)  # while nobody has begun the new one yet
+    assert (tmp_path / "role.log.1").read_text() == "role.log"
 
 
 def test_a_kill_leaves_whole_lines_and_the_next_start_goes_on(tmp_path: Path) -> None:

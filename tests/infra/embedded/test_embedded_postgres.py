@@ -187,6 +187,17 @@ def test_damaged_data_is_a_sentence_with_its_last_words(folder: DataFolder) -> N
     assert server.pid is None
 
 
+def test_files_of_different_moments_are_a_sentence_with_the_cause(folder: DataFolder) -> None:
+    """As in a copy of a folder in use, where the control file is newer than the log that it names."""
+    server = EmbeddedPostgres(folder)
+    server.start()
+    server.kill()
+    for segment in (folder.path / "postgres" / "pg_wal").glob("0*"):
+        segment.unlink()
+    with pytest.raises(ServerUnavailable, match=r"PostgreSQL does not start: .*could not locate .* checkpoint record"):
+        server.start()
+
+
 def test_uri_before_the_first_start_is_refused(folder: DataFolder) -> None:
     with pytest.raises(ServerUnavailable, match="not started"):
         _ = EmbeddedPostgres(folder).uri
