@@ -59,6 +59,22 @@ class StaleVersion(Refusal):
         return f"The {self.what} has changed since it was read; it is now {self.current}. Read it again."
 
 
+@dataclass(unsafe_hash=True)
+class EventTooLarge(Refusal):
+    """The fact would be too large to be published; `size` and `limit` in bytes of its stored form."""
+
+    code: ClassVar[str] = "event_too_large"
+    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
+    size: int
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"This would be one event of {self.size} bytes; the limit is {self.limit}."
+            " Ask for less at a time, for example a smaller amount."
+        )
+
+
 class RefusedWith(Exception):
     """A refusal that is worth a fact of its own: `events` are stored although nothing else changes."""
 

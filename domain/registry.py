@@ -108,7 +108,7 @@ KINDS: dict[str, StreamKind] = {  # by the start of a stream's name, or the whol
         due=generations.due,
         refresh=lambda generation: generation,
         entries=lambda _generation: 1,
-        schema=1,
+        schema=2,  # since parts are counted
         together=generations.siblings,
     ),
     storage.PREFIX: _quota(storage.Storage(), storage.evolve),

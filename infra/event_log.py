@@ -25,6 +25,9 @@ LOST = (
     *(psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout),
 )
 LOCK_SPACE = 0x5C21  # the first key of the partitions' advisory locks
+# Of the stored form of an event that a command decides. With its headers, of some 8 KB at most, it must fit into a
+# record batch of the relay and below Kafka's max.message.bytes (1,048,588 by default).
+MAX_EVENT_BYTES = 900_000
 MAX_TAIL = 2000  # events read under the lock; whoever is further behind reloads what it needs instead
 
 COLUMNS = "partition, position, org, stream, version, type, tag, actor, time, data, hash"

@@ -23,7 +23,7 @@ from psycopg_pool import ConnectionPool
 
 from infra import chain, event_log
 from infra.chain import GENESIS, link_of
-from infra.event_log import Head
+from infra.event_log import MAX_EVENT_BYTES, Head
 from infra.partitions import partition_of
 from infra.writer.draft import TICK
 
@@ -76,6 +76,8 @@ class StreamRecorder(AggregateRecorder):
     def _insert(self, stored_events: Sequence[StoredEvent]) -> list[int]:
         if not stored_events:
             return []
+        if any(len(event.state) > MAX_EVENT_BYTES for event in stored_events):
+            raise OperationalError(f"an event has more than {MAX_EVENT_BYTES} bytes, so it could not be published")
         try:
             with (
                 self._pool.connection() as connection,

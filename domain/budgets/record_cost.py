@@ -6,9 +6,9 @@ from datetime import datetime
 
 from domain.budgets.events import BudgetEvent, CostRecorded
 from domain.budgets.refusals import CostExists, CostIdReused, InvalidCost
-from domain.budgets.state import Budget, stream_of
+from domain.budgets.state import USD, Budget, stream_of
 from domain.periods import Every
-from domain.quotas.quota import begun
+from domain.quotas.quota import begun, fits
 
 MAX_COST = 10**12  # micro-USD, a million USD; of milliseconds a good 30 years
 
@@ -36,7 +36,7 @@ def record_cost(
     """What was spent is spent, so it is recorded above the budget too; the first record begins the month.
 
     `same_id`: what is recorded under the id, with its stream. Texts are not compared: they are encrypted.
-    Raises InvalidCost, CostExists, CostIdReused.
+    Raises InvalidCost, CostExists, CostIdReused, TotalTooLarge.
     """
     for field, amount in (("cost", command.usd), ("generation_time_ms", command.generation_time_ms)):
         if amount is not None and not 0 <= amount <= MAX_COST:
@@ -54,4 +54,6 @@ def record_cost(
         if stream != stream_of(command.user) or replace(known, sealed=None) != replace(recorded, sealed=None):
             raise CostIdReused(cost_id=command.cost_id)
         raise CostExists(cost_id=command.cost_id)
+    if command.success:
+        fits(budget.quota, {USD: command.usd})
     return (*begun(budget.quota, Every.MONTH, zone, now), recorded)

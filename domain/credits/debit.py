@@ -24,7 +24,7 @@ class Debit:
 
 
 def debit(account: Account, command: Debit, _now: datetime) -> tuple[CreditsDebited, ...]:
-    """Raises AccountClosed, AccountFrozen, InsufficientCredits."""
+    """Raises what `pay` raises."""
     return (
         CreditsDebited(
             debit_id=command.debit_id,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from domain.credits.account import Account
 from domain.credits.events import CreditsEvent, ReservationExtended
-from domain.credits.rules import open_hold, pay
+from domain.credits.rules import grow, open_hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,13 @@ class Extend:
 def extend(
     account: Account, command: Extend, now: datetime, history: tuple[CreditsEvent, ...] = ()
 ) -> tuple[ReservationExtended, ...]:
-    """A hold never gets shorter. Raises NotFound, ReservationEnded; to grow also what `pay` raises."""
+    """A hold never gets shorter. Raises NotFound, ReservationEnded; to grow also what `grow` raises."""
     hold = open_hold(account, command.reservation_id, history)
     return (
         ReservationExtended(
             reservation_id=command.reservation_id,
             expires_at=max(hold.expires_at, now + timedelta(seconds=command.ttl_s)),
             grown=command.grow,
-            slices=pay(account, command.grow) if command.grow else (),
+            slices=grow(account, hold, command.grow) if command.grow else (),
         ),
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.bounds import within
 from domain.credits.account import Account, evolve
 from domain.credits.events import CreditsEvent, CreditsGranted, GrantScheduled, Paid, Slice
 from domain.credits.refusals import AlreadyExists, InvalidTime
@@ -30,10 +31,11 @@ class Grant:
 def grant(
     account: Account, command: Grant, now: datetime, same_payment: tuple[object, ...] = ()
 ) -> tuple[CreditsEvent, ...]:
-    """Raises AccountClosed, TooMany, InvalidTime, and AlreadyExists where the payment reference was used before."""
+    """Raises AccountClosed, TooMany, TotalTooLarge, InvalidTime; AlreadyExists where the reference was used before."""
     if same_payment:
         raise AlreadyExists(field="external_ref", value=command.external_ref or command.grant_id)
     room_for_grants(account)
+    within(account.granted, command.amount, "granted to the account")
     starts = max(command.effective_at or now, now)
     if command.expires_at and command.expires_at <= starts:
         raise InvalidTime(field="expires_at", reason="must be later than now and than effective_at")

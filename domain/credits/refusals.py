@@ -96,6 +96,22 @@ class TooMany(Refusal):
 
 
 @dataclass(unsafe_hash=True)
+class TooManyGrantsAtOnce(Refusal):
+    """The amount is spread over more grants than one event may name; `possible` is what can be taken at a time."""
+
+    code: ClassVar[str] = "too_many_grants_at_once"
+    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
+    limit: int
+    possible: int
+
+    def __str__(self) -> str:
+        return (
+            f"The amount is spread over more than {self.limit} grants, which is the limit for one operation."
+            f" At most {self.possible} can be taken at a time."
+        )
+
+
+@dataclass(unsafe_hash=True)
 class NotFound(Refusal):
     """What the command names does not exist in this account."""
 

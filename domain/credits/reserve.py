@@ -32,7 +32,7 @@ class Reserve:
 def reserve(
     account: Account, command: Reserve, now: datetime, same_id: tuple[object, ...] = ()
 ) -> tuple[CreditsReserved, ...]:
-    """Raises AlreadyExists, TooMany, AccountClosed, AccountFrozen, InsufficientCredits."""
+    """Raises AlreadyExists, TooMany, and what `pay` raises."""
     if same_id:
         raise AlreadyExists(field="id", value=command.reservation_id)
     if len(account.holds) >= MAX_OPEN_HOLDS:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from domain.bounds import MAX_SLICES, MAX_TOTAL, TotalTooLarge
 from domain.credits.account import MAX_LIVE_GRANTS, Account, Hold
-from domain.credits.burn import burn_key, take
+from domain.credits.burn import burn_key, joined, take
 from domain.credits.events import (
     CreditsDebited,
     CreditsEvent,
@@ -24,13 +25,14 @@ from domain.credits.refusals import (
     NotFound,
     ReservationEnded,
     TooMany,
+    TooManyGrantsAtOnce,
 )
 
 
 def pay(account: Account, amount: int) -> tuple[Slice, ...]:
-    """The slices that pay `amount` (1 or more), or a refusal.
+    """The slices that pay `amount` (1 or more), MAX_SLICES at most, or a refusal.
 
-    Raises AccountClosed, AccountFrozen, InsufficientCredits.
+    Raises AccountClosed, AccountFrozen, InsufficientCredits, TooManyGrantsAtOnce, TotalTooLarge.
     """
     if account.closed:
         raise AccountClosed
@@ -38,12 +40,43 @@ def pay(account: Account, amount: int) -> tuple[Slice, ...]:
         raise AccountFrozen
     if amount > account.spendable:
         raise InsufficientCredits(required=amount, available=max(0, account.spendable))
-    return take(account.grants, amount)
+    if account.debited + account.reserved + amount > MAX_TOTAL:
+        raise TotalTooLarge(what="charged to the account or held", limit=MAX_TOTAL)
+    slices = take(account.grants, amount)
+    if len(slices) > MAX_SLICES:
+        raise TooManyGrantsAtOnce(limit=MAX_SLICES, possible=payable(account))
+    return slices
+
+
+def grow(account: Account, hold: Hold, amount: int) -> tuple[Slice, ...]:
+    """The slices by which a hold grows; all of it together has no more than MAX_SLICES.
+
+    Raises TooManyGrantsAtOnce, and what else `pay` raises.
+    """
+    slices = pay(account, amount)
+    if len(joined(hold.slices, slices)) > MAX_SLICES:
+        possible = sum(part.amount for part in account.grants[: max(0, MAX_SLICES - len(hold.slices))])
+        raise TooManyGrantsAtOnce(limit=MAX_SLICES, possible=possible)
+    return slices
+
+
+def payable(account: Account) -> int:
+    """What of the spendable credits one operation can take: all of them, where they are of MAX_SLICES grants at most.
+
+    What is below zero counts as one grant more.
+    """
+    most = min(account.spendable, MAX_TOTAL - account.debited - account.reserved)
+    if len(account.grants) < MAX_SLICES:
+        return most
+    return min(most, sum(part.amount for part in account.grants[:MAX_SLICES]))
 
 
 def collected(account: Account) -> tuple[CreditsEvent, ...]:
     """What follows when credits have come in while a shortfall is open: they pay it, as far as they go (contract)."""
     amount = min(account.shortfall, account.free)
+    if amount and len(account.grants) > MAX_SLICES:  # the rest is paid when credits come in again
+        amount = min(amount, sum(part.amount for part in account.grants[:MAX_SLICES]))
+    amount = min(amount, MAX_TOTAL - account.debited - account.reserved)
     if amount <= 0:
         return ()
     debit_id = f"shortfall.{account.grants[0].grant}.{account.debited}"

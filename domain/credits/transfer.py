@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.bounds import MAX_SLICES, within
 from domain.credits.account import Account
 from domain.credits.address import parse_address
 from domain.credits.burn import take
 from domain.credits.events import CreditsEvent, CreditsTransferredIn, CreditsTransferredOut
-from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, SameAccount
+from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, SameAccount, TooManyGrantsAtOnce
 from domain.credits.rules import repay, room_for_grants, spoiled
 
 
@@ -29,7 +30,8 @@ def transfer(
 
     A credit limit is no gift: only what is above zero can be moved. A part of a grant that was voided with the
     receiver is voided when it comes back, or a chargeback could be escaped by way of a friend's account.
-    Raises SameAccount, AccountClosed, AccountFrozen, InsufficientCredits, TooMany.
+    Raises SameAccount, AccountClosed, AccountFrozen, InsufficientCredits, TooMany,
+    TooManyGrantsAtOnce, TotalTooLarge.
     """
     if command.to == command.address or parse_address(command.to).unit != parse_address(command.address).unit:
         raise SameAccount(to=command.to)
@@ -39,7 +41,11 @@ def transfer(
         raise AccountFrozen
     if command.amount > sender.available:
         raise InsufficientCredits(required=command.amount, available=max(0, sender.available))
+    within(sender.transferred_out, command.amount, "transferred from the account")
+    within(receiver.transferred_in, command.amount, "transferred to the account")
     slices = take(sender.grants, command.amount)
+    if len(slices) > MAX_SLICES:
+        raise TooManyGrantsAtOnce(limit=MAX_SLICES, possible=sum(part.amount for part in sender.grants[:MAX_SLICES]))
     room_for_grants(receiver, len(slices))
     repaid, arriving = repay(receiver, slices)
     went = CreditsTransferredOut(

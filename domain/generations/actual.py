@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from domain.bounds import MAX_AMOUNT
 from domain.credits.events import Paid
 from domain.execution import View
 from domain.generations.events import Content, GenerationHeld
@@ -32,6 +33,14 @@ class Reported(NamedTuple):
 
 
 NOTHING_REPORTED = Reported()
+
+
+def check_reported(reported: Reported) -> None:
+    """Money is at most 10^12 micro-units at a time, wherever it is reported. Raises InvalidSettlement."""
+    cost = reported.provider_cost
+    for field, amount in (("actual.usd", reported.usd), ("provider_cost.amount", cost.amount if cost else None)):
+        if amount is not None and amount > MAX_AMOUNT:
+            raise InvalidSettlement(field=field, reason=f"must be at most {MAX_AMOUNT} micro-units", limit=MAX_AMOUNT)
 
 
 class Actual(NamedTuple):

@@ -4,9 +4,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from domain.bounds import MAX_SLICES
 from domain.budgets import state as budgets
 from domain.credits import address
 from domain.credits.account import Account
+from domain.credits.refusals import TooManyGrantsAtOnce
+from domain.credits.rules import payable
 from domain.execution import View
 from domain.generations.events import Held, Quoted, Short
 from domain.generations.needs import Needs, needs_of
@@ -54,7 +57,7 @@ class Assessment(NamedTuple):
 
 
 def assess(view: View, request: Request, now: datetime) -> Assessment:
-    """Assess a request against current states. Raises what `needs_of` raises."""
+    """Assess a request against current states. Raises what `needs_of` raises, and TooManyGrantsAtOnce."""
     organisation: Organisation = view.state(ORGANISATION)
     needs = needs_of(view, request, now)
     quote = needs.quote
@@ -96,12 +99,23 @@ def spendable(account: Account) -> int:
     return 0 if account.frozen or account.closed else max(0, account.spendable)
 
 
+def at_once(account: Account, amount: int) -> None:
+    """Refuse what is spread over too many grants, also when it is only asked for. Raises TooManyGrantsAtOnce."""
+    if len(account.grants) >= MAX_SLICES and amount > payable(account):
+        raise TooManyGrantsAtOnce(limit=MAX_SLICES, possible=payable(account))
+
+
 def split_over(view: View, streams: tuple[str, ...], amount: int) -> list[tuple[str, int]]:
-    """How much each account pays of an amount, in order; less in total where they do not have it."""
+    """How much each account pays of an amount, in order; less in total where they do not have it.
+
+    Raises TooManyGrantsAtOnce.
+    """
     parts, left = [], amount
     for stream in streams:
-        part = min(left, spendable(view.state(stream)))
+        account: Account = view.state(stream)
+        part = min(left, spendable(account))
         if part > 0:
+            at_once(account, part)
             parts.append((stream, part))
             left -= part
     return parts
@@ -133,6 +147,8 @@ def _plan(view: View, organisation: Organisation, quote: Quoted, checks: list[Sh
     reason = "plan_blocked" if blocked else "insufficient_tokens"
     unit = f"tokens.{token_type}"
     ok = quote.plan_tokens <= available
+    if ok:
+        at_once(view.state(stream), quote.plan_tokens)
     checks.append(
         Short(Resource.PLAN, ok, reason, quote.plan_tokens, available, organisation.tokens.get(token_type, 0), unit)
     )

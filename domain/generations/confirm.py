@@ -5,7 +5,7 @@ from datetime import datetime
 
 from domain.credits.refusals import AlreadyExists
 from domain.execution import View
-from domain.generations.actual import NOTHING_REPORTED, Actual, Reported, actual_of
+from domain.generations.actual import NOTHING_REPORTED, Actual, Reported, actual_of, check_reported
 from domain.generations.bill import Bill
 from domain.generations.counting import Counting
 from domain.generations.events import (
@@ -18,7 +18,7 @@ from domain.generations.movements import Events
 from domain.generations.paying import PAID, Payment
 from domain.generations.refusals import InvalidSettlement
 from domain.generations.rules import known, not_started, open_one
-from domain.generations.state import Generation, Status, stream_of
+from domain.generations.state import MAX_PARTS, Generation, Status, stream_of
 from domain.storage.state import content_tag
 
 
@@ -43,7 +43,7 @@ def confirm(view: View, command: ConfirmGeneration, now: datetime) -> Events:
 
     A worker's completion after expiry is charged from what is available (contract, "late").
     Raises NoSuchGeneration, GenerationEnded, AlreadyStarted, InvalidSettlement, AlreadyExists (a content's id),
-    Unpriced (usage without a rate).
+    Unpriced (usage without a rate), TotalTooLarge.
     """
     if command.unstarted:
         not_started(view, command.generation_id)
@@ -51,6 +51,10 @@ def confirm(view: View, command: ConfirmGeneration, now: datetime) -> Events:
     late = generation.status is Status.EXPIRED
     if not late:
         open_one(view, command.generation_id)
+    check_reported(command.reported)
+    if not late and not command.final and generation.parts >= MAX_PARTS:
+        reason = f"must be true: a generation is settled in at most {MAX_PARTS} parts"
+        raise InvalidSettlement(field="final", reason=reason, limit=MAX_PARTS)
     _new_contents(view, command.reported)
     actual = actual_of(view, generation, asked, command.reported, now, final=late or command.final)
     bill = (

@@ -15,7 +15,7 @@ from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
 from domain.periods import Every
 from domain.quotas.events import Amounts, UseCounted, UseSettled
-from domain.quotas.quota import Quota, begun, minus
+from domain.quotas.quota import Quota, begun, fits, minus
 from domain.storage import state as storages
 from domain.storage.events import ContentStored
 
@@ -65,6 +65,9 @@ class Counting:
     def store(self, contents: tuple[Content, ...], sealed: dict[str, str | None]) -> None:
         """Stored bytes are recorded as they are, even past the limit (contract); `sealed`: their URLs."""
         stream = storages.stream_of(self.asked.user)
+        if contents:
+            storage: storages.Storage = self.view.state(stream)
+            fits(storage.quota, {storages.BYTES: sum(content.bytes for content in contents)})
         for content in contents:
             stored = ContentStored(
                 content_id=content.id,
@@ -88,7 +91,9 @@ class Counting:
             self.bill.holds.append(held._replace(amounts=minus(held.amounts, {storages.BYTES: taken})))
 
     def _settle(self, held: Held, used: Amounts, *, final: bool) -> None:
-        kept = movements.quota_of(self.view, held).holds[self.asked.generation_id]
+        quota = movements.quota_of(self.view, held)
+        fits(quota, used)
+        kept = quota.holds[self.asked.generation_id]
         used = {what: amount for what, amount in used.items() if amount}
         self.bill.events += movements.use(self.view, held, self.asked.generation_id, used, final=final)
         if used:
@@ -101,6 +106,7 @@ class Counting:
 
     def _now(self, stream: str, quota: Quota, every: Every, used: Amounts) -> str:
         """Count use at once, in the period that runs or begins now; returns its key."""
+        fits(quota, used)
         starts = begun(quota, every, self._organisation.time_zone, self.now)
         self.bill.events += [(stream, event) for event in starts]
         counted = UseCounted(amounts=used, user=self.asked.user, ref=self.asked.generation_id)

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from domain.bounds import within
 from domain.credits.refusals import InsufficientCredits
 from domain.execution import View
 from domain.generations import movements
+from domain.generations.actual import held_of
 from domain.generations.assess import payers, spendable, split_over
 from domain.generations.events import GenerationExtended, GenerationHeld, Held
 from domain.generations.movements import Events
@@ -29,11 +31,15 @@ class ExtendGeneration:
 def extend(view: View, command: ExtendGeneration, now: datetime) -> Events:
     """All holds get the same later end, never an earlier one.
 
-    Raises NoSuchGeneration, GenerationEnded, InsufficientCredits, InsufficientTokens.
+    Raises NoSuchGeneration, GenerationEnded, InsufficientCredits, InsufficientTokens, TotalTooLarge, and what
+    `movements.extend` raises.
     """
     generation, asked = open_one(view, command.generation_id)
     expires_at = max(generation.expires_at, now + timedelta(seconds=command.ttl_s))
     resource = _main(asked)
+    if command.grow:
+        charged = sum(sum(charge.amounts.values()) for charge in generation.charges if charge.resource is resource)
+        within(charged + held_of(generation, resource), command.grow, "held and charged for the generation")
     grown = _grown(view, asked.user, resource, command.grow)
     events: Events = []
     holds: list[Held] = []

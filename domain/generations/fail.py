@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.execution import View
-from domain.generations.actual import NOTHING_REPORTED, Reported, held_of, used_credits
+from domain.generations.actual import NOTHING_REPORTED, Reported, check_reported, held_of, used_credits
 from domain.generations.bill import Bill
 from domain.generations.counting import Counting
 from domain.generations.events import GenerationFailed
@@ -38,10 +38,11 @@ class FailGeneration:
 def fail(view: View, command: FailGeneration, now: datetime) -> Events:
     """The settlement policy charges a percentage by outcome; none where it names none. Never more than the hold.
 
-    Only a success costs money or counts in a group (S1, S2). Raises NoSuchGeneration, GenerationEnded, Unpriced (use of
-    a unit without a rate, where the policy charges for it).
+    Only a success costs money or counts in a group (S1, S2). Raises NoSuchGeneration, GenerationEnded,
+    InvalidSettlement, Unpriced (use of a unit without a rate, where the policy charges for it).
     """
     generation, asked = open_one(view, command.generation_id)
+    check_reported(command.reported)
     organisation: Organisation = view.state(ORGANISATION)
     percent = organisation.settlement_policy.get(command.outcome, 0)
     bill = Bill()

@@ -15,11 +15,11 @@ from domain.credits.events import (
     ReservationReleased,
 )
 from domain.credits.refusals import AlreadyExists, TooMany
-from domain.credits.rules import pay, spoiled
+from domain.credits.rules import grow, pay, spoiled
 from domain.execution import View
 from domain.generations.events import Held, Quoted
 from domain.quotas.events import Amounts, UseExtended, UseHeld, UseReleased, UseSettled
-from domain.quotas.quota import MAX_OPEN_HOLDS, Quota, minus
+from domain.quotas.quota import MAX_OPEN_HOLDS, Quota, fits, minus
 
 Events = list[tuple[str, Any]]
 
@@ -35,10 +35,14 @@ def amount_of(held: Held) -> int:
 
 
 def hold(view: View, held: Held, generation_id: str, expires_at: datetime, quote: Quoted) -> Events:
-    """Hold it until `expires_at`. The assessment has found that it is there. Raises TooMany, AlreadyExists."""
+    """Hold it until `expires_at`. The assessment has found that it is there.
+
+    Raises TooMany, TotalTooLarge, AlreadyExists, TooManyGrantsAtOnce.
+    """
     if not on_account(held):
         if len(quota_of(view, held).holds) >= MAX_OPEN_HOLDS:
             raise TooMany(what="reservations", limit=MAX_OPEN_HOLDS)
+        fits(quota_of(view, held), held.amounts)
         return [(held.stream, UseHeld(generation_id=generation_id, amounts=held.amounts, expires_at=expires_at))]
     account: Account = view.state(held.stream)
     if generation_id in account.holds:  # a plain reservation has taken the id since
@@ -62,7 +66,8 @@ def extend(view: View, held: Held, generation_id: str, expires_at: datetime, gro
     """Hold it longer; on an account `grown` more of it."""
     if not on_account(held):
         return [(held.stream, UseExtended(generation_id=generation_id, expires_at=expires_at))]
-    slices = pay(view.state(held.stream), grown) if grown else ()
+    account: Account = view.state(held.stream)
+    slices = grow(account, account.holds[generation_id], grown) if grown else ()
     extended = ReservationExtended(reservation_id=generation_id, expires_at=expires_at, grown=grown, slices=slices)
     return [(held.stream, extended)]
 

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.bounds import MAX_TOTAL
+from domain.credits.account import Account
 from domain.credits.events import ShortfallRecorded
+from domain.credits.rules import payable
 from domain.execution import View
 from domain.generations import movements
 from domain.generations.assess import payers, spendable
@@ -82,16 +85,20 @@ class Payment:
     def _from_available(self, resource: Resource, streams: tuple[str, ...], amount: int) -> None:
         bill, unit, left = self.bill, self._unit(resource), amount
         for stream in streams:
-            part = min(left, spendable(self.view.state(stream)))
+            account: Account = self.view.state(stream)
+            part = min(left, spendable(account), payable(account))
             if part > 0:
                 left -= part
                 debit_id = self._debit_id()
                 bill.events += movements.debit(self.view, stream, debit_id, part, self.asked.user)
                 bill.charges.append(Charge(resource, stream, {unit: part}, debit_id))
         if left and streams:
-            owed = ShortfallRecorded(generation_id=self.asked.generation_id, amount=left)
-            bill.events.append((streams[0], owed))
-            bill.shortfall = plus(bill.shortfall, {unit: left})
+            short = min(left, MAX_TOTAL - self.view.state(streams[0]).shortfall)
+            self.leave(resource, left - short)
+            if short:
+                owed = ShortfallRecorded(generation_id=self.asked.generation_id, amount=short)
+                bill.events.append((streams[0], owed))
+                bill.shortfall = plus(bill.shortfall, {unit: short})
 
     def _unit(self, resource: Resource) -> str:
         return f"tokens.{self.asked.quote.token_type}" if resource is Resource.PLAN else resource.value

@@ -28,6 +28,9 @@ from domain.periods import NEVER
 PREFIX = "generation/"
 
 
+MAX_PARTS = 10_000  # that one generation is settled in
+
+
 class Status(StrEnum):
     """Where a generation stands (contract, "Generations")."""
 
@@ -58,6 +61,7 @@ class Generation(NamedTuple):
     contents: tuple[Content, ...] = ()
     refunded_contents: tuple[str, ...] = ()
     outcome: Outcome | None = None
+    parts: int = 0  # settled while it went on
 
     @property
     def open(self) -> bool:
@@ -91,7 +95,8 @@ def evolve(generation: Generation, event: GenerationEvent) -> Generation:  # noq
         case GenerationExtended():
             return generation._replace(holds=event.holds, expires_at=event.expires_at)
         case GenerationPartCompleted():
-            return _settled(generation, event)._replace(status=Status.RUNNING, holds=event.holds)
+            part = _settled(generation, event)
+            return part._replace(status=Status.RUNNING, holds=event.holds, parts=generation.parts + 1)
         case GenerationCompleted():
             return _settled(generation, event)._replace(status=Status.COMPLETED, holds=())
         case GenerationFailed():

@@ -9,7 +9,7 @@ from domain.groups.room import Room, groups_of, room_of, tightest
 from domain.groups.rules import GENERATIONS, MAX_LIMIT
 from domain.groups.state import stream_of
 from domain.quotas.events import PeriodStarted, UseCounted
-from domain.quotas.quota import begun
+from domain.quotas.quota import begun, fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,8 @@ def count_use(
 ) -> tuple[tuple[str, PeriodStarted | UseCounted], ...]:
     """Count `count` of what on all groups of the user, or on none where one has no room; that one is named.
 
-    `zone`: the organisation's time zone, `ref`: what the use was for. Raises GroupLimit.
+    `zone`: the organisation's time zone, `ref`: what the use was for.
+    Raises GroupLimit, TotalTooLarge.
     """
     groups = groups_of(view, user)
     rooms = (room_of(group_id, group, what) for group_id, group in groups)
@@ -58,6 +59,8 @@ def count_use(
             used=short.used,
             remaining=short.remaining or 0,
         )
+    for _, group in groups:
+        fits(group.quota, {what: count})
     counted = UseCounted(amounts={what: count}, user=user, ref=ref)
     events: list[tuple[str, PeriodStarted | UseCounted]] = []
     for group_id, group in groups:

@@ -5,6 +5,7 @@ from typing import NamedTuple, assert_never
 
 from immutables import Map
 
+from domain.bounds import within
 from domain.periods import NEVER, Every, Period, period_of
 from domain.quotas.events import (
     Amounts,
@@ -151,6 +152,12 @@ def restarted(quota: Quota, now: datetime) -> PeriodEnded:
     """The end of what runs, because the kind of period changes: use starts anew at `now`."""
     restarts = int(quota.idle_key[1:] or 0) + 1
     return PeriodEnded(key=quota.key, used=quota.used, at=now, then=f".{restarts}")
+
+
+def fits(quota: Quota, more: Amounts) -> None:
+    """Refuse use whose sum the stores could not hold. Raises TotalTooLarge."""
+    for what, amount in more.items():
+        within(quota.taken(what), amount, "used or held of one limit")
 
 
 def plus(one: Amounts, more: Amounts) -> Amounts:

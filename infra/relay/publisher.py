@@ -10,12 +10,12 @@ from aiokafka.errors import KafkaError
 
 from infra.chain import StoredEvent
 from infra.kafka_record import to_record
+from infra.topic_limit import RECORD_BATCH_BYTES
 
 START_S = 30.0
 # Longer, and aiokafka would send the end of a transaction a second time, which could then end the next one (P-36).
 TRANSACTION_S = 10.0
 STOP_S = 3.0
-RECORD_BATCH_BYTES = 1_000_000  # below the broker's message.max.bytes, 1,048,588 by default
 
 
 class Disturbed(KafkaError):  # type: ignore[misc]  # aiokafka has no types
@@ -30,9 +30,18 @@ class Publisher:
     """
 
     def __init__(
-        self, kafka: Mapping[str, Any], topic: str, partition: int, transactional_id: str, log_id: str
+        self,
+        kafka: Mapping[str, Any],
+        topic: str,
+        partition: int,
+        transactional_id: str,
+        log_id: str,
+        batch_bytes: int = RECORD_BATCH_BYTES,
     ) -> None:
-        """`kafka` are aiokafka's arguments; nothing happens before `start`."""
+        """`kafka` are aiokafka's arguments, `batch_bytes` the most for several events; nothing happens before `start`.
+
+        An event that is larger is tried alone: the broker knows best what it takes.
+        """
         self._topic = topic
         self._partition = partition
         self._log_id = log_id
@@ -43,7 +52,7 @@ class Publisher:
             **kafka,
             transactional_id=transactional_id,
             transaction_timeout_ms=int(TRANSACTION_S * 1000),
-            max_batch_size=RECORD_BATCH_BYTES,
+            max_batch_size=batch_bytes,
             retry_backoff_ms=20,  # the coordinator is busy for milliseconds after each commit, not for 100
             acks="all",
         )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.execution import execute
+from domain.execution import Decided, execute
 from domain.prices.publish import NOTICE
 from domain.refusal import RefusalKind
 from domain.registry import HANDLERS, kind_of
@@ -208,7 +208,9 @@ class Batch:
         overlay = draft.overlay(partition, item.org)
         now = draft.now(partition)
         decided = execute(overlay, HANDLERS[type(item.command)], kind_of, item.command, now)
-        draft.record(partition, item, decided.events)
+        too_large = draft.record(partition, item, decided)
+        if too_large is not None:
+            decided = Decided((), 0, too_large)
         own = decided.events[decided.due :]
         refused = Refused.of(decided.refusal) if decided.refusal else None
         outcome = Outcome(partition, draft.position(partition), now, own, refused, left=decided.left)

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from domain.execution import Decided
+from domain.refusal import EventTooLarge
 from domain.registry import kind_of
 from infra import event_log, failpoints
 from infra.chain import StoredEvent, link, microseconds
-from infra.event_log import CommandRow
+from infra.event_log import MAX_EVENT_BYTES, CommandRow
 from infra.failpoints import failpoint
 from infra.snapshots import encode_state
 from infra.wire.pipeline import Pipeline
@@ -80,14 +82,20 @@ class Draft:
         return self._ends[partition].position
 
     def overlay(self, partition: int, org: str) -> Overlay:
-        """What a decision of the organisation sees."""
+        """What a decision of the organisation sees, at the start of one."""
         overlay = self._overlays[partition]
         overlay.org = org
+        overlay.begin()
         return overlay
 
-    def record(self, partition: int, item: Submission, events: Sequence[tuple[str, Any]]) -> None:
-        """Give events of one command, already applied to the overlay, their versions, positions and hashes."""
+    def record(self, partition: int, item: Submission, decided: Decided) -> EventTooLarge | None:
+        """Give events of one command, already applied to the overlay, their versions, positions and hashes.
+
+        Where one is too large to be published, nothing of the command is left, and the refusal is returned. What time
+        alone brought about is recorded whatever its size: a stream that is held up by it could never be used again.
+        """
         overlay, org, now = self._overlays[partition], item.org, self._now[partition]
+        events, first = decided.events, len(self._events)
         now_us = self._now_us[partition]
         position, hash_ = self._ends[partition]
         later = Counter(stream for stream, _ in events) if len(events) > 1 else None  # nearly always one
@@ -97,12 +105,17 @@ class Draft:
                 later[stream] -= 1
                 version -= later[stream]
             type_, data = self._codec.encode(event, item.actor, item.key)
+            if len(data) > MAX_EVENT_BYTES and len(self._events) - first >= decided.due:
+                del self._events[first:]
+                overlay.take_back()
+                return EventTooLarge(size=len(data), limit=MAX_EVENT_BYTES)
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
             self._events.append(
                 StoredEvent(partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
             )
         self._ends[partition] = _End(position, hash_)
+        return None
 
     def keep(self, item: Submission, outcome: Outcome) -> None:
         """Keep an answer under the submission's key."""

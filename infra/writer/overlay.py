@@ -34,6 +34,7 @@ class Overlay:
         self._cold = cold
         self.streams: dict[StreamKey, Stream] = {}
         self._own: dict[TagKey, tuple[tuple[str, Any], ...]] = {}  # the batch's own events by tag
+        self._before: list[tuple[dict[Any, Any], Any, Any]] = []  # what the current command has replaced, in order
 
     def state(self, stream: str) -> Any:
         """The stream's state, events of this batch included; loaded where it is not yet known."""
@@ -52,8 +53,10 @@ class Overlay:
         One that nobody has looked at is new, as its id has just been made; the log refuses its version 1 if it is not.
         """
         key = (self.org, stream)
-        before = self.streams.get(key) or self.cache.streams.get(key)
+        own = self.streams.get(key)
+        before = own or self.cache.streams.get(key)
         kind = kind_of(stream)
+        self._before.append((self.streams, key, own))
         if before is None:
             after = Stream(1, kind.evolve(kind.initial, event), 0)
         else:
@@ -61,14 +64,31 @@ class Overlay:
         self.streams[key] = after
         if event.tag is not None:
             tag = (self.org, event.tag)
-            self._own[tag] = (*self._own.get(tag, ()), (stream, event))
+            known = self._own.get(tag)
+            self._before.append((self._own, tag, known))
+            self._own[tag] = (*(known or ()), (stream, event))
 
     def refresh(self, stream: str) -> None:
         """Make the state's hint of what is next due exact."""
         key = (self.org, stream)
-        found = self.streams.get(key) or self.cache.streams.get(key)
+        own = self.streams.get(key)
+        found = own or self.cache.streams.get(key)
         if found is not None:
+            self._before.append((self.streams, key, own))
             self.streams[key] = found._replace(state=kind_of(stream).refresh(found.state))
+
+    def begin(self) -> None:
+        """A command begins: `take_back` undoes what comes from now on."""
+        self._before.clear()
+
+    def take_back(self) -> None:
+        """Undo everything since `begin`, so that nothing of the command is left."""
+        for where, key, before in reversed(self._before):
+            if before is None:
+                del where[key]
+            else:
+                where[key] = before
+        self._before.clear()
 
     def savepoint(self) -> "Savepoint":
         """What `restore` needs to take an atomic group back."""
