@@ -13,7 +13,7 @@ HELD = """
     left join lateral (
         select jsonb_object_agg(unit, amount) as held from (
             select case when address like '%%:tokens.%%' then 'plan_tokens'
-                else regexp_replace(address, '^.*:', '') end as unit, sum(amount)::bigint as amount
+                else regexp_replace(address, '^.*:', '') end as unit, sum(amount) as amount
             from read.reservations where org = g.org and id = g.id and generation group by 1
         ) each
     ) holding on true"""

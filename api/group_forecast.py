@@ -11,7 +11,7 @@ COUNTED = ("image", "video")
 # How long a period can be at most, for one that has not begun.
 _LONGEST_DAYS = {"day": 1, "week": 7, "month": 31}
 _USED = """
-    select group_id, what, sum(amount)::bigint as amount from read.group_usage
+    select group_id, what, sum(amount) as amount from read.group_usage
     where org = %(org)s and group_id = any(%(ids)s) and at >= %(since)s and what in ('image', 'video')
     group by 1, 2"""
 

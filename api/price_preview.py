@@ -17,9 +17,9 @@ MAX_KINDS = 1_000  # of use that are priced in one preview
 # What succeeded is what is paid for. Each organisation's days are read by their index.
 USAGE = f"""
     select g.provider, g.model, g.operation, g.options, g."count", g.succeeded, count(*)::bigint as generations,
-        sum(g.quoted_tokens * g.succeeded / g."count")::bigint as tokens,
-        sum(g.charged_credits)::bigint as charged_credits, sum(g.charged_tokens)::bigint as charged_tokens,
-        sum(g.charged_usd)::bigint as charged_usd
+        sum(div(g.quoted_tokens::numeric * g.succeeded, g."count")) as tokens,
+        sum(g.charged_credits) as charged_credits, sum(g.charged_tokens) as charged_tokens,
+        sum(g.charged_usd) as charged_usd
     from read.organisations o
     cross join lateral (
         select * from read.generations

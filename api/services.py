@@ -29,6 +29,7 @@ from infra.security.authenticator import Authenticator
 from infra.security.request_rates import RequestRates
 from infra.security.tokens import Tokens
 from infra.settings import Settings
+from infra.whole_numbers import WholeLoader
 from infra.writer.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]
 
     async def configure(connection: AsyncConnection[Any]) -> None:
         set_json_loads(msgspec.json.decode, connection)
+        connection.adapters.register_loader("numeric", WholeLoader)
 
     return AsyncConnectionPool(
         uri.get_secret_value(),

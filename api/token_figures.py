@@ -36,7 +36,7 @@ _USED = """
         order by version desc limit 1
     ) last on true"""
 _BY = """
-    select coalesce({what}, '') as name, token_type, sum(tokens)::bigint as tokens, count(*)::bigint as uses
+    select coalesce({what}, '') as name, token_type, sum(tokens) as tokens, count(*)::bigint as uses
     from read.token_usage where org = %(org)s and at >= %(month)s and position <= %(position)s
     group by 1, 2 order by 3 desc, 1 limit %(top)s"""
 

@@ -48,7 +48,7 @@ Address = Annotated[
 ]
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
 Count = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
-Usd = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$")]
+Usd = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Model = Annotated[Label, AfterValidator(no_dots), _NO_DOTS]
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(no_dots), _NO_DOTS]

@@ -31,10 +31,10 @@ VIEW_OF = {"usage_daily": "usage"}
 VIEWS = {
     "usage_daily": """
         select org, (at at time zone 'UTC')::date as day, key, user_id, operation, provider, model, size, quality,
-            feature, outcome, reason, currency, unit, sum(generations)::bigint as generations,
-            sum(succeeded)::bigint as succeeded, sum(credits)::bigint as credits, sum(tokens)::bigint as tokens,
-            sum(plan_tokens)::bigint as plan_tokens, sum(other)::bigint as other, sum(usd)::bigint as usd,
-            sum(provider_cost)::bigint as provider_cost, sum(time_ms)::bigint as time_ms
+            feature, outcome, reason, currency, unit, sum(generations) as generations,
+            sum(succeeded) as succeeded, sum(credits) as credits, sum(tokens) as tokens,
+            sum(plan_tokens) as plan_tokens, sum(other) as other, sum(usd) as usd,
+            sum(provider_cost) as provider_cost, sum(time_ms) as time_ms
         from {usage} group by org, day, key, user_id, operation, provider, model, size, quality, feature, outcome,
             reason, currency, unit"""
 }

@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import add
 from typing import Any, TypeVar
 
-from projections.table import Table
+from projections.table import SUMMED, Table
 
 Key = tuple[Any, ...]
 Row = TypeVar("Row")
@@ -78,7 +78,7 @@ class Sums(dict[Key, Any]):
     def __init__(self, table: Table[Any]) -> None:
         super().__init__()
         self.table = table
-        self._first = table.types.index("int8")
+        self._first = next(place for place, type_ in enumerate(table.types) if type_ in SUMMED)
 
     def add(self, row: Any) -> None:
         """Add a row's amounts to those of its key."""

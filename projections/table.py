@@ -9,6 +9,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 Cursor = psycopg.Cursor[Any]
+SUMMED = ("int8", "numeric")  # types of columns that `add` adds up
 Row = TypeVar("Row")
 
 
@@ -69,7 +70,7 @@ class Table(Generic[Row]):
 
     def add(self, cursor: Cursor, schema: str, rows: Sequence[Row]) -> None:
         """Add the rows' integers to those that are there; what else is beside the key depends on the key alone."""
-        self._insert(cursor, ("add", schema), rows, lambda: self._on_conflict("{0} = t.{0} + excluded.{0}", ("int8",)))
+        self._insert(cursor, ("add", schema), rows, lambda: self._on_conflict("{0} = t.{0} + excluded.{0}", SUMMED))
 
     def delete(self, cursor: Cursor, schema: str, keys: Collection[tuple[Any, ...]]) -> None:
         """Take rows out: each key, all of one length, is a row's whole key or the first columns of many."""

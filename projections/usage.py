@@ -70,7 +70,7 @@ TABLE = Table(
     Usage,
     {"org": "text", "at": "timestamptz", "key": "text", "user_id": "text", "operation": "text", "provider": "text"}
     | dict.fromkeys(("model", "size", "quality", "feature", "outcome", "reason", "currency", "unit"), "text")
-    | dict.fromkeys(AMOUNTS, "int8"),
+    | dict.fromkeys(AMOUNTS, "numeric"),  # sums over many accounts: no 64 bits bound them
     key=3,
 )
 

@@ -24,15 +24,15 @@ create table usage (
     reason text collate "C" not null,
     currency text collate "C" not null,
     unit text collate "C" not null,
-    generations bigint not null,
-    succeeded bigint not null,
-    credits bigint not null,
-    tokens bigint not null,
-    plan_tokens bigint not null,
-    other bigint not null,
-    usd bigint not null,
-    provider_cost bigint not null,
-    time_ms bigint not null
+    generations numeric not null,
+    succeeded numeric not null,
+    credits numeric not null,
+    tokens numeric not null,
+    plan_tokens numeric not null,
+    other numeric not null,
+    usd numeric not null,
+    provider_cost numeric not null,
+    time_ms numeric not null
 ) with (fillfactor = 70);
 -- keys
 alter table usage add primary key (org, at, key);

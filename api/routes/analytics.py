@@ -60,14 +60,14 @@ _KEYS = {
 }
 _MEMBERS = "join read.members m on m.org = u.org and m.user_id = u.user_id"
 _USAGE = """
-    select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, coalesce({sum}, 0)::bigint as value
+    select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, coalesce({sum}, 0) as value
     from read.usage u {members}
     where u.org = %(org)s and u.at >= %(start)s and u.at < %(end)s
     group by 1, 2 having coalesce({sum}, 0) <> 0 order by 1, 3 desc, 2 limit %(limit)s"""
 # Amounts of different currencies do not add up: each has its row.
 _COSTS = """
     select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, u.currency,
-        sum(u.usd)::bigint as usd, sum(u.provider_cost)::bigint as cost
+        sum(u.usd) as usd, sum(u.provider_cost) as cost
     from read.usage u {members}
     where u.org = %(org)s and u.at >= %(start)s and u.at < %(end)s
     group by 1, 2, 3 having sum(u.usd) <> 0 or sum(u.provider_cost) <> 0

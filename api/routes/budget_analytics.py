@@ -44,13 +44,13 @@ _ANALYTICS = """
         where c.org = %(org)s and c.user_id = %(user)s and c.created_at >= span.start and c.created_at <= span.now
     )
     select span.start as "from", span.now as "to",
-        coalesce((select sum(spent) from taken), 0)::bigint as spent,
+        coalesce((select sum(spent) from taken), 0) as spent,
         (select count(*) from taken where attempt) as attempts,
         (select count(*) from taken where attempt and success) as successes,
         (select coalesce(jsonb_object_agg(size, spent), '{}')
-            from (select size, sum(spent)::bigint as spent from taken group by size) s) as by_size,
+            from (select size, sum(spent) as spent from taken group by size) s) as by_size,
         (select coalesce(jsonb_object_agg(quality, spent), '{}')
-            from (select quality, sum(spent)::bigint as spent from taken group by quality) q) as by_quality
+            from (select quality, sum(spent) as spent from taken group by quality) q) as by_quality
     from span"""
 _READABLE = "select 1 from read.costs where org = %(org)s limit 1"
 

@@ -29,7 +29,7 @@ _LIST = """
         order by address limit %(limit)s
     ) b
     cross join lateral (
-        select coalesce(-sum(t.amount), 0)::bigint as amount from read.transactions t
+        select coalesce(-sum(t.amount), 0) as amount from read.transactions t
         where t.org = %(org)s and t.address = b.address and t.position >= %(first)s
           and t.type in ('debited', 'captured', 'shortfall_collected', 'refunded')
     ) used
@@ -41,20 +41,20 @@ _AT_RISK = """
     from read.balances b
     join read.organisations o on o.org = b.org
     cross join lateral (
-        select coalesce(sum(g.amount), 0)::bigint as amount,
-            coalesce(sum(g.remaining + g.reserved), 0)::bigint as remaining
+        select coalesce(sum(g.amount), 0) as amount,
+            coalesce(sum(g.remaining + g.reserved), 0) as remaining
         from read.grants g
         where g.org = b.org and g.address = b.address and g.source = 'plan' and g.expires_at = b.refresh_at
     ) granted
     cross join lateral (
-        select coalesce(sum(t.tokens), 0)::bigint as used from read.token_usage t
+        select coalesce(sum(t.tokens), 0) as used from read.token_usage t
         where t.org = b.org and t.address = b.address and t.at >= %(window)s
     ) recent
     where b.allowance > 0 and b.owner_type = 'org' and b.unit like 'tokens.%%' and b.refresh_at > %(now)s
       and (%(own)s::text is null or b.org = %(own)s) and (b.org, b.address) > (%(org)s, %(address)s)
       and granted.amount > 0
       and ((granted.amount - granted.remaining) * 100 > granted.amount * %(percent)s
-        or (recent.used > 0 and b.available * %(days)s * 86400::numeric / recent.used
+        or (recent.used > 0 and b.available::numeric * %(days)s * 86400 / recent.used
             < extract(epoch from b.refresh_at - %(now)s)))
     order by b.org, b.address limit %(limit)s"""
 

@@ -17,7 +17,7 @@ COLUMNS = (
     *("video_used", "video_limit", "video_remaining", "percent", "status"),
 )
 _USED = """
-    select group_id, what, sum(amount)::bigint as amount from read.group_usage
+    select group_id, what, sum(amount) as amount from read.group_usage
     where org = %(org)s and group_id = any(%(ids)s) and at >= %(start)s and at < %(end)s
       and what in ('image', 'video')
     group by 1, 2"""

@@ -39,7 +39,7 @@ _MEMBERS = """
     where org = %(org)s and group_id = %(id)s and user_id > %(after)s
     order by user_id limit %(limit)s"""
 _USAGE = """
-    select width_bucket(at, %(starts)s::timestamptz[]) as bucket, what, sum(amount)::bigint as amount
+    select width_bucket(at, %(starts)s::timestamptz[]) as bucket, what, sum(amount) as amount
     from read.group_usage
     where org = %(org)s and group_id = %(id)s and at >= %(start)s and at < %(end)s
     group by 1, 2 order by 1, 2"""

@@ -18,19 +18,19 @@ COLUMNS = (
 # What was spent is net of refunds.
 _USED = """
     select user_id,
-        coalesce(sum(generations) filter (where outcome <> 'refused'), 0)::bigint as generations,
-        sum(succeeded)::bigint as succeeded,
-        coalesce(sum(generations) filter (where outcome = 'failed'), 0)::bigint as failed,
-        coalesce(sum(generations) filter (where outcome = 'refused'), 0)::bigint as refused,
-        sum(credits)::bigint as credits, sum(tokens)::bigint as tokens, sum(plan_tokens)::bigint as plan_tokens,
-        sum(usd)::bigint as usd,
-        coalesce(sum(provider_cost) filter (where currency in ('USD', '')), 0)::bigint as provider_cost_usd,
+        coalesce(sum(generations) filter (where outcome <> 'refused'), 0) as generations,
+        sum(succeeded) as succeeded,
+        coalesce(sum(generations) filter (where outcome = 'failed'), 0) as failed,
+        coalesce(sum(generations) filter (where outcome = 'refused'), 0) as refused,
+        sum(credits) as credits, sum(tokens) as tokens, sum(plan_tokens) as plan_tokens,
+        sum(usd) as usd,
+        coalesce(sum(provider_cost) filter (where currency in ('USD', '')), 0) as provider_cost_usd,
         min(at) as first_at, max(at) as last_at
     from read.usage
     where org = %(org)s and at >= %(start)s and at < %(end)s and (%(after)s::text is null or user_id > %(after)s)
     group by user_id order by user_id limit %(limit)s"""
 _OTHER = """
-    select user_id, currency, sum(provider_cost)::bigint as provider_cost from read.usage
+    select user_id, currency, sum(provider_cost) as provider_cost from read.usage
     where org = %(org)s and at >= %(start)s and at < %(end)s and user_id = any(%(users)s)
       and currency not in ('USD', '') and provider_cost <> 0
     group by 1, 2 order by 1, 2"""

@@ -19,7 +19,7 @@ CREDITS_LOW = Query(
         order by g.granted_at desc, g.id desc limit 1
     ) as last (amount)
     where r.available + r.reserved > 0 and r.unit not like 'tokens.%%' and {enabled_sql("credits_low")}
-        and ((r.available + r.reserved) * 100 < last.amount * {threshold_sql("credits_low", "percent")}
+        and ((r.available::numeric + r.reserved) * 100 < last.amount * {threshold_sql("credits_low", "percent")}
             or r.available + r.reserved < {threshold_sql("credits_low", "amount")})""",
     lambda facts: f"{facts['address']} is low: {facts['left']} are left; the last grant was of {facts['last_grant']}.",
 )

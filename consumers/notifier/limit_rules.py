@@ -12,7 +12,7 @@ BUDGET = Query(
         'budget/' || r.user_id, r.user_id, level.severity,
         jsonb_build_object('used', r.used, 'limit', r.monthly, 'percent', level.percent, 'period', r.period_key)
     {of("budgets", "user_id")} {levels("budget")}
-    where r.monthly > 0 and r.used * 100 >= r.monthly * level.percent and {enabled_sql("budget")}""",
+    where r.monthly > 0 and r.used::numeric * 100 >= r.monthly * level.percent and {enabled_sql("budget")}""",
     lambda facts: (
         f"{percent_text(facts['used'], facts['limit'])} of this month's budget is used: {usd_text(facts['used'])} of "
         f"{usd_text(facts['limit'])}."
@@ -28,9 +28,9 @@ GROUP = Query(
         jsonb_build_object('group', r.name, 'what', what.name, 'used', used.amount, 'limit', what.most,
             'percent', level.percent, 'period', r.period_key)
     {of("groups", "id")}
-    cross join lateral (select key, value::bigint from jsonb_each_text(r.limits) where value is not null)
+    cross join lateral (select key, value::numeric from jsonb_each_text(r.limits) where value is not null)
         as what (name, most)
-    cross join lateral (select coalesce((r.used ->> what.name)::bigint, 0)) as used (amount)
+    cross join lateral (select coalesce((r.used ->> what.name)::numeric, 0)) as used (amount)
     {levels("group")}
     where r.deleted_at is null and what.most > 0 and used.amount * 100 >= what.most * level.percent
         and {enabled_sql("group")}""",
@@ -50,7 +50,7 @@ PLAN_TOKENS = Query(
             'percent', {threshold_sql("plan_tokens", "percent")}, 'refresh_at', r.refresh_at)
     {of("balances", "address")}
     cross join lateral (
-        select coalesce(sum(g.amount), 0)::bigint, coalesce(sum(g.remaining + g.reserved), 0)::bigint
+        select coalesce(sum(g.amount), 0), coalesce(sum(g.remaining + g.reserved), 0)
         from read.grants g
         where g.org = r.org and g.address = r.address and g.source = 'plan' and g.expires_at = r.refresh_at
     ) as plan (granted, remaining)

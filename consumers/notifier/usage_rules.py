@@ -169,12 +169,12 @@ USAGE_SPIKE = Query(
     "",
     f"""
     select t.org, t.day::text, 'organisation', null, 'warning',
-        jsonb_build_object('today', use.today, 'daily_average', use.before / 7, 'day', t.day)
+        jsonb_build_object('today', use.today, 'daily_average', div(use.before, 7), 'day', t.day)
     from unnest(%(orgs)s::text[], %(days)s::date[], %(starts)s::timestamptz[]) as t (org, day, start)
     left join read.organisations o on o.org = t.org
     cross join lateral (
-        select coalesce(sum(credits) filter (where at >= t.start), 0)::bigint,
-            coalesce(sum(credits) filter (where at < t.start), 0)::bigint
+        select coalesce(sum(credits) filter (where at >= t.start), 0),
+            coalesce(sum(credits) filter (where at < t.start), 0)
         from read.usage u where u.org = t.org and u.at >= t.start - interval '168 hours'
     ) as use (today, before)
     where use.before > 0 and use.today > {threshold_sql("usage_spike", "floor")}
@@ -190,12 +190,12 @@ TOKEN_SPIKE = Query(
     "",
     f"""
     select t.org, 'tokens/' || t.day::text, 'organisation', null, 'warning',
-        jsonb_build_object('today', use.today, 'daily_average', use.before / 7, 'day', t.day, 'unit', 'tokens')
+        jsonb_build_object('today', use.today, 'daily_average', div(use.before, 7), 'day', t.day, 'unit', 'tokens')
     from unnest(%(orgs)s::text[], %(days)s::date[], %(starts)s::timestamptz[]) as t (org, day, start)
     left join read.organisations o on o.org = t.org
     cross join lateral (
-        select coalesce(sum(tokens) filter (where at >= t.start), 0)::bigint,
-            coalesce(sum(tokens) filter (where at < t.start), 0)::bigint
+        select coalesce(sum(tokens) filter (where at >= t.start), 0),
+            coalesce(sum(tokens) filter (where at < t.start), 0)
         from read.token_usage u where u.org = t.org and u.at >= t.start - interval '168 hours'
     ) as use (today, before)
     where use.before > 0 and use.today > {threshold_sql("usage_spike", "token_floor")}

@@ -137,7 +137,7 @@ TABLES = (
 
 # What all use of an organisation adds up to; one that used nothing has no row.
 USED: tuple[LiteralString, ...] = ("credits", "tokens", "plan_tokens", "other", "usd")
-_SUMS: LiteralString = ", ".join("sum(" + name + ")::bigint as " + name for name in USED)
+_SUMS: LiteralString = ", ".join("sum(" + name + ") as " + name for name in USED)
 USAGE = Table(
     "usage",
     ("org", *USED),

@@ -99,6 +99,7 @@ class Book:
 EMPTY: dict[str, Any] = {
     "text": "",
     "bigint": 0,
+    "numeric": 0,
     "integer": 0,
     "boolean": False,
     "jsonb": {},
@@ -333,3 +334,23 @@ def test_what_a_failed_look_saw_is_seen_again(book: Book, monkeypatch: pytest.Mo
             book.look()
     assert book.rows("select 1 from alerts where org = %s", book.org) == []
     assert book.look() == [("budget", "warning")]
+
+
+def test_the_largest_sums_stop_no_rule(book: Book) -> None:
+    most = 10**18
+    book.put("groups", "group/g1", id="g1", name="g", limits={"image": 1}, used={"image": most})
+    account = {"address": "org:x:tokens.a", "owner_type": "org", "unit": "tokens.a", "owner_id": "x"}
+    book.put(
+        "balances",
+        "account/org:x:tokens.a",
+        **account,
+        granted=4 * most,
+        available=3 * most,
+        reserved=most,
+        allowance=1,
+    )
+    for day in range(8):
+        at = datetime.combine(datetime.now(UTC).date() - timedelta(days=day), time.min, UTC)
+        book.put("usage", "account/user:u1:credits", at=at, key=f"k{day}", credits=100 * most * (9 if day == 0 else 1))
+    budget(book, most)
+    assert {rule for rule, _ in book.look()} >= {"group", "budget"}
