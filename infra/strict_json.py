@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 MAX_DEPTH = 16
+INVALID_TEXT = "invalid_text"
 MAX_DIGITS = 18  # whole numbers beyond 10^18 fit no column and no JavaScript number
 
 # Control characters but tab, line feed and carriage return, which reasons and prompts really contain.
@@ -47,8 +48,25 @@ def strict_json(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
         raise _malformed(f"The text is not JSON: {reason}.") from None
     # Brackets bound the depth, so nearly every body is done with two counts and one search.
     if raw.count(b"{") + raw.count(b"[") > max_depth or _SUSPICIOUS.search(raw):
-        _check(value, max_depth)
+        try:
+            _check(value, max_depth)
+        except UnacceptableJson as error:
+            error.field = error.field or (_place(value) if error.code == INVALID_TEXT else None)
+            raise
     return value
+
+
+def _place(value: Any) -> str | None:
+    """The path to a text that cannot be kept, as far as its names may be shown; none where that says nothing."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        shown = str(name) if _SHOWN.fullmatch(str(name)) else None
+        if isinstance(part, str) and not clean(part):
+            return shown
+        within = _place(part)
+        if within is not None:
+            return f"{shown}.{within}"[:200] if shown else within
+    return None
 
 
 def clean(text: str) -> bool:
@@ -59,7 +77,7 @@ def clean(text: str) -> bool:
 def _check(value: Any, room: int) -> None:
     if isinstance(value, str):
         if not clean(value):
-            raise UnacceptableJson("invalid_text", "A text contains a control character or half of a surrogate pair.")
+            raise UnacceptableJson(INVALID_TEXT, "A text contains a control character or half of a surrogate pair.")
     elif isinstance(value, dict | list):
         if room == 0:
             raise _too_deep(None)
