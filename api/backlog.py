@@ -18,6 +18,7 @@ _PARTITIONS = """
     from heads h left join read.checkpoints c using (partition)
     left join events o on o.partition = h.partition and o.position = coalesce(c.position, 0) + 1"""
 _STOPS = "select partition, position, reason from read_stops order by partition"
+_RELAY = "select partition, position, reason, refused, at from relay_stops order by refused desc, partition"
 _TOPIC = """
     select id, topic, partition, kind, records, first_offset, last_offset, position, reason, found_at, last_at
     from topic_faults where acknowledged_at is null order by partition, kind"""
@@ -48,6 +49,10 @@ GAUGES = {
 }
 
 
+_RELAY_ISSUE = (
+    "Partition {partition} is not published: event {position} does not get into the ledger's topic since"
+    " {at:%Y-%m-%d %H:%M:%S} UTC: {reason} (runbook: relay-stopped)"
+)
 _TOPIC_ISSUES = {
     "foreign": "In partition {partition} of the topic {topic} stand {records} records that are not the log's events,"
     " the first at offset {first_offset}: {reason}",
@@ -68,6 +73,7 @@ class Lag:
 class Backlog:
     """`lags` by partition, `stops` (partition -> why its read models stand still), `waiting` by names of GAUGES.
 
+    `relay`: the partitions that do not get into the topic, those first whose next event Kafka refused.
     `topic`: what stands in the ledger's topic and is not the log's, or is missing there, until it is acknowledged.
     """
 
@@ -75,6 +81,12 @@ class Backlog:
     stops: Mapping[int, str] = field(default_factory=dict)
     waiting: Mapping[str, float] = field(default_factory=dict)
     topic: Sequence[Mapping[str, Any]] = ()
+    relay: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def relay_issues(self) -> list[str]:
+        """A sentence for each partition that is not published."""
+        return [_RELAY_ISSUE.format(**row) for row in self.relay]
 
     @property
     def topic_issues(self) -> list[str]:
@@ -88,9 +100,10 @@ async def backlog_of(rows: Rows) -> Backlog:
         row["partition"]: Lag(row["position"], int(row["behind"]), _seconds(row["age"]))
         for row in await rows(_PARTITIONS)
     }
-    stops = {row["partition"]: row["reason"] for row in await rows(_STOPS)}
+    stops = {row["partition"]: f"event {row['position']}: {row['reason']}" for row in await rows(_STOPS)}
     (waiting,) = await rows(_WAITING)
-    return Backlog(lags, stops, {name: _seconds(waiting[name]) for name in GAUGES}, await rows(_TOPIC))
+    figures = {name: _seconds(waiting[name]) for name in GAUGES}
+    return Backlog(lags, stops, figures, await rows(_TOPIC), await rows(_RELAY))
 
 
 def _seconds(value: Any) -> float:

@@ -119,6 +119,15 @@ class Metrics(Collector):
             "Partitions whose next event cannot be applied.",
             value=len(self.backlog.stops),
         )
+        stopped = GaugeMetricFamily(
+            "scrip_unpublished_partitions",
+            "Partitions whose next event does not get into the ledger's topic; refused: Kafka does not take it.",
+            labels=("refused",),
+        )
+        for refused in (True, False):
+            count = sum(row["refused"] is refused for row in self.backlog.relay)
+            stopped.add_metric((str(refused).lower(),), count)
+        yield stopped
         faults = GaugeMetricFamily(
             "scrip_topic_faults", "Faults of the ledger's topic that are not acknowledged yet.", labels=("kind",)
         )

@@ -77,6 +77,7 @@ class Operations:
         return {
             "as_of": log.pop("as_of"),
             "read_models": _read_models(backlog),
+            "relay": _relay(backlog),
             "topic": _topic(backlog),
             "notifier": _notifier(await self._one(_NOTIFIER, None, name="alerts")),
             "usage": await _usage(services),
@@ -144,6 +145,14 @@ def _read_models(backlog: Backlog) -> dict[str, Any]:
         return _figure("read-models-stopped", ACT, told, events=events, seconds=seconds, partitions=parts)
     told = f"{_many(events, 'event')} behind, the oldest for {seconds:.0f} s." if events else "Up to date."
     return _figure("read-models-lag", _late(seconds), told, events=events, seconds=seconds, partitions=parts)
+
+
+def _relay(backlog: Backlog) -> dict[str, Any]:
+    stops = [dict(row) for row in backlog.relay]
+    if not stops:
+        return _figure("relay-stopped", OK, "No partition stands still.", items=stops)
+    more = f" {_many(len(stops) - 1, 'further partition')} too." if len(stops) > 1 else ""
+    return _figure("relay-stopped", ACT, backlog.relay_issues[0] + more, items=stops)
 
 
 def _topic(backlog: Backlog) -> dict[str, Any]:

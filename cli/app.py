@@ -23,6 +23,7 @@ from cli.commands.rebuild import rebuild
 from cli.commands.roles import api, intake, notifier, projector, relay, sweeper
 from cli.commands.test import test
 from cli.commands.token import token
+from cli.commands.unblock import unblock
 from cli.commands.up import up
 from cli.commands.verify import verify
 
@@ -38,6 +39,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "verify": verify,
         "rebuild": rebuild,
         "doctor": doctor,
+        "unblock": unblock,
     },
     "Develop": {"test": test, "bench": bench, "docs": docs},
     "Roles, one process each": {

@@ -9,7 +9,7 @@ from consumers.intake.role import intake_metrics
 from consumers.intake.tally import Tally
 from consumers.notifier.engine import Engine
 from consumers.notifier.role import notifier_metrics
-from consumers.projector import projector_metrics
+from consumers.projector_metrics import Counts, projector_metrics
 from infra.relay.relay import Relay
 from infra.relay.role import relay_metrics
 from infra.sweeper import sweeper_metrics
@@ -26,7 +26,7 @@ def exported_metrics() -> dict[str, list[Metric]]:
     collectors = {
         "api": of_the_api,
         "relay": relay_metrics(Relay("", {}, "")),
-        "projector": projector_metrics(int),
+        "projector": projector_metrics(Counts()),
         "intake": intake_metrics(Tally(), writer),
         "sweeper": sweeper_metrics(int, writer),
         "notifier": notifier_metrics(Engine()),

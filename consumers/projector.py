@@ -16,10 +16,11 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from consumers.kafka_broker import SUBSCRIBER, as_it_is, consuming_broker, undecoded
+from consumers.projector_metrics import projector_metrics
 from consumers.rebuild_requests import serve_rebuilds
 from consumers.topic_check import MISSING, Fault, TopicCheck, note
 from infra.codec import Codec
-from infra.role_metrics import Figure, RoleMetrics, metrics_served
+from infra.role_metrics import metrics_served
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
 from projections import generations
@@ -66,7 +67,7 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
     try:
         if await projection.persist("preparing the read models", partial(_prepare, uri)) is None:
             return
-        with metrics_served(settings, projector_metrics(lambda: projection.applied, lambda: projection.foreign)):
+        with metrics_served(settings, projector_metrics(projection)):
             while not await _started(broker):
                 await projection.pause(1.0)
                 if stop.is_set():
@@ -80,16 +81,6 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
         projection.end()
         await broker.stop()
         await projection.close()
-
-
-def projector_metrics(applied: Callable[[], int], foreign: Callable[[], int] = int) -> RoleMetrics:
-    """What a projector shows of itself."""
-    return RoleMetrics(
-        [
-            Figure("counter", "scrip_projector_applied", "Events applied.", applied),
-            Figure("counter", "scrip_projector_foreign_records", "Records left out: not the log's events.", foreign),
-        ]
-    )
 
 
 def _prepare(uri: str) -> bool:
@@ -129,6 +120,11 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._check = TopicCheck()
         self._spoilt: set[int] = set()  # partitions with a foreign record since the last event that was applied
         self.applied = self.foreign = 0
+
+    @property
+    def stopped(self) -> int:
+        """How many of its partitions have met an event that cannot be applied."""
+        return len(self._runner.stopped)
 
     def attach(self, broker: KafkaBroker, topic: str, group: str) -> None:
         """Subscribe to the ledger's topic."""

@@ -10,6 +10,7 @@ from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionErro
 
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
+from infra.topic_limit import RECORD_BATCH_BYTES, SETTING
 from infra.unsafe_setting import UnsafeSetting
 
 LEDGER = "scrip.ledger"
@@ -102,7 +103,8 @@ async def check(settings: Settings, partitions: int) -> None:
 async def check_durable(settings: Settings, partitions: int) -> None:
     """Compare how many replicas the topics have, and must have in sync, with what `kafka_replication` promises.
 
-    Not part of `check`, since a cluster that is being repaired must be served. Raises UnsafeSetting, KafkaError.
+    Also whether the ledger takes every event that may be committed. Not part of `check`, since a cluster that is being
+    repaired must be served. Raises UnsafeSetting, KafkaError.
     """
     admin = AIOKafkaAdminClient(**kafka_arguments(settings))
     try:
@@ -117,6 +119,11 @@ async def check_durable(settings: Settings, partitions: int) -> None:
             values = await _configured(admin, ConfigResourceType.TOPIC, topic.name, {setting: needed})
             if int(values.get(setting) or 1) < int(needed):
                 raise UnsafeSetting("Kafka", f"{setting} of {topic.name}", values.get(setting), needed)
+            if topic.guarded:
+                values = await _configured(admin, ConfigResourceType.TOPIC, topic.name, {SETTING: ""})
+                if int(values[SETTING]) < RECORD_BATCH_BYTES:
+                    least = f"{RECORD_BATCH_BYTES} or more"
+                    raise UnsafeSetting("Kafka", f"{SETTING} of {topic.name}", values[SETTING], least)
             fewest = min(len(part["replicas"]) for part in found[topic.name]["partitions"])
             if fewest < settings.kafka_replication:
                 raise UnsafeSetting(

@@ -74,10 +74,11 @@ class Condition:
         issues += [
             f"The read models stopped in partition {partition}: {reason}" for partition, reason in backlog.stops.items()
         ]
-        faults = backlog.topic_issues  # one issue in all: what others write to a topic must not take the API away
-        return issues + [
-            f"{faults[0]} ({len(faults)} such findings)" if len(faults) > 1 else each for each in faults[:1]
-        ]
+        # One issue in all of each: neither what others write to a topic nor a broker that is away, of which all
+        # partitions tell, may take the API away.
+        for found in (backlog.topic_issues, backlog.relay_issues):
+            issues += [f"{each} ({len(found)} such findings)" if len(found) > 1 else each for each in found[:1]]
+        return issues
 
 
 def routes(services: Services) -> list[APIRoute]:

@@ -38,6 +38,7 @@ class OperationsAnswer(BaseModel):
 
     as_of: str
     read_models: Figure
+    relay: Figure
     topic: Figure
     notifier: Figure
     usage: Figure

@@ -80,6 +80,10 @@ CODES: dict[str, Code] = {
         "No relay publishes, so Kafka and the read models stand still.",
         "Start `scrip relay` and look at its last lines.",
     ),
+    "relay-stopped": Code(
+        "Kafka and the read models stand still in this partition; the other partitions go on, and nothing is lost.",
+        "Where the event is too large for Kafka, `scrip unblock`; else do what the reason says.",
+    ),
     "notifier-inactive": Code("Alerts come late.", "Start `scrip notifier` and look at its last lines."),
     "read-models-lag": Code(
         "Lists, dashboards and usage logs are old; balances and checks are not.",

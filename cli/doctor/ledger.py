@@ -166,6 +166,8 @@ def _backlog(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[Finding
 def _lag(backlog: Backlog) -> Iterator[Finding]:
     for partition, reason in backlog.stops.items():
         yield Finding("read-models-stopped", f"Partition {partition}: {reason}")
+    for issue in backlog.relay_issues:
+        yield Finding("relay-stopped", issue)
     for issue in backlog.topic_issues:
         yield Finding("topic-faults", issue)
     late = [(lag.seconds, partition) for partition, lag in backlog.lags.items() if lag.seconds > LATE_S]

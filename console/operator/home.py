@@ -22,6 +22,7 @@ class Figure(NamedTuple):
 
 FIGURES = (
     Figure("read_models", "Read models"),
+    Figure("relay", "Publishing to Kafka"),
     Figure("topic", "The ledger's topic"),
     Figure("usage", "Usage events"),
     Figure("consumers", "Topics that are read"),

@@ -24,3 +24,5 @@ class LogGap(Exception):
     def __init__(self, partition: int, expected: int, found: int) -> None:
         """Name the partition, the position that should have come and the one that came."""
         super().__init__(f"Partition {partition} of the log has a gap: position {expected} expected, {found} found.")
+        self.partition = partition
+        self.position = expected

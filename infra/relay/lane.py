@@ -2,20 +2,37 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 import psycopg
 import structlog
+from aiokafka.errors import (
+    CorruptRecordException,
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnsupportedForMessageFormatError,
+)
 
 from infra.chain import StoredEvent
 from infra.lease import LeaseLost
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.publisher import Publisher
-from infra.relay.source import MAX_BYTES, MAX_EVENTS, Log, Source
+from infra.relay.source import MAX_BYTES, MAX_EVENTS, Log, Source, Stop
 from infra.relay.tail import last_published
+from infra.topic_limit import RECORD_BATCH_BYTES, max_message_bytes
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
+STANDS_S = 2.0  # with an error; shorter ones are a producer's that is replaced
+# The broker's answers that concern the records themselves: the same ones get the same answer again.
+REFUSALS = (
+    MessageSizeTooLargeError, RecordListTooLargeError, CorruptRecordException, InvalidTimestampError,
+    PolicyViolationError, UnsupportedForMessageFormatError, TopicAuthorizationFailedError,
+)  # fmt: skip
 
 _log = structlog.get_logger("scrip.relay")
 
@@ -24,7 +41,8 @@ class Lane:
     """A partition on its way from `Source` to the topic; filled by the relay's reader, emptied by `run`.
 
     `position` is the last one committed to the topic (None until known), `restarts` counts producers thrown away,
-    `error` says why the lane does not publish just now ("" while it does).
+    `error` says why the lane does not publish just now ("" while it does): from the first failure until the event that
+    it failed at is in the topic.
     """
 
     def __init__(
@@ -48,6 +66,18 @@ class Lane:
         self.published = 0
         self.restarts = 0
         self.error = ""
+        self._refused = False
+        self._failing_since = 0.0
+        self._tried: int | None = None  # the position of the first event that is being published
+        self._batch_bytes = RECORD_BATCH_BYTES
+
+    @property
+    def stop_now(self) -> Stop | None:
+        """Where and why the lane stands still; none while it goes on, or is likely to within a moment."""
+        if not self.error or not (self._refused or monotonic() - self._failing_since >= STANDS_S):
+            return None
+        position = self._tried or (self.position or 0) + 1
+        return Stop(self.partition, position, self.error, self._refused)
 
     @property
     def wants(self) -> int | None:
@@ -91,7 +121,9 @@ class Lane:
             before = self.published
             # Who is no longer the active relay must not fence the one that is.
             await self._source.confirm()
-            publisher = Publisher(self._kafka, self._topic, self.partition, self._transactional_id, self._log.id)
+            publisher = Publisher(
+                *(self._kafka, self._topic, self.partition, self._transactional_id, self._log.id), self._batch_bytes
+            )
             try:
                 await publisher.start()
                 # From here on, whoever takes over fences this producer. Before, a process that stood still between the
@@ -103,6 +135,8 @@ class Lane:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, a producer that met it is not used again
                 self._fail(error)
+                if isinstance(error, MessageSizeTooLargeError):
+                    await self._shrink()
                 if self.published > before:
                     pause = FIRST_PAUSE_S
                 await self._pause(pause)
@@ -116,7 +150,8 @@ class Lane:
         """Ask the topic where it ends, and make sure that the log says the same."""
         position = await last_published(self._kafka, self._topic, self.partition, self._source, self._log.id)
         self.position = self._read_to = position
-        self.error = ""
+        if self._tried is None or position >= self._tried:
+            self._goes_on()
         self._on_change()
 
     async def _publish(self, publisher: Publisher) -> None:
@@ -131,13 +166,30 @@ class Lane:
             batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
             self._on_change()
             while batch and not self._stopping:
+                self._tried = batch[0].position
                 done = await publisher.publish(batch)
                 self.position = batch[done - 1].position
+                self._goes_on()
                 self.published += done
                 batch = batch[done:]
 
+    def _goes_on(self) -> None:
+        self._tried, self.error, self._refused = None, "", False
+
+    async def _shrink(self) -> None:
+        """Make batches as small as the topic wants them; a single event is tried whatever its size."""
+        try:
+            limit = await max_message_bytes(self._kafka, self._topic)
+        except Exception as error:  # noqa: BLE001 - then it is found by halves
+            _log.warning("relay.limit_unknown", partition=self.partition, error=f"{type(error).__name__}: {error}")
+            limit = max(self._batch_bytes // 2, 1)
+        self._batch_bytes = min(limit, RECORD_BATCH_BYTES)
+
     def _fail(self, error: Exception) -> None:
         self.restarts += 1
+        if not self.error:
+            self._failing_since = monotonic()
+        self._refused = isinstance(error, REFUSALS)
         self.error = f"{type(error).__name__}: {error}"
         _log.warning("relay.producer_discarded", partition=self.partition, position=self.position, error=self.error)
         self._on_change()

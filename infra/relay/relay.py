@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 import structlog
 
 from infra.lease import LeaseLost
+from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.lane import Lane
-from infra.relay.source import MAX_EVENTS, Log, Source
+from infra.relay.source import MAX_EVENTS, Log, Source, Stop
 
 SHORTEST_POLL_S = 0.08
 LONGEST_POLL_S = 0.08
@@ -26,7 +28,8 @@ class Relay:
 
     For metrics: `active` (false on standby), `ready` (every partition has its producer), `published` (events since
     the start), `positions` (partition -> last position in the topic), `lag` (events not yet there, at most a second
-    old), `restarts` (producers thrown away), `errors` (partition -> why it stands still).
+    old), `restarts` (producers thrown away), `errors` (partition -> why it does not publish just now), `stops` (the
+    partitions that stand still, as in the table relay_stops).
     """
 
     def __init__(self, uri: str, kafka: Mapping[str, Any], topic: str, prefix: str = "") -> None:
@@ -42,6 +45,7 @@ class Relay:
         self._lanes: list[Lane] = []
         self._past = 0  # what lanes of earlier sessions published
         self._past_restarts = 0
+        self._noted: dict[int, Stop | None] = {}  # what relay_stops has
         self.active = False
         self.lag = 0
 
@@ -69,6 +73,11 @@ class Relay:
     def errors(self) -> dict[int, str]:
         """Partition -> why it does not publish just now."""
         return {lane.partition: lane.error for lane in self._lanes if lane.error}
+
+    @property
+    def stops(self) -> list[Stop]:
+        """The partitions that stand still."""
+        return [stop for lane in self._lanes if (stop := lane.stop_now) is not None] if self.active else []
 
     def wake(self) -> None:
         """Look for new events at once: a hint from a writer in the same event loop, never needed."""
@@ -109,10 +118,15 @@ class Relay:
             Lane(source, log, self._kafka, self._topic, self._prefix, partition, self._poke.set)
             for partition in range(log.partitions)
         ]
+        self._noted = dict.fromkeys(await source.stops())
         self.active = True
         try:
             work = _together(self._read(source, log, stop, ready), *(lane.run() for lane in self._lanes))
             await lease.while_held(work)
+        except (TopicDisagrees, LogGap) as error:
+            with suppress(psycopg.Error, TimeoutError):
+                await source.note_stops([Stop(error.partition, error.position, str(error), refused=True)], [])
+            raise
         finally:
             self.active = False
             self._past, self._past_restarts = self.published, self.restarts
@@ -136,6 +150,7 @@ class Relay:
                     heads_at = time.monotonic()
                     heads = await source.heads(log.partitions)
                     self.lag = sum(heads[lane.partition] - (lane.position or 0) for lane in self._lanes)
+                    await self._note_stops(source)
                 pause = SHORTEST_POLL_S if found else min(1.3 * pause, LONGEST_POLL_S)
                 if not any(len(events) == MAX_EVENTS for events in found.values()):
                     await asyncio.sleep(SHORTEST_POLL_S)  # however often it is poked: looking costs the database
@@ -143,6 +158,18 @@ class Relay:
         finally:  # also where a lane failed, for a library may have swallowed another's cancellation
             for lane in self._lanes:
                 lane.stop()
+
+    async def _note_stops(self, source: Source) -> None:
+        """Tell the database what changed about partitions that stand still."""
+        stops = {stop.partition: stop for stop in self.stops}
+        new = [stop for partition, stop in stops.items() if self._noted.get(partition) != stop]
+        going = [lane.partition for lane in self._lanes if lane.partition in self._noted and not lane.error]
+        going = [partition for partition in going if self._lanes[partition].position is not None]
+        if new or going:
+            await source.note_stops(new, going)
+            self._noted.update(stops)
+            for partition in going:
+                del self._noted[partition]
 
 
 class _Once:

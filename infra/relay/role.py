@@ -38,7 +38,11 @@ def relay_metrics(relay: Relay) -> RoleMetrics:
             Figure("counter", "scrip_relay_restarts", "Producers replaced after errors.", lambda: relay.restarts),
             Figure(
                 *("gauge", "scrip_relay_stopped_partitions", "Partitions that stand still, with an error in the log."),
-                lambda: len(relay.errors),
+                lambda: len(relay.stops),
+            ),
+            Figure(
+                *("gauge", "scrip_relay_refused_partitions", "Of these, partitions whose next event Kafka refuses."),
+                lambda: sum(stop.refused for stop in relay.stops),
             ),
         ]
     )

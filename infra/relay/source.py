@@ -38,6 +38,28 @@ _HEADS = """
     from generate_series(0, %b::int - 1) p"""
 
 
+_NOTED = "select partition from relay_stops"
+_NOTE = """
+    insert into relay_stops (partition, position, reason, refused)
+    select * from unnest(%b::smallint[], %b::bigint[], %b::text[], %b::boolean[])
+    on conflict (partition) do update set position = excluded.position, reason = excluded.reason,
+        refused = excluded.refused,
+        at = case when relay_stops.position = excluded.position then relay_stops.at else excluded.at end"""
+_FORGET = "delete from relay_stops where partition = any(%b::smallint[])"
+
+
+class Stop(NamedTuple):
+    """A partition that stands still: the position of the event that does not get into the topic, and why.
+
+    `refused`: the broker said no to the event itself, so that trying again is of no use.
+    """
+
+    partition: int
+    position: int
+    reason: str
+    refused: bool
+
+
 class Log(NamedTuple):
     """Which log a database holds."""
 
@@ -126,6 +148,18 @@ class Source:
     async def heads(self, partitions: int) -> dict[int, int]:
         """The last position of every partition."""
         return dict(await self._rows(_HEADS, (partitions,)))
+
+    async def stops(self) -> set[int]:
+        """The partitions that are noted as standing still."""
+        return {row[0] for row in await self._rows(_NOTED, ())}
+
+    async def note_stops(self, stops: Sequence[Stop], going: Sequence[int]) -> None:
+        """Note which partitions stand still, where health checks and operators look, and which go on again."""
+        async with asyncio.timeout(STATEMENT_S):
+            if stops:
+                await self._connection.execute(_NOTE, [list(column) for column in zip(*stops, strict=True)])
+            if going:
+                await self._connection.execute(_FORGET, (list(going),))
 
     async def _rows(self, query: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         async with asyncio.timeout(STATEMENT_S):

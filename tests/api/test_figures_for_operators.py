@@ -18,7 +18,7 @@ from tests.conftest import PARTITIONS, Database
 
 FIGURES = {
     *("read_models", "notifier", "usage", "consumers", "oldest_hold", "overdue_holds", "quarantine", "webhooks"),
-    *("last_verify", "last_rebuild", "log", "topic", "disk"),
+    *("last_verify", "last_rebuild", "log", "topic", "disk", "relay"),
 }
 
 
@@ -56,7 +56,7 @@ def test_lag_and_stops(service: Service, owner: psycopg.Connection[Any]) -> None
     owner.execute("insert into read_stops (partition, position, reason) values (1, 5, 'unknown type')")
     stopped = figures(service)["read_models"]
     assert (stopped["runbook"], stopped["status"]) == ("read-models-stopped", "act")
-    assert stopped["partitions"][1]["stopped"] == "unknown type"
+    assert stopped["partitions"][1]["stopped"] == "event 5: unknown type"
     owner.execute("delete from read_stops")
     assert figures(service)["notifier"]["events"] >= 1  # no notifier has run
 

@@ -48,7 +48,7 @@ def test_a_stopped_read_model_degrades(service: Service) -> None:
     from api.routes.health import Condition
 
     issues = _on_loop(service, Condition(services).issues())
-    assert issues == ["The read models stopped in partition 1: unknown type"]
+    assert issues == ["The read models stopped in partition 1: event 5: unknown type"]
     with psycopg.connect(service.database.owner_uri) as connection:
         connection.execute("delete from read_stops")
 

@@ -19,6 +19,7 @@ from infra.relay.disagreement import LogGap
 from infra.relay.source import Source
 from infra.relay.tail import UndecidedTransaction, last_published
 from infra.settings import Settings
+from infra.topic_limit import set_max_message_bytes
 from infra.unsafe_setting import UnsafeSetting
 from tests.conftest import PARTITIONS, Database
 from tests.infra.relaying import (
@@ -175,10 +176,54 @@ def test_an_event_too_large_for_kafka_stops_its_partition_and_tears_nothing(
             await until(lambda: relay.restarts >= 2, "tried again")
             assert "MessageSizeTooLarge" in relay.errors[0]
             assert relay.positions[0] == 5
+            (stop,) = relay.stops
+            assert stop[:2] == (0, 6)
+            assert stop.refused
+            await until(lambda: noted(database) == [(0, 6, True)], "the stop is noted for everybody")
         assert await committed(settings, 0) == stored(database.owner_uri, 0)[:5]
         assert await committed(settings, 1) == stored(database.owner_uri, 1)
 
     asyncio.run(steps())
+
+
+def noted(database: Database) -> list[tuple[int, int, bool]]:
+    with psycopg.connect(database.auditor_uri) as connection:
+        return connection.execute("select partition, position, refused from relay_stops").fetchall()
+
+
+def test_a_topic_that_takes_less_than_it_did_gets_smaller_batches(database: Database, settings: Settings) -> None:
+    """A setting that somebody changed on the broker stops no event that it still takes."""
+    arguments = kafka_arguments(settings)
+    write(database.writer_uri, 0, 200, data=b"x" * 5_000)
+
+    async def steps() -> None:
+        assert await set_max_message_bytes(arguments, ledger(settings), 60_000) == 60_000
+        async with running(settings) as relay:
+            await published(relay, 0, 200)
+            await until(lambda: not relay.errors, "no partition complains any more")
+            assert 1 <= relay.restarts <= 3
+            write(database.writer_uri, 0, 1, data=b"x" * 70_000)
+            await until(lambda: noted(database) == [(0, 201, True)], "the stop is noted")
+            await set_max_message_bytes(arguments, ledger(settings), 80_000)
+            await published(relay, 0, 201)
+            await until(lambda: not noted(database), "it is forgotten")
+        assert await committed(settings, 0) == stored(database.owner_uri, 0)
+        await topics.check(settings, PARTITIONS)  # no other setting has changed
+
+    asyncio.run(steps())
+
+
+def test_a_relay_that_ends_for_good_says_why_where_others_look(database: Database, settings: Settings) -> None:
+    with psycopg.connect(database.owner_uri) as connection, connection.cursor() as cursor:
+        newer = following(head(cursor, 2), 2, 3)
+
+    async def steps() -> None:
+        await (await send_foreign(settings, newer, log_id(database), end="commit")).stop()
+        with pytest.raises(TopicDisagrees):
+            await new_relay(settings).run(asyncio.Event())
+
+    asyncio.run(steps())
+    assert noted(database) == [(2, 3, True)]
 
 
 def test_the_second_relay_waits_and_takes_over(database: Database, settings: Settings) -> None:
