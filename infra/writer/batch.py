@@ -214,7 +214,7 @@ class Batch:
         own = decided.events[decided.due :]
         refused = Refused.of(decided.refusal) if decided.refusal else None
         outcome = Outcome(partition, draft.position(partition), now, own, refused, left=decided.left)
-        if refused is None or (item.keep_refusals and refused.kind is not RefusalKind.INVALID):
+        if refused is None or (item.keep_refusals and _is_kept(item, refused, own)):
             draft.keep(item, outcome)
         return outcome
 
@@ -224,6 +224,15 @@ class Batch:
             return iter(())
         ranges = event_log.columns([(row.partition, row.position, row.events) for row in rows], 3)
         return iter(_outcomes(rows, self._pipeline.execute(event_log.RANGES, ranges).fetchall(), self._loader))
+
+
+def _is_kept(item: Submission, refused: Refused, own: Sequence[Any]) -> bool:
+    """Whether a refusal is an answer that somebody can ask for again, or has facts that must not be written twice.
+
+    Any other would only fill the disk: being refused costs nothing. Where a commit without its row is in doubt, it is
+    decided anew, and nobody has heard of the first.
+    """
+    return refused.kind is not RefusalKind.INVALID and (item.may_come_again or bool(own))
 
 
 def _without_group(item: Submission, result: Any, draft: Draft) -> Any:

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 from domain.refusal import Refusal, RefusalKind
 from infra.ids import record_id
 
+RANDOM = "~"  # how a key begins that is made here
+
 
 def _random_key() -> str:
-    """No caller's key starts with a tilde, so this one collides with nobody's."""
-    return record_id("~")
+    """A key that nobody else has."""
+    return record_id(RANDOM)
 
 
 class Refused(NamedTuple):
@@ -32,8 +34,8 @@ class Submission:
 
     `caller` and `key` identify it for ever within the organisation; without a key a random one is made, which
     serves to find out whether an interrupted commit went through. `fingerprint` tells the same request from another
-    under the same key. `keep_refusals` false lets a refused command be tried again under its key (usage events);
-    the events of such a refusal stay.
+    under the same key. A refusal is kept where the caller can ask for it again. `keep_refusals` false lets a refused
+    command be tried again under its key (usage events); the events of such a refusal stay.
     """
 
     org: str
@@ -44,6 +46,11 @@ class Submission:
     fingerprint: bytes | None = None
     keep_refusals: bool = True
     attempted: bool = False  # set by the writer: a row found at a second attempt is this submission's own
+
+    @property
+    def may_come_again(self) -> bool:
+        """Whether its caller has a key to repeat it with; a request that came without one never does."""
+        return self.fingerprint is not None or not self.key.startswith(RANDOM)
 
 
 class Outcome(NamedTuple):

@@ -141,3 +141,23 @@ def test_a_command_without_a_key_has_one_of_its_own(writer: Writer, database: Da
         keys = [row[0] for row in connection.execute("select key from commands")]
     assert len(set(keys)) == 2
     assert all(key.startswith("~") for key in keys)
+
+
+def test_a_refusal_that_nobody_can_ask_for_again_is_not_kept(writer: Writer, database: Database) -> None:
+    """Refusing costs its caller nothing, so it must not fill the disk; a key's refusal is an answer and stays."""
+
+    def stored() -> int:
+        with connect(database.owner_uri) as connection:
+            row = connection.execute("select count(*) from commands where refusal is not null").fetchone()
+            return int(row[0]) if row else 0
+
+    for number in range(3):
+        assert code(outcome(writer, debit(f"d-{number}", 9))) == "insufficient_credits"
+    assert stored() == 0
+    assert code(outcome(writer, debit("d-9", 9), "k-1")) == "insufficient_credits"
+    assert code(outcome(writer, debit("d-9", 9), "~of-a-caller", fingerprint=b"same")) == "insufficient_credits"
+    assert stored() == 2
+    accepted(writer, grant(10))
+    assert accepted(writer, debit("d-0", 9)).events
+    again = outcome(writer, debit("d-9", 1), "~of-a-caller", fingerprint=b"same")
+    assert (code(again), again.replayed) == ("insufficient_credits", True)
