@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from api.backlog import GAUGES, Backlog
 from api.consumers import ConsumerWatch
+from infra.decisions import RefusedChecks
 from infra.disk import DiskWatch
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import cumulated, reader_metrics, writer_metrics
@@ -38,6 +39,7 @@ class Metrics(Collector):
         self._refusals: Counter[tuple[str, str]] = Counter()
         self._blocked: Counter[tuple[str, str]] = Counter()
         self._ledger: Ledger | None = None
+        self.checks: RefusedChecks | None = None  # none: nothing is published by this process
         self.backlog = Backlog()
         self.consumers: ConsumerWatch | None = None
         self._registry = CollectorRegistry()
@@ -90,6 +92,12 @@ class Metrics(Collector):
         for (operation, reason), count in self._blocked.items():
             blocked.add_metric((operation, reason), count)
         yield blocked
+        unpublished = CounterMetricFamily(
+            "scrip_refused_checks_unpublished", "Refused checks that have no record of their own.", labels=("why",)
+        )
+        unpublished.add_metric(("rate",), self.checks.left_out if self.checks else 0)
+        unpublished.add_metric(("broker",), self.checks.dropped if self.checks else 0)
+        yield unpublished
         if self._ledger is not None:
             yield from writer_metrics(self._ledger.writer)
             yield from reader_metrics(self._ledger.reader)

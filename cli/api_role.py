@@ -11,6 +11,7 @@ from api.app import create_app
 from api.blocked import publishing
 from api.problems import Problem
 from api.serve import serve
+from api.services import Services
 from cli.console import console_of
 from consumers.asyncapi import asyncapi_document
 from consumers.intake.retry import quarantine_retry
@@ -54,7 +55,8 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
         console = console_of(settings)
         app = create_app(settings, ledger, verify=audit, retry=retry, asyncapi=topics, pages=console)
         checks = RefusedChecks(settings)
-        app.state.services.on_refused_check = publishing(checks)
+        services: Services = app.state.services
+        services.on_refused_check, services.metrics.checks = publishing(checks), checks
         checks.start()
         try:
             await serve(app, settings, lambda _host, _port: on_ready() if on_ready else None, stop)

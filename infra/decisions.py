@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from contextlib import suppress
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -11,6 +12,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from infra.outlet import Outgoing, Outlet
+from infra.pace import Pace
 from infra.settings import Settings
 from infra.topics import DECISIONS, topic_name
 
@@ -20,6 +22,10 @@ GENERATION, CHECK = "scrip.decision.generation_refused", "scrip.decision.check_r
 DEDUCTION = "scrip.decision.deduction_refused"  # of plan tokens
 MOST_WAITING = 10_000
 BATCH = 500
+WINDOW_S = 60
+MAX_OF_USER = 60  # refused checks of one user in WINDOW_S seconds,
+MAX_OF_ORG = 3_000  # and of all users of an organisation; more are counted, but not published one by one
+MOST_COUNTED = 20_000  # users of whom it is known how many were left out
 RETRY_S = 2.0
 
 Headers = list[tuple[str, bytes]]
@@ -29,7 +35,8 @@ class Decision(msgspec.Struct, omit_defaults=True):
     """A refusal: who wanted what, why not, and by how much the first failing resource was short.
 
     `deficit` is in that resource's own unit (credits, tokens, bytes, micro-USD, images, videos). Refused generations
-    have `generation_id` and `position`; checks and deductions write nothing in the log and have none.
+    have `generation_id` and `position`; checks and deductions write nothing in the log and have none. `left_out`: how
+    many checks and deductions of the same user were refused since the one before and have no record of their own.
     """
 
     org: str
@@ -44,6 +51,7 @@ class Decision(msgspec.Struct, omit_defaults=True):
     feature: str | None = None
     generation_id: str | None = None
     position: str | None = None
+    left_out: int = 0
 
 
 def decision_headers(decision: Decision, type_: str, id_: str) -> Headers:
@@ -62,7 +70,8 @@ def decision_headers(decision: Decision, type_: str, id_: str) -> Headers:
 class RefusedChecks:
     """Publishes refused checks in the background, best effort: a check never waits for Kafka and never fails by it.
 
-    What does not fit into the queue while the broker is away is dropped and counted in `dropped`.
+    What does not fit into the queue while the broker is away is dropped and counted in `dropped`. Asking costs nothing,
+    so what a user, or an organisation, is refused too often is `left_out`: counted, and told with the user's next one.
     """
 
     def __init__(self, settings: Settings, most_waiting: int = MOST_WAITING) -> None:
@@ -71,7 +80,9 @@ class RefusedChecks:
         self._queue: asyncio.Queue[tuple[str, str, Decision]] = asyncio.Queue(most_waiting)
         self._task: asyncio.Task[None] | None = None
         self._outlet = Outlet(settings)
-        self.dropped = 0
+        self._of_user, self._of_org = Pace(MAX_OF_USER, WINDOW_S), Pace(MAX_OF_ORG, WINDOW_S)
+        self._untold: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self.dropped = self.left_out = 0
 
     def refused_check(
         self,
@@ -89,6 +100,12 @@ class RefusedChecks:
 
         Call it in the event loop that `start` was called in; it returns at once.
         """
+        who = (org, user)
+        if self._of_user.wait_s(who) or self._of_org.wait_s((org, "")):
+            self._leave_out(who)
+            return
+        self._of_user.spend(who)
+        self._of_org.spend((org, ""))
         decision = Decision(
             org=org,
             at=at or datetime.fromtimestamp(time(), UTC),  # nothing is decided by it
@@ -98,11 +115,18 @@ class RefusedChecks:
             deficit=deficit,
             actor=actor,
             model=model,
+            left_out=self._untold.pop(who, 0),
         )
         try:
             self._queue.put_nowait((token_hex(12), type_, decision))
         except asyncio.QueueFull:
             self.dropped += 1
+
+    def _leave_out(self, who: tuple[str, str]) -> None:
+        self.left_out += 1
+        self._untold[who] = self._untold.pop(who, 0) + 1
+        if len(self._untold) > MOST_COUNTED:
+            self._untold.popitem(last=False)
 
     def start(self) -> None:
         """Begin to publish, in the running event loop; without a broker in the settings nothing is published."""

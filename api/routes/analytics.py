@@ -74,10 +74,10 @@ _COSTS = """
     order by 1, abs(sum(u.usd) - sum(u.provider_cost)) desc, 2, 3 limit %(limit)s"""
 # Checks that said no are kept by the notifier, beside the generations that were refused.
 _CHECKS = """
-    select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, count(*)::bigint as value
+    select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, sum(u.refused)::bigint as value
     from (
-        select org, at, user_id, operation, coalesce(model, '') as model, reason, '' as provider, '' as size,
-            '' as quality, '' as feature, '' as unit, 'refused_check' as outcome
+        select org, at, user_id, operation, 1 + left_out as refused, coalesce(model, '') as model, reason,
+            '' as provider, '' as size, '' as quality, '' as feature, '' as unit, 'refused_check' as outcome
         from refused_checks where org = %(org)s and at >= %(start)s and at < %(end)s
     ) u {members}
     group by 1, 2 order by 1, 3 desc, 2 limit %(limit)s"""

@@ -27,9 +27,9 @@ MAX_TEXT = 1_000  # bytes; two of them fit into an index
 
 # Organisations, operations and reasons of checks come from requests that the API has read strictly.
 _INSERT = """
-    insert into refused_checks (org, id, at, user_id, operation, model, reason, deficit, actor, deduction)
+    insert into refused_checks (org, id, at, user_id, operation, model, reason, deficit, actor, deduction, left_out)
     select * from unnest(%b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[],
-        %b::bigint[], %b::text[], %b::boolean[])
+        %b::bigint[], %b::text[], %b::boolean[], %b::bigint[])
     on conflict do nothing"""
 _CLEAN = f"""
     delete from refused_checks where (org, id) in (
@@ -89,13 +89,14 @@ def _row(record: "ConsumerRecord[bytes, bytes]") -> tuple[Any, ...] | None:
         told, id_ = _decoder.decode(record.value or b""), headers["ce_id"].decode()
         row = (
             *(told.org, id_, told.at, told.user_id, told.operation, told.model, told.reason, told.deficit),
-            *(told.actor, type_ == DEDUCTION.encode()),
+            *(told.actor, type_ == DEDUCTION.encode(), told.left_out),
         )
     except Exception as error:  # noqa: BLE001 - decoders raise whatever strange bytes make them raise
         log.warning("a record of %s at %s is no decision: %s", record.topic, record.offset, error)
         return None
     unfit = any(isinstance(value, str) and ("\0" in value or len(value.encode()) > MAX_TEXT) for value in row)
-    if unfit or told.at.tzinfo is None or abs(told.deficit) >= 2**63:
+    unfit |= abs(told.deficit) >= 2**63 or not 0 <= told.left_out < 2**31
+    if unfit or told.at.tzinfo is None:
         log.warning("a record of %s at %s cannot be stored", record.topic, record.offset)
         return None
     return row

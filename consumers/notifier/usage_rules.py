@@ -118,10 +118,13 @@ REFUSED_DEDUCTIONS = Query(
         order by at desc limit 1
     ) newest
     cross join lateral (
-        select at from refused_checks c where c.org = u.org and c.user_id = u.user_id and deduction
-        order by at desc offset u.most - 1 limit 1
-    ) oldest
-    where oldest.at > newest.at - u.minutes * interval '1 minute'""",
+        select sum(1 + left_out) as refused from (
+            select left_out from refused_checks c where c.org = u.org and c.user_id = u.user_id and deduction
+                and at > newest.at - u.minutes * interval '1 minute'
+            order by at desc limit u.most
+        ) latest
+    ) within
+    where within.refused >= u.most""",
     lambda facts: (
         f"{facts['user_id'] or 'A program'} was refused plan tokens {facts['count']} times"
         f" within {facts['minutes']} minutes."
