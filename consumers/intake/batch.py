@@ -16,6 +16,7 @@ from consumers.intake.record import Record, Rejected, UsageEvent, body_of, read_
 from consumers.intake.submissions import harmless, named, refusal_of, reused, submission_of, work_of_item
 from consumers.intake.tally import Tally
 from infra.quarantine import Connection, Parked, Waiting, find, fingerprints, mark_published, park, resolve
+from infra.quarantine_room import Unfit, leave_out
 from infra.sealing import Sealer
 from infra.writer.ledger import Ledger
 from infra.writer.submission import Outcome, Submission
@@ -203,6 +204,7 @@ class Intake:
 
     async def _quarantine(self, refused: Sequence[Rejected]) -> None:
         """First the row, then the topic's record, then the note that it is there: a crash repeats what is missing."""
+        refused = await self._with_room(refused)
         if not refused:
             return
         rows = await until_done("sealing", lambda: asyncio.to_thread(self._rows, refused), self._stop)
@@ -212,6 +214,16 @@ class Intake:
             await until_done("publishing to quarantine", lambda: self._publish(unpublished), self._stop)
             ids = [row.id for row in unpublished]
             await self._with_database("quarantine", partial(mark_published, ids=ids))
+
+    async def _with_room(self, refused: Sequence[Rejected]) -> Sequence[Rejected]:
+        """Those that get a row of their own. What can never be applied is sealed, and published, if there is room."""
+        unfit = [Unfit(item.id, item.org, item.event_id, item.detail) for item in refused if item.fingerprint is None]
+        if not unfit:
+            return refused
+        out = await self._with_database("quarantine", partial(leave_out, events=unfit))
+        if out:
+            log.warning("%d events that cannot be applied are counted, but not kept: quarantine is full", len(out))
+        return [item for item in refused if item.id not in out]
 
     def _rows(self, refused: Sequence[Rejected]) -> list[Parked]:
         rows: dict[str, Parked] = {}

@@ -10,6 +10,7 @@ from consumers.intake.opening import opened_intake
 from consumers.intake.record import Record, Rejected, read_record, record_of
 from infra.kafka_batches import UnreadableBatch, records_of
 from infra.quarantine import NotQuarantined, Waiting
+from infra.quarantine_room import LEFT_OUT
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 
@@ -35,6 +36,8 @@ async def retry(intake: Intake, org: str, id_: str) -> Retried:
         raise NotQuarantined(id_)
     if row.resolved:
         return Retried(True)
+    if row.reason == LEFT_OUT:
+        return Retried(False, LEFT_OUT, "This row only counts what was not kept.")
     body = intake.open_body(row)
     if body is None:
         return Retried(False, "erased", "The key of what was sent has been erased.")
