@@ -1,6 +1,7 @@
 """The role `scrip sweeper`: writes what is due on streams that nobody uses, for every reader to see.
 
-Every decision lets time pass first, so correctness never depends on this role: it may be late, run twice or not at all.
+It also deletes rows that have done their work. Every decision lets time pass first, so correctness never depends on
+this role: it may be late, run twice or not at all.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.registry import LetTimePass
 from infra.disk import disk_watch
+from infra.leftovers import Leftovers
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
@@ -132,7 +134,7 @@ async def run_sweeper(settings: Settings, stop: asyncio.Event, on_ready: Callabl
     sweeper = Sweeper(Ledger(writer, deadline_s=settings.request_deadline_s), pool)
     try:
         with metrics_served(settings, sweeper_metrics(lambda: sweeper.swept, writer)):
-            await _sweep_until(stop, sweeper, writer, on_ready)
+            await _sweep_until(stop, sweeper, Leftovers(pool), writer, on_ready)
     finally:
         await pool.close()
         await asyncio.to_thread(writer.stop)
@@ -145,7 +147,11 @@ def sweeper_metrics(swept: Callable[[], int], writer: Writer) -> RoleMetrics:
 
 
 async def _sweep_until(
-    stop: asyncio.Event, sweeper: Sweeper, writer: Writer, on_ready: Callable[[], None] | None
+    stop: asyncio.Event,
+    sweeper: Sweeper,
+    leftovers: Leftovers,
+    writer: Writer,
+    on_ready: Callable[[], None] | None,
 ) -> None:
     started, pause = False, EVERY_S
     while not stop.is_set():
@@ -156,6 +162,7 @@ async def _sweep_until(
                 if on_ready:
                     on_ready()
             await sweeper.sweep()
+            await leftovers.delete()
             pause = EVERY_S
         except (psycopg.Error, OutcomeUnknown, Overloaded, OSError) as error:
             log.warning("sweeping failed and is tried again: %s", error or type(error).__name__)

@@ -19,6 +19,8 @@ NOTIFICATIONS = "scrip.notifications"
 DECISIONS = "scrip.decisions"
 QUARANTINE = "scrip.quarantine"
 
+DAYS = {USAGE: (12, 7), NOTIFICATIONS: (3, 7), DECISIONS: (3, 30), QUARANTINE: (3, 90)}  # partitions, days kept
+MAX_BYTES = 1 << 30  # of a partition, for what is not the ledger's and not usage; the oldest segment goes
 DAY_MS = 86_400_000
 FOR_EVER = "-1"
 DEADLINE_S = 30.0  # for a new topic to have leaders
@@ -55,11 +57,15 @@ def topics_of(settings: Settings, partitions: int) -> list[Topic]:
         {**kept_for_ever, "message.timestamp.type": "LogAppendTime"},
         durable,
     )
-    days = {USAGE: (12, 7), NOTIFICATIONS: (3, 7), DECISIONS: (3, 30), QUARANTINE: (3, 90)}
     return [ledger] + [
-        Topic(topic_name(settings, name), count, {}, {**durable, "retention.ms": str(kept * DAY_MS)})
-        for name, (count, kept) in days.items()
+        Topic(topic_name(settings, name), count, {}, {**durable, "retention.ms": str(days * DAY_MS)} | _sized(name))
+        for name, (count, days) in DAYS.items()
     ]
+
+
+def _sized(name: str) -> dict[str, str]:
+    """Usage events are money until they are applied: they go with time alone. The rest is in the database too."""
+    return {} if name == USAGE else {"retention.bytes": str(MAX_BYTES)}
 
 
 async def provision(settings: Settings, partitions: int) -> list[str]:

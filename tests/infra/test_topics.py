@@ -156,3 +156,18 @@ def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     file.write_text("not a certificate")
     with pytest.raises(KafkaMisconfigured, match="SCRIP_KAFKA_CA_FILE"):
         kafka_arguments(Settings(kafka="a:1", kafka_security="SSL", kafka_ca_file=str(file)))
+
+
+def test_what_is_kept_of_each_topic() -> None:
+    kept = {
+        topic.name: ({**topic.guarded, **topic.others}["retention.ms"], topic.others.get("retention.bytes"))
+        for topic in topics.topics_of(Settings(), 4)
+    }
+    day_ms = 86_400_000
+    assert kept == {
+        "scrip.ledger": ("-1", None),
+        "scrip.usage": (str(7 * day_ms), None),
+        "scrip.notifications": (str(7 * day_ms), str(1 << 30)),
+        "scrip.decisions": (str(30 * day_ms), str(1 << 30)),
+        "scrip.quarantine": (str(90 * day_ms), str(1 << 30)),
+    }
