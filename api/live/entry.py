@@ -30,6 +30,7 @@ class Entry:
         self.org: str = row["org"]
         self.stream: str = row["stream"]
         self.type: str = row["type"]
+        self.size: int = row["size"]  # of its stored bytes
         self._time: datetime = row["time"]
         self._actor: str = row["actor"]
         self._event = _decoded(row["type"], bytes(row["data"]))

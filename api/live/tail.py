@@ -16,24 +16,34 @@ from infra.partitions import partition_of
 POLL_S = 0.1
 RETRY_S = 1.0
 MOST_EVENTS = 2_000  # of a partition in one look, and in one page of what a listener catches up with
+MOST_BYTES = 4_000_000  # of stored bytes in the same, the event that passes it included: an event may have a megabyte
 MOST_WAITING = 10_000  # events for a listener who does not keep up; with more they are cut off and resume later
+MOST_BYTES_WAITING = 16_000_000  # of theirs, likewise
 WINDOW = 20_000  # positions that one look for old events goes through
 
 log = structlog.get_logger()
 
 # The bytes of an event travel only for organisations that somebody listens to; the others move the position on.
 _NEXT = f"""
-    select e.partition, e.position, e.org, e.stream, e.type, e.time, e.actor,
+    select e.partition, e.position, e.org, e.stream, e.type, e.time, e.actor, length(e.data) as size,
         case when e.org = any(%(orgs)s::text[]) then e.data end as data
     from unnest(%(partitions)s::smallint[], %(positions)s::bigint[]) as seen (p, last)
     cross join lateral (
-        select * from events where partition = seen.p and position > seen.last order by position limit {MOST_EVENTS}
+        select n.*, sum(length(n.data)) over (order by n.position) - length(n.data) as before from (
+            select * from events where partition = seen.p and position > seen.last order by position limit {MOST_EVENTS}
+        ) n
     ) e
+    where e.before < {MOST_BYTES}
     order by e.partition, e.position"""
 _OLD = f"""
-    select partition, position, org, stream, type, time, actor, data from events
-    where partition = %(partition)s and position > %(after)s and position <= %(until)s and org = %(org)s
-    order by position limit {MOST_EVENTS}"""
+    select partition, position, org, stream, type, time, actor, data, length(data) as size from (
+        select n.*, sum(length(data)) over (order by position) - length(data) as before from (
+            select * from events
+            where partition = %(partition)s and position > %(after)s and position <= %(until)s and org = %(org)s
+            order by position limit {MOST_EVENTS}
+        ) n
+    ) e
+    where before < {MOST_BYTES} order by position"""
 _HEAD = "select coalesce(max(position), 0) as position from events where partition = %s"
 
 
@@ -44,16 +54,17 @@ class Listener:
         self.org, self.partition, self.joined = org, partition, joined
         self.lost = False
         self._batches: deque[list[Entry]] = deque()
-        self._waiting = 0
+        self._waiting = self._bytes = 0
         self._news = asyncio.Event()
 
     def tell(self, entries: list[Entry]) -> None:
         """Queue what happened; a listener that is too far behind is cut off instead."""
-        if self._waiting > MOST_WAITING:
+        if self._waiting > MOST_WAITING or self._bytes > MOST_BYTES_WAITING:
             self.cut_off()
         elif not self.lost:
             self._batches.append(entries)
             self._waiting += len(entries)
+            self._bytes += sum(entry.size for entry in entries)
             self._news.set()
 
     def cut_off(self) -> None:
@@ -75,6 +86,7 @@ class Listener:
             return []
         entries = self._batches.popleft()
         self._waiting -= len(entries)
+        self._bytes -= sum(entry.size for entry in entries)
         return entries
 
 
@@ -138,7 +150,7 @@ class LogTail:
             asked = {"org": listener.org, "partition": listener.partition, "after": after, "until": window}
             rows = await self._services.rows(_OLD, asked)
             yield await self._entries(rows)
-            after = rows[-1]["position"] if len(rows) == MOST_EVENTS else window
+            after = rows[-1]["position"] if _is_cut(rows) else window
 
     async def close(self) -> None:
         """Stop following."""
@@ -182,8 +194,13 @@ class LogTail:
             for listener in each.listeners:
                 if listener.org in by_org:
                     listener.tell(by_org[listener.org])
-        return len(rows) >= MOST_EVENTS
+        return _is_cut(rows)
 
     async def _entries(self, rows: list[Row]) -> list[Entry]:
         owners = await self._owners.of(rows)
         return [Entry(row, owners.get((row["org"], row["stream"]))) for row in rows]
+
+
+def _is_cut(rows: list[Row]) -> bool:
+    """Whether there may be more than was read."""
+    return len(rows) >= MOST_EVENTS or sum(row["size"] for row in rows) >= MOST_BYTES

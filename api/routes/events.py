@@ -22,6 +22,7 @@ from infra.position import format_position, parse_position
 
 WINDOW = 20_000  # positions that one look goes through, so that a rare filter never becomes a long query
 LOOKS = 10
+MAX_BYTES = 4_000_000  # of stored bytes in a page, the event that passes it included: an event may have a megabyte
 
 _COLUMNS = "position, stream, version, type, tag, actor, time, data, hash"
 _LIST = f"""
@@ -30,6 +31,10 @@ _LIST = f"""
       and (%(type)s::text is null or type = %(type)s) and (%(actor)s::text is null or actor = %(actor)s)
     order by position limit %(limit)s"""
 _NEWEST = _LIST.replace("order by position", "order by position desc")
+_WITHIN = f"""
+    select {_COLUMNS} from (
+        select n.*, sum(length(data)) over (order by {{order}}) - length(data) as before from ({{query}}) n
+    ) e where before < {MAX_BYTES} order by {{order}}"""
 _STREAM = f"""
     select {_COLUMNS} from events
     where org = %(org)s and stream = %(stream)s and position > %(after)s and position <= %(until)s
@@ -142,8 +147,8 @@ async def _look(
         until = end if wanted["stream"] else min(after + WINDOW, end)
         query = _STREAM if wanted["stream"] else _LIST
         found += await _page(services, query, wanted, after, until, limit + 1 - len(found))
-        if len(found) > limit:
-            return found[:limit], found[limit - 1]["position"]
+        if len(found) > limit or _is_full(found):
+            return found[:limit], found[:limit][-1]["position"]
         after = until
         if after >= end:
             return found, None
@@ -160,8 +165,8 @@ async def _look_back(
         after = first if wanted["stream"] else max(until - WINDOW, first)
         query = _STREAM_NEWEST if wanted["stream"] else _NEWEST
         found += await _page(services, query, wanted, after, until, limit + 1 - len(found))
-        if len(found) > limit:
-            return found[:limit], found[limit - 1]["position"]
+        if len(found) > limit or _is_full(found):
+            return found[:limit], found[:limit][-1]["position"]
         until = after
         if until <= first:
             return found, None
@@ -173,7 +178,14 @@ async def _page(
 ) -> list[Row]:
     partition = _partition(services, wanted["org"])
     asked = {**wanted, "partition": partition, "after": after, "until": until, "limit": limit}
-    return await services.rows(query, asked)
+    order = (
+        "position desc" if query in (_NEWEST, _STREAM_NEWEST) else "position"
+    )  # within a stream, versions' order too
+    return await services.rows(_WITHIN.format(query=query, order=order), asked)
+
+
+def _is_full(found: list[Row]) -> bool:
+    return sum(len(row["data"]) for row in found) >= MAX_BYTES
 
 
 async def _head(services: Services, org: str) -> int:

@@ -82,6 +82,18 @@ def test_many_old_events_come_in_pages(service: Service, monkeypatch: pytest.Mon
         assert [message.id for message in heard.take(8)] == positions
 
 
+def test_large_events_come_in_pages_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event is more than a look may take, so each look takes one."""
+    for query in ("_NEXT", "_OLD"):
+        monkeypatch.setattr(tail, query, getattr(tail, query).replace(f"before < {tail.MOST_BYTES}", "before < 1"))
+    monkeypatch.setattr(tail, "MOST_BYTES", 1)
+    account = address()
+    old = [give_and_tell(service, account) for _ in range(5)]
+    with listening(service.client("auditor"), stream=f"account/{account}", last_event_id=format_position(0)) as heard:
+        new = [give_and_tell(service, account) for _ in range(5)]
+        assert [message.id for message in heard.take(10)] == old + new
+
+
 def give_and_tell(service: Service, account: str) -> str:
     answer = service.client().post(f"/api/v1/accounts/{account}/grants", json={"amount": 1, "source": "gift"})
     return str(answer.json()["position"])
@@ -243,6 +255,14 @@ def test_who_does_not_keep_up_is_cut_off_and_resumes(service: Service, monkeypat
     monkeypatch.undo()
     with listening(service.client("auditor"), last_event_id=heard.last_id) as heard:
         assert heard.next().data["account"] == account
+
+
+def test_who_does_not_take_so_many_bytes_is_cut_off_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "MOST_BYTES_WAITING", -1)
+    with listening(service.client("auditor")) as heard:
+        give(service, address(), 1)
+        with pytest.raises(AssertionError, match="ended"):
+            heard.next()
 
 
 def test_a_login_has_room_for_so_many_streams(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
