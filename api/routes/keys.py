@@ -20,7 +20,7 @@ from api.reading import Json, cursors
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import ApiKeyRow, page_of
 from api.services import Services
-from infra.security.api_keys import ApiKey, KeyTaken
+from infra.security.api_keys import MAX_API_KEYS, ApiKey, KeyTaken, TooManyApiKeys
 from infra.security.principal import Role
 
 PATH = "/api/v1/api-keys"
@@ -118,6 +118,13 @@ async def _create(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
         )
     except KeyTaken:
         raise key_reused() from None
+    except TooManyApiKeys:
+        raise Problem(
+            409,
+            "too_many_api_keys",
+            f"An organisation may have {MAX_API_KEYS} API keys, revoked ones included.",
+            limit=MAX_API_KEYS,
+        ) from None
     log.info("api key made", actor=call.principal.actor, org=call.org, key=key.id, role=body.role)
     headers = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if replayed else {})
     return {**_shown(key), "key": text}, headers

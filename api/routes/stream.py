@@ -15,10 +15,11 @@ from api.live.sending import HEARTBEAT_S, RETRY_MS, block, heartbeat
 from api.live.tail import Listener
 from api.live.viewer import Viewer, Wanted, groups_at
 from api.operation import Call
-from api.problems import invalid
+from api.problems import Problem, invalid
 from api.routing import BodyRoute, Given
 from api.services import Services
 from infra.position import format_position, parse_position
+from infra.security.stream_tickets import MAX_UNUSED, TTL_S, TooManyTickets
 
 LIFE_S = 600.0  # then the caller comes back and is let in anew: a login that has ended sees no more than this
 MAX_TYPES = 50
@@ -92,7 +93,16 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 async def _issue(given: Given) -> tuple[dict[str, Any], None]:
-    ticket, expires_at = await given.services.live.tickets.issue(given.call.principal, given.call.org)
+    try:
+        ticket, expires_at = await given.services.live.tickets.issue(given.call.principal, given.call.org)
+    except TooManyTickets:
+        raise Problem(
+            429,
+            "too_many_tickets",
+            f"One login may have {MAX_UNUSED} tickets that are not used yet; each ends by itself after {TTL_S} s.",
+            limit=MAX_UNUSED,
+            headers={"Retry-After": str(TTL_S)},
+        ) from None
     return {"ticket": ticket, "expires_at": expires_at}, None
 
 

@@ -20,7 +20,15 @@ from api.services import Services
 from infra.alert_rules import TYPES
 from infra.webhooks.destination import MAX_URL, Forbidden, read_url
 from infra.webhooks.secret import WebhookSecrets
-from infra.webhooks.store import MAX_WEBHOOKS, SHOWN, TooManyWebhooks, Webhooks, WebhookTaken
+from infra.webhooks.store import (
+    MAX_RESENDS,
+    MAX_WEBHOOKS,
+    SHOWN,
+    TooManyResends,
+    TooManyWebhooks,
+    Webhooks,
+    WebhookTaken,
+)
 
 PATH = "/api/v1/webhooks"
 _LIST = f"""
@@ -221,9 +229,14 @@ async def _change(given: Given) -> tuple[dict[str, Any], None]:
 
 async def _resend(given: Given) -> tuple[dict[str, Any], None]:
     call = given.call
-    new = await _webhooks(given.services).resend(
-        call.org, call.id, given.body.delivery_id, by=call.principal.actor, key=given.key
-    )
+    try:
+        new = await _webhooks(given.services).resend(
+            call.org, call.id, given.body.delivery_id, by=call.principal.actor, key=given.key
+        )
+    except TooManyResends:
+        detail = f"A webhook may have {MAX_RESENDS} resends that are not delivered yet."
+        headers = {"Retry-After": "60"}
+        raise Problem(429, "too_many_resends", detail, limit=MAX_RESENDS, headers=headers) from None
     if new is None:
         raise not_found("delivery", given.body.delivery_id)
     return {"delivery_id": new}, None

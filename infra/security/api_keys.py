@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 from infra.security.principal import Principal, Role, Unauthenticated
 
 PREFIX = "scrip_"
+MAX_API_KEYS = 10_000  # of an organisation, with those that are revoked or over: they stay on the list
 Pool = AsyncConnectionPool[Any]
 _COLUMNS = "id, org, name, role, scopes, created_at, created_by, expires_at, revoked_at"
 
@@ -32,6 +33,10 @@ class ApiKey:
     created_by: str
     expires_at: datetime | None
     revoked_at: datetime | None
+
+
+class TooManyApiKeys(Exception):
+    """The organisation has as many API keys as it may have."""
 
 
 class KeyTaken(Exception):
@@ -76,7 +81,7 @@ class ApiKeys:
         """The key, its full text (to be shown now and never again), and whether this repeats an earlier request.
 
         `idempotency` is the request's key and fingerprint: id and secret are then derived from them, so that a
-        repeated request gets the same answer although the secret is not stored. Raises KeyTaken.
+        repeated request gets the same answer although the secret is not stored. Raises KeyTaken, TooManyApiKeys.
         """
         if idempotency is None:
             id_, secret = token_hex(8), token_hex(24)
@@ -87,7 +92,8 @@ class ApiKeys:
         async with self._pool.connection() as connection:
             cursor = await connection.cursor(row_factory=dict_row).execute(
                 "insert into api_keys (id, org, name, role, scopes, hash, expires_at, created_by)"
-                " values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do nothing",
+                " select %s, %s, %s, %s, %s::text[], %s, %s::timestamptz, %s"
+                " where (select count(*) from api_keys where org = %s) < %s on conflict (id) do nothing",
                 (
                     id_,
                     org,
@@ -97,6 +103,8 @@ class ApiKeys:
                     _hash(secret),
                     expires_at,
                     by,
+                    org,
+                    MAX_API_KEYS,
                 ),
             )
             made = cursor.rowcount == 1
@@ -104,7 +112,9 @@ class ApiKeys:
                 f"select {_COLUMNS}, hash from api_keys where id = %s", (id_,)
             )
             row = await cursor.fetchone()
-        if row is None or not compare_digest(bytes(row.pop("hash")), _hash(secret)):
+        if row is None:
+            raise TooManyApiKeys
+        if not compare_digest(bytes(row.pop("hash")), _hash(secret)):
             raise KeyTaken
         return _listed(row), f"{PREFIX}{id_}_{secret}", not made
 

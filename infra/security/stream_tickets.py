@@ -11,16 +11,26 @@ from infra.security.principal import Principal, Role
 
 TTL_S = 60
 BYTES = 32
+MAX_UNUSED = 100  # tickets of one login that nobody has used yet
 
 # What has ended goes when another is made, so that the table never holds more than a minute's.
 _ISSUE = """
     with ended as (delete from stream_tickets where expires_at < clock_timestamp())
     insert into stream_tickets (hash, org, sub, role, actor, scopes, expires_at)
-    values (%s, %s, %s, %s, %s, %s, clock_timestamp() + %s) returning expires_at"""
+    select %(hash)s, %(org)s, %(sub)s, %(role)s, %(actor)s, %(scopes)s::text[], clock_timestamp() + %(ttl)s
+    where (
+        select count(*) from stream_tickets
+        where org = %(org)s and actor = %(actor)s and expires_at >= clock_timestamp()
+    ) < %(most)s
+    returning expires_at"""
 # Deleting is redeeming: of two that come with one ticket, the database lets one delete it.
 _REDEEM = """
     delete from stream_tickets where hash = %s
     returning org, sub, role, actor, scopes, expires_at > clock_timestamp()"""
+
+
+class TooManyTickets(Exception):
+    """The login has as many unused tickets as it may have."""
 
 
 class StreamTickets:
@@ -33,14 +43,22 @@ class StreamTickets:
         self._pool = pool
 
     async def issue(self, principal: Principal, org: str) -> tuple[str, datetime]:
-        """A ticket for a stream of `org` as `principal`, and when it ends. Raises psycopg.Error."""
+        """A ticket for a stream of `org` as `principal`, and when it ends. Raises TooManyTickets, psycopg.Error."""
         ticket = token_urlsafe(BYTES)
-        scopes = None if principal.scopes is None else sorted(principal.scopes)
-        row = (_hash(ticket), org, principal.sub, principal.role.value, principal.actor, scopes)
+        row = {
+            "hash": _hash(ticket),
+            "org": org,
+            "sub": principal.sub,
+            "role": principal.role.value,
+            "actor": principal.actor,
+            "scopes": None if principal.scopes is None else sorted(principal.scopes),
+            "ttl": timedelta(seconds=TTL_S),
+            "most": MAX_UNUSED,
+        }
         async with self._pool.connection() as connection:
-            made = await (await connection.execute(_ISSUE, (*row, timedelta(seconds=TTL_S)))).fetchone()
+            made = await (await connection.execute(_ISSUE, row)).fetchone()
         if made is None:
-            raise LookupError("the ticket was not kept")
+            raise TooManyTickets
         return ticket, made[0]
 
     async def redeem(self, ticket: str) -> Principal | None:

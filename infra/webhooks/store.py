@@ -10,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 from infra.webhooks.secret import WebhookSecrets
 
 MAX_WEBHOOKS = 50  # of an organisation
+MAX_RESENDS = 100  # of a webhook that wait, or are tried again
 SHOWN = "id, url, types, description, enabled, disabled_reason, failing_since, created_by, created_at, updated_at"
 
 Row = dict[str, Any]
@@ -34,12 +35,19 @@ _CHANGE = f"""
 _RESEND = """
     insert into deliveries (id, org, webhook_id, alert_id, resend_of)
     select %(new)s, d.org, d.webhook_id, d.alert_id, coalesce(d.resend_of, d.id) from deliveries d
-    where d.org = %(org)s and d.webhook_id = %(webhook)s and d.id = %(id)s
+    where d.org = %(org)s and d.webhook_id = %(webhook)s and d.id = %(id)s and (
+        select count(*) from deliveries w
+        where w.webhook_id = %(webhook)s and w.status = 'pending' and w.resend_of is not null
+    ) < %(most)s
     on conflict (id) do nothing"""
 
 
 class WebhookTaken(Exception):
     """The same idempotency key made another webhook before."""
+
+
+class TooManyResends(Exception):
+    """So many resends of the webhook wait that it gets no more."""
 
 
 class TooManyWebhooks(Exception):
@@ -131,10 +139,17 @@ class Webhooks:
         """Deliver the alert of a delivery once more, soon, and return the new delivery's id; none where there is none.
 
         The message keeps its `webhook-id`, so that a receiver that had it already knows it again. The same `key` of
-        the same caller resends once.
+        the same caller resends once. Raises TooManyResends, psycopg.Error.
         """
         new = self._secrets.identity("resend", org, by, webhook, delivery, key or token_hex(16))
         async with self._pool.connection() as connection:
-            await connection.execute(_RESEND, {"org": org, "webhook": webhook, "id": delivery, "new": new})
-            cursor = await connection.execute("select 1 from deliveries where org = %s and id = %s", (org, new))
-            return new if await cursor.fetchone() else None
+            asked = {"org": org, "webhook": webhook, "id": delivery, "new": new, "most": MAX_RESENDS}
+            await connection.execute(_RESEND, asked)
+            cursor = await connection.execute(
+                "select id from deliveries where org = %s and webhook_id = %s and id in (%s, %s)",
+                (org, webhook, new, delivery),
+            )
+            found = {row[0] for row in await cursor.fetchall()}
+        if new not in found and delivery in found:
+            raise TooManyResends
+        return new if new in found else None
