@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from api.answers import Answer, answer
 from api.fields import MAX_BODY, Body
 from api.services import Services
+from api.streams_room import Begins
 from domain.credits.address import Address, parse_address
 from domain.credits.events import Slice
 from domain.generations.request import DEFAULTS, Defaults
@@ -93,6 +94,8 @@ class Operation:
     tell: Callable[[Services, Call, Any, Outcome], Awaitable[Answer]] | None = None
     max_bytes: int = MAX_BODY
     limited: Callable[[Any], bool] = lambda _body: False  # whether a body makes a generation: the rate limit counts it
+    free: Callable[[Any], bool] = lambda _body: False  # whether it takes nothing from a user even where it is accepted
+    begins: Callable[[Call, Any], Begins] | None = None  # what is there for ever afterwards, where it is new
     sized: bool = False  # its body says how much, and by default it is all that is left: a lost body would charge it
 
     @cached_property

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.fields import MAX_BODY
 from api.guard import ORGANISATION_NAMES, UNREACHABLE, Head, other_organisation
+from api.large_bodies import Room
 from api.operation import Call, Operation
 from api.problems import Problem, disk_full, refused, turned_away, unavailable, unknown_outcome
 from api.services import Services
@@ -27,12 +28,18 @@ class Read(NamedTuple):
     canonical: bytes
 
 
-async def receive_body(receive: Any, head: Head, limit: int = MAX_BODY) -> bytes:
-    """The body, counted while it comes in. Raises Problem (413, 415, 400 where the caller went away)."""
+async def receive_body(receive: Any, head: Head, limit: int = MAX_BODY, room: Room | None = None) -> bytes:
+    """The body, counted while it comes in. `room`: for what is above MAX_BODY.
+
+    Raises Problem (413, 415, 400 where the caller went away; 429, 503 where there is no room).
+    """
     if head.content_length is not None and (not head.content_length.isdigit() or int(head.content_length) > limit):
         raise _too_large(limit)
     if head.content_encoding not in (None, b"identity"):
         raise Problem(415, "unsupported_encoding", "The body must not be compressed.")
+    announced = None if head.content_length is None else int(head.content_length)
+    if room is not None and announced is not None and announced > MAX_BODY:
+        room.take(announced)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
@@ -41,6 +48,8 @@ async def receive_body(receive: Any, head: Head, limit: int = MAX_BODY) -> bytes
             message = await receive()
             parts.append(message.get("body", b""))
             size += len(parts[-1])
+            if room is not None and size > MAX_BODY:
+                room.take(announced)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise Problem(400, "incomplete", "The request ended before its body was complete.")
@@ -146,6 +155,8 @@ async def prepare(
 ) -> Submission:
     """`submission` once all is looked up, with the personal text sealed. Raises Problem."""
     operation.check(call, read.body)
+    if operation.begins is not None:
+        await services.room.take(call.org, operation.begins(call, read.body))
     if operation.look is not None:
         call = await operation.look(services, call, read.body)
     texts = sealable(operation, read.body)
@@ -187,6 +198,15 @@ async def _run(services: Services, item: Submission, *, copy: bool) -> Outcome:
         raise unknown_outcome() from None
     except Overloaded as error:
         raise turned_away(error) from None
+
+
+def count(services: Services, operation: Operation, call: Call, body: Any, outcome: Outcome) -> None:
+    """Note a command that took nothing. One that was answered before has written nothing now."""
+    if outcome.refusal is not None:
+        if not outcome.replayed:
+            services.free_writes.count(call.principal, call.org)
+    elif operation.free(body) and not outcome.replayed:
+        services.free_writes.count_accepted(call.principal, call.org)
 
 
 async def answer_of(

@@ -118,12 +118,12 @@ def not_yet_visible() -> Problem:
     return _later("not_yet_visible", "The read model has not reached min_position yet. Retry.")
 
 
-def rate_limited(wait_s: int, limit: int, window_s: int) -> Problem:
-    """Too many requests: not more than `limit` in `window_s` seconds."""
+def rate_limited(wait_s: int, limit: int, window_s: int, what: str = "requests") -> Problem:
+    """Too many requests, or too many of `what`: not more than `limit` in `window_s` seconds."""
     return Problem(
         429,
         "rate_limited",
-        f"Not more than {limit} requests in {window_s} s. Retry in {wait_s} s.",
+        f"Not more than {limit} {what} in {window_s} s. Retry in {wait_s} s.",
         headers={"Retry-After": str(wait_s)},
         limit=limit,
         window_seconds=window_s,

@@ -24,6 +24,7 @@ from api.limit import within_rate
 from api.operation import Call, Operation
 from api.pipeline import (
     answer_of,
+    count,
     execute,
     idempotency_key,
     prepare,
@@ -195,7 +196,7 @@ class BodyRoute(APIRoute):
             try:
                 head = read_head(scope)
                 call = await admit(services, operation, scope, head, parameters)
-                raw = await receive_body(receive, head, max_bytes)
+                raw = await receive_body(receive, head, max_bytes, services.large_bodies.room(scope, call.org))
                 read = read_body(adapter, call, raw, max_depth)
                 key = idempotency_key(head) if keyed else None
                 given = Given(services, call, read.body, read.canonical, key, scope["path"])
@@ -207,7 +208,7 @@ class BodyRoute(APIRoute):
             else:
                 await send_bytes(send, status, msgspec.json.encode(answer), JSON, headers)
 
-        self.app = app
+        self.app = services.large_bodies.around(app, max_bytes)
 
 
 async def call_of(request: Request) -> Call:
@@ -221,14 +222,16 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
         try:
             head = read_head(scope)
             call = await admit(services, operation.name, scope, head)
-            raw = await receive_body(receive, head, operation.max_bytes)
+            raw = await receive_body(receive, head, operation.max_bytes, services.large_bodies.room(scope, call.org))
             read = read_body(operation.adapter, call, raw, none_said=not operation.sized or says_none(head))
             key = idempotency_key(head) if operation.method == "POST" else None
             require_room(services)
+            services.free_writes.check(call.principal, call.org)
             if operation.limited(read.body):
                 await within_rate(services, call, key)
             item = await prepare(services, operation, call, read, key, scope["path"])
             outcome = await execute(services, item)
+            count(services, operation, call, read.body, outcome)
             status, answer = await answer_of(services, operation, call, read.body, outcome)
         except Problem as problem:
             await send_problem(send, problem)
@@ -237,7 +240,7 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
         media_type = JSON if status < 400 else MEDIA_TYPE
         await send_bytes(send, status, msgspec.json.encode(answer), media_type, headers)
 
-    return app
+    return services.large_bodies.around(app, operation.max_bytes)
 
 
 def _guarded(operation: str, services: Services, inner: ASGIApp, parameters: Known = NOTHING) -> ASGIApp:

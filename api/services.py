@@ -17,9 +17,12 @@ from pydantic import SecretStr
 
 from api.consumers import ConsumerWatch
 from api.defaults import defaults_of
+from api.free_writes import FreeWrites
 from api.known_owners import KnownOwners
+from api.large_bodies import LargeBodies
 from api.links import Links, links_of
 from api.metrics import Metrics
+from api.streams_room import StreamsRoom
 from domain.generations.request import Defaults
 from infra.payments.provider import PaymentProvider
 from infra.payments.providers import provider_of
@@ -81,6 +84,8 @@ class Services:
     keys: ApiKeys
     authenticator: Authenticator
     rates: RequestRates
+    free_writes: FreeWrites
+    room: StreamsRoom
     metrics: Metrics
     fingerprint_secret: bytes
     defaults: Defaults
@@ -93,6 +98,7 @@ class Services:
     asyncapi: Callable[[], dict[str, Any]] | None = None
     consumers: ConsumerWatch = field(init=False)
     live: "Live" = field(init=False)  # made with the application, because it is served by these services
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None
@@ -154,11 +160,12 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
     )
     tokens = Tokens(settings)
     keys = ApiKeys(writes, secret)
+    reads_all = _pool(settings.auditor_url, "scrip-api-reads-all", MAX_READS_OF_ALL)
     services = Services(
         settings=settings,
         ledger=ledger,
         reads=_pool(settings.reader_url, "scrip-api-reads", MAX_READS),
-        reads_all=_pool(settings.auditor_url, "scrip-api-reads-all", MAX_READS_OF_ALL),
+        reads_all=reads_all,
         writes=writes,
         text=text,
         sealer=Sealer(text),
@@ -166,6 +173,8 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
         keys=keys,
         authenticator=Authenticator(tokens, keys),
         rates=RequestRates(writes),
+        free_writes=FreeWrites(settings),
+        room=StreamsRoom(reads_all, settings.max_streams),
         metrics=Metrics(),
         fingerprint_secret=secret,
         defaults=defaults_of(settings),

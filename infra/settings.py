@@ -77,7 +77,29 @@ class Settings(BaseSettings):
     rate_limit_programs: int = Field(
         default=0, ge=0, le=10_000, description="the same for workers, admins and API keys; 0: not limited"
     )
-    rate_window_s: int = Field(default=60, ge=1, le=86_400, description="seconds of that window")
+    rate_window_s: int = Field(default=60, ge=1, le=86_400, description="seconds of that window, and of the next ones")
+    free_limit: int = Field(
+        default=120,
+        ge=0,
+        le=1_000_000,
+        description="commands that take nothing (refused ones, holds, purchases, one's own budget) per window, user and"
+        " process of the API, with the user's own token; 0: not limited",
+    )
+    free_limit_users: int = Field(
+        default=12_000, ge=0, le=10_000_000, description="the same for all users of an organisation together"
+    )
+    free_limit_programs: int = Field(
+        default=60_000,
+        ge=0,
+        le=10_000_000,
+        description="refused commands of an organisation's workers, administrators and API keys together",
+    )
+    max_streams: int = Field(
+        default=10_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="accounts, budgets, storages, groups and members of groups that an organisation may have together",
+    )
     request_deadline_s: float = Field(
         default=10.0, gt=0, le=60, description="seconds until a command without an answer is 503"
     )

@@ -103,7 +103,7 @@ def _constant(name: str) -> Any:
 
 
 def _whole(text: str) -> int:
-    if len(text) > MAX_DIGITS + 1:
+    if len(text) > MAX_DIGITS + (text[0] == "-"):
         raise UnacceptableJson(
             "number_out_of_range", f"A whole number has more than {MAX_DIGITS} digits.", limit=10**MAX_DIGITS
         )

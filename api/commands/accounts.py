@@ -8,6 +8,7 @@ from pydantic import BaseModel, model_validator
 from api.fields import Body, Count
 from api.operation import Call, Operation
 from api.problems import invalid
+from api.streams_room import Begins
 from domain.credits.account import Account
 from domain.credits.configure import ConfigureAccount
 
@@ -71,4 +72,5 @@ CONFIGURE = Operation(
     build=_configure,
     method="PATCH",
     private=(),
+    begins=lambda call, _body: Begins("account", call.address),
 )

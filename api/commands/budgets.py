@@ -13,6 +13,7 @@ from api.if_match import matched
 from api.operation import Call, Operation
 from api.schemas_groups import BudgetAnswer
 from api.services import Services
+from api.streams_room import Begins
 from domain.budgets.set_budget import SetBudget
 from domain.budgets.state import MAX_BUDGET, MIN_BUDGET
 from domain.money import decimal_text, micros
@@ -109,6 +110,8 @@ SET_MY_BUDGET = Operation(
     facts=_in_usd,
     method="PUT",
     private=(),
+    free=lambda _body: True,
+    begins=lambda call, _body: Begins("budget", call.principal.sub),
 )
 SET_BUDGET = Operation(
     name="set_budget",
@@ -122,4 +125,5 @@ SET_BUDGET = Operation(
     facts=_in_usd,
     method="PUT",
     private=(),
+    begins=lambda call, _body: Begins("budget", call.id),
 )

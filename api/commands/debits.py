@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from api.fields import AddressText, Amount, Body, Metadata, Text
 from api.operation import Call, Operation
+from api.streams_room import Begins
 from domain.credits.debit import Debit
 from domain.credits.refund import Refund
 from domain.credits.transfer import Transfer
@@ -102,4 +103,5 @@ TRANSFER = Operation(
     answers=TransferAnswer,
     build=_transfer,
     status=201,
+    begins=lambda _call, body: Begins("account", body.to),
 )

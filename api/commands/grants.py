@@ -11,6 +11,7 @@ from api.fields import Amount, Body, Currency, Id, Metadata, Text, Time, Usd
 from api.operation import Call, Found, Operation
 from api.reading import seen
 from api.services import Services
+from api.streams_room import Begins
 from domain.credits.events import Paid, Slice
 from domain.credits.grant import DEFAULT_PRIORITY, Grant
 from domain.credits.void import VoidGrant, part_of
@@ -115,6 +116,7 @@ GRANT = Operation(
     answers=GrantAnswer,
     build=_grant,
     status=201,
+    begins=lambda call, _body: Begins("account", call.address),
 )
 VOID = Operation(
     name="void_grant",

@@ -19,6 +19,7 @@ from api.if_match import matched
 from api.operation import Call, Operation
 from api.schemas_groups import GroupAnswer, GroupDeletedAnswer, MembersAnswer, TrackAnswer
 from api.services import Services
+from api.streams_room import Begins
 from api.strict_json import clean
 from domain.groups.create import CreateGroup
 from domain.groups.delete import DeleteGroup
@@ -202,6 +203,7 @@ CREATE_GROUP = Operation(
     answer=created_answer,
     status=201,
     private=(),
+    begins=lambda _call, body: Begins("group", body.id or ""),
 )
 EDIT_GROUP = Operation(
     name="edit_group",
@@ -237,6 +239,7 @@ ADD_MEMBERS = Operation(
     build=lambda _call, body, _sealed: AddMembers(group_id=body.group_id, users=tuple(body.user_ids)),
     tell=_added,
     private=(),
+    begins=lambda _call, body: Begins("member", many=len(body.user_ids)),
 )
 REMOVE_MEMBERS = _removal("remove_group_members", MEMBERS_PATH + "/remove", "POST")
 DELETE_MEMBERS = _removal("delete_group_members", MEMBERS_PATH, "DELETE")

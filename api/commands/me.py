@@ -152,4 +152,5 @@ MY_CREDITS = Operation(
     look=_look,
     facts=refusal_facts,
     limited=lambda body: body.model is not None,
+    free=lambda body: body.action != "confirm",
 )

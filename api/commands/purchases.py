@@ -232,6 +232,7 @@ CANCEL_PURCHASE = Operation(
     look=_to_cancel,
     tell=lambda _services, call, _body, outcome: _settled(call, outcome, CANCELLED),
     private=(),
+    free=lambda _body: True,
 )
 WRITE_OFF = Operation(
     name="write_off_shortfall",

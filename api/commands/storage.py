@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from api.answers import Answer
 from api.fields import Body
 from api.operation import Call, Operation
+from api.streams_room import Begins
 from domain.storage.events import StorageLimitSet
 from domain.storage.set_limit import MAX_LIMIT, SetStorageLimit
 from domain.storage.state import PREFIX
@@ -52,4 +53,5 @@ SET_STORAGE_LIMIT = Operation(
     answer=_is_set,
     method="PUT",
     private=(),
+    begins=lambda call, _body: Begins("storage", call.id),
 )

@@ -16,7 +16,7 @@ from api.fields import Body
 from api.guard import UNREACHABLE, path_values
 from api.limit import within_rate
 from api.operation import Call, Found, Operation
-from api.pipeline import Read, answer_of, key_reused, read_body, require_room, seal, sealable, submission, whose
+from api.pipeline import Read, answer_of, count, key_reused, read_body, require_room, seal, sealable, submission, whose
 from api.policy import authorise
 from api.problems import Problem, turned_away, unavailable, unknown_outcome
 from api.routing import BodyRoute, Given
@@ -96,6 +96,7 @@ def routes(services: Services) -> list[APIRoute]:
 async def _run(given: Given) -> tuple[dict[str, Any], None]:
     services, batch = given.services, given.body
     require_room(services)
+    services.free_writes.check(given.call.principal, given.call.org)
     found: list[_Ready | Problem] = [_ready(given, index, item) for index, item in enumerate(batch.operations)]
     found = await _look_up(services, [await _within_rate(services, each) for each in found])
     ready = [each for each in found if isinstance(each, _Ready)]
@@ -165,10 +166,18 @@ async def _look_up(services: Services, found: list[_Ready | Problem]) -> list[_R
 
 
 async def _looked_up(services: Services, each: _Ready | Problem, made: dict[str, str]) -> _Ready | Problem:
-    if isinstance(each, Problem) or each.operation.look is None:
+    if isinstance(each, Problem):
+        return each
+    operation = each.operation
+    try:
+        if operation.begins is not None:
+            await services.room.take(each.call.org, operation.begins(each.call, each.read.body))
+    except Problem as problem:
+        return problem
+    if operation.look is None:
         return each
     try:
-        each.call = await each.operation.look(services, each.call, each.read.body)
+        each.call = await operation.look(services, each.call, each.read.body)
     except Problem as problem:
         owner = made.get(each.call.params.get("id", ""))
         if problem.status != NOT_FOUND or owner is None:
@@ -202,6 +211,7 @@ async def _result(services: Services, each: _Ready, result: Outcome | KeyReused 
         return _told(key_reused())
     if isinstance(result, NotApplied):
         return _told(_not_applied())
+    count(services, each.operation, each.call, each.read.body, result)
     status, body = await answer_of(services, each.operation, each.call, each.read.body, result)
     return {"status": status, "body": body}
 

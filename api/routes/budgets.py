@@ -23,6 +23,7 @@ from api.reading import Json, current
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas_groups import BudgetAnswer, BudgetChecked, CostResults
 from api.services import Services
+from api.streams_room import Begins
 from domain.budgets.now import BudgetCheck, CheckBudget
 from domain.budgets.record_cost import RecordCost
 from domain.money import decimal_text, micros
@@ -167,8 +168,11 @@ async def _record(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     """Each entry is a command of its own. A key of the request protects each of them by its place."""
     services, call = given.services, given.call
     require_room(services)
+    services.free_writes.check(call.principal, call.org)
     read = [_entry(call, raw) for raw in given.body.entries]
     entries = [entry for entry in read if isinstance(entry, CostBody)]
+    for user in {entry.user_id for entry in entries}:
+        await services.room.take(call.org, Begins("budget", user))
     try:
         sealed = await to_thread(_seal, services, call.org, entries)
     except UNREACHABLE:
@@ -192,6 +196,9 @@ async def _record(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
         for raw, entry in zip(given.body.entries, read, strict=True)
     ]
     outcomes = [each for each in found if isinstance(each, Outcome)]
+    for each in outcomes:
+        if each.refusal is not None and not each.replayed:
+            services.free_writes.count(call.principal, call.org)
     position = max((each.position for each in outcomes), default=None)
     told = {"results": results, "position": None if position is None else format_position(position)}
     replayed = bool(outcomes) and all(each.replayed for each in outcomes)

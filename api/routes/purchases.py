@@ -111,8 +111,12 @@ async def _buy(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     provider = services.payments
     if provider is None:
         raise Problem(409, "payments_not_configured", "Nothing can be bought: this deployment has no payment provider.")
+    services.free_writes.check(call.principal, call.org)
     command = start_command(call, given.body, provider.name, await _unit_of(given))
     outcome = await execute(services, _submission(given, command))
+    if not outcome.replayed:  # one that is accepted has taken nothing either: it is paid for later, or never
+        counted = services.free_writes.count_accepted if outcome.refusal is None else services.free_writes.count
+        counted(call.principal, call.org)
     if outcome.refusal is not None:
         services.metrics.refused("create_purchase", outcome.refusal.code)
         raise refused(outcome.refusal)

@@ -13,7 +13,7 @@ from api.current import ask
 from api.fields import QueryDay, UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
-from api.pipeline import Read, execute, prepare
+from api.pipeline import Read, count, execute, prepare
 from api.problems import refused, unavailable
 from api.reading import Json, MinPosition, cursors, open_text, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
@@ -141,8 +141,10 @@ async def _use(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     who_uses(call, body)
     if body.action == "check":
         return await _checked(services, call, body), None
+    services.free_writes.check(call.principal, call.org)
     item = await prepare(services, DEDUCT, call, Read(body, given.canonical), given.key, given.path)
     outcome = await execute(services, item)
+    count(services, DEDUCT, call, body, outcome)
     headers = {"Idempotency-Replayed": "true"} if outcome.replayed else None
     if outcome.refusal is None:
         return await _deducted(services, call, outcome), headers
