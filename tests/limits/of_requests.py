@@ -1,0 +1,199 @@
+"""Bounds on what one request may carry and one answer may hold."""
+
+from typing import Any
+
+import httpx
+
+from api import (
+    connection,
+    fields,
+    known_users,
+    large_bodies,
+    paging,
+    price_preview,
+    query,
+    reports,
+    serve,
+    stream_state,
+    windows,
+)
+from api.commands import generations, groups, plans, prices, settlements
+from api.routes import analytics, batch, budgets, events, expirations, explain, search, statement, stream
+from api.routes import generations as read_generations
+from domain import ids
+from domain.credits import reserve
+from domain.prices import publish
+from infra import strict_json
+from infra.security import tokens
+from infra.settings import Settings
+from infra.webhooks import destination
+from tests.api.wire import Wire
+from tests.limits import answers
+from tests.limits.bound import Attacker, Bound, sends
+from tests.waiting import wait_until
+
+GRANTS = "/api/v1/accounts/user:u:credits/grants"
+GRANT: dict[str, Any] = {"amount": 1, "source": "gift"}
+WIRE, PIPELINES, PROOF = "tests/api/test_wire.py::", "tests/api/test_pipelines.py::", "tests/api/test_proof.py::"
+
+
+def _too_long_a_key(attacker: Attacker) -> httpx.Response:
+    return attacker.client().post(GRANTS, json=GRANT, headers={"Idempotency-Key": "k" * 256})
+
+
+def _too_long_a_token(attacker: Attacker) -> httpx.Response:
+    login = {"Authorization": "Bearer " + "t" * (tokens.MAX_TOKEN_BYTES + 1)}
+    return attacker.client().get("/api/auth/me", headers=login)
+
+
+def _large(attacker: Attacker, orgs: int) -> httpx.Response:
+    """Announce large bodies that never come, for so many organisations, until another one finds no room."""
+    size = batch.MAX_BATCH_BODY
+    held = [Attacker(attacker.service, attacker.lower) for _ in range(orgs)]
+    wires = [Wire(attacker.service) for _ in held for _ in range(large_bodies.MAX_OF_ORG // size)]
+    answer: httpx.Response | None = None
+
+    def refused() -> bool:
+        nonlocal answer
+        asks = held[0] if orgs == 1 else attacker
+        answer = asks.client("worker").post("/api/v1/batch", content=b" " * size)
+        return answer.status_code in (429, 503)
+
+    try:
+        for number, wire in enumerate(wires):
+            login = attacker.service.token("worker", org=held[number % orgs].org)
+            wire.send(
+                b"POST /api/v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (login.encode(), size)
+            )
+        wait_until(refused, 20, "a large body that finds no room")
+    finally:
+        for wire in wires:
+            wire.__exit__()
+    # What they held is given back.
+    wait_until(lambda: not attacker.service.services.large_bodies.taken, 20, "no large body any more")
+    assert answer is not None
+    return answer
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for _ in range(depth):
+        inner = {"a": inner}
+    return inner
+
+
+def _body(path: str, limit: int, method: str = "POST") -> Bound:
+    return Bound(limit, sends(method, path, content=limit + 1))
+
+
+BOUNDS: dict[str, Bound] = {
+    "Head of a request: target and headers": Bound(connection.MAX_HEAD, WIRE + "test_a_head_has_a_limit"),
+    "Time for a head": Bound(connection.HEAD_S, WIRE + "test_a_head_has_its_time"),
+    "Time for a body, for each 65,536 bytes of it": Bound(connection.BODY_S, WIRE + "test_a_body_has_its_time"),
+    "Time without a request": Bound(serve.KEEP_ALIVE_S, PIPELINES + "test_an_idle_connection_is_closed"),
+    "Requests that wait on one connection": Bound(
+        connection.MAX_WAITING, PIPELINES + "test_few_requests_are_read_ahead"
+    ),
+    "Connections of a process": Bound(serve.MAX_CONNECTIONS, "tests/limits/test_edges.py::test_connections_in_all"),
+    "Body": _body(GRANTS, fields.MAX_BODY),
+    "Body of `POST /api/v1/generations`": _body("/api/v1/generations", generations.MAX_CREATE_BODY),
+    "Body of a confirmation": _body("/api/v1/generations/g/confirm", settlements.MAX_CONFIRM_BODY),
+    "Body of a generation's refund": _body("/api/v1/generations/g/refund", settlements.MAX_REFUND_BODY),
+    "Body of members": _body("/api/group-members", groups.MAX_MEMBERS_BODY),
+    "Body of prices, and of their preview": _body("/api/v1/prices", prices.MAX_PRICES_BODY, "PUT"),
+    "Body of features, and of packages": _body("/api/v1/features", plans.MAX_CATALOGUE_BODY, "PUT"),
+    "Body of cost records": _body("/api/v1/budgets/costs", budgets.MAX_COSTS_BODY),
+    "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
+    "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, lambda attacker: _large(attacker, 1)),
+    "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, lambda attacker: _large(attacker, 2)),
+    "Depth of JSON": Bound(strict_json.MAX_DEPTH, sends("POST", GRANTS, json=GRANT | {"metadata": _nested(16)})),
+    "Digits of a whole number": Bound(strict_json.MAX_DIGITS, sends("POST", GRANTS, json=GRANT | {"amount": 10**18})),
+    "Credits or tokens of one command": Bound(
+        fields.MAX_AMOUNT, sends("POST", GRANTS, json=GRANT | {"amount": 10**12 + 1})
+    ),
+    "Metadata": Bound(fields.MAX_METADATA_BYTES, sends("POST", GRANTS, json=GRANT | {"metadata": {"a": "x" * 4_096}})),
+    "Free text": Bound(fields.MAX_TEXT, sends("POST", GRANTS, json=GRANT | {"reason": "x" * 2_001})),
+    "Prompt": Bound(
+        generations.MAX_PROMPT,
+        sends("POST", "/api/v1/generations", json={"operation": "chat", "prompt": "x" * 20_001}),
+    ),
+    "Id": Bound(ids.MAX_ID, sends("POST", GRANTS, json=GRANT | {"external_ref": "x" * 256})),
+    "Idempotency key": Bound(255, _too_long_a_key),
+    "Login token": Bound(tokens.MAX_TOKEN_BYTES, _too_long_a_token),
+    "Parameters of a query": Bound(
+        query.MAX_PARAMETERS, sends("GET", "/api/v1/accounts?" + "&".join(f"p{n}=1" for n in range(51)))
+    ),
+    "Cursor": Bound(2_000, sends("GET", "/api/v1/accounts?cursor=" + "c" * 2_001)),
+    "Names in one question": Bound(
+        known_users.MOST, sends("GET", "/api/v1/users?ids=" + ",".join(f"u{n}" for n in range(201)))
+    ),
+    "Types that a live stream is asked for": Bound(
+        stream.MAX_TYPES, sends("GET", "/api/v1/stream?types=" + ",".join(f"t{n}" for n in range(51)))
+    ),
+    "Operations of a batch": Bound(
+        batch.MAX_OPERATIONS, sends("POST", "/api/v1/batch", json={"operations": [{"path": GRANTS}] * 1_001})
+    ),
+    "Members in one call": Bound(
+        groups.MAX_USERS,
+        sends("POST", "/api/group-members", json={"group_id": "g", "user_ids": ["u"] * 1_001}),
+    ),
+    "Cost records in one call": Bound(
+        budgets.MAX_ENTRIES, sends("POST", "/api/v1/budgets/costs", json={"entries": [{}] * 1_001})
+    ),
+    "Contents of a generation": Bound(
+        settlements.MAX_CONTENTS,
+        sends("POST", "/api/v1/generations/g/confirm", json={"contents": [{"bytes": 1}] * 501}),
+    ),
+    "Price entries": Bound(
+        publish.MAX_ENTRIES,
+        sends("PUT", "/api/v1/prices", json={"entries": [{"operation": "chat", "credits": 1}] * 2_001}),
+    ),
+    "Prices as one event": Bound(
+        prices.MAX_EVENT_BYTES,
+        sends(
+            "PUT",
+            "/api/v1/prices",
+            json={"entries": [{"model": f"{n:0250}", "operation": "o" * 250, "credits": 1} for n in range(1_800)]},
+        ),
+    ),
+    "URL of a webhook": Bound(
+        destination.MAX_URL, sends("POST", "/api/v1/webhooks", json={"url": "https://a.example/" + "a" * 2_000})
+    ),
+    "Life of a hold": Bound(
+        reserve.MAX_TTL_S,
+        sends("POST", "/api/v1/accounts/user:u:credits/reservations", json={"amount": 1, "ttl_seconds": 604_801}),
+    ),
+    "Life of a session token": Bound(
+        tokens.MAX_SESSION_S, sends("POST", "/api/v1/session-tokens", json={"user_id": "u", "ttl_seconds": 3_601})
+    ),
+    "Time until a command is answered": Bound(
+        Settings.model_fields["request_deadline_s"].default,
+        "tests/infra/writer/test_queue.py::test_late_answers_are_unknown_and_the_key_tells_later",
+    ),
+    "Items of a page": Bound(paging.MAX_LIMIT, sends("GET", "/api/v1/accounts?limit=201")),
+    "Bytes of a page of events": Bound(
+        events.MAX_BYTES, "tests/limits/test_edges.py::test_a_page_of_large_events_ends"
+    ),
+    "Days of a report": Bound(
+        windows.MAX_DAYS, sends("GET", "/api/v1/analytics?metric=usage&from=2020-01-01&to=2024-01-01")
+    ),
+    "Days of a report by hours": Bound(
+        windows.MAX_HOUR_DAYS,
+        sends("GET", "/api/v1/analytics?metric=usage&bucket=hour&from=2024-01-01&to=2024-03-01"),
+    ),
+    "Figures of a report": Bound(analytics.MAX_ROWS, answers.figures),
+    "Lines of a file": Bound(reports.MOST, answers.lines),
+    "Movements of a statement": Bound(statement.MAX_MOVEMENTS, answers.movements),
+    "Entries of a state": Bound(
+        stream_state.MOST_SHOWN, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
+    ),
+    "Events that a state is folded from": Bound(
+        stream_state.MOST_FOLDED, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
+    ),
+    "Results of a search, of each kind": Bound(search.MOST, answers.hits),
+    "Parts of a generation that are shown": Bound(read_generations.MAX_CHILDREN, answers.children),
+    "Events that an explanation reads": Bound(explain.MAX_OTHERS, answers.explanation),
+    "Moments of an expiry list": Bound(expirations.MAX_ITEMS, answers.moments),
+    "Kinds of use in a price preview": Bound(price_preview.MAX_KINDS, answers.kinds),
+}
