@@ -1,16 +1,35 @@
 """Room for bodies beyond the usual limit: who sends many of them, or sends them slowly, fills no memory with them."""
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.fields import MAX_BODY
 from api.problems import Problem, overloaded
 
+if TYPE_CHECKING:
+    from api.services import Services
+
 MAX_BYTES = 33_554_432  # of large bodies that are read or worked on, in this process,
 MAX_OF_ORG = 16_777_216  # and of one organisation
 RETRY_AFTER_S = 1
 _ROOM = "scrip.room"
+
+
+def around(services: "Services", app: ASGIApp, limit: int) -> ASGIApp:
+    """An app whose bodies may have up to `limit` bytes: what one takes up is given back when it has ended."""
+    if limit <= MAX_BODY:
+        return app
+
+    async def within(scope: Scope, receive: Receive, send: Send) -> None:
+        room = scope[_ROOM] = Room(services.large_bodies, limit)
+        try:
+            await app(scope, receive, send)
+        finally:
+            room.leave()
+
+    return within
 
 
 class Room:
@@ -42,20 +61,6 @@ class LargeBodies:
     def __init__(self) -> None:
         self._bytes = 0
         self._of: Counter[str] = Counter()
-
-    def around(self, app: ASGIApp, limit: int) -> ASGIApp:
-        """An app whose bodies may have up to `limit` bytes: what one takes up is given back when it has ended."""
-        if limit <= MAX_BODY:
-            return app
-
-        async def within(scope: Scope, receive: Receive, send: Send) -> None:
-            room = scope[_ROOM] = Room(self, limit)
-            try:
-                await app(scope, receive, send)
-            finally:
-                room.leave()
-
-        return within
 
     @property
     def taken(self) -> int:

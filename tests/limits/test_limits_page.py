@@ -26,8 +26,8 @@ ELSEWHERE = sorted({bound.tried for bound in BOUNDS.values() if isinstance(bound
 # Quick to reach; what the page calls the default is compared with the settings' own.
 LOWERED = {
     "rate_limit": 2,
-    "free_limit": 3,
-    "free_limit_users": 4,
+    "free_limit": 4,  # an even number
+    "free_limit_users": 6,
     "free_limit_programs": 3,
     "max_streams": 5,
 }
