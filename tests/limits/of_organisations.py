@@ -1,6 +1,7 @@
 """Bounds on what one organisation has, on what waits, and on what is asked for without being paid."""
 
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
 
 import httpx
 import psycopg
@@ -160,7 +161,7 @@ def _full_pool(attacker: Attacker) -> httpx.Response:
     with psycopg.connect(attacker.service.database.owner_uri) as connection:
         connection.execute("lock table read.balances in access exclusive mode")
         with ThreadPoolExecutor(len(clients)) as pool:
-            answers = list(pool.map(lambda client: client.get("/api/v1/accounts"), clients))
+            answers: list[httpx.Response] = list(pool.map(lambda client: client.get("/api/v1/accounts"), clients))
     assert {answer.status_code for answer in answers} == {503}
     return answers[-1]
 
@@ -199,8 +200,9 @@ def _own_budget(attacker: Attacker, user: str, times: int) -> list[httpx.Respons
 
 def _free(attacker: Attacker) -> httpx.Response:
     limit = attacker.service.settings.free_limit
-    carl = attacker.client("user", "carl")
-    _ok(attacker.grant("user:carl:credits"))
+    elsewhere = Attacker(attacker.service, attacker.lower)
+    carl = elsewhere.client("user", "carl")
+    _ok(elsewhere.grant("user:carl:credits"))
     for _ in range(limit // 2):  # to hold and to let go costs nothing, as often as one likes
         held = _ok(carl.post("/api/credits/me", json={"action": "reserve", "amount": 1})).json()["transaction_id"]
         _ok(carl.post("/api/credits/me", json={"action": "rollback", "transaction_id": held}))
@@ -269,7 +271,7 @@ BOUNDS: dict[str, Bound] = {
     ),
     "Commands that wait for the writer": Bound(writer.MAX_WAITING, _full_queue),
     "Commands of one commit": Bound(
-        Writer.__init__.__kwdefaults__["max_batch"], "tests/infra/writer/test_queue.py::test_a_batch_has_a_bound"
+        signature(Writer).parameters["max_batch"].default, "tests/infra/writer/test_queue.py::test_a_batch_has_a_bound"
     ),
     "Questions that wait for the reader": Bound(reader.MAX_WAITING, _full_reader),
     "Reads that wait for a connection": Bound(services.MAX_READS_WAITING, _full_pool),

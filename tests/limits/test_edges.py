@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import psycopg
@@ -76,7 +77,8 @@ def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.Monke
 def test_pools(service: Service) -> None:
     made = service.services
     assert [pool.max_size for pool in (made.reads, made.reads_all, made.writes)] == [8, 3, 3]
-    for pool in (made.reads, made.reads_all, made.writes):
+    pools: list[Any] = [made.reads, made.reads_all, made.writes]
+    for pool in pools:
         with psycopg.connect(pool.conninfo, **pool.kwargs) as connection:
             assert connection.execute("show statement_timeout").fetchone() == ("5s",)
 
