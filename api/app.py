@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.edge import Edge
 from api.front import Front
 from api.guard import UNREACHABLE
+from api.hosts import of_pages, of_whole_service
 from api.live.service import Live
 from api.policy import check_policy
 from api.problems import MEDIA_TYPE, Problem, fault, of_the_machine, unavailable
@@ -122,9 +123,10 @@ class _Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         services: Services = self.state.services
+        settings = services.settings
         routes = [route for route in self.router.routes if isinstance(route, APIRoute)]
         inner: ASGIApp = Front(super().build_middleware_stack(), routes)
-        origins = [origin.strip() for origin in services.settings.allowed_origins.split(",") if origin.strip()]
+        origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
         if origins:
             inner = CORSMiddleware(
                 inner,
@@ -138,8 +140,8 @@ class _Api(FastAPI):
                 max_age=600,
             )
         if self.state.pages is not None:
-            inner = _beside(self.state.pages, inner)
-        return Edge(inner, services.metrics, https=services.settings.https)
+            inner = _beside(of_pages(settings, self.state.pages), inner)
+        return Edge(inner, services.metrics, https=settings.https, hosts=of_whole_service(settings))
 
 
 def _beside(pages: ASGIApp, api: ASGIApp) -> ASGIApp:

@@ -16,6 +16,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.audit_log import DENIED, record
 from api.headers import Header, complete, fixed
+from api.hosts import Hosts
 from api.metrics import Metrics
 from api.problems import Problem, fault, of_the_machine
 from api.routing import send_problem
@@ -23,7 +24,9 @@ from api.routing import send_problem
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _ID_NAMES = (b"request-id", b"x-request-id")
-_LOOKED_AT = frozenset({*_ID_NAMES, b"host", b"content-length", b"transfer-encoding", b"if-none-match"})
+_LOOKED_AT = frozenset(
+    {*_ID_NAMES, b"host", b"x-forwarded-host", b"content-length", b"transfer-encoding", b"if-none-match"}
+)
 _MAX_PROBLEM = 4_096  # bytes of a denial that are looked at for its code
 _MAX_DIGITS = 18
 _OF_A_BODY = frozenset({b"content-length", b"content-type"})
@@ -35,11 +38,12 @@ log = structlog.get_logger()
 class Edge:
     """Pure ASGI, because a middleware that wraps requests in tasks would cost more than the answer itself."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, https: bool = False) -> None:
-        """`https`: the deployment is reached by HTTPS only."""
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, https: bool = False, hosts: Hosts | None = None) -> None:
+        """`https`: the deployment is reached by HTTPS only. `hosts`: its names; None: any."""
         self._app = app
         self._metrics = metrics
         self._headers = fixed(https=https)
+        self._hosts = hosts
         self._prefix = token_hex(6).encode()
         self._count = count(1)
 
@@ -75,7 +79,10 @@ class Edge:
 
         respond = _as_asked(answer, method, found.get(b"if-none-match"))
         try:
-            await self._app(scope, _whole(scope, receive, found), respond)
+            whole = _whole(scope, receive, found)
+            if self._hosts is not None:
+                self._hosts.check(found.get(b"host"), found.get(b"x-forwarded-host"))
+            await self._app(scope, whole, respond)
         except Exception as error:
             problem = _problem_of(error, method, scope["path"])
             if not started:

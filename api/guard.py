@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.audit_log import known
 from api.fields import AddressText
+from api.guesses import guessed, may_try_key
 from api.operation import Call
 from api.policy import POLICY, authorise
 from api.problems import Problem, invalid, unavailable
@@ -72,7 +73,7 @@ async def admit(services: Services, operation: str, scope: Any, head: Head, para
 
     `parameters` are those of its query. Raises Problem (401, 403, 422).
     """
-    principal = await who(services, head)
+    principal = await who(services, scope, head)
     known(scope, principal, principal.org)
     org = organisation(principal, head)
     known(scope, principal, org)
@@ -84,15 +85,17 @@ async def admit(services: Services, operation: str, scope: Any, head: Head, para
     return Call(principal, org, params, if_match, services.defaults)
 
 
-async def who(services: Services, head: Head) -> Principal:
-    """The verified caller. Raises Problem (401; 503 where API keys cannot be read)."""
+async def who(services: Services, scope: Any, head: Head) -> Principal:
+    """The verified caller. Raises Problem (401; 429 for many guesses; 503 where API keys cannot be read)."""
     if head.authorization is not None:
         known = services.authenticator.known(head.authorization)
         if known is not None:
             return known
+    may_try_key(services, scope, head.authorization)
     try:
         return await services.authenticator.verify(head.authorization)
     except Unauthenticated as refused:
+        guessed(services, scope, refused, head.authorization)
         raise Problem(401, refused.code, refused.detail, headers=_LOGIN) from None
     except UNREACHABLE:
         raise unavailable() from None

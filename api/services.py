@@ -29,6 +29,7 @@ from infra.payments.providers import provider_of
 from infra.sealing import Sealer
 from infra.security.api_keys import ApiKeys
 from infra.security.authenticator import Authenticator
+from infra.security.failed_logins import FailedLogins
 from infra.security.request_rates import RequestRates
 from infra.security.tokens import Tokens
 from infra.settings import Settings
@@ -86,6 +87,7 @@ class Services:
     rates: RequestRates
     free_writes: FreeWrites
     room: StreamsRoom
+    failed_logins: FailedLogins
     metrics: Metrics
     fingerprint_secret: bytes
     defaults: Defaults
@@ -175,6 +177,7 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
         rates=RequestRates(writes),
         free_writes=FreeWrites(settings),
         room=StreamsRoom(reads_all, settings.max_streams),
+        failed_logins=FailedLogins(0 if settings.trusted_proxy else settings.failed_logins),
         metrics=Metrics(),
         fingerprint_secret=secret,
         defaults=defaults_of(settings),

@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
 
     async def post(self, token: str, path: str, body: bytes) -> tuple[int, bytes]:
         """The same for a POST of JSON."""
-        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         typed = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         return await self.ask(typed.encode() + body)
 

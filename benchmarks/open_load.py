@@ -38,7 +38,7 @@ class Timed:
 
 def request(method: str, path: str, token: str, body: bytes = b"", key: str | None = None) -> bytes:
     """The bytes of a request, under an idempotency key where one is given."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
     if key is not None:
         head += f"Idempotency-Key: {key}\r\n"
     if method != "GET":

@@ -40,7 +40,9 @@ def console_of(settings: Settings) -> Callable[[FastAPI], ASGIApp] | None:
         store = ConsoleSessions(
             api.state.services.writes, secret, idle_s=settings.session_idle_s, max_s=settings.session_max_s
         )
-        return create_console(chosen, httpx.ASGITransport(api, raise_app_exceptions=False), store)
+        # Without an address: what the console asks for people counts for none of theirs.
+        transport = httpx.ASGITransport(api, raise_app_exceptions=False, client=("", 0))
+        return create_console(chosen, transport, store, api.state.services.failed_logins)
 
     return make
 

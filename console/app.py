@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 
 from console.api import DEADLINE_S, Api, ApiProblem
 from console.catalogue import ALL_PAGES
+from console.guesses import FailedLogins, Guesses
 from console.headers import SAFE, forged, protect
 from console.login import LOGIN_COOKIE, LOGIN_S, NO_COOKIE, login_routes
 from console.oidc import NO_LOGIN, Issuer
@@ -35,18 +36,27 @@ HERE = Path(__file__).parent
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_console(settings: ConsoleSettings, transport: httpx.AsyncBaseTransport, store: SessionStore) -> Starlette:
-    """The pages; `transport` leads to the API, in this process or over the network, `store` keeps the sessions."""
-    client = httpx.AsyncClient(transport=transport, base_url="http://scrip", timeout=DEADLINE_S)
+def create_console(
+    settings: ConsoleSettings,
+    transport: httpx.AsyncBaseTransport,
+    store: SessionStore,
+    failed_logins: FailedLogins | None = None,
+) -> Starlette:
+    """The pages; `transport` leads to the API, in this process or over the network, `store` keeps the sessions.
+
+    `failed_logins` counts by address; None: sign-ins are not limited.
+    """
+    client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=DEADLINE_S)
     static = Versioned(HERE / "static")
     templates = environment(static)
     issuer = Issuer(settings, settings.oidc, client) if settings.oidc else None
     sessions = Sessions(store, settings, issuer.refresh if issuer else None)
+    guesses = Guesses(failed_logins, templates)
     routes = [
         Mount("/static", static, name="static"),
         Mount("/components", Components(HERE / "components"), name="components"),
-        *login_routes(settings, templates, sessions, issuer),
-        *(_route(page, settings, client, templates, sessions) for page in ALL_PAGES),
+        *login_routes(settings, templates, sessions, issuer, guesses),
+        *(_route(page, settings, client, templates, sessions, guesses) for page in ALL_PAGES),
     ]
     sign_in = Middleware(
         SessionMiddleware,
@@ -63,14 +73,20 @@ def create_console(settings: ConsoleSettings, transport: httpx.AsyncBaseTranspor
 
 
 def _route(
-    page: Page, settings: ConsoleSettings, client: httpx.AsyncClient, templates: Environment, sessions: Sessions
+    page: Page,
+    settings: ConsoleSettings,
+    client: httpx.AsyncClient,
+    templates: Environment,
+    sessions: Sessions,
+    guesses: Guesses,
 ) -> Route:
     async def endpoint(request: Request) -> Response:
         session = await sessions.of(request)
         if isinstance(session, SignedOut):
             if _cookie_was_refused(request):
                 return protect(_told(templates, 403, NO_COOKIE))
-            return protect(_to_login(request, session.why))
+            slowed = guesses.failed(request) if session.unknown else None
+            return slowed or protect(_to_login(request, session.why))
         if request.method not in SAFE and await forged(request, session.person.csrf):
             return protect(_told(templates, 403, "This form is too old or was not sent from here. Try again."))
         visit = Visit(request, session, Api(client, session.person), settings, templates)

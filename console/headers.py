@@ -26,11 +26,13 @@ def protect(answer: Response) -> Response:
 
 def of_this_origin(request: Request) -> bool:
     """Whether the browser says that a page of ours sent this; one that says nothing passes to the token's check."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("Host", "")
+    headers = request.headers
+    if headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        return False
+    if headers.get("Sec-Fetch-Site") == "same-origin":
+        return True  # the Origin of a form is `null` under our Referrer-Policy
+    sender = headers.get("Origin") or headers.get("Referer")
+    return sender is None or urlsplit(sender).netloc == headers.get("Host", "")
 
 
 async def forged(request: Request, token: str) -> bool:

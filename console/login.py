@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from console.guesses import Guesses
 from console.headers import forged, new_token, protect
 from console.oidc import NEXT, Issuer
 from console.person import ROLES
@@ -27,14 +28,14 @@ _ID = re.compile(r"[A-Za-z0-9._:@|+=~-]{1,255}")  # the contract's ids
 
 
 def login_routes(
-    settings: ConsoleSettings, templates: Environment, sessions: Sessions, issuer: Issuer | None
+    settings: ConsoleSettings, templates: Environment, sessions: Sessions, issuer: Issuer | None, guesses: Guesses
 ) -> list[Route]:
     """`/login`, `/logout`, and what the chosen way of signing in needs besides."""
     login = _Login(settings, templates, sessions, issuer)
     return [
-        *(issuer.routes(sessions, login.refuse) if issuer else []),
+        *(issuer.routes(sessions, login.refuse, guesses) if issuer else []),
         Route("/login", login.show, methods=["GET"]),
-        Route("/login", login.take, methods=["POST"]),
+        Route("/login", guesses.slowed(login.take), methods=["POST"]),
         Route("/logout", login.leave, methods=["POST"]),
     ]
 

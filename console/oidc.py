@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from console.api import Api, ApiProblem
+from console.guesses import Guesses
 from console.headers import protect
 from console.sessions import Grant, RefreshRefused, Sessions, SignInAway, StoredSession
 from console.settings import ConsoleSettings, OpenIdConnect
@@ -54,7 +55,7 @@ class Issuer:
             client_kwargs={"scope": oidc.scopes, "code_challenge_method": "S256"},
         )
 
-    def routes(self, sessions: Sessions, refuse: Refuse) -> list[Route]:
+    def routes(self, sessions: Sessions, refuse: Refuse, guesses: Guesses) -> list[Route]:
         """`/login/oidc` leads to the issuer, `/login/callback` takes what it sends back."""
 
         async def leave(request: Request) -> Response:
@@ -85,7 +86,7 @@ class Issuer:
 
         return [
             Route("/login/oidc", _or_refused(leave, refuse), methods=["GET"]),
-            Route(CALLBACK, _or_refused(arrive, refuse), methods=["GET"]),
+            Route(CALLBACK, guesses.slowed(_or_refused(arrive, refuse)), methods=["GET"]),
         ]
 
     async def refresh(self, session: StoredSession) -> Grant:

@@ -149,9 +149,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class SignedOut:
-    """There is no session. `why` is a key of ENDED; empty where there never was one, or nothing is known of it."""
+    """There is no session. `why` is a key of ENDED; empty where there never was one, or nothing is known of it.
+
+    `unknown`: the cookie named one that is not known.
+    """
 
     why: str = ""
+    unknown: bool = False
 
 
 class Sessions:
@@ -174,7 +178,7 @@ class Sessions:
         if found is not None and not found.ended and fresh:
             found = await self._with_good_token(id_, found)
         if found is None or found.ended:
-            return SignedOut(found.ended if found else "")
+            return SignedOut(found.ended) if found else SignedOut(unknown=True)
         known, kept = found.credentials, dict(found.kept)
         person = Person(
             org=found.org,

@@ -221,3 +221,19 @@ class Settings(BaseSettings):
         description="warnings and errors of one kind and caller that a role logs in a minute; more are counted",
     )
     allowed_origins: str = Field(default="", description="origins that browsers may call from, comma-separated")
+    allowed_hosts: str = Field(
+        default="",
+        description="names (`Host`, without port) under which the console answers beside localhost, comma-separated;"
+        " empty: any. With SCRIP_DEVELOPMENT_LOGIN the whole service answers under localhost and these only",
+    )
+    failed_logins: int = Field(
+        default=20,
+        ge=0,
+        le=10_000,
+        description="failed logins a minute for one API key of an address, five times that for all logins of the"
+        " address; then they get 429. 0, or SCRIP_TRUSTED_PROXY: not limited",
+    )
+    trusted_proxy: bool = Field(
+        default=False,
+        description="all requests come through a proxy that limits its own callers: limits per address are off here",
+    )

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.audit_log import known
 from api.guard import UNREACHABLE, Head, admit, read_head
+from api.guesses import failed
 from api.live.sending import send_blocks
 from api.operation import Call
 from api.policy import authorise
@@ -102,6 +103,7 @@ async def admit_to_stream(
         return await admit(services, operation, scope, head, parameters), query
     principal = await services.live.tickets.redeem(ticket) if len(ticket) <= MAX_TICKET else None
     if principal is None:
+        failed(services, scope)
         raise Problem(401, "invalid_ticket", "The ticket is unknown, used or over: get another one.")
     known(scope, principal, principal.org)
     authorise(principal, operation)

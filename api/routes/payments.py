@@ -11,6 +11,7 @@ from api.commands.plans import Price, money_of
 from api.current import database_time
 from api.fields import Id, Name
 from api.guard import UNREACHABLE, is_open, read_head
+from api.guesses import failed
 from api.pipeline import execute, receive_body
 from api.problems import Problem, refused, unavailable
 from api.routes.purchases import paid
@@ -107,6 +108,7 @@ async def _received(services: Services, scope: Any, raw: bytes) -> dict[str, Any
     try:
         verify(provider.secrets, headers, raw, now)
     except BadSignature as bad:
+        failed(services, scope)
         raise Problem(401, "bad_signature", f"The signature does not hold: {bad}.") from None
     strict_json(raw)
     try:

@@ -35,7 +35,8 @@ SECRET = "a secret of at least thirty-two bytes"
 
 
 def settings_of(database: Database, **changed: Any) -> Settings:
-    """Settings of a service on this database."""
+    """Settings of a service on this database; tests try many bad logins from one address."""
+    changed = {"failed_logins": 0} | changed
     return Settings(
         writer_url=SecretStr(database.writer_uri),
         reader_url=SecretStr(database.reader_uri),

@@ -133,7 +133,7 @@ def test_a_form_that_is_cut_does_nothing(site: Service) -> None:
     """It ends with its connection, and is no failure of ours."""
     form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\ncsrf="
     with Wire(site) as wire:
-        wire.send(f"POST /login HTTP/1.1\r\nHost: scrip\r\n{form}".encode())
+        wire.send(f"POST /login HTTP/1.1\r\nHost: localhost\r\n{form}".encode())
         wire.end()
         assert wire.answer() is None
     deadline = time.monotonic() + 10
