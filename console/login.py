@@ -87,13 +87,15 @@ class _Login:
         answer: Response = RedirectResponse("/login", status_code=303)
         if address:  # not a redirect: the policy of our pages lets no form lead to another site
             answer = HTMLResponse(self._templates.get_template("signed_out.html").render(address=address))
-        answer.delete_cookie(COOKIE, httponly=True, secure=self._settings.https, samesite="lax")
+        answer.delete_cookie(self._settings.cookie(COOKIE), httponly=True, secure=self._settings.https, samesite="lax")
         return protect(answer)
 
     def refuse(self, request: Request, why: str) -> Response:
         """The sign-in again, saying why."""
         given = {"next": request.session.get(NEXT, "/")}
-        return self._page(request, given, why if LOGIN_COOKIE in request.cookies else NO_COOKIE, 403)
+        return self._page(
+            request, given, why if self._settings.cookie(LOGIN_COOKIE) in request.cookies else NO_COOKIE, 403
+        )
 
     def _page(self, request: Request, given: dict[str, Any], error: str = "", status: int = 200) -> Response:
         token = request.session.setdefault(_CSRF, new_token())

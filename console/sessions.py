@@ -171,7 +171,7 @@ class Sessions:
 
         Raises ConnectionError, SignInAway.
         """
-        id_ = request.cookies.get(COOKIE, "")
+        id_ = request.cookies.get(self._settings.cookie(COOKIE), "")
         if not _ID.fullmatch(id_):
             return SignedOut()
         found = await self._store.find(id_)
@@ -196,7 +196,7 @@ class Sessions:
 
         Raises ConnectionError.
         """
-        before = request.cookies.get(COOKIE, "")
+        before = request.cookies.get(self._settings.cookie(COOKIE), "")
         if _ID.fullmatch(before):
             await self._store.end(before)
         id_ = secrets.token_urlsafe(32)
@@ -211,7 +211,7 @@ class Sessions:
         request.session.clear()
         request.session[ARRIVED] = int(time.time())
         answer.set_cookie(
-            COOKIE,
+            self._settings.cookie(COOKIE),
             id_,
             max_age=self._settings.session_s,
             httponly=True,
