@@ -46,7 +46,7 @@ class Tokens:
             raise _invalid("The token is too long.")
         try:
             header = jwt.get_unverified_header(token)
-        except (jwt.PyJWTError, RecursionError):
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):  # a head of any type and depth
             raise _invalid("The credential is neither a token nor an API key.") from None
         algorithm = str(header.get("alg"))  # anybody may have written a list
         if algorithm == "HS256" and self._secret:
@@ -88,7 +88,7 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("token_expired", "The token has expired.") from None
-        except (jwt.PyJWTError, ValueError, OverflowError):
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):  # claims of any type and depth
             raise _invalid("The token is not valid.") from None
         return claims
 
@@ -101,7 +101,10 @@ class Tokens:
             raise _invalid("The token does not name its subject and organisation by ids.")
         if role is None:
             raise _invalid("The token names no role that is known here.")
-        ends = float(claims["exp"]) + LEEWAY_S
+        try:
+            ends = float(claims["exp"]) + LEEWAY_S
+        except OverflowError:
+            raise _invalid("The token ends later than any clock can say.") from None
         return Verified(Principal.of_token(org, sub, role), min(ends, until) if until else ends)
 
 
