@@ -55,8 +55,8 @@ _RELAY_ISSUE = (
 )
 _TOPIC_ISSUES = {
     "foreign": "In partition {partition} of the topic {topic} stand {records} records that are not the log's events,"
-    " the first at offset {first_offset}: {reason}",
-    "missing": "In partition {partition} the topic {topic} lacks events, before offset {first_offset}: {reason}",
+    " the first at offset {first_offset}",
+    "missing": "In partition {partition} the topic {topic} lacks events, before offset {first_offset}",
 }
 
 
@@ -90,7 +90,12 @@ class Backlog:
 
     @property
     def topic_issues(self) -> list[str]:
-        """A sentence for each partition and kind."""
+        """A sentence for each partition and kind, with the reason: for operators."""
+        return [f"{issue}: {row['reason']}" for issue, row in zip(self.topic_faults, self.topic, strict=True)]
+
+    @property
+    def topic_faults(self) -> list[str]:
+        """The same without the reasons, which may quote somebody's data."""
         return [_TOPIC_ISSUES[row["kind"]].format(**row) for row in self.topic]
 
 

@@ -97,6 +97,28 @@ class Operations:
         return rows[0]
 
 
+OF_THE_PLATFORM = ("read_models", "topic", "notifier", "usage", "consumers", "last_verify", "last_rebuild", "log")
+_SAID = {
+    OK: "In order.",
+    LOOK: "Whoever runs the service is to look at it.",
+    ACT: "It does not work at the moment: whoever runs the service is to act.",
+}
+
+
+def of_one_organisation(told: dict[str, Any]) -> dict[str, Any]:
+    """The figures for others than the platform's admins: of what is the deployment's only how it stands.
+
+    Counts, sizes and names would tell how much the other organisations do, and who works there.
+    """
+    shown = dict(told)
+    for name in OF_THE_PLATFORM:
+        figure = told[name]
+        shown[name] = _figure(figure["runbook"], figure["status"], _SAID[figure["status"]])
+    verified = told["last_verify"].get("verify")
+    shown["last_verify"]["verify"] = verified and {name: verified[name] for name in ("ended_at", "holds")}
+    return shown
+
+
 async def _usage(services: Services) -> dict[str, Any]:
     settings = services.settings
     if not settings.kafka:

@@ -30,7 +30,14 @@ def show_audit(report: Mapping[str, Any]) -> None:
     rows = []
     for section in report["sections"]:
         checked = ", ".join(f"{count:,} {what}" for what, count in section["checked"].items())
-        rows.append((section["name"], "ok" if section["ok"] else "DIFFERENT", checked, f"{section['seconds']:.2f} s"))
+        rows.append(
+            (
+                section["name"],
+                "ok" if section["ok"] else "DIFFERENT",
+                checked,
+                f"{section['seconds']:.2f} s" if "seconds" in section else "",
+            )
+        )
     say_table("Verify", ("section", "", "checked", "time"), rows)
     for section in report["sections"]:
         found = section.get("first_difference")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.fields import Body
 from api.operation import Call
-from api.operations import Operations
+from api.operations import Operations, of_one_organisation
 from api.policy import ADMIN
 from api.problems import Problem
 from api.reading import Json
@@ -34,7 +34,10 @@ class Figure(BaseModel):
 
 
 class OperationsAnswer(BaseModel):
-    """Lag and log are the deployment's; holds, quarantine and webhooks an auditor's organisation's, an admin's all."""
+    """Lag and log are the deployment's, without counts for an auditor.
+
+    Holds, quarantine and webhooks are an auditor's organisation's, an admin's all.
+    """
 
     as_of: str
     read_models: Figure
@@ -75,7 +78,7 @@ def routes(services: Services) -> list[APIRoute]:
             told: dict[str, Any] = await operations.figures(None if everywhere else call.org)
         except psycopg.errors.UndefinedTable:
             raise Problem(503, "not_ready", "The read models do not exist yet: no projector has run.") from None
-        return Json(told)
+        return Json(told if everywhere else of_one_organisation(told))
 
     return [
         ReadRoute(

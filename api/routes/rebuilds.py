@@ -1,14 +1,17 @@
 """The read models made anew from the log: asked for here, done by a projector, watched here."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Depends
 from fastapi.routing import APIRoute
 
 from api.fields import Body
+from api.operation import Call
+from api.policy import ADMIN
 from api.problems import Problem, not_found
 from api.reading import Json
-from api.rebuild_answers import Rebuild, shown
-from api.routing import BodyRoute, Given, ReadRoute
+from api.rebuild_answers import Rebuild, shown, shown_to_others
+from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.services import Services
 
 PATH = "/api/v1/rebuilds"
@@ -26,11 +29,11 @@ class RebuildBody(Body):
 def routes(services: Services) -> list[APIRoute]:
     """The routes of this module."""
 
-    async def read_rebuild() -> Json:
+    async def read_rebuild(call: Annotated[Call, Depends(call_of)]) -> Json:
         rows = await services.rows_of_all(_LAST)
         if not rows:
             raise not_found("rebuild", "current")
-        return Json(shown(rows[0]))
+        return Json(shown(rows[0]) if call.principal.role is ADMIN else shown_to_others(rows[0]))
 
     return [
         BodyRoute(

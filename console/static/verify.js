@@ -42,18 +42,21 @@ function row({ name, ok, checked, seconds, first_difference: difference }) {
   const where = difference ? [document.createElement("br"), `${difference.where}: expected ${difference.expected}, found ${difference.found}`] : [];
   const told = document.createElement("span");
   told.append(counted, ...where);
-  made.append(cell("Section", words(name)), cell("Result", badge(ok)), cell("Checked", told), cell("Took", `${count.format(seconds)} s`));
+  made.append(cell("Section", words(name)), cell("Result", badge(ok)), cell("Checked", told), cell("Took", seconds === undefined ? "" : `${count.format(seconds)} s`));
   made.lastChild.className = "num";
   return made;
 }
 
 function show(told) {
   document.getElementById("last").hidden = true;
-  const events = Object.values(told.positions).reduce((sum, position) => sum + position, 0);
+  // Who is not the platform's admin is told of the own organisation's events alone; null where counting took too long.
+  const own = "events" in told;
+  const events = own ? told.events : Object.values(told.positions).reduce((sum, position) => sum + position, 0);
+  const counted = own ? (events === null ? "All events, yours among them," : `All events, the ${count.format(events)} of your organisation among them,`) : `All ${count.format(events)} events`;
   const differing = told.sections.filter(({ ok }) => !ok).map(({ name }) => words(name));
   say(told.ok ? "Verify holds" : "Verify does not hold", told.ok
-    ? `All ${count.format(events)} events are as they were written, and everything made of them agrees with them.`
-    : `Checked ${count.format(events)} events. Different: ${differing.join(", ")}.`);
+    ? `${counted} are as they were written, and everything made of them agrees with them.`
+    : `Different: ${differing.join(", ")}. ${counted} were checked.`);
   report.querySelector("[data-badge]").replaceChildren(badge(told.ok));
   report.querySelector("[data-help]").hidden = told.ok;
   report.querySelector("tbody").replaceChildren(...told.sections.map(row));

@@ -65,10 +65,12 @@ def test_progress_and_then_the_report(service: Service, audit: Audit) -> None:
         assert (plain.status_code, plain.json()["code"]) == (409, "in_progress")
         with auditor.stream("GET", "/api/v1/audit/verify", headers=EVENTS) as watched:  # the same one
             audit.go.set()
-            *_, (name, report) = messages(Stream(watched))
+            *steps, (name, report) = messages(Stream(watched))
             assert (name, report["ok"]) == ("report", True)
+            assert all(step["total"] in {0, 100} for _, step in steps), "in percent, not in everybody's events"
             assert "secret" not in str(report)
-        *_, (name, report) = told
+        *steps, (name, report) = told
+        assert all(step == {"section": "chain", "done": 5, "total": 10} for _, step in steps)
         assert (name, report["sections"][0]["first_difference"]) == ("report", {"found": "secret"})
     assert audit.by == ["admin:boss"]
 
@@ -125,5 +127,8 @@ def test_one_audit_at_a_time_in_a_deployment_and_each_is_remembered(
         kept = connection.execute("select by, holds, report->>'log' from audits").fetchall()
     assert kept == [("admin:boss", True, "log")]
     with running(database) as service:
-        last = service.client("auditor").get("/api/v1/operations").json()["last_verify"]
+        last = service.client("admin").get("/api/v1/operations").json()["last_verify"]
+        others = service.client("auditor").get("/api/v1/operations").json()["last_verify"]
     assert (last["status"], last["verify"]["by"]) == ("ok", "admin:boss")
+    assert others["status"] == "ok"
+    assert others["verify"].keys() == {"ended_at", "holds"}
