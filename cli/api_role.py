@@ -10,6 +10,7 @@ from typing import Any
 from api.app import create_app
 from api.blocked import publishing
 from api.problems import Problem
+from api.routes.health import metrics_of
 from api.serve import serve
 from api.services import Services
 from cli.console import console_of
@@ -20,6 +21,7 @@ from infra.audit.runs import audited
 from infra.decisions import RefusedChecks
 from infra.disk import disk_watch
 from infra.quarantine import NotQuarantined
+from infra.role_metrics import metrics_served
 from infra.selfcheck import check_postgres
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
@@ -59,6 +61,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
         services.on_refused_check, services.metrics.checks = publishing(checks), checks
         checks.start()
         try:
-            await serve(app, settings, lambda _host, _port: on_ready() if on_ready else None, stop)
+            with metrics_served(settings, metrics_of(app.state.services)):
+                await serve(app, settings, lambda _host, _port: on_ready() if on_ready else None, stop)
         finally:
             await checks.stop()

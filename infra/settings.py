@@ -63,7 +63,13 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=65535,
-        description="port on which the roles beside the API serve /metrics; 0: they do not",
+        description="port on which a role serves its /metrics, on SCRIP_HOST; the API too, beside the one on its port;"
+        " 0: it does not",
+    )
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="bearer token that reads /metrics on the API's port from anywhere; empty: only callers on the same"
+        " machine and the platform's admins do",
     )
     https: bool = Field(
         default=False, description="browsers reach the API by HTTPS only: answers carry Strict-Transport-Security"

@@ -1,22 +1,29 @@
 """Whether the service lives, may be sent requests, and is well; and its metrics."""
 
+import asyncio
+from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
 import psycopg
+from fastapi import Request
 from fastapi.routing import APIRoute
+from prometheus_client.core import Metric
 from starlette.responses import Response
 
 from api.backlog import backlog_of
 from api.guard import UNREACHABLE
+from api.metrics_access import may_read_metrics
 from api.reading import Json
 from api.routing import OpenRoute
 from api.schemas import Health
 from api.services import Services
 from infra.disk import DiskWatch
+from infra.role_metrics import RoleMetrics
 
 LAGGING_S = 60.0
 LOOK_EVERY_S = 1.0  # health and metrics are asked for by anybody, so they look at the database this often at most
+METRICS_S = 10.0
 UNHEALTHY_FROM = 3
 SHOWN = 20  # consumers that stand still
 
@@ -72,13 +79,31 @@ class Condition:
             if lag.events > 0 and lag.seconds > LAGGING_S
         ]
         issues += [
-            f"The read models stopped in partition {partition}: {reason}" for partition, reason in backlog.stops.items()
+            # Without the reason, which may quote somebody's data: anybody may ask. /api/v1/operations has it.
+            f"The read models stopped in partition {partition} at {stop.partition(':')[0]} (runbook: read-models-stopped)."
+            for partition, stop in backlog.stops.items()
         ]
         # One issue in all of each: neither what others write to a topic nor a broker that is away, of which all
         # partitions tell, may take the API away.
-        for found in (backlog.topic_issues, backlog.relay_issues):
-            issues += [f"{each} ({len(found)} such findings)" if len(found) > 1 else each for each in found[:1]]
+        for found, entry in ((backlog.topic_faults, " (runbook: topic-faults)."), (backlog.relay_issues, "")):
+            more = f" ({len(found)} such findings)" if len(found) > 1 else ""
+            issues += [f"{each}{more}{entry}" for each in found[:1]]
         return issues
+
+
+def metrics_of(services: Services) -> RoleMetrics:
+    """The same metrics for a port of their own (SCRIP_METRICS_PORT). Called in the event loop that counts them."""
+    condition, loop = Condition(services), asyncio.get_running_loop()
+
+    async def look() -> list[Metric]:
+        await condition.issues()
+        return list(services.metrics.collect())
+
+    def more() -> Iterator[Metric]:
+        """In a thread of that port's: what is counted must be read where nothing counts meanwhile."""
+        yield from asyncio.run_coroutine_threadsafe(look(), loop).result(METRICS_S)
+
+    return RoleMetrics((), more)
 
 
 def routes(services: Services) -> list[APIRoute]:
@@ -100,7 +125,8 @@ def routes(services: Services) -> list[APIRoute]:
         told: dict[str, Any] = {"status": status, "issues": issues}
         return Json(told, status_code=503 if status == "unhealthy" else 200)
 
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        await may_read_metrics(services, request.scope)
         await condition.issues()
         return Response(services.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -108,5 +134,10 @@ def routes(services: Services) -> list[APIRoute]:
         OpenRoute("/livez", livez, operation="livez", summary="Whether the process lives"),
         OpenRoute("/readyz", readyz, operation="readyz", summary="Whether commands can be decided"),
         OpenRoute("/health", health, operation="health", summary="What is wrong, if anything", answers=Health),
-        OpenRoute("/metrics", metrics, operation="metrics", summary="Metrics for Prometheus"),
+        OpenRoute(
+            "/metrics",
+            metrics,
+            operation="metrics",
+            summary="Metrics for Prometheus: to callers on this machine, an admin, and with SCRIP_METRICS_TOKEN",
+        ),
     ]

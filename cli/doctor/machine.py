@@ -56,7 +56,7 @@ def check_api(settings: Settings, url: str = "") -> Iterator[Finding]:
         return
     if told.get("status") == "unhealthy":
         yield from _issues([str(issue) for issue in told.get("issues", ())])
-    yield from _unpriced(where)
+    yield from _unpriced(where, settings.metrics_token.get_secret_value())
 
 
 def _issues(issues: list[str]) -> Iterator[Finding]:
@@ -70,9 +70,10 @@ def _issues(issues: list[str]) -> Iterator[Finding]:
         yield Finding(code, f"The API says that it is unhealthy: {' '.join(said)}")
 
 
-def _unpriced(where: str) -> Iterator[Finding]:
+def _unpriced(where: str, token: str) -> Iterator[Finding]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        text = httpx.get(f"{where}/metrics", timeout=HEALTH_S).text
+        text = httpx.get(f"{where}/metrics", headers=headers, timeout=HEALTH_S).text
     except httpx.HTTPError:
         return
     lines = [line for line in text.splitlines() if line.startswith("scrip_refusals_total{")]

@@ -7,7 +7,7 @@ from typing import Any
 from cli.exported_metrics import exported_metrics
 from cli.reference.markdown import head, table
 
-INTRODUCTION = """The API has them at `GET /metrics`; the other roles serve theirs on `SCRIP_METRICS_PORT`. All are
+INTRODUCTION = """The API has them at `GET /metrics`; all roles serve theirs on `SCRIP_METRICS_PORT`. All are
 in the text format of Prometheus. Labels are routes, operations and codes, never ids: how many
 series there are does not depend on how many users there are. The processes' own (`process_…`)
 come beside them.

@@ -48,7 +48,7 @@ def test_a_stopped_read_model_degrades(service: Service) -> None:
     from api.routes.health import Condition
 
     issues = _on_loop(service, Condition(services).issues())
-    assert issues == ["The read models stopped in partition 1 (runbook: read-models-stopped)."]
+    assert issues == ["The read models stopped in partition 1 at event 5 (runbook: read-models-stopped)."]
     with psycopg.connect(service.database.owner_uri) as connection:
         connection.execute("delete from read_stops")
 
