@@ -134,9 +134,9 @@ class _Api(FastAPI):
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=[
                     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID"),
-                    "Scrip-Organisation",
+                    *("Scrip-Organisation", "Prefer"),
                 ],
-                expose_headers=["ETag", "Idempotency-Replayed", "Request-Id", "Retry-After"],
+                expose_headers=["ETag", "Idempotency-Replayed", "Preference-Applied", "Request-Id", "Retry-After"],
                 max_age=600,
             )
         if self.state.pages is not None:

@@ -5,7 +5,7 @@ It does not trust the server below: a body is counted against its declared lengt
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import count
+from random import getrandbits
 from secrets import token_hex
 from time import perf_counter
 from traceback import format_exception
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from api.audit_log import DENIED, record
+from api.big_integers import as_preferred
 from api.headers import Header, complete, fixed
 from api.hosts import Hosts
 from api.metrics import Metrics
@@ -25,7 +26,7 @@ _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _ID_NAMES = (b"request-id", b"x-request-id")
 _LOOKED_AT = frozenset(
-    {*_ID_NAMES, b"host", b"x-forwarded-host", b"content-length", b"transfer-encoding", b"if-none-match"}
+    {*_ID_NAMES, b"host", b"x-forwarded-host", b"content-length", b"transfer-encoding", b"if-none-match", b"prefer"}
 )
 _MAX_PROBLEM = 4_096  # bytes of a denial that are looked at for its code
 _MAX_DIGITS = 18
@@ -45,7 +46,6 @@ class Edge:
         self._headers = fixed(https=https)
         self._hosts = hosts
         self._prefix = token_hex(6).encode()
-        self._count = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -77,12 +77,9 @@ class Edge:
                 ended = not message.get("more_body")
             await send(message)
 
-        respond = _as_asked(answer, method, found.get(b"if-none-match"))
+        respond = _as_asked(answer, method, found)
         try:
-            whole = _whole(scope, receive, found)
-            if self._hosts is not None:
-                self._hosts.check(found.get(b"host"), found.get(b"x-forwarded-host"))
-            await self._app(scope, whole, respond)
+            await self._app(scope, self._admitted(scope, receive, found), respond)
         except Exception as error:
             problem = _problem_of(error, method, scope["path"])
             if not started:
@@ -95,11 +92,19 @@ class Edge:
             self._metrics.answered(method, path, status, (answered or perf_counter()) - began)
             record(scope, status, told)
 
+    def _admitted(self, scope: Scope, receive: Receive, found: Mapping[bytes, bytes]) -> Receive:
+        """`receive` for the body, once the head is one of HTTP and for this service. Raises Problem (400, 421)."""
+        whole = _whole(scope, receive, found)
+        if self._hosts is not None:
+            self._hosts.check(found.get(b"host"), found.get(b"x-forwarded-host"))
+        return whole
+
     def _request_id(self, found: Mapping[bytes, bytes]) -> bytes:
         for name in _ID_NAMES:
             if _GIVEN_ID.fullmatch(found.get(name, b"")):
                 return bytes(found[name])
-        return b"%b-%x" % (self._prefix, next(self._count))
+        # Not a count, which would tell each caller how many requests all others make.
+        return b"%b-%016x" % (self._prefix, getrandbits(64))
 
 
 def _look(headers: Iterable[Header]) -> dict[bytes, bytes]:
@@ -156,7 +161,13 @@ def _problem_of(error: Exception, method: str, path: str) -> Problem:
     return of_the_machine(error, method) or fault()
 
 
-def _as_asked(send: Send, method: str, none_match: bytes | None) -> Send:
+def _as_asked(send: Send, method: str, found: Mapping[bytes, bytes]) -> Send:
+    """`send` with the answer in the form that the head asks for."""
+    asked = _without_body(send, method, found.get(b"if-none-match"))
+    return as_preferred(asked, found[b"prefer"]) if b"prefer" in found else asked
+
+
+def _without_body(send: Send, method: str, none_match: bytes | None) -> Send:
     """`send`, for HEAD without the body, and so for a GET whose caller has the answer already (304)."""
     if method != "HEAD" and (method != "GET" or none_match is None):
         return send

@@ -24,12 +24,19 @@ SWAGGER_FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "t
 FOR_LONG = "public, max-age=31536000, immutable"
 
 
+DESCRIPTION = """Whole numbers beyond ±(2^53 - 1), which JavaScript cannot read exactly, are sent as strings of their
+digits to who asks for it: `Prefer: big-integers=string`, in every JSON answer, line and message; the answer then
+has the header `Preference-Applied`. No number in a request may be that large.
+"""
+
+
 def document(routes: list[Any]) -> dict[str, Any]:
     """The OpenAPI document of these routes."""
     described = get_openapi(
         title=TITLE,
         version=VERSION,
         summary="The event-sourced credit ledger for platforms that sell AI generation",
+        description=DESCRIPTION,
         routes=routes,
     )
     components = described.setdefault("components", {})

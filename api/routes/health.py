@@ -80,8 +80,8 @@ class Condition:
         ]
         issues += [
             # Without the reason, which may quote somebody's data: anybody may ask. /api/v1/operations has it.
-            f"The read models stopped in partition {partition} at {stop.partition(':')[0]} (runbook: read-models-stopped)."
-            for partition, stop in backlog.stops.items()
+            f"The read models stopped in partition {partition} at {event} (runbook: read-models-stopped)."
+            for partition, (event, _, _) in ((at, stop.partition(":")) for at, stop in backlog.stops.items())
         ]
         # One issue in all of each: neither what others write to a topic nor a broker that is away, of which all
         # partitions tell, may take the API away.

@@ -2,7 +2,7 @@
 
 import { h, icon } from "./dom.js";
 import { ScripElement } from "./element.js";
-import { formatBytes, formatMoney, formatNumber } from "./format.js";
+import { formatBytes, formatMoney, formatNumber, subtract } from "./format.js";
 import { sheet } from "./style.js";
 
 const TYPED_MS = 150; // after the last change of what is asked for
@@ -117,7 +117,7 @@ export class ScripCost extends ScripElement {
     if (!check.ok) return `${costs}, ${this.#short(check)}`;
     if (check.available === null) return costs;
     const money = check.resource === "budget";
-    const left = money ? (Number(check.available) - Number(check.needed)).toFixed(6) : check.available - check.needed;
+    const left = money ? (Number(check.available) - Number(check.needed)).toFixed(6) : subtract(check.available, check.needed);
     return `${costs}, ${this.text("cost.leaves", { left: this.#bare(check, left) })}`;
   }
 

@@ -1,5 +1,7 @@
 /** The answers of the API in the form that the source documents give them, for the React hooks. */
 
+import { subtract } from "./format.js";
+
 /** The check, where it passes; raises an error with its sentence. */
 export function passed(check) {
   if (check.can_proceed) return check;
@@ -10,7 +12,7 @@ export function passed(check) {
 /** Whether a balance is enough; raises an error with S4's sentence where it is not. */
 export function enough(required_, { available }) {
   if (available >= required_) return { hasEnough: true, available };
-  const short = required_ - available;
+  const short = subtract(required_, available);
   const told =
     `Insufficient credits. You need ${required_} credits but only have ${available}.` +
     ` You're ${short} credits short.`;

@@ -3,8 +3,26 @@
 const KB = 1024;
 const UNITS = ["B", "KB", "MB", "GB", "TB"];
 
-/** A whole number with its grouping: `1,250`. */
+/**
+ * Whole numbers added exactly. The API sends one beyond 2^53 - 1 as a string of its digits, and so is such a sum; any
+ * other is a number.
+ */
+export function add(...values) {
+  if (values.every((value) => typeof value === "number")) {
+    const sum = values.reduce((total, value) => total + value, 0);
+    if (Math.abs(sum) <= Number.MAX_SAFE_INTEGER) return sum;
+  }
+  const whole = (value) => BigInt(typeof value === "number" ? Math.trunc(value) : value);
+  const sum = values.reduce((total, value) => total + whole(value), 0n);
+  return Number.isSafeInteger(Number(sum)) ? Number(sum) : String(sum);
+}
+
+/** A whole number less another, exactly. */
+export const subtract = (value, less) => add(value, typeof less === "number" ? -less : -BigInt(less));
+
+/** A whole number with its grouping: `1,250`; one beyond 2^53 - 1 as the string that the API sends. */
 export function formatNumber(value, locale) {
+  if (typeof value === "string" && /^-?\d+$/.test(value)) return new Intl.NumberFormat(locale).format(BigInt(value));
   return new Intl.NumberFormat(locale).format(value);
 }
 

@@ -83,7 +83,7 @@ export class Http {
   }
 
   async #headers() {
-    const headers = { Authorization: `Bearer ${await this.token()}` };
+    const headers = { Authorization: `Bearer ${await this.token()}`, Prefer: "big-integers=string" };
     if (this.organisation) headers["Scrip-Organisation"] = this.organisation;
     return headers;
   }

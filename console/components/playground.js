@@ -12,11 +12,11 @@ let running = null;
 /** Requests that come out as their name says, made from what the person has now. */
 const SCENARIOS = {
   enough: async () => ({ operation: "upload", bytes: 1 }),
-  tokens: async ({ tokens }) => ({ operation: "playground", tokens: tokens.available + 50 }),
+  tokens: async ({ tokens }) => ({ operation: "playground", tokens: Number(tokens.available) + 50 }),
   storage: async ({ storage }) => ({ operation: "upload", bytes: storage.available + 5 * MB }),
   both: async ({ tokens, storage }) => ({
     operation: "video",
-    tokens: tokens.available + 50,
+    tokens: Number(tokens.available) + 50,
     bytes: storage.available + 5 * MB,
   }),
   credits: async ({ credits }) => {

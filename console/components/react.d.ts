@@ -39,7 +39,7 @@ export function useResourceCheck(options?: HookOptions): ResourceCheckHook;
 export type ReservedTransaction = Transaction & { transactionId: string };
 
 export interface CreditsHook {
-  creditBalance: number | null;
+  creditBalance: number | string | null;
   reservedCredits: number;
   loading: boolean;
   error: Error | null;
@@ -64,7 +64,7 @@ export interface GenerationCreditsHook {
   validateAndReserveCredits: (provider: string) => Promise<ReservedTransaction>;
   handleGenerationSuccess: (transactionId: string | undefined) => Promise<Transaction | null>;
   handleGenerationFailure: (transactionId: string | undefined) => Promise<Transaction | null>;
-  creditBalance: number | null;
+  creditBalance: number | string | null;
   loading: boolean;
   error: Error | null;
 }

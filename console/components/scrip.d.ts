@@ -59,9 +59,10 @@ export interface Transaction {
   position: string | null;
 }
 
+/** Whole numbers; one beyond 2^53 - 1 is a string of its digits, which BigInt reads exactly. */
 export interface Balance {
-  available: number;
-  reserved: number;
+  available: number | string;
+  reserved: number | string;
 }
 
 export interface Click {

@@ -1,5 +1,6 @@
 /** What a page knows about its user, shared by all elements: read once, and kept current by one stream. */
 
+import { add } from "./format.js";
 import { LiveStream } from "./stream.js";
 
 const SOON_MS = 20; // several events of one decision arrive together
@@ -82,10 +83,10 @@ export class Store extends EventTarget {
     let { available, reserved } = told;
     for (const expected of this.#expected.values()) {
       if (expected.unit !== unit) continue;
-      available += expected.available;
-      reserved += expected.reserved;
+      available = add(available, expected.available);
+      reserved = add(reserved, expected.reserved);
     }
-    return { available, reserved: Math.max(0, reserved) };
+    return { available, reserved: reserved > 0 ? reserved : 0 };
   }
 
   /** Move the balance at once; `key` names the change. */
