@@ -8,14 +8,15 @@ import msgspec
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from api.strict_json import clean
 from domain.ids import ADDRESS, ID, NAME, account_address, no_dots
 from domain.prices.quote import check_numbers
+from domain.text import readable_name
 
 MAX_BODY = 65_536  # bytes; a call whose items need more has its own limit, which its description names
 MAX_AMOUNT = 10**12
 MAX_METADATA_BYTES = 4_096
 MAX_TEXT = 2_000
+MOST_EXACT = 2**53 - 1
 MAX_COUNT = 100_000  # how many of a thing one price may be multiplied by
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -66,12 +67,6 @@ def _in_range(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-def _clean(text: str) -> str:
-    if not clean(text):
-        raise ValueError("must not contain control characters")
-    return text
-
-
 def _counted(options: dict[str, int | bool | str]) -> dict[str, int | bool | str]:
     count = options.get("count")
     if isinstance(count, int) and count > MAX_COUNT:
@@ -103,7 +98,7 @@ Ttl = Annotated[int, Field(ge=1, le=604_800, description="Seconds until an unset
 Text = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_TEXT), Field(description="Free text; kept encrypted.")
 ]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_clean)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(readable_name)]
 Model = Annotated[Label, AfterValidator(no_dots)]  # of a model or its provider: a name that may stand in a path
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(no_dots)]
 Usd = Annotated[
@@ -136,7 +131,8 @@ Units = Annotated[
     dict[Name, Count],
     Field(max_length=32, description="Measured units by name.", examples=[{"input_tokens": 900, "output_tokens": 60}]),
 ]
-OptionValue = int | bool | Label
+# No number in a request is larger than what JavaScript holds exactly (api/big_integers.py).
+OptionValue = Annotated[int, Field(ge=-MOST_EXACT, le=MOST_EXACT)] | bool | Label
 Options = Annotated[
     dict[Name, OptionValue],
     Field(max_length=32, description="An open map of scalars.", examples=[{"resolution": "1080P", "duration": 6}]),

@@ -13,7 +13,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 
 from api.problems import Problem, invalid
-from api.strict_json import clean
+from domain.text import clean
 
 MAX_PARAMETERS = 50
 PLUS = "In a query `+` means a space; write `%2B` for a `+`."

@@ -9,6 +9,7 @@ from fontTools.ttLib import TTFont
 from fpdf import FPDF
 
 from api.csv_text import csv_bytes
+from domain.text import visible
 
 COLUMNS = ("created_at", "type", "amount", "balance_after", "item", "reason", "actor", "id")
 # The fonts of PDF itself have Latin letters only. These have what names and reasons are written in, 8 MB in all: one
@@ -93,8 +94,8 @@ class _Page(FPDF):
         self.set_text_shaping(use_shaping_engine=not self._shaped.isdisjoint(text))
 
     def plain(self, text: str) -> str:
-        """The text in one line, with a mark for each character that no font has."""
-        return " ".join(text.split()).translate(self._missing)
+        """The text in one line, with a mark for each character that no font has, and codes for what reorders a line."""
+        return " ".join(visible(text).split()).translate(self._missing)
 
     def fitting(self, text: str, width: float) -> str:
         """The text as far as it fits into `width` millimetres."""

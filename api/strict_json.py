@@ -4,9 +4,9 @@ from typing import Any
 
 from api.problems import Problem
 from infra import strict_json as shared
-from infra.strict_json import MAX_DEPTH, UnacceptableJson, clean
+from infra.strict_json import MAX_DEPTH, UnacceptableJson
 
-__all__ = ["MAX_DEPTH", "clean", "strict_json"]
+__all__ = ["MAX_DEPTH", "strict_json"]
 
 
 def strict_json(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:

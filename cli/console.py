@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from api.app import MIN_SECRET_BYTES, UnsafeSettings
 from console.app import create_console
 from console.settings import ConsoleSettings, OpenIdConnect, Sign
+from domain.text import visible
 from infra.security.console_sessions import ConsoleSessions
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
@@ -34,6 +35,7 @@ def console_of(settings: Settings) -> Callable[[FastAPI], ASGIApp] | None:
         oidc=_oidc(settings),
         session_s=settings.session_max_s,
         report_to=settings.link_admin,
+        visible=visible,
     )
 
     def make(api: FastAPI) -> ASGIApp:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from domain.text import UNSEEN, on_one_line
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -23,16 +25,10 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 160  # what a file or another program gets: cells are rarely folded then
 
-# Controls of terminals (C0, C1), of the direction of text, ends of lines, invisible marks, halves of characters.
-_UNSAFE = re.compile(
-    "[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
-    "\\ud800-\\udfff\\U000e0000-\\U000e007f]"
-)
-
 
 def visible(text: str) -> str:
-    """The text on one line, with its code in place of every character that a terminal would act on."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """The text on one line, with its code in place of every character that a terminal would act on or hide."""
+    return on_one_line(text)
 
 
 def say(line: str) -> None:
@@ -48,7 +44,7 @@ def complain(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """The one document that `--json` promises, on standard output."""
-    typer.echo(_UNSAFE.sub(_in_json, json.dumps(value, indent=1, ensure_ascii=False, default=str)))
+    typer.echo(UNSEEN.sub(_in_json, json.dumps(value, indent=1, ensure_ascii=False, default=str)))
 
 
 def _in_json(found: re.Match[str]) -> str:

@@ -48,7 +48,7 @@ def create_console(
     """
     client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=DEADLINE_S)
     static = Versioned(HERE / "static")
-    templates = environment(static)
+    templates = environment(static, settings.visible)
     issuer = Issuer(settings, settings.oidc, client) if settings.oidc else None
     sessions = Sessions(store, settings, issuer.refresh if issuer else None)
     guesses = Guesses(failed_logins, templates)
@@ -61,7 +61,7 @@ def create_console(
     sign_in = Middleware(
         SessionMiddleware,
         secret_key=settings.session_secret,
-        session_cookie=LOGIN_COOKIE,
+        session_cookie=settings.cookie(LOGIN_COOKIE),
         max_age=LOGIN_S,
         same_site="lax",
         https_only=settings.https,
@@ -83,7 +83,7 @@ def _route(
     async def endpoint(request: Request) -> Response:
         session = await sessions.of(request)
         if isinstance(session, SignedOut):
-            if _cookie_was_refused(request):
+            if _cookie_was_refused(request, settings.cookie(COOKIE)):
                 return protect(_told(templates, 403, NO_COOKIE))
             slowed = guesses.failed(request) if session.unknown else None
             return slowed or protect(_to_login(request, session.why))
@@ -138,10 +138,10 @@ def _page_of(request: Request) -> str:
     return local(shown.path + (f"?{shown.query}" if shown.query else ""))
 
 
-def _cookie_was_refused(request: Request) -> bool:
+def _cookie_was_refused(request: Request, name: str) -> bool:
     """Whether a sign-in has just succeeded and the browser kept its own cookie, but not the session's."""
     arrived = request.session.get(ARRIVED, 0)
-    return COOKIE not in request.cookies and time.time() - arrived < ARRIVING_S
+    return name not in request.cookies and time.time() - arrived < ARRIVING_S
 
 
 def _http(templates: Environment) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -33,3 +33,8 @@ class ConsoleSettings:
     oidc: OpenIdConnect | None = None
     session_s: int = SESSION_S
     report_to: str = "/support"  # where "Report a problem" leads, with ?generation=…
+    visible: Callable[[str], str] = str  # a text of somebody's, with what would reorder a page as its code
+
+    def cookie(self, name: str) -> str:
+        """The name of a cookie: over HTTPS one that browsers take from this host alone, and no sibling can plant."""
+        return f"__Host-{name}" if self.https else name

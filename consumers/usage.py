@@ -8,6 +8,7 @@ from pydantic.config import JsonDict
 
 from domain.ids import ADDRESS, DOTS, ID, NAME, account_address, no_dots
 from domain.prices.quote import check_numbers
+from domain.text import readable_name
 
 STARTED = "scrip.usage.generation.started"
 COMPLETED = "scrip.usage.generation.completed"
@@ -49,11 +50,11 @@ Address = Annotated[
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
 Count = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 Usd = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$")]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(readable_name)]
 Model = Annotated[Label, AfterValidator(no_dots), _NO_DOTS]
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(no_dots), _NO_DOTS]
 Text = Annotated[str, StringConstraints(max_length=4_096)]
-OptionValue = int | bool | Label
+OptionValue = Annotated[int, Field(ge=-(2**53) + 1, le=2**53 - 1)] | bool | Label  # what JavaScript holds exactly
 Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
 
 

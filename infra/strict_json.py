@@ -9,12 +9,12 @@ import math
 import re
 from typing import Any
 
+from domain.text import clean
+
 MAX_DEPTH = 16
 INVALID_TEXT = "invalid_text"
 MAX_DIGITS = 18  # whole numbers beyond 10^18 fit no column and no JavaScript number
 
-# Control characters but tab, line feed and carriage return, which reasons and prompts really contain.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SUSPICIOUS = re.compile(rb"\\[ubf]|\x7f|\xc2[\x80-\x9f]")  # only bytes like these can become a forbidden character
 _SHOWN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -67,11 +67,6 @@ def _place(value: Any) -> str | None:
         if within is not None:
             return f"{shown}.{within}"[:200] if shown else within
     return None
-
-
-def clean(text: str) -> bool:
-    """Whether a text is free of control characters and lone surrogates."""
-    return _FORBIDDEN.search(text) is None
 
 
 def _check(value: Any, room: int) -> None:

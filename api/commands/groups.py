@@ -20,7 +20,6 @@ from api.operation import Call, Operation
 from api.schemas_groups import GroupAnswer, GroupDeletedAnswer, MembersAnswer, TrackAnswer
 from api.services import Services
 from api.streams_room import Begins
-from api.strict_json import clean
 from domain.groups.create import CreateGroup
 from domain.groups.delete import DeleteGroup
 from domain.groups.edit import EditGroup
@@ -29,6 +28,7 @@ from domain.groups.members import AddMembers, RemoveMembers
 from domain.groups.rules import MAX_DESCRIPTION, MAX_NAME, TOKENS
 from domain.groups.track import TrackGeneration
 from domain.periods import Every
+from domain.text import is_name
 from infra.ids import uuid7
 from infra.position import format_position
 from infra.writer.submission import Outcome
@@ -41,8 +41,8 @@ MEMBERS_PATH = "/api/group-members"
 
 
 def _named(text: str) -> str:
-    if not text.strip() or not clean(text):
-        raise ValueError("must have a visible character and no control characters")
+    if not text.strip() or not is_name(text):
+        raise ValueError("must have a visible character, and none that is a control or cannot be seen")
     return text
 
 

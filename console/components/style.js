@@ -37,6 +37,7 @@ export const BASE = sheet(`
   :host([theme="dark"]) { color-scheme: dark; }
   :host([hidden]) { display: none; }
   * { box-sizing: border-box; }
+  :is(a, b, button, dd, h2, h3, label, li, small, span, strong) { unicode-bidi: isolate; }
   h2, h3, p, ul, dl, dd { margin: 0; padding: 0; }
   ul { list-style: none; }
   .icon {

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.problems import Problem
-from api.strict_json import MAX_DEPTH, clean, strict_json
+from api.strict_json import MAX_DEPTH, strict_json
 from domain.money import decimal_text, micros
+from domain.text import clean
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
 VALUES = st.recursive(

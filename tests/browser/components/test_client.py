@@ -1,5 +1,7 @@
 """The browser client's calls, each against the service, and the figures as people read them."""
 
+from playwright.sync_api import Route, expect
+
 from tests.browser.components.conftest import Embed
 from tests.browser.conftest import OpenApi
 
@@ -107,3 +109,42 @@ def test_what_another_account_pays_leaves_the_own_balance_alone(embed: Embed, or
     what["options"] = {"resolution": "512P", "duration": 6}  # type: ignore[assignment]
     assert made.run("(what) => client.generate(what)", what)["status"] == "held"
     assert made.run("() => client.balance()") == {"available": 400, "reserved": 0}
+
+
+def test_amounts_that_javascript_cannot_hold_are_exact(embed: Embed) -> None:
+    made = embed()
+    made.grant(500)
+    told = made.user.get("/api/auth/me").json()
+    told["credits"] = {"available": str(2**53 + 1), "reserved": 0}
+    asked: list[str | None] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.headers.get("prefer"))
+        route.fulfill(json=told)
+
+    made.page.route("**/api/auth/me", answer)
+    made.start("<scrip-credits></scrip-credits>")
+    expect(made.page.locator("scrip-credits")).to_contain_text("9,007,199,254,740,993 available")
+    assert set(asked) == {"big-integers=string"}
+    assert made.run("() => client.balance()") == {"available": "9007199254740993", "reserved": 0}
+    sums = made.run(
+        """async () => {
+            const { add, subtract, formatNumber } = await import("/components/format.js");
+            const big = "9007199254740993";
+            return [add(big, 1), add(2, 3), add(Number.MAX_SAFE_INTEGER, 2), subtract(big, 3), subtract(5, big),
+                formatNumber(`-${big}`, "en")];
+        }"""
+    )
+    assert sums == [str(2**53 + 2), 5, str(2**53 + 1), 2**53 - 2, str(4 - 2**53), "-9,007,199,254,740,993"]
+
+
+def test_a_text_that_would_reorder_the_page_is_shown_as_its_code(embed: Embed) -> None:
+    made = embed()
+    made.start("")
+    shown = made.run(
+        """async () => {
+            const { h } = await import("/components/dom.js");
+            return h("p", {}, "ad\\u202emin \\u05d0\\u200f").textContent;
+        }"""
+    )
+    assert shown == "ad[U+202E]min \u05d0\u200f"
