@@ -132,7 +132,8 @@ Units = Annotated[
     Field(max_length=32, description="Measured units by name.", examples=[{"input_tokens": 900, "output_tokens": 60}]),
 ]
 # No number in a request is larger than what JavaScript holds exactly (api/big_integers.py).
-OptionValue = Annotated[int, Field(ge=-MOST_EXACT, le=MOST_EXACT)] | bool | Label
+Whole = Annotated[int, Field(ge=-MOST_EXACT, le=MOST_EXACT)]
+OptionValue = Whole | bool | Label
 Options = Annotated[
     dict[Name, OptionValue],
     Field(max_length=32, description="An open map of scalars.", examples=[{"resolution": "1080P", "duration": 6}]),

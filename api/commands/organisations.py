@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.answers import Answer
 from api.current import ask
-from api.fields import Body, Id, Label
+from api.fields import Body, Id, Label, Whole
 from api.operation import Call, Found, Operation
 from api.problems import Problem, invalid
 from api.services import Services
@@ -40,7 +40,7 @@ class SettingsBody(Body):
     enforce: Annotated[list[Label], Field(max_length=NAMES)] | None = None
     pay_from: Annotated[list[Label], Field(max_length=NAMES)] | None = None
     over_actual: Label | None = None
-    settlement_policy: Annotated[dict[Label, int], Field(max_length=NAMES)] | None = None
+    settlement_policy: Annotated[dict[Label, Whole], Field(max_length=NAMES)] | None = None
 
 
 class OrganisationBody(SettingsBody):

@@ -8,7 +8,7 @@ from fastapi import Depends
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.fields import Body
+from api.fields import MOST_EXACT, Body
 from api.operation import Call
 from api.operations import Operations, of_one_organisation
 from api.policy import ADMIN
@@ -59,7 +59,7 @@ class OperationsAnswer(BaseModel):
 class AcknowledgeBody(Body):
     """Faults of the ledger's topic that an operator has seen: the `id` of each in the figure `topic`."""
 
-    ids: Annotated[list[Annotated[int, Field(ge=1, le=2**63 - 1)]], Field(min_length=1, max_length=1_000)]
+    ids: Annotated[list[Annotated[int, Field(ge=1, le=MOST_EXACT)]], Field(min_length=1, max_length=1_000)]
 
 
 class Acknowledged(BaseModel):

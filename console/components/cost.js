@@ -117,7 +117,8 @@ export class ScripCost extends ScripElement {
     if (!check.ok) return `${costs}, ${this.#short(check)}`;
     if (check.available === null) return costs;
     const money = check.resource === "budget";
-    const left = money ? (Number(check.available) - Number(check.needed)).toFixed(6) : subtract(check.available, check.needed);
+    const { available, needed } = check;
+    const left = money ? (Number(available) - Number(needed)).toFixed(6) : subtract(available, needed);
     return `${costs}, ${this.text("cost.leaves", { left: this.#bare(check, left) })}`;
   }
 

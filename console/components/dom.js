@@ -66,8 +66,10 @@ const present = (children) =>
     .map((child) => (child instanceof Node ? child : visible(String(child))));
 
 // domain/text.py: what would reorder the text around it, or steer a terminal that it is copied to.
-const REORDERS =
-  /[\u202a-\u202e\u2066-\u2069\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ud800-\udfff\u2028\u2029\u{e0000}-\u{e007f}]/gu;
+const CODES =
+  "\\u202a-\\u202e\\u2066-\\u2069\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f" +
+  "\\ud800-\\udfff\\u2028\\u2029\\u{e0000}-\\u{e007f}";
+const REORDERS = new RegExp(`[${CODES}]`, "gu");
 
 /** A text of somebody's with such characters as their codes: `[U+202E]`. */
 export const visible = (text) =>

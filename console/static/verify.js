@@ -52,11 +52,12 @@ function show(told) {
   // Who is not the platform's admin is told of the own organisation's events alone; null where counting took too long.
   const own = "events" in told;
   const events = own ? told.events : Object.values(told.positions).reduce((sum, position) => sum + position, 0);
-  const counted = own ? (events === null ? "All events, yours among them," : `All events, the ${count.format(events)} of your organisation among them,`) : `All ${count.format(events)} events`;
+  const counted = own ? "All events" : `All ${count.format(events)} events`;
+  const yours = own && events !== null ? ` ${count.format(events)} of them are your organisation's.` : "";
   const differing = told.sections.filter(({ ok }) => !ok).map(({ name }) => words(name));
   say(told.ok ? "Verify holds" : "Verify does not hold", told.ok
-    ? `${counted} are as they were written, and everything made of them agrees with them.`
-    : `Different: ${differing.join(", ")}. ${counted} were checked.`);
+    ? `${counted} are as they were written, and everything made of them agrees with them.${yours}`
+    : `Different: ${differing.join(", ")}. ${counted} were checked.${yours}`);
   report.querySelector("[data-badge]").replaceChildren(badge(told.ok));
   report.querySelector("[data-help]").hidden = told.ok;
   report.querySelector("tbody").replaceChildren(...told.sections.map(row));

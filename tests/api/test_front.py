@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
@@ -26,6 +27,12 @@ def shape(value: Any) -> Any:
     return [shape(each) for each in value] if isinstance(value, list) else type(value)
 
 
+def told(answer: httpx.Response) -> Any:
+    """What two answers to the same question have in common."""
+    kind = answer.headers["content-type"]
+    return answer.status_code, kind, shape(answer.json()) if kind.endswith("json") else None
+
+
 def test_reads_answer_the_same_with_a_query_as_without(service: Service) -> None:
     """With one, even if it only names the caller's own organisation, a request passes FastAPI."""
     service.project()
@@ -34,11 +41,12 @@ def test_reads_answer_the_same_with_a_query_as_without(service: Service) -> None
     assert len(short) > 40
     for route in short:
         path = route.path.format(**dict.fromkeys(route.param_convertors, "user:nobody:credits"))
-        plain, queried = client.get(path), client.get(path, params={"org": "acme"})
-        assert plain.status_code == queried.status_code, path
-        assert plain.headers["content-type"] == queried.headers["content-type"], path
-        if plain.headers["content-type"].endswith("json"):
-            assert shape(plain.json()) == shape(queried.json()), path
+        plain = queried = None
+        for _ in range(3):  # what is watched in the background may change between two answers
+            plain, queried = told(client.get(path)), told(client.get(path, params={"org": "acme"}))
+            if plain == queried:
+                break
+        assert plain == queried, path
 
 
 def test_what_no_route_of_ours_answers_goes_on(service: Service) -> None:

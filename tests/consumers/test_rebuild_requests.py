@@ -55,7 +55,7 @@ def projector(database: Database) -> Iterator[None]:
 def until(service: Service, *states: str) -> dict[str, Any]:
     deadline = monotonic() + patient(20)
     while monotonic() < deadline:
-        told: dict[str, Any] = service.client("auditor").get(CURRENT).json()
+        told: dict[str, Any] = service.client("admin").get(CURRENT).json()
         if told["state"] in states:
             return told
         sleep(0.05)
@@ -73,6 +73,9 @@ def test_a_rebuild_is_asked_for_once_and_done_by_a_projector(service: Service) -
         done = until(service, "done")
         assert (done["by"], done["generation"], done["error"]) == ("admin:boss", 2, None)
         assert done["done"] == done["total"] >= 1
+        others = service.client("auditor").get(CURRENT).json()
+        assert (others["state"], others["percent"]) == ("done", 100)
+        assert (others["by"], others["done"], others["total"]) == (None, None, None)
         assert service.client("admin").get("/api/v1/operations").json()["last_rebuild"]["live"]["generation"] == 2
         assert admin.post("/api/v1/rebuilds").status_code == 202  # and the next one, by the same projector
         assert until(service, "done")["generation"] == 3

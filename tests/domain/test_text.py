@@ -99,9 +99,10 @@ def test_a_terminal_gets_no_control_at_all() -> None:
 
 def test_the_browsers_rule_is_this_one() -> None:
     source = (Path(__file__).parents[2] / "console/components/dom.js").read_text()
-    found = re.search(r"const REORDERS =\s+/(\[.*\])/gu;", source)
-    assert found is not None
-    browsers = re.compile(re.sub(r"\\u\{([0-9a-f]+)\}", lambda each: f"\\U{int(each[1], 16):08x}", found[1]))
+    codes = "".join(re.findall(r'"((?:\\\\u[0-9a-f{}]+-?)+)"', source))
+    assert codes
+    as_python = re.sub(r"u\{([0-9a-f]+)\}", lambda each: f"U{int(each[1], 16):08x}", codes.replace("\\\\", "\\"))
+    browsers = re.compile(f"[{as_python}]")
     assert [
         point for point in range(0x110000) if bool(browsers.match(chr(point))) != bool(_REORDERS.match(chr(point)))
     ] == []
