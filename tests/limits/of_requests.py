@@ -17,13 +17,13 @@ from api import (
     stream_state,
     windows,
 )
-from api.commands import generations, groups, plans, prices, settlements
+from api.commands import generations, groups, plans, settlements
 from api.routes import analytics, batch, budgets, events, expirations, explain, search, statement, stream
 from api.routes import generations as read_generations
 from domain import ids
 from domain.credits import reserve
 from domain.prices import publish
-from infra import strict_json
+from infra import event_log, strict_json
 from infra.security import tokens
 from infra.settings import Settings
 from infra.webhooks import destination
@@ -150,7 +150,7 @@ BOUNDS: dict[str, Bound] = {
         sends("PUT", "/api/v1/prices", json={"entries": [{"operation": "chat", "credits": 1}] * 2_001}),
     ),
     "Prices as one event": Bound(
-        prices.MAX_EVENT_BYTES,
+        event_log.MAX_EVENT_BYTES,
         sends(
             "PUT",
             "/api/v1/prices",
