@@ -32,6 +32,7 @@ from infra.security.authenticator import Authenticator
 from infra.security.failed_logins import FailedLogins
 from infra.security.request_rates import RequestRates
 from infra.security.tokens import Tokens
+from infra.session import options
 from infra.settings import Settings
 from infra.whole_numbers import WholeLoader
 from infra.writer.ledger import Ledger
@@ -53,9 +54,9 @@ KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5_000,
 }
-OPTIONS = (
+OPTIONS = options(
     "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s"
-    " -c plan_cache_mode=force_custom_plan -c timezone=UTC"
+    " -c plan_cache_mode=force_custom_plan"
 )
 
 Row = dict[str, Any]

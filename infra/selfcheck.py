@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import psycopg
 
 from infra import topics
+from infra.session import SEARCH_PATH
 from infra.settings import Settings
 from infra.unsafe_setting import UnsafeSetting
 
@@ -34,6 +35,7 @@ def check_postgres(uri: str, partitions: int | None = None) -> None:
     where the server cannot be asked or the database has no log.
     """
     with psycopg.connect(uri, autocommit=True, connect_timeout=5, application_name="scrip selfcheck") as connection:
+        connection.execute(f"set search_path = {SEARCH_PATH}")
         for setting, needed in _DURABLE.items():
             value = connection.execute("select current_setting(%s)", (setting,)).fetchone()
             if value is None or value[0] == "off":

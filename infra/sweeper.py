@@ -17,6 +17,7 @@ from domain.registry import LetTimePass
 from infra.disk import disk_watch
 from infra.leftovers import Leftovers
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
+from infra.session import options as session_options
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import writer_metrics
@@ -125,7 +126,7 @@ async def run_sweeper(settings: Settings, stop: asyncio.Event, on_ready: Callabl
         "autocommit": True,
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
-        "options": "-c statement_timeout=30s",
+        "options": session_options("-c statement_timeout=30s"),
     }
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
         uri, min_size=1, max_size=1, open=False, timeout=5.0, kwargs=options, check=AsyncConnectionPool.check_connection

@@ -26,6 +26,7 @@ from cli.output import console
 from cli.service.interrupt import run_async
 from cli.service.service import Service
 from infra.kafka_client import kafka_arguments
+from infra.session import options
 from infra.settings import Settings
 
 REFRESH_S = 0.1
@@ -57,7 +58,7 @@ async def _run(service: Service, plan: Plan) -> Shown:
     auditor = settings.auditor_url.get_secret_value()
     async with (
         httpx.AsyncClient(base_url=service.url, trust_env=False) as http,
-        await AsyncConnection.connect(auditor, autocommit=True) as connection,
+        await AsyncConnection.connect(auditor, autocommit=True, options=options()) as connection,
     ):
         caller = Caller(http, settings, tally)
         await producer.start()

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from cli.doctor.finding import Finding, look
 from infra.kafka_client import KafkaMisconfigured
 from infra.kafka_lag import LagReader, Unread, read_by_us
+from infra.session import options
 from infra.settings import Settings
 from infra.topics import USAGE, check, check_durable, topic_name
 from infra.unsafe_setting import UnsafeSetting
@@ -65,7 +66,9 @@ async def _looks(settings: Settings) -> tuple[list[Unread], list[Unread], int | 
 
 def _database_ms(settings: Settings) -> int | None:
     try:
-        with psycopg.connect(settings.auditor_url.get_secret_value(), connect_timeout=5) as connection:
+        with psycopg.connect(
+            settings.auditor_url.get_secret_value(), connect_timeout=5, options=options()
+        ) as connection:
             row = connection.execute("select (extract(epoch from clock_timestamp()) * 1000)::bigint").fetchone()
     except psycopg.OperationalError:
         return None  # a finding of its own

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from api.backlog import Backlog, backlog_of
 from cli.doctor.finding import Finding, Severity, look
 from infra.relay.source import ACTIVE_RELAY
+from infra.session import options
 from infra.settings import Settings
 from projections.generations import shape
 
@@ -119,7 +120,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
             autocommit=True,
             connect_timeout=5,
             application_name="scrip doctor",
-            options="-c statement_timeout=30s -c timezone=UTC",
+            options=options("-c statement_timeout=30s"),
             row_factory=dict_row,
         ) as connection:
             for check in _CHECKS:

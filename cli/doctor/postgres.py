@@ -11,6 +11,7 @@ from cli.doctor.finding import Finding, look
 from cli.doctor.settings import LOGINS
 from infra.migrations import SCHEMA
 from infra.selfcheck import check_postgres
+from infra.session import connect_owner, options
 from infra.settings import Settings
 from infra.unsafe_setting import UnsafeSetting
 
@@ -60,7 +61,9 @@ def _code(unsafe: UnsafeSetting) -> str:
 def _clock(settings: Settings) -> Iterator[Finding]:
     """This machine's clock decides when a token has ended; the database's decides everything else."""
     try:
-        with psycopg.connect(settings.auditor_url.get_secret_value(), connect_timeout=5) as connection:
+        with psycopg.connect(
+            settings.auditor_url.get_secret_value(), connect_timeout=5, options=options()
+        ) as connection:
             before = time.time()
             row = connection.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
             after = time.time()
@@ -75,7 +78,7 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 
 def _migrations(settings: Settings) -> Iterator[Finding]:
     try:
-        with psycopg.connect(settings.owner_url.get_secret_value(), connect_timeout=5) as connection:
+        with connect_owner(settings.owner_url.get_secret_value(), "scrip doctor") as connection:
             done = {name for (name,) in connection.execute("select name from schema_migrations")}
     except psycopg.errors.UndefinedTable:
         yield Finding("log-missing", "The database was never migrated.")

@@ -26,6 +26,7 @@ from consumers.intake.record import content_fingerprint
 from consumers.usage import METERED
 from infra.kafka_client import kafka_arguments
 from infra.quarantine import undecided
+from infra.session import options
 from infra.settings import Settings
 from infra.topics import USAGE, topic_name
 
@@ -67,7 +68,7 @@ class Importer:
         producer = AIOKafkaProducer(
             **kafka_arguments(self._settings), enable_idempotence=True, linger_ms=5, max_batch_size=262_144
         )
-        async with await AsyncConnection.connect(uri, autocommit=True) as connection:
+        async with await AsyncConnection.connect(uri, autocommit=True, options=options()) as connection:
             await producer.start()
             try:
                 await self._run(connection, producer, iter(rows))

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import psycopg
 from pydantic import SecretStr
 
 from cli.failure import Failure
 from cli.service.secrets import ServiceSecrets, secrets_of
 from infra.embedded.folder import DataFolder, read_running, write_private
+from infra.session import connect_owner
 from infra.settings import Settings
 
 DATABASE = "scrip"
@@ -103,7 +103,7 @@ def _mark(settings: Settings, known: ServiceSecrets) -> str:
 
 def log_partitions(owner: str) -> int:
     """Into how many partitions the existing log is divided: fixed since its first start, whatever the setting says."""
-    with psycopg.connect(owner) as connection:
+    with connect_owner(owner, "scrip settings") as connection:
         row = connection.execute("select partitions from log").fetchone()
     if row is None:
         raise LookupError("the log has no row of its own")

@@ -11,6 +11,7 @@ from consumers.intake.batch import Intake
 from consumers.intake.quarantine_topic import QuarantineTopic
 from consumers.intake.senders import senders
 from infra.sealing import Sealer
+from infra.session import options
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 
@@ -29,8 +30,9 @@ POOL: dict[str, Any] = {
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
-        "options": "-c plan_cache_mode=force_custom_plan -c statement_timeout=30s"
-        " -c idle_in_transaction_session_timeout=10s -c timezone=UTC",
+        "options": options(
+            "-c plan_cache_mode=force_custom_plan -c statement_timeout=30s -c idle_in_transaction_session_timeout=10s"
+        ),
     },
 }
 

@@ -12,6 +12,7 @@ from infra.security.api_keys import ApiKeys
 from infra.security.authenticator import Authenticator
 from infra.security.principal import Principal, Role, Unauthenticated
 from infra.security.tokens import Tokens
+from infra.session import options
 from infra.settings import Settings
 
 MAY_WRITE = {Role.WORKER, Role.ORG_ADMIN, Role.ADMIN}
@@ -62,7 +63,13 @@ async def senders(settings: Settings) -> AsyncIterator[Senders]:
         open=False,
         timeout=5.0,
         check=AsyncConnectionPool.check_connection,
-        kwargs={"autocommit": True, "row_factory": dict_row, "connect_timeout": 5, "tcp_user_timeout": 10_000},
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+            "options": options("-c statement_timeout=30s"),
+        },
     )
     await pool.open()
     try:

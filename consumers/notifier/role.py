@@ -23,6 +23,7 @@ from infra import topics
 from infra.lease import Lease, LeaseLost
 from infra.outlet import Outlet
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
+from infra.session import options
 from infra.settings import Settings
 from infra.webhooks.deliveries import Deliveries
 from infra.webhooks.secret import WebhookSecrets
@@ -41,8 +42,9 @@ CONNECTION: dict[str, Any] = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
     # It waits for nothing within a transaction, so one that stays open belongs to a process that hangs.
-    "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=10s"
-    " -c plan_cache_mode=force_custom_plan -c timezone=UTC",
+    "options": options(
+        "-c statement_timeout=30s -c idle_in_transaction_session_timeout=10s -c plan_cache_mode=force_custom_plan"
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from infra.audit.report import Progress, Report
 from infra.audit.verify import verify
+from infra.session import options
 from infra.settings import Settings
 
 ONE_AUDIT = 0x5C23_0000  # the session lock of the audit that runs
@@ -52,7 +53,7 @@ async def _alone(settings: Settings) -> AsyncIterator["psycopg.AsyncConnection[A
         keepalives_idle=5,
         keepalives_interval=2,
         keepalives_count=3,
-        options=f"-c idle_session_timeout={HANGS} -c timezone=UTC",
+        options=options(f"-c idle_session_timeout={HANGS}"),
     ) as connection:
         row = await (await connection.execute("select pg_try_advisory_lock(%s)", (ONE_AUDIT,))).fetchone()
         if row is None or not row[0]:
