@@ -69,7 +69,7 @@ async def _connect(uri: str) -> Connection:
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=10_000,
-        options=f"-c idle_session_timeout={HANGS} -c timezone=UTC",
+        options=f"{generations.OPTIONS} -c lock_timeout=10s -c idle_session_timeout={HANGS}",
     )
     await connection.execute(f"set role {generations.OWNER}")
     return connection

@@ -7,6 +7,7 @@ from typing import Any, LiteralString, NamedTuple, Protocol
 import psycopg
 
 from infra.chain import StoredEvent
+from infra.session import options
 
 Connection = psycopg.Connection[Any]
 AsyncConnection = psycopg.AsyncConnection[Any]
@@ -24,7 +25,6 @@ LOST = (
     *(psycopg.OperationalError, psycopg.InterfaceError),
     *(psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout),
 )
-LOCK_SPACE = 0x5C21  # the first key of the partitions' advisory locks
 # Of the stored form of an event that a command decides. With its headers, of some 8 KB at most, it must fit into a
 # record batch of the relay and below Kafka's max.message.bytes (1,048,588 by default).
 MAX_EVENT_BYTES = 900_000
@@ -54,8 +54,11 @@ class CommandRow(NamedTuple):
     refusal: bytes | None
 
 
-# A lock and a look in one statement would see the snapshot from before the wait, and fork the log.
-LOCK = f"select pg_advisory_xact_lock({LOCK_SPACE}, p) from unnest(%b::int[]) p"
+# The lock is a row that only the writer may lock: any login could hold an advisory lock. A lock and a look in one
+# statement would see the snapshot from before the wait, and fork the log.
+LOCK = """
+    select partition from partition_locks where partition = any(%b::smallint[]) order by partition
+    for no key update"""
 
 HEADS = """
     select p, e.position, e.hash, e.time
@@ -149,11 +152,13 @@ _CONNECTED: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "options": "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
-    " -c lock_timeout=10s -c statement_timeout=60s"
     # A process that stands still with a partition's lock holds up all others: for no longer than these. The second is
     # for one that does not even read its answer. Both leave room for a batch of thousands of ended holds.
-    " -c idle_in_transaction_session_timeout=10s -c tcp_user_timeout=10s -c timezone=UTC",
+    "options": options(
+        "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
+        " -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=10s"
+        " -c tcp_user_timeout=10s"
+    ),
 }
 
 
@@ -171,9 +176,23 @@ async def connect_async(uri: str, application: str) -> AsyncConnection:
     return connection
 
 
-def lock(session: Session, partitions: Sequence[int]) -> None:
-    """Wait for the partitions' locks, in ascending order, so that two writers never wait for each other in a circle."""
-    session.execute(LOCK, (sorted(partitions),))
+class NotLocked(Exception):
+    """A partition has no row to lock, so that nothing may be written to it: the migrations make one for each."""
+
+
+def lock(session: Session, partitions: Sequence[int]) -> Any:
+    """Wait for the partitions' locks, in ascending order, so that two writers never wait for each other in a circle.
+
+    Returns what fetches the rows that were locked, for `must_be_locked` before anything is committed.
+    """
+    return session.execute(LOCK, (sorted(partitions),))
+
+
+def must_be_locked(partitions: Sequence[int], rows: Sequence[Any]) -> None:
+    """Raises NotLocked where one of the partitions is not among the rows that `lock` has found."""
+    missing = set(partitions) - {partition for (partition,) in rows}
+    if missing:
+        raise NotLocked(f"partition_locks has no row for {sorted(missing)}: run the migrations")
 
 
 def append(session: Session, events: Sequence[StoredEvent]) -> None:

@@ -84,7 +84,8 @@ class StreamRecorder(AggregateRecorder):
                 connection.transaction(),
                 connection.cursor(binary=True) as cursor,
             ):
-                event_log.lock(cursor, [self._partition])
+                locked = event_log.lock(cursor, [self._partition]).fetchall()
+                event_log.must_be_locked([self._partition], locked)
                 rows = self._rows(cursor, stored_events)
                 event_log.append(cursor, rows)
         except psycopg.IntegrityError as error:

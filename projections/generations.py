@@ -19,8 +19,23 @@ TABLES = (
 )
 OWNER = "scrip_projector"
 READERS = sql.SQL("scrip_writer, scrip_reader, scrip_auditor")
-LOCKS = 0x5C22  # the first key of this folder's advisory locks
-SWAP, REBUILD = 0, 1  # the second: whoever applies or pins holds SWAP shared, a swap alone; one rebuild at a time
+# The first key of the projectors' advisory locks, which nobody else may take; the second: one rebuild at a time.
+LOCKS, REBUILD = 0x5C22, 1
+# Whoever applies or pins holds this table as every reader of it does, a swap alone. Only a projector may have it alone.
+PIN = "lock table public.read_generation in access share mode"
+SWAP = "lock table public.read_generation in access exclusive mode"
+# Makers of the first generation: one at a time, without waiting for readers.
+MAKE = "lock table public.read_generation in share row exclusive mode"
+# As in infra/session.py: what a login, or somebody with a schema of its name, could have left for this session.
+# Others wait for what a transaction here has locked, and for the locks that a rebuild holds between its transactions:
+# both end when the process has done nothing for so long. A session that has nothing to do may stay.
+OPTIONS = (
+    "-c search_path=public,pg_temp -c row_security=on -c default_transaction_read_only=off"
+    " -c default_transaction_isolation=read\\ committed -c default_transaction_deferrable=off"
+    " -c statement_timeout=0 -c lock_timeout=0 -c transaction_timeout=0 -c idle_session_timeout=0"
+    " -c idle_in_transaction_session_timeout=30s -c client_encoding=UTF8 -c datestyle=ISO,YMD -c bytea_output=hex"
+    " -c intervalstyle=postgres -c standard_conforming_strings=on -c timezone=UTC"
+)
 
 SHOWN = {
     "transactions": "select *, lpad(position::text, 16, '0') || '-' || n as id from {table}",
@@ -38,10 +53,6 @@ VIEWS = {
         from {usage} group by org, day, key, user_id, operation, provider, model, size, quality, feature, outcome,
             reason, currency, unit"""
 }
-
-# Others wait for what a transaction here has locked, and for the locks that a rebuild holds between its transactions:
-# both end when the process has done nothing for so long. A session that has nothing to do may stay.
-OPTIONS = "-c plan_cache_mode=force_custom_plan -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
 
 _HAS_ORG = """
     select 1 from information_schema.columns where table_schema = %s and table_name = %s and column_name = 'org'"""
@@ -90,7 +101,7 @@ def connect(uri: str, application: str) -> psycopg.Connection[Any]:
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=10_000,
-        options=OPTIONS,
+        options=f"{OPTIONS} -c plan_cache_mode=force_custom_plan",
     )
     connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER)))
     return connection
@@ -104,7 +115,7 @@ def ensure(uri: str) -> Generation:
     """
     with connect(uri, "scrip generations") as connection, connection.transaction():
         cursor = connection.cursor()
-        cursor.execute("select pg_advisory_xact_lock(%s, %s)", (LOCKS, SWAP))
+        cursor.execute(MAKE)
         try:
             found = live(cursor)
         except NoGeneration:
@@ -128,7 +139,7 @@ def ensure(uri: str) -> Generation:
 def live(cursor: Cursor) -> Generation:
     """The live generation. Raises NoGeneration.
 
-    Who goes on to use its tables directly holds the SWAP lock from before this look.
+    Who goes on to use its tables directly has it pinned from before this look.
     """
     row = cursor.execute("select live, shape from public.read_generation").fetchone()
     if row is None:
@@ -141,12 +152,12 @@ def pin(cursor: Cursor) -> None:
 
     In a repeatable-read transaction call it before anything else.
     """
-    cursor.execute("select pg_advisory_xact_lock_shared(%s::int, %s::int)", (LOCKS, SWAP))
+    cursor.execute(PIN)
 
 
 def create_tables(cursor: Cursor, number: int) -> None:
     """A new generation's tables, without keys and indexes."""
-    cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(schema_of(number))))
+    cursor.execute("select public.make_read_generation(%s)", (number,))
     _run(cursor, number, part=0)
 
 

@@ -173,7 +173,7 @@ class _Build:
         try:
             self._cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
             self._cursor.execute(f"set local idle_in_transaction_session_timeout = '{SWAP_HANGS}'")
-            self._cursor.execute("select pg_advisory_xact_lock(%s, %s)", (LOCKS, SWAP))
+            self._cursor.execute(SWAP)
             self._catch_up()  # nobody applies now: afterwards no partition is behind the live generation
             self._cursor.execute(
                 sql.SQL(

@@ -18,7 +18,7 @@ pytest_plugins = ["tests.time_limits"]
 
 PARTITIONS = 4
 PASSWORD = "for-tests-only"
-LOGINS = ("scrip_writer", "scrip_relay", "scrip_projector", "scrip_reader", "scrip_auditor")
+LOGINS = ("scrip_writer", "scrip_relay", "scrip_projector", "scrip_reader", "scrip_auditor", "scrip_analyst")
 # `scrip test` gives each process one file at a time. These take longest: begun last, they would run alone at the end.
 LONGEST = (
     "tests/browser/",
@@ -49,6 +49,7 @@ class Database:
     projector_uri: str
     reader_uri: str
     auditor_uri: str
+    analyst_uri: str = ""
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +133,6 @@ def _create(servers: EmbeddedServers, name: str, template: str = "template1") ->
         )
         if template != "template1":  # what a database allows is not copied with it
             database = sql.Identifier(name)
-            connection.execute(sql.SQL("grant create on database {} to scrip_projector").format(database))
             connection.execute(sql.SQL("revoke temporary on database {} from public").format(database))
     return make_conninfo(servers.postgres_uri, dbname=name)
 
@@ -152,8 +152,8 @@ def _migrated(owner: str) -> None:
         connection.execute("insert into clock_offset values (interval '0')")
         connection.execute("grant select on clock_offset to public")
         connection.execute(
-            "create or replace function scrip_now() returns timestamptz language sql volatile as"
-            " 'select clock_timestamp() + by from clock_offset'"
+            "create or replace function scrip_now() returns timestamptz language sql volatile"
+            " begin atomic select clock_timestamp() + by from public.clock_offset; end"
         )
 
 

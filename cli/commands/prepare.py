@@ -32,8 +32,9 @@ def prepare(as_json: Json = False) -> None:
     )
     logins = [urlsplit(url.get_secret_value()) for url in urls]
     applied = migrate(owner, settings.partitions)
-    ensure(owner)
     set_passwords(owner, {str(login.username): unquote(login.password) for login in logins if login.password})
+    # As who owns them, where that login is known: what it has made is then not run in a session of the owner.
+    ensure(settings.projector_url.get_secret_value() or owner)
     settings = settings.model_copy(update={"partitions": log_partitions(owner)})
     check_database(settings)
     created = prepare_topics(settings)

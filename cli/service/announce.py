@@ -34,8 +34,8 @@ def start_shown(service: Service) -> Iterator[Service]:
 def announce(service: Service, *, as_json: bool = False) -> None:
     """Where everything is: the three lines that the contract promises, or one JSON document."""
     settings = service.settings
-    # Who runs the service may look at all of it; scrip_reader would see nothing until it names an organisation.
-    reader = settings.auditor_url.get_secret_value()
+    # Who runs the service may look at all of it, with a login that none of its roles uses.
+    reader = service.analyst_uri
     if as_json:
         say_json({"kafka": settings.kafka, "postgres": reader, "ready": service.url})
         return

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import psycopg
 from psycopg import sql
 
-from cli.service.settings import DATABASE, owner_uri
+from cli.service.settings import DATABASE, login_uri, owner_uri
 from infra.migrations import migrate
-from projections.generations import ensure
+from infra.session import connect_owner
+from projections.generations import OWNER, ensure
+
+_CREATE = sql.SQL("create database {}").format(sql.Identifier(DATABASE))
 
 
 def prepare_database(server: str, partitions: int, passwords: Mapping[str, str]) -> list[str]:
@@ -17,18 +19,19 @@ def prepare_database(server: str, partitions: int, passwords: Mapping[str, str])
 
     `passwords` are by login. Raises psycopg.Error; an interrupted call is completed by the next one.
     """
-    with psycopg.connect(server, autocommit=True) as connection:
-        known = connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone()
+    with connect_owner(server, "scrip prepare") as connection:
+        known = connection.execute("select from pg_database where datname = %s", (DATABASE,)).fetchone()
         if known is None:
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+            connection.execute(_CREATE)
     applied = migrate(owner_uri(server), partitions)
-    ensure(owner_uri(server))
     set_passwords(server, passwords)
+    # As who owns them: nothing that this login has made is ever run in a session of the superuser.
+    ensure(login_uri(server, OWNER, passwords[OWNER]))
     return applied
 
 
 def set_passwords(owner: str, passwords: Mapping[str, str]) -> None:
     """Give the database's logins their passwords, all or none. Raises psycopg.Error."""
-    with psycopg.connect(owner) as connection:
+    with connect_owner(owner, "scrip prepare") as connection, connection.transaction():
         for login, password in passwords.items():
             connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(login), password))

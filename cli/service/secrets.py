@@ -25,6 +25,7 @@ class ServiceSecrets:
     scrip_projector: str
     scrip_reader: str
     scrip_auditor: str
+    scrip_analyst: str
 
     def passwords(self) -> dict[str, str]:
         """Database login -> password."""

@@ -19,7 +19,7 @@ from cli.service.interrupt import go_on
 from cli.service.priority import BEHIND, give_place
 from cli.service.role_process import RoleProcess
 from cli.service.secrets import ensure_secrets
-from cli.service.settings import embedded_settings, log_partitions, note_login, owner_uri
+from cli.service.settings import embedded_settings, log_partitions, login_uri, note_login, owner_uri
 from cli.service.tending import RoomToldOf, TendedServer
 from infra.disk import disk_watch, watched_text
 from infra.embedded import EmbeddedServers, ServerUnavailable
@@ -62,6 +62,7 @@ class Service:
         self._tended: list[TendedServer] = []
         self._room: RoomToldOf | None = None
         self._settings: Settings | None = None
+        self.analyst_uri = ""  # of the login for people's own SQL, once it is started
 
     def on_progress(self, report: Report) -> None:
         """Have `report(what, done, total)` called, in short texts and from several threads, while it starts."""
@@ -167,6 +168,7 @@ class Service:
         note_login(folder, settings, known)
         folder.record_address("api", addresses["api"])
         self._settings = settings
+        self.analyst_uri = login_uri(server, "scrip_analyst", known.scrip_analyst)
         forget(folder.subfolder("run"))
         watch = disk_watch(settings.model_copy(update={"watched_folders": watched_text(folder.path)}))
         self._room = RoomToldOf(watch, self._tell)

@@ -7,15 +7,17 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from infra.session import options
+
 Connection = psycopg.Connection[Any]
 Rows = Generator[tuple[Any, ...], None, None]
 ROWS_AT_A_TIME = 2_000
 HANGS = "300s"  # without a statement: while it waits for Kafka, an audit asks nothing for up to a minute
 READ_MODELS_HANG = "60s"  # the same while a rebuild waits for the audit
 
-# The lock that a swap of read models waits for (projections/generations.py): while it is held, shared, the views
-# of all read models show one generation.
-READ_MODELS_LOCK = (0x5C22, 0)
+# What a swap of read models waits for (`PIN` in projections/generations.py): until the transaction ends, the views of
+# all read models show one generation.
+PIN = "lock table public.read_generation in access share mode"
 
 _numbers = count()  # names of cursors need only differ within a connection
 
@@ -27,8 +29,10 @@ def connect(uri: str) -> Connection:
         autocommit=True,
         application_name="scrip verify",
         connect_timeout=10,
-        options=f"-c timezone=UTC -c plan_cache_mode=force_custom_plan -c idle_session_timeout={HANGS}"
-        f" -c idle_in_transaction_session_timeout={HANGS}",
+        options=options(
+            f"-c plan_cache_mode=force_custom_plan -c idle_session_timeout={HANGS}"
+            f" -c idle_in_transaction_session_timeout={HANGS}"
+        ),
     )
 
 
@@ -39,11 +43,12 @@ def one_moment(uri: str, *, read_models: bool = False) -> Iterator[Connection]:
     A rebuild cannot be finished meanwhile, so `read_models` is for as short a time as possible.
     """
     with connect(uri) as connection:
-        if read_models:  # before the snapshot, or a swap that is under way would be half in it
+        if read_models:
             for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
                 connection.execute("select set_config(%s, %s, false)", (setting, READ_MODELS_HANG))
-            connection.execute("select pg_advisory_lock_shared(%s, %s)", READ_MODELS_LOCK)
         connection.execute("begin isolation level repeatable read read only")
+        if read_models:  # it takes no snapshot: the first look does, after a swap that is under way
+            connection.execute(PIN)
         try:
             yield connection
         finally:

@@ -56,6 +56,8 @@ default_transaction_isolation = 'read committed'
 tcp_keepalives_idle = 30
 tcp_keepalives_interval = 10
 tcp_keepalives_count = 3
+# Anybody may notify, and what nobody reads is kept on the disk: 8 MB of it, not 8 GB.
+max_notify_queue_pages = 1024
 """
 
 HOST_RULES = """\

@@ -159,11 +159,12 @@ class Batch:
         streams, cold_tags = loader.missing(wanted, tags)
         keys = list({(item.org, item.caller, item.key) for item in submissions})
         known = loader.known(touched)
-        event_log.lock(self._pipeline, touched)
+        locked = event_log.lock(self._pipeline, touched)
         look = self._pipeline.execute(event_log.LOOK, loader.seen(known))
         rows = event_log.find_commands(self._pipeline, keys)
         asked = loader.ask(self._pipeline, streams, cold_tags)
         looked = loader.follow(known, look.fetchall())
+        event_log.must_be_locked(touched, locked.fetchall())
         new = [partition for partition in touched if not loader.cache(partition).known]
         if new:
             loader.start_at(new, self._pipeline.execute(event_log.HEADS, (new,)).fetchall())

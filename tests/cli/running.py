@@ -121,6 +121,6 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 ADDRESSES = {
     "kafka": re.compile(r"kafka 127\.0\.0\.1:\d+"),
-    "postgres": re.compile(r"postgres postgresql://scrip_auditor:[^@ ]+@127\.0\.0\.1:\d+/\w+"),
+    "postgres": re.compile(r"postgres postgresql://scrip_analyst:[^@ ]+@127\.0\.0\.1:\d+/\w+"),
     "ready": re.compile(r"ready http://127\.0\.0\.1:\d+"),
 }

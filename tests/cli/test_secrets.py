@@ -9,6 +9,7 @@ import pytest
 from cli.failure import Failure
 from cli.service.secrets import FILE, ensure_secrets, read_secrets
 from infra.embedded.folder import DataFolder
+from infra.logins import LOGINS
 
 
 def test_they_are_made_once(tmp_path: Path) -> None:
@@ -18,7 +19,7 @@ def test_they_are_made_once(tmp_path: Path) -> None:
         assert ensure_secrets(folder) == made
     assert read_secrets(tmp_path) == made
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
-    assert set(made.passwords()) == {f"scrip_{name}" for name in ("writer", "relay", "projector", "reader", "auditor")}
+    assert set(made.passwords()) == set(LOGINS)
 
 
 def test_a_folder_of_an_earlier_version_gets_what_it_lacks(tmp_path: Path) -> None:

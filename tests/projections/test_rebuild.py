@@ -75,7 +75,9 @@ def test_two_rebuilds_and_the_live_tables_are_identical(filled: Database) -> Non
     assert run(filled).generation == 3
     assert repr(tables(filled.auditor_uri, offsets=True)) == repr(live)
     with psycopg.connect(filled.projector_uri) as connection:
-        connection.execute("create schema read_g99")  # as a rebuild that is killed after its swap leaves one behind
+        connection.execute(
+            "select make_read_generation(99)"
+        )  # as a rebuild that is killed after its swap leaves one behind
     assert run(filled).generation == 4
     assert schemas(filled) == ["read_g4"]
 
@@ -238,8 +240,8 @@ def test_a_pinned_reader_keeps_its_generation(filled: Database) -> None:
 
 def waits(database: Database) -> bool:
     with psycopg.connect(database.owner_uri) as connection:
-        query = "select 1 from pg_locks where locktype = 'advisory' and not granted and classid = %s"
-        return connection.execute(query, (generations.LOCKS,)).fetchone() is not None
+        query = "select 1 from pg_locks where not granted and relation = 'read_generation'::regclass"
+        return connection.execute(query).fetchone() is not None
 
 
 KILLED = """

@@ -18,7 +18,7 @@ from domain.credits.events import (
 )
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Differs, Section
-from infra.audit.store import READ_MODELS_LOCK, heads, one_moment
+from infra.audit.store import PIN, heads, one_moment
 from infra.audit.tables import (
     BALANCES,
     BUDGETS,
@@ -36,7 +36,6 @@ from infra.audit.tables import (
 )
 from infra.codec import EVENT_TYPES
 from projections import generations
-from projections.generations import LOCKS, SWAP
 from tests.conftest import Database
 from tests.domain.credits.facts import below_zero, granted, part, reserved
 from tests.domain.scenario import ALICE, BOB, after
@@ -88,8 +87,8 @@ def test_every_column_that_readers_see_is_compared(honest: Audited, table: Table
     assert set(table.columns) == columns - made_up
 
 
-def test_the_lock_is_the_one_that_a_swap_takes() -> None:
-    assert READ_MODELS_LOCK == (LOCKS, SWAP)
+def test_the_lock_is_the_one_that_a_swap_waits_for() -> None:
+    assert PIN == generations.PIN
 
 
 Spoil = Callable[[Table, str], Differs]

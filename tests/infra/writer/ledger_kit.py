@@ -153,8 +153,8 @@ def waiting_for_lock(uri: str) -> int:
     """How many sessions wait for a partition's lock."""
     with psycopg.connect(uri) as connection:
         row = connection.execute(
-            "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-            " and database = (select oid from pg_database where datname = current_database())"
+            "select count(*) from pg_locks where locktype in ('transactionid', 'tuple', 'advisory') and not granted"
+            " and pid in (select pid from pg_stat_activity where datname = current_database())"
         ).fetchone()
     return int(row[0]) if row else 0
 
