@@ -38,6 +38,14 @@ CODES: dict[str, Code] = {
         "A login could change history or see what is not its own.",
         "Give each role its own login, as `scrip prepare` makes them.",
     ),
+    "login-settings": Code(
+        "Somebody who has this login's password has set what its next sessions begin with.",
+        "Find out who; `scrip prepare`, or a restart of `scrip up`, takes it back and sets the password anew.",
+    ),
+    "open-to-all": Code(
+        "Whoever has any login of the server could hold up rebuilds and alerts, or fill the disk.",
+        "Have a superuser close it, as the runbook says; a managed PostgreSQL may not let you.",
+    ),
     "row-level-security": Code(
         "One organisation could see another's events.", "Apply the migrations: `scrip prepare` with SCRIP_OWNER_URL."
     ),

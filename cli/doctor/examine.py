@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cli.doctor.codes import CODES
 from cli.doctor.finding import Finding, Severity
 from cli.doctor.kafka import check_broker
 from cli.doctor.ledger import check_ledger
+from cli.doctor.logins import check_logins
 from cli.doctor.machine import check_api, check_folder
 from cli.doctor.postgres import check_database
 from cli.doctor.settings import check_settings
@@ -24,7 +26,7 @@ def families(settings: Settings, data: Path | None, url: str = "") -> list[Famil
     """What is examined, in order: a name for people, and the checks. `data`: of an embedded service."""
     found: list[Family] = [
         ("settings", lambda: check_settings(settings)),
-        ("PostgreSQL", lambda: check_database(settings)),
+        ("PostgreSQL", lambda: chain(check_database(settings), check_logins(settings))),
         ("Kafka", lambda: check_broker(settings)),
         ("API", lambda: check_api(settings, url)),
         ("ledger", lambda: check_ledger(settings)),

@@ -89,8 +89,12 @@ def test_a_safe_database(settings: Settings) -> None:
 def test_a_database_that_is_away_or_another(settings: Settings, module_database: Database) -> None:
     away = changed(settings, relay_url=SecretStr(NOBODY), auditor_url=SecretStr(NOBODY))
     assert codes(check_database(away)) == ["postgres-away"]
-    empty = SecretStr(make_conninfo(module_database.auditor_uri, dbname="template1"))
+    with psycopg.connect(module_database.owner_uri, autocommit=True) as owner_session:
+        owner_session.execute("create database without_a_log")
+    empty = SecretStr(make_conninfo(module_database.auditor_uri, dbname="without_a_log"))
     assert "log-missing" in codes(check_database(changed(settings, auditor_url=empty)))
+    with psycopg.connect(module_database.owner_uri, autocommit=True) as owner_session:
+        owner_session.execute("drop database without_a_log with (force)")
     owner = SecretStr(module_database.owner_uri)
     assert "a superuser" in seen(check_database(changed(settings, writer_url=owner)), "login-rights")
     assert codes(check_database(changed(settings, partitions=99))) == ["partitions-differ"]
