@@ -17,7 +17,7 @@ from api import (
     stream_state,
     windows,
 )
-from api.commands import generations, groups, plans, settlements
+from api.commands import generations, groups, plans, prices, settlements
 from api.routes import analytics, batch, budgets, events, expirations, explain, search, statement, stream
 from api.routes import generations as read_generations
 from domain import ids
