@@ -55,7 +55,7 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 5_000,
 }
 OPTIONS = options(
-    "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s"
+    "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c transaction_timeout=30s"
     " -c plan_cache_mode=force_custom_plan"
 )
 

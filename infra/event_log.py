@@ -152,12 +152,14 @@ _CONNECTED: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    # A process that stands still with a partition's lock holds up all others: for no longer than these. The second is
-    # for one that does not even read its answer. Both leave room for a batch of thousands of ended holds.
+    # A process that stands still with a partition's lock holds up all others: for no longer than these. In a pipeline
+    # a session never counts as idle, so the whole transaction has a limit, with room for waiting and for a batch of
+    # many thousands of ended holds: one that could never be done would be tried for ever. The last is for a process
+    # that does not read its answer.
     "options": options(
         "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
         " -c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=10s"
-        " -c tcp_user_timeout=10s"
+        " -c transaction_timeout=30s -c tcp_user_timeout=10s"
     ),
 }
 

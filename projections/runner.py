@@ -15,6 +15,8 @@ from projections.writing import load, move_checkpoints, store
 
 MAX_ROWS_IN_MEMORY = 30_000  # for each process, before they are let go and read again: bounds its memory
 
+HANGS = "2min"  # in one transaction, for the server to end it: a batch takes seconds
+
 UNFIT = (CannotApply, LookupError, UnicodeError, OverflowError, psycopg.DataError, psycopg.IntegrityError)
 
 Incoming = tuple[Stored, int | None]  # an event and its offset in Kafka, where it came from there
@@ -185,6 +187,8 @@ class Runner:
             # Then one plan does for all batches, and planning takes longer than most of these statements do. psycopg
             # would send small numbers as smaller types, each combination of which is another statement to PostgreSQL.
             self._connection.execute("set plan_cache_mode = force_generic_plan")
+            # Who stands still in the middle of a pipeline is not idle to PostgreSQL, and keeps the checkpoints' locks.
+            self._connection.execute(f"set transaction_timeout = '{HANGS}'")
             self._connection.adapters.register_dumper(int, Int8BinaryDumper)
             self._connection.prepare_threshold = 0
             self._noted = {row[0] for row in self._connection.execute("select partition from public.read_stops")}

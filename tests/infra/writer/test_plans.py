@@ -111,6 +111,7 @@ def test_the_session_bounds_its_waits_and_plans_once(session: Connection) -> Non
             "lock_timeout",
             "statement_timeout",
             "idle_in_transaction_session_timeout",
+            "transaction_timeout",
             "transaction_isolation",
             "TimeZone",
         )
@@ -120,6 +121,7 @@ def test_the_session_bounds_its_waits_and_plans_once(session: Connection) -> Non
         "lock_timeout": "10s",
         "statement_timeout": "1min",
         "idle_in_transaction_session_timeout": "10s",
+        "transaction_timeout": "30s",
         "transaction_isolation": "read committed",
         "TimeZone": "UTC",
     }
