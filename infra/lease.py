@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import psycopg
 
+from infra.session import options
+
 TERM_S = 5.0  # from the last renewal to the moment at which another process may take over
 RENEW_EVERY_S = 1.0
 
@@ -62,7 +64,7 @@ class Lease:
             keepalives_count=3,
             tcp_user_timeout=10_000,
             prepare_threshold=0,
-            options="-c statement_timeout=4s -c timezone=UTC",
+            options=options("-c statement_timeout=4s"),
         )
         return cls(name, connection)
 

@@ -10,6 +10,7 @@ import psycopg
 from infra.chain import StoredEvent
 from infra.event_log import COLUMNS
 from infra.lease import Lease
+from infra.session import options
 
 ACTIVE_RELAY = "relay"  # the lease of the active relay of a database
 STATEMENT_S = 15.0  # a server that was suspended answers nothing, and TCP does not notice
@@ -94,7 +95,7 @@ class Source:
             tcp_user_timeout=10_000,
             prepare_threshold=0,
             # A plan made for an empty log would read a full one from end to end.
-            options="-c plan_cache_mode=force_custom_plan -c statement_timeout=10s -c timezone=UTC",
+            options=options("-c plan_cache_mode=force_custom_plan -c statement_timeout=10s"),
         )
         return cls(uri, connection)
 

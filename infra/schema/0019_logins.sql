@@ -64,8 +64,7 @@ set search_path = pg_catalog, pg_temp language sql as $$
             ('scrip_projector', 'pg_try_advisory_lock(integer, integer)'),
             ('scrip_projector', 'pg_advisory_unlock(integer, integer)'),
             ('scrip_writer', 'pg_try_advisory_lock(bigint)'),
-            ('scrip_writer', 'pg_advisory_xact_lock(bigint)'),
-            ('scrip_relay', 'pg_try_advisory_lock(bigint)')
+            ('scrip_writer', 'pg_advisory_xact_lock(bigint)')
         ) needs (login, function) where to_regprocedure(needs.function) = p.oid)
     from pg_proc p
     where p.pronamespace = 'pg_catalog'::regnamespace and has_function_privilege('public', p.oid, 'execute') and (

@@ -12,6 +12,7 @@ _QUARANTINE = "select(id org source event_id reason detail attempts at tried_at 
 _WEBHOOKS = (
     "select(id org url types description enabled disabled_reason failing_since created_by created_at updated_at)"
 )
+_LEASE = "select update(epoch session session_start since until)"
 _LOG = dict.fromkeys((WRITER, RELAY, PROJECTOR, READER, AUDITOR), "select")
 
 # Table -> login -> what it may do; `update(a b)`: with these columns alone. What is not here is refused.
@@ -23,7 +24,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
     "snapshots": {WRITER: "select insert update"},
     "subject_keys": {WRITER: "select insert delete"},
     "api_keys": {WRITER: "select insert update"},
-    "quarantine": {WRITER: "select insert update", READER: _QUARANTINE, AUDITOR: _QUARANTINE},
+    "quarantine": {WRITER: _ALL, READER: _QUARANTINE, AUDITOR: _QUARANTINE},
     "alerts": {WRITER: "select insert update(published_at)", READER: "select", AUDITOR: "select"},
     "webhooks": {WRITER: _ALL, READER: _WEBHOOKS, AUDITOR: _WEBHOOKS},
     "deliveries": {WRITER: _ALL, READER: "select", AUDITOR: "select"},
@@ -33,7 +34,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
     "request_rates": {WRITER: _ALL},
     "stream_tickets": {WRITER: "select insert delete"},
     "console_sessions": {WRITER: _ALL},
-    "audits": {WRITER: "select insert", AUDITOR: "select"},
+    "audits": {WRITER: "select insert delete", AUDITOR: "select"},
     "rebuilds": {
         WRITER: "select insert",
         PROJECTOR: "select update(state started_at seen_at ended_at done total generation error)",
@@ -46,6 +47,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
     },
     "read_generation": {WRITER: "select", PROJECTOR: "select insert update", READER: "select", AUDITOR: "select"},
     "read_stops": {WRITER: "select", PROJECTOR: _ALL, READER: "select", AUDITOR: "select"},
+    "relay_stops": {RELAY: _ALL, AUDITOR: "select"},
+    "leases": {RELAY: _LEASE, WRITER: _LEASE, AUDITOR: "select"},
     "schema_migrations": {},
 }
 READ_MODELS: Mapping[str, str] = {WRITER: "select", PROJECTOR: _ALL, READER: "select", AUDITOR: "select"}

@@ -23,7 +23,7 @@ login, session = login_session.login, login_session.session
 BY_RIGHT = {PROJECTOR: {"select make_read_generation(0)"}}
 LOCKS = {
     WRITER: {"pg_try_advisory_lock(bigint)", "pg_advisory_xact_lock(bigint)"},
-    RELAY: {"pg_try_advisory_lock(bigint)"},
+    RELAY: set[str](),
     PROJECTOR: {
         *("pg_advisory_lock(integer,integer)", "pg_try_advisory_lock(integer,integer)"),
         "pg_advisory_unlock(integer,integer)",
@@ -193,7 +193,6 @@ def test_functions_have_a_search_path_of_their_own(migrated_database: Database) 
 # Where sessions begin otherwise, and why that is safe.
 OTHER_BEGINNINGS = {
     "infra/selfcheck.py": "it looks at the session that the login gets, and sets the search path first",
-    "infra/relay/source.py": "the login's own default has the search path",
 }
 
 
