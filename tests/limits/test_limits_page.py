@@ -15,12 +15,13 @@ from infra.writer.submission import Submission
 from tests.api.service import Service, running, settings_of
 from tests.cli.program import ROOT
 from tests.conftest import Database
-from tests.limits import of_machines, of_organisations, of_requests
+from tests.limits import of_machines, of_operation, of_organisations, of_requests
 from tests.limits.bound import Attacker, Bound
 from tests.limits.page import Row, rows
 
 ROWS = {row.what: row for row in rows()}
-BOUNDS: dict[str, Bound] = of_requests.BOUNDS | of_organisations.BOUNDS | of_machines.BOUNDS
+PARTS = (of_requests, of_organisations, of_machines, of_operation)
+BOUNDS: dict[str, Bound] = {what: bound for part in PARTS for what, bound in part.BOUNDS.items()}
 TRIED = sorted(what for what, bound in BOUNDS.items() if callable(bound.tried))
 ELSEWHERE = sorted({bound.tried for bound in BOUNDS.values() if isinstance(bound.tried, str)})
 # Quick to reach; what the page calls the default is compared with the settings' own.
@@ -45,7 +46,7 @@ def lowered(module_database: Database) -> Iterator[Service]:
 
 def test_each_row_is_tried_and_each_attempt_has_its_row() -> None:
     assert len(ROWS) == len(rows()), "two rows have one name"
-    assert len(BOUNDS) == sum(len(each.BOUNDS) for each in (of_requests, of_organisations, of_machines))
+    assert len(BOUNDS) == sum(len(part.BOUNDS) for part in PARTS)
     assert sorted(ROWS.keys() - BOUNDS.keys()) == [], "rows that nothing tries"
     assert sorted(BOUNDS.keys() - ROWS.keys()) == [], "attempts without a row"
 
