@@ -9,82 +9,102 @@ uvicorn's protocol on llhttp, the strictest of its parsers (docs/decisions/0015-
 - Trailers are dropped. uvicorn adds them to the request's headers, where `Authorization` would be a login.
 - A transfer coding that is not plain `chunked`, and a version other than 1.0 and 1.1, are refused.
 - A head has a size, and what has begun to come has its time. Of requests that wait for another, few are read ahead.
+- What is kept of requests is counted (`api/crowd.py`): where there is no memory for more, the connection ends with 503.
 """
 
-from asyncio import TimerHandle, Transport
-from enum import Enum
+from asyncio import Transport
+from collections import deque
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.flow_control import FlowControl, service_unavailable
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from api.headers import ALWAYS, Header, complete
-from api.problems import MEDIA_TYPE, Problem, overloaded
+from api.arriving import Arriving, Part
+from api.offered_upgrade import declined
+from api.problems import Problem, overloaded
+from api.unread import MAX_WAITING
 
 MAX_HEAD = 32_768  # bytes: the target and the headers; also of trailers
-HEAD_S = 10.0
-BODY_S = 15.0  # for the body, or for each further STRETCH of it
-STRETCH = 65_536  # bytes
-MAX_WAITING = 16  # requests that wait for the one before; nothing is read while there are more
+MAX_HEADERS = 128  # each costs far more than its bytes
+STRETCH = 65_536  # bytes of a body for which its time is given once more
+PIECE, PIECE_OF_BODY = 4_096, 16_384  # bytes that are read before it is looked at whether that is enough
+FREE_PARTS, SMALL_PART = 1_024, 4  # a body may come in so many parts, and in one more for each so many bytes
+COST = 4_096  # bytes that a request takes besides its own
 
 _VERSIONS = ("1.1", "1.0")
-_UPGRADING = frozenset({b"upgrade", b"http2-settings"})
 _SPECIAL = frozenset({b"expect", b"transfer-encoding"})
 
 
-class _Part(Enum):
-    """The parts of a request that have a time to come in."""
-
-    HEAD = 1
-    BODY = 2
-
-
-class Connection(HttpToolsProtocol):
+class Connection(Arriving):
     """A connection to a client, for uvicorn's `http` setting."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.parser = HttpRequestParser(self)  # without uvicorn's leniency for bytes after `Connection: close`
         self._reading = False
-        self._read: tuple[RequestResponseCycle, Any] | None = None  # starts when all that arrived with it is read
-        self._running: RequestResponseCycle | None = None
-        self._problem: Problem | None = None
-        self._refused = False
-        self._coming: _Part | None = None  # what has begun to come and is not complete
-        self._moved = False  # whether its time starts now
-        self._late: TimerHandle | None = None
-        self._bare = 0  # bytes that arrived since, and brought nothing: the inside of a head or of trailers
-        self._stretch = 0  # bytes of the body since its time was started
+        self._parts = self._size = 0  # of the body
+        self._holds: deque[int] = deque()  # bytes of the requests that are not answered yet
+        self._raw = 0  # bytes that are kept and are no request yet
+        self._since = self.loop.time()  # when the last request was answered
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin, with the time that an idle connection has."""
         super().connection_made(transport)
-        self.flow = _Flow(self)
         self._idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request that runs: uvicorn ends the last one that was read, which may wait behind it."""
         self.pipeline.clear()
+        self.rest, self._read = b"", None
         self._unset_late()
         running = self._running
         if running is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
+        self.crowd.hold(self.guest, -sum(self._holds) - self._raw)
+        self._holds.clear()
+        self._raw = 0
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+
+    def on_response_complete(self) -> None:
+        """End a request that was answered; uvicorn calls it."""
+        if self._holds:
+            self.crowd.hold(self.guest, -self._holds.popleft())
+        self._since = self.loop.time()
+        super().on_response_complete()
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when it has waited for a request, by the loop's clock; None while it has one."""
+        busy = self._runs or self.pipeline or self.transport.is_closing()
+        return None if busy else self._since
 
     def data_received(self, data: bytes) -> None:
         """Read what has arrived, then start the request that it holds, if none runs yet."""
         if self._refused:
             return
         self._unset_keepalive_if_required()
+        if self.rest:  # not every transport stops at once
+            self.rest += data
+        else:
+            self._take(data)
+
+    def _go_on(self) -> None:
+        self._going_on = False
+        if self.rest and not self._refused:
+            rest, self.rest = self.rest, b""
+            self._take(rest)
+            self.flow.resume_reading()
+
+    def _take(self, data: bytes) -> None:
         self._reading = True
-        self._bare += len(data)
         try:
-            self._feed(data)
-            if self._bare > MAX_HEAD:
-                self._say(_head_too_large())
+            if len(data) <= PIECE:
+                self._read_piece(data)
+            else:
+                self._read_pieces(memoryview(data))
+            self._hold_raw()
         except HttpParserError:
             self._refuse()
             return
@@ -95,21 +115,61 @@ class Connection(HttpToolsProtocol):
         if self._read is not None:
             (cycle, app), self._read = self._read, None
             self._start_asgi_task(cycle, app)
-        elif self._coming is None and (self._running is None or self._running.response_complete):
+        elif self._coming is None and not self._runs:
             self._idle()  # what came was the rest of a request that is answered already
+
+    def _read_pieces(self, data: memoryview) -> None:
+        """All of it, unless enough requests wait. Raises HttpParserError."""
+        begin = 0
+        while begin < len(data):
+            if len(self.pipeline) > MAX_WAITING:
+                self.rest = bytes(data[begin:])
+                return
+            end = begin + (PIECE_OF_BODY if self._coming is Part.BODY else PIECE)
+            self._read_piece(data[begin:end])
+            begin = end
+
+    def _read_piece(self, piece: bytes | memoryview) -> None:
+        """Raises HttpParserError."""
+        self._bare += len(piece)
+        self._feed(piece)
+        if self._bare > MAX_HEAD:
+            self._say(_head_too_large())
+
+    def _hold_raw(self) -> None:
+        """Count what is no request yet. Raises HttpParserError."""
+        raw = len(self.rest) + (self._bare if self._coming is Part.HEAD else 0)
+        if raw != self._raw:
+            more, self._raw = raw - self._raw, raw
+            self._hold(more)
+
+    def _hold(self, size: int) -> None:
+        """Raises HttpParserError where there is no memory for more."""
+        if not self.crowd.hold(self.guest, size) and size > 0:
+            self.crowd.refused["memory"] += 1
+            self._say(overloaded())
 
     def on_message_begin(self) -> None:
         """Begin a request; the parser calls it."""
         super().on_message_begin()
-        self._expect(_Part.HEAD)
+        self._expect(Part.HEAD)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body; the parser calls it."""
         super().on_body(body)
+        size = len(body)
         self._bare = 0
-        self._stretch += len(body)
+        self._parts += 1
+        self._size += size
+        if self._parts > FREE_PARTS + self._size // SMALL_PART:
+            self._say(Problem(400, "malformed_request", "The body comes in too many small chunks."))
+        if self.cycle.response_complete:
+            return  # thrown away; it gets no more time
+        self._holds[-1] += size
+        self._hold(size)
+        self._stretch += size
         if self._stretch > STRETCH:
-            self._expect(_Part.BODY)
+            self._expect(Part.BODY)
 
     def on_message_complete(self) -> None:
         """End a request; the parser calls it."""
@@ -125,18 +185,25 @@ class Connection(HttpToolsProtocol):
             elif value.lower() != b"chunked":
                 self._say(Problem(501, "unsupported_transfer_encoding", "The only transfer coding here is chunked."))
         self.headers.append((name, value))
+        if len(self.headers) > MAX_HEADERS:
+            self._say(_too_many_headers())
 
     def on_headers_complete(self) -> None:
         """Make the request; the parser calls it."""
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MAX_HEAD:
             self._say(_head_too_large())
+        if not self.parser.should_upgrade():
+            self._holds.append(size + COST)
+            self._hold(size + COST)
+        self._parts = self._size = 0
         super().on_headers_complete()
         if self.parser.should_upgrade():
             return
         if self.scope["http_version"] != "1.1":
             self._check_old()
         self.headers = []  # for trailers, which are not the request's headers
-        self._expect(_Part.BODY)
+        self._expect(Part.BODY)
         self.flow.resume_reading()  # uvicorn stops at the first that must wait, and does not see the client go
 
     def _should_upgrade(self) -> bool:
@@ -147,10 +214,13 @@ class Connection(HttpToolsProtocol):
         if self._reading:
             self._read = cycle, app
             return
+        if self.flow.write_paused:  # what was answered is not read yet
+            self.pipeline.append((cycle, app))
+            return
         self._running = cycle
-        super()._start_asgi_task(cycle, _overloaded if app is service_unavailable else app)
+        super()._start_asgi_task(cycle, app)
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         """Raises HttpParserError."""
         rest = memoryview(data)  # not copied for each of many requests that offer an upgrade
         while True:
@@ -168,16 +238,8 @@ class Connection(HttpToolsProtocol):
         """The head that was just read, without its offer to upgrade. Raises HttpParserError."""
         method = self.parser.get_method()
         if method == b"CONNECT":
-            self._problem = Problem(501, "unsupported_method", "This is no proxy.")
-            raise HttpParserError
-        parts = [b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())]
-        for name, value in self.headers:
-            if name == b"connection":
-                kept = [each for each in value.split(b",") if each.strip().lower() not in _UPGRADING]
-                parts.append(b"connection: %b\r\n" % b",".join(kept))
-            elif name not in _UPGRADING:
-                parts.append(b"%b: %b\r\n" % (name, value))
-        return b"".join((*parts, b"\r\n"))
+            self._say(Problem(501, "unsupported_method", "This is no proxy."))
+        return declined(method, self.url, self.parser.get_http_version(), self.headers)
 
     def _check_old(self) -> None:
         """Raises HttpParserError for what only HTTP/1.1 may do."""
@@ -187,106 +249,11 @@ class Connection(HttpToolsProtocol):
             self._say(Problem(400, "malformed_request", "HTTP/1.0 has no transfer codings."))
         self.cycle.waiting_for_100_continue = False
 
-    def _expect(self, part: _Part | None) -> None:
-        """Note what comes next; None where nothing has begun."""
-        self._coming, self._moved = part, True
-        self._bare = self._stretch = 0
-
-    def _watch(self) -> None:
-        """Start the time of what has begun to come."""
-        self._moved = False
-        self._unset_late()
-        if self._coming is not None:
-            seconds = HEAD_S if self._coming is _Part.HEAD else BODY_S
-            self._late = self.loop.call_later(seconds, self._end_late)
-
-    def _unset_late(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def _end_late(self) -> None:
-        if self.transport.is_closing() or self._refused:
-            return
-        if self.flow.read_paused or self.pipeline:  # it is we who keep it waiting
-            self._watch()
-            return
-        self._problem = Problem(408, "request_timeout", "The request did not come to its end in time.")
-        self._refuse()
-
-    def _idle(self) -> None:
-        """Start the time of a connection on which nothing happens."""
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-
-    def _say(self, problem: Problem) -> None:
-        """End the reading with this problem."""
-        self._problem = problem
-        raise HttpParserError
-
-    def _refuse(self) -> None:
-        """Answer what cannot be read, and close. A request that was read whole before is answered first."""
-        problem = self._problem or Problem(400, "malformed_request", "This is not a request of HTTP/1.1.")
-        self.logger.warning("A request could not be read: %s", problem.detail)
-        self._read = None
-        self._refused = True
-        self._unset_late()
-        self.pipeline.clear()
-        if self._coming is _Part.BODY and self.cycle.response_complete:
-            self.transport.close()  # it is the rest of a request that has its answer
-            return
-        running = self._running
-        if running is not None and not running.response_complete:
-            if not running.more_body and not running.response_started:
-                running.keep_alive = False
-                self.flow.pause_reading()
-                return
-            running.disconnected = True  # its own body cannot be read, or its answer is a stream that ends here
-            running.message_event.set()
-            if running.response_started:
-                self.transport.close()
-                return
-        self.transport.write(_whole(problem, self.server_state.default_headers))
-        self.transport.close()
-
-
-class _Flow(FlowControl):
-    """uvicorn reads on after each answer, however many requests wait already, and not while a first one waits."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection.transport)
-        self._connection = connection
-
-    def resume_reading(self) -> None:
-        """Read on, unless enough has been read."""
-        if len(self._connection.pipeline) <= MAX_WAITING:
-            super().resume_reading()
-
 
 def _head_too_large() -> Problem:
     detail = f"The target and the headers are larger than {MAX_HEAD} bytes."
     return Problem(431, "head_too_large", detail, limit=MAX_HEAD)
 
 
-async def _overloaded(_scope: Any, _receive: Any, send: Any) -> None:
-    """In the place of uvicorn's own answer, which is plain text."""
-    problem = overloaded()
-    body = problem.encoded()
-    headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    headers += [(b"content-type", MEDIA_TYPE), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-    complete(headers, ALWAYS)
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _whole(problem: Problem, given: list[Header]) -> bytes:
-    body = problem.encoded()
-    headers: list[Header] = [
-        *given,
-        (b"content-type", MEDIA_TYPE),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-    ]
-    complete(headers, ALWAYS)
-    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return b"%b%b\r\n%b" % (STATUS_LINE[problem.status], lines, body)
+def _too_many_headers() -> Problem:
+    return Problem(431, "too_many_headers", f"There are more than {MAX_HEADERS} headers.", limit=MAX_HEADERS)

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from api.backlog import GAUGES, Backlog
 from api.consumers import ConsumerWatch
+from api.crowd import Crowd
 from infra.decisions import RefusedChecks
 from infra.disk import DiskWatch
 from infra.writer.ledger import Ledger
@@ -42,6 +43,7 @@ class Metrics(Collector):
         self.checks: RefusedChecks | None = None  # none: nothing is published by this process
         self.backlog = Backlog()
         self.consumers: ConsumerWatch | None = None
+        self.crowd: Crowd | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -102,6 +104,8 @@ class Metrics(Collector):
             yield from writer_metrics(self._ledger.writer)
             yield from reader_metrics(self._ledger.reader)
             yield from _disks(self._ledger.writer.disk)
+        if self.crowd is not None:
+            yield from _of_the_crowd(self.crowd)
         yield from self._of_the_log()
         yield from self._of_the_consumers()
 
@@ -178,3 +182,17 @@ def _disks(disk: DiskWatch) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "scrip_disk_full", "1 while commands are refused because PostgreSQL's disk is full.", value=int(disk.full)
     )
+
+
+def _of_the_crowd(crowd: Crowd) -> Iterator[Metric]:
+    yield GaugeMetricFamily("scrip_connections", "Connections of callers.", value=crowd.count)
+    memory = GaugeMetricFamily("scrip_edge_memory_bytes", "Kept for callers at the edge.", labels=("what",))
+    memory.add_metric(("requests",), crowd.held)
+    memory.add_metric(("answers",), crowd.unread)
+    yield memory
+    ended = CounterMetricFamily(
+        "scrip_connections_refused", "Connections turned away or cut by the limits at the edge.", labels=("limit",)
+    )
+    for limit, count in crowd.refused.items():
+        ended.add_metric((limit,), count)
+    yield ended

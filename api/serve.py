@@ -4,16 +4,24 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from api.connection import Connection
+from api.crowd import Crowd, Guest
+from api.door import Door
+from infra import open_files
 from infra.settings import Settings
+from infra.tuning import give_memory_back
 
 KEEP_ALIVE_S = 75
 DRAIN_S = 10
-MAX_CONNECTIONS = 10_000
 BACKLOG = 2_048
+OWN_FILES = 1_024  # open files that are no connections of callers
+MB = 1_048_576
+
+log = structlog.get_logger()
 
 
 class PortTaken(Exception):
@@ -49,7 +57,10 @@ async def serve(
 
     Raises PortTaken; whatever the application's start raises.
     """
+    give_memory_back()
     listener = listen(settings)
+    crowd = crowd_of(settings)
+    app.state.services.metrics.crowd = crowd
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -62,39 +73,64 @@ async def serve(
         date_header=True,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
-        limit_concurrency=MAX_CONNECTIONS,
-        backlog=BACKLOG,
         lifespan="off",  # started below, so that what fails there is raised here and not only logged
     )
-    server = _Server(config, lambda: on_ready and on_ready(*listener.getsockname()[:2]), app.state.services.live.close)
+    ready = lambda: on_ready and on_ready(*listener.getsockname()[:2])  # noqa: E731 - of this call's arguments
+    server = _Server(config, listener, crowd, ready, app.state.services.live.close)
     stopping = asyncio.create_task(_stop(server, stop)) if stop is not None else None
     try:
         async with app.router.lifespan_context(app):
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=[])
     finally:
         if stopping is not None:
             stopping.cancel()
         listener.close()
 
 
+def crowd_of(settings: Settings) -> Crowd:
+    """The limits of connections and of their memory, once the process may have so many open."""
+    files = open_files.allow(settings.connections + OWN_FILES)
+    most = min(settings.connections, max(files - OWN_FILES, files // 2))
+    if most < settings.connections:
+        log.warning("fewer connections than set: the limit on open files is low", connections=most, open_files=files)
+    of_one = 0 if settings.trusted_proxy else settings.connections_per_address
+    return Crowd(most, of_one, settings.request_memory_mb * MB)
+
+
 class _Server(uvicorn.Server):
-    """Tells when requests are taken, and ends live streams before it waits for the requests that run."""
+    """Takes connections by our own door, and ends live streams before it waits for the requests that run."""
 
     def __init__(
-        self, config: uvicorn.Config, on_ready: Callable[[], object], on_stop: Callable[[], Awaitable[None]]
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        crowd: Crowd,
+        on_ready: Callable[[], object],
+        on_stop: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
-        self._on_stop = on_stop
+        self._listener, self._crowd = listener, crowd
+        self._on_ready, self._on_stop = on_ready, on_stop
+        self._door: Door | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._crowd.members = self.server_state.connections  # type: ignore[assignment]
+            self._door = Door(self._listener, self._crowd, self._connection)
+            self._door.open()
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._door is not None:
+            self._door.close()
+        self._listener.close()
         await self._on_stop()
         await super().shutdown(sockets)
+
+    def _connection(self, guest: Guest) -> Connection:
+        loop = asyncio.get_running_loop()
+        return Connection(self.config, self.server_state, self.lifespan.state, loop, crowd=self._crowd, guest=guest)
 
 
 async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:

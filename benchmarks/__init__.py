@@ -11,5 +11,6 @@ BENCHES: dict[str, str] = {
     "rebuild": "events a second into a new generation of the read models, against a raw read of the log",
     "lag": "time from the HTTP answer until the balance read model covers it, at 500 commands a second",
     "memory": "resident memory of API, relay and projector after 1,000,000 commands",
+    "attacks": "the API's memory under each way to take it, at its highest and a minute later",
     "neighbour": "batches of a busy writer while a second one, idle for 100,000 events, wakes up",
 }

@@ -4,8 +4,8 @@ import csv
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,10 @@ HEADER = ("date", "commit", "machine", "python", "bench", "what", "value", "unit
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number. `bar` says in words what it should reach, `met` whether it does, where there is a bar."""
+    """One measured number. `bar` says in words what it should reach, `met` whether it does, where there is a bar.
+
+    `more`: further numbers of the same unit that are shown beside it, by name.
+    """
 
     bench: str
     what: str
@@ -24,11 +27,17 @@ class Figure:
     unit: str
     bar: str = ""
     met: bool | None = None
+    more: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
         """The value formatted for people."""
-        return f"{self.value:,.0f}" if self.value >= 100 else f"{self.value:,.2f}"
+        return shown(self.value)
+
+
+def shown(value: float) -> str:
+    """A number formatted for people."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
 
 
 def keep(figures: Sequence[Figure]) -> None:

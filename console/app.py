@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from console.api import DEADLINE_S, Api, ApiProblem
+from console.bounded_form import BoundedForm
 from console.catalogue import ALL_PAGES
 from console.guesses import FailedLogins, Guesses
 from console.headers import SAFE, forged, protect
@@ -81,6 +82,7 @@ def _route(
     guesses: Guesses,
 ) -> Route:
     async def endpoint(request: Request) -> Response:
+        request = BoundedForm(request)
         session = await sessions.of(request)
         if isinstance(session, SignedOut):
             if _cookie_was_refused(request, settings.cookie(COOKIE)):
@@ -148,6 +150,8 @@ def _http(templates: Environment) -> Callable[[Request, Exception], Awaitable[Re
     async def told(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         text = "There is no such page." if status == HTTPStatus.NOT_FOUND else HTTPStatus(status).phrase
+        if isinstance(error, HTTPException) and status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            text = error.detail
         answer = protect(_told(templates, status, text))
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             answer.headers["Allow"] = ", ".join(_allowed(request))

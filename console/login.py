@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from console.bounded_form import sign_in_form
 from console.guesses import Guesses
 from console.headers import forged, new_token, protect
 from console.oidc import NEXT, Issuer
@@ -58,6 +59,7 @@ class _Login:
 
     async def take(self, request: Request) -> Response:
         """Sign in by name: development only."""
+        request = sign_in_form(request)
         sign = self._settings.sign
         if sign is None or await forged(request, request.session.get(_CSRF, "")):
             return self.refuse(request, "This form is too old. Try again.")
@@ -76,6 +78,7 @@ class _Login:
 
     async def leave(self, request: Request) -> Response:
         """End the session, here and where the issuer offers it there too."""
+        request = sign_in_form(request)
         session = await self._sessions.of(request, fresh=False)
         if not isinstance(session, Session):
             return protect(RedirectResponse("/login", status_code=303))

@@ -103,9 +103,10 @@ def execute(view: View, handler: Handler, kind_of: Callable[[str], StreamKind], 
     try:
         decided = tuple(handler.decide(view, command, now))
     except RefusedWith as refused:
-        decided, refusal = refused.events, refused.refusal
+        decided, refusal = refused.events, refused.refusal.with_traceback(None)
     except Refusal as refused:
-        return Decided(tuple(happened), len(happened), refused)
+        # Without the frames that it came through: they lead to this result, a ring that would stay in memory for long.
+        return Decided(tuple(happened), len(happened), refused.with_traceback(None))
     for stream, event in decided:
         view.apply(stream, event)
     left = handler.left(view, command, now) if refusal is None else None

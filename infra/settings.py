@@ -74,6 +74,26 @@ class Settings(BaseSettings):
     https: bool = Field(
         default=False, description="browsers reach the API by HTTPS only: answers carry Strict-Transport-Security"
     )
+    connections: int = Field(
+        default=10_000,
+        ge=16,
+        le=200_000,
+        description="connections at a time; at it those that wait for a request are closed for new ones, else 503",
+    )
+    connections_per_address: int = Field(
+        default=1_000, ge=1, le=200_000, description="connections of one address at a time; more are 429"
+    )
+    trusted_proxy: bool = Field(
+        default=False,
+        description="all callers come through a proxy of yours, which limits each of them: no limits by address here",
+    )
+    request_memory_mb: int = Field(
+        default=128,
+        ge=16,
+        le=65_536,
+        description="MB for requests that are read or wait, and as much for answers that are not read; one address may"
+        " have half; beyond it 503, and what is not read is cut",
+    )
     rate_limit: int = Field(
         default=10,
         ge=0,
@@ -238,8 +258,4 @@ class Settings(BaseSettings):
         le=10_000,
         description="failed logins a minute for one API key of an address, five times that for all logins of the"
         " address; then they get 429. 0, or SCRIP_TRUSTED_PROXY: not limited",
-    )
-    trusted_proxy: bool = Field(
-        default=False,
-        description="all requests come through a proxy that limits its own callers: limits per address are off here",
     )

@@ -1,5 +1,6 @@
 """Interpreter settings for processes that hold many long-lived objects and share the interpreter with a writer."""
 
+import ctypes
 import gc
 import sys
 from threading import Event, Thread
@@ -9,6 +10,10 @@ YOUNG = 2_000  # new objects after which they are looked at: a pause of some 2 m
 NEVER = 1_000_000
 FREEZE_EVERY_S = 1.0
 FULL_EVERY_S = 600.0
+
+LARGE = 65_536  # bytes: from this size on, memory comes from the system and goes back to it by itself
+SPARE = 1_048_576  # bytes that are kept at the top of the heap
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's names and numbers
 
 _tuned = Event()
 
@@ -29,6 +34,19 @@ def tune_interpreter() -> None:
     gc.set_threshold(YOUNG, NEVER, NEVER)
     sys.setswitchinterval(0.001)
     Thread(target=_collect, name="garbage", daemon=True).start()
+
+
+def give_memory_back() -> None:
+    """Have large pieces of memory, the bodies of requests, given back to the system when they are let go.
+
+    glibc raises its own limit for that as soon as such a piece is freed, up to 32 MB. What callers send then comes from
+    the heap, where one small object above it keeps all of it: 80 MB after an attack of unfinished bodies. Where the C
+    library is another one, nothing is changed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGE)
+        mallopt(_M_TRIM_THRESHOLD, SPARE)
 
 
 def _collect() -> None:

@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from api.headers import page_policy
 from api.problems import Problem
@@ -69,18 +69,21 @@ def _page() -> tuple[bytes, str]:
 
 def routes(services: Services) -> list[APIRoute]:
     """The routes of this module."""
-    made: dict[str, Any] = {}
+    # Made once and kept as bytes: who needs no login must not have a document made, nor a copy of it, at each request.
+    made: dict[str, bytes] = {}
     page, policy = _page()
 
-    async def openapi(request: Request) -> Json:
-        if not made:
-            made.update(document(request.app.routes))
-        return Json(made)
+    async def openapi(request: Request) -> Response:
+        if "openapi" not in made:
+            made["openapi"] = bytes(Json(document(request.app.routes)).body)
+        return Response(made["openapi"], media_type=Json.media_type)
 
-    async def asyncapi() -> Json:
+    async def asyncapi() -> Response:
         if services.asyncapi is None:
             raise Problem(404, "not_offered", "This process does not have the AsyncAPI document.")
-        return Json(services.asyncapi())
+        if "asyncapi" not in made:
+            made["asyncapi"] = bytes(Json(services.asyncapi()).body)
+        return Response(made["asyncapi"], media_type=Json.media_type)
 
     async def docs() -> Response:
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
@@ -88,7 +91,10 @@ def routes(services: Services) -> list[APIRoute]:
     async def docs_file(version: str, file: str) -> Response:
         if version != SWAGGER.name or file not in SWAGGER_FILES:
             raise Problem(404, "not_found", "There is no such file.")
-        return FileResponse(SWAGGER / file, media_type=SWAGGER_FILES[file], headers={"Cache-Control": FOR_LONG})
+        if file not in made:
+            made[file] = (SWAGGER / file).read_bytes()
+        headers = {"Cache-Control": FOR_LONG, "ETag": f'"{SWAGGER.name}"'}
+        return Response(made[file], media_type=SWAGGER_FILES[file], headers=headers)
 
     return [
         OpenRoute("/api/openapi.json", openapi, operation="openapi", summary="This document"),

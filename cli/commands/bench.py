@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -13,6 +15,9 @@ from cli.options import Json
 def bench(
     name: Annotated[str | None, typer.Argument(help="Which one; without it all are run.", metavar="[NAME]")] = None,
     names: Annotated[bool, typer.Option("--list", help="List their names and what each measures.")] = False,
+    seconds: Annotated[
+        int | None, typer.Option("--seconds", min=1, help="How long each load lasts, where a benchmark has one.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Add the figures to benchmarks/results.csv.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -21,11 +26,13 @@ def bench(
     Exit status 1 if a figure misses its bar.
     """
     import importlib
+    from inspect import signature
 
     from benchmarks import BENCHES
     from benchmarks.figures import keep as keep_figures
+    from benchmarks.figures import shown
     from cli.failure import Failure
-    from cli.output import complain, say_json, say_table
+    from cli.output import complain, say_json, say_table, status
 
     if names:
         if as_json:
@@ -38,19 +45,35 @@ def bench(
     figures = []
     for chosen in [name] if name else BENCHES:
         complain(f"== {chosen}: {BENCHES[chosen]}")
-        figures += importlib.import_module(f"benchmarks.{chosen}").run(complain)
+        run = importlib.import_module(f"benchmarks.{chosen}").run
+        timed = {"seconds": seconds} if seconds is not None and "seconds" in signature(run).parameters else {}
+        if seconds is not None and name and not timed:
+            raise Failure(f"The benchmark {name} has its own length: leave --seconds out.")
+        with status(chosen) as told:
+            figures += run(partial(_both, told, complain), **timed)
     if keep:
         keep_figures(figures)
     if as_json:
         say_json([asdict(figure) for figure in figures])
     else:
+        more = list(dict.fromkeys(name for figure in figures for name in figure.more))
         rows = [
-            (figure.bench, figure.what, figure.shown, figure.unit, figure.bar or "", _met(figure.met))
+            (
+                *(figure.bench, figure.what, figure.shown),
+                *(shown(figure.more[name]) if name in figure.more else "" for name in more),
+                *(figure.unit, figure.bar or "", _met(figure.met)),
+            )
             for figure in figures
         ]
-        say_table("Figures", ("bench", "what", "value", "unit", "bar", ""), rows)
+        say_table("Figures", ("bench", "what", "value", *more, "unit", "bar", ""), rows)
     if any(figure.met is False for figure in figures):
         raise typer.Exit(1)
+
+
+def _both(on_screen: Callable[[str], None], to_keep: Callable[[str], None], text: str) -> None:
+    """What is done now: beside the moving sign on a terminal, and as a line that stays."""
+    to_keep(text)
+    on_screen(text)
 
 
 def _met(met: bool | None) -> str:

@@ -146,6 +146,21 @@ def test_what_is_due_is_part_of_a_refused_command_and_nothing_else() -> None:
     assert view.streams["a"] == ()
 
 
+@pytest.mark.parametrize("with_fact", [False, True])
+def test_a_refusal_holds_on_to_nothing(with_fact: bool) -> None:
+    """Its frames lead to the result, which has the refusal: a ring that the collector sees only after minutes."""
+
+    def decide(_view: View, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
+        try:
+            raise No
+        except No as refusal:
+            raise (RefusedWith(refusal, ()) if with_fact else refusal) from None
+
+    decided = execute(Memory(), handler(decide), lambda _: KIND, ("a",), NOW)
+    assert decided.refusal is not None
+    assert decided.refusal.__traceback__ is None
+
+
 def test_a_refusal_may_leave_a_fact_of_its_own() -> None:
     def decide(view: View, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
         raise RefusedWith(No(), (("a", Noted("tried")),))

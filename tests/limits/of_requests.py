@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from api import (
+    arriving,
     connection,
     fields,
     known_users,
@@ -15,11 +16,13 @@ from api import (
     reports,
     serve,
     stream_state,
+    unread,
     windows,
 )
 from api.commands import generations, groups, plans, prices, settlements
 from api.routes import analytics, batch, budgets, events, expirations, explain, search, statement, stream
 from api.routes import generations as read_generations
+from console import bounded_form
 from domain import ids
 from domain.credits import reserve
 from domain.prices import publish
@@ -34,6 +37,7 @@ from tests.waiting import wait_until
 
 GRANTS = "/api/v1/accounts/user:u:credits/grants"
 GRANT: dict[str, Any] = {"amount": 1, "source": "gift"}
+FORMS = "tests/console/test_form_bounds.py::"
 WIRE, PIPELINES, PROOF = "tests/api/test_wire.py::", "tests/api/test_pipelines.py::", "tests/api/test_proof.py::"
 
 
@@ -89,13 +93,33 @@ def _body(path: str, limit: int, method: str = "POST") -> Bound:
 
 BOUNDS: dict[str, Bound] = {
     "Head of a request: target and headers": Bound(connection.MAX_HEAD, WIRE + "test_a_head_has_a_limit"),
-    "Time for a head": Bound(connection.HEAD_S, WIRE + "test_a_head_has_its_time"),
-    "Time for a body, for each 65,536 bytes of it": Bound(connection.BODY_S, WIRE + "test_a_body_has_its_time"),
+    "Headers of a request": Bound(connection.MAX_HEADERS, WIRE + "test_headers_have_a_number"),
+    "Time for a head": Bound(arriving.HEAD_S, WIRE + "test_a_head_has_its_time"),
+    "Time for a body, for each 65,536 bytes of it": Bound(arriving.BODY_S, WIRE + "test_a_body_has_its_time"),
+    "Parts that a body may come in": Bound(connection.FREE_PARTS, WIRE + "test_a_body_comes_in_so_many_parts"),
     "Time without a request": Bound(serve.KEEP_ALIVE_S, PIPELINES + "test_an_idle_connection_is_closed"),
-    "Requests that wait on one connection": Bound(
-        connection.MAX_WAITING, PIPELINES + "test_few_requests_are_read_ahead"
+    "Time to read an answer, for each 65,536 bytes of it": Bound(
+        unread.UNREAD_S, "tests/attacks/test_unread_answers.py::test_who_does_not_read_is_cut"
     ),
-    "Connections of a process": Bound(serve.MAX_CONNECTIONS, "tests/limits/test_edges.py::test_connections_in_all"),
+    "Requests that wait on one connection": Bound(unread.MAX_WAITING, PIPELINES + "test_few_requests_are_read_ahead"),
+    "Connections of an address": Bound(
+        Settings.model_fields["connections_per_address"].default,
+        "tests/attacks/test_slow_callers.py::test_one_address_has_a_limit",
+    ),
+    "Connections of a process": Bound(
+        Settings.model_fields["connections"].default,
+        "tests/attacks/test_slow_callers.py::test_ten_thousand_idle_connections_keep_nobody_out",
+    ),
+    "Memory of requests that are read or wait": Bound(
+        Settings.model_fields["request_memory_mb"].default,
+        "tests/attacks/test_unread_answers.py::test_requests_have_a_memory",
+    ),
+    "Form of somebody who is signed in": Bound(
+        bounded_form.MAX_FORM, FORMS + "test_a_form_of_somebody_signed_in_has_a_limit"
+    ),
+    "Files of a form": Bound(bounded_form.MAX_FILES, FORMS + "test_a_form_has_one_file"),
+    "Form of the sign-in": Bound(bounded_form.SIGN_IN_FORM, FORMS + "test_the_sign_in_reads_little"),
+    "Fields of the sign-in": Bound(bounded_form.SIGN_IN_FIELDS, FORMS + "test_the_sign_in_reads_little"),
     "Body": _body(GRANTS, fields.MAX_BODY),
     "Body of `POST /api/v1/generations`": _body("/api/v1/generations", generations.MAX_CREATE_BODY),
     "Body of a confirmation": _body("/api/v1/generations/g/confirm", settlements.MAX_CONFIRM_BODY),

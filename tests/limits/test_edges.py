@@ -4,21 +4,17 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from api import serve
 from api.routes import events
 from consumers.notifier import refused_checks
 from infra.embedded import EmbeddedServers
 from infra.relay import source
 from tests.api.service import Service, running
-from tests.api.wire import Wire
 from tests.conftest import Database, copy_of
 from tests.limits.bound import Attacker
-from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +22,6 @@ def service(module_database: Database) -> Iterator[Service]:
     """A running API."""
     with running(module_database) as made:
         yield made
-
-
-def test_connections_in_all(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "MAX_CONNECTIONS", 3)
-    with running(module_database) as service:
-        _fill(service)
-
-
-def _fill(service: Service) -> None:
-    def health() -> httpx.Response:
-        return httpx.get(f"{service.url}/livez", timeout=20)
-
-    assert health().status_code == 200
-    wires = [Wire(service) for _ in range(3)]
-    for wire in wires:
-        wire.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
-        wire.answer()
-    refused = health()
-    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
-    assert "retry-after" in refused.headers
-    for wire in wires:
-        wire.__exit__()
-    wait_until(lambda: health().status_code == 200, 10, "connections that are closed count no more")
 
 
 def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
