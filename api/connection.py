@@ -13,7 +13,6 @@ uvicorn's protocol on llhttp, the strictest of its parsers (docs/decisions/0015-
 """
 
 from asyncio import Transport
-from collections import deque
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -31,6 +30,7 @@ PIECE, PIECE_OF_BODY = 4_096, 16_384  # bytes that are read before it is looked 
 FREE_PARTS, SMALL_PART = 1_024, 4  # a body may come in so many parts, and in one more for each so many bytes
 COST = 4_096  # bytes that a request takes besides its own
 
+_HEAD, _BODY = Part.HEAD, Part.BODY  # to ask an Enum for its member costs as much as a call
 _VERSIONS = ("1.1", "1.0")
 _SPECIAL = frozenset({b"expect", b"transfer-encoding"})
 
@@ -43,9 +43,8 @@ class Connection(Arriving):
         self.parser = HttpRequestParser(self)  # without uvicorn's leniency for bytes after `Connection: close`
         self._reading = False
         self._parts = self._size = 0  # of the body
-        self._holds: deque[int] = deque()  # bytes of the requests that are not answered yet
         self._raw = 0  # bytes that are kept and are no request yet
-        self._since = self.loop.time()  # when the last request was answered
+        self._new = 0  # bytes of requests that are not counted yet
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin, with the time that an idle connection has."""
@@ -61,18 +60,11 @@ class Connection(Arriving):
         if running is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
-        self.crowd.hold(self.guest, -sum(self._holds) - self._raw)
+        self.crowd.hold(self.guest, self._new - sum(self._holds) - self._raw)
         self._holds.clear()
-        self._raw = 0
+        self._raw = self._new = 0
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-
-    def on_response_complete(self) -> None:
-        """End a request that was answered; uvicorn calls it."""
-        if self._holds:
-            self.crowd.hold(self.guest, -self._holds.popleft())
-        self._since = self.loop.time()
-        super().on_response_complete()
 
     @property
     def waiting_since(self) -> float | None:
@@ -104,7 +96,6 @@ class Connection(Arriving):
                 self._read_piece(data)
             else:
                 self._read_pieces(memoryview(data))
-            self._hold_raw()
         except HttpParserError:
             self._refuse()
             return
@@ -124,8 +115,9 @@ class Connection(Arriving):
         while begin < len(data):
             if len(self.pipeline) > MAX_WAITING:
                 self.rest = bytes(data[begin:])
+                self._hold()
                 return
-            end = begin + (PIECE_OF_BODY if self._coming is Part.BODY else PIECE)
+            end = begin + (PIECE_OF_BODY if self._coming is _BODY else PIECE)
             self._read_piece(data[begin:end])
             begin = end
 
@@ -135,24 +127,25 @@ class Connection(Arriving):
         self._feed(piece)
         if self._bare > MAX_HEAD:
             self._say(_head_too_large())
+        self._hold()
 
-    def _hold_raw(self) -> None:
-        """Count what is no request yet. Raises HttpParserError."""
-        raw = len(self.rest) + (self._bare if self._coming is Part.HEAD else 0)
-        if raw != self._raw:
-            more, self._raw = raw - self._raw, raw
-            self._hold(more)
-
-    def _hold(self, size: int) -> None:
-        """Raises HttpParserError where there is no memory for more."""
-        if not self.crowd.hold(self.guest, size) and size > 0:
+    def _hold(self) -> None:
+        """Count what has come, requests or not. Raises HttpParserError where there is no memory for it."""
+        raw = len(self.rest)
+        if self._coming is not None:
+            if len(self.headers) > MAX_HEADERS:
+                self._say(_too_many_headers())
+            if self._coming is _HEAD:
+                raw += self._bare
+        more, self._raw, self._new = self._new + raw - self._raw, raw, 0
+        if more and not self.crowd.hold(self.guest, more) and more > 0:
             self.crowd.refused["memory"] += 1
             self._say(overloaded())
 
     def on_message_begin(self) -> None:
         """Begin a request; the parser calls it."""
         super().on_message_begin()
-        self._expect(Part.HEAD)
+        self._expect(_HEAD)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body; the parser calls it."""
@@ -166,10 +159,10 @@ class Connection(Arriving):
         if self.cycle.response_complete:
             return  # thrown away; it gets no more time
         self._holds[-1] += size
-        self._hold(size)
+        self._new += size
         self._stretch += size
         if self._stretch > STRETCH:
-            self._expect(Part.BODY)
+            self._expect(_BODY)
 
     def on_message_complete(self) -> None:
         """End a request; the parser calls it."""
@@ -185,25 +178,25 @@ class Connection(Arriving):
             elif value.lower() != b"chunked":
                 self._say(Problem(501, "unsupported_transfer_encoding", "The only transfer coding here is chunked."))
         self.headers.append((name, value))
-        if len(self.headers) > MAX_HEADERS:
-            self._say(_too_many_headers())
 
     def on_headers_complete(self) -> None:
         """Make the request; the parser calls it."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > MAX_HEAD:
             self._say(_head_too_large())
-        if not self.parser.should_upgrade():
-            self._holds.append(size + COST)
-            self._hold(size + COST)
-        self._parts = self._size = 0
+        if len(self.headers) > MAX_HEADERS:
+            self._say(_too_many_headers())
         super().on_headers_complete()
         if self.parser.should_upgrade():
             return
+        size += COST
+        self._holds.append(size)
+        self._new += size
+        self._parts = self._size = 0
         if self.scope["http_version"] != "1.1":
             self._check_old()
         self.headers = []  # for trailers, which are not the request's headers
-        self._expect(Part.BODY)
+        self._expect(_BODY)
         self.flow.resume_reading()  # uvicorn stops at the first that must wait, and does not see the client go
 
     def _should_upgrade(self) -> bool:

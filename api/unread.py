@@ -1,6 +1,7 @@
 """The writing side of a connection: an answer that nobody reads is not kept for long, and none is made behind it."""
 
 from asyncio import TimerHandle, Transport
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -28,6 +29,8 @@ class Answering(HttpToolsProtocol):
         self._unread = 0  # bytes, when it was looked at last
         self._unread_timer: TimerHandle | None = None
         self._gave_way = False
+        self._holds: deque[int] = deque()  # bytes of the requests that are not answered yet
+        self._since = self.loop.time()  # when the last request was answered
         self.rest = b""  # has arrived, and is not read: enough requests wait
         self._going_on = False
 
@@ -74,6 +77,9 @@ class Answering(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """By uvicorn, when an answer is made: what cannot be sent yet has its time, also where it is the last one."""
+        if self._holds:
+            self.crowd.hold(self.guest, -self._holds.popleft())
+        self._since = self.loop.time()
         super().on_response_complete()
         if self._unread_timer is None and self.transport.is_closing() and self.transport.get_write_buffer_size():
             self._look_later()
@@ -141,7 +147,7 @@ class Flow(FlowControl):
     def resume_reading(self) -> None:
         """Read on, unless enough has been read, or too little of what was answered."""
         connection = self._connection
-        if connection is None or len(connection.pipeline) > MAX_WAITING or self.write_paused:
+        if not self.read_paused or connection is None or len(connection.pipeline) > MAX_WAITING or self.write_paused:
             return
         if connection.rest:
             connection.go_on()
