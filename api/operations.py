@@ -97,7 +97,7 @@ class Operations:
         return rows[0]
 
 
-OF_THE_PLATFORM = ("read_models", "topic", "notifier", "usage", "consumers", "last_verify", "last_rebuild", "log")
+OF_THE_PLATFORM = ("read_models", "topic", "notifier", "usage", "consumers", "last_rebuild", "log")
 _SAID = {
     OK: "In order.",
     LOOK: "Whoever runs the service is to look at it.",
@@ -115,7 +115,9 @@ def of_one_organisation(told: dict[str, Any]) -> dict[str, Any]:
         figure = told[name]
         shown[name] = _figure(figure["runbook"], figure["status"], _SAID[figure["status"]])
     verified = told["last_verify"].get("verify")
-    shown["last_verify"]["verify"] = verified and {name: verified[name] for name in ("ended_at", "holds")}
+    shown["last_verify"] = told["last_verify"] | {
+        "verify": verified and {name: verified[name] for name in ("ended_at", "holds")}
+    }
     return shown
 
 

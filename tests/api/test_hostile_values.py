@@ -193,7 +193,7 @@ def writes(service: Service) -> list[tuple[str, str]]:
 def test_any_body_may_be_anything(service: Service, caller: Caller) -> None:
     order = cycle(BODIES)
     for method, path in writes(service):
-        for _ in range(4):
+        for _ in range(2):
             caller.status(method, path, next(order))
 
 
@@ -211,9 +211,9 @@ def test_any_field_may_be_anything(service: Service, caller: Caller) -> None:
                 target = target.replace(f"{{{name}}}", "user:nobody:credits")
             for field in fields:
                 odd = rng.choice(SCALARS)
-                for value in (odd, rng.choice([[odd] * 3, {"a": odd, "\0": 1}])):
-                    body = {field: value, **{other: rng.choice(SCALARS) for other in fields if rng.random() < 0.3}}
-                    caller.status(method.upper(), target, json.dumps(body).encode())
-                    tried += 1
-    assert tried > 300
+                value = rng.choice([odd, odd, [odd] * 3, {"a": odd, "\0": 1}])
+                body = {field: value, **{other: rng.choice(SCALARS) for other in fields if rng.random() < 0.3}}
+                caller.status(method.upper(), target, json.dumps(body).encode())
+                tried += 1
+    assert tried > 200
     assert service.client().get(ME).status_code == 200
