@@ -220,7 +220,7 @@ def test_without_workers_the_run_ends_too(tmp_path: Path, where: str, shown: str
 def test_at_the_deadline_everything_ends_and_says_what_was_running(tmp_path: Path) -> None:
     planted = "def test_fails(): assert False\n" + HANGING["children"]
     both = {"children": planted, "other": "def test_other(): pass\n"}
-    run = Run(tmp_path, both, *SPREAD, "--timeout", "300", SCRIP_TEST_DEADLINE_S=str(patient(20)))
+    run = Run(tmp_path, both, *SPREAD, "--timeout", "300", SCRIP_TEST_DEADLINE_S=str(patient(30)))
     assert run.done.returncode == 1
     assert json.loads(run.done.stdout) == {"pytest": 124}
     assert re.search(r"== gw\d: running test_children.py::test_hangs_in_a_child", run.said)

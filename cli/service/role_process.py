@@ -61,7 +61,10 @@ class RoleProcess:
         with suppress(OSError):
             self._note.unlink(missing_ok=True)
         self._deaf()
-        self._pulse = pulse = Pulse()
+        try:
+            self._pulse = pulse = Pulse()
+        except OSError as error:  # no file descriptors left
+            raise ServerUnavailable(f"The {self.name} cannot be started: {error}.") from error
         child = ChildProcess(
             [
                 # By its path: the child works in another folder and need not have Scrip installed.

@@ -12,6 +12,7 @@ from infra.chain import StoredEvent
 from infra.event_log import COLUMNS
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import to_record
+from infra.session import options
 from infra.settings import Settings
 from infra.topic_limit import max_message_bytes, set_max_message_bytes
 
@@ -95,6 +96,6 @@ def _connected(settings: Settings) -> psycopg.Connection[Any]:
         autocommit=True,
         connect_timeout=5,
         application_name="scrip unblock",
-        options="-c statement_timeout=60s -c timezone=UTC",
+        options=options("-c statement_timeout=60s"),
         row_factory=namedtuple_row,
     )

@@ -231,15 +231,16 @@ class Drill:
     def _write_until_it_ends(self, server: psutil.Process) -> None:
         """As vacuum and checkpoints do, without callers: PostgreSQL ends when it cannot write its log."""
         owner = self._settings.owner_url.get_secret_value()
-        end = time.monotonic() + ENOUGH_S
+        end = time.monotonic() + 2 * ENOUGH_S
         while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < end, "PostgreSQL goes on without a disk"
             fill(self._data / "postgres")
             try:
                 with psycopg.connect(owner, autocommit=True) as connection:
-                    connection.execute(
-                        "select pg_switch_wal() from pg_logical_emit_message(false, '', repeat('x', 100000))"
-                    )
+                    for _ in range(8):  # more files of its log than it keeps for later, however slow the machine is
+                        connection.execute(
+                            "select pg_switch_wal() from pg_logical_emit_message(false, '', repeat('x', 100000))"
+                        )
             except psycopg.Error:
                 time.sleep(0.1)
         self._await_told("PostgreSQL cannot run")

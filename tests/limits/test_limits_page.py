@@ -1,6 +1,5 @@
 """docs/limits.md: every row is tried, nothing that is tried is missing there, and its numbers are the code's."""
 
-import ast
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -80,8 +79,7 @@ def test_an_attempt_gets_what_the_page_says(lowered: Service, monkeypatch: pytes
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_the_test_that_tries_it_is_there(name: str) -> None:
     file, _, function = name.partition("::")
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert re.search(rf"^def {function}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_a_row_that_is_wrong_is_noticed() -> None:
