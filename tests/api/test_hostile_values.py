@@ -215,5 +215,5 @@ def test_any_field_may_be_anything(service: Service, caller: Caller) -> None:
                 body = {field: value, **{other: rng.choice(SCALARS) for other in fields if rng.random() < 0.3}}
                 caller.status(method.upper(), target, json.dumps(body).encode())
                 tried += 1
-    assert tried > 200
+    assert tried > 150
     assert service.client().get(ME).status_code == 200

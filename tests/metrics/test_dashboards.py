@@ -20,7 +20,7 @@ NOT_SHOWN = {
     "scrip_writer_batch_seconds_sum": "a part of the histogram",
     "scrip_projector_foreign_records_total": "the alarm that stays is in `scrip_topic_faults`",
     "scrip_unpublished_partitions": "the relay's own figure is shown; this one is for the alarm where it has ended",
-    "scrip_refused_checks_unpublished_total": "refusals are shown; this says how many of them have no record of their own",
+    "scrip_refused_checks_unpublished_total": "refusals are shown; these are those without a record",
     "process_virtual_memory_bytes": "the resident memory is what counts",
     "process_start_time_seconds": "restarts are seen in `up`",
     "process_open_fds": "no role opens files without bounds",
