@@ -211,6 +211,8 @@ class Connection(Arriving):
             self.pipeline.append((cycle, app))
             return
         self._running = cycle
+        if self._coming is not None:
+            self._watch()  # the time in which it waited for another is not its sender's
         super()._start_asgi_task(cycle, app)
 
     def _feed(self, data: bytes | memoryview) -> None:

@@ -266,7 +266,7 @@ def test_a_head_has_a_limit(service: Service, segments: tuple[bytes, ...], statu
         (b"GET /livez HTTP/1.1\r\nHost: a\r\n", b"a:b\r\n" * 200),
         (
             b"POST /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a:b\r\n" * 128,
-            b"a:b\r\n\r\n",
+            b"a:b\r\n" * 9,
         ),
     ],
 )
