@@ -69,7 +69,7 @@ class Connection(Arriving):
     @property
     def waiting_since(self) -> float | None:
         """Since when it has waited for a request, by the loop's clock; None while it has one."""
-        busy = self._runs or self.pipeline or self.transport.is_closing()
+        busy = self._runs or self.pipeline or self.flow.write_paused or self.transport.is_closing()
         return None if busy else self._since
 
     def data_received(self, data: bytes) -> None:

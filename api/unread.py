@@ -51,9 +51,9 @@ class Answering(HttpToolsProtocol):
         self.cycle = self._running = None  # type: ignore[assignment]
 
     def give_way(self) -> None:
-        """Close: the place is needed."""
+        """Close, at once: the place is needed."""
         self._gave_way = True
-        self._end()
+        self.transport.abort()
 
     def pause_writing(self) -> None:
         """By the transport: there is more to be read than it likes to keep."""
@@ -85,8 +85,10 @@ class Answering(HttpToolsProtocol):
             self._look_later()
 
     def timeout_keep_alive_handler(self) -> None:
-        """By the loop, when nothing has happened for long."""
-        self._end()
+        """By the loop, when nothing has been sent to us for long. Who still reads an answer may read it to its end."""
+        if self._unread_timer is None and self.transport.get_write_buffer_size():
+            self._look_later()
+        self.transport.close()
 
     def go_on(self) -> None:
         """Read what has arrived already, soon."""
@@ -101,13 +103,6 @@ class Answering(HttpToolsProtocol):
     def _runs(self) -> bool:
         """Whether a request is being answered."""
         return self._running is not None and not self._running.response_complete
-
-    def _end(self) -> None:
-        """Close, at once: a transport that closes would wait until all is read."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            self.transport.close()
 
     def _look_later(self) -> None:
         self._look_no_more()

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from benchmarks.attackers import ATTACKS, attack
 from benchmarks.figures import Figure, Report
 from benchmarks.stage import whole_service
 from benchmarks.victim import Victim, victim
+from cli.output import progress
 from infra.settings import Settings
 
 SECONDS = 60
@@ -22,6 +23,8 @@ STAYING_MB = 50.0
 BACK_S = 60.0
 LOOK_S = 0.5
 QUIET_S = 3.0  # in which an API that has just started comes to rest
+
+Told = Callable[[float, float], None]  # seconds that have passed, and the highest memory so far, in MB
 
 
 @dataclass(slots=True)
@@ -46,36 +49,65 @@ def run(report: Report, *, seconds: int = SECONDS) -> list[Figure]:
     figures: list[Figure] = []
     with whole_service() as service, tempfile.TemporaryDirectory(prefix="scrip-attacks-") as folder:
         names = list(ATTACKS)
-        for first in range(0, len(names), SIDE_BY_SIDE):
-            chosen = names[first : first + SIDE_BY_SIDE]
-            report(f"{seconds} s of {', '.join(chosen)}")
-            seen = attacked(service.settings, Path(folder), [[name] for name in chosen], seconds)
-            figures += [_figure(each) for each in seen]
+        turns = range(0, len(names), SIDE_BY_SIDE)
+        each_s = seconds + round(BACK_S)
+        with progress() as bar:
+            task = bar.add_task("attacks, seconds", total=each_s * len(turns), rate="")
+            for number, first in enumerate(turns):
+                chosen = names[first : first + SIDE_BY_SIDE]
+                report(f"{seconds} s of {', '.join(chosen)}")
+
+                def told(done_s: float, highest: float, before: int = number * each_s) -> None:
+                    bar.update(task, completed=before + round(done_s), rate=f"{highest:,.0f} MB")
+
+                seen = attacked(service.settings, Path(folder), [[name] for name in chosen], seconds, told=told)
+                figures += [_figure(each) for each in seen]
     return figures
 
 
 def attacked(
-    settings: Settings, folder: Path, groups: Sequence[Sequence[str]], seconds: float, *, calm: float = 1.0
+    settings: Settings,
+    folder: Path,
+    groups: Sequence[Sequence[str]],
+    seconds: float,
+    *,
+    calm: float = 1.0,
+    told: Told = lambda _done_s, _highest: None,
 ) -> list[Seen]:
     """Each group of attacks at once on an API of its own.
 
     `calm` above 1: attackers have longer pauses, and it ends when the memory is back instead of a minute later.
+    `told` is called every so often.
     """
     with ExitStack() as running:
         folders = [folder / "-".join(names).replace(" ", "_") for names in groups]
         with ThreadPoolExecutor() as pool:
             victims = list(pool.map(lambda each: running.enter_context(victim(settings, each)), folders))
-        return asyncio.run(_all(groups, victims, seconds, calm))
+        return asyncio.run(_all(groups, victims, seconds, calm, told))
 
 
-async def _all(groups: Sequence[Sequence[str]], victims: Sequence[Victim], seconds: float, calm: float) -> list[Seen]:
+async def _all(
+    groups: Sequence[Sequence[str]], victims: Sequence[Victim], seconds: float, calm: float, told: Told
+) -> list[Seen]:
     await asyncio.sleep(QUIET_S)
-    pairs = zip(groups, victims, strict=True)
-    return list(await asyncio.gather(*(_one(names, each, seconds, calm) for names, each in pairs)))
+    all_ = [Seen(", ".join(names), on.resident) for names, on in zip(groups, victims, strict=True)]
+    telling = asyncio.create_task(_tell(all_, told))
+    try:
+        each = zip(all_, groups, victims, strict=True)
+        await asyncio.gather(*(_one(seen, names, on, seconds, calm) for seen, names, on in each))
+    finally:
+        telling.cancel()
+    return all_
 
 
-async def _one(names: Sequence[str], on: Victim, seconds: float, calm: float) -> Seen:
-    seen = Seen(", ".join(names), on.resident)
+async def _tell(all_: Sequence[Seen], told: Told) -> None:
+    began = monotonic()
+    while True:
+        told(monotonic() - began, max(seen.highest for seen in all_))
+        await asyncio.sleep(LOOK_S)
+
+
+async def _one(seen: Seen, names: Sequence[str], on: Victim, seconds: float, calm: float) -> None:
     watching = asyncio.create_task(_watch(seen, on))
     try:
         seen.opened = sum(await asyncio.gather(*(attack(on.target, ATTACKS[name], seconds, calm) for name in names)))
@@ -85,7 +117,6 @@ async def _one(names: Sequence[str], on: Victim, seconds: float, calm: float) ->
     finally:
         watching.cancel()
     seen.after = on.resident
-    return seen
 
 
 async def _watch(seen: Seen, on: Victim) -> None:

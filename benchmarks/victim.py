@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from pydantic import SecretStr
 
 from benchmarks.attackers import Target
 from cli.service.tokens import signed_token
+from infra.embedded.forks import FORKS
 from infra.embedded.ports import free_port
+from infra.embedded.process import launched
 from infra.settings import Settings
 
 PROGRAM = Path(__file__).parents[1] / "cli" / "__main__.py"
@@ -75,10 +78,10 @@ def victim(settings: Settings, folder: Path, *, open_files: int = 0) -> Iterator
     command = [sys.executable, "-P", str(PROGRAM), "api", "--ready", str(ready)]
     if open_files:
         command = [sys.executable, "-c", FEWER_FILES, str(open_files), *command]
+    environment = {**os.environ, **given, "TMPDIR": str(files)}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env={**os.environ, **given, "TMPDIR": str(files)}, stdout=log, stderr=log, start_new_session=True
-        )
+        # It ends with us, however we end.
+        process = FORKS.start(launched(command, signal.SIGKILL, None), log.fileno(), environment)
         try:
             _wait(process, ready, folder / "log")
             yield Victim(process, _known(told, port), files)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -32,7 +30,7 @@ def bench(
     from benchmarks.figures import keep as keep_figures
     from benchmarks.figures import shown
     from cli.failure import Failure
-    from cli.output import complain, say_json, say_table, status
+    from cli.output import complain, say_json, say_table
 
     if names:
         if as_json:
@@ -49,8 +47,7 @@ def bench(
         timed = {"seconds": seconds} if seconds is not None and "seconds" in signature(run).parameters else {}
         if seconds is not None and name and not timed:
             raise Failure(f"The benchmark {name} has its own length: leave --seconds out.")
-        with status(chosen) as told:
-            figures += run(partial(_both, told, complain), **timed)
+        figures += run(complain, **timed)
     if keep:
         keep_figures(figures)
     if as_json:
@@ -68,12 +65,6 @@ def bench(
         say_table("Figures", ("bench", "what", "value", *more, "unit", "bar", ""), rows)
     if any(figure.met is False for figure in figures):
         raise typer.Exit(1)
-
-
-def _both(on_screen: Callable[[str], None], to_keep: Callable[[str], None], text: str) -> None:
-    """What is done now: beside the moving sign on a terminal, and as a line that stays."""
-    to_keep(text)
-    on_screen(text)
 
 
 def _met(met: bool | None) -> str:

@@ -12,6 +12,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from api import unread
 from api.connection import PIECE, Connection
 from api.edge import Edge
 from api.guard import read_head
@@ -64,6 +65,7 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.out, self.closed, self.paused, self.gone = bytearray(), False, False, asyncio.Event()
+        self.unread, self.aborted = 0, asyncio.Event()
 
     def write(self, data: Any) -> None:
         if not self.closed:
@@ -83,7 +85,10 @@ class Transport(asyncio.Transport):
         self.paused = False
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unread
+
+    def abort(self) -> None:
+        self.aborted.set()
 
 
 def connect(app: Any, keep_alive_s: float = 75) -> tuple[Connection, Transport, ServerState]:
@@ -275,6 +280,23 @@ def test_an_idle_connection_is_closed(segments: tuple[bytes, ...], answered: int
             await _until(lambda: not state.tasks)
         await asyncio.wait_for(transport.gone.wait(), 10)
         assert transport.out.count(b"HTTP/1.1 ") == transport.out.count(b"HTTP/1.1 200") == answered
+        made.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def test_who_still_reads_when_the_time_is_over_may_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But not for ever: what is left must become less."""
+    monkeypatch.setattr(unread, "UNREAD_S", 0.05)
+
+    async def main() -> None:
+        made, transport, state = connect(recording([], random.Random(1)), keep_alive_s=0.05)
+        transport.unread = 3 * unread.STEP
+        made.data_received(GET)
+        await _until(lambda: not state.tasks)
+        await asyncio.wait_for(transport.gone.wait(), 10)
+        assert not transport.aborted.is_set()
+        await asyncio.wait_for(transport.aborted.wait(), 10)
         made.connection_lost(None)
 
     asyncio.run(main())
