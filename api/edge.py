@@ -81,11 +81,12 @@ class Edge:
         try:
             await self._app(scope, self._admitted(scope, receive, found), respond)
         except Exception as error:
-            problem = _problem_of(error, method, scope["path"])
-            if not started:
-                await send_problem(respond, problem)
-            elif not ended:
-                raise  # too late to tell the caller but by ending the connection
+            if not started:  # without a name: a problem that knows this frame would keep itself in memory
+                await send_problem(respond, _problem_of(error, method, scope["path"]))
+            else:
+                _problem_of(error, method, scope["path"])  # it is logged
+                if not ended:
+                    raise  # too late to tell the caller but by ending the connection
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "other")
