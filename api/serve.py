@@ -13,13 +13,15 @@ from api.crowd import Crowd, Guest
 from api.door import Door
 from infra import open_files
 from infra.settings import Settings
-from infra.tuning import give_memory_back
+from infra.tuning import give_memory_back, trim
 
 KEEP_ALIVE_S = 75
 DRAIN_S = 10
 BACKLOG = 2_048
 OWN_FILES = 1_024  # open files that are no connections of callers
 MB = 1_048_576
+MUCH = 8 * MB  # what was kept for callers at once, after which the heap is trimmed when it is gone
+TRIM_EVERY = 50  # ticks of 0.1 s
 
 log = structlog.get_logger()
 
@@ -112,6 +114,16 @@ class _Server(uvicorn.Server):
         self._listener, self._crowd = listener, crowd
         self._on_ready, self._on_stop = on_ready, on_stop
         self._door: Door | None = None
+        self._most_kept = 0  # bytes, since the heap was trimmed last
+
+    async def on_tick(self, counter: int) -> bool:
+        """Each 0.1 s: after much has been kept for callers, see that the system gets it back."""
+        kept = self._crowd.held + self._crowd.unread
+        self._most_kept = max(self._most_kept, kept)
+        if counter % TRIM_EVERY == 0 and self._most_kept > MUCH and kept < self._most_kept // 4:
+            self._most_kept = kept
+            await asyncio.to_thread(trim)
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -36,6 +36,13 @@ def tune_interpreter() -> None:
     Thread(target=_collect, name="garbage", daemon=True).start()
 
 
+def trim() -> None:
+    """Give back what is free in the middle of the heap. It may take some milliseconds: not on an event loop."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
 def give_memory_back() -> None:
     """Have large pieces of memory, the bodies of requests, given back to the system when they are let go.
 
