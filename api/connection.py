@@ -26,7 +26,7 @@ from api.unread import MAX_WAITING
 MAX_HEAD = 32_768  # bytes: the target and the headers; also of trailers
 MAX_HEADERS = 128  # each costs far more than its bytes
 STRETCH = 65_536  # bytes of a body for which its time is given once more
-PIECE, PIECE_OF_BODY = 4_096, 16_384  # bytes that are read before it is looked at whether that is enough
+PIECE = 4_096  # bytes that are read before it is looked at whether that is enough
 FREE_PARTS, SMALL_PART = 1_024, 4  # a body may come in so many parts, and in one more for each so many bytes
 COST = 4_096  # bytes that a request takes besides its own
 
@@ -117,9 +117,8 @@ class Connection(Arriving):
                 self.rest = bytes(data[begin:])
                 self._hold()
                 return
-            end = begin + (PIECE_OF_BODY if self._coming is _BODY else PIECE)
-            self._read_piece(data[begin:end])
-            begin = end
+            self._read_piece(data[begin : begin + PIECE])
+            begin += PIECE
 
     def _read_piece(self, piece: bytes | memoryview) -> None:
         """Raises HttpParserError."""
@@ -135,8 +134,7 @@ class Connection(Arriving):
         if self._coming is not None:
             if len(self.headers) > MAX_HEADERS:
                 self._say(_too_many_headers())
-            if self._coming is _HEAD:
-                raw += self._bare
+            raw += self._bare  # of a head, or of trailers
         more, self._raw, self._new = self._new + raw - self._raw, raw, 0
         if more and not self.crowd.hold(self.guest, more) and more > 0:
             self.crowd.refused["memory"] += 1

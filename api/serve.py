@@ -20,7 +20,7 @@ DRAIN_S = 10
 BACKLOG = 2_048
 OWN_FILES = 1_024  # open files that are no connections of callers
 MB = 1_048_576
-MUCH = 8 * MB  # what was kept for callers at once, after which the heap is trimmed when it is gone
+MUCH = 4 * MB  # what was kept for callers at once, after which the heap is trimmed when it is gone
 TRIM_EVERY = 50  # ticks of 0.1 s
 
 log = structlog.get_logger()
