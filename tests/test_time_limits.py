@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -217,10 +219,19 @@ def test_without_workers_the_run_ends_too(tmp_path: Path, where: str, shown: str
         assert len(run.outcome("PASSED")) == 3
 
 
+@pytest.fixture
+def interrupts_ignored() -> Iterator[None]:
+    """As a shell without job control, such as a script's or one under `nohup`, starts what it runs beside itself."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_ignored")
 def test_at_the_deadline_everything_ends_and_says_what_was_running(tmp_path: Path) -> None:
     planted = "def test_fails(): assert False\n" + HANGING["children"]
     both = {"children": planted, "other": "def test_other(): pass\n"}
-    run = Run(tmp_path, both, *SPREAD, "--timeout", "300", SCRIP_TEST_DEADLINE_S=str(patient(30)))
+    run = Run(tmp_path, both, *SPREAD, "--timeout", "300", SCRIP_TEST_DEADLINE_S=str(patient(8)))
     assert run.done.returncode == 1
     assert json.loads(run.done.stdout) == {"pytest": 124}
     assert re.search(r"== gw\d: running test_children.py::test_hangs_in_a_child", run.said)

@@ -133,6 +133,8 @@ def _run_tests(command: list[str], *, quiet: bool) -> int:
     from cli.marked_processes import RUN_FOLDER, end_marked, mark_of
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # The deadline is told by SIGINT. Where a script runs us beside itself it is ignored, and so it would be by pytest.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="scrip-tests-") as name:
         folder = Path(name)
         mark = mark_of(folder.name)

@@ -1,15 +1,12 @@
 """Every command explains itself, and quickly."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.app import COMMANDS, app
-from tests.cli.program import PROGRAM, environment, scrip
-from tests.waiting import patient
+from tests.cli.program import scrip
 
 NAMES = [name for commands in COMMANDS.values() for name in commands]
 ROLES = {"api", "relay", "projector", "intake", "sweeper", "notifier"}
@@ -37,15 +34,8 @@ def test_each_command_has_help(name: str) -> None:
 
 def test_help_loads_no_library_that_is_slow_to_load() -> None:
     """Help is quick because only what describes the commands is loaded; what they work with comes when one runs."""
-    program = f"import runpy, sys; sys.argv = ['scrip', '--help']; runpy.run_path({PROGRAM[-1]!r}, run_name='__main__')"
-    shown = subprocess.run(
-        [sys.executable, "-P", "-X", "importtime", "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        env=environment(),
-        check=True,
-    )
+    shown = scrip("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert shown.returncode == 0
     loaded = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in shown.stderr.splitlines() if "|" in line}
     assert {"cli", "typer", "rich"} <= loaded
     assert loaded.isdisjoint(SLOW_TO_LOAD), sorted(loaded & SLOW_TO_LOAD)
