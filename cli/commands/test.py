@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,8 @@ LAST_WORDS_S = 30.0  # within which pytest prints what has failed so far
 TOOLS = ("ruff", "mypy", "pytest", "hypothesis", "jsonschema", "playwright", "axe_playwright_python")
 NODE = ROOT / "tests" / "browser" / "npm"
 PICTURES = ROOT / ".screenshots"
+MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory; only a folder with a name of its own is made there
+MUCH_ROOM = 8 * 1024**3  # bytes: all that the tests write at a time is a quarter of it
 
 
 def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 - a command, not a test
@@ -43,6 +46,9 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     A test that takes over 300 seconds fails, with what it waited for. After 30 minutes everything ends, with what was
     running (SCRIP_TEST_DEADLINE_S). On a slow or busy machine, SCRIP_TEST_SLOWNESS=2 doubles all limits, the tests'
     own waits included.
+
+    What the tests write is in memory where there is room for it, a fifth less work, and is gone afterwards;
+    --basetemp FOLDER keeps it there.
     """
     from cli.failure import Failure
     from cli.output import complain, say_json
@@ -135,14 +141,18 @@ def _run_tests(command: list[str], *, quiet: bool) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # The deadline is told by SIGINT. Where a script runs us beside itself it is ignored, and so it would be by pytest.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="scrip-tests-") as name:
+    with tempfile.TemporaryDirectory(prefix="scrip-tests-", dir=_in_memory()) as name:
         folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL has a user of its own, who must get through
+        files = folder / "tmp"
+        files.mkdir()
+        files.chmod(0o1777)
         mark = mark_of(folder.name)
         # With --json standard output is for the one document.
         pytest = subprocess.Popen(  # noqa: S603 - the command above, with what the person at the terminal added
             command,
             cwd=ROOT,
-            env={**_environment(), RUN_FOLDER: name, mark: "1"},
+            env={**_environment(), RUN_FOLDER: name, mark: "1", "TMPDIR": str(files)},
             stdout=sys.stderr if quiet else None,
         )
         try:
@@ -159,6 +169,14 @@ def _run_tests(command: list[str], *, quiet: bool) -> int:
             raise
         finally:
             end_marked(mark)
+
+
+def _in_memory() -> Path | None:
+    """Where files are kept in memory, if there is room: servers that write their logs to a disk wait for it."""
+    import psutil
+
+    room = shutil.disk_usage(MEMORY).free if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else 0
+    return MEMORY if min(room, psutil.virtual_memory().available) > MUCH_ROOM else None
 
 
 def _deadline_s() -> float:

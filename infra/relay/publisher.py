@@ -110,6 +110,20 @@ class Publisher:
             # What a broken producer has to say while it ends is not news: it was discarded for it.
             with suppress(Exception):
                 await asyncio.wait_for(close(), STOP_S)
+        self._hear_out()
+
+    def _hear_out(self) -> None:
+        """Look at what the producer's own futures failed with, which nobody waits for.
+
+        asyncio would report each of them as an error whenever the collector finds it.
+        """
+        accumulator = self._producer._message_accumulator  # noqa: SLF001 - aiokafka does it for its other futures
+        waiting = [*accumulator._batches.values(), accumulator._pending_batches]  # noqa: SLF001 - same
+        futures = [batch._drain_waiter for batches in waiting for batch in batches]  # noqa: SLF001 - same
+        manager = self._producer._txn_manager  # noqa: SLF001 - same
+        for future in (*futures, manager._transaction_waiter):  # noqa: SLF001 - same
+            if future is not None and future.done() and not future.cancelled():
+                future.exception()
 
     def _watch(self) -> None:
         """Note every failed request, also those that aiokafka repeats without a word."""

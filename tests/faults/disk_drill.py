@@ -229,20 +229,20 @@ class Drill:
         return max(self._http.get(path).elapsed.total_seconds() for path in (f"{ACCOUNT}/balance", "/api/v1/accounts"))
 
     def _write_until_it_ends(self, server: psutil.Process) -> None:
-        """As vacuum and checkpoints do, without callers: PostgreSQL ends when it cannot write its log."""
+        """As vacuum and checkpoints do, without callers: PostgreSQL ends when it cannot write its log.
+
+        A slot keeps all files of the log meanwhile. Without it a checkpoint frees old ones for new use, and on a slow
+        machine as quickly as they are filled.
+        """
         owner = self._settings.owner_url.get_secret_value()
         end = time.monotonic() + 2 * ENOUGH_S
-        while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() < end, "PostgreSQL goes on without a disk"
-            fill(self._data / "postgres")
-            try:
-                with psycopg.connect(owner, autocommit=True) as connection:
-                    for _ in range(8):  # more files of its log than it keeps for later, however slow the machine is
-                        connection.execute(
-                            "select pg_switch_wal() from pg_logical_emit_message(false, '', repeat('x', 100000))"
-                        )
-            except psycopg.Error:
-                time.sleep(0.1)
+        with suppress(psycopg.Error), psycopg.connect(owner, autocommit=True) as keeper:
+            keeper.execute("select pg_create_physical_replication_slot('all', true, true)")
+            while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+                assert time.monotonic() < end, "PostgreSQL goes on without a disk"
+                fill(self._data / "postgres")
+                keeper.execute("select pg_switch_wal() from pg_logical_emit_message(false, '', repeat('x', 100000))")
+        wait_until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, ENOUGH_S, "it ends")
         self._await_told("PostgreSQL cannot run")
 
     def _await_accepted(self) -> tuple[str, str]:
