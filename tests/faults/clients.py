@@ -17,6 +17,7 @@ from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
 from infra.topics import USAGE, topic_name
 from tests.faults.history import FAIL, INFO, OK, History, Operation, Told
+from tests.loopback import NO_TLS
 
 ORGS = ("red", "green", "blue")
 ACCOUNTS = tuple(f"user:u{number}:credits" for number in range(3))
@@ -67,7 +68,7 @@ class Clients:
 
     async def run(self) -> None:
         """Grant everybody credits, then spend them until `stop`."""
-        async with httpx.AsyncClient(base_url=self._url, timeout=ATTEMPT_S, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=self._url, timeout=ATTEMPT_S, trust_env=False, verify=NO_TLS) as http:
             self._http = http
             try:
                 async with asyncio.TaskGroup() as group:
