@@ -30,6 +30,8 @@ _LOOKED_AT = frozenset(
 )
 _MAX_PROBLEM = 4_096  # bytes of a denial that are looked at for its code
 _MAX_DIGITS = 18
+_MAX_HOSTS = 1_000  # values of `Host` that are kept as good ones, each at most a head long
+_READS = frozenset({"GET", "HEAD"})
 _OF_A_BODY = frozenset({b"content-length", b"content-type"})
 
 
@@ -45,6 +47,7 @@ class Edge:
         self._metrics = metrics
         self._headers = fixed(https=https)
         self._hosts = hosts
+        self._good_hosts: set[bytes] = set()
         self._prefix = token_hex(6).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +80,7 @@ class Edge:
                 ended = not message.get("more_body")
             await send(message)
 
-        respond = _as_asked(answer, method, found)
+        respond = _as_asked(answer, method, found) if method in _READS or b"prefer" in found else answer
         try:
             await self._app(scope, self._admitted(scope, receive, found), respond)
         except Exception as error:
@@ -95,14 +98,23 @@ class Edge:
 
     def _admitted(self, scope: Scope, receive: Receive, found: Mapping[bytes, bytes]) -> Receive:
         """`receive` for the body, once the head is one of HTTP and for this service. Raises Problem (400, 421)."""
-        whole = _whole(scope, receive, found)
+        host = found.get(b"host")
+        if host not in self._good_hosts or b"x-forwarded-host" in found:
+            self._check_host(scope, host, found.get(b"x-forwarded-host"))
+        return _whole(receive, found)
+
+    def _check_host(self, scope: Scope, host: bytes | None, forwarded: bytes | None) -> None:
+        """Raises Problem (400, 421)."""
+        if (host is None and scope["http_version"] == "1.1") or (host is not None and not _HOST.fullmatch(host)):
+            raise _malformed("A request must name its Host once, as a name and a port.", "Host")
         if self._hosts is not None:
-            self._hosts.check(found.get(b"host"), found.get(b"x-forwarded-host"))
-        return whole
+            self._hosts.check(host, forwarded)
+        if host is not None and len(self._good_hosts) < _MAX_HOSTS:
+            self._good_hosts.add(host)
 
     def _request_id(self, found: Mapping[bytes, bytes]) -> bytes:
         for name in _ID_NAMES:
-            if _GIVEN_ID.fullmatch(found.get(name, b"")):
+            if name in found and _GIVEN_ID.fullmatch(found[name]):
                 return bytes(found[name])
         # Not a count, which would tell each caller how many requests all others make.
         return b"%b-%016x" % (self._prefix, getrandbits(64))
@@ -117,11 +129,9 @@ def _look(headers: Iterable[Header]) -> dict[bytes, bytes]:
     return found
 
 
-def _whole(scope: Scope, receive: Receive, found: Mapping[bytes, bytes]) -> Receive:
-    """`receive` for the body that the head declares. Raises Problem (400) for a head that is none of HTTP."""
-    host, length = found.get(b"host"), found.get(b"content-length")
-    if (host is None and scope["http_version"] == "1.1") or (host is not None and not _HOST.fullmatch(host)):
-        raise _malformed("A request must name its Host once, as a name and a port.", "Host")
+def _whole(receive: Receive, found: Mapping[bytes, bytes]) -> Receive:
+    """`receive` for the body that the head declares. Raises Problem (400) for a length that is none."""
+    length = found.get(b"content-length")
     if length is None:
         return _counted(receive, None) if b"transfer-encoding" in found else receive
     if b"transfer-encoding" in found or not length.isdigit() or len(length) > _MAX_DIGITS:

@@ -11,8 +11,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import Problem
 from infra.settings import Settings
 
-MAX_KNOWN = 1_000  # values of `Host` that were found good, each at most a head long
-
 
 def is_loopback(name: str) -> bool:
     """Whether a host's name, without a port, can mean no other machine than this one."""
@@ -38,12 +36,11 @@ class Hosts:
     def __init__(self, allowed: str) -> None:
         """`allowed`: names without ports, separated by commas."""
         self._allowed = frozenset(host_name(each) for each in allowed.split(",") if each.strip())
-        self._good: set[bytes] = set()
 
     def check(self, *given: bytes | None) -> None:
         """The values of `Host` and `X-Forwarded-Host`, None where there is none. Raises Problem (421)."""
         for value in given:
-            if value is not None and value not in self._good:
+            if value is not None:
                 self._look(value)
 
     def _look(self, value: bytes) -> None:
@@ -57,8 +54,6 @@ class Hosts:
                     " SCRIP_ALLOWED_HOSTS.",
                     field="Host",
                 )
-        if len(self._good) < MAX_KNOWN:
-            self._good.add(value)
 
 
 def of_whole_service(settings: Settings) -> Hosts | None:

@@ -5,7 +5,6 @@ from itertools import count
 from random import Random
 from secrets import randbits, token_hex
 from time import time_ns
-from uuid import UUID
 
 # Seeded from the operating system but not read from it each time: that would give the interpreter's lock away in the
 # middle of every request, to a writer that keeps it for milliseconds. Ids need to be unique, not secret.
@@ -18,10 +17,12 @@ _numbers = count(randbits(20))
 
 def uuid7() -> str:
     """A UUID of version 7, for what callers create and name later: generations, grants, groups, purchases."""
-    value = (time_ns() // 1_000_000) << 80 | _random.getrandbits(80)
-    value = value & ~(0xF000 << 64) | 0x7000 << 64
-    value = value & ~(0xC000 << 48) | 0x8000 << 48
-    return str(UUID(int=value))
+    now, random = time_ns() // 1_000_000, _random.getrandbits(74)
+    # Written out at once: `uuid.UUID` costs three times as much, and nearly every command makes one.
+    return (
+        f"{now >> 16:08x}-{now & 0xFFFF:04x}-7{random >> 62:03x}-{0x8000 | random >> 48 & 0x3FFF:04x}"
+        f"-{random & 0xFFFF_FFFF_FFFF:012x}"
+    )
 
 
 def record_id(prefix: str = "") -> str:
