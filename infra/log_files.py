@@ -74,9 +74,10 @@ class OwnLog:
         self._since_look += size
         if self._since_look < self._look_bytes:
             return
-        self._since_look = 0
+        self._since_look = size  # it is written after the look
         try:
-            if os.fstat(2).st_size + self._look_bytes > self._bounds.file_bytes:
+            # Room for what the logger writes until the next look, and as much for what does not pass through it.
+            if os.fstat(2).st_size + 2 * self._look_bytes > self._bounds.file_bytes:
                 self._begin_new()
         except OSError:  # such as a full disk: goes on in the old file and tries again later
             return

@@ -34,8 +34,8 @@ class Bench:
         self.webhooks = Webhooks(pool, SECRETS)
         self.deliveries = self.deliverer()
 
-    def deliverer(self) -> Deliveries:
-        return Deliveries(self.pool, SECRETS, Sender(allow_private=True, timeout_s=2))
+    def deliverer(self, timeout_s: float = 2) -> Deliveries:
+        return Deliveries(self.pool, SECRETS, Sender(allow_private=True, timeout_s=timeout_s))
 
     async def crossed(self, key: str, rule: str = "budget") -> None:
         async with self.pool.connection() as connection:
@@ -202,10 +202,11 @@ def test_two_deliverers_do_not_deliver_twice_and_one_webhook_does_not_take_all_p
             for number in range(12):
                 await bench.crossed(f"k{number}")
             await bench.crossed("g1", rule="group")
-            deliverers = [bench.deliverer(), bench.deliverer()]
+            # What is not answered in time is sent again, and in two seconds a busy machine may not answer all.
+            deliverers = [bench.deliverer(timeout_s=patient(60)) for _ in range(2)]
             started = await asyncio.gather(*(each.start_due() for each in deliverers))
             assert max(started) <= 5
-            async with asyncio.timeout(patient(10)):
+            async with asyncio.timeout(patient(60)):
                 while len(receiver.received) < 12 or not other.received:
                     for each in deliverers:
                         await each.start_due()
