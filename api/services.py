@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from api.consumers import ConsumerWatch
 from api.defaults import defaults_of
+from api.documents_room import DocumentsRoom
 from api.free_writes import FreeWrites
 from api.known_owners import KnownOwners
 from api.large_bodies import LargeBodies
@@ -102,6 +103,7 @@ class Services:
     consumers: ConsumerWatch = field(init=False)
     live: "Live" = field(init=False)  # made with the application, because it is served by these services
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
+    documents: DocumentsRoom = field(default_factory=DocumentsRoom)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None
@@ -143,6 +145,7 @@ class Services:
         """Close the pools."""
         await self.consumers.stop()
         self.text.close()
+        self.documents.close()
         for pool in (self.writes, self.reads_all, self.reads):
             await pool.close()
 

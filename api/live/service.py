@@ -12,6 +12,7 @@ from infra.security.principal import Principal
 from infra.security.stream_tickets import StreamTickets
 
 MOST_STREAMS = 2_000  # in this process
+MOST_OF_ORG = 1_000  # of one organisation: half, so that the others have room
 MOST_OF_ONE = 50  # of one login: a browser has six connections, a display of many screens has more
 
 
@@ -22,29 +23,34 @@ class Live:
         self.tail = LogTail(services)
         self.tickets = StreamTickets(services.writes)
         self.closing = asyncio.Event()
-        self._open: Counter[tuple[str, str]] = Counter()
+        self._all = 0
+        self._open: Counter[tuple[str, str]] = Counter()  # by organisation and login, and by organisation
 
     @contextmanager
     def room(self, principal: Principal) -> Iterator[None]:
         """Count a stream while it is open. Raises Problem (429, 503) where there are too many."""
-        who = (principal.org, principal.actor)
-        if self._open[who] >= MOST_OF_ONE:
-            raise Problem(
-                429,
-                "too_many_streams",
-                f"One login may have {MOST_OF_ONE} live streams at a time.",
-                limit=MOST_OF_ONE,
-                headers={"Retry-After": "10"},
-            )
-        if self._open.total() >= MOST_STREAMS:
+        who, org = (principal.org, principal.actor), (principal.org, "")  # no actor is without a name
+        for counted, whose, most in ((who, "login", MOST_OF_ONE), (org, "organisation", MOST_OF_ORG)):
+            if self._open[counted] >= most:
+                raise Problem(
+                    429,
+                    "too_many_streams",
+                    f"One {whose} may have {most:,} live streams at a time.",
+                    limit=most,
+                    headers={"Retry-After": "10"},
+                )
+        if self._all >= MOST_STREAMS:
             raise Problem(503, "overloaded", "Too many live streams are open.", headers={"Retry-After": "10"})
-        self._open[who] += 1
+        self._all += 1
+        self._open.update((who, org))
         try:
             yield
         finally:
-            self._open[who] -= 1
-            if not self._open[who]:
-                del self._open[who]
+            self._all -= 1
+            for each in (who, org):
+                self._open[each] -= 1
+                if not self._open[each]:
+                    del self._open[each]
 
     async def close(self) -> None:
         """End all streams and stop following the log."""

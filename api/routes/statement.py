@@ -1,6 +1,7 @@
 """An account's statement over a period, as JSON, CSV or PDF."""
 
 from asyncio import to_thread
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -52,7 +53,8 @@ def routes(services: Services) -> list[APIRoute]:
             return Json(statement)
         if format == "csv":
             return _file(await to_thread(as_csv, statement, bom=bom), "text/csv; charset=utf-8", "statement.csv")
-        return _file(await to_thread(as_pdf, statement), "application/pdf", "statement.pdf")
+        document = await services.documents.make(call.org, partial(as_pdf, statement))
+        return _file(document, "application/pdf", "statement.pdf")
 
     return [
         ReadRoute(

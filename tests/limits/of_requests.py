@@ -7,6 +7,7 @@ import httpx
 from api import (
     arriving,
     connection,
+    documents_room,
     fields,
     known_users,
     large_bodies,
@@ -38,6 +39,7 @@ from tests.waiting import wait_until
 GRANTS = "/api/v1/accounts/user:u:credits/grants"
 GRANT: dict[str, Any] = {"amount": 1, "source": "gift"}
 FORMS = "tests/console/test_form_bounds.py::"
+DOCUMENTS = "tests/api/test_printing.py::test_documents_have_a_bound_and_keep_nobody_else_waiting"
 WIRE, PIPELINES, PROOF = "tests/api/test_wire.py::", "tests/api/test_pipelines.py::", "tests/api/test_proof.py::"
 
 
@@ -131,6 +133,8 @@ BOUNDS: dict[str, Bound] = {
     "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
     "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, lambda attacker: _large(attacker, 1)),
     "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, lambda attacker: _large(attacker, 2)),
+    "Documents (PDF) of an organisation at a time": Bound(documents_room.MOST_OF_ORG, DOCUMENTS),
+    "Documents (PDF) of a process at a time": Bound(documents_room.MOST, DOCUMENTS),
     "Depth of JSON": Bound(strict_json.MAX_DEPTH, sends("POST", GRANTS, json=GRANT | {"metadata": _nested(16)})),
     "Digits of a whole number": Bound(strict_json.MAX_DIGITS, sends("POST", GRANTS, json=GRANT | {"amount": 10**18})),
     "Credits or tokens of one command": Bound(

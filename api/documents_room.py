@@ -1,0 +1,55 @@
+"""Documents to print are made one after the other, in a thread of their own, and few wait.
+
+One takes the processor for seconds. In the threads that all requests share, ten of one caller kept everybody's batches
+waiting for minutes.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from api.problems import Problem, overloaded
+
+MOST = 10  # that are made or wait, in this process,
+MOST_OF_ORG = 2  # and of one organisation
+RETRY_AFTER_S = 5
+
+
+class DocumentsRoom:
+    """Made once for each process; its thread starts with the first document and ends with the process."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="documents")
+        self._of: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> int:
+        """Documents that are made or wait."""
+        return self._of.total()
+
+    async def make(self, org: str, document: Callable[[], bytes]) -> bytes:
+        """What `document` returns, for a caller of `org`. Raises Problem (429, 503) where there is no room."""
+        if self._of[org] >= MOST_OF_ORG:
+            raise Problem(
+                429,
+                "too_many_documents",
+                f"The organisation may have {MOST_OF_ORG} documents made at a time.",
+                limit=MOST_OF_ORG,
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+        if self.waiting >= MOST:
+            raise overloaded()
+        self._of[org] += 1
+        making = asyncio.get_running_loop().run_in_executor(self._thread, document)
+        making.add_done_callback(lambda _: self._made(org))  # also where nobody waits for it any more
+        return await making
+
+    def close(self) -> None:
+        """Make none of those that wait."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _made(self, org: str) -> None:
+        self._of[org] -= 1
+        if not self._of[org]:
+            del self._of[org]
