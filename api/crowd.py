@@ -9,7 +9,7 @@ from heapq import nsmallest
 from ipaddress import AddressValueError, IPv6Address
 from typing import Protocol
 
-from api.problems import Problem, overloaded
+from api.problems import limit_reached, overloaded
 
 GIVING_WAY = 64  # connections closed at once when there is no room: looking for them costs a look at all
 OF_ONE = 2  # one address may have this part of the memory: one half
@@ -61,13 +61,8 @@ class Crowd:
         guest = self._guests.get(name)
         if guest is not None and self.most_of_one and guest.connections >= self.most_of_one:
             self.refused["address"] += 1
-            raise Problem(
-                429,
-                "too_many_connections",
-                f"One address may have {self.most_of_one} connections at a time.",
-                limit=self.most_of_one,
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
+            detail = f"One address may have {self.most_of_one} connections at a time."
+            raise limit_reached("too_many_connections", detail, self.most_of_one, RETRY_AFTER_S)
         if self.count - self._leaving >= self.most and not self._make_room():
             self.refused["total"] += 1
             raise overloaded()

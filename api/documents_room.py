@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from api.problems import Problem, overloaded
+from api.in_use import release
+from api.problems import limit_reached, overloaded
 
 MOST = 10  # that are made or wait, in this process,
 MOST_OF_ORG = 2  # and of one organisation
@@ -31,25 +32,16 @@ class DocumentsRoom:
     async def make(self, org: str, document: Callable[[], bytes]) -> bytes:
         """What `document` returns, for a caller of `org`. Raises Problem (429, 503) where there is no room."""
         if self._of[org] >= MOST_OF_ORG:
-            raise Problem(
-                429,
-                "too_many_documents",
-                f"The organisation may have {MOST_OF_ORG} documents made at a time.",
-                limit=MOST_OF_ORG,
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
+            detail = f"The organisation may have {MOST_OF_ORG} documents made at a time."
+            raise limit_reached("too_many_documents", detail, MOST_OF_ORG, RETRY_AFTER_S)
         if self.waiting >= MOST:
             raise overloaded()
         self._of[org] += 1
         making = asyncio.get_running_loop().run_in_executor(self._thread, document)
-        making.add_done_callback(lambda _: self._made(org))  # also where nobody waits for it any more
+        # Not when the caller is answered: they may have gone, and the document is made to its end.
+        making.add_done_callback(lambda _: release(self._of, org))
         return await making
 
     def close(self) -> None:
         """Make none of those that wait."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-    def _made(self, org: str) -> None:
-        self._of[org] -= 1
-        if not self._of[org]:
-            del self._of[org]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.fields import MAX_BODY
-from api.problems import Problem, overloaded
+from api.in_use import release
+from api.problems import limit_reached, overloaded
 
 if TYPE_CHECKING:
     from api.services import Services
@@ -70,13 +71,8 @@ class LargeBodies:
     def take(self, org: str, size: int) -> None:
         """Raises Problem (429, 503) where there is no room."""
         if self._of[org] + size > MAX_OF_ORG:
-            raise Problem(
-                429,
-                "too_many_large_bodies",
-                f"The organisation's requests may have {MAX_OF_ORG:,} bytes of large bodies at a time.",
-                limit=MAX_OF_ORG,
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
+            detail = f"The organisation's requests may have {MAX_OF_ORG:,} bytes of large bodies at a time."
+            raise limit_reached("too_many_large_bodies", detail, MAX_OF_ORG, RETRY_AFTER_S)
         if self._bytes + size > MAX_BYTES:
             raise overloaded()
         self._bytes += size
@@ -92,6 +88,4 @@ class LargeBodies:
     def give_back(self, org: str, size: int) -> None:
         """The request is answered."""
         self._bytes -= size
-        self._of[org] -= size
-        if not self._of[org]:
-            del self._of[org]
+        release(self._of, org, size)

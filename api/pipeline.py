@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.fields import MAX_BODY
 from api.guard import ORGANISATION_NAMES, UNREACHABLE, Head, other_organisation
+from api.in_use import release
 from api.large_bodies import Room
 from api.operation import Call, Operation
 from api.problems import Problem, disk_full, refused, turned_away, unavailable, unknown_outcome
@@ -182,9 +183,7 @@ async def execute(services: Services, item: Submission) -> Outcome:
     try:
         return await _run(services, item, copy=copy)
     finally:
-        services.in_flight[name] -= 1
-        if not services.in_flight[name]:
-            del services.in_flight[name]
+        release(services.in_flight, name)
 
 
 async def _run(services: Services, item: Submission, *, copy: bool) -> Outcome:

@@ -118,6 +118,11 @@ def not_yet_visible() -> Problem:
     return _later("not_yet_visible", "The read model has not reached min_position yet. Retry.")
 
 
+def limit_reached(code: str, detail: str, limit: int, retry_after_s: int) -> Problem:
+    """As many as there may be of something at a time: nothing was done, and in `retry_after_s` there may be fewer."""
+    return Problem(429, code, detail, limit=limit, headers={"Retry-After": str(retry_after_s)})
+
+
 def rate_limited(wait_s: int, limit: int, window_s: int, what: str = "requests") -> Problem:
     """Too many requests, or too many of `what`: not more than `limit` in `window_s` seconds."""
     return Problem(

@@ -24,7 +24,7 @@ BACK_S = 60.0
 LOOK_S = 0.5
 QUIET_S = 3.0  # in which an API that has just started comes to rest
 
-Told = Callable[[float, float], None]  # seconds that have passed, and the highest memory so far, in MB
+Progress = Callable[[float, float], None]  # seconds that have passed, and the highest memory so far, in MB
 
 
 @dataclass(slots=True)
@@ -57,10 +57,10 @@ def run(report: Report, *, seconds: int = SECONDS) -> list[Figure]:
                 chosen = names[first : first + SIDE_BY_SIDE]
                 report(f"{seconds} s of {', '.join(chosen)}")
 
-                def told(done_s: float, highest: float, before: int = number * each_s) -> None:
+                def show(done_s: float, highest: float, before: int = number * each_s) -> None:
                     bar.update(task, completed=before + round(done_s), rate=f"{highest:,.0f} MB")
 
-                seen = attacked(service.settings, Path(folder), [[name] for name in chosen], seconds, told=told)
+                seen = attacked(service.settings, Path(folder), [[name] for name in chosen], seconds, on_progress=show)
                 figures += [_figure(each) for each in seen]
     return figures
 
@@ -72,38 +72,38 @@ def attacked(
     seconds: float,
     *,
     calm: float = 1.0,
-    told: Told = lambda _done_s, _highest: None,
+    on_progress: Progress = lambda _done_s, _highest: None,
 ) -> list[Seen]:
     """Each group of attacks at once on an API of its own.
 
     `calm` above 1: attackers have longer pauses, and it ends when the memory is back instead of a minute later.
-    `told` is called every so often.
+    `on_progress` is called twice a second.
     """
     with ExitStack() as running:
         folders = [folder / "-".join(names).replace(" ", "_") for names in groups]
         with ThreadPoolExecutor() as pool:
             victims = list(pool.map(lambda each: running.enter_context(victim(settings, each)), folders))
-        return asyncio.run(_all(groups, victims, seconds, calm, told))
+        return asyncio.run(_attack_all(groups, victims, seconds, calm, on_progress))
 
 
-async def _all(
-    groups: Sequence[Sequence[str]], victims: Sequence[Victim], seconds: float, calm: float, told: Told
+async def _attack_all(
+    groups: Sequence[Sequence[str]], victims: Sequence[Victim], seconds: float, calm: float, on_progress: Progress
 ) -> list[Seen]:
     await asyncio.sleep(QUIET_S)
     all_ = [Seen(", ".join(names), on.resident) for names, on in zip(groups, victims, strict=True)]
-    telling = asyncio.create_task(_tell(all_, told))
+    showing = asyncio.create_task(_show_progress(all_, on_progress))
     try:
         each = zip(all_, groups, victims, strict=True)
         await asyncio.gather(*(_one(seen, names, on, seconds, calm) for seen, names, on in each))
     finally:
-        telling.cancel()
+        showing.cancel()
     return all_
 
 
-async def _tell(all_: Sequence[Seen], told: Told) -> None:
+async def _show_progress(all_: Sequence[Seen], on_progress: Progress) -> None:
     began = monotonic()
     while True:
-        told(monotonic() - began, max(seen.highest for seen in all_))
+        on_progress(monotonic() - began, max(seen.highest for seen in all_))
         await asyncio.sleep(LOOK_S)
 
 

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from api.in_use import release
 from api.live.tail import LogTail
-from api.problems import Problem
+from api.problems import Problem, limit_reached
 from api.services import Services
 from infra.security.principal import Principal
 from infra.security.stream_tickets import StreamTickets
@@ -14,6 +15,7 @@ from infra.security.stream_tickets import StreamTickets
 MOST_STREAMS = 2_000  # in this process
 MOST_OF_ORG = 1_000  # of one organisation: half, so that the others have room
 MOST_OF_ONE = 50  # of one login: a browser has six connections, a display of many screens has more
+RETRY_AFTER_S = 10
 
 
 class Live:
@@ -23,36 +25,40 @@ class Live:
         self.tail = LogTail(services)
         self.tickets = StreamTickets(services.writes)
         self.closing = asyncio.Event()
-        self._all = 0
-        self._open: Counter[tuple[str, str]] = Counter()  # by organisation and login, and by organisation
+        self._of_logins: Counter[tuple[str, str]] = Counter()
+        self._of_orgs: Counter[str] = Counter()
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return self._of_orgs.total()
 
     @contextmanager
     def room(self, principal: Principal) -> Iterator[None]:
         """Count a stream while it is open. Raises Problem (429, 503) where there are too many."""
-        who, org = (principal.org, principal.actor), (principal.org, "")  # no actor is without a name
-        for counted, whose, most in ((who, "login", MOST_OF_ONE), (org, "organisation", MOST_OF_ORG)):
-            if self._open[counted] >= most:
-                raise Problem(
-                    429,
-                    "too_many_streams",
-                    f"One {whose} may have {most:,} live streams at a time.",
-                    limit=most,
-                    headers={"Retry-After": "10"},
-                )
-        if self._all >= MOST_STREAMS:
-            raise Problem(503, "overloaded", "Too many live streams are open.", headers={"Retry-After": "10"})
-        self._all += 1
-        self._open.update((who, org))
+        org, who = principal.org, (principal.org, principal.actor)
+        if self._of_logins[who] >= MOST_OF_ONE:
+            raise _too_many("login", MOST_OF_ONE)
+        if self._of_orgs[org] >= MOST_OF_ORG:
+            raise _too_many("organisation", MOST_OF_ORG)
+        if self.streams >= MOST_STREAMS:
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            raise Problem(503, "overloaded", "Too many live streams are open.", headers=headers)
+        self._of_logins[who] += 1
+        self._of_orgs[org] += 1
         try:
             yield
         finally:
-            self._all -= 1
-            for each in (who, org):
-                self._open[each] -= 1
-                if not self._open[each]:
-                    del self._open[each]
+            release(self._of_logins, who)
+            release(self._of_orgs, org)
 
     async def close(self) -> None:
         """End all streams and stop following the log."""
         self.closing.set()
         await self.tail.close()
+
+
+def _too_many(whose: str, most: int) -> Problem:
+    return limit_reached(
+        "too_many_streams", f"One {whose} may have {most:,} live streams at a time.", most, RETRY_AFTER_S
+    )

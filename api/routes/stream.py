@@ -15,7 +15,7 @@ from api.live.sending import HEARTBEAT_S, RETRY_MS, block, heartbeat
 from api.live.tail import Listener
 from api.live.viewer import Viewer, Wanted, groups_at
 from api.operation import Call
-from api.problems import Problem, invalid
+from api.problems import invalid, limit_reached
 from api.routing import BodyRoute, Given
 from api.services import Services
 from infra.position import format_position, parse_position
@@ -96,13 +96,8 @@ async def _issue(given: Given) -> tuple[dict[str, Any], None]:
     try:
         ticket, expires_at = await given.services.live.tickets.issue(given.call.principal, given.call.org)
     except TooManyTickets:
-        raise Problem(
-            429,
-            "too_many_tickets",
-            f"One login may have {MAX_UNUSED} tickets that are not used yet; each ends by itself after {TTL_S} s.",
-            limit=MAX_UNUSED,
-            headers={"Retry-After": str(TTL_S)},
-        ) from None
+        detail = f"One login may have {MAX_UNUSED} tickets that are not used yet; each ends by itself after {TTL_S} s."
+        raise limit_reached("too_many_tickets", detail, MAX_UNUSED, TTL_S) from None
     return {"ticket": ticket, "expires_at": expires_at}, None
 
 

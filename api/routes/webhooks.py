@@ -12,7 +12,7 @@ from api.fields import Body, Label
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.pipeline import fingerprint, key_reused
-from api.problems import Problem, invalid, not_found
+from api.problems import Problem, invalid, limit_reached, not_found
 from api.reading import Json, cursors
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
@@ -31,6 +31,7 @@ from infra.webhooks.store import (
 )
 
 PATH = "/api/v1/webhooks"
+RESENDS_RETRY_AFTER_S = 60
 _LIST = f"""
     select {SHOWN} from webhooks
     where org = %(org)s and (%(at)s::timestamptz is null or (created_at, id) > (%(at)s, %(id)s))
@@ -235,8 +236,7 @@ async def _resend(given: Given) -> tuple[dict[str, Any], None]:
         )
     except TooManyResends:
         detail = f"A webhook may have {MAX_RESENDS} resends that are not delivered yet."
-        headers = {"Retry-After": "60"}
-        raise Problem(429, "too_many_resends", detail, limit=MAX_RESENDS, headers=headers) from None
+        raise limit_reached("too_many_resends", detail, MAX_RESENDS, RESENDS_RETRY_AFTER_S) from None
     if new is None:
         raise not_found("delivery", given.body.delivery_id)
     return {"delivery_id": new}, None

@@ -48,7 +48,7 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     own waits included.
 
     What the tests write is in memory where there is room for it, a fifth less work, and is gone afterwards;
-    --basetemp FOLDER keeps it there.
+    --basetemp=FOLDER keeps it there.
     """
     from cli.failure import Failure
     from cli.output import complain, say_json

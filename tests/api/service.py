@@ -27,7 +27,7 @@ from infra.writer.writer import Writer
 from projections import generations
 from projections.runner import Runner
 from tests.conftest import Database
-from tests.loopback import NO_TLS
+from tests.loopback import caller
 from tests.waiting import patient
 
 ORG = "acme"
@@ -69,7 +69,7 @@ class Service:
     def client(self, role: str | None = "org_admin", sub: str = "boss", org: str = ORG, **headers: str) -> httpx.Client:
         """A client with a token of this role; without a login for none."""
         login = {"Authorization": f"Bearer {self.token(role, sub, org)}"} if role else {}
-        client = httpx.Client(base_url=self.url, headers={**login, **headers}, timeout=patient(20), verify=NO_TLS)
+        client = caller(self.url, headers={**login, **headers}, timeout=patient(20))
         self._clients.append(client)
         return client
 

@@ -26,7 +26,7 @@ from tests.conftest import PARTITIONS, Database
 from tests.console.conftest import csrf_of, with_console
 from tests.consumers.test_intake_kafka import process
 from tests.consumers.usage_records import metered
-from tests.loopback import NO_TLS
+from tests.loopback import caller
 
 DEADLINE_S = 60.0
 STALLED_S = 1.0
@@ -96,7 +96,7 @@ def operator() -> Iterator[Callable[[Service], str]]:
 
     def page(service: Service) -> str:
         if not opened:
-            opened.append(httpx.Client(base_url=service.url, timeout=20, verify=NO_TLS))
+            opened.append(caller(service.url, timeout=20))
             login = {"csrf": csrf_of(opened[0].get("/login").text), "org": "platform", "sub": "op", "role": "admin"}
             assert opened[0].post("/login", data={**login, "next": "/"}).status_code == 303
         return html.unescape(opened[0].get("/operator").text)

@@ -228,9 +228,9 @@ def test_a_stream_ends_with_its_connection_though_requests_wait_behind_it(servic
     live = service.services.live
     with Wire(service) as wire:
         wire.send(request(service, "/api/v1/stream", method="GET"), request(service, "/livez", method="GET"))
-        assert _until(lambda: live._open.total() == 1)
+        assert _until(lambda: live.streams == 1)
         assert service.client(None).get("/livez").status_code == 200
-    assert _until(lambda: live._open.total() == 0)
+    assert _until(lambda: live.streams == 0)
 
 
 LONG = b"a" * 40_000

@@ -16,7 +16,7 @@ from infra.embedded.ports import free_port
 from tests.browser.accessibility import accessibility_faults
 from tests.browser.screenshots import folder, sideways, take
 from tests.browser.watching import Watch
-from tests.loopback import NO_TLS
+from tests.loopback import caller
 from tests.waiting import patient
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"  # Debian's; `scrip test` installs it
@@ -122,9 +122,7 @@ def api(service: Service) -> Iterator[OpenApi]:
         def client(org: str, sub: str = "boss", role: str = "org_admin") -> httpx.Client:
             token = signed_token(service.settings, org=org, sub=sub, role=role, ttl_s=3600)
             headers = {"Authorization": f"Bearer {token}"}
-            return opened.enter_context(
-                httpx.Client(base_url=service.url, headers=headers, trust_env=False, timeout=patient(30), verify=NO_TLS)
-            )
+            return opened.enter_context(caller(service.url, headers=headers, trust_env=False, timeout=patient(30)))
 
         yield client
 

@@ -20,7 +20,7 @@ from infra.embedded.folder import read_running
 from infra.embedded.ports import free_port
 from infra.settings import Settings
 from tests.cli.program import PROGRAM, environment, scrip
-from tests.loopback import NO_TLS
+from tests.loopback import caller
 from tests.waiting import patient, wait_until
 
 START_S = patient(90)
@@ -73,7 +73,7 @@ class Up:
 
     def client(self, org: str, role: str = "admin") -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(org, role)}"}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=patient(30), verify=NO_TLS)
+        return caller(self.url, headers=headers, trust_env=False, timeout=patient(30))
 
     def processes(self) -> dict[str, psutil.Process]:
         """The recorded children that live, by name."""

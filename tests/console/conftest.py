@@ -16,7 +16,7 @@ from infra.settings import Settings
 from infra.writer.submission import Submission
 from tests.api.service import ORG, Service, running, settings_of
 from tests.conftest import Database
-from tests.loopback import NO_TLS
+from tests.loopback import caller
 from tests.waiting import patient
 
 Visitor = Callable[..., httpx.Client]
@@ -45,7 +45,7 @@ def visitor(site: Service) -> Iterator[Visitor]:
     opened: list[httpx.Client] = []
 
     def sign_in(role: str = "user", sub: str = "u_1", org: str = ORG) -> httpx.Client:
-        client = httpx.Client(base_url=site.url, timeout=patient(20), verify=NO_TLS)
+        client = caller(site.url, timeout=patient(20))
         opened.append(client)
         token = csrf_of(client.get("/login").text)
         answer = client.post("/login", data={"csrf": token, "org": org, "sub": sub, "role": role, "next": "/"})

@@ -11,7 +11,7 @@ from console.catalogue import ALL_PAGES
 from tests.api.service import Service, settings_of
 from tests.conftest import Database
 from tests.console.conftest import Visitor, csrf_of, with_console
-from tests.loopback import NO_TLS
+from tests.loopback import caller
 
 PERSON = {"org": "acme", "sub": "u_1", "role": "user"}
 POSTS = sorted({re.sub(r"\{[^}]*\}", "x", page.path) for page in ALL_PAGES if page.method == "POST"} | {"/logout"})
@@ -40,11 +40,11 @@ def test_every_form_wants_the_token_of_its_own_session(site: Service, visitor: V
 def test_nobody_is_signed_in_without_the_sign_ins_own_cookie_and_token(
     site: Service, kept: dict[str, str], token: dict[str, str]
 ) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url, cookies=kept) as nobody:
+    with caller(site.url, cookies=kept) as nobody:
         answer = nobody.post("/login", data=PERSON | token)
         assert answer.status_code == 403
         assert "scrip_session" not in nobody.cookies
-    with httpx.Client(verify=NO_TLS, base_url=site.url, cookies=kept) as nobody:
+    with caller(site.url, cookies=kept) as nobody:
         nobody.get("/login")
         assert nobody.post("/login", data=PERSON | token).status_code == 403
 
@@ -52,8 +52,8 @@ def test_nobody_is_signed_in_without_the_sign_ins_own_cookie_and_token(
 def test_a_sign_in_of_another_browser_does_not_fit(site: Service) -> None:
     """Login CSRF: the attacker's cookie and token fit each other, but the victim's browser has its own cookie."""
     with (
-        httpx.Client(verify=NO_TLS, base_url=site.url) as attacker,
-        httpx.Client(verify=NO_TLS, base_url=site.url) as victim,
+        caller(site.url) as attacker,
+        caller(site.url) as victim,
     ):
         token = csrf_of(attacker.get("/login").text)
         victim.get("/login")
@@ -65,7 +65,7 @@ def test_a_sign_in_of_another_browser_does_not_fit(site: Service) -> None:
 def test_a_kept_cookie_opens_no_page_after_signing_out(site: Service, visitor: Visitor) -> None:
     client = visitor("admin", "leaver")
     kept, token = cookies(client), csrf_of(client.get("/").text)
-    with httpx.Client(verify=NO_TLS, base_url=site.url, cookies=kept) as other_browser:
+    with caller(site.url, cookies=kept) as other_browser:
         assert other_browser.get("/session/token").status_code == 200
         assert client.post("/logout", data={"csrf": token}).status_code == 303
         for path in GETS:
@@ -76,7 +76,7 @@ def test_a_kept_cookie_opens_no_page_after_signing_out(site: Service, visitor: V
 
 
 def test_signing_in_again_in_another_role_ends_the_session_before(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         for role in ("admin", "user"):
             page = httpx.get(f"{site.url}/login")
             kept = dict(page.cookies) | ({"scrip_session": client.cookies["scrip_session"]} if role == "user" else {})
@@ -92,7 +92,7 @@ def test_signing_in_again_in_another_role_ends_the_session_before(site: Service)
 def test_a_planted_session_is_not_taken_over(site: Service) -> None:
     """Fixation: whatever id the browser had, the sign-in makes a new one."""
     planted = "A" * 43
-    with httpx.Client(verify=NO_TLS, base_url=site.url, cookies={"scrip_session": planted}) as victim:
+    with caller(site.url, cookies={"scrip_session": planted}) as victim:
         form = PERSON | {"csrf": csrf_of(victim.get("/login").text)}
         made = victim.post("/login", data=form).cookies["scrip_session"]
     assert made != planted

@@ -11,7 +11,7 @@ from tests.api.service import Service, settings_of
 from tests.conftest import Database
 from tests.console.conftest import with_console
 from tests.console.issuer import CLIENT, SECRET, Issuer, issuing
-from tests.loopback import NO_TLS
+from tests.loopback import caller
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def arrive(client: httpx.Client, after: str = "/session/token") -> httpx.Respons
 
 
 def test_a_person_signs_in_and_the_api_takes_the_issuers_token(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         assert "Sign in with your organisation" in client.get("/login").text
         assert arrive(client).headers["location"] == "/session/token"
         given = client.get("/session/token").json()
@@ -61,14 +61,14 @@ def test_a_person_signs_in_and_the_api_takes_the_issuers_token(site: Service) ->
 
 
 def test_nobody_signs_in_by_name(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         page = client.get("/login").text
         assert 'name="sub"' not in page
         assert client.post("/login", data={"org": "acme", "sub": "u", "role": "admin"}).status_code == 403
 
 
 def test_it_leads_to_no_other_site(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         assert arrive(client, "https://evil.example/").headers["location"] == "/"
 
 
@@ -79,7 +79,7 @@ def test_it_leads_to_no_other_site(site: Service) -> None:
 )
 def test_a_token_for_something_else_is_refused(site: Service, issuer: Issuer, spoiled: dict[str, Any]) -> None:
     issuer.spoil = spoiled
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         answer = arrive(client)
         assert answer.status_code == 403
         assert "did not succeed" in answer.text
@@ -87,7 +87,7 @@ def test_a_token_for_something_else_is_refused(site: Service, issuer: Issuer, sp
 
 
 def test_an_answer_to_nobodys_question_is_refused(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         assert client.get("/login/callback", params={"code": "c", "state": "s"}).status_code == 403
 
 
@@ -98,7 +98,7 @@ def test_an_account_without_organisation_or_role_is_told_whom_to_ask(
     site: Service, issuer: Issuer, person: dict[str, str]
 ) -> None:
     issuer.person = person
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         answer = arrive(client)
         assert answer.status_code == 403
         assert "no organisation or role" in answer.text
@@ -115,7 +115,7 @@ def test_an_account_without_organisation_or_role_is_told_whom_to_ask(
 )
 def test_the_api_decides_who_a_person_is(site: Service, issuer: Issuer, person: dict[str, Any], status: int) -> None:
     issuer.person |= person
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         arrived = arrive(client)
         assert arrived.status_code == status
         if status == 303:

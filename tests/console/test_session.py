@@ -8,11 +8,11 @@ import pytest
 from tests.api.service import Service
 from tests.api.wire import Wire
 from tests.console.conftest import Visitor, csrf_of
-from tests.loopback import NO_TLS
+from tests.loopback import NO_TLS, caller
 
 
 def test_who_is_not_signed_in_is_sent_to_the_sign_in_and_back(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as nobody:
+    with caller(site.url) as nobody:
         answer = nobody.get("/session/token?status=held")
         assert answer.status_code == 303
         assert answer.headers["location"] == "/login?next=%2Fsession%2Ftoken%3Fstatus%3Dheld"
@@ -31,13 +31,13 @@ def test_who_is_not_signed_in_is_sent_to_the_sign_in_and_back(site: Service) -> 
     "elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
 def test_the_sign_in_leads_to_no_other_site(site: Service, elsewhere: str) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as nobody:
+    with caller(site.url) as nobody:
         form = {"csrf": csrf_of(nobody.get("/login").text), "org": "acme", "sub": "u", "role": "user"}
         assert nobody.post("/login", data={**form, "next": elsewhere}).headers["location"] == "/"
 
 
 def test_the_sessions_cookie_is_closed_to_scripts_and_other_sites(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as nobody:
+    with caller(site.url) as nobody:
         form = {"csrf": csrf_of(nobody.get("/login").text), "org": "acme", "sub": "u", "role": "user", "next": "/"}
         cookie = nobody.post("/login", data=form).headers["set-cookie"].lower()
     assert "httponly" in cookie
@@ -48,7 +48,7 @@ def test_a_changed_cookie_is_no_session(site: Service, visitor: Visitor) -> None
     client = visitor()
     value = client.cookies["scrip_session"]
     client.cookies.set("scrip_session", ("A" if value[0] != "A" else "B") + value[1:], domain="127.0.0.1")
-    with httpx.Client(verify=NO_TLS, base_url=site.url, cookies={"scrip_session": value[:-2] + "xx"}) as forged:
+    with caller(site.url, cookies={"scrip_session": value[:-2] + "xx"}) as forged:
         assert forged.get("/session/token").status_code == 303
 
 
@@ -85,7 +85,7 @@ def test_pages_allow_nothing_inline_and_no_frame(visitor: Visitor, path: str) ->
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a b", "", "x" * 256])
 def test_a_name_that_is_no_id_is_refused_and_escaped(site: Service, name: str) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as nobody:
+    with caller(site.url) as nobody:
         form = {"csrf": csrf_of(nobody.get("/login").text), "org": "acme", "sub": name, "role": "user"}
         answer = nobody.post("/login", data=form)
         assert answer.status_code == 422
@@ -111,13 +111,13 @@ def test_only_an_admin_of_the_platform_looks_at_other_organisations(visitor: Vis
 
 
 def test_the_api_answers_for_its_own_paths(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as nobody:
+    with caller(site.url) as nobody:
         assert nobody.get("/api/no-such-call").headers["content-type"] == "application/problem+json"
         assert nobody.get("/livez").status_code == 200
 
 
 def test_static_files_are_kept_and_components_are_for_every_origin(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as nobody:
+    with caller(site.url) as nobody:
         page = nobody.get("/login").text
         sheet = page.split('rel="stylesheet" href="')[1].split('"')[0]
         assert "immutable" in nobody.get(sheet).headers["cache-control"]
@@ -126,7 +126,7 @@ def test_static_files_are_kept_and_components_are_for_every_origin(site: Service
 
 
 def test_a_page_without_the_method_names_those_that_it_has(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as nobody:
+    with caller(site.url) as nobody:
         answer = nobody.delete("/login")
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
         assert nobody.head("/login").status_code == 200
@@ -146,7 +146,7 @@ def test_a_form_that_is_cut_does_nothing(site: Service) -> None:
 
 
 def test_an_empty_token_without_a_session_signs_nobody_in(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as nobody:
+    with caller(site.url) as nobody:
         form = {"csrf": "", "org": "acme", "sub": "u", "role": "admin"}
         assert nobody.post("/login", data=form).status_code == 403
         assert nobody.post("/login", data={**form, "csrf": csrf_of(nobody.get("/login").text)}).status_code == 303

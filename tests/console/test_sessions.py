@@ -20,7 +20,7 @@ from tests.conftest import Database
 from tests.console.conftest import csrf_of, with_console
 from tests.console.issuer import CLIENT, SECRET, Issuer, issuing
 from tests.console.test_oidc import arrive
-from tests.loopback import NO_TLS
+from tests.loopback import caller
 from tests.waiting import patient
 
 PERSON = {"sub": "u_9", "org": "acme", "role": "user"}
@@ -73,13 +73,13 @@ def honest(issuer: Issuer) -> None:
 
 @pytest.fixture
 def client(site: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(verify=NO_TLS, base_url=site.url, timeout=patient(20)) as made:
+    with caller(site.url, timeout=patient(20)) as made:
         assert arrive(made).status_code == 303
         yield made
 
 
 def with_cookie(site: Service, value: str) -> httpx.Client:
-    return httpx.Client(verify=NO_TLS, base_url=site.url, timeout=patient(20), cookies={"scrip_session": value})
+    return caller(site.url, timeout=patient(20), cookies={"scrip_session": value})
 
 
 def cookie(client: httpx.Client) -> str:
@@ -118,7 +118,7 @@ def signed_out_because(answer: httpx.Response) -> tuple[str, str]:
 @pytest.mark.parametrize("groups", [120, 200])
 def test_a_token_with_many_groups_leaves_the_cookies_small(site: Service, issuer: Issuer, groups: int) -> None:
     issuer.person |= {"groups": [str(uuid.uuid4()) for _ in range(groups)]}
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         arrived = arrive(client)
         assert (arrived.status_code, arrived.headers["location"]) == (303, "/session/token")
         session = next(made for made in arrived.headers.get_list("set-cookie") if made.startswith("scrip_session="))
@@ -128,7 +128,7 @@ def test_a_token_with_many_groups_leaves_the_cookies_small(site: Service, issuer
 
 
 def test_a_page_far_down_a_long_address_does_not_fill_the_cookie_of_the_sign_in(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         answer = client.get("/login/oidc", params={"next": f"/support?q={'x' * 5_000}"})
         assert answer.status_code == 302
         assert all(len(made) < 4_000 for made in answer.headers.get_list("set-cookie"))
@@ -190,7 +190,7 @@ def test_a_copy_of_the_cookie_is_useless_after_signing_out(
 def test_a_long_token_is_no_hint_at_sign_out(site: Service, issuer: Issuer) -> None:
     """Servers refuse addresses of more than a few thousand characters."""
     issuer.person |= {"groups": [str(uuid.uuid4()) for _ in range(120)]}
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         arrive(client)
         page = client.post("/logout", data={"csrf": csrf_of(client.get("/").text)})
         assert f"{issuer.url}/end?" in page.text
@@ -321,9 +321,9 @@ def test_use_moves_the_idle_end_and_never_beyond_the_last_one(site: Service, cli
 
 
 def test_a_browser_without_cookies_is_told_so(site: Service) -> None:
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+    with caller(site.url) as client:
         callback = client.get(client.get("/login/oidc").headers["location"]).headers["location"]
-    with httpx.Client(verify=NO_TLS, base_url=site.url) as without:
+    with caller(site.url) as without:
         answer = without.get(callback)
         assert answer.status_code == 403
         assert "sent no cookie back" in answer.text
@@ -339,7 +339,7 @@ def test_a_browser_that_drops_the_sessions_cookie_is_told_so_and_not_sent_round(
 def test_a_token_that_has_ended_on_its_way_is_told_so_and_not_sent_round(site: Service, issuer: Issuer) -> None:
     for late_s in (5, 60):  # within what the API allows for clocks, and beyond it but within what the library allows
         issuer.spoil = {"exp": int(time.time()) - late_s}
-        with httpx.Client(verify=NO_TLS, base_url=site.url) as client:
+        with caller(site.url) as client:
             answer = arrive(client)
             assert answer.status_code == 403
             assert "had expired when it arrived" in answer.text
@@ -348,7 +348,7 @@ def test_a_token_that_has_ended_on_its_way_is_told_so_and_not_sent_round(site: S
 def test_a_session_with_the_access_token_ends_when_that_one_does(module_database: Database, settings: Settings) -> None:
     """The issuer's access tokens last 300 s, its ID tokens 600 s."""
     with_access = settings.model_copy(update={"oidc_token": "access_token"})
-    with with_console(module_database, with_access) as made, httpx.Client(verify=NO_TLS, base_url=made.url) as client:
+    with with_console(module_database, with_access) as made, caller(made.url) as client:
         arrive(client)
         given = client.get("/session/token").json()
         assert 0 < given["expires_at"] - time.time() <= 300

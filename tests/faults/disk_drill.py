@@ -30,7 +30,7 @@ from infra.embedded.jars import ensure_jars
 from infra.embedded.kafka_tools import format_storage
 from infra.embedded.postgres_data import PostgresData
 from infra.settings import Settings
-from tests.cli.running import Up
+from tests.cli.running import Up, gone
 from tests.faults import oracle
 from tests.faults.clients import ACCOUNTS, ORGS, UNCERTAIN, Clients
 from tests.faults.history import History, Told
@@ -238,11 +238,11 @@ class Drill:
         end = time.monotonic() + 2 * ENOUGH_S
         with suppress(psycopg.Error), psycopg.connect(owner, autocommit=True) as keeper:
             keeper.execute("select pg_create_physical_replication_slot('all', true, true)")
-            while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+            while not gone([server]):
                 assert time.monotonic() < end, "PostgreSQL goes on without a disk"
                 fill(self._data / "postgres")
                 keeper.execute("select pg_switch_wal() from pg_logical_emit_message(false, '', repeat('x', 100000))")
-        wait_until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, ENOUGH_S, "it ends")
+        wait_until(lambda: gone([server]), ENOUGH_S, "PostgreSQL ends")
         self._await_told("PostgreSQL cannot run")
 
     def _await_accepted(self) -> tuple[str, str]:
