@@ -14,11 +14,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.database import UNREACHABLE
 from api.edge import Edge
 from api.front import Front
-from api.guard import UNREACHABLE
 from api.hosts import of_pages, of_whole_service
-from api.live.service import Live
 from api.policy import check_policy
 from api.problems import MEDIA_TYPE, Problem, fault, of_the_machine, unavailable
 from api.query import PLUS
@@ -56,8 +55,6 @@ def create_app(
     _check_settings(settings)
     services = make_services(settings, ledger)
     services.verify, services.retry, services.asyncapi = verify, retry, asyncapi
-    services.live = Live(services)
-    services.metrics.watch(ledger)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -5,17 +5,16 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from aiokafka.errors import KafkaError
 from psycopg_pool import PoolTimeout, TooManyRequests
 
+from api.database import Database
 from infra.kafka_lag import LagReader, Unread, notifier_group, read_by_us
+from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
-
-if TYPE_CHECKING:
-    from api.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +99,9 @@ class ConsumerWatch:
     none before the first look, and where the settings name no broker.
     """
 
-    def __init__(self, services: "Services") -> None:
-        self._services = services
-        self._settings = services.settings
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
         self._still_at_broker, self._still_in_postgres = Still(), Still()
         self._at_broker: Sequence[Consumer] = ()
         self._in_postgres: Sequence[Consumer] = ()
@@ -156,9 +155,9 @@ class ConsumerWatch:
     async def _look(self, reader: LagReader | None) -> None:
         now_ms: int | None = None
         try:
-            (row,) = await self._services.rows_of_all(_NOW)
+            (row,) = await self._database.rows_of_all(_NOW)
             now_ms = row["now"]
-            rows = await self._services.rows_of_all(_IN_POSTGRES)
+            rows = await self._database.rows_of_all(_IN_POSTGRES)
             in_postgres = [self._unread(row) for row in rows]
             self._in_postgres = self._still_in_postgres.seen(in_postgres, monotonic(), now_ms)
         except (psycopg.Error, PoolTimeout, TooManyRequests):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from api.database import Row
 from api.outcome_text import OPEN, Moved, outcome_text
-from api.services import Row
 from domain.money import decimal_text
 
 RESOURCES = ("credits", "tokens", "plan_tokens", "usd")

@@ -6,7 +6,7 @@ from typing import Any
 
 from api.answers import Answer
 from api.current import ask
-from api.guard import UNREACHABLE
+from api.database import UNREACHABLE
 from api.if_match import tag_of
 from api.operation import Call
 from api.problems import refused, unavailable

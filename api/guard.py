@@ -3,11 +3,10 @@
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import psycopg
-from psycopg_pool import PoolTimeout, TooManyRequests
 from pydantic import TypeAdapter, ValidationError
 
 from api.audit_log import known
+from api.database import UNREACHABLE
 from api.fields import AddressText
 from api.guesses import guessed, may_try_key
 from api.operation import Call
@@ -23,14 +22,6 @@ _ADDRESS: TypeAdapter[str] = TypeAdapter(AddressText)
 # Under which names a query or a body may name an organisation.
 ORGANISATION_NAMES = frozenset({"org", "organisation", "organisation_id"})
 _LOGIN = {"WWW-Authenticate": "Bearer"}
-# A read model that does not exist yet is one that cannot be reached: its projector has not started.
-UNREACHABLE = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.UndefinedTable,
-    PoolTimeout,
-    TooManyRequests,
-)
 
 
 class Head(NamedTuple):

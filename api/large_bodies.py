@@ -1,7 +1,6 @@
 """Room for bodies beyond the usual limit: who sends many of them, or sends them slowly, fills no memory with them."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -9,22 +8,19 @@ from api.fields import MAX_BODY
 from api.in_use import release
 from api.problems import limit_reached, overloaded
 
-if TYPE_CHECKING:
-    from api.services import Services
-
 MAX_BYTES = 33_554_432  # of large bodies that are read or worked on, in this process,
 MAX_OF_ORG = 16_777_216  # and of one organisation
 RETRY_AFTER_S = 1
 _ROOM = "scrip.room"
 
 
-def around(services: "Services", app: ASGIApp, limit: int) -> ASGIApp:
+def around(large_bodies: "LargeBodies", app: ASGIApp, limit: int) -> ASGIApp:
     """An app whose bodies may have up to `limit` bytes: what one takes up is given back when it has ended."""
     if limit <= MAX_BODY:
         return app
 
     async def within(scope: Scope, receive: Receive, send: Send) -> None:
-        room = scope[_ROOM] = Room(services.large_bodies, limit)
+        room = scope[_ROOM] = Room(large_bodies, limit)
         try:
             await app(scope, receive, send)
         finally:

@@ -1,6 +1,6 @@
 """The rate limit on requests for generations (contract, "Errors"; S2)."""
 
-from api.guard import UNREACHABLE
+from api.database import UNREACHABLE
 from api.operation import Call
 from api.problems import rate_limited, unavailable
 from api.services import Services

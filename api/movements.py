@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.services import Row
+from api.database import Row
 from infra.position import format_position
 
 COLUMNS = (

@@ -9,8 +9,9 @@ from typing import Any
 
 from api.backlog import Backlog, backlog_of
 from api.consumers import ConsumerWatch
+from api.database import Row
 from api.rebuild_answers import shown as rebuild_shown
-from api.services import Row, Services
+from api.services import Services
 from infra.disk import DiskWatch
 from infra.topics import USAGE, topic_name
 

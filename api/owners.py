@@ -5,7 +5,7 @@ from typing import Any
 
 from api.acting import own_only
 from api.current import read_current
-from api.guard import UNREACHABLE
+from api.database import UNREACHABLE
 from api.operation import Call, Found
 from api.problems import Problem, refused, unavailable
 from api.services import Services

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
+from api.database import UNREACHABLE
 from api.fields import MAX_BODY
-from api.guard import ORGANISATION_NAMES, UNREACHABLE, Head, other_organisation
+from api.guard import ORGANISATION_NAMES, Head, other_organisation
 from api.in_use import release
 from api.large_bodies import Room
 from api.operation import Call, Operation

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from api.commands.prices import shown
-from api.services import Row
+from api.database import Row
 from domain.money import decimal_text
 from domain.prices.book import PriceBook
 from domain.prices.difference import EntryChange, difference

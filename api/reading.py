@@ -10,10 +10,11 @@ from fastapi import Query
 from pydantic import AfterValidator
 from starlette.responses import Response
 
+from api.database import Row
 from api.operation import Call
 from api.paging import Cursors
 from api.problems import invalid, not_yet_visible
-from api.services import Row, Services
+from api.services import Services
 from domain.credits.address import parse_address
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position
@@ -55,7 +56,7 @@ async def seen(services: Services, call: Call, min_position: str | None) -> None
         return
     partition = partition_of(call.org, services.ledger.writer.partitions)
     try:
-        reached = await wait_for(services.reads_all, partition, parse_position(min_position), WAIT_S)
+        reached = await wait_for(services.database.reads_all, partition, parse_position(min_position), WAIT_S)
     except psycopg.errors.UndefinedTable:
         reached = False
     if not reached:

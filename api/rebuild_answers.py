@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.services import Row
+from api.database import Row
 
 QUIET_S = 10.0  # who runs it tells more often than this, unless it is gone
 

@@ -9,12 +9,13 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.csv_text import Bom, csv_response
+from api.database import Row
 from api.fields import QueryDay
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.reading import Json, MinPosition, cursors, seen
 from api.routing import ReadRoute, call_of
-from api.services import Row, Services
+from api.services import Services
 from api.windows import Window, window
 
 DEFAULT_DAYS = 30

@@ -17,9 +17,10 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.database import UNREACHABLE
 from api.documented import IDEMPOTENCY_KEY, IF_MATCH, documented
 from api.fields import MAX_BODY, Body
-from api.guard import UNREACHABLE, admit, is_open, read_head
+from api.guard import admit, is_open, read_head
 from api.large_bodies import around
 from api.limit import within_rate
 from api.operation import Call, Operation
@@ -209,7 +210,7 @@ class BodyRoute(APIRoute):
             else:
                 await send_bytes(send, status, msgspec.json.encode(answer), JSON, headers)
 
-        self.app = around(services, app, max_bytes)
+        self.app = around(services.large_bodies, app, max_bytes)
 
 
 async def call_of(request: Request) -> Call:
@@ -241,7 +242,7 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
         media_type = JSON if status < 400 else MEDIA_TYPE
         await send_bytes(send, status, msgspec.json.encode(answer), media_type, headers)
 
-    return around(services, app, operation.max_bytes)
+    return around(services.large_bodies, app, operation.max_bytes)
 
 
 def _guarded(operation: str, services: Services, inner: ASGIApp, parameters: Known = NOTHING) -> ASGIApp:

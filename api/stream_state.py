@@ -9,8 +9,9 @@ import msgspec
 from immutables import Map
 from pydantic import BaseModel
 
+from api.database import Row
 from api.problems import Problem
-from api.services import Row, Services
+from api.services import Services
 from domain.periods import NEVER
 from domain.registry import kind_of
 from infra.codec import Codec
@@ -64,7 +65,7 @@ async def state_around(services: Services, org: str, stream: str, version: int) 
 async def _nearest(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
     """The snapshot before the event and its version; the empty state and 0 where there is none that serves."""
     kind = kind_of(stream)
-    async with services.writes.connection() as connection:
+    async with services.database.writes.connection() as connection:
         row = await (await connection.execute(_SNAPSHOT, (org, stream, kind.schema, version))).fetchone()
     if row is not None:
         try:

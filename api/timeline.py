@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from api.services import Row
+from api.database import Row
 from domain.money import decimal_text
 from infra.position import format_position
 

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from api.current import ask
+from api.database import Row
 from api.operation import Call
 from api.run_out import METHOD, WINDOW_DAYS, forecast
-from api.services import Row, Services
+from api.services import Services
 from domain.organisations.now import PlanNow, PlanStanding, UnitStanding
 from domain.periods import CYCLE
 from infra.position import format_position

@@ -40,7 +40,7 @@ def console_of(settings: Settings) -> Callable[[FastAPI], ASGIApp] | None:
 
     def make(api: FastAPI) -> ASGIApp:
         store = ConsoleSessions(
-            api.state.services.writes, secret, idle_s=settings.session_idle_s, max_s=settings.session_max_s
+            api.state.services.database.writes, secret, idle_s=settings.session_idle_s, max_s=settings.session_max_s
         )
         # Without an address: what the console asks for people counts for none of theirs.
         transport = httpx.ASGITransport(api, raise_app_exceptions=False, client=("", 0))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from api.services import Row, Services
+from api.database import Database, Row
 from domain.generations.state import PREFIX as GENERATION
 from domain.plans.state import PURCHASE_PREFIX as PURCHASE
 
@@ -22,8 +22,8 @@ _FIRST = """
 class Owners:
     """Users by stream, looked up once each and kept for a while."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._known: OrderedDict[tuple[str, str], str | None] = OrderedDict()
 
     async def of(self, rows: Iterable[Row]) -> dict[tuple[str, str], str | None]:
@@ -32,7 +32,7 @@ class Owners:
         missing = wanted - self._known.keys()
         if missing:
             orgs, streams = zip(*missing, strict=True)
-            for row in await self._services.rows_of_all(_FIRST, (list(orgs), list(streams))):
+            for row in await self._database.rows_of_all(_FIRST, (list(orgs), list(streams))):
                 first = msgspec.json.decode(row["data"], type=_Stored)
                 self._known[row["org"], row["stream"]] = first.data.user
         found = {key: self._known.get(key) for key in wanted}

@@ -9,7 +9,8 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from api.audit_log import known
-from api.guard import UNREACHABLE, Head, admit, read_head
+from api.database import UNREACHABLE
+from api.guard import Head, admit, read_head
 from api.guesses import failed
 from api.live.sending import send_blocks
 from api.operation import Call

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from api.database import Database
 from api.in_use import release
 from api.live.tail import LogTail
 from api.problems import Problem, limit_reached
-from api.services import Services
 from infra.security.principal import Principal
 from infra.security.stream_tickets import StreamTickets
+from infra.writer.ledger import Ledger
 
 MOST_STREAMS = 2_000  # in this process
 MOST_OF_ORG = 1_000  # of one organisation: half, so that the others have room
@@ -21,9 +22,9 @@ RETRY_AFTER_S = 10
 class Live:
     """Made once for each process. `closing` is set when the process stops, so that no stream holds it up."""
 
-    def __init__(self, services: Services) -> None:
-        self.tail = LogTail(services)
-        self.tickets = StreamTickets(services.writes)
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self.tail = LogTail(database, ledger)
+        self.tickets = StreamTickets(database.writes)
         self.closing = asyncio.Event()
         self._of_logins: Counter[tuple[str, str]] = Counter()
         self._of_orgs: Counter[str] = Counter()

@@ -7,11 +7,11 @@ from typing import Any
 
 import structlog
 
-from api.guard import UNREACHABLE
+from api.database import UNREACHABLE, Database, Row
 from api.live.entry import Entry
 from api.live.owners import Owners
-from api.services import Row, Services
 from infra.partitions import partition_of
+from infra.writer.ledger import Ledger
 
 POLL_S = 0.1
 RETRY_S = 1.0
@@ -101,9 +101,9 @@ class _Followed:
 class LogTail:
     """Follows the partitions that somebody listens to, and nothing while nobody does."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._owners = Owners(services)
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._database, self._ledger = database, ledger
+        self._owners = Owners(database)
         self._followed: dict[int, _Followed] = {}
         self._joining = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -115,7 +115,7 @@ class LogTail:
 
     async def join(self, org: str) -> Listener:
         """Be told of what happens in the organisation from now on. Raises psycopg.Error; pool time-outs."""
-        partition = partition_of(org, self._services.ledger.writer.partitions)
+        partition = partition_of(org, self._ledger.writer.partitions)
         async with self._joining:
             followed = self._followed.get(partition)
             if followed is None:
@@ -136,7 +136,7 @@ class LogTail:
 
     async def head(self, partition: int) -> int:
         """The last committed position of a partition. Raises psycopg.Error; pool time-outs."""
-        rows = await self._services.rows_of_all(_HEAD, (partition,))
+        rows = await self._database.rows_of_all(_HEAD, (partition,))
         return int(rows[0]["position"])
 
     async def between(self, listener: Listener, after: int) -> AsyncIterator[list[Entry]]:
@@ -148,7 +148,7 @@ class LogTail:
         while after < until:
             window = min(after + WINDOW, until)
             asked = {"org": listener.org, "partition": listener.partition, "after": after, "until": window}
-            rows = await self._services.rows(_OLD, asked)
+            rows = await self._database.rows(_OLD, asked)
             yield await self._entries(rows)
             after = rows[-1]["position"] if _is_cut(rows) else window
 
@@ -183,7 +183,7 @@ class LogTail:
             "partitions": list(followed),
             "positions": [each.position for each in followed.values()],
         }
-        rows = await self._services.rows_of_all(_NEXT, asked)
+        rows = await self._database.rows_of_all(_NEXT, asked)
         entries = await self._entries([row for row in rows if row["data"] is not None])
         by_org: dict[str, list[Entry]] = {}
         for entry in entries:

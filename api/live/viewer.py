@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from api.database import Row
 from api.live.entry import Entry
-from api.services import Row, Services
+from api.services import Services
 from domain.groups.state import MEMBERSHIPS
 from domain.groups.state import PREFIX as GROUP
 from infra.security.principal import Principal, Role

@@ -10,13 +10,14 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.csv_text import Bom, csv_response
+from api.database import Row
 from api.fields import Currency, QueryDay
 from api.operation import Call
 from api.problems import invalid
 from api.reading import Json, MinPosition, seen
 from api.reports import DEFAULT_DAYS
 from api.routing import ReadRoute, call_of
-from api.services import Row, Services
+from api.services import Services
 from api.windows import MAX_DAYS, MAX_HOUR_DAYS, FineBucket, window
 from domain.money import decimal_text
 

@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from api.audit_log import DENIED, denied
 from api.commands import OPERATIONS
+from api.database import UNREACHABLE
 from api.fields import Body
-from api.guard import UNREACHABLE, path_values
+from api.guard import path_values
 from api.limit import within_rate
 from api.operation import Call, Found, Operation
 from api.pipeline import Read, answer_of, count, key_reused, read_body, require_room, seal, sealable, submission, whose

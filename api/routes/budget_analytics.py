@@ -8,8 +8,8 @@ from fastapi.routing import APIRoute
 
 from api.budget_answers import CURRENCY, alerts_of, budget_now
 from api.commands.budgets import MY_BUDGET
+from api.database import UNREACHABLE, Row
 from api.fields import UserId
-from api.guard import UNREACHABLE
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import Problem
@@ -19,7 +19,7 @@ from api.routes.health import UNHEALTHY_FROM, Condition
 from api.routing import ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_groups import BudgetAlerts, BudgetAnalytics, BudgetHealth, CostRow
-from api.services import Row, Services
+from api.services import Services
 from domain.money import decimal_text
 from infra.position import format_position
 

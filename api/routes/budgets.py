@@ -14,8 +14,8 @@ from api.commands.budgets import MY_BUDGET
 from api.commands.generations import Prompt
 from api.commands.settlements import Milliseconds
 from api.current import ask, read_current
+from api.database import UNREACHABLE
 from api.fields import Body, Id, Label, Text, Usd, UserId
-from api.guard import UNREACHABLE
 from api.operation import Call
 from api.pipeline import fingerprint, invalid_body, key_reused, require_room
 from api.problems import Problem, refused, turned_away, unavailable, unknown_outcome

@@ -7,6 +7,7 @@ from fastapi import Depends, Query
 from fastapi.routing import APIRoute
 
 from api.acting import user_of
+from api.database import Row
 from api.fields import UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -14,7 +15,7 @@ from api.reading import Json, MinPosition, cursors, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_generations import ContentRow
-from api.services import Row, Services
+from api.services import Services
 from domain.wording import bytes_text
 from infra.position import format_position
 

@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends
 from fastapi.routing import APIRoute
 
+from api.database import Row
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import not_found
 from api.reading import Json, MinPosition, cursors, open_text, renamed, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import DebitRow, GrantRow, ReservationRow, page_of
-from api.services import Row, Services
+from api.services import Services
 from domain.money import decimal_text
 
 _GRANTS = """

@@ -6,6 +6,7 @@ import msgspec
 from fastapi import Depends, Query
 from fastapi.routing import APIRoute
 
+from api.database import Row
 from api.fields import QueryDay
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -14,7 +15,7 @@ from api.problems import invalid, not_found
 from api.reading import Json, current, cursors
 from api.routing import ReadRoute, call_of
 from api.schemas import EventRow, page_of
-from api.services import Row, Services
+from api.services import Services
 from api.stream_state import StreamStates, counts, shown, state_around
 from api.windows import moments
 from infra.partitions import partition_of

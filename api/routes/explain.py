@@ -8,13 +8,14 @@ from fastapi.routing import APIRoute
 
 from api.acting import own_only
 from api.commands.generations import PATH
+from api.database import Row
 from api.explanation import Recorded, charged_debits, explained, stored_contents, user_of_events
 from api.operation import Call
 from api.problems import not_found
 from api.reading import Json, current
 from api.routing import ReadRoute, call_of
 from api.schemas_generations import Explanation
-from api.services import Row, Services
+from api.services import Services
 from domain.credits.address import debit_tag, reservation_tag
 from domain.generations.state import stream_of
 from domain.storage.state import content_tag

@@ -10,6 +10,7 @@ from api.acting import own_only, seen_user
 from api.assessment import amounts_answer, assessment_answer
 from api.commands.generations import PATH, RequestBody, request_of
 from api.current import ask
+from api.database import Row
 from api.fields import QueryDay, UserId
 from api.generation_amounts import HELD, amounts_of
 from api.generation_answers import holds_answer
@@ -22,7 +23,7 @@ from api.routes.contents import stored_of
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_generations import Assessment, GenerationRow, GenerationWhole
-from api.services import Row, Services
+from api.services import Services
 from api.windows import moments
 from domain.generations.events import Held
 from domain.generations.handlers import AssessGeneration

@@ -6,10 +6,11 @@ from typing import Any, Literal
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
+from api.database import Row
 from api.group_queries import BY_ID
 from api.reports import Asked, Report, report_route
 from api.routes.groups import group_row
-from api.services import Row, Services
+from api.services import Services
 from api.windows import Window
 
 COLUMNS = (

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from api.acting import seen_user
 from api.commands.groups import PATH
 from api.csv_text import Bom, csv_response
+from api.database import Row
 from api.fields import QueryDay, UserId
 from api.group_answers import COUNTED, group_answer, group_now, quotas_of, settings_tag, use_answer
 from api.group_forecast import full_in_days, used_lately
@@ -21,7 +22,7 @@ from api.reading import Json, MinPosition, current, cursors, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_groups import GroupAnswer, GroupUsage, MemberRow
-from api.services import Row, Services
+from api.services import Services
 from api.windows import Bucket, Window, window
 from domain.groups.now import GroupUse
 from domain.groups.room import Room

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from starlette.responses import Response
 
 from api.backlog import backlog_of
-from api.guard import UNREACHABLE
+from api.database import UNREACHABLE
 from api.metrics_access import may_read_metrics
 from api.reading import Json
 from api.routing import OpenRoute

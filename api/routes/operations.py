@@ -105,7 +105,7 @@ def routes(services: Services) -> list[APIRoute]:
 
 async def _acknowledge(given: Given) -> tuple[dict[str, Any], None]:
     actor, ids = given.call.principal.actor, given.body.ids
-    async with given.services.writes.connection() as connection:
+    async with given.services.database.writes.connection() as connection:
         cursor = await connection.execute(_ACKNOWLEDGE, (actor, ids))
         done = sorted(row[0] for row in await cursor.fetchall())
     log.info("topic faults acknowledged", actor=actor, ids=done)

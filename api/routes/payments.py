@@ -9,8 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.commands.plans import Price, money_of
 from api.current import database_time
+from api.database import UNREACHABLE
 from api.fields import Id, Name
-from api.guard import UNREACHABLE, is_open, read_head
+from api.guard import is_open, read_head
 from api.guesses import failed
 from api.pipeline import execute, receive_body
 from api.problems import Problem, refused, unavailable

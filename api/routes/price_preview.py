@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from api.commands.prices import MAX_PRICES_BODY, PublishBody, entry_of, fits
 from api.current import read_current
+from api.database import Row
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.price_preview import USAGE, preview
@@ -18,7 +19,7 @@ from api.problems import refused
 from api.reading import Json, MinPosition, cursors, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
-from api.services import Row, Services
+from api.services import Services
 from domain.prices.book import STREAM, PriceBook
 from domain.prices.publish import PublishPrices, publish
 from domain.refusal import Refusal

@@ -12,12 +12,13 @@ from fastapi import Depends
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from api.database import Row
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import invalid, not_found
 from api.reading import Json, cursors
 from api.routing import ReadRoute, call_of
-from api.services import Row, Services
+from api.services import Services
 from infra.chain import GENESIS, head_of, microseconds
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position

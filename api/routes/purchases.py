@@ -9,6 +9,7 @@ from api.acting import seen_user
 from api.commands.plans import shown_money
 from api.commands.purchases import PURCHASES, PurchaseAnswer, PurchaseBody, PurchaseRow, start_command, started
 from api.current import read_current
+from api.database import Row
 from api.fields import UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -17,7 +18,7 @@ from api.problems import Problem, refused
 from api.reading import Json, MinPosition, cursors, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
-from api.services import Row, Services
+from api.services import Services
 from domain.credits.events import Paid
 from domain.plans.complete_purchase import CompletePurchase
 from domain.plans.events import PurchaseStarted

@@ -60,7 +60,7 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 async def _ask(given: Given) -> tuple[dict[str, Any], None]:
-    async with given.services.writes.connection() as connection:
+    async with given.services.database.writes.connection() as connection:
         cursor = await connection.execute(_ASK, (given.call.principal.actor,))
         row = await cursor.fetchone()
         columns = [column.name for column in cursor.description or ()]

@@ -7,11 +7,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.counted_text import amount_of_unit, counted
+from api.database import Row
 from api.operation import Call
 from api.reading import Json, MinPosition, seen
 from api.routing import ReadRoute, call_of
 from api.search_queries import FOUND, ORGANISATIONS
-from api.services import Row, Services
+from api.services import Services
 from api.support_queries import USERS
 from domain.credits.address import parse_address
 from domain.ids import is_id

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from api.acting import seen_user
 from api.commands.tokens import DEDUCT, UseAnswer, UseBody, question, who_uses
 from api.current import ask
+from api.database import Row
 from api.fields import QueryDay, UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
@@ -18,7 +19,7 @@ from api.problems import refused, unavailable
 from api.reading import Json, MinPosition, cursors, open_text, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
-from api.services import Row, Services
+from api.services import Services
 from api.token_figures import token_stats
 from api.windows import moments
 from domain.credits.events import CreditsDebited

@@ -6,8 +6,9 @@ from typing import Any
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
+from api.database import Row
 from api.reports import Asked, Report, report_route
-from api.services import Row, Services
+from api.services import Services
 from api.windows import Window
 from domain.money import decimal_text
 

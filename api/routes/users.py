@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from api.acting import own_only
 from api.current import ask
+from api.database import Row
 from api.known_users import MOST as MOST_NAMED
 from api.known_users import known_users
 from api.operation import Call
@@ -17,7 +18,7 @@ from api.reading import Json, MinPosition, cursors, seen
 from api.routes.purchases import shown_purchase
 from api.routing import ReadRoute, call_of
 from api.schemas import page_of
-from api.services import Row, Services
+from api.services import Services
 from api.support_queries import (
     ACCOUNTS,
     ALERTS,

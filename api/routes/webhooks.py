@@ -183,7 +183,7 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 def _webhooks(services: Services) -> Webhooks:
-    return Webhooks(services.writes, WebhookSecrets(services.fingerprint_secret))
+    return Webhooks(services.database.writes, WebhookSecrets(services.fingerprint_secret))
 
 
 async def _create(given: Given) -> tuple[dict[str, Any], dict[str, str]]:

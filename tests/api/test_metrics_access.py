@@ -24,7 +24,7 @@ def service(module_database: Database) -> Iterator[Service]:
 
 
 def on_loop(service: Service, work: Any) -> Any:
-    loop = service.services.reads._sched_runner.get_loop()  # type: ignore[union-attr]
+    loop = service.services.database.reads._sched_runner.get_loop()  # type: ignore[union-attr]
     return asyncio.run_coroutine_threadsafe(work, loop).result(20)
 
 

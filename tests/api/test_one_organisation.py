@@ -44,7 +44,7 @@ LISTS = [
 
 def on_loop(service: Service, work: Any) -> Any:
     """The result of something that the API's own event loop does."""
-    loop = service.services.reads._sched_runner.get_loop()  # type: ignore[union-attr]
+    loop = service.services.database.reads._sched_runner.get_loop()  # type: ignore[union-attr]
     return asyncio.run_coroutine_threadsafe(work, loop).result(20)
 
 
@@ -72,7 +72,7 @@ def test_a_query_without_an_organisation_is_a_mistake_and_shows_nothing(two: Ser
         on_loop(two, two.services.rows("select org from events", {}))
 
     async def bare() -> Any:
-        async with two.services.reads.connection() as connection:
+        async with two.services.database.reads.connection() as connection:
             return await (await connection.execute("select count(*) from events")).fetchone()
 
     for _ in range(3):  # a connection keeps nothing of the request that it served before

@@ -87,7 +87,7 @@ def test_faults_of_the_topic_are_an_alarm_until_they_are_acknowledged(service: S
 
 
 def _on_loop(service: Service, work: Any) -> Any:
-    loop = service.services.reads._sched_runner.get_loop()  # type: ignore[union-attr]
+    loop = service.services.database.reads._sched_runner.get_loop()  # type: ignore[union-attr]
     return asyncio.run_coroutine_threadsafe(work, loop).result(20)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.services import OPTIONS
+from api.database import OPTIONS
 from consumers import rebuild_requests
 from consumers.intake.opening import POOL
 from consumers.notifier.role import CONNECTION

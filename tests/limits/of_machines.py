@@ -1,6 +1,6 @@
 """Bounds on what roles, topics, tables and caches take up."""
 
-from api import known_owners, serve, services
+from api import database, known_owners, serve
 from api.guard import _path_address
 from api.live import owners
 from consumers import cloud_event
@@ -112,9 +112,9 @@ BOUNDS: dict[str, Bound] = {
     "Rows that a projector keeps": Bound(
         runner.MAX_ROWS_IN_MEMORY, "tests/projections/test_runner.py::test_any_split_gives_the_same_rows"
     ),
-    "Connections for reads of one organisation": Bound(services.MAX_READS, EDGES + "test_pools"),
-    "Connections for reads of all": Bound(services.MAX_READS_OF_ALL, EDGES + "test_pools"),
-    "Connections for keys, rates and sessions": Bound(services.MAX_WRITES, EDGES + "test_pools"),
+    "Connections for reads of one organisation": Bound(database.MAX_READS, EDGES + "test_pools"),
+    "Connections for reads of all": Bound(database.MAX_READS_OF_ALL, EDGES + "test_pools"),
+    "Connections for keys, rates and sessions": Bound(database.MAX_WRITES, EDGES + "test_pools"),
     "Time of a read": Bound(5, EDGES + "test_pools"),
     "Time of a commit's statement": Bound(
         60, "tests/infra/writer/test_plans.py::test_the_session_bounds_its_waits_and_plans_once"

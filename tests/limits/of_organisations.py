@@ -6,7 +6,7 @@ from inspect import signature
 import httpx
 import psycopg
 
-from api import services, streams_room
+from api import database, streams_room
 from api.live import service as live_service
 from api.live import tail
 from api.routes import stream
@@ -156,8 +156,8 @@ def _full_reader(attacker: Attacker) -> httpx.Response:
 
 def _full_pool(attacker: Attacker) -> httpx.Response:
     """All connections for reads wait for a table, one request waits for a connection, and the next is turned away."""
-    attacker.lower(attacker.service.services.reads, "max_waiting", 1)
-    clients = [attacker.client() for _ in range(services.MAX_READS + 4)]
+    attacker.lower(attacker.service.services.database.reads, "max_waiting", 1)
+    clients = [attacker.client() for _ in range(database.MAX_READS + 4)]
     with psycopg.connect(attacker.service.database.owner_uri) as connection:
         connection.execute("lock table read.balances in access exclusive mode")
         with ThreadPoolExecutor(len(clients)) as pool:
@@ -279,7 +279,7 @@ BOUNDS: dict[str, Bound] = {
         signature(Writer).parameters["max_batch"].default, "tests/infra/writer/test_queue.py::test_a_batch_has_a_bound"
     ),
     "Questions that wait for the reader": Bound(reader.MAX_WAITING, _full_reader),
-    "Reads that wait for a connection": Bound(services.MAX_READS_WAITING, _full_pool),
+    "Reads that wait for a connection": Bound(database.MAX_READS_WAITING, _full_pool),
     "Live streams of a login": Bound(live_service.MOST_OF_ONE, _streams_of_login),
     "Live streams of an organisation": Bound(live_service.MOST_OF_ORG, _streams_of_organisation),
     "Live streams of a process": Bound(live_service.MOST_STREAMS, _streams_of_all),

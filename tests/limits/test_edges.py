@@ -48,7 +48,7 @@ def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.Monke
 
 
 def test_pools(service: Service) -> None:
-    made = service.services
+    made = service.services.database
     assert [pool.max_size for pool in (made.reads, made.reads_all, made.writes)] == [8, 3, 3]
     pools: list[Any] = [made.reads, made.reads_all, made.writes]
     for pool in pools:

@@ -1,0 +1,136 @@
+"""The API's connections to PostgreSQL: pools for reads of one organisation, reads of all of them, and writes."""
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout, TooManyRequests
+from pydantic import SecretStr
+
+from infra.session import options
+from infra.settings import Settings
+from infra.whole_numbers import WholeLoader
+
+MAX_READS = 8  # connections for reads of one organisation,
+MAX_READS_OF_ALL = 3  # for those of the whole platform,
+MAX_WRITES = 3  # for API keys, rates and the console's sessions
+MAX_READS_WAITING = 200  # more are turned away at once
+READ_WAIT_S = 2.0
+WORKS_S = 1.0  # a connection that worked is taken to work for so long
+KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": 3,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5_000,
+}
+OPTIONS = options(
+    "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c transaction_timeout=30s"
+    " -c plan_cache_mode=force_custom_plan"
+)
+# What a read or write raises when the database cannot answer it now.
+# A read model that does not exist yet counts as such: its projector has not started.
+UNREACHABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.UndefinedTable,
+    PoolTimeout,
+    TooManyRequests,
+)
+_SET_ORG = "select set_config('scrip.org', %s, true)"
+
+Row = dict[str, Any]
+
+
+class Database:
+    """Pools by login: `reads` as scrip_reader, `reads_all` as scrip_auditor, `writes` and `text` as scrip_writer.
+
+    `text` is for threads that seal and open personal text. No pool is open before `open`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.reads = _pool(settings.reader_url, "scrip-api-reads", MAX_READS)
+        self.reads_all = _pool(settings.auditor_url, "scrip-api-reads-all", MAX_READS_OF_ALL)
+        self.writes = _pool(settings.writer_url, "scrip-api-keys", MAX_WRITES)
+        self.text: ConnectionPool[Any] = ConnectionPool(
+            settings.writer_url.get_secret_value(),
+            min_size=1,
+            max_size=2,
+            max_waiting=MAX_READS_WAITING,
+            timeout=READ_WAIT_S,
+            open=False,
+            check=ConnectionPool.check_connection,
+            kwargs={"autocommit": True, "application_name": "scrip-api-text", "options": OPTIONS} | KEEPALIVE,
+        )
+
+    async def rows(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """The rows of a read in the organisation that `parameters` name as `org`.
+
+        The database shows that organisation's rows and no others, whatever the query says (row-level
+        security). Raises psycopg.Error; psycopg_pool's PoolTimeout and TooManyRequests when busy.
+        """
+        async with self.reads.connection() as connection:
+            # One round trip: what a pipeline sends between two syncs is one transaction, and so is the setting's life.
+            async with connection.pipeline():
+                await connection.execute(_SET_ORG, (parameters["org"],))
+                cursor = await connection.cursor(row_factory=dict_row).execute(query, parameters)
+            found: list[Row] = await cursor.fetchall()
+            return found
+
+    async def row(self, query: str, parameters: Mapping[str, Any]) -> Row | None:
+        """The first row of a read in one organisation, or none."""
+        found = await self.rows(query, parameters)
+        return found[0] if found else None
+
+    async def rows_of_all(self, query: str, parameters: Any = ()) -> list[Row]:
+        """The rows of a read over all organisations: for what belongs to the platform, and for its admins."""
+        async with self.reads_all.connection() as connection:
+            cursor = await connection.cursor(row_factory=dict_row).execute(query, parameters)
+            found: list[Row] = await cursor.fetchall()
+            return found
+
+    async def open(self) -> None:
+        """Open the pools; connections are made in the background."""
+        for pool in (self.reads, self.reads_all, self.writes):
+            await pool.open()
+        self.text.open()
+
+    async def close(self) -> None:
+        """Close the pools."""
+        self.text.close()
+        for pool in (self.writes, self.reads_all, self.reads):
+            await pool.close()
+
+
+def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]":
+    checked: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
+
+    async def check(connection: AsyncConnection[Any]) -> None:
+        """Asking anew each time would double the round trips of a read. Raises psycopg.OperationalError."""
+        now = monotonic()
+        if now - checked.get(connection, float("-inf")) > WORKS_S:
+            await AsyncConnectionPool.check_connection(connection)
+            checked[connection] = now
+
+    async def configure(connection: AsyncConnection[Any]) -> None:
+        set_json_loads(msgspec.json.decode, connection)
+        connection.adapters.register_loader("numeric", WholeLoader)
+
+    return AsyncConnectionPool(
+        uri.get_secret_value(),
+        min_size=1,
+        max_size=max_size,
+        max_waiting=MAX_READS_WAITING,
+        timeout=READ_WAIT_S,
+        open=False,
+        check=check,
+        configure=configure,
+        kwargs={"autocommit": True, "application_name": name, "options": OPTIONS} | KEEPALIVE,
+    )
