@@ -91,7 +91,7 @@ def _install_missing() -> None:
     from cli.debian_packages import install_packages, missing_packages
     from cli.node_packages import install_node_packages, node_packages_missing
     from cli.output import complain, status
-    from infra.embedded.class_cache import make_class_cache
+    from infra.embedded.kafka import make_class_cache
 
     missing = missing_packages()
     if missing:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ from infra.embedded.folder import DataFolder, write_private
 from infra.embedded.identity import stop_leftover
 from infra.embedded.jars import Progress, ensure_jars
 from infra.embedded.kafka_settings import broker_settings
-from infra.embedded.kafka_tools import broker_answers, format_storage, java_command, run_kafka_tool
+from infra.embedded.kafka_tools import broker_answers, class_cache, format_storage, java_command, run_kafka_tool
 from infra.embedded.ports import LOOPBACK, PortLost, choose_port, free_port, require_free
 from infra.embedded.process import ChildProcess
 
@@ -131,3 +133,25 @@ class EmbeddedKafka:
                 raise PortLost(f"Kafka cannot listen on port {port} or its controller's: {last[-500:]}")
             late = f" within {START_DEADLINE_S:.0f} s" if alive else ""
             raise ServerUnavailable(f"Kafka does not start{late}: {last[-1000:]}")
+
+
+def make_class_cache() -> None:
+    """Make the cache of classes from a broker that is started once and stopped, in some ten seconds, if there is none.
+
+    Raises ServerUnavailable or a kind of it.
+    """
+    final = class_cache(ensure_jars())
+    if final.exists():
+        return
+    new = final.with_name(f"{final.name}.{os.getpid()}")
+    try:
+        with tempfile.TemporaryDirectory() as place, DataFolder(Path(place) / "data") as folder:
+            broker = EmbeddedKafka(folder, java_options=[f"-XX:AOTCacheOutput={new}"])
+            try:
+                broker.start()
+            finally:
+                broker.stop(within_s=120.0)  # Java writes the cache when it ends
+        if new.exists():
+            new.replace(final)  # complete or not there, whoever else makes it
+    finally:
+        new.unlink(missing_ok=True)

