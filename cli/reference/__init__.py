@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+
+import typer.core
 
 from cli.reference import alerts, commands, errors, http, messages, metrics, objects, settings
 
-# File name in docs/reference -> what writes it.
-PAGES: dict[str, Callable[[], str]] = {
-    "http.md": http.page,
-    "objects.md": objects.page,
-    "refusals.md": errors.page,
-    "events.md": messages.events_page,
-    "topics.md": messages.topics_page,
-    "alerts.md": alerts.page,
-    "cli.md": commands.page,
-    "configuration.md": settings.page,
-    "metrics.md": metrics.page,
-}
+
+def pages(program: typer.core.TyperGroup) -> dict[str, Callable[[], str]]:
+    """File name in docs/reference -> what writes it. `program` is the `scrip` command with all its commands."""
+    return {
+        "http.md": http.page,
+        "objects.md": objects.page,
+        "refusals.md": errors.page,
+        "events.md": messages.events_page,
+        "topics.md": messages.topics_page,
+        "alerts.md": alerts.page,
+        "cli.md": partial(commands.page, program),
+        "configuration.md": settings.page,
+        "metrics.md": metrics.page,
+    }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
+
+import typer.core
 
 from cli.reference.markdown import head, table
 
@@ -12,20 +15,19 @@ INTRODUCTION = """`./scrip` sets itself up on first use and runs a command. Ever
 sentence on standard error and exit status 1; wrong usage is exit status 2."""
 
 
-def page() -> str:
-    """The whole page."""
-    import typer
-
-    from cli.app import COMMANDS, app
-
-    group: Any = typer.main.get_command(app)
-    context = typer.Context(group, info_name="scrip")
+def page(program: typer.core.TyperGroup) -> str:
+    """The whole page, with the commands under the panels that their help shows."""
     parts = [head("Command line", INTRODUCTION)]
-    for panel, commands in COMMANDS.items():
+    for panel, commands in groupby(program.commands.items(), lambda command: _panel(command[1])):
         parts.append(f"## {panel}\n")
-        for name in commands:
-            parts += _command(name, group.get_command(context, name))
+        for name, command in commands:
+            parts += _command(name, command)
     return "\n".join(parts)
+
+
+def _panel(command: Any) -> str:
+    panel: str = command.rich_help_panel
+    return panel
 
 
 def _command(name: str, command: Any) -> Iterator[str]:

@@ -1,10 +1,13 @@
 """The reference pages are what the code says now."""
 
 import pytest
+import typer
 
-from cli.reference import PAGES
+from cli.app import app
+from cli.reference import pages
 from tests.docs.blocks import DOCS
 
+PAGES = pages(typer.main.get_group(app))
 FOLDER = DOCS / "reference"
 
 
