@@ -2,7 +2,9 @@
 
 import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 import pytest
 
@@ -303,6 +305,56 @@ def _imports(source: Source) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{source.path}:{node.lineno}: imports are absolute"
             yield node.lineno, node.module or ""
+
+
+def test_no_module_imports_itself_by_a_way_round() -> None:
+    circle = _circle(sources(*PRODUCT, "tests"))
+    assert not circle, f"hand over what the inner module needs: {'; '.join(circle)}"
+
+
+@pytest.mark.parametrize(
+    "way_back",
+    [
+        "from api import one",
+        "if TYPE_CHECKING:\n    import api.one",
+        "def late():\n    from api.one import something",
+    ],
+)
+def test_a_circle_of_imports_is_found(way_back: str) -> None:
+    texts = {"api/one.py": "from api.two import something", "api/two.py": "import api.three", "api/three.py": way_back}
+    circle = _circle(Source(path, text, ast.parse(text)) for path, text in texts.items())
+    assert {imported.split(":")[0] for imported in circle} == set(texts)
+
+
+def _circle(given: Iterable[Source]) -> list[str]:
+    """The imports of one circle, with file and line. Empty if there is none.
+
+    Imports that only type checkers follow and those inside functions count: the modules need each other all the same.
+    """
+    modules = {_module(source.path): source for source in given}
+    imports = {name: dict(_imported(source, modules)) for name, source in modules.items()}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as found:
+        return [
+            f"{modules[importer].path}:{imports[importer][imported]} imports {imported}"
+            for imported, importer in pairwise(found.args[1])
+        ]
+    return []
+
+
+def _module(path: str) -> str:
+    return path.removeprefix("client/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _imported(source: Source, modules: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Which of the modules a file imports, and in which line. `from a import b` imports a.b if that is a module."""
+    for node in ast.walk(source.tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in modules else node.module or "" for name in whole]
+        yield from ((name, _line(node)) for name in names if name in modules)
 
 
 def _may_import(folder: str, name: str) -> bool:
