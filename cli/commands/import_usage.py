@@ -98,9 +98,8 @@ def import_usage(
     A remote service is named by --url and --token (a worker's), --kafka and --postgres: its rows go through the same
     `scrip.usage`, so that a row is charged once whichever way it is imported.
     """
-    from cli.importing.rows import WrongFile, check_rows
     from cli.importing.source import usage_file
-    from cli.output import complain, say_json
+    from cli.output import say_json
 
     named = {"--usage": usage or [], "--option": option or [], "--ignore": ignore or []}
     with ExitStack() as stack:
@@ -108,15 +107,7 @@ def import_usage(
         reach = partial(_service, data, org, url, token)
         service = None if rate else stack.enter_context(reach(dry_run=dry_run))
         reading = _reading(account, rate or [], named, org, service, id_, time)
-        try:
-            checked = check_rows(opened, reading)
-        except WrongFile as error:
-            if as_json:
-                say_json(error.checked.as_json())
-                raise typer.Exit(1) from None
-            raise
-        for note in _notes(opened, reading, checked):
-            complain(note)
+        checked = _checked(opened, reading, as_json=as_json)
         if dry_run:
             _show_sum(checked, as_json=as_json)
             if checked.unpriced:
@@ -212,6 +203,23 @@ def _reading(
             frozenset(named["--ignore"]),
         )
     return Reading(form, org, id_, time)
+
+
+def _checked(file: UsageFile, reading: Reading, *, as_json: bool) -> Checked:
+    """Check all lines, and say what is no fault but good to know before it is charged. Raises WrongFile, Exit."""
+    from cli.importing.rows import WrongFile, check_rows
+    from cli.output import complain, say_json
+
+    try:
+        checked = check_rows(file, reading)
+    except WrongFile as error:
+        if as_json:
+            say_json(error.checked.as_json())
+            raise typer.Exit(1) from None
+        raise
+    for note in _notes(file, reading, checked):
+        complain(note)
+    return checked
 
 
 def _notes(file: UsageFile, reading: Reading, checked: Checked) -> list[str]:
