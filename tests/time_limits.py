@@ -36,8 +36,8 @@ from _pytest.outcomes import OutcomeException
 from xdist.scheduler import LoadFileScheduling, Scheduling
 from xdist.workermanage import WorkerController
 
-from cli.marked_processes import RUN_FOLDER, end_marked, mark_of
 from cli.output import complain
+from cli.testing import RUN_FOLDER, end_marked, mark_of
 from tests.waiting import SLOWNESS
 
 COLLECTING, IDLE, LEAVING, FINISHING, ENDED = "collecting", "waiting for a test", "leaving", "finishing", "ended"

@@ -14,9 +14,7 @@ def prepare(as_json: Json = False) -> None:
 
     from cli.failure import Failure
     from cli.output import say, say_json
-    from cli.service.bootstrap import publish_first_offer
-    from cli.service.broker import check_database, prepare_topics
-    from cli.service.database import set_passwords
+    from cli.service.prepare import prepare_ledger, set_passwords
     from cli.service.settings import log_partitions
     from infra.migrations import migrate
     from infra.settings import Settings
@@ -36,9 +34,7 @@ def prepare(as_json: Json = False) -> None:
     # As who owns them, where that login is known: what it has made is then not run in a session of the owner.
     ensure(settings.projector_url.get_secret_value() or owner)
     settings = settings.model_copy(update={"partitions": log_partitions(owner)})
-    check_database(settings)
-    created = prepare_topics(settings)
-    publish_first_offer(settings)
+    created = prepare_ledger(settings)
     if as_json:
         say_json({"migrations": applied, "topics": created, "partitions": settings.partitions})
     else:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from infra.settings import Settings
+
+log = logging.getLogger(__name__)
 
 RoleData = Annotated[
     Path | None,
@@ -22,46 +34,110 @@ Pulse = Annotated[
 def api(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) -> None:
     """Serve the HTTP API (configured by SCRIP_ variables, see `scrip config`)."""
     from cli.api_role import run_api
-    from cli.role import run_role
 
-    run_role(run_api, data, ready, pulse)
+    _serve(run_api, data, ready, pulse)
 
 
 def relay(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) -> None:
     """Copy committed events from PostgreSQL to Kafka, exactly once and in order."""
-    from cli.role import run_role
     from infra.relay import run_relay
 
-    run_role(run_relay, data, ready, pulse)
+    _serve(run_relay, data, ready, pulse)
 
 
 def projector(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) -> None:
     """Keep the read models up to date from Kafka."""
-    from cli.role import run_role
     from consumers.projector import run_projector
 
-    run_role(run_projector, data, ready, pulse)
+    _serve(run_projector, data, ready, pulse)
 
 
 def intake(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) -> None:
     """Turn the workers' usage events from Kafka into charges."""
-    from cli.role import run_role
     from consumers.intake.role import run_intake
 
-    run_role(run_intake, data, ready, pulse)
+    _serve(run_intake, data, ready, pulse)
 
 
 def notifier(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) -> None:
     """Raise alerts, and send them to Kafka and to webhooks."""
-    from cli.role import run_role
     from consumers.notifier.role import run_notifier
 
-    run_role(run_notifier, data, ready, pulse)
+    _serve(run_notifier, data, ready, pulse)
 
 
 def sweeper(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) -> None:
     """Write the expiry of holds and grants soon after it is due."""
-    from cli.role import run_role
     from infra.sweeper import run_sweeper
 
-    run_role(run_sweeper, data, ready, pulse)
+    _serve(run_sweeper, data, ready, pulse)
+
+
+class _Run(Protocol):
+    """A role: serves until `stop` is set, and says through `on_ready` when it serves."""
+
+    def __call__(
+        self, settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None
+    ) -> Awaitable[None]:
+        """Serve."""
+
+
+def _settings(data: Path | None) -> Settings:
+    """The settings of the service in `data`, or from SCRIP_… variables where it is None. Raises Failure."""
+    from infra.settings import Settings
+
+    if data is None:
+        return Settings()
+    from cli.service.settings import settings_of
+    from infra.disk import watched_text
+
+    return settings_of(data).model_copy(update={"watched_folders": watched_text(data)})
+
+
+def _leave_note(ready: Path | None) -> None:
+    """Say that the role serves: in the file that `scrip up` asked for, whole or not at all."""
+    if ready is None:
+        return
+    new = ready.with_name(ready.name + ".new")
+    try:
+        new.write_text(json.dumps({"pid": os.getpid()}))
+        new.replace(ready)
+    except OSError as error:  # such as a full disk: what serves goes on
+        log.warning("the note %s was not left: %s", ready, error)
+
+
+def _serve(run: _Run, data: Path | None, ready: Path | None, pulse: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; whatever the role raises ends the process, and its supervisor starts it again.
+
+    `pulse`: the file descriptor on which the supervisor waits for signs of life.
+    """
+    import asyncio
+
+    import uvloop
+
+    from cli.role_log import log_as_json
+    from infra.log_files import OwnLog, log_bounds
+    from infra.pulse import beat
+    from infra.settings import Settings
+    from infra.tuning import tune_interpreter
+
+    own = None
+    if data is not None and ready is not None:  # a child of `scrip up`
+        own = OwnLog.of_standard_error(data / "logs" / f"{ready.stem}.log", log_bounds())
+    log_as_json(own=own, most_a_minute=Settings().log_lines_per_minute)
+    settings = _settings(data)
+    tune_interpreter()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        beating = loop.create_task(beat(pulse)) if pulse is not None else None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            await run(settings, stop, lambda: _leave_note(ready))
+        finally:
+            if beating is not None:
+                beating.cancel()
+
+    uvloop.run(serve())

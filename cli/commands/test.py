@@ -88,9 +88,8 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
 
 def _install_missing() -> None:
     """Bring what the tests need beside Python packages; quick where it is there. Raises Failure."""
-    from cli.debian_packages import install_packages, missing_packages
-    from cli.node_packages import install_node_packages, node_packages_missing
     from cli.output import complain, status
+    from cli.testing import install_node_packages, install_packages, missing_packages, node_packages_missing
     from infra.embedded.kafka import make_class_cache
 
     missing = missing_packages()
@@ -136,7 +135,7 @@ def _beside(name: str, command: list[str]) -> Future[int]:
 
 def _run_tests(command: list[str], *, quiet: bool) -> int:
     """Run pytest until its end or the deadline. Nothing that it started runs on after it."""
-    from cli.marked_processes import RUN_FOLDER, end_marked, mark_of
+    from cli.testing import RUN_FOLDER, end_marked, mark_of
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # The deadline is told by SIGINT. Where a script runs us beside itself it is ignored, and so it would be by pytest.
@@ -186,8 +185,8 @@ def _deadline_s() -> float:
 
 def _say_what_runs(folder: Path, mark: str) -> None:
     """Print what each process of the tests is doing, with all its stacks."""
-    from cli.marked_processes import has_mark
     from cli.output import complain
+    from cli.testing import has_mark
 
     complain(f"the tests did not end within {_deadline_s():g} s; what they were doing:")
     for note in sorted(folder.glob("*.now")):

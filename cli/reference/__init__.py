@@ -7,19 +7,21 @@ from functools import partial
 
 import typer.core
 
-from cli.reference import alerts, commands, errors, http, messages, metrics, objects, settings
+from cli.reference.http import http_page, objects_page
+from cli.reference.messages import events_page, topics_page
+from cli.reference.pages import alerts_page, commands_page, metrics_page, refusals_page, settings_page
 
 
 def pages(program: typer.core.TyperGroup) -> dict[str, Callable[[], str]]:
     """File name in docs/reference -> what writes it. `program` is the `scrip` command with all its commands."""
     return {
-        "http.md": http.page,
-        "objects.md": objects.page,
-        "refusals.md": errors.page,
-        "events.md": messages.events_page,
-        "topics.md": messages.topics_page,
-        "alerts.md": alerts.page,
-        "cli.md": partial(commands.page, program),
-        "configuration.md": settings.page,
-        "metrics.md": metrics.page,
+        "http.md": http_page,
+        "objects.md": objects_page,
+        "refusals.md": refusals_page,
+        "events.md": events_page,
+        "topics.md": topics_page,
+        "alerts.md": alerts_page,
+        "cli.md": partial(commands_page, program),
+        "configuration.md": settings_page,
+        "metrics.md": metrics_page,
     }

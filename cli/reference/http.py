@@ -1,16 +1,24 @@
-"""The page of all HTTP calls: path, who may, parameters, body and answer, from the OpenAPI document and the policy."""
+"""The pages of the HTTP calls and of the objects in bodies and answers, from the OpenAPI document and the policy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
-from api.policy import POLICY
-from cli.reference.api_document import openapi
-from cli.reference.markdown import described, fields, head, kind, table
-from cli.reference.objects import where
+from pydantic import SecretStr
 
-INTRODUCTION = """Every call with who may make it, what it takes and what it answers. `GET /api/openapi.json` of a
+from api.policy import POLICY
+from api.routes import all_routes
+from api.routes.documents import document
+from api.services import make_services
+from cli.reference.markdown import described, fields, head, kind, table
+from infra.settings import Settings
+from infra.writer.ledger import Ledger
+from infra.writer.reader import Reader
+from infra.writer.writer import Writer
+
+CALLS = """Every call with who may make it, what it takes and what it answers. `GET /api/openapi.json` of a
 running service has the same for machines, and `/api/docs` to try out.
 
 - `Authorization: Bearer <JWT or API key>` on every call that is not marked open. Platform admins name the organisation
@@ -52,16 +60,20 @@ SECTIONS: dict[str, str] = {
     "forecasts": "Analytics",
 }
 REST = "Operation and audit"
+OBJECTS = """What bodies and answers of the [HTTP calls](http.md) are made of. Answers may gain fields at any
+time; bodies take no unknown ones. Credits, tokens and bytes are whole numbers; USD is a decimal as
+text; times are RFC 3339 with a zone."""
+_KEY = SecretStr("the length that a key must have, and no key")
 
 
-def page() -> str:
-    """The whole page."""
+def http_page() -> str:
+    """Every call: path, who may, parameters, body and answer."""
     calls: dict[str, list[str]] = {}
     for path, methods in openapi()["paths"].items():
         for method, call in methods.items():
             calls.setdefault(_section(path), []).append("\n".join(_call(method.upper(), path, call)))
     order = list(dict.fromkeys([*SECTIONS.values(), REST]))
-    parts = [head("HTTP", INTRODUCTION)]
+    parts = [head("HTTP", CALLS)]
     parts += [f"## {name}\n\n" + "\n".join(calls[name]) for name in order if name in calls]
     return "\n".join(parts)
 
@@ -78,15 +90,15 @@ def _call(method: str, path: str, call: dict[str, Any]) -> Iterator[str]:
     if call.get("description"):
         yield f"{' '.join(call['description'].split())}\n"
     rows = [
-        (f"`{each['name']}`", each["in"], kind(each["schema"], where), described({**each["schema"], **each}))
+        (f"`{each['name']}`", each["in"], kind(each["schema"], _where), described({**each["schema"], **each}))
         for each in call.get("parameters", ())
     ]
     if rows:
         yield table(("parameter", "in", "type", "meaning"), rows)
     body = call.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     if body is not None:
-        yield f"Body: {kind(body, where)}\n"
-        yield fields(_resolved(body), where)
+        yield f"Body: {kind(body, _where)}\n"
+        yield fields(_resolved(body), _where)
     yield f"Answer: {_answer(call['responses'])}\n"
 
 
@@ -105,7 +117,7 @@ def _answer(responses: dict[str, Any]) -> str:
         if status == "default":
             continue
         schema = response.get("content", {}).get("application/json", {}).get("schema")
-        shown = kind(schema, where) if schema else "as described above"
+        shown = kind(schema, _where) if schema else "as described above"
         told.append(f"{status} {shown}" if status.isdigit() else shown)
     return ", ".join(told) or "no body"
 
@@ -115,3 +127,31 @@ def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = openapi()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         return found
     return schema
+
+
+def _where(name: str) -> str:
+    """The address of an object's fields, from another page of the reference."""
+    return f"objects.md#{name.lower()}"
+
+
+def objects_page() -> str:
+    """All objects in bodies and answers."""
+    parts = [head("Objects", OBJECTS)]
+    for name, schema in sorted(openapi()["components"]["schemas"].items()):
+        said = " ".join(str(schema.get("description", "")).split())
+        parts.append(f"## {name} {{: #{name.lower()} }}\n")
+        if said:
+            parts.append(f"{said}\n")
+        parts.append(fields(schema, lambda other: f"#{other.lower()}"))
+    return "\n".join(parts)
+
+
+@lru_cache(maxsize=1)
+def openapi() -> dict[str, Any]:
+    """What `GET /api/openapi.json` answers: from services that are never opened, made of the settings' defaults."""
+    settings = Settings.model_construct(
+        **{name: field.get_default() for name, field in Settings.model_fields.items()}
+        | {"jwt_secret": _KEY, "fingerprint_secret": _KEY}
+    )
+    services = make_services(settings, Ledger(Writer(""), reader=Reader("")))
+    return document(list(all_routes(services)))

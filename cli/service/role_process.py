@@ -10,9 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cli.service.hangs import count
 from cli.service.priority import AHEAD, BEHIND, give_place
-from cli.service.signs import Pulse, Silence
+from cli.service.signs import Pulse, Silence, count_hang
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.folder import DataFolder
 from infra.embedded.identity import stop_leftover
@@ -119,7 +118,7 @@ class RoleProcess:
             if silent is None:
                 return None
             child.stop()
-            count(self._folder.subfolder("run"), self.name)
+            count_hang(self._folder.subfolder("run"), self.name)
             told = f"the {self.name} gave no sign of life for {silent:.0f} s; it was ended and is started again: "
         told += child.last_words(1)
         self._wait(steady=time.monotonic() - self._started > STEADY_S)

@@ -10,16 +10,13 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from cli.service.asked import NO_SIGN, Asked, api_answers, kafka_answers, postgres_answers
-from cli.service.bootstrap import publish_first_offer
-from cli.service.broker import check_database, prepare_topics
-from cli.service.database import prepare_database
-from cli.service.hangs import count, forget
 from cli.service.interrupt import go_on
+from cli.service.prepare import prepare_database, prepare_ledger
 from cli.service.priority import BEHIND, give_place
 from cli.service.role_process import RoleProcess
 from cli.service.secrets import ensure_secrets
 from cli.service.settings import embedded_settings, log_partitions, login_uri, note_login, owner_uri
+from cli.service.signs import NO_SIGN, Asked, api_answers, count_hang, forget_hangs, kafka_answers, postgres_answers
 from cli.service.tending import RoomToldOf, TendedServer
 from infra.disk import disk_watch, watched_text
 from infra.embedded import EmbeddedServers, ServerUnavailable
@@ -108,7 +105,7 @@ class Service:
         for asked in self._asked:
             told = asked.look()
             if told is not None:
-                count(self._servers.folder.subfolder("run"), asked.name)
+                count_hang(self._servers.folder.subfolder("run"), asked.name)
                 self._tell(told)
         for server in self._tended:
             if server.tend():
@@ -162,14 +159,12 @@ class Service:
         self._report("preparing the database")
         prepare_database(server, settings.partitions, known.passwords())
         settings = settings.model_copy(update={"partitions": log_partitions(owner_uri(server))})
-        check_database(settings)
-        prepare_topics(settings)
-        publish_first_offer(settings)
+        prepare_ledger(settings)
         note_login(folder, settings, known)
         folder.record_address("api", addresses["api"])
         self._settings = settings
         self.analyst_uri = login_uri(server, "scrip_analyst", known.scrip_analyst)
-        forget(folder.subfolder("run"))
+        forget_hangs(folder.subfolder("run"))
         watch = disk_watch(settings.model_copy(update={"watched_folders": watched_text(folder.path)}))
         self._room = RoomToldOf(watch, self._tell)
         self._start_roles()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.debian_packages import NEEDED, install_packages, missing_packages
 from cli.failure import Failure
+from cli.testing import NEEDED, install_packages, missing_packages
 
 APT = """#!/bin/sh
 echo "$DEBIAN_FRONTEND $*" >>"{log}"

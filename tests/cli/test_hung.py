@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from cli.service.asked import kafka_answers
+from cli.service.signs import kafka_answers
 from tests.cli.running import Up
 from tests.waiting import ENOUGH_S, wait_until
 

@@ -1,6 +1,6 @@
 """Lines that a caller causes are bounded: so many a minute of each kind, and a count of the rest."""
 
-from cli.log_limit import MOST_KINDS, Kind, LineLimit
+from cli.role_log import MOST_KINDS, Kind, LineLimit
 from tests.waiting import wait_until
 
 DENIED: Kind = ("api", "denied", "ann")

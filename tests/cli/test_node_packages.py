@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.failure import Failure
-from cli.node_packages import install_node_packages, node_packages_missing
+from cli.testing import install_node_packages, node_packages_missing
 
 NPM = """#!/bin/sh
 echo "$*" >log

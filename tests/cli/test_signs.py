@@ -14,12 +14,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from cli.service import asked as asking
-from cli.service import role_process
-from cli.service.asked import Asked, api_answers, kafka_answers, postgres_answers
-from cli.service.hangs import forget, hung
+from cli.service import role_process, signs
 from cli.service.role_process import RoleProcess
-from cli.service.signs import LONGEST_STEP_S, Silence
+from cli.service.signs import (
+    LONGEST_STEP_S,
+    Asked,
+    Silence,
+    api_answers,
+    forget_hangs,
+    hung,
+    kafka_answers,
+    postgres_answers,
+)
 from infra import pulse
 from infra.embedded import DataFolder, EmbeddedServers
 from infra.writer.batch import Batch
@@ -115,7 +121,7 @@ def test_a_role_with_a_blocked_event_loop_is_ended_and_started_again(role: RoleP
     tended_until(role, lambda _: role._pulse is not None and role._pulse.begun, "it gives signs again")
     ((name, times, _),) = hung(tmp_path / "data")
     assert (name, times) == ("relay", 1)
-    forget(tmp_path / "data" / "run")
+    forget_hangs(tmp_path / "data" / "run")
     assert hung(tmp_path / "data") == []
 
 
@@ -191,7 +197,7 @@ def test_a_thread_that_stands_still_is_a_sign_withheld(database: Database, monke
 
 
 def test_a_server_that_answers_no_more_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "EVERY_S", 0.02)
+    monkeypatch.setattr(signs, "EVERY_S", 0.02)
     answers = threading.Event()
     answers.set()
     with subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"]) as server:
@@ -218,7 +224,7 @@ def test_a_server_that_answers_no_more_is_killed(monkeypatch: pytest.MonkeyPatch
 
 def test_a_server_that_has_not_answered_yet_may_take_its_time(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a start may take is for whoever starts it to say."""
-    monkeypatch.setattr(asking, "EVERY_S", 0.01)
+    monkeypatch.setattr(signs, "EVERY_S", 0.01)
     pids, answers = [1], threading.Event()
     asked: list[bool] = []
 
@@ -251,7 +257,7 @@ def test_a_server_that_has_not_answered_yet_may_take_its_time(clock: Clock, monk
 
 
 def test_what_answers_and_what_does_not(servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "ANSWER_S", 2.0)  # libpq waits no shorter
+    monkeypatch.setattr(signs, "ANSWER_S", 2.0)  # libpq waits no shorter
     port = int(psycopg.conninfo.conninfo_to_dict(servers.postgres_uri)["port"] or 0)
     assert postgres_answers(port)
     assert kafka_answers(int(servers.kafka_bootstrap.rpartition(":")[2]))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from cli.console import console_of
+from cli.api_role import console_of
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from infra.partitions import PLATFORM

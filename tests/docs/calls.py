@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema
 
-from cli.reference.api_document import openapi
+from cli.reference.http import openapi
 from consumers.usage import USAGE_TYPES
 
 _CALL = re.compile(r"(?:(?P<status>\d{3}) )?(?P<method>GET|POST|PUT|PATCH|DELETE) (?P<path>/\S+)")

@@ -11,8 +11,8 @@ from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
-from cli.doctor.logins import check_logins
-from cli.service.database import set_passwords
+from cli.doctor.postgres import check_logins
+from cli.service.prepare import set_passwords
 from infra import migrations
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
 from infra.event_log import NotLocked

@@ -144,7 +144,7 @@ def test_what_a_login_leaves_for_itself_is_not_what_our_sessions_begin_with(
 
 def start_again(database: Database) -> None:
     """What `scrip up` and `scrip prepare` do to the database."""
-    from cli.service.database import set_passwords
+    from cli.service.prepare import set_passwords
     from infra.migrations import migrate
 
     migrate(database.owner_uri, 4)

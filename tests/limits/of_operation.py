@@ -1,7 +1,7 @@
 """Bounds on what keeps a deployment going: events and sums that can be passed on, disks, logs, processes and logins."""
 
-from cli import log_limit
-from cli.service import asked
+from cli import role_log
+from cli.service import signs
 from domain.bounds import MAX_SLICES, MAX_TOTAL
 from domain.generations.state import MAX_PARTS
 from infra import disk, event_log, lease, logins, topic_limit
@@ -63,10 +63,10 @@ BOUNDS: dict[str, Bound] = {
         _default("log_lines_per_minute"), "tests/cli/test_up_folder.py::test_a_caller_cannot_fill_the_logs"
     ),
     "Kinds and callers of warnings that are told apart": Bound(
-        log_limit.MOST_KINDS, "tests/cli/test_log_limit.py::test_kinds_without_number_share_one_limit"
+        role_log.MOST_KINDS, "tests/cli/test_log_limit.py::test_kinds_without_number_share_one_limit"
     ),
     "Silence of a role": Bound(_default("hung_after_s"), HUNG),
-    "Silence of PostgreSQL, Kafka and the API's port": Bound(asked.NO_SIGN * _default("hung_after_s"), HUNG),
+    "Silence of PostgreSQL, Kafka and the API's port": Bound(signs.NO_SIGN * _default("hung_after_s"), HUNG),
     "Silence of the active relay or notifier": Bound(
         lease.TERM_S, "tests/infra/test_lease.py::test_who_is_silent_for_a_term_loses_it"
     ),

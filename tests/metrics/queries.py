@@ -9,7 +9,7 @@ import promql_parser
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 
-from cli.exported_metrics import exported_metrics
+from cli.reference.pages import exported_metrics
 from tests.source_tree import ROOT
 
 FOLDER = ROOT / "docs" / "metrics"

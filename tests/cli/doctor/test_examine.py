@@ -13,16 +13,14 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from cli.api_client import Api
+from cli.doctor import examine
 from cli.doctor import kafka as kafka_checks
-from cli.doctor import machine
 from cli.doctor.codes import CODES
-from cli.doctor.examine import examine_remote, families
+from cli.doctor.examine import check_api, check_folder, check_settings, examine_remote, families
 from cli.doctor.finding import Finding, Severity
 from cli.doctor.kafka import check_broker
 from cli.doctor.ledger import check_ledger
-from cli.doctor.machine import check_api, check_folder
 from cli.doctor.postgres import check_database
-from cli.doctor.settings import check_settings
 from infra.disk import Room
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
@@ -261,7 +259,7 @@ def test_the_api(service: Service, settings: Settings) -> None:
 
 def test_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def room(free: int) -> None:
-        monkeypatch.setattr(machine, "room_of", lambda folder, name: Room(name, folder, free, 10**12, device=1))
+        monkeypatch.setattr(examine, "room_of", lambda folder, name: Room(name, folder, free, 10**12, device=1))
 
     for free, severity in ((10**8, Severity.WRONG), (2 * 1024**3, Severity.LOOK)):
         room(free)  # three folders, one disk: told once
@@ -282,7 +280,7 @@ def test_a_remote_service(service: Service) -> None:
 def test_every_family_and_every_code_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
     names = [name for name, _ in families(settings, tmp_path)]
     assert names == ["settings", "PostgreSQL", "Kafka", "API", "ledger", "machine"]
-    folder = Path(machine.__file__).parent
+    folder = Path(examine.__file__).parent
     text = "".join(file.read_text() for file in folder.glob("*.py") if file.name != "codes.py")
     told = text + (folder.parent / "commands" / "doctor.py").read_text()
     assert [code for code in CODES if f'"{code}"' not in told] == []
