@@ -29,7 +29,7 @@ from console.pages import Page
 from console.sessions import ARRIVED, ARRIVING_S, COOKIE, Sessions, SessionStore, SignedOut, SignInAway
 from console.settings import ConsoleSettings
 from console.static_files import Components, Versioned
-from console.templates_env import environment
+from console.templating import environment
 from console.visit import Visit, local
 
 HERE = Path(__file__).parent

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,6 +79,17 @@ class Visit:
     def tell(self, text: str, *, kind: str = "ok") -> None:
         """A sentence for the next whole page."""
         self.session.keep(_FLASHES, [*self.session.kept.get(_FLASHES, []), [kind, text]][-MAX_FLASHES:])
+
+    async def until_visible(self, path: str, answer: Any) -> None:
+        """Wait until the list at `path` has what a form did, as long as the API waits, so that the next page shows it.
+
+        A list that is not there yet is no error: what was done is done, and a later look shows it.
+        """
+        try:
+            await self.api.get(path, limit=1, min_position=answer["position"])
+        except ApiProblem as problem:
+            if problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
 
     def refused(self, path: str, problem: ApiProblem) -> Response:
         """Back to `path` with what the API said."""

@@ -1,26 +1,30 @@
-"""What the organisation was alerted of, and the rules by which it is."""
+"""Alerts of the organisation, the rules that raise them, and the webhooks that deliver them."""
 
 from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import text, whole
-from console.api import ApiProblem
+from console.admin.form_values import in_path, needed, new_key, text, whole
+from console.api import ABSENT, ApiProblem
 from console.pages import Pages
 from console.person import ADMINS
 from console.visit import Visit
 
-HERE = "/admin/alerts"
+ALERTS_PAGE = "/admin/alerts"
 ALERTS = "/api/v1/alerts"
 RULES = "/api/v1/alert-rules"
 FILTERS = ("severity", "rule", "user_id")
 SEVERITIES = (("", "All"), ("critical", "Critical"), ("warning", "Warning"), ("info", "Info"))
+WEBHOOKS_PAGE = "/admin/webhooks"
+WEBHOOKS = "/api/v1/webhooks"
+DELIVERY_STATUSES = (("", "All"), ("delivered", "Delivered"), ("pending", "On the way"), ("failed", "Failed"))
+NEW_WEBHOOK: dict[str, Any] = {"id": "", "url": "", "types": None, "description": "", "enabled": True}
 
 pages = Pages()
 
 
-@pages.get(HERE, ADMINS)
+@pages.get(ALERTS_PAGE, ADMINS)
 async def alerts(visit: Visit) -> Response:
     """The alerts, newest first."""
     rules = await visit.api.get(RULES)
@@ -33,29 +37,29 @@ async def alerts_part(visit: Visit) -> Response:
     return visit.render("admin/alerts_part.html", **await _raised(visit))
 
 
-@pages.get(HERE + "/rules", ADMINS)
+@pages.get(ALERTS_PAGE + "/rules", ADMINS)
 async def rules(visit: Visit) -> Response:
     """All rules with their thresholds."""
     answer = await visit.api.file(RULES)
     return _rules_page(visit, answer.json()["rules"], answer.headers.get("ETag", ""))
 
 
-@pages.post(HERE + "/rules", ADMINS)
-async def save(visit: Visit) -> Response:
+@pages.post(ALERTS_PAGE + "/rules", ADMINS)
+async def save_rules(visit: Visit) -> Response:
     """Set all rules; not over somebody else's change meanwhile."""
     form = await visit.form()
     found = (await visit.api.get(RULES))["rules"]
     try:
-        await visit.api.put(RULES, {"rules": _wanted(form, found)}, etag=text(form, "etag") or None)
+        await visit.api.put(RULES, {"rules": _wanted_rules(form, found)}, etag=text(form, "etag") or None)
     except ApiProblem as problem:
         for name, rule in found.items():
             rule["enabled"] = bool(form.get(name))
             rule["thresholds"] = {key: text(form, f"{name}.{key}") for key in rule["thresholds"]}
         return _rules_page(visit, found, text(form, "etag"), problem)
-    return visit.redirect(f"{HERE}/rules", "The rules are saved. They count from the next movement on.")
+    return visit.redirect(f"{ALERTS_PAGE}/rules", "The rules are saved. They count from the next movement on.")
 
 
-def _wanted(form: FormData, found: dict[str, Any]) -> dict[str, Any]:
+def _wanted_rules(form: FormData, found: dict[str, Any]) -> dict[str, Any]:
     """Raises ApiProblem (422)."""
     wanted: dict[str, Any] = {}
     for name, rule in found.items():
@@ -79,3 +83,127 @@ def _choices(answer: dict[str, Any]) -> list[tuple[str, str]]:
 def _rules_page(visit: Visit, found: dict[str, Any], etag: str, problem: ApiProblem | None = None) -> Response:
     status = problem.status if problem else 200
     return visit.render("admin/alert_rules.html", status, rules=found, etag=etag, problem=problem)
+
+
+@pages.get(WEBHOOKS_PAGE, ADMINS)
+async def webhooks(visit: Visit) -> Response:
+    """All of the organisation."""
+    found = await visit.api.get(WEBHOOKS, limit=200)
+    return visit.render("admin/webhooks.html", webhooks=found["items"])
+
+
+@pages.get("/admin/parts/new-webhook", ADMINS)
+async def new_webhook(visit: Visit) -> Response:
+    """The form for another one."""
+    return await _webhook_form(visit, NEW_WEBHOOK)
+
+
+@pages.post(WEBHOOKS_PAGE, ADMINS)
+async def create_webhook(visit: Visit) -> Response:
+    """Make one; its secret is shown in the answer and nowhere else."""
+    form = await visit.form()
+    try:
+        body = _wanted_webhook(form)
+        made = await visit.api.post(
+            WEBHOOKS, {name: value for name, value in body.items() if value}, key=text(form, "key")
+        )
+    except ApiProblem as problem:
+        return await _webhook_form(visit, NEW_WEBHOOK | _typed(form), problem)
+    return visit.render("admin/webhook_made_part.html", made=made)
+
+
+@pages.get(WEBHOOKS_PAGE + "/{id}", ADMINS)
+async def deliveries(visit: Visit) -> Response:
+    """The delivery log of one, newest first."""
+    return visit.render("admin/webhook.html", **await _log(visit), statuses=DELIVERY_STATUSES)
+
+
+@pages.get(WEBHOOKS_PAGE + "/{id}/log", ADMINS)
+async def delivery_log(visit: Visit) -> Response:
+    """The log alone, for a look every few seconds."""
+    return visit.render("admin/webhook_log_part.html", **await _log(visit))
+
+
+@pages.get(WEBHOOKS_PAGE + "/{id}/edit", ADMINS)
+async def edit_webhook(visit: Visit) -> Response:
+    """The form for this one."""
+    return await _webhook_form(visit, await _webhook(visit))
+
+
+@pages.post(WEBHOOKS_PAGE + "/{id}/edit", ADMINS)
+async def change_webhook(visit: Visit) -> Response:
+    """Another URL, other types, on or off."""
+    form = await visit.form()
+    try:
+        await visit.api.patch(_of(visit), _wanted_webhook(form) | {"enabled": bool(form.get("enabled"))})
+    except ApiProblem as problem:
+        return await _webhook_form(visit, await _webhook(visit) | _typed(form), problem)
+    return visit.redirect(f"{WEBHOOKS_PAGE}/{in_path(visit.path['id'])}", "The webhook is changed.")
+
+
+@pages.post(WEBHOOKS_PAGE + "/{id}/resend", ADMINS)
+async def resend(visit: Visit) -> Response:
+    """Deliver an alert once more."""
+    form, here = await visit.form(), f"{WEBHOOKS_PAGE}/{in_path(visit.path['id'])}"
+    body = {"delivery_id": text(form, "delivery_id")}
+    try:
+        await visit.api.post(f"{_of(visit)}/resend", body, key=text(form, "key") or None)
+    except ApiProblem as problem:
+        return visit.refused(here, problem)
+    return visit.redirect(here, "It is on its way once more.")
+
+
+@pages.post(WEBHOOKS_PAGE + "/{id}/delete", ADMINS)
+async def delete_webhook(visit: Visit) -> Response:
+    """Forget it, and its deliveries."""
+    await visit.api.delete(_of(visit))
+    return visit.redirect(WEBHOOKS_PAGE, "The webhook is deleted.")
+
+
+def _of(visit: Visit) -> str:
+    return f"{WEBHOOKS}/{in_path(visit.path['id'])}"
+
+
+async def _webhook(visit: Visit) -> dict[str, Any]:
+    """Raises ApiProblem (404)."""
+    items: list[dict[str, Any]] = (await visit.api.get(WEBHOOKS, limit=200))["items"]
+    for webhook in items:
+        if webhook["id"] == visit.path["id"]:
+            return webhook
+    raise ApiProblem(ABSENT, {"code": "not_found", "detail": "There is no such webhook."})
+
+
+async def _log(visit: Visit) -> dict[str, Any]:
+    status = visit.query.get("status", "")
+    page = await visit.api.get(f"{_of(visit)}/deliveries", status=status, cursor=visit.query.get("cursor"))
+    return {
+        "webhook": await _webhook(visit),
+        "deliveries": page["items"],
+        "cursor": page["next_cursor"],
+        "status": status,
+        "new_key": new_key,
+    }
+
+
+def _typed(form: FormData) -> dict[str, Any]:
+    return {
+        "url": text(form, "url"),
+        "description": text(form, "description"),
+        "types": [str(type_) for type_ in form.getlist("types")] or None,
+    }
+
+
+def _wanted_webhook(form: FormData) -> dict[str, Any]:
+    """Raises ApiProblem (422)."""
+    typed = _typed(form)
+    needed(typed["url"], "url", "The URL")
+    return {name: value for name, value in typed.items() if name != "description" or value}
+
+
+async def _webhook_form(visit: Visit, webhook: dict[str, Any], problem: ApiProblem | None = None) -> Response:
+    rules = (await visit.api.get("/api/v1/alert-rules"))["rules"]
+    types = list(dict.fromkeys(rule["type"] for rule in rules.values()))
+    status = problem.status if problem else 200
+    return visit.render(
+        "admin/webhook_form_part.html", status, webhook=webhook, types=types, problem=problem, key=new_key()
+    )

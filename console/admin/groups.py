@@ -6,7 +6,6 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from console.admin.form_values import in_path, needed, new_key, text, whole
-from console.admin.visible import visible
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMINS
@@ -52,7 +51,7 @@ async def create(visit: Visit) -> Response:
         answer = await visit.api.post(GROUPS, _wanted(form), key=text(form, "key") or None)
     except ApiProblem as problem:
         return _form(visit, NEW | _typed(form), problem)
-    await visible(visit, GROUPS, answer)
+    await visit.until_visible(GROUPS, answer)
     told = f"{answer['name']} is there. Now say who is in it: Add members."
     return visit.redirect(f"{HERE}/{in_path(answer['id'])}", told)
 
@@ -73,7 +72,7 @@ async def change(visit: Visit) -> Response:
         answer = await visit.api.patch(_of(visit), _wanted(form), etag=etag or None)
     except ApiProblem as problem:
         return _form(visit, await visit.api.get(_of(visit)) | _typed(form), problem, etag=etag)
-    await visible(visit, GROUPS, answer)
+    await visit.until_visible(GROUPS, answer)
     return visit.redirect(text(form, "back") or HERE, f"{answer['name']} is changed.")
 
 
@@ -100,7 +99,7 @@ async def ask_delete(visit: Visit) -> Response:
 async def delete(visit: Visit) -> Response:
     """Delete it; its members are free of its limits."""
     group = await visit.api.get(_of(visit))
-    await visible(visit, GROUPS, await visit.api.delete(_of(visit)))
+    await visit.until_visible(GROUPS, await visit.api.delete(_of(visit)))
     return visit.redirect(HERE, f"{group['name']} is deleted. Its members are free of its limits.")
 
 

@@ -1,18 +1,22 @@
-"""The settings of one's organisation: what is checked, who pays, what failures and overruns cost."""
+"""One's organisation: what is checked, who pays, what failures and overruns cost, and the keys of its programs.
 
+For the platform also all organisations: set one up, put one on a plan, look at one.
+"""
+
+import asyncio
 from typing import Any
 from zoneinfo import available_timezones
 
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, text, whole
+from console.admin.form_values import in_path, instant, needed, new_key, text, whole, wrong
 from console.api import ApiProblem
 from console.pages import Pages
-from console.person import ADMINS
+from console.person import ADMIN, ADMINS, PLATFORM, PLATFORM_READERS
 from console.visit import Visit
 
-HERE = "/admin/organisation"
+ORGANISATION_PAGE = "/admin/organisation"
 ZONES = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
 RESOURCES = (
     ("credits", "Credits", "what generations cost"),
@@ -37,25 +41,37 @@ OUTCOMES = (
 PAYERS = (("user:{user}", "The user's own credits"), ("org:{org}", "The organisation's credits"))
 MOST_PAYERS = 5
 LEAST_SHOWN = 3
+ORGANISATIONS_PAGE = "/admin/organisations"
+ORGANISATIONS = "/api/v1/organisations"
+BILLINGS = (("monthly", "Cycle by cycle"), ("annual", "A year in advance"))
+LOOKS, PAUSE_S = 10, 0.1  # for the list to have a new one
+API_KEYS_PAGE = "/admin/api-keys"
+API_KEYS = "/api/v1/api-keys"
+KEY_ROLES = (
+    ("worker", "Worker: asks, starts and settles generations for any user"),
+    ("auditor", "Auditor: reads everything, changes nothing"),
+    ("org_admin", "Admin of the organisation: may do everything in it"),
+)
+PLATFORM_ROLE = ("admin", "Admin of the platform: may do everything everywhere")
 
 pages = Pages()
 
 
-@pages.get(HERE, ADMINS)
+@pages.get(ORGANISATION_PAGE, ADMINS)
 async def organisation(visit: Visit) -> Response:
     """The settings as they are, and the plan."""
-    return await _page(visit)
+    return await _organisation_page(visit)
 
 
-@pages.post(HERE, ADMINS)
-async def save(visit: Visit) -> Response:
+@pages.post(ORGANISATION_PAGE, ADMINS)
+async def save_settings(visit: Visit) -> Response:
     """All settings of the form; not over somebody else's change meanwhile."""
     form = await visit.form()
     try:
         await visit.api.patch(_api(visit), _wanted(form), etag=text(form, "etag") or None)
     except ApiProblem as problem:
-        return await _page(visit, problem, _typed(form), text(form, "etag"))
-    return visit.redirect(HERE, "The settings are saved. They count from the next request on.")
+        return await _organisation_page(visit, problem, _typed(form), text(form, "etag"))
+    return visit.redirect(ORGANISATION_PAGE, "The settings are saved. They count from the next request on.")
 
 
 def _api(visit: Visit) -> str:
@@ -78,7 +94,7 @@ def _wanted(form: FormData) -> dict[str, Any]:
     return {**_typed(form), "settlement_policy": policy}
 
 
-async def _page(
+async def _organisation_page(
     visit: Visit, problem: ApiProblem | None = None, typed: dict[str, Any] | None = None, etag: str = ""
 ) -> Response:
     answer = await visit.api.file(_api(visit))
@@ -102,3 +118,126 @@ async def _page(
         payers=payers,
         places=min(MOST_PAYERS, max(LEAST_SHOWN, len(settings["pay_from"]) + 1)),
     )
+
+
+@pages.get(ORGANISATIONS_PAGE, PLATFORM_READERS)
+async def organisations(visit: Visit) -> Response:
+    """The list, by the beginning of the id."""
+    return await _organisations_page(visit)
+
+
+@pages.post(ORGANISATIONS_PAGE, PLATFORM)
+async def create_organisation(visit: Visit) -> Response:
+    """Set an organisation up."""
+    form = await visit.form()
+    typed = {name: text(form, name) for name in ("id", "plan", "billing")}
+    try:
+        needed(typed["id"], "id", "The id")
+        if await _listed(visit, typed["id"]):  # its plan is changed in the list, knowingly
+            raise wrong("id", f"The organisation {typed['id']} is there already.")
+        await visit.api.post(ORGANISATIONS, typed, key=text(form, "key") or None)
+    except ApiProblem as problem:
+        return await _organisations_page(visit, problem, typed)
+    for _ in range(LOOKS):
+        if await _listed(visit, typed["id"]):
+            break
+        await asyncio.sleep(PAUSE_S)
+    return visit.redirect(ORGANISATIONS_PAGE, f"{typed['id']} is set up.")
+
+
+@pages.post(ORGANISATIONS_PAGE + "/{id}/plan", PLATFORM)
+async def choose_plan(visit: Visit) -> Response:
+    """Put it on a plan; the terms count from now on."""
+    form, id_ = await visit.form(), visit.path["id"]
+    body = {"plan": text(form, "plan"), "billing": text(form, "billing") or "monthly"}
+    try:
+        await visit.api.put(f"{ORGANISATIONS}/{in_path(id_)}/plan", body)
+    except ApiProblem as problem:
+        return visit.refused(ORGANISATIONS_PAGE, problem)
+    return visit.redirect(text(form, "back") or ORGANISATIONS_PAGE, f"{id_} is on the plan {body['plan']}.")
+
+
+@pages.post(ORGANISATIONS_PAGE + "/{id}/look", PLATFORM)
+async def look_at(visit: Visit) -> Response:
+    """All pages are about this organisation from now on."""
+    visit.session.act_for(visit.path["id"])
+    return visit.redirect("/admin/organisation")
+
+
+async def _listed(visit: Visit, id_: str) -> bool:
+    """Whether the list has it: positions are those of one organisation, so that this list cannot wait for them."""
+    found = await visit.api.get(ORGANISATIONS, prefix=id_, limit=1)
+    return any(each["id"] == id_ for each in found["items"])
+
+
+async def _organisations_page(
+    visit: Visit, problem: ApiProblem | None = None, typed: dict[str, Any] | None = None
+) -> Response:
+    prefix = visit.query.get("prefix", "").strip()
+    found, plans = (
+        await visit.api.get(ORGANISATIONS, prefix=prefix, cursor=visit.query.get("cursor")),
+        (await visit.api.get("/api/v1/plans"))["items"],
+    )
+    return visit.render(
+        "admin/organisations.html",
+        problem.status if problem else 200,
+        organisations=found["items"],
+        cursor=found["next_cursor"],
+        prefix=prefix,
+        plans=[(plan["id"], plan["name"]) for plan in plans],
+        billings=BILLINGS,
+        problem=problem,
+        typed=typed or {"id": "", "plan": "starter", "billing": "monthly"},
+        may_change=visit.person.role in PLATFORM,
+        key=new_key(),
+    )
+
+
+@pages.get(API_KEYS_PAGE, ADMINS)
+async def api_keys(visit: Visit) -> Response:
+    """All keys, those that were ended too."""
+    found = await visit.api.get(API_KEYS, cursor=visit.query.get("cursor"), limit=100)
+    return visit.render("admin/api_keys.html", keys=found["items"], cursor=found["next_cursor"])
+
+
+@pages.get("/admin/parts/new-api-key", ADMINS)
+async def new_api_key(visit: Visit) -> Response:
+    """The form for another one."""
+    return _key_form(visit, {"name": "", "role": "worker", "scopes": ""})
+
+
+@pages.post(API_KEYS_PAGE, ADMINS)
+async def create_api_key(visit: Visit) -> Response:
+    """Make one; it is shown in the answer and nowhere else."""
+    form = await visit.form()
+    try:
+        made = await visit.api.post(API_KEYS, _wanted_key(form), key=text(form, "key") or None)
+    except ApiProblem as problem:
+        return _key_form(visit, {name: text(form, name) for name in ("name", "role", "scopes")}, problem)
+    return visit.render("admin/api_key_made_part.html", made=made)
+
+
+@pages.post(API_KEYS_PAGE + "/{id}/revoke", ADMINS)
+async def revoke_api_key(visit: Visit) -> Response:
+    """End it at once."""
+    await visit.api.delete(f"{API_KEYS}/{in_path(visit.path['id'])}")
+    return visit.redirect(API_KEYS_PAGE, "The key has ended. Requests with it are refused.")
+
+
+def _wanted_key(form: FormData) -> dict[str, Any]:
+    """Raises ApiProblem (422)."""
+    scopes = text(form, "scopes").replace(",", " ").split()
+    body: dict[str, Any] = {
+        "name": needed(text(form, "name"), "name", "The name"),
+        "role": text(form, "role"),
+        "scopes": scopes or None,
+        "expires_at": instant(form, "expires", "Expires"),
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _key_form(visit: Visit, typed: dict[str, str], problem: ApiProblem | None = None) -> Response:
+    roles = [*KEY_ROLES, PLATFORM_ROLE] if visit.person.role == ADMIN else KEY_ROLES
+    status = problem.status if problem else 200
+    values = {"typed": typed, "problem": problem, "roles": roles, "key": new_key()}
+    return visit.render("admin/api_key_form_part.html", status, **values)

@@ -5,7 +5,6 @@ from typing import Any
 from starlette.responses import Response
 
 from console.admin.form_values import in_path, money, text, whole, whole_of, wrong
-from console.admin.visible import visible
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMINS
@@ -47,7 +46,7 @@ async def save_group(visit: Visit) -> Response:
         answer = await visit.api.patch(path, {"token_quotas": limits}, etag=etag or None)
     except ApiProblem as problem:
         return await _group(visit, problem, dict(rows), text(form, "etag"))
-    await visible(visit, "/api/groups", answer)
+    await visit.until_visible("/api/groups", answer)
     return visit.redirect(HERE, f"The quotas of {answer['name']} are set.")
 
 

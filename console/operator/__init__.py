@@ -1,13 +1,6 @@
 """Pages for operators and auditors."""
 
-from console.operator import audit, event, events, home, runbook, timeline
+from console.operator import log, operation, runbook
 from console.pages import Page
 
-PAGES: list[Page] = [
-    *home.pages,
-    *events.pages,
-    *event.pages,
-    *timeline.pages,
-    *audit.pages,
-    *runbook.pages,
-]
+PAGES: list[Page] = [*operation.pages, *log.pages, *runbook.pages]

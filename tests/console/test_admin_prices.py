@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from console.admin.named_users import names_in
+from console.admin.members import names_in
 from console.admin.price_rows import COLUMNS, as_csv, entries_of, entry_of, read_rows, row_of
 from console.api import ApiProblem
 from console.person import ADMIN, AUDITOR

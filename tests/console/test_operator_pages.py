@@ -8,8 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from console.operator.event import changes, cut
-from console.operator.events import moment
+from console.operator.log import changes, cut, moment
 from console.operator.runbook import entries
 from tests.api.service import ORG, Service
 from tests.console.conftest import Visitor, csrf_of

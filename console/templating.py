@@ -1,15 +1,41 @@
-"""How figures, sizes, money and times read to people. Times are put into the reader's own zone by console.js."""
+"""Jinja2 as the console uses it: everything is escaped, a missing value is an error.
+
+Its filters say how figures, sizes, money and times read to people. console.js puts times into the reader's zone.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+
+from console.static_files import Versioned
 
 NONE = "\N{EN DASH}"
 KIB = 1024
-DAY_S = 86_400
+
+
+def environment(static: Versioned, visible: Callable[[str], str]) -> Environment:
+    """The templates of `console/templates`. Every text that they show passes `visible`."""
+
+    def shown(value: Any) -> Any:
+        return visible(value) if type(value) is str else value  # our own markup is another type
+
+    env = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
+        finalize=shown,
+    )
+    env.filters.update(FILTERS)
+    env.globals["static"] = static.url
+    return env
 
 
 def count(value: int | None) -> str:

@@ -1,19 +1,72 @@
-"""Proving the log, making the read models anew, and usage events that could not be applied."""
+"""The state of the service: each figure with its status, a sentence, and where to read on.
 
-from typing import Any
+Beside it what an operator starts: the proof of the log, a rebuild of the read models, usage events tried again.
+"""
+
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from console.api import ApiProblem
+from console.operator.runbook import HERE as RUNBOOK
+from console.operator.runbook import entries
 from console.pages import Pages
-from console.person import INSPECTORS, PLATFORM, PLATFORM_READERS
+from console.person import ADMINS, INSPECTORS, PLATFORM, PLATFORM_READERS
 from console.visit import Visit
 
 REBUILD = "/operator/rebuild"
 QUARANTINE = "/operator/quarantine"
 
+
+class Figure(NamedTuple):
+    """Its name in the API's answer, its title here, and the page that shows more to whoever may see it."""
+
+    name: str
+    title: str
+    page: str = ""
+    roles: frozenset[str] = PLATFORM_READERS
+
+
+FIGURES = (
+    Figure("read_models", "Read models"),
+    Figure("relay", "Publishing to Kafka"),
+    Figure("topic", "The ledger's topic"),
+    Figure("usage", "Usage events"),
+    Figure("consumers", "Topics that are read"),
+    Figure("notifier", "Alerts and webhooks"),
+    Figure("oldest_hold", "Oldest open hold"),
+    Figure("overdue_holds", "Holds past their end"),
+    Figure("quarantine", "Quarantine", "/operator/quarantine"),
+    Figure("webhooks", "Webhooks", "/admin/webhooks", ADMINS),
+    Figure("disk", "Disk space"),
+    Figure("last_verify", "Last verify", "/operator/verify"),
+    Figure("last_rebuild", "Last rebuild", "/operator/rebuild", PLATFORM),
+    Figure("log", "The log", "/operator/events"),
+)
+URGENCY = ("act", "look", "ok")
+
 pages = Pages()
+
+
+@pages.get("/operator", PLATFORM_READERS)
+async def home(visit: Visit) -> Response:
+    """The whole page; its figures are asked for again every few seconds."""
+    return visit.render("operator/home.html", **await _figures(visit))
+
+
+@pages.get("/operator/parts/figures", PLATFORM_READERS)
+async def figures(visit: Visit) -> Response:
+    """The figures as they are now."""
+    return visit.render("operator/home_part.html", **await _figures(visit))
+
+
+async def _figures(visit: Visit) -> dict[str, Any]:
+    """The figures, what is urgent first."""
+    told = await visit.api.get("/api/v1/operations")
+    urgent = sorted(FIGURES, key=lambda figure: URGENCY.index(told[figure.name]["status"]))
+    waiting = {status: sum(told[figure.name]["status"] == status for figure in FIGURES) for status in URGENCY}
+    return {"told": told, "figures": urgent, "waiting": waiting, "runbook": RUNBOOK, "entries": entries()}
 
 
 @pages.get("/operator/verify", INSPECTORS)
@@ -38,7 +91,7 @@ async def rebuild_part(visit: Visit) -> Response:
 
 
 @pages.post(REBUILD, PLATFORM)
-async def start(visit: Visit) -> Response:
+async def start_rebuild(visit: Visit) -> Response:
     """Ask for a rebuild."""
     try:
         await visit.api.post("/api/v1/rebuilds", {})
@@ -62,7 +115,7 @@ async def quarantine(visit: Visit) -> Response:
 
 
 @pages.post(QUARANTINE, PLATFORM)
-async def retry(visit: Visit) -> Response:
+async def retry_usage(visit: Visit) -> Response:
     """Try one of them again."""
     id_ = str((await visit.form()).get("id", ""))
     try:
