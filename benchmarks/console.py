@@ -11,8 +11,8 @@ import psycopg
 
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.load import Load
-from benchmarks.settled_work import SettledWork
 from benchmarks.stage import whole_service
+from benchmarks.work import SettledWork
 from cli.service.service import ROLES, Service
 from cli.service.tokens import signed_token
 from console.catalogue import ALL_PAGES

@@ -3,20 +3,46 @@
 Beside plain reservations: generations that take five resources (credits, storage, group, budget, plan tokens).
 """
 
+import re
+import subprocess
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from statistics import median
 
-from benchmarks import naive
+import psycopg
+
 from benchmarks.figures import Figure, Report
 from benchmarks.load import Load
 from benchmarks.stage import database_only, fresh_database
 from benchmarks.work import Generations
+from infra.embedded.postgres_data import server_program
 from infra.tuning import tune_interpreter
 from infra.writer.writer import Writer
 
 ROUNDS = 3
 FIVE = "Scrip, 1,000 waiting, generations with five resources"
+NAIVE_CLIENTS = 32
+AMOUNT = 10
+
+NAIVE_TABLES = """
+    create table account (id int primary key, available bigint not null, reserved bigint not null default 0);
+    create table entry (
+        id bigserial primary key, account int not null, kind text not null, amount bigint not null,
+        key uuid not null unique, at timestamptz not null default now());
+    create index on entry (account);
+    insert into account (id, available) select i, 1000000000000 from generate_series(1, 1000) i;
+"""
+RESERVE = (
+    f"update account set available = available - {AMOUNT}, reserved = reserved + {AMOUNT}"
+    f" where id = :a and available >= {AMOUNT}"
+)
+INSERT = f"insert into entry (account, kind, amount, key) values (:a, 'reserve', {AMOUNT}, gen_random_uuid())"
+TRANSACTION = f"begin;\n{RESERVE};\n{INSERT};\ncommit;\n"
+ONE_STATEMENT = (
+    f"with paid as ({RESERVE} returning id)"
+    f" insert into entry (account, kind, amount, key) select id, 'reserve', {AMOUNT}, gen_random_uuid() from paid;\n"
+)
 
 
 def run(report: Report, *, seconds: int = 5) -> list[Figure]:
@@ -28,7 +54,7 @@ def run(report: Report, *, seconds: int = 5) -> list[Figure]:
     measured: dict[str, list[float]] = {}
     with database_only() as stage:
         naive_uri = fresh_database(stage.owner_uri, migrated=False)
-        naive.prepare(naive_uri)
+        _prepare_naive(naive_uri)
         with Writer(stage.owner_uri) as writer:
             loads = {accounts: Load(writer, accounts) for accounts in (1000, 1)}
             generations = Load(writer, 1000, work=Generations(1000))
@@ -36,9 +62,9 @@ def run(report: Report, *, seconds: int = 5) -> list[Figure]:
                 for accounts, load in loads.items():
                     report(f"round {number + 1} of {ROUNDS}, {_of(accounts)}")
                     windows: dict[str, Callable[[], float]] = {
-                        "naive SQL": partial(naive.rate, naive_uri, accounts=accounts, seconds=seconds),
+                        "naive SQL": partial(_naive_rate, naive_uri, accounts=accounts, seconds=seconds),
                         "naive SQL in one statement": partial(
-                            naive.rate, naive_uri, accounts=accounts, seconds=seconds, one_statement=True
+                            _naive_rate, naive_uri, accounts=accounts, seconds=seconds, one_statement=True
                         ),
                         "Scrip, 1,000 waiting": partial(load.rate, seconds, 1000),
                         "Scrip, 32 waiting": partial(load.rate, seconds, 32),
@@ -65,3 +91,28 @@ def _of(accounts: int) -> str:
 
 def _ratio(what: str, value: float, bar: float) -> Figure:
     return Figure("writer", what, value, "times", f"at least {bar}", value >= bar)
+
+
+def _prepare_naive(owner_uri: str) -> None:
+    """Create the naive ledger's tables, with 1,000 accounts."""
+    with psycopg.connect(owner_uri, autocommit=True) as connection:
+        connection.execute(NAIVE_TABLES)
+
+
+def _naive_rate(owner_uri: str, *, accounts: int, seconds: int, one_statement: bool = False) -> float:
+    """Commands a second of the naive ledger with 32 clients on `accounts` accounts, by `pgbench -M prepared`.
+
+    Raises RuntimeError where pgbench fails.
+    """
+    choice = f"\\set a random(1, {accounts})\n"
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+        script.write(choice + (ONE_STATEMENT if one_statement else TRANSACTION))
+        script.flush()
+        options = ["-n", "-M", "prepared", "-c", str(NAIVE_CLIENTS), "-j", "2", "-T", str(seconds), "-f", script.name]
+        run = subprocess.run(
+            [str(server_program("pgbench")), *options, owner_uri], capture_output=True, text=True, check=False
+        )
+    found = re.search(r"tps = ([\d.]+)", run.stdout)
+    if found is None:
+        raise RuntimeError(f"pgbench failed: {run.stderr.strip()[-500:]}")
+    return float(found[1])
