@@ -61,10 +61,12 @@ class AlertRow(BaseModel):
     at: datetime
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+class _Alerts:
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def list_alerts(
+        self,
         call: CallNow,
         type: Annotated[str | None, Query(max_length=64, pattern=r"^[a-z_.]+$")] = None,  # noqa: A002 - its name outside
         rule: Name | None = None,
@@ -75,31 +77,36 @@ def routes(services: Services) -> list[APIRoute]:
         limit: Limit = 50,
         cursor: CursorText = None,
     ) -> Json:
-        from_, to = await moments(services, call, from_, to)
-        pages = cursors(services, call, "alerts")
+        from_, to = await moments(self._services, call, from_, to)
+        pages = cursors(self._services, call, "alerts")
         (before,) = pages.decode(cursor, int) if cursor else (None,)
         filters = {"type": type, "rule": rule, "severity": severity, "user": user_id, "from": from_, "to": to}
-        rows = await services.rows(_LIST, {"org": call.org, "before": before, **filters, "limit": limit + 1})
+        rows = await self._services.rows(_LIST, {"org": call.org, "before": before, **filters, "limit": limit + 1})
         return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
 
-    async def list_my_alerts(call: CallNow, limit: Limit = 50, cursor: CursorText = None) -> Json:
+    async def list_my_alerts(self, call: CallNow, limit: Limit = 50, cursor: CursorText = None) -> Json:
         user = call.principal.sub
-        pages = cursors(services, call, "my-alerts", user)
+        pages = cursors(self._services, call, "my-alerts", user)
         (before,) = pages.decode(cursor, int) if cursor else (None,)
         wanted = {"org": call.org, "user": user, "rules": list(OWN_RULES), "before": before, "limit": limit + 1}
-        return Json(pages.page(await services.rows(_OWN, wanted), limit, lambda row: [row["id"]], lambda row: row))
+        rows = await self._services.rows(_OWN, wanted)
+        return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
 
-    async def read_alert_rules(call: CallNow) -> Json:
-        answered = await ask(services, call.org, OrganisationNow())
+    async def read_alert_rules(self, call: CallNow) -> Json:
+        answered = await ask(self._services, call.org, OrganisationNow())
         organisation: Organisation = answered.value
         tag = tag_of(organisation.alert_rules)
         return Json(shown(organisation.alert_rules, answered.position), headers={"ETag": tag})
 
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    handlers = _Alerts(services)
     return [
         ReadRoute(
             "GET",
             "/api/v1/alerts",
-            list_alerts,
+            handlers.list_alerts,
             services,
             operation="list_alerts",
             summary="Alerts, newest first",
@@ -108,7 +115,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             "/api/v1/alerts/me",
-            list_my_alerts,
+            handlers.list_my_alerts,
             services,
             operation="list_my_alerts",
             summary="Alerts about the caller's own credits, budget and generations, newest first",
@@ -117,7 +124,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             "/api/v1/alert-rules",
-            read_alert_rules,
+            handlers.read_alert_rules,
             services,
             operation="read_alert_rules",
             summary="The rules that raise alerts, and their thresholds",

@@ -37,20 +37,29 @@ LAST = 2**62
 CallNow = Annotated[Call, Depends(call_of)]
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+class _Entities:
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def list_grants(
-        address: str, call: CallNow, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+        self,
+        address: str,
+        call: CallNow,
+        limit: Limit = 50,
+        cursor: CursorText = None,
+        min_position: MinPosition = None,
     ) -> Json:
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "grants", address)
+        await seen(self._services, call, min_position)
+        pages = cursors(self._services, call, "grants", address)
         after = pages.decode(cursor, str)[0] if cursor else ""
-        rows = await services.rows(_GRANTS, {"org": call.org, "address": address, "after": after, "limit": limit + 1})
-        await open_text(services, call, address, rows)
+        rows = await self._services.rows(
+            _GRANTS, {"org": call.org, "address": address, "after": after, "limit": limit + 1}
+        )
+        await open_text(self._services, call, address, rows)
         return Json(pages.page(rows, limit, lambda row: [row["id"]], _grant))
 
     async def list_reservations(
+        self,
         address: str,
         call: CallNow,
         status: Literal["held", "captured", "released", "expired"] | None = None,
@@ -58,37 +67,41 @@ def routes(services: Services) -> list[APIRoute]:
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "reservations", address, status or "")
+        await seen(self._services, call, min_position)
+        pages = cursors(self._services, call, "reservations", address, status or "")
         after = pages.decode(cursor, int)[0] if cursor else LAST
-        rows = await services.rows(
+        rows = await self._services.rows(
             _HOLDS, {"org": call.org, "address": address, "status": status, "after": after, "limit": limit + 1}
         )
-        await open_text(services, call, address, rows)
+        await open_text(self._services, call, address, rows)
         return Json(pages.page(rows, limit, lambda row: [row["created_position"]], _reservation))
 
-    async def read_reservation(address: str, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
-        await seen(services, call, min_position)
-        row = await services.row(_HOLD + " and id = %(id)s", {"org": call.org, "address": address, "id": id})
+    async def read_reservation(self, address: str, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
+        await seen(self._services, call, min_position)
+        row = await self._services.row(_HOLD + " and id = %(id)s", {"org": call.org, "address": address, "id": id})
         if row is None:
             raise not_found("reservation", id)
-        await open_text(services, call, address, [row])
+        await open_text(self._services, call, address, [row])
         return Json(_reservation(row))
 
-    async def read_debit(address: str, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
-        await seen(services, call, min_position)
-        row = await services.row(_DEBIT, {"org": call.org, "address": address, "id": id})
+    async def read_debit(self, address: str, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
+        await seen(self._services, call, min_position)
+        row = await self._services.row(_DEBIT, {"org": call.org, "address": address, "id": id})
         if row is None:
             raise not_found("debit", id)
-        await open_text(services, call, address, [row])
+        await open_text(self._services, call, address, [row])
         return Json(renamed(row, "debit_id"))
 
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    handlers = _Entities(services)
     path = "/api/v1/accounts/{address}"
     return [
         ReadRoute(
             "GET",
             path + "/grants",
-            list_grants,
+            handlers.list_grants,
             services,
             operation="list_grants",
             summary="An account's grants, with what is left of each",
@@ -97,7 +110,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             path + "/reservations",
-            list_reservations,
+            handlers.list_reservations,
             services,
             operation="list_reservations",
             summary="An account's holds, newest first",
@@ -106,7 +119,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             path + "/reservations/{id}",
-            read_reservation,
+            handlers.read_reservation,
             services,
             operation="read_reservation",
             summary="A hold and what has become of it",
@@ -115,7 +128,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             path + "/debits/{id}",
-            read_debit,
+            handlers.read_debit,
             services,
             operation="read_debit",
             summary="A charge and how much of it was given back",

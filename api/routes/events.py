@@ -50,10 +50,12 @@ CallNow = Annotated[Call, Depends(call_of)]
 Filter = Annotated[str | None, Query(max_length=1_000, pattern=r"^[!-~]*$")]
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+class _Events:
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def list_events(
+        self,
         call: CallNow,
         stream: Filter = None,
         type: Filter = None,  # noqa: A002 - the contract's name
@@ -65,24 +67,24 @@ def routes(services: Services) -> list[APIRoute]:
         limit: Limit = 50,
         cursor: CursorText = None,
     ) -> Json:
-        from_, to = await moments(services, call, from_, to)
-        pages = cursors(services, call, "events", stream or "", type or "", actor or "", order)
+        from_, to = await moments(self._services, call, from_, to)
+        pages = cursors(self._services, call, "events", stream or "", type or "", actor or "", order)
         edge = pages.decode(cursor, int)[0] if cursor else None
         start = _position("after", after) if after else 0
         wanted = {"org": call.org, "stream": stream, "type": type, "actor": actor}
-        first, last = await bounds(services, _partition(services, call.org), from_, to)
+        first, last = await bounds(self._services, self._partition(call.org), from_, to)
         if order == "asc":
-            rows, next_ = await _look(services, wanted, max(start, first - 1, edge or 0), last - 1, limit)
+            rows, next_ = await self._look(wanted, max(start, first - 1, edge or 0), last - 1, limit)
         else:
-            rows, next_ = await _look_back(services, wanted, max(start, first - 1), min(last, edge or last) - 1, limit)
+            rows, next_ = await self._look_back(wanted, max(start, first - 1), min(last, edge or last) - 1, limit)
         return Json({"items": [_shown(row) for row in rows], "next_cursor": pages.encode([next_]) if next_ else None})
 
-    async def read_event(position: str, call: CallNow) -> Json:
-        return Json(_shown(await _one(services, call.org, position)))
+    async def read_event(self, position: str, call: CallNow) -> Json:
+        return Json(_shown(await self._one(call.org, position)))
 
-    async def read_stream_state(position: str, call: CallNow) -> Json:
-        row = await _one(services, call.org, position)
-        before, after = await state_around(services, call.org, row["stream"], row["version"])
+    async def read_stream_state(self, position: str, call: CallNow) -> Json:
+        row = await self._one(call.org, position)
+        before, after = await state_around(self._services, call.org, row["stream"], row["version"])
         told = {
             "position": position,
             "stream": row["stream"],
@@ -93,12 +95,72 @@ def routes(services: Services) -> list[APIRoute]:
         }
         return Json(told)
 
+    async def _one(self, org: str, position: str) -> Row:
+        wanted = {"org": org, "partition": self._partition(org), "position": _position("position", position)}
+        row = await self._services.row(_ONE, wanted)
+        if row is None:
+            raise not_found("event", position)
+        return row
+
+    async def _look(self, wanted: dict[str, Any], after: int, last: int, limit: int) -> tuple[list[Row], int | None]:
+        """A page of events after `after` up to `last`, and the position to go on from; none at the end.
+
+        A page may hold fewer events than asked for, or none, where the filter matches rarely.
+        """
+        end = min(last, await self._head(wanted["org"]))
+        found: list[Row] = []
+        for _ in range(LOOKS):
+            until = end if wanted["stream"] else min(after + WINDOW, end)
+            query = _STREAM if wanted["stream"] else _LIST
+            found += await self._page(query, wanted, after, until, limit + 1 - len(found))
+            if len(found) > limit or _is_full(found):
+                return found[:limit], found[:limit][-1]["position"]
+            after = until
+            if after >= end:
+                return found, None
+        return found, after
+
+    async def _look_back(
+        self, wanted: dict[str, Any], first: int, until: int, limit: int
+    ) -> tuple[list[Row], int | None]:
+        """A page of events up to `until`, newest first, and the position before which to go on; none at `first`."""
+        until = min(until, await self._head(wanted["org"]))
+        found: list[Row] = []
+        for _ in range(LOOKS):
+            after = first if wanted["stream"] else max(until - WINDOW, first)
+            query = _STREAM_NEWEST if wanted["stream"] else _NEWEST
+            found += await self._page(query, wanted, after, until, limit + 1 - len(found))
+            if len(found) > limit or _is_full(found):
+                return found[:limit], found[:limit][-1]["position"]
+            until = after
+            if until <= first:
+                return found, None
+        return found, until + 1
+
+    async def _page(self, query: str, wanted: dict[str, Any], after: int, until: int, limit: int) -> list[Row]:
+        partition = self._partition(wanted["org"])
+        asked = {**wanted, "partition": partition, "after": after, "until": until, "limit": limit}
+        # Within a stream this is the order of versions too.
+        order = "position desc" if query in (_NEWEST, _STREAM_NEWEST) else "position"
+        return await self._services.rows(_WITHIN.format(query=query, order=order), asked)
+
+    async def _head(self, org: str) -> int:
+        head = await self._services.rows_of_all(_HEAD, (self._partition(org),))
+        return int(head[0]["position"])
+
+    def _partition(self, org: str) -> int:
+        return partition_of(org, self._services.ledger.writer.partitions)
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    handlers = _Events(services)
     path = "/api/v1/events"
     return [
         ReadRoute(
             "GET",
             path,
-            list_events,
+            handlers.list_events,
             services,
             operation="list_events",
             summary="The organisation's events, oldest or newest first",
@@ -108,7 +170,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             path + "/{position}",
-            read_event,
+            handlers.read_event,
             services,
             operation="read_event",
             summary="One event",
@@ -118,7 +180,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             path + "/{position}/state",
-            read_stream_state,
+            handlers.read_stream_state,
             services,
             operation="read_stream_state",
             summary="The state of an event's stream before and after it",
@@ -127,75 +189,8 @@ def routes(services: Services) -> list[APIRoute]:
     ]
 
 
-async def _one(services: Services, org: str, position: str) -> Row:
-    wanted = {"org": org, "partition": _partition(services, org), "position": _position("position", position)}
-    row = await services.row(_ONE, wanted)
-    if row is None:
-        raise not_found("event", position)
-    return row
-
-
-async def _look(
-    services: Services, wanted: dict[str, Any], after: int, last: int, limit: int
-) -> tuple[list[Row], int | None]:
-    """A page of events after `after` up to `last`, and the position to go on from; none at the end.
-
-    A page may hold fewer events than asked for, or none, where the filter matches rarely.
-    """
-    end = min(last, await _head(services, wanted["org"]))
-    found: list[Row] = []
-    for _ in range(LOOKS):
-        until = end if wanted["stream"] else min(after + WINDOW, end)
-        query = _STREAM if wanted["stream"] else _LIST
-        found += await _page(services, query, wanted, after, until, limit + 1 - len(found))
-        if len(found) > limit or _is_full(found):
-            return found[:limit], found[:limit][-1]["position"]
-        after = until
-        if after >= end:
-            return found, None
-    return found, after
-
-
-async def _look_back(
-    services: Services, wanted: dict[str, Any], first: int, until: int, limit: int
-) -> tuple[list[Row], int | None]:
-    """A page of events up to `until`, newest first, and the position before which to go on; none at `first`."""
-    until = min(until, await _head(services, wanted["org"]))
-    found: list[Row] = []
-    for _ in range(LOOKS):
-        after = first if wanted["stream"] else max(until - WINDOW, first)
-        query = _STREAM_NEWEST if wanted["stream"] else _NEWEST
-        found += await _page(services, query, wanted, after, until, limit + 1 - len(found))
-        if len(found) > limit or _is_full(found):
-            return found[:limit], found[:limit][-1]["position"]
-        until = after
-        if until <= first:
-            return found, None
-    return found, until + 1
-
-
-async def _page(
-    services: Services, query: str, wanted: dict[str, Any], after: int, until: int, limit: int
-) -> list[Row]:
-    partition = _partition(services, wanted["org"])
-    asked = {**wanted, "partition": partition, "after": after, "until": until, "limit": limit}
-    order = (
-        "position desc" if query in (_NEWEST, _STREAM_NEWEST) else "position"
-    )  # within a stream, versions' order too
-    return await services.rows(_WITHIN.format(query=query, order=order), asked)
-
-
 def _is_full(found: list[Row]) -> bool:
     return sum(len(row["data"]) for row in found) >= MAX_BYTES
-
-
-async def _head(services: Services, org: str) -> int:
-    head = await services.rows_of_all(_HEAD, (_partition(services, org),))
-    return int(head[0]["position"])
-
-
-def _partition(services: Services, org: str) -> int:
-    return partition_of(org, services.ledger.writer.partitions)
 
 
 def _position(name: str, text: str) -> int:

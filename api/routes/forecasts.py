@@ -80,10 +80,12 @@ class AtRiskAnswer(BaseModel):
     next_cursor: str | None = None
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+class _Forecasts:
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def list_forecasts(
+        self,
         call: CallNow,
         prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
         unit: Annotated[str | None, Query(max_length=255)] = None,
@@ -91,14 +93,14 @@ def routes(services: Services) -> list[APIRoute]:
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
-        await seen(services, call, min_position)
-        now = await database_time(services)
-        pages = cursors(services, call, "forecasts", prefix, unit or "")
+        await seen(self._services, call, min_position)
+        now = await database_time(self._services)
+        pages = cursors(self._services, call, "forecasts", prefix, unit or "")
         after = pages.decode(cursor, str)[0] if cursor else ""
-        partition = partition_of(call.org, services.ledger.writer.partitions)
-        first = await first_at(services, partition, now - timedelta(days=WINDOW_DAYS))
+        partition = partition_of(call.org, self._services.ledger.writer.partitions)
+        first = await first_at(self._services, partition, now - timedelta(days=WINDOW_DAYS))
         wanted = {"org": call.org, "prefix": prefix, "unit": unit, "after": after, "first": first, "limit": limit + 1}
-        rows = await services.rows(_LIST, wanted)
+        rows = await self._services.rows(_LIST, wanted)
 
         def shown(row: dict[str, Any]) -> dict[str, Any]:
             expected = forecast(row["available"], row["used"], now, row["refresh_at"])
@@ -110,16 +112,16 @@ def routes(services: Services) -> list[APIRoute]:
         return Json({"method": METHOD, "as_of": now, **page})
 
     async def list_at_risk(
-        call: CallNow, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+        self, call: CallNow, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
     ) -> Json:
-        await seen(services, call, min_position)
-        now = await database_time(services)
+        await seen(self._services, call, min_position)
+        now = await database_time(self._services)
         own = None if call.principal.role is Role.ADMIN else call.org
-        pages = cursors(services, call, "at-risk")
+        pages = cursors(self._services, call, "at-risk")
         org, address = pages.decode(cursor, str, str) if cursor else ("", "")
         window = now - timedelta(days=WINDOW_DAYS)
         wanted = {"own": own, "org": org, "address": address, "now": now, "window": window, "days": WINDOW_DAYS}
-        rows = await services.rows_of_all(_AT_RISK, wanted | {"percent": RISK_PERCENT, "limit": limit + 1})
+        rows = await self._services.rows_of_all(_AT_RISK, wanted | {"percent": RISK_PERCENT, "limit": limit + 1})
 
         def shown(row: dict[str, Any]) -> dict[str, Any]:
             expected = forecast(row["available"], row["recent"], now, row["refresh_at"])
@@ -137,11 +139,15 @@ def routes(services: Services) -> list[APIRoute]:
         page = pages.page(rows, limit, lambda row: [row["org"], row["address"]], shown)
         return Json({"method": METHOD, "percent": RISK_PERCENT, "as_of": now, **page})
 
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    handlers = _Forecasts(services)
     return [
         ReadRoute(
             "GET",
             "/api/v1/forecasts",
-            list_forecasts,
+            handlers.list_forecasts,
             services,
             operation="list_forecasts",
             summary="When accounts and plan tokens run out",
@@ -150,7 +156,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             "/api/v1/organisations/at-risk",
-            list_at_risk,
+            handlers.list_at_risk,
             services,
             operation="list_at_risk",
             summary="Organisations that run out of plan tokens",

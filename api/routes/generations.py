@@ -63,10 +63,12 @@ Status = Literal["refused", "held", "running", "completed", "failed", "cancelled
 Filter = Annotated[str | None, Query(max_length=255)]
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+class _Generations:
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def list_generations(
+        self,
         call: CallNow,
         user_id: UserId = None,
         status: Status | None = None,
@@ -79,32 +81,47 @@ def routes(services: Services) -> list[APIRoute]:
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
-        from_, to = await moments(services, call, from_, to)
+        from_, to = await moments(self._services, call, from_, to)
         wanted = {"org": call.org, "user": seen_user(call, user_id), "status": status}
         wanted |= {"model": model, "outcome": outcome, "q": q or None}
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "generations", *(value or "" for value in wanted.values()))
+        await seen(self._services, call, min_position)
+        pages = cursors(self._services, call, "generations", *(value or "" for value in wanted.values()))
         before = pages.decode(cursor, int)[0] if cursor else LAST
-        first, last = await bounds(services, partition_of(call.org, services.ledger.writer.partitions), from_, to)
+        partition = partition_of(call.org, self._services.ledger.writer.partitions)
+        first, last = await bounds(self._services, partition, from_, to)
         limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
-        rows = await services.rows(_LIST, wanted | limits)
-        await to_thread(_open, services, call.org, rows)
+        rows = await self._services.rows(_LIST, wanted | limits)
+        await to_thread(self._open, call.org, rows)
         return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
 
-    async def read_generation(id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
-        await seen(services, call, min_position)
+    async def read_generation(self, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
+        await seen(self._services, call, min_position)
         wanted = {"org": call.org, "id": id}
-        row = await services.row(_ONE, wanted)
+        row = await self._services.row(_ONE, wanted)
         if row is None:
             raise not_found("generation", id)
         own_only(call, row["user_id"])
-        children = await services.rows(_CHILDREN, wanted)
-        await to_thread(_open, services, call.org, [row, *children])
+        children = await self._services.rows(_CHILDREN, wanted)
+        await to_thread(self._open, call.org, [row, *children])
         told = generation_row(row)
-        told["stored"] = await stored_of(services, call.org, id)
+        told["stored"] = await stored_of(self._services, call.org, id)
         told["children"] = [generation_row(child) for child in children]
         return Json(told)
 
+    def _open(self, org: str, rows: list[Row]) -> None:
+        """Put each row's opened text in place of the sealed one; none where there is none, or its key is erased."""
+        for row in rows:
+            owner = f"user:{row['user_id']}"
+            asked = self._services.sealer.open(org, owner, row.pop("sealed")) or {}
+            ended = self._services.sealer.open(org, owner, row.pop("sealed_end")) or {}
+            row["refusal"] = row.pop("reason")
+            row |= {name: asked.get(name) for name in ("prompt", "reason", "metadata")}
+            row["error_message"] = ended.get("error_message")
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    handlers = _Generations(services)
     return [
         BodyRoute(
             PATH + "/check",
@@ -119,7 +136,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             PATH,
-            list_generations,
+            handlers.list_generations,
             services,
             operation="list_generations",
             summary="Generations, newest first",
@@ -128,7 +145,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             PATH + "/{id}",
-            read_generation,
+            handlers.read_generation,
             services,
             operation="read_generation",
             summary="A generation, what it has stored and its parts",
@@ -194,14 +211,3 @@ def _money(row: Row, what: str) -> dict[str, Any]:
         "usd": decimal_text(row[f"{what}_usd"]),
         "currency": "USD",
     }
-
-
-def _open(services: Services, org: str, rows: list[Row]) -> None:
-    """Put each row's opened text in place of the sealed one; none where there is none, or its key is erased."""
-    for row in rows:
-        owner = f"user:{row['user_id']}"
-        asked = services.sealer.open(org, owner, row.pop("sealed")) or {}
-        ended = services.sealer.open(org, owner, row.pop("sealed_end")) or {}
-        row["refusal"] = row.pop("reason")
-        row |= {name: asked.get(name) for name in ("prompt", "reason", "metadata")}
-        row["error_message"] = ended.get("error_message")

@@ -48,10 +48,12 @@ _USAGE = """
 CallNow = Annotated[Call, Depends(call_of)]
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+class _Groups:
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def list_groups(
+        self,
         call: CallNow,
         user_id: UserId = None,
         sort: Annotated[Literal["id", "closest"], Query(description="closest: to its limit first.")] = "id",
@@ -60,38 +62,40 @@ def routes(services: Services) -> list[APIRoute]:
         min_position: MinPosition = None,
     ) -> Json:
         user = seen_user(call, user_id)
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "groups", user or "", sort)
+        await seen(self._services, call, min_position)
+        pages = cursors(self._services, call, "groups", user or "", sort)
         fullness, after = pages.decode(cursor, int, str) if cursor else (FULLEST, "")
         wanted = {"org": call.org, "user": user, "fullness": fullness, "after": after, "limit": limit + 1}
-        rows = await services.rows(CLOSEST if sort == "closest" else BY_ID, wanted)
+        rows = await self._services.rows(CLOSEST if sort == "closest" else BY_ID, wanted)
         page = pages.page(rows, limit, lambda row: [row["fullness"], row["id"]], group_row)
         if rows:
-            await _forecast(services, call.org, page["items"], rows[0]["now"])
+            await self._forecast(call.org, page["items"], rows[0]["now"])
         return Json(page)
 
-    async def read_group(id: str, call: CallNow) -> Json:  # noqa: A002
-        answered = await group_now(services, call, id)
+    async def read_group(self, id: str, call: CallNow) -> Json:  # noqa: A002
+        answered = await group_now(self._services, call, id)
         _in_it(call, answered.value.group)
         told = use_answer(id, answered)
-        await _forecast(services, call.org, [told], answered.time)
+        await self._forecast(call.org, [told], answered.time)
         return Json(told, headers={"ETag": settings_tag(answered.value.group)})
 
     async def list_members(
+        self,
         id: str,  # noqa: A002
         call: CallNow,
         limit: Limit = 50,
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
-        await group_now(services, call, id)
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "members", id)
+        await group_now(self._services, call, id)
+        await seen(self._services, call, min_position)
+        pages = cursors(self._services, call, "members", id)
         after = pages.decode(cursor, str)[0] if cursor else ""
-        rows = await services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": limit + 1})
+        rows = await self._services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": limit + 1})
         return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
 
     async def read_usage(
+        self,
         id: str,  # noqa: A002
         call: CallNow,
         from_: Annotated[
@@ -103,21 +107,43 @@ def routes(services: Services) -> list[APIRoute]:
         bom: Bom = False,
         min_position: MinPosition = None,
     ) -> Response:
-        await seen(services, call, min_position)
-        use: GroupUse = (await group_now(services, call, id)).value
-        during = await window(services, call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
-        items = await _usage(services, call.org, id, during, bucket)
+        await seen(self._services, call, min_position)
+        use: GroupUse = (await group_now(self._services, call, id)).value
+        during = await window(self._services, call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
+        items = await self._usage(call.org, id, during, bucket)
         if format == "csv":
             return csv_response("group-usage.csv", *_table(id, use.group, items), bom=bom)
         told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
         times = {"from": during.start, "to": during.end, "time_zone": during.zone.key}
         return Json(told | {"bucket": bucket, **times, "items": items})
 
+    async def _forecast(self, org: str, groups: list[dict[str, Any]], now: datetime) -> None:
+        """Tell of each group when its limits are full."""
+        used = await used_lately(self._services, org, [group["id"] for group in groups], now)
+        for group in groups:
+            group["full_in_days"] = full_in_days(group, used, now)
+
+    async def _usage(self, org: str, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
+        """Every bucket of the time asked for, also those without use."""
+        names, starts = [], []
+        for name, start in during.buckets(bucket):
+            names.append(name)
+            starts.append(start)
+        wanted = {"org": org, "id": group_id, "starts": starts, "start": during.start, "end": during.end}
+        found: dict[int, dict[str, int]] = {}
+        for row in await self._services.rows(_USAGE, wanted):
+            found.setdefault(row["bucket"], {})[row["what"]] = row["amount"]
+        return [_item(name, found.get(number, {})) for number, name in enumerate(names, 1)]
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    handlers = _Groups(services)
     return [
         ReadRoute(
             "GET",
             PATH,
-            list_groups,
+            handlers.list_groups,
             services,
             operation="list_groups",
             summary="Groups with their limits and use; a user's are those they are in",
@@ -126,7 +152,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             PATH + "/{id}",
-            read_group,
+            handlers.read_group,
             services,
             operation="read_group",
             summary="A group as it is now",
@@ -136,7 +162,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             PATH + "/{id}/members",
-            list_members,
+            handlers.list_members,
             services,
             operation="list_group_members",
             summary="Who is in a group",
@@ -145,7 +171,7 @@ def routes(services: Services) -> list[APIRoute]:
         ReadRoute(
             "GET",
             PATH + "/{id}/usage",
-            read_usage,
+            handlers.read_usage,
             services,
             operation="read_group_usage",
             summary="What a group used by day, week or month, beside its limits",
@@ -158,13 +184,6 @@ def _in_it(call: Call, group: Group) -> None:
     """A user may see only groups that they are in. Raises Problem (403)."""
     if call.principal.role is Role.USER and call.principal.sub not in group.members:
         raise Problem(403, "not_own", "A user may only see groups that they are in.")
-
-
-async def _forecast(services: Services, org: str, groups: list[dict[str, Any]], now: datetime) -> None:
-    """Tell of each group when its limits are full."""
-    used = await used_lately(services, org, [group["id"] for group in groups], now)
-    for group in groups:
-        group["full_in_days"] = full_in_days(group, used, now)
 
 
 def group_row(row: Row) -> dict[str, Any]:
@@ -186,19 +205,6 @@ def _limits(group: Group) -> dict[str, Any]:
         "video_limit": group.limit("video"),
         "token_quotas": quotas_of(group.limits),
     }
-
-
-async def _usage(services: Services, org: str, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
-    """Every bucket of the time asked for, also those without use."""
-    names, starts = [], []
-    for name, start in during.buckets(bucket):
-        names.append(name)
-        starts.append(start)
-    wanted = {"org": org, "id": group_id, "starts": starts, "start": during.start, "end": during.end}
-    found: dict[int, dict[str, int]] = {}
-    for row in await services.rows(_USAGE, wanted):
-        found.setdefault(row["bucket"], {})[row["what"]] = row["amount"]
-    return [_item(name, found.get(number, {})) for number, name in enumerate(names, 1)]
 
 
 def _item(start: date | datetime, used: dict[str, int]) -> dict[str, Any]:
