@@ -13,13 +13,14 @@ uvicorn's protocol on llhttp, the strictest of its parsers (docs/decisions/0015-
 """
 
 from asyncio import Transport
+from collections.abc import Iterable
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.arriving import Arriving, Part
-from api.offered_upgrade import declined
+from api.headers import Header
 from api.problems import Problem, overloaded
 from api.unread import MAX_WAITING
 
@@ -33,6 +34,7 @@ COST = 4_096  # bytes that a request takes besides its own
 _HEAD, _BODY = Part.HEAD, Part.BODY  # to ask an Enum for its member costs as much as a call
 _VERSIONS = ("1.1", "1.0")
 _SPECIAL = frozenset({b"expect", b"transfer-encoding"})
+_UPGRADING = frozenset({b"upgrade", b"http2-settings"})
 
 
 class Connection(Arriving):
@@ -232,7 +234,7 @@ class Connection(Arriving):
         method = self.parser.get_method()
         if method == b"CONNECT":
             self._say(Problem(501, "unsupported_method", "This is no proxy."))
-        return declined(method, self.url, self.parser.get_http_version(), self.headers)
+        return _declined(method, self.url, self.parser.get_http_version(), self.headers)
 
     def _check_old(self) -> None:
         """Raises HttpParserError for what only HTTP/1.1 may do."""
@@ -250,3 +252,15 @@ def _head_too_large() -> Problem:
 
 def _too_many_headers() -> Problem:
     return Problem(431, "too_many_headers", f"There are more than {MAX_HEADERS} headers.", limit=MAX_HEADERS)
+
+
+def _declined(method: bytes, target: bytes, version: str, headers: Iterable[Header]) -> bytes:
+    """The head of a request without its offer; the names of `headers` are in lower case."""
+    parts = [b"%b %b HTTP/%b\r\n" % (method, target, version.encode())]
+    for name, value in headers:
+        if name == b"connection":
+            kept = [each for each in value.split(b",") if each.strip().lower() not in _UPGRADING]
+            parts.append(b"connection: %b\r\n" % b",".join(kept))
+        elif name not in _UPGRADING:
+            parts.append(b"%b: %b\r\n" % (name, value))
+    return b"".join((*parts, b"\r\n"))

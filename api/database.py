@@ -1,6 +1,7 @@
 """The API's connections to PostgreSQL: pools for reads of one organisation, reads of all of them, and writes."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -8,6 +9,8 @@ from weakref import WeakKeyDictionary
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout, TooManyRequests
@@ -15,7 +18,6 @@ from pydantic import SecretStr
 
 from infra.session import options
 from infra.settings import Settings
-from infra.whole_numbers import WholeLoader
 
 MAX_READS = 8  # connections for reads of one organisation,
 MAX_READS_OF_ALL = 3  # for those of the whole platform,
@@ -134,3 +136,15 @@ def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]
         configure=configure,
         kwargs={"autocommit": True, "application_name": name, "options": OPTIONS} | KEEPALIVE,
     )
+
+
+class WholeLoader(Loader):
+    """Reads a `numeric` in text format: as an int where it is whole, else as a Decimal.
+
+    PostgreSQL says a sum that may have more than 64 bits in `numeric`, and JSON knows no Decimal.
+    """
+
+    def load(self, data: Buffer) -> int | Decimal:
+        """`data` is PostgreSQL's text, for example `12` or `0.5`."""
+        text = bytes(data).decode()
+        return int(text) if text.lstrip("-").isdigit() else Decimal(text)

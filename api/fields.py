@@ -131,7 +131,7 @@ Units = Annotated[
     dict[Name, Count],
     Field(max_length=32, description="Measured units by name.", examples=[{"input_tokens": 900, "output_tokens": 60}]),
 ]
-# No number in a request is larger than what JavaScript holds exactly (api/big_integers.py).
+# No number in a request is larger than what JavaScript holds exactly (api/edge.py).
 Whole = Annotated[int, Field(ge=-MOST_EXACT, le=MOST_EXACT)]
 OptionValue = Whole | bool | Label
 Options = Annotated[

@@ -5,7 +5,7 @@ models are declared all the same, so that the OpenAPI document has them.
 """
 
 from collections.abc import Awaitable, Callable
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, cleandoc, signature
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,7 +18,6 @@ from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.database import UNREACHABLE
-from api.documented import IDEMPOTENCY_KEY, IF_MATCH, documented
 from api.fields import MAX_BODY, Body
 from api.guard import admit, is_open, read_head
 from api.large_bodies import around
@@ -46,6 +45,28 @@ JSON = b"application/json"
 MAY_WAIT = Known(frozenset({"min_position"}))  # a question that is asked by POST is a read: current without it
 
 log = structlog.get_logger()
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "The same key and request get the first answer again, refusals included.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }
+    ]
+}
+IF_MATCH: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "The ETag of an earlier answer; 412 where the thing has changed since.",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 
 
 async def send_bytes(
@@ -295,3 +316,22 @@ def _is_of_head_or_body(parameter: Parameter) -> bool:
 
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+def documented(name: str, path: str, body: type[Body], max_bytes: int = MAX_BODY) -> Callable[..., Any]:
+    """A function with the signature that FastAPI documents: path parameters and body. It is never called.
+
+    Its text is the body's, with `max_bytes` where that is not the usual limit.
+    """
+
+    async def endpoint(**_: Any) -> None:
+        raise AssertionError(f"{name} does not go through FastAPI")
+
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    parameters = [Parameter(each, Parameter.KEYWORD_ONLY, annotation=str) for each in names]
+    parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=body))
+    endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what FastAPI inspects
+    limit = f"\n\nThe body has at most {max_bytes:,} bytes." if max_bytes != MAX_BODY else ""
+    endpoint.__doc__ = cleandoc(body.__doc__ or "") + limit
+    endpoint.__name__ = name
+    return endpoint

@@ -1,6 +1,7 @@
 """Run the API in this process: uvicorn on uvloop, one worker, because the writer batches what one process gets."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +12,6 @@ from fastapi import FastAPI
 from api.connection import Connection
 from api.crowd import Crowd, Guest
 from api.door import Door
-from infra import open_files
 from infra.settings import Settings
 from infra.tuning import give_memory_back, trim
 
@@ -91,7 +91,7 @@ async def serve(
 
 def crowd_of(settings: Settings) -> Crowd:
     """The limits of connections and of their memory, once the process may have so many open."""
-    files = open_files.allow(settings.connections + OWN_FILES)
+    files = allow_open_files(settings.connections + OWN_FILES)
     most = min(settings.connections, max(files - OWN_FILES, files // 2))
     if most < settings.connections:
         log.warning("fewer connections than set: the limit on open files is low", connections=most, open_files=files)
@@ -148,3 +148,15 @@ class _Server(uvicorn.Server):
 async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
     await stop.wait()
     server.should_exit = True
+
+
+def allow_open_files(wanted: int) -> int:
+    """Raise the soft limit to `wanted` open files, or as near as the hard limit lets us. Returns what it is then.
+
+    It is never lowered. What is not wanted stays as it is: the limit is inherited by processes that we start.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else soft

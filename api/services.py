@@ -1,7 +1,7 @@
 """What requests are served with: the ledger, the read models, the keys. Made once when the application starts."""
 
 import hmac
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +11,9 @@ from api.database import Database, Row
 from api.defaults import defaults_of
 from api.documents_room import DocumentsRoom
 from api.free_writes import FreeWrites
-from api.known_owners import KnownOwners
 from api.large_bodies import LargeBodies
 from api.links import Links, links_of
-from api.live.service import Live
+from api.live.tail import Live
 from api.metrics import Metrics
 from api.streams_room import StreamsRoom
 from domain.generations.request import Defaults
@@ -29,9 +28,28 @@ from infra.security.tokens import Tokens
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 
+MAX_KNOWN = 50_000  # generations whose user is remembered, some 10 MB
+
 # By whom it is asked for, and who is told how far it is: section, done, of how many.
 Verify = Callable[[str, Callable[[str, int, int], None]], Awaitable[dict[str, Any]]]
 Retry = Callable[[str, str], Awaitable[dict[str, Any]]]
+
+
+class KnownOwners:
+    """The users of the generations that this process has met last. A generation's user never changes."""
+
+    def __init__(self) -> None:
+        self._users: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def note(self, org: str, generation_id: str, user: str) -> None:
+        """Only of a generation that exists: the id of one that was refused may yet become another user's."""
+        self._users[org, generation_id] = user
+        if len(self._users) > MAX_KNOWN:
+            self._users.popitem(last=False)
+
+    def user(self, org: str, generation_id: str) -> str | None:
+        """The generation's user, none where it was not met."""
+        return self._users.get((org, generation_id))
 
 
 @dataclass(slots=True)

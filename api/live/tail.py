@@ -1,24 +1,36 @@
-"""The one reader of the log that all live streams of this process share."""
+"""What the live streams of this process share: one reader of the log, tickets, room for listeners, and an end."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import structlog
 
 from api.database import UNREACHABLE, Database, Row
+from api.in_use import release
 from api.live.entry import Entry
-from api.live.owners import Owners
+from api.problems import Problem, limit_reached
+from domain.generations.state import PREFIX as GENERATION
+from domain.plans.state import PURCHASE_PREFIX as PURCHASE
 from infra.partitions import partition_of
+from infra.security.principal import Principal
+from infra.security.stream_tickets import StreamTickets
 from infra.writer.ledger import Ledger
 
+MOST_STREAMS = 2_000  # in this process
+MOST_OF_ORG = 1_000  # of one organisation: half, so that the others have room
+MOST_OF_ONE = 50  # of one login: a browser has six connections, a display of many screens has more
+RETRY_AFTER_S = 10
 POLL_S = 0.1
 RETRY_S = 1.0
 MOST_EVENTS = 2_000  # of a partition in one look, and in one page of what a listener catches up with
 MOST_BYTES = 4_000_000  # of stored bytes in the same, the event that passes it included: an event may have a megabyte
 MOST_WAITING = 10_000  # events for a listener who does not keep up; with more they are cut off and resume later
 MOST_BYTES_WAITING = 16_000_000  # of theirs, likewise
+MOST_KNOWN = 20_000  # streams whose owner is kept
 WINDOW = 20_000  # positions that one look for old events goes through
 
 log = structlog.get_logger()
@@ -45,6 +57,13 @@ _OLD = f"""
     ) e
     where before < {MOST_BYTES} order by position"""
 _HEAD = "select coalesce(max(position), 0) as position from events where partition = %s"
+
+_FIRST = """
+    select e.org, e.stream, e.data from unnest(%s::text[], %s::text[]) as wanted (org, stream)
+    cross join lateral (
+        select org, stream, data from events
+        where org = wanted.org and stream = wanted.stream and version = 1
+    ) e"""
 
 
 class Listener:
@@ -204,3 +223,82 @@ class LogTail:
 def _is_cut(rows: list[Row]) -> bool:
     """Whether there may be more than was read."""
     return len(rows) >= MOST_EVENTS or sum(row["size"] for row in rows) >= MOST_BYTES
+
+
+class Owners:
+    """Whose generation or purchase an event is about: only the first event of its stream names the user.
+
+    Each is looked up once and kept for a while.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[tuple[str, str], str | None] = OrderedDict()
+
+    async def of(self, rows: Iterable[Row]) -> dict[tuple[str, str], str | None]:
+        """The owner by organisation and stream, for those rows that have one. Raises psycopg.Error."""
+        wanted = {(row["org"], row["stream"]) for row in rows if row["stream"].startswith((GENERATION, PURCHASE))}
+        missing = wanted - self._known.keys()
+        if missing:
+            orgs, streams = zip(*missing, strict=True)
+            for row in await self._database.rows_of_all(_FIRST, (list(orgs), list(streams))):
+                first = msgspec.json.decode(row["data"], type=_Stored)
+                self._known[row["org"], row["stream"]] = first.data.user
+        found = {key: self._known.get(key) for key in wanted}
+        while len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+        return found
+
+
+class _Named(msgspec.Struct):
+    user: str | None = None
+
+
+class _Stored(msgspec.Struct):
+    data: _Named
+
+
+class Live:
+    """Made once for each process. `closing` is set when the process stops, so that no stream holds it up."""
+
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self.tail = LogTail(database, ledger)
+        self.tickets = StreamTickets(database.writes)
+        self.closing = asyncio.Event()
+        self._of_logins: Counter[tuple[str, str]] = Counter()
+        self._of_orgs: Counter[str] = Counter()
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return self._of_orgs.total()
+
+    @contextmanager
+    def room(self, principal: Principal) -> Iterator[None]:
+        """Count a stream while it is open. Raises Problem (429, 503) where there are too many."""
+        org, who = principal.org, (principal.org, principal.actor)
+        if self._of_logins[who] >= MOST_OF_ONE:
+            raise _too_many("login", MOST_OF_ONE)
+        if self._of_orgs[org] >= MOST_OF_ORG:
+            raise _too_many("organisation", MOST_OF_ORG)
+        if self.streams >= MOST_STREAMS:
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            raise Problem(503, "overloaded", "Too many live streams are open.", headers=headers)
+        self._of_logins[who] += 1
+        self._of_orgs[org] += 1
+        try:
+            yield
+        finally:
+            release(self._of_logins, who)
+            release(self._of_orgs, org)
+
+    async def close(self) -> None:
+        """End all streams and stop following the log."""
+        self.closing.set()
+        await self.tail.close()
+
+
+def _too_many(whose: str, most: int) -> Problem:
+    return limit_reached(
+        "too_many_streams", f"One {whose} may have {most:,} live streams at a time.", most, RETRY_AFTER_S
+    )

@@ -1,6 +1,6 @@
 """Groups, who is in them, and what they have used (S1)."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -13,13 +13,13 @@ from api.csv_text import Bom, csv_response
 from api.database import Row
 from api.fields import QueryDay, UserId
 from api.group_answers import COUNTED, group_answer, group_now, quotas_of, settings_tag, use_answer
-from api.group_forecast import full_in_days, used_lately
 from api.group_queries import BY_ID, CLOSEST, FULLEST
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import Problem
 from api.reading import Json, MinPosition, current, cursors, seen
 from api.routing import ReadRoute, call_of
+from api.run_out import FARTHEST_DAYS, WINDOW_DAYS
 from api.schemas import page_of
 from api.schemas_groups import GroupAnswer, GroupUsage, MemberRow
 from api.services import Services
@@ -46,6 +46,15 @@ _USAGE = """
     group by 1, 2 order by 1, 2"""
 
 CallNow = Annotated[Call, Depends(call_of)]
+# How long a period can be at most, for one that has not begun.
+_LONGEST_DAYS = {"day": 1, "week": 7, "month": 31}
+# To the quarter of an hour; refunds are taken off.
+_USED_LATELY = """
+    select group_id, what, sum(amount) as amount from read.group_usage
+    where org = %(org)s and group_id = any(%(ids)s) and at >= %(since)s and what in ('image', 'video')
+    group by 1, 2"""
+
+Used = dict[tuple[str, str], int]  # by group and what is counted
 
 
 class _Groups:
@@ -119,7 +128,10 @@ class _Groups:
 
     async def _forecast(self, org: str, groups: list[dict[str, Any]], now: datetime) -> None:
         """Tell of each group when its limits are full."""
-        used = await used_lately(self._services, org, [group["id"] for group in groups], now)
+        since = now - timedelta(days=WINDOW_DAYS)
+        ids = [group["id"] for group in groups]
+        rows = await self._services.rows(_USED_LATELY, {"org": org, "ids": ids, "since": since})
+        used = {(row["group_id"], row["what"]): row["amount"] for row in rows}
         for group in groups:
             group["full_in_days"] = full_in_days(group, used, now)
 
@@ -223,3 +235,34 @@ def _table(group_id: str, group: Group, items: list[dict[str, Any]]) -> tuple[li
         for item in items
     ]
     return [*columns, *(f"{TOKENS}{type_}" for type_ in types)], rows
+
+
+def full_in_days(group: dict[str, Any], used: Used, now: datetime) -> dict[str, int | None]:
+    """Days until each limit of a group, as it is answered, is full (S1): at the mean of the last 14 days, rounded up.
+
+    0: it is full. None where nothing is limited or was used, and where use starts anew before it is full.
+    """
+    return {
+        what: _days(group["remaining"][what], used.get((group["id"], what), 0), _anew_in(group, now))
+        for what in COUNTED
+    }
+
+
+def _days(remaining: int | None, used: int, anew_in: timedelta | None) -> int | None:
+    if remaining is None or not remaining:
+        return remaining
+    if used <= 0:
+        return None
+    seconds = remaining * WINDOW_DAYS * 86_400 // used
+    if seconds > FARTHEST_DAYS * 86_400 or (anew_in is not None and timedelta(seconds=seconds) > anew_in):
+        return None
+    return -(-remaining * WINDOW_DAYS // used)
+
+
+def _anew_in(group: dict[str, Any], now: datetime) -> timedelta | None:
+    """How long until use starts anew at the latest; none for never."""
+    if group["period_end"] is not None:
+        end: timedelta = group["period_end"] - now
+        return end
+    longest = _LONGEST_DAYS.get(group["period"])
+    return timedelta(days=longest) if longest else None

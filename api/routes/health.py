@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from hmac import compare_digest
 from time import monotonic
 from typing import Any
 
@@ -13,19 +14,26 @@ from starlette.responses import Response
 
 from api.backlog import backlog_of
 from api.database import UNREACHABLE
-from api.metrics_access import may_read_metrics
+from api.guard import Head, read_head, who
+from api.guesses import address_of
+from api.hosts import host_name, is_loopback
+from api.policy import ADMIN
+from api.problems import Problem
 from api.reading import Json
 from api.routing import OpenRoute
 from api.schemas import Health
 from api.services import Services
 from infra.disk import DiskWatch
 from infra.role_metrics import RoleMetrics
+from infra.security.authenticator import credential_of
 
 LAGGING_S = 60.0
 LOOK_EVERY_S = 1.0  # health and metrics are asked for by anybody, so they look at the database this often at most
 METRICS_S = 10.0
 UNHEALTHY_FROM = 3
 SHOWN = 20  # consumers that stand still
+# What a proxy adds: then the caller is somebody else than the connection's other end.
+_FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 
 
 class Condition:
@@ -126,7 +134,7 @@ def routes(services: Services) -> list[APIRoute]:
         return Json(told, status_code=503 if status == "unhealthy" else 200)
 
     async def metrics(request: Request) -> Response:
-        await may_read_metrics(services, request.scope)
+        await _may_read_metrics(services, request.scope)
         await condition.issues()
         return Response(services.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -141,3 +149,31 @@ def routes(services: Services) -> list[APIRoute]:
             summary="Metrics for Prometheus: to callers on this machine, an admin, and with SCRIP_METRICS_TOKEN",
         ),
     ]
+
+
+async def _may_read_metrics(services: Services, scope: Any) -> None:
+    """Let a caller on this machine pass, the metrics token, and an admin of the platform. Raises Problem (401, 403).
+
+    The figures are the whole platform's, and strangers reach the API's port.
+    """
+    head = read_head(scope)
+    if _has_token(services, head) or (head.authorization is None and _is_local(services, scope)):
+        return
+    principal = await who(services, scope, head)
+    if principal.role is not ADMIN or principal.scopes is not None:
+        raise Problem(403, "forbidden", "Metrics are the platform's: they need an admin or SCRIP_METRICS_TOKEN.")
+
+
+def _has_token(services: Services, head: Head) -> bool:
+    token = services.settings.metrics_token.get_secret_value()
+    given = credential_of(head.authorization) if head.authorization is not None else ""
+    return bool(token) and compare_digest(given.encode(), token.encode())
+
+
+def _is_local(services: Services, scope: Any) -> bool:
+    """Whether a program on this machine asks for itself: no proxy for others, no page under another name."""
+    if services.settings.trusted_proxy or not is_loopback(address_of(scope)):
+        return False
+    names = [name for name, _ in scope["headers"]]
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    return not _FORWARDED.intersection(names) and all(is_loopback(host_name(host)) for host in hosts)

@@ -11,7 +11,6 @@ from api.database import Row
 from api.operation import Call
 from api.reading import Json, MinPosition, seen
 from api.routing import ReadRoute, call_of
-from api.search_queries import FOUND, ORGANISATIONS
 from api.services import Services
 from api.support_queries import USERS
 from domain.credits.address import parse_address
@@ -21,6 +20,52 @@ from infra.security.principal import Role
 
 MOST = 10  # of each kind
 Kind = Literal["user", "generation", "purchase", "grant", "debit", "reservation", "group", "organisation"]
+# Each part goes by a key or an index whose order is that of bytes, and is bounded. Holds of a generation have its id,
+# so only other reservations are found as such. Payment references and grants are found by the log's tags.
+_FOUND = """
+    with tagged as (
+        (select tag, stream from events where org = %(org)s and tag >= 'payment/' || %(q)s
+            and starts_with(tag, 'payment/' || %(q)s) order by tag limit %(most)s * 2)
+        union
+        (select tag, stream from events where org = %(org)s and tag >= 'grant/' || %(q)s
+            and starts_with(tag, 'grant/' || %(q)s) order by tag limit %(most)s * 2)
+    )
+    (select 'generation' as kind, id, user_id, null as account, jsonb_build_object('operation', operation,
+            'model', model, 'status', status, 'at', created_at) as facts
+        from read.generations where org = %(org)s and id >= %(q)s and starts_with(id, %(q)s)
+        order by id limit %(most)s)
+    union all
+    (select 'purchase', id, user_id, address, jsonb_build_object('what', coalesce(plan, package ->> 'name'),
+            'price', price, 'currency', currency, 'status', status, 'payment_ref', payment_ref, 'at', created_at)
+        from read.purchases where org = %(org)s and (
+            id in (select id from read.purchases where org = %(org)s and id >= %(q)s and starts_with(id, %(q)s)
+                order by id limit %(most)s)
+            or id in (select substr(stream, 10) from tagged where starts_with(stream, 'purchase/')))
+        order by id limit %(most)s)
+    union all
+    (select 'grant', g.id, null, g.address, jsonb_build_object('amount', g.amount, 'remaining', g.remaining,
+            'source', g.source, 'status', g.status, 'payment_ref', g.external_ref, 'at', g.granted_at)
+        from tagged t join read.grants g on g.org = %(org)s and g.address = substr(t.stream, 9)
+            and (g.external_ref = substr(t.tag, 9) or g.id = substr(t.tag, 7))
+        where starts_with(t.stream, 'account/')
+        order by g.id limit %(most)s)
+    union all
+    (select 'debit', id, null, address, jsonb_build_object('amount', amount, 'refunded', refunded, 'item', item,
+            'at', created_at)
+        from read.debits where org = %(org)s and id >= %(q)s and starts_with(id, %(q)s)
+        order by id limit %(most)s)
+    union all
+    (select 'reservation', id, null, address, jsonb_build_object('amount', amount, 'status', status, 'at', created_at)
+        from read.reservations where org = %(org)s and id >= %(q)s and starts_with(id, %(q)s) and not generation
+        order by id limit %(most)s)
+    union all
+    (select 'group', id, null, null, jsonb_build_object('name', name, 'members', member_count, 'at', created_at)
+        from read.groups where org = %(org)s and id >= %(q)s and starts_with(id, %(q)s) and deleted_at is null
+        order by id limit %(most)s)"""
+
+_ORGANISATIONS = """
+    select org as id, plan from read.organisations where org >= %(q)s and starts_with(org, %(q)s)
+    order by org limit %(most)s"""
 
 
 class Hit(BaseModel):
@@ -80,9 +125,9 @@ async def _hits(services: Services, call: Call, text: str) -> list[dict[str, Any
     if is_id(text):
         users = await services.rows(USERS, {"org": call.org, "prefix": text, "after": "", "limit": MOST})
         hits += [_user(row) for row in users]
-    hits += [_hit(row) for row in await services.rows(FOUND, wanted)]
+    hits += [_hit(row) for row in await services.rows(_FOUND, wanted)]
     if call.principal.role is Role.ADMIN:
-        rows = await services.rows_of_all(ORGANISATIONS, wanted)
+        rows = await services.rows_of_all(_ORGANISATIONS, wanted)
         hits += [_told("organisation", row["id"], f"Organisation {row['id']}", f"Plan {row['plan']}") for row in rows]
     for hit in hits:
         hit["exact"] = text in (hit["id"], hit.pop("payment_ref", None))

@@ -1,38 +1,62 @@
-"""An account's history: every movement of its available credits, newest first."""
+"""An account's history: its movements, newest first, and its statement over a period, as JSON, CSV or PDF."""
 
-from typing import Annotated
+from asyncio import to_thread
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 from fastapi.routing import APIRoute
+from starlette.responses import Response
 
+from api.csv_text import Bom
+from api.current import database_time
+from api.database import Row
 from api.fields import QueryDay
-from api.movements import COLUMNS, movement
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.positions import bounds
+from api.problems import Problem
 from api.reading import Json, MinPosition, cursors, open_text, seen
 from api.routing import ReadRoute, call_of
-from api.schemas import TransactionRow, page_of
+from api.schemas import Statement, TransactionRow, page_of
 from api.services import Services
+from api.statement import as_csv, as_pdf
 from api.windows import moments
 from infra.partitions import partition_of
+from infra.position import format_position
 
+LAST = 2**62
+MAX_MOVEMENTS = 10_000
+_COLUMNS = (
+    "position, n, type, amount, balance_after, grant_id, reservation_id, debit_id, refund_id, transfer_id,"
+    " counterparty, item, actor, sealed, created_at, generation_id"
+)
+_OPENING = """
+    select balance_after from read.transactions
+    where org = %(org)s and address = %(address)s and position < %(first)s
+    order by position desc, n desc limit 1"""
+_MOVEMENTS = f"""
+    select {_COLUMNS} from read.transactions
+    where org = %(org)s and address = %(address)s and position >= %(first)s and position < %(last)s
+    order by position, n limit %(limit)s"""
 _LIST = f"""
-    select {COLUMNS} from read.transactions
+    select {_COLUMNS} from read.transactions
     where org = %(org)s and address = %(address)s and (position, n) < (%(position)s, %(n)s)
       and (%(type)s::text is null or type = %(type)s)
       and position >= %(first)s and position < %(last)s
     order by position desc, n desc limit %(limit)s"""
 
-LAST = 2**62
+CallNow = Annotated[Call, Depends(call_of)]
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+class _History:
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def list_transactions(
+        self,
         address: str,
-        call: Annotated[Call, Depends(call_of)],
+        call: CallNow,
         type: Annotated[str | None, Query(max_length=64)] = None,  # noqa: A002 - the contract's name
         from_: Annotated[QueryDay | None, Query(alias="from")] = None,
         to: QueryDay | None = None,
@@ -40,35 +64,96 @@ def routes(services: Services) -> list[APIRoute]:
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Json:
-        from_, to = await moments(services, call, from_, to)
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "transactions", address, type or "")
+        from_, to = await moments(self._services, call, from_, to)
+        await seen(self._services, call, min_position)
+        pages = cursors(self._services, call, "transactions", address, type or "")
         position, n = pages.decode(cursor, int, int) if cursor else (LAST, 0)
-        first, last = await bounds(services, partition_of(call.org, services.ledger.writer.partitions), from_, to)
-        rows = await services.rows(
-            _LIST,
-            {
-                "org": call.org,
-                "address": address,
-                "position": position,
-                "n": n,
-                "type": type,
-                "first": first,
-                "last": last,
-                "limit": limit + 1,
-            },
-        )
-        await open_text(services, call, address, rows)
-        return Json(pages.page(rows, limit, lambda row: [row["position"], row["n"]], movement))
+        first, last = await self._bounds(call, from_, to)
+        wanted = {"org": call.org, "address": address, "position": position, "n": n, "type": type}
+        rows = await self._services.rows(_LIST, wanted | {"first": first, "last": last, "limit": limit + 1})
+        await open_text(self._services, call, address, rows)
+        return Json(pages.page(rows, limit, lambda row: [row["position"], row["n"]], _movement))
 
+    async def read_statement(
+        self,
+        address: str,
+        call: CallNow,
+        from_: Annotated[QueryDay | None, Query(alias="from", description="Included.")] = None,
+        to: Annotated[QueryDay | None, Query(description="Not included; none for now.")] = None,
+        format: Literal["json", "csv", "pdf"] = "json",  # noqa: A002 - the contract's name
+        bom: Bom = False,
+        min_position: MinPosition = None,
+    ) -> Response:
+        from_, to = await moments(self._services, call, from_, to)
+        await seen(self._services, call, min_position)
+        statement = await self._statement(call, address, from_, to)
+        if format == "json":
+            return Json(statement)
+        if format == "csv":
+            return _file(await to_thread(as_csv, statement, bom=bom), "text/csv; charset=utf-8", "statement.csv")
+        document = await self._services.documents.make(call.org, partial(as_pdf, statement))
+        return _file(document, "application/pdf", "statement.pdf")
+
+    async def _statement(self, call: Call, address: str, from_: Any, to: Any) -> dict[str, Any]:
+        if to is None:
+            to = await database_time(self._services)
+        first, last = await self._bounds(call, from_, to)
+        wanted = {"org": call.org, "address": address, "first": first, "last": last, "limit": MAX_MOVEMENTS + 1}
+        # From the other end of time nothing was there, so without `from` the opening is zero.
+        before = await self._services.row(_OPENING, wanted) if from_ is not None else None
+        rows = await self._services.rows(_MOVEMENTS, wanted)
+        if len(rows) > MAX_MOVEMENTS:
+            raise Problem(
+                422,
+                "too_many_movements",
+                f"The period has more than {MAX_MOVEMENTS} movements. Ask for a shorter one.",
+                field="from",
+                limit=MAX_MOVEMENTS,
+            )
+        await open_text(self._services, call, address, rows)
+        opening = before["balance_after"] if before else 0
+        movements = [_movement(row) for row in rows]
+        closing = movements[-1]["balance_after"] if movements else opening
+        times = {"from": from_, "to": to}
+        return {"address": address, **times, "opening": opening, "closing": closing, "movements": movements}
+
+    async def _bounds(self, call: Call, from_: Any, to: Any) -> tuple[int, int]:
+        return await bounds(self._services, partition_of(call.org, self._services.ledger.writer.partitions), from_, to)
+
+
+def routes(services: Services) -> list[APIRoute]:
+    """The routes of this module."""
+    handlers = _History(services)
+    path = "/api/v1/accounts/{address}"
     return [
         ReadRoute(
             "GET",
-            "/api/v1/accounts/{address}/transactions",
-            list_transactions,
+            path + "/transactions",
+            handlers.list_transactions,
             services,
             operation="list_transactions",
             summary="An account's history, newest first",
             answers=page_of(TransactionRow),
-        )
+        ),
+        ReadRoute(
+            "GET",
+            path + "/statement",
+            handlers.read_statement,
+            services,
+            operation="read_statement",
+            summary="Opening balance, movements and closing balance of a period",
+            answers=Statement,
+        ),
     ]
+
+
+def _file(body: bytes, media_type: str, name: str) -> Response:
+    return Response(body, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _movement(row: Row) -> dict[str, Any]:
+    """A row of `read.transactions`, its text opened before."""
+    n = row.pop("n")
+    position = format_position(row.pop("position"))
+    row.pop("metadata", None)
+    return {"id": f"{position}-{n}", **row, "position": position}

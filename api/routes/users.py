@@ -1,6 +1,8 @@
 """Everything about one user in one call, for support."""
 
 from asyncio import gather
+from collections import Counter
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
@@ -10,10 +12,9 @@ from pydantic import BaseModel
 from api.acting import own_only
 from api.current import ask
 from api.database import Row
-from api.known_users import MOST as MOST_NAMED
-from api.known_users import known_users
 from api.operation import Call
 from api.paging import CursorText, IdPrefix, Limit
+from api.problems import invalid
 from api.reading import Json, MinPosition, cursors, seen
 from api.routes.purchases import shown_purchase
 from api.routing import ReadRoute, call_of
@@ -30,8 +31,8 @@ from api.support_queries import (
     TIMELINE,
     USERS,
 )
-from api.timeline import told
 from domain.budgets.now import BudgetNow, BudgetUse
+from domain.ids import is_id
 from domain.money import decimal_text
 from domain.organisations.events import Resource
 from domain.storage.now import StorageNow, StorageUse
@@ -42,6 +43,23 @@ MOST = 20  # of each list; the timeline goes on with its cursor
 LAST = 2**62
 PATH = "/api/v1/users"
 CallNow = Annotated[Call, Depends(call_of)]
+MOST_NAMED = 200  # names in one question
+# Users leave their names in several tables; each is looked up by its key.
+_KNOWN = """
+    select n.user_id, coalesce(c.available, 0) as credits_available, coalesce(c.reserved, 0) as credits_reserved,
+        coalesce(t.available, 0) as tokens_available, coalesce(s.used, 0) as storage_used
+    from unnest(%(ids)s::text[] collate "C") as n (user_id)
+    left join read.balances c on c.org = %(org)s and c.address = 'user:' || n.user_id || ':credits'
+    left join read.balances t on t.org = %(org)s and t.address = 'user:' || n.user_id || ':tokens'
+    left join read.storages s on s.org = %(org)s and s.user_id = n.user_id
+    where c.org is not null or t.org is not null or s.org is not null
+      or exists (select from read.members where org = %(org)s and user_id = n.user_id)
+      or exists (select from read.budgets where org = %(org)s and user_id = n.user_id)
+      or exists (select from read.generations where org = %(org)s and user_id = n.user_id)
+      or exists (select from read.balances where org = %(org)s and owner_type = 'user' and owner_id = n.user_id
+        and address >= 'user:' || n.user_id and starts_with(address, 'user:' || n.user_id || ':'))
+    order by n.user_id"""
+Say = Callable[[Row], str]
 
 
 class UserRow(BaseModel):
@@ -95,7 +113,7 @@ def routes(services: Services) -> list[APIRoute]:
     ) -> Json:
         await seen(services, call, min_position)
         if ids is not None:
-            return Json(await known_users(services, call, ids))
+            return Json(await _known_users(services, call, ids))
         pages = cursors(services, call, "users", prefix)
         after = pages.decode(cursor, str)[0] if cursor else ""
         wanted = {"org": call.org, "prefix": prefix, "after": after, "limit": limit + 1}
@@ -180,7 +198,7 @@ async def _timeline(
     position, line = pages.decode(cursor, int, int) if cursor else (LAST, 0)
     wanted = {"org": call.org, "user": call.id, "addresses": addresses, "position": position, "line": line}
     rows: list[Row] = await services.rows(TIMELINE, wanted | {"limit": limit + 1})
-    return pages.page(rows, limit, lambda row: [row["position"], row["line"]], told)
+    return pages.page(rows, limit, lambda row: [row["position"], row["line"]], _timeline_line)
 
 
 def _refusal(row: Row) -> dict[str, Any]:
@@ -209,4 +227,94 @@ def _budget(use: BudgetUse) -> dict[str, Any]:
         "currency": "USD",
         "period_start": use.period.start,
         "period_end": use.period.end,
+    }
+
+
+async def _known_users(services: Services, call: Call, names: str) -> dict[str, Any]:
+    """Of the ids in `names` (by commas) the users that are known, as `items`, and the others.
+
+    `unknown` ids may be added all the same: a user exists from the first use. `repeated` are named more than once,
+    `invalid` can be nobody's. Raises Problem (422) for more than 200.
+    """
+    named = [name for name in (each.strip() for each in names.split(",")) if name]
+    if len(named) > MOST_NAMED:
+        raise invalid("ids", f"must be at most {MOST_NAMED}", limit=MOST_NAMED)
+    times = Counter(named)
+    ids = [name for name in times if is_id(name)]
+    rows = await services.rows(_KNOWN, {"org": call.org, "ids": ids}) if ids else []
+    known = {row["user_id"] for row in rows}
+    return {
+        "items": rows,
+        "next_cursor": None,
+        "unknown": [name for name in ids if name not in known],
+        "repeated": [name for name, count in times.items() if count > 1],
+        "invalid": [name for name in times if not is_id(name)],
+    }
+
+
+def _unit(row: Row) -> str:
+    return str(row["subject"]).rpartition(":")[2]
+
+
+def _moved(verb: str) -> Say:
+    return lambda row: f"{abs(row['amount'])} {_unit(row)} {verb}{_for(row)}."
+
+
+def _for(row: Row) -> str:
+    return f" for {row['about']}" if row["about"] else ""
+
+
+def _generation(verb: str) -> Say:
+    def say(row: Row) -> str:
+        what = f"{row['subject']} with {row['about']}" if row["about"] else str(row["subject"])
+        because = f" ({row['reason']})" if row["reason"] else ""
+        return f"Generation of {what} {verb}{because}."
+
+    return say
+
+
+def _purchase(verb: str) -> Say:
+    return lambda row: f"Purchase of {row['subject']} for {decimal_text(row['amount'])} {row['about']} {verb}."
+
+
+_SENTENCES: dict[str, Say] = {
+    "granted": _moved("granted"),
+    "grant_expired": _moved("expired"),
+    "grant_voided": _moved("taken back"),
+    "reserved": _moved("held"),
+    "returned": _moved("came back from a hold"),
+    "captured": _moved("charged from a hold"),
+    "released": _moved("released from a hold"),
+    "expired": _moved("came back from a hold that ran out"),
+    "debited": _moved("charged"),
+    "refunded": _moved("refunded"),
+    "transferred_in": _moved("received"),
+    "transferred_out": _moved("given away"),
+    "shortfall_collected": _moved("collected for what was owed"),
+    "generation_created": _generation("allowed"),
+    "generation_refused": _generation("refused"),
+    "generation_completed": _generation("completed"),
+    "generation_failed": _generation("failed"),
+    "generation_cancelled": _generation("called off"),
+    "generation_expired": _generation("ran out of time"),
+    "generation_settled_late": _generation("completed late"),
+    "content_stored": lambda row: f"Content of {row['amount']} bytes stored.",
+    "content_deleted": lambda row: f"Content of {row['amount']} bytes deleted.",
+    "purchase_started": _purchase("started"),
+    "purchase_completed": _purchase("completed"),
+    "purchase_failed": _purchase("failed"),
+    "group_joined": lambda row: f"Joined the group {row['subject']}.",
+}
+
+
+def _timeline_line(row: Row) -> dict[str, Any]:
+    """A line of the timeline; what this version has no sentence for is named by its kind."""
+    say = _SENTENCES.get(row["kind"])
+    return {
+        "at": row["at"],
+        "kind": row["kind"],
+        "id": row["id"],
+        "text": say(row) if say else f"{row['kind'].replace('_', ' ')}.",
+        "actor": row["actor"],
+        "position": format_position(row["position"]),
     }

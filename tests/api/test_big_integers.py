@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.big_integers import as_preferred, with_strings
+from api.edge import as_preferred, with_strings
 from api.fields import MOST_EXACT
 from domain.credits.grant import Grant
 from infra.writer.submission import Submission

@@ -8,7 +8,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-from api.front import Front
+from api.app import Front
 from api.routing import ReadRoute
 from tests.api.service import Service
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from api import past
-from api.routes import accounts, entities, events, statement, transactions
+from api.routes import accounts, entities, events, transactions
 from tests.api.service import ORG, Service, address
 
 EVERYTHING = "select distinct org from events where %(org)s::text is not null"
@@ -32,7 +32,7 @@ NUMBER = {"after": 0}
 LISTS = [
     (accounts._LIST, {}),
     (transactions._LIST, {}),
-    (statement._MOVEMENTS, {}),
+    (transactions._MOVEMENTS, {}),
     (entities._GRANTS, {}),
     (entities._HOLDS, NUMBER),
     (entities._DEBIT, {}),

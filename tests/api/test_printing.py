@@ -11,7 +11,7 @@ import pytest
 from fpdf import FPDF
 
 from api import documents_room
-from api.routes import statement as route
+from api.routes import transactions as route
 from api.statement import MOST_IN_A_CELL, as_pdf
 from tests.api.service import Service
 from tests.waiting import ENOUGH_S, wait_until

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from api.arriving import BODY_S, HEAD_S
+from api.serve import allow_open_files
 from benchmarks.victim import Victim, victim
-from infra import open_files
 from tests.api.service import settings_of
 from tests.conftest import Database
 from tests.waiting import patient, wait_until
@@ -36,7 +36,7 @@ class Attackers:
     def __init__(self, api: Victim) -> None:
         self._port = api.target.port
         self.open: list[socket.socket] = []
-        open_files.allow(IDLE + 1_000)
+        allow_open_files(IDLE + 1_000)
 
     def __enter__(self) -> Self:
         return self

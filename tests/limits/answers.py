@@ -6,7 +6,7 @@ import httpx
 import psycopg
 
 from api import price_preview, reports
-from api.routes import analytics, expirations, explain, generations, search, statement
+from api.routes import analytics, expirations, explain, generations, search, transactions
 from tests.limits.bound import Attacker
 
 GENERATIONS = "/api/v1/generations"
@@ -56,7 +56,7 @@ def lines(attacker: Attacker) -> httpx.Response:
 
 def movements(attacker: Attacker) -> httpx.Response:
     """A statement of two movements, where it may have one."""
-    attacker.lower(statement, "MAX_MOVEMENTS", 1)
+    attacker.lower(transactions, "MAX_MOVEMENTS", 1)
     _debited(attacker, "a")
     return attacker.client().get("/api/v1/accounts/user:a:credits/statement")
 

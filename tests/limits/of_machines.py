@@ -1,8 +1,8 @@
 """Bounds on what roles, topics, tables and caches take up."""
 
-from api import database, known_owners, serve
+from api import database, serve, services
 from api.guard import _path_address
-from api.live import owners
+from api.live import tail
 from consumers import cloud_event
 from consumers.intake import record
 from consumers.notifier import refused_checks
@@ -96,8 +96,8 @@ BOUNDS: dict[str, Bound] = {
     "Keys of an identity provider": Bound(jwks.MAX_KEYS, KNOWN + "test_keys_of_a_provider"),
     "Keys of personal text": Bound(sealing.MAX_KEYS, "tests/infra/test_sealing.py::test_the_cache_of_keys_is_bounded"),
     "Addresses": Bound(_path_address.cache_parameters()["maxsize"] or 0, KNOWN + "test_addresses"),
-    "Owners of generations": Bound(known_owners.MAX_KNOWN, KNOWN + "test_owners_of_generations"),
-    "Owners for live streams": Bound(owners.MOST_KNOWN, KNOWN + "test_owners_for_live_streams"),
+    "Owners of generations": Bound(services.MAX_KNOWN, KNOWN + "test_owners_of_generations"),
+    "Owners for live streams": Bound(tail.MOST_KNOWN, KNOWN + "test_owners_for_live_streams"),
     "Callers whose rate is known": Bound(pace.MOST_KNOWN, "tests/infra/test_pace.py::test_its_memory_is_bounded"),
     "States that the writer keeps": Bound(
         writer.CACHE_WEIGHT,

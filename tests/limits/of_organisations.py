@@ -7,7 +7,6 @@ import httpx
 import psycopg
 
 from api import database, streams_room
-from api.live import service as live_service
 from api.live import tail
 from api.routes import stream
 from domain.credits import account, rules, void
@@ -167,17 +166,17 @@ def _full_pool(attacker: Attacker) -> httpx.Response:
 
 
 def _streams_of_login(attacker: Attacker) -> httpx.Response:
-    attacker.lower(live_service, "MOST_OF_ONE", 0)
+    attacker.lower(tail, "MOST_OF_ONE", 0)
     return attacker.client().get("/api/v1/stream")
 
 
 def _streams_of_organisation(attacker: Attacker) -> httpx.Response:
-    attacker.lower(live_service, "MOST_OF_ORG", 0)
+    attacker.lower(tail, "MOST_OF_ORG", 0)
     return attacker.client().get("/api/v1/stream")
 
 
 def _streams_of_all(attacker: Attacker) -> httpx.Response:
-    attacker.lower(live_service, "MOST_STREAMS", 0)
+    attacker.lower(tail, "MOST_STREAMS", 0)
     return attacker.client().get("/api/v1/stream")
 
 
@@ -280,9 +279,9 @@ BOUNDS: dict[str, Bound] = {
     ),
     "Questions that wait for the reader": Bound(reader.MAX_WAITING, _full_reader),
     "Reads that wait for a connection": Bound(database.MAX_READS_WAITING, _full_pool),
-    "Live streams of a login": Bound(live_service.MOST_OF_ONE, _streams_of_login),
-    "Live streams of an organisation": Bound(live_service.MOST_OF_ORG, _streams_of_organisation),
-    "Live streams of a process": Bound(live_service.MOST_STREAMS, _streams_of_all),
+    "Live streams of a login": Bound(tail.MOST_OF_ONE, _streams_of_login),
+    "Live streams of an organisation": Bound(tail.MOST_OF_ORG, _streams_of_organisation),
+    "Live streams of a process": Bound(tail.MOST_STREAMS, _streams_of_all),
     "Events that wait for a listener": Bound(
         tail.MOST_WAITING, LIVE + "test_who_does_not_keep_up_is_cut_off_and_resumes"
     ),

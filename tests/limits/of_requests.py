@@ -9,7 +9,6 @@ from api import (
     connection,
     documents_room,
     fields,
-    known_users,
     large_bodies,
     paging,
     price_preview,
@@ -21,7 +20,7 @@ from api import (
     windows,
 )
 from api.commands import generations, groups, plans, prices, settlements
-from api.routes import analytics, batch, budgets, events, expirations, explain, search, statement, stream
+from api.routes import analytics, batch, budgets, events, expirations, explain, search, stream, transactions, users
 from api.routes import generations as read_generations
 from console import bounded_form
 from domain import ids
@@ -154,7 +153,7 @@ BOUNDS: dict[str, Bound] = {
     ),
     "Cursor": Bound(2_000, sends("GET", "/api/v1/accounts?cursor=" + "c" * 2_001)),
     "Names in one question": Bound(
-        known_users.MOST, sends("GET", "/api/v1/users?ids=" + ",".join(f"u{n}" for n in range(201)))
+        users.MOST_NAMED, sends("GET", "/api/v1/users?ids=" + ",".join(f"u{n}" for n in range(201)))
     ),
     "Types that a live stream is asked for": Bound(
         stream.MAX_TYPES, sends("GET", "/api/v1/stream?types=" + ",".join(f"t{n}" for n in range(51)))
@@ -212,7 +211,7 @@ BOUNDS: dict[str, Bound] = {
     ),
     "Figures of a report": Bound(analytics.MAX_ROWS, answers.figures),
     "Lines of a file": Bound(reports.MOST, answers.lines),
-    "Movements of a statement": Bound(statement.MAX_MOVEMENTS, answers.movements),
+    "Movements of a statement": Bound(transactions.MAX_MOVEMENTS, answers.movements),
     "Entries of a state": Bound(
         stream_state.MOST_SHOWN, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),

@@ -9,11 +9,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api import known_owners
+from api import services
 from api.guard import _path_address, path_values
-from api.known_owners import KnownOwners
-from api.live import owners
-from api.live.owners import Owners
+from api.live import tail
+from api.live.tail import Owners
+from api.services import KnownOwners
 from infra.security import authenticator
 from infra.security.authenticator import Authenticator
 from infra.security.jwks import MAX_KEYS, KeySet
@@ -69,7 +69,7 @@ def test_addresses() -> None:
 
 
 def test_owners_of_generations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_owners, "MAX_KNOWN", 3)
+    monkeypatch.setattr(services, "MAX_KNOWN", 3)
     known = KnownOwners()
     for number in range(MANY):
         known.note("acme", f"g{number}", "ann")
@@ -77,7 +77,7 @@ def test_owners_of_generations(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_owners_for_live_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owners, "MOST_KNOWN", 3)
+    monkeypatch.setattr(tail, "MOST_KNOWN", 3)
     asked: list[str] = []
 
     async def rows_of_all(_query: str, wanted: tuple[list[str], list[str]]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import httpx
 import psycopg
 import pytest
 
-from api.live import service as live_service
 from api.live import tail
 from api.routes import stream
 from domain.groups.members import RemoveMembers
@@ -266,7 +265,7 @@ def test_who_does_not_take_so_many_bytes_is_cut_off_too(service: Service, monkey
 
 
 def test_a_login_has_room_for_so_many_streams(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_service, "MOST_OF_ONE", 1)
+    monkeypatch.setattr(tail, "MOST_OF_ONE", 1)
     client = service.client("auditor", sub=secrets.token_hex(4))
     with listening(client):
         answer = client.get("/api/v1/stream")
