@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
@@ -29,6 +30,18 @@ IMPURE = {"time", "random", "secrets", "uuid", "os", "socket", "threading", "asy
 
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 600
+SMALL_FILE_LINES = 100
+
+# Small files that one other file of the product imports, or a folder of them -> why they are not a part of it.
+# An entry that is no longer needed fails a test.
+SMALL_FILES: dict[str, str] = {
+    "cli/commands/": "a command is found under its name, and is light: help loads all of them",
+    "cli/app.py": "the list of commands, which tests run without `python -m cli`",
+    "console/navigation.py": "the menu, where a page is added",
+    "benchmarks/open_load.py": "how an open loop measures, which is no matter of what it sends",
+    "benchmarks/projector.py": "run by its name, and its filled topic serves another benchmark",
+    "benchmarks/relay.py": "run by its name, and its waiting for the relay serves another benchmark",
+}
 
 # (ban, file) -> why it must be so there. An entry that is no longer needed fails a test.
 FLOATS = "floating point beside amounts"
@@ -318,6 +331,30 @@ def test_a_circle_of_imports_is_found(way_back: str) -> None:
     texts = {"api/one.py": "from api.two import something", "api/two.py": "import api.three", "api/three.py": way_back}
     circle = _circle(Source(path, text, ast.parse(text)) for path, text in texts.items())
     assert {imported.split(":")[0] for imported in circle} == set(texts)
+
+
+def test_a_small_file_with_one_importer_has_its_reason() -> None:
+    """Elsewhere it belongs in its importer: each file that a reader passes must decide something."""
+    folders = sorted({path.split("/")[0] for path in SMALL_FILES})
+    small = [path for path in _with_one_importer() if path.split("/")[0] in folders]
+    unexplained = [path for path in small if not any(path.startswith(start) for start in SMALL_FILES)]
+    assert not unexplained, f"move them into what imports them: {', '.join(unexplained)}"
+    unneeded = [start for start in SMALL_FILES if not any(path.startswith(start) for path in small)]
+    assert not unneeded, f"no reason is needed any more: {', '.join(unneeded)}"
+
+
+def _with_one_importer() -> list[str]:
+    product = {_module(source.path): source for source in sources(*PRODUCT)}
+    importers: Counter[str] = Counter()
+    for source in product.values():
+        importers.update({name for name, _ in _imported(source, product)})
+    return [
+        source.path
+        for name, source in product.items()
+        if importers[name] == 1
+        and source.text.count("\n") < SMALL_FILE_LINES
+        and not source.path.endswith("/__init__.py")
+    ]
 
 
 def _circle(given: Iterable[Source]) -> list[str]:
