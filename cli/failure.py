@@ -16,7 +16,7 @@ SENTENCES = frozenset(
         "infra.kafka_client.KafkaMisconfigured",
         "infra.relay.disagreement.TopicDisagrees",
         "infra.payments.providers.UnsafePayments",
-        "infra.security.claims.UnsafeRoleMap",
+        "infra.security.tokens.UnsafeRoleMap",
         "infra.unsafe_setting.UnsafeSetting",
         "projections.facts.CannotApply",
     }

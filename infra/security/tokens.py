@@ -1,13 +1,15 @@
 """Signed tokens (JWT): verified against the deployment's secret or its identity provider, and issued for sessions."""
 
-from time import time
+from asyncio import Lock
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic, time
 from typing import Any, NamedTuple
 
+import httpx
 import jwt
+import structlog
 
 from domain.ids import is_id
-from infra.security.claims import Claim, role_map, role_of
-from infra.security.jwks import ALGORITHMS, KeySet
 from infra.security.principal import Principal, Role, Unauthenticated
 from infra.settings import Settings
 
@@ -15,6 +17,144 @@ LEEWAY_S = 30
 MAX_TOKEN_BYTES = 16_384  # an ID token with 200 groups, the most that Entra ID puts in, has 11,000
 MAX_SESSION_S = 3_600
 WITHDRAWN_S = 60.0  # a provider's key may be withdrawn before its tokens end: they are looked at again this often
+STRONGEST_FIRST = (Role.ORG_ADMIN, Role.AUDITOR, Role.WORKER, Role.USER)
+FRESH_S = 300.0  # a key that the provider withdraws is out of use after this time
+RETRY_S = 30.0  # an unknown key id, or a provider that is down, does not make us ask more often
+TIMEOUT_S = 3.0
+MAX_KEYS = 100
+# The algorithms of each type of key, by type or curve. None of them takes a public key for a secret.
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_OF_TYPE = {"RSA": _RSA, "P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA",)}
+ALGORITHMS = frozenset(algorithm for algorithms in _OF_TYPE.values() for algorithm in algorithms)
+
+Fetch = Callable[[str], Awaitable[dict[str, Any]]]
+log = structlog.get_logger()
+
+
+class UnsafeRoleMap(Exception):
+    """SCRIP_JWT_ROLE_MAP cannot be read, or names a role that Scrip does not have; the message says which part."""
+
+
+class Claim:
+    """One claim by its place in a token.
+
+    `place` is a claim's name, dots or slashes included (`https://example.com/roles`); else a path of names with dots
+    between them (`realm_access.roles`), or a JSON pointer (`/resource_access/my.client/roles`, RFC 6901).
+    """
+
+    def __init__(self, place: str) -> None:
+        self._name = place
+        if place.startswith("/"):
+            self._path = [part.replace("~1", "/").replace("~0", "~") for part in place[1:].split("/")]
+        else:
+            self._path = place.split(".")
+
+    def of(self, claims: Mapping[str, Any]) -> Any:
+        """The claim's value, none where the token has none."""
+        if self._name in claims:
+            return claims[self._name]
+        value: Any = claims
+        for part in self._path:
+            if not isinstance(value, Mapping) or part not in value:
+                return None
+            value = value[part]
+        return value
+
+    def put(self, claims: dict[str, Any], value: Any) -> None:
+        """Set the claim in a token of our own, in the place where `of` finds it."""
+        path = self._path if self._name.startswith("/") else [self._name]
+        for part in path[:-1]:
+            claims = claims.setdefault(part, {})
+        claims[path[-1]] = value
+
+
+def role_map(text: str) -> dict[str, Role]:
+    """The mapping `theirs=ours,theirs=ours`, in its order; empty for none. Raises UnsafeRoleMap."""
+    mapping: dict[str, Role] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        theirs, equals, ours = (piece.strip() for piece in part.rpartition("="))
+        if not (theirs and equals) or ours not in set(Role) or theirs in mapping:
+            raise UnsafeRoleMap(
+                f"SCRIP_JWT_ROLE_MAP: {part} must be theirs=ours, each of theirs once, where ours is one of"
+                f" {', '.join(Role)}."
+            )
+        mapping[theirs] = Role(ours)
+    return mapping
+
+
+def role_of(value: Any, mapping: Mapping[str, Role]) -> Role | None:
+    """The role that a claim means; none where it means none of ours.
+
+    The claim is one role or a list of them; those that mean nothing here are passed over. With a mapping the first of
+    its roles that the claim has decides, so that its order is the deployment's choice, and a provider's own role called
+    `admin` means nothing unless it is mapped. Without one, the strongest of our roles decides. A list without a mapping
+    never makes an admin of the platform, for many providers have an `admin` of their own in it.
+    """
+    several = value if isinstance(value, list) else [value]
+    given = {each for each in several if isinstance(each, str)}
+    if mapping:
+        return next((ours for theirs, ours in mapping.items() if theirs in given), None)
+    if isinstance(value, str):
+        return Role(value) if value in set(Role) else None
+    return next((role for role in STRONGEST_FIRST if role.value in given), None)
+
+
+class KeySet:
+    """The provider's keys by key id. `fetch` reads the document; the default is an HTTPS GET."""
+
+    def __init__(self, url: str, fetch: Fetch | None = None) -> None:
+        self._url = url
+        self._fetch = fetch or _fetched
+        self._keys: dict[str, tuple[tuple[str, ...], Any]] = {}
+        self._read_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._lock = Lock()
+
+    async def find(self, key_id: str, algorithm: str) -> Any | None:
+        """The key with this id where it is one for `algorithm` (of ALGORITHMS), else none.
+
+        While the provider cannot be reached, the keys that it published last stay in use.
+        """
+        now = monotonic()
+        if (key_id not in self._keys or now - self._read_at > FRESH_S) and now - self._tried_at > RETRY_S:
+            async with self._lock:
+                if monotonic() - self._tried_at > RETRY_S:
+                    await self._refresh()
+        found = self._keys.get(key_id)
+        return found[1] if found and algorithm in found[0] else None
+
+    async def _refresh(self) -> None:
+        self._tried_at = monotonic()
+        try:
+            document = await self._fetch(self._url)
+            self._keys = _usable(document)
+            self._read_at = monotonic()
+        except (httpx.HTTPError, ValueError, TypeError, AttributeError) as error:
+            log.warning("the identity provider's keys cannot be read", url=self._url, error=type(error).__name__)
+
+
+def _usable(document: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """The signature keys of the document that we can use; others are passed over."""
+    keys: dict[str, tuple[tuple[str, ...], Any]] = {}
+    for entry in list(document.get("keys") or ())[:MAX_KEYS]:
+        algorithms = _OF_TYPE.get(str(entry.get("crv") if entry.get("kty") in {"EC", "OKP"} else entry.get("kty")), ())
+        if "alg" in entry:  # for this one alone
+            algorithms = (entry["alg"],) if entry["alg"] in algorithms else ()
+        if not algorithms or entry.get("use", "sig") != "sig":
+            continue
+        try:
+            keys[str(entry.get("kid", ""))] = (algorithms, jwt.PyJWK(entry, algorithms[0]).key)
+        except jwt.PyJWTError:
+            continue
+    return keys
+
+
+async def _fetched(url: str) -> dict[str, Any]:
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
+        answer = await client.get(url)
+        answer.raise_for_status()
+        document: dict[str, Any] = answer.json()
+        return document
 
 
 class Verified(NamedTuple):

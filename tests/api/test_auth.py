@@ -13,10 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import SecretStr
 
 from infra.security import authenticator as authenticators
-from infra.security import jwks
-from infra.security.jwks import KeySet
+from infra.security import tokens
 from infra.security.principal import Principal, Role, Unauthenticated
-from infra.security.tokens import LEEWAY_S, Tokens
+from infra.security.tokens import LEEWAY_S, KeySet, Tokens
 from infra.settings import Settings
 from tests.api.service import SECRET, Service, address
 
@@ -151,7 +150,7 @@ def test_unknown_key_ids_do_not_make_us_ask_again_and_again(monkeypatch: pytest.
         for _ in range(50):
             assert await keys.find("none", "RS256") is None
         assert provider.asked == 1
-        monkeypatch.setattr(jwks, "RETRY_S", 0.0)
+        monkeypatch.setattr(tokens, "RETRY_S", 0.0)
         provider.document["keys"][0]["kid"] = "new"
         assert await keys.find("new", "RS256") is not None
         assert await keys.find("new", "ES256") is None
@@ -165,8 +164,8 @@ def test_a_provider_that_is_down_leaves_the_keys_in_use(monkeypatch: pytest.Monk
 
     async def look() -> None:
         assert await keys.find("r", "RS256") is not None
-        monkeypatch.setattr(jwks, "RETRY_S", 0.0)
-        monkeypatch.setattr(jwks, "FRESH_S", 0.0)
+        monkeypatch.setattr(tokens, "RETRY_S", 0.0)
+        monkeypatch.setattr(tokens, "FRESH_S", 0.0)
         provider.document = {"keys": 5}
         assert await keys.find("r", "RS256") is not None
 

@@ -11,10 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
-from infra.security.claims import UnsafeRoleMap, role_map
-from infra.security.jwks import KeySet
 from infra.security.principal import Role, Unauthenticated
-from infra.security.tokens import Tokens
+from infra.security.tokens import KeySet, Tokens, UnsafeRoleMap, role_map
 from infra.settings import Settings
 
 URL = "https://id.example/jwks"

@@ -8,7 +8,7 @@ from consumers.intake import record
 from consumers.notifier import refused_checks
 from infra import event_log, kafka_batches, leftovers, pace, quarantine_room, sealing, topics
 from infra.relay import source
-from infra.security import authenticator, console_sessions, jwks
+from infra.security import authenticator, console_sessions, tokens
 from infra.settings import Settings
 from infra.webhooks import deliveries, sending
 from infra.writer import reader, writer
@@ -93,7 +93,7 @@ BOUNDS: dict[str, Bound] = {
         "tests/infra/test_request_rates.py::test_what_no_longer_counts_is_dropped",
     ),
     "Logins": Bound(authenticator.MAX_KNOWN, KNOWN + "test_logins"),
-    "Keys of an identity provider": Bound(jwks.MAX_KEYS, KNOWN + "test_keys_of_a_provider"),
+    "Keys of an identity provider": Bound(tokens.MAX_KEYS, KNOWN + "test_keys_of_a_provider"),
     "Keys of personal text": Bound(sealing.MAX_KEYS, "tests/infra/test_sealing.py::test_the_cache_of_keys_is_bounded"),
     "Addresses": Bound(_path_address.cache_parameters()["maxsize"] or 0, KNOWN + "test_addresses"),
     "Owners of generations": Bound(services.MAX_KNOWN, KNOWN + "test_owners_of_generations"),

@@ -16,9 +16,8 @@ from api.live.tail import Owners
 from api.services import KnownOwners
 from infra.security import authenticator
 from infra.security.authenticator import Authenticator
-from infra.security.jwks import MAX_KEYS, KeySet
 from infra.security.principal import Principal, Role
-from infra.security.tokens import Verified
+from infra.security.tokens import MAX_KEYS, KeySet, Verified
 
 MANY = 10
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from infra.embedded import DataFolder, DataFolderInUse, EmbeddedPostgres, ServerUnavailable, read_running
-from infra.embedded.folder import noted_elsewhere
+from infra.embedded.folder import Place, noted_elsewhere, place_of
 from infra.embedded.identity import ProcessIdentity
-from infra.embedded.place import Place, place_of
 from infra.embedded.postgres_data import PostgresData
 from infra.embedded.process import ChildProcess
 from tests.infra.embedded.conftest import is_running

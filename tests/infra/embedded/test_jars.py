@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.errors import CorruptJar, JarsUnavailable
-from infra.embedded.jars import cache_folder, ensure_jars
-from infra.embedded.lock_file import LOCK_FILE, LockedJar, read_lock
+from infra.embedded.jars import LOCK_FILE, LockedJar, cache_folder, ensure_jars, read_lock
 
 CONTENT = {f"org.example:part-{n}:1.0": f"jar {n}".encode() for n in range(6)}
 JARS = tuple(LockedJar(name, hashlib.sha256(content).hexdigest()) for name, content in CONTENT.items())
