@@ -38,6 +38,7 @@ from domain.plans.publish_packages import PublishPackages
 from domain.plans.publish_plan import PublishPlan
 from domain.plans.start_purchase import StartPurchase
 from domain.prices.catalogue import CATALOGUE
+from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.registry import LetTimePass
 from domain.storage.delete import DeleteContent
@@ -231,9 +232,16 @@ class Shop:
         return Grant(address=f"{owner}:{unit}", grant_id=f"{self.org}{self.number}", amount=amount, source="gift")
 
 
-def busy_shop(log: LogBuilder, commands: int, seed: int = 1, orgs: int = 2) -> LogBuilder:
+def busy_shop(
+    log: LogBuilder,
+    commands: int,
+    seed: int = 1,
+    orgs: int = 2,
+    prices: tuple[PriceEntry, ...] = CATALOGUE,
+    make: type[Shop] = Shop,
+) -> LogBuilder:
     """Run random commands of all systems, let a month pass over all streams, and leave some work open."""
-    log.do(PublishPrices(entries=CATALOGUE, first=True), PLATFORM)
+    log.do(PublishPrices(entries=prices, first=True), PLATFORM)
     pro = PublishPlan(
         plan="pro", name="Pro", tokens={"lead_generation": 60}, credits=900, storage_limit=90 * MB,
         price=Paid(29_000_000, "USD"), annual_percent_off=20,
@@ -241,7 +249,7 @@ def busy_shop(log: LogBuilder, commands: int, seed: int = 1, orgs: int = 2) -> L
     log.do(pro, PLATFORM)
     log.do(PublishFeatures(features=FEATURES, token_costs=TOKEN_COSTS), PLATFORM)
     log.do(PublishPackages(packages=PACKAGES), PLATFORM)
-    shops = [Shop(log, f"shop-{number}", seed) for number in range(orgs)]
+    shops = [make(log, f"shop-{number}", seed) for number in range(orgs)]
     for number in range(commands):
         shops[number % orgs].step()
     for shop in shops:  # paid for one cycle, so that it ends

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from copy import copy, deepcopy
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -20,10 +21,10 @@ from domain.credits.release import Release
 from domain.credits.reserve import Reserve
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
-from domain.execution import execute
+from domain.execution import Decided, ask, execute
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
-from domain.registry import HANDLERS, kind_of
+from domain.registry import ANSWERERS, HANDLERS, kind_of
 from infra.chain import GENESIS, StoredEvent, link_of
 from infra.codec import Codec
 from infra.partitions import PLATFORM, partition_of
@@ -48,10 +49,20 @@ class LogBuilder:
 
     def do(self, command: Any, org: str = "acme") -> list[StoredEvent]:
         """Decide one command and return the rows it came to; a refused one brings only what was due."""
+        return [self.store(org, stream, event) for stream, event in self.decide(command, org).events]
+
+    def decide(self, command: Any, org: str) -> Decided:
+        """Decide one command; what it comes to is in the states, and not yet in the rows."""
         self.now += timedelta(milliseconds=1)
         decided = execute(_View(self, org), HANDLERS[type(command)], kind_of, command, self.now)
         self.refused += decided.refusal is not None
-        return [self.store(org, stream, event) for stream, event in decided.events]
+        return decided
+
+    def ask(self, question: Any, org: str = "acme") -> Any:
+        """Answer a question as of now. Raises its refusal."""
+        scratch = copy(self)
+        scratch._states, scratch._tagged = dict(self._states), deepcopy(self._tagged)
+        return ask(_View(scratch, org), ANSWERERS[type(question)], kind_of, question, self.now)
 
     def store(self, org: str, stream: str, event: Any) -> StoredEvent:
         """Append an event as it is."""
@@ -79,6 +90,10 @@ class LogBuilder:
     def stream_state(self, org: str, stream: str) -> Any:
         """A stream as decisions see it."""
         return self._states.get((org, stream), kind_of(stream).initial)
+
+    def heads(self) -> dict[int, tuple[int, bytes]]:
+        """Position and hash of each partition's last event."""
+        return dict(self._heads)
 
     def streams(self) -> list[tuple[str, str]]:
         """Organisation and name of every stream."""
