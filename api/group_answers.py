@@ -19,13 +19,14 @@ from domain.groups.state import PREFIX, Group, evolve
 from domain.periods import Period
 from domain.quotas.events import UseCounted
 from domain.refusal import Refusal
+from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.position import format_position
 from infra.writer.submission import Answered, Outcome, Refused
 
 COUNTED = ("image", "video")
 CHUNK = 2_000
-_CODEC = Codec()
+_CODEC = Codec.of(SCRIP)
 _EVENTS = """
     select version, type, data from events
     where org = %(org)s and stream = %(stream)s and version > %(version)s and position <= %(position)s
@@ -99,7 +100,7 @@ async def tracked_answer(services: Services, call: Call, body: Any, outcome: Out
 
     A replay tells what was so then, not what is so now. Raises Problem (503).
     """
-    room: Room | None = outcome.left
+    room: Room | None = outcome.result_state
     if room is None:  # the answer comes from the log, or the user is in no group
         streams = [stream for stream, event in outcome.events if isinstance(event, UseCounted)]
         groups = {stream: await _at(services, call.org, stream, outcome.position) for stream in streams}

@@ -11,10 +11,11 @@ from api.services import Services
 from domain.credits.account import Account, evolve
 from domain.credits.address import stream_of
 from domain.credits.due import due
+from domain.registry import SCRIP
 from infra.codec import Codec
 
 CHUNK = 2_000
-_CODEC = Codec()
+_CODEC = Codec.of(SCRIP)
 _EVENTS = """
     select version, position, type, data from events
     where org = %(org)s and stream = %(stream)s and version > %(version)s and time <= %(until)s

@@ -13,7 +13,7 @@ from api.database import Row
 from api.problems import Problem
 from api.services import Services
 from domain.periods import NEVER
-from domain.registry import kind_of
+from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.snapshots import decode_state
 
@@ -21,7 +21,7 @@ MOST_SHOWN = 100  # entries of each collection
 MOST_FOLDED = 200_000  # events that one answer may take, a second's work or so
 CHUNK = 2_000
 
-_codec = Codec()
+_codec = Codec.of(SCRIP)
 _EVENTS = """
     select version, type, data from events
     where org = %(org)s and stream = %(stream)s and version > %(after)s and version <= %(until)s
@@ -64,12 +64,12 @@ async def state_around(services: Services, org: str, stream: str, version: int) 
 
 async def _nearest(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
     """The snapshot before the event and its version; the empty state and 0 where there is none that serves."""
-    kind = kind_of(stream)
+    kind = SCRIP.kind_of(stream)
     async with services.database.writes.connection() as connection:
         row = await (await connection.execute(_SNAPSHOT, (org, stream, kind.schema, version))).fetchone()
     if row is not None:
         try:
-            return row[0], decode_state(stream, bytes(row[1]))
+            return row[0], decode_state(kind, bytes(row[1]))
         except msgspec.DecodeError:  # a cache, no more: the log itself is folded instead
             return 0, kind.initial
     return 0, kind.initial
@@ -81,7 +81,7 @@ async def _events(services: Services, org: str, stream: str, after: int, until: 
 
 
 def _fold(stream: str, state: Any, rows: Sequence[Row]) -> Any:
-    evolve = kind_of(stream).evolve
+    evolve = SCRIP.kind_of(stream).evolve
     for row in rows:
         state = evolve(state, _codec.decode(row["type"], bytes(row["data"])))
     return state

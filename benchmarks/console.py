@@ -17,6 +17,7 @@ from cli.service.service import ROLES, Service
 from cli.service.tokens import signed_token
 from console.catalogue import ALL_PAGES
 from console.pages import Page
+from domain.registry import SCRIP
 from infra.writer.writer import Writer
 
 TRANSACTIONS = 100_000
@@ -124,7 +125,7 @@ def _look(
 def _fill(service: Service, transactions: int) -> SettledWork:
     """Write the history, and wait until the read models have it."""
     work = SettledWork(USERS)
-    with Writer(service.settings.writer_url.get_secret_value()) as writer:
+    with Writer(service.settings.writer_url.get_secret_value(), SCRIP) as writer:
         Load(writer, USERS, work=work).run(2 * transactions)
     until = monotonic() + SEEN_WITHIN_S
     with psycopg.connect(service.settings.auditor_url.get_secret_value(), autocommit=True) as connection:

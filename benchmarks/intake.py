@@ -11,6 +11,7 @@ from benchmarks.stage import Stage, both_servers
 from consumers.intake.role import run_intake
 from consumers.usage import METERED
 from domain.credits.grant import Grant
+from domain.registry import SCRIP
 from infra.ids import record_id
 from infra.kafka_client import kafka_arguments
 from infra.topics import USAGE
@@ -52,7 +53,7 @@ def _grant(stage: Stage) -> None:
         )
         for number in range(ACCOUNTS)
     ]
-    with Writer(stage.owner_uri) as writer:
+    with Writer(stage.owner_uri, SCRIP) as writer:
         writer.submit(grants).result()
 
 

@@ -7,6 +7,7 @@ import sys
 from benchmarks.figures import Figure, Report
 from benchmarks.load import Load
 from benchmarks.stage import database_only
+from domain.registry import SCRIP
 from infra.tuning import tune_interpreter
 from infra.writer.writer import Writer
 
@@ -17,7 +18,7 @@ ACTIVE_S = 5.0
 def run(report: Report) -> list[Figure]:
     """Both writers serve the same organisation, so the second has everything that the first wrote to catch up with."""
     tune_interpreter()
-    with database_only() as stage, Writer(stage.owner_uri) as writer:
+    with database_only() as stage, Writer(stage.owner_uri, SCRIP) as writer:
         load = Load(writer, 1000)
         second = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.second_writer", stage.owner_uri],

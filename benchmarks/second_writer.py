@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks.load import Load
+from domain.registry import SCRIP
 from infra.tuning import tune_interpreter
 from infra.writer.writer import Writer
 
@@ -10,7 +11,7 @@ from infra.writer.writer import Writer
 def main(owner_uri: str) -> None:
     """Write a little, wait for a line of input, then write until ended."""
     tune_interpreter()
-    with Writer(owner_uri) as writer:
+    with Writer(owner_uri, SCRIP) as writer:
         load = Load(writer, 100)
         load.run(1_000, waiting=8)
         sys.stdout.write("active\n")

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from benchmarks.load import Load
 from cli.service.service import Service
+from domain.registry import SCRIP
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
 from infra.migrations import migrate
 from infra.settings import Settings
@@ -53,7 +54,7 @@ class Stage:
 
     def fill(self, commands: int) -> int:
         """Write a log of reserve and capture over 1,000 accounts of 12 organisations; returns its number of events."""
-        with Writer(self.owner_uri) as writer:
+        with Writer(self.owner_uri, SCRIP) as writer:
             Load(writer, 1000, organisations=12).run(commands)
         with psycopg.connect(self.owner_uri) as connection:
             row = connection.execute("select count(*) from events").fetchone()

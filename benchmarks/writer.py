@@ -16,6 +16,7 @@ from benchmarks.figures import Figure, Report
 from benchmarks.load import Load
 from benchmarks.stage import database_only, fresh_database
 from benchmarks.work import Generations
+from domain.registry import SCRIP
 from infra.embedded.postgres_data import server_program
 from infra.tuning import tune_interpreter
 from infra.writer.writer import Writer
@@ -55,7 +56,7 @@ def run(report: Report, *, seconds: int = 5) -> list[Figure]:
     with database_only() as stage:
         naive_uri = fresh_database(stage.owner_uri, migrated=False)
         _prepare_naive(naive_uri)
-        with Writer(stage.owner_uri) as writer:
+        with Writer(stage.owner_uri, SCRIP) as writer:
             loads = {accounts: Load(writer, accounts) for accounts in (1000, 1)}
             generations = Load(writer, 1000, work=Generations(1000))
             for number in range(ROUNDS):

@@ -21,6 +21,7 @@ from console.app import create_console
 from console.settings import ConsoleSettings, OpenIdConnect, Sign
 from consumers.asyncapi import asyncapi_document
 from consumers.intake.retry import quarantine_retry
+from domain.registry import SCRIP
 from domain.text import visible
 from infra.audit.report import Progress
 from infra.audit.runs import audited
@@ -51,7 +52,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
         await asyncio.to_thread(check_postgres, login.get_secret_value())
     deadline_s = settings.request_deadline_s
     disk = disk_watch(settings)
-    ledger = Ledger(Writer(uri, disk=disk), deadline_s, Reader(uri, deadline_s, disk=disk))
+    ledger = Ledger(Writer(uri, SCRIP, disk=disk), deadline_s, Reader(uri, SCRIP, deadline_s, disk=disk))
 
     async def audit(by: str, progress: Progress) -> dict[str, Any]:
         return (await audited(settings, by, progress)).as_json()

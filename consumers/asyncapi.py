@@ -8,8 +8,8 @@ from pydantic.json_schema import models_json_schema
 from consumers.intake.quarantine_topic import TYPE, QuarantineRecord
 from consumers.notifier.notifications import Notification
 from consumers.usage import USAGE_TYPES
+from domain.registry import SCRIP
 from infra.alert_rules import TYPES
-from infra.codec import EVENT_TYPES
 from infra.decisions import CHECK, DEDUCTION, GENERATION, Decision
 from infra.topics import DECISIONS, LEDGER, NOTIFICATIONS, QUARANTINE, USAGE
 
@@ -53,7 +53,7 @@ def asyncapi_document(topic_prefix: str = "") -> Json:
         for type_, model in USAGE_TYPES.items()
     }
     ledger = {
-        type_: _message(type_, _LEDGER_HEADERS, _stored(event), event.__doc__) for type_, event in EVENT_TYPES.items()
+        type_: _message(type_, _LEDGER_HEADERS, _stored(event), event.__doc__) for type_, event in SCRIP.events.items()
     }
     quarantine = {TYPE: _message(TYPE, _CLOUD_EVENT, _ref(QuarantineRecord.__name__), QuarantineRecord.__doc__)}
     notifications = {
@@ -128,7 +128,7 @@ def _schemas() -> Json:
     _, usage = models_json_schema(
         [(model, "validation") for model in USAGE_TYPES.values()], ref_template=SCHEMAS + REPORTED + "{model}"
     )
-    structs = [*EVENT_TYPES.values(), QuarantineRecord, Notification, Decision]
+    structs = [*SCRIP.events.values(), QuarantineRecord, Notification, Decision]
     _, stored = msgspec.json.schema_components(structs, ref_template=SCHEMAS + "{name}")
     schemas: Json = {**{REPORTED + name: schema for name, schema in usage["$defs"].items()}, **stored}
     return schemas

@@ -13,15 +13,16 @@ import msgspec
 import psycopg
 from aiokafka import ConsumerRecord
 
+from domain.registry import SCRIP
 from domain.untagged import Untagged
 from infra.chain import GENESIS, StoredEvent, link_of
-from infra.codec import EVENT_TYPES, Codec
+from infra.codec import Codec
 from infra.event_log import COLUMNS
 from infra.kafka_record import NotALedgerRecord, difference, from_record
 from projections.runner import Incoming
 
 FOREIGN, MISSING = "foreign", "missing"
-UNTAGGED = frozenset(name for name, event in EVENT_TYPES.items() if issubclass(event, Untagged))
+UNTAGGED = frozenset(name for name, event in SCRIP.events.items() if issubclass(event, Untagged))
 
 Records = Sequence["ConsumerRecord[bytes, bytes]"]
 Place = tuple[int, int]  # partition and position
@@ -68,7 +69,7 @@ class TopicCheck:
     """Separates the log's own events from everything else in the topic."""
 
     def __init__(self) -> None:
-        self._codec = Codec()
+        self._codec = Codec.of(SCRIP)
         self._log_id = ""
         self._proven: dict[int, tuple[int, bytes]] = {}  # partition -> a position and its hash in the log
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import msgspec
 from immutables import Map
 
-from domain.registry import kind_of
+from domain.kernel.work import StreamKind
 
 CHECKSUM_BYTES = 16
 
@@ -41,12 +41,12 @@ def encode_state(state: Any) -> bytes:
     return _checksum(body) + body
 
 
-def decode_state(stream: str, stored: bytes) -> Any:
-    """The state of the stream's kind. Raises msgspec.DecodeError where the bytes are damaged or not of the schema."""
+def decode_state(kind: StreamKind, stored: bytes) -> Any:
+    """The state of a stream of this kind. Raises msgspec.DecodeError where the bytes are damaged or of another."""
     body = stored[CHECKSUM_BYTES:]
     if _checksum(body) != stored[:CHECKSUM_BYTES]:
         raise msgspec.DecodeError("the checksum does not match")
-    return _decoder(type(kind_of(stream).initial)).decode(body)
+    return _decoder(type(kind.initial)).decode(body)
 
 
 def _checksum(body: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from domain.registry import LetTimePass
+from domain.kernel.domain import Domain, LetTimePass
 from infra.disk import disk_watch
 from infra.leftovers import Leftovers
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
@@ -115,13 +115,15 @@ class Sweeper:
             await self._ledger.execute_all(submissions)
 
 
-async def run_sweeper(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
+async def run_sweeper(
+    settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None, *, domain: Domain
+) -> None:
     """Sweep every second until `stop` is set; `on_ready` is called when the ledger is reached.
 
     Waits for PostgreSQL when it is away, and for the first projector to make the read models.
     """
     uri = settings.writer_url.get_secret_value()
-    writer = Writer(uri, max_batch=PAGE, disk=disk_watch(settings))
+    writer = Writer(uri, domain, max_batch=PAGE, disk=disk_watch(settings))
     options = {
         "autocommit": True,
         "connect_timeout": 5,

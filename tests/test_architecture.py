@@ -28,6 +28,8 @@ LIBRARIES: dict[str, set[str]] = {"domain": {"immutables"}, "projections": {"psy
 # What would make a decision depend on more than its arguments.
 IMPURE = {"time", "random", "secrets", "uuid", "os", "socket", "threading", "asyncio", "pathlib", "subprocess"}
 
+_PARTS_OF_A_DOMAIN = {"deciders", "answerers", "kinds", "events", "upcasters"}  # and the tables they are made from
+
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 600
 SMALL_FILE_LINES = 100
@@ -163,6 +165,15 @@ def _long_files(source: Source) -> Iterator[int]:
         yield lines
 
 
+def _patched_domain(source: Source) -> Iterator[int]:
+    """A patch of what a `Domain` is made of."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and called(node).endswith((".setitem", ".delitem")) and node.args:
+            part = dotted(node.args[0]).rpartition(".")[2].lower()
+            if part in _PARTS_OF_A_DOMAIN:
+                yield node.lineno
+
+
 def _sleeps_for_luck(source: Source) -> Iterator[int]:
     """A sleep that is not the pause of a loop which looks again."""
     in_loops = {
@@ -241,6 +252,11 @@ BANS: dict[str, tuple[tuple[str, ...], Ban, str]] = {
         _sleeps_for_luck,
         "a loop that looks for the condition until a deadline",
     ),
+    "a domain that is patched": (
+        ("tests",),
+        _patched_domain,
+        "a Domain of the test's own: `SCRIP.joined(…)`, `SCRIP.with_decider(…)`",
+    ),
     "a wait without a limit": (
         ("tests",),
         _waits_without_limit,
@@ -280,6 +296,17 @@ def test_a_folder_imports_only_what_it_may(folder: str) -> None:
         if not _may_import(folder, name)
     ]
     assert not wrong, "; ".join(wrong)
+
+
+def test_only_what_starts_a_process_names_the_registry() -> None:
+    """Whatever else needs the domain is handed it, so that a test or another domain can hand it another."""
+    wrong = [
+        f"{source.path}:{line} imports {name}"
+        for source in sources("domain", "projections", "infra")
+        for line, name in _imports(source)
+        if name == "domain.registry"
+    ]
+    assert not wrong, f"take a Domain as an argument: {'; '.join(wrong)}"
 
 
 def test_decisions_depend_on_their_arguments_only() -> None:
@@ -408,6 +435,7 @@ CAUGHT = {
     "an exception that is swallowed": "try:\n    x = 1\nexcept Exception:\n    pass",
     "an unfinished note": "# TO" + "DO later",
     "a sleep for luck": "import time\ntime.sleep(1)",
+    "a domain that is patched": "patch.setitem(SCRIP.deciders, Debit, mine)",
     "a wait without a limit": "import subprocess\nsubprocess.run(['true'], check=True)",
     f"a function of more than {MAX_FUNCTION_LINES} lines": "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES,
     f"a file of more than {MAX_FILE_LINES} lines": "x = 1\n" * (MAX_FILE_LINES + 1),

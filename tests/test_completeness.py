@@ -12,18 +12,18 @@ from domain.budgets.events import BudgetEvent
 from domain.credits.events import CreditsEvent
 from domain.generations.events import GenerationEvent
 from domain.groups.events import GroupEvent, MembershipEvent
+from domain.kernel.domain import LetTimePass
 from domain.organisations.events import OrganisationEvent
 from domain.plans.events import PlansEvent, PurchaseEvent
 from domain.prices.events import PricesEvent
 from domain.refusal import Refusal
-from domain.registry import HANDLERS, LetTimePass
+from domain.registry import SCRIP
 from domain.storage.events import StorageEvent
 from infra.audit import rules
-from infra.codec import EVENT_TYPES
 from infra.settings import Settings
 from tests.source_tree import PRODUCT, ROOT, Source, sources
 
-COMMANDS = sorted(HANDLERS, key=lambda command: command.__name__)
+COMMANDS = sorted(SCRIP.deciders, key=lambda command: command.__name__)
 UNIONS = (
     CreditsEvent, StorageEvent, GroupEvent, MembershipEvent, BudgetEvent, OrganisationEvent, PlansEvent,
     PurchaseEvent, GenerationEvent,
@@ -72,18 +72,18 @@ def test_a_decider_names_every_refusal_that_it_raises(source: Source) -> None:
 
 
 def test_every_event_has_a_stored_name_and_every_name_an_event() -> None:
-    assert set(EVENT_TYPES.values()) == EVENTS
-    assert len(EVENT_TYPES) == len(EVENTS)
+    assert set(SCRIP.events.values()) == EVENTS
+    assert len(SCRIP.events) == len(EVENTS)
 
 
-@pytest.mark.parametrize("type_", sorted(EVENT_TYPES))
+@pytest.mark.parametrize("type_", sorted(SCRIP.events))
 def test_stored_names_are_versioned_and_have_their_golden_file(type_: str) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*\.v[1-9][0-9]*", type_)
     assert (ROOT / "tests" / "golden" / f"{type_}.json").exists(), f"write tests/golden/{type_}.json"
 
 
 def test_the_auditor_knows_every_event_of_an_account() -> None:
-    of_accounts = {name for name, event in EVENT_TYPES.items() if event in get_args(CreditsEvent)}
+    of_accounts = {name for name, event in SCRIP.events.items() if event in get_args(CreditsEvent)}
     assert set(rules._EVENTS) == of_accounts
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from api.routes import all_routes
-from domain.registry import ANSWERERS, HANDLERS
+from domain.registry import SCRIP
 from projections.generations import TABLES
 from tests.source_tree import ROOT, sources
 
@@ -129,7 +129,7 @@ def test_no_test_names_a_line_that_does_not_exist() -> None:
 def test_every_command_question_and_read_model_serves_a_line() -> None:
     decided = {name for line in PAGE for name in line.named["decided by"]}
     shown = {name for line in PAGE for name in line.named["read model"]}
-    assert sorted({kind.__name__ for kind in (*HANDLERS, *ANSWERERS)} - decided) == []
+    assert sorted({kind.__name__ for kind in (*SCRIP.deciders, *SCRIP.answerers)} - decided) == []
     assert sorted(set(TABLES) - shown) == []
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -68,9 +69,10 @@ def notifier(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) ->
 
 def sweeper(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) -> None:
     """Write the expiry of holds and grants soon after it is due."""
+    from domain.registry import SCRIP
     from infra.sweeper import run_sweeper
 
-    _serve(run_sweeper, data, ready, pulse)
+    _serve(partial(run_sweeper, domain=SCRIP), data, ready, pulse)
 
 
 class _Run(Protocol):

@@ -13,6 +13,7 @@ from api.routes import all_routes
 from api.routes.documents import document
 from api.services import make_services
 from cli.reference.markdown import described, fields, head, kind, table
+from domain.registry import SCRIP
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
@@ -153,5 +154,5 @@ def openapi() -> dict[str, Any]:
         **{name: field.get_default() for name, field in Settings.model_fields.items()}
         | {"jwt_secret": _KEY, "fingerprint_secret": _KEY}
     )
-    services = make_services(settings, Ledger(Writer(""), reader=Reader("")))
+    services = make_services(settings, Ledger(Writer("", SCRIP), reader=Reader("", SCRIP)))
     return document(list(all_routes(services)))

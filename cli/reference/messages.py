@@ -9,7 +9,7 @@ from typing import Any
 
 from cli.reference.markdown import fields, head, table
 from consumers.asyncapi import REPORTED, asyncapi_document
-from infra.codec import EVENT_TYPES
+from domain.registry import SCRIP
 from infra.settings import Settings
 from infra.topics import topics_of
 
@@ -50,7 +50,7 @@ def events_page() -> str:
     used: set[str] = set()
     for module, title in STREAMS.items():
         parts.append(f"## {title}\n")
-        for type_, event in EVENT_TYPES.items():
+        for type_, event in SCRIP.events.items():
             if event.__module__.split(".")[1] != module:
                 continue
             schema = schemas[event.__name__]
@@ -109,7 +109,7 @@ def _fields(name: str) -> str:
 
 
 def _places(name: str) -> str:
-    for event in EVENT_TYPES.values():
+    for event in SCRIP.events.values():
         places = getattr(getattr(sys.modules[event.__module__], name, None), "_fields", ())
         if places:
             return ", ".join(f"`{place}`" for place in places)

@@ -11,7 +11,6 @@ import typer.core
 from prometheus_client.core import Metric
 from pydantic import SecretStr
 
-import domain.registry  # noqa: F401 - with it every refusal is known
 from api.metrics import Metrics
 from api.problems import refused
 from cli.reference.markdown import head, table
@@ -21,6 +20,7 @@ from consumers.notifier.engine import Engine
 from consumers.notifier.role import notifier_metrics
 from consumers.projector_metrics import Counts, projector_metrics
 from domain.refusal import Refusal
+from domain.registry import SCRIP
 from infra.alert_rules import RULES
 from infra.relay.relay import Relay
 from infra.relay.role import relay_metrics
@@ -195,9 +195,9 @@ def metrics_page() -> str:
 
 def exported_metrics() -> dict[str, list[Metric]]:
     """Role -> its metric families, as they are before anything has happened. Nothing is connected."""
-    writer = Writer("")
+    writer = Writer("", SCRIP)
     of_the_api = Metrics()
-    of_the_api.watch(Ledger(writer, reader=Reader("")))
+    of_the_api.watch(Ledger(writer, reader=Reader("", SCRIP)))
     collectors = {
         "api": of_the_api,
         "relay": relay_metrics(Relay("", {}, "")),

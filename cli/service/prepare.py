@@ -13,6 +13,7 @@ from domain.plans.publish_features import PublishFeatures
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from domain.refusal import StaleVersion
+from domain.registry import SCRIP
 from infra.migrations import migrate
 from infra.partitions import PLATFORM
 from infra.selfcheck import check_postgres
@@ -72,7 +73,7 @@ def _publish_first_offer(settings: Settings) -> None:
         Submission(org=PLATFORM, command=command, actor=CALLER, caller=CALLER, key=f"bootstrap:{name}:1")
         for name, command in (("prices", prices), ("features", features))
     ]
-    with Writer(settings.writer_url.get_secret_value()) as writer:
+    with Writer(settings.writer_url.get_secret_value(), SCRIP) as writer:
         outcomes = writer.submit(first).result(DEADLINE_S)
     for outcome in outcomes:
         known = isinstance(outcome, Outcome) and outcome.refusal and outcome.refusal.code == StaleVersion.code

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from domain.credits.address import address_of, parse_address, reservation_tag
 from domain.generations.state import stream_of
+from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.event_log import columns
 from infra.quarantine import Connection
@@ -25,7 +26,7 @@ _WORK = """
 
 WorkKey = tuple[str, str]  # organisation, id of a generation or reservation
 
-_codec = Codec()
+_codec = Codec.of(SCRIP)
 
 
 class Work(NamedTuple):

@@ -17,6 +17,7 @@ from consumers.intake.patience import LAST_PAUSE_S, Stopping, until_done
 from consumers.intake.record import Record
 from consumers.intake.tally import Tally
 from consumers.kafka_broker import SUBSCRIBER, as_it_is, consuming_broker, undecoded
+from domain.registry import SCRIP
 from infra.disk import disk_watch
 from infra.kafka_batches import SetAside
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
@@ -50,7 +51,7 @@ async def run_intake(settings: Settings, stop: asyncio.Event, on_ready: Callable
     UnsafeSetting where no sender could be known.
     """
     _check_senders(settings)
-    writer = Writer(settings.writer_url.get_secret_value(), max_batch=MAX_RECORDS, disk=disk_watch(settings))
+    writer = Writer(settings.writer_url.get_secret_value(), SCRIP, max_batch=MAX_RECORDS, disk=disk_watch(settings))
     ledger = Ledger(writer, deadline_s=settings.request_deadline_s)
     try:
         await until_done("connecting to the log", lambda: asyncio.to_thread(writer.start), stop)

@@ -32,3 +32,8 @@ class CostRecorded:
 
 
 BudgetEvent = BudgetSet | CostRecorded | QuotaEvent
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "budget-set.v1": BudgetSet,
+    "cost-recorded.v1": CostRecorded,
+}

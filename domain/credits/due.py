@@ -75,7 +75,7 @@ def next_due(account: Account) -> datetime:
     )
 
 
-def siblings(event: CreditsEvent, _account: Account) -> tuple[str, ...]:
+def co_expiring_streams(event: CreditsEvent, _account: Account) -> tuple[str, ...]:
     """A hold of a generation ends with the generation, whichever of its streams is looked at first."""
     if isinstance(event, ReservationExpired) and event.generation:
         return (generation_stream(event.reservation_id),)

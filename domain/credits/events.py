@@ -339,3 +339,25 @@ CreditsEvent = (
     | ShortfallCollected
     | ShortfallWrittenOff
 )
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "grant-scheduled.v1": GrantScheduled,
+    "credits-granted.v1": CreditsGranted,
+    "grant-voided.v1": GrantVoided,
+    "grant-expired.v1": GrantExpired,
+    "credits-reserved.v1": CreditsReserved,
+    "reservation-extended.v1": ReservationExtended,
+    "reservation-captured.v1": ReservationCaptured,
+    "reservation-released.v1": ReservationReleased,
+    "reservation-expired.v1": ReservationExpired,
+    "credits-debited.v1": CreditsDebited,
+    "credits-refunded.v1": CreditsRefunded,
+    "credits-transferred-out.v1": CreditsTransferredOut,
+    "credits-transferred-in.v1": CreditsTransferredIn,
+    "account-configured.v1": AccountConfigured,
+    "allowance-set.v1": AllowanceSet,
+    "allowance-granted.v1": AllowanceGranted,
+    "shortfall-recorded.v1": ShortfallRecorded,
+    "shortfall-collected.v1": ShortfallCollected,
+    "shortfall-written-off.v1": ShortfallWrittenOff,
+}

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from domain.bounds import MAX_AMOUNT
 from domain.credits.events import Paid
-from domain.execution import View
 from domain.generations.events import Content, GenerationHeld
 from domain.generations.movements import amount_of
 from domain.generations.refusals import InvalidSettlement
 from domain.generations.state import Generation
+from domain.kernel.work import Work
 from domain.organisations.events import Resource
 from domain.prices import book as price_book
 from domain.prices.quote import Ask, priced_by_use, usage_cost
@@ -52,19 +52,19 @@ class Actual(NamedTuple):
     succeeded: int
 
 
-def used_credits(view: View, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int | None:
+def used_credits(work: Work, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int | None:
     """What reported use costs by the held price; none where that is a fixed price, which use does not change.
 
     Raises Unpriced for a unit without a rate.
     """
-    book, ask = view.platform(price_book.STREAM), _ask(asked)
+    book, ask = work.platform(price_book.STREAM), _ask(asked)
     if not priced_by_use(book, ask, now, asked.quote.price_version):
         return None
-    return _by_usage(view, asked, usage, now)
+    return _by_usage(work, asked, usage, now)
 
 
 def actual_of(
-    view: View, generation: Generation, asked: GenerationHeld, reported: Reported, now: datetime, *, final: bool
+    work: Work, generation: Generation, asked: GenerationHeld, reported: Reported, now: datetime, *, final: bool
 ) -> Actual:
     """Work out the cost: what is not reported is the share of the hold for those that succeeded.
 
@@ -80,7 +80,7 @@ def actual_of(
     everything = final and succeeded == left
     given = {Resource.CREDITS: reported.credits, Resource.TOKENS: reported.tokens, Resource.PLAN: None}
     if reported.usage is not None and reported.credits is None:
-        given[Resource.CREDITS] = _by_usage(view, asked, reported.usage, now)
+        given[Resource.CREDITS] = _by_usage(work, asked, reported.usage, now)
     paid = {
         resource: amount
         if amount is not None
@@ -98,10 +98,10 @@ def held_of(generation: Generation, resource: Resource) -> int:
     return sum(amount_of(held) for held in generation.held(resource))
 
 
-def _by_usage(view: View, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int:
+def _by_usage(work: Work, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int:
     if not any(usage.values()):
         return 0
-    book = view.platform(price_book.STREAM)
+    book = work.platform(price_book.STREAM)
     return usage_cost(book, _ask(asked), usage, now, asked.quote.price_version).amount
 
 

@@ -10,11 +10,11 @@ from domain.credits import address
 from domain.credits.account import Account
 from domain.credits.refusals import TooManyGrantsAtOnce
 from domain.credits.rules import payable
-from domain.execution import View
 from domain.generations.events import Held, Quoted, Short
 from domain.generations.needs import Needs, needs_of
 from domain.generations.request import Request
 from domain.groups import state as groups
+from domain.kernel.work import Work
 from domain.organisations.events import Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
@@ -56,31 +56,31 @@ class Assessment(NamedTuple):
         return next((reason for reason in REASONS if reason in failed), OK)
 
 
-def assess(view: View, request: Request, now: datetime) -> Assessment:
+def assess(work: Work, request: Request, now: datetime) -> Assessment:
     """Assess a request against current states. Raises what `needs_of` raises, and TooManyGrantsAtOnce."""
-    organisation: Organisation = view.state(ORGANISATION)
-    needs = needs_of(view, request, now)
+    organisation: Organisation = work.state(ORGANISATION)
+    needs = needs_of(work, request, now)
     quote = needs.quote
     checks: list[Short] = []
     holds: list[Held] = []
     begins: list[tuple[str, Any]] = []
     if quote.plan_tokens and organisation.enforces(Resource.PLAN):
-        _plan(view, organisation, quote, checks, holds)
+        _plan(work, organisation, quote, checks, holds)
     if organisation.enforces(Resource.GROUPS):
-        _groups(view, organisation, request.user, needs, now, checks, holds, begins)
+        _groups(work, organisation, request.user, needs, now, checks, holds, begins)
     if quote.usd and organisation.enforces(Resource.BUDGET):
-        _budget(view, organisation, request.user, quote.usd, now, checks, holds, begins)
+        _budget(work, organisation, request.user, quote.usd, now, checks, holds, begins)
     if (quote.bytes or request.bytes is not None) and organisation.enforces(Resource.STORAGE):
-        _storage(view, organisation, request, quote.bytes, checks, holds)
+        _storage(work, organisation, request, quote.bytes, checks, holds)
     for resource, amount in ((Resource.TOKENS, quote.tokens), (Resource.CREDITS, quote.credits)):
         if amount and organisation.enforces(resource):
-            _payers(view, organisation, request.user, resource, amount, checks, holds)
+            _payers(work, organisation, request.user, resource, amount, checks, holds)
     return Assessment(needs, tuple(checks), tuple(holds), tuple(begins))
 
 
-def payers(view: View, organisation: Organisation, user: str, unit: str) -> tuple[str, ...]:
+def payers(work: Work, organisation: Organisation, user: str, unit: str) -> tuple[str, ...]:
     """The streams of the accounts that pay for a user, in order (organisation setting `pay_from`)."""
-    return _payers_of(organisation.pay_from, view.org, user, unit)
+    return _payers_of(organisation.pay_from, work.org, user, unit)
 
 
 @lru_cache(maxsize=16_384)
@@ -105,14 +105,14 @@ def at_once(account: Account, amount: int) -> None:
         raise TooManyGrantsAtOnce(limit=MAX_SLICES, possible=payable(account))
 
 
-def split_over(view: View, streams: tuple[str, ...], amount: int) -> list[tuple[str, int]]:
+def split_over(work: Work, streams: tuple[str, ...], amount: int) -> list[tuple[str, int]]:
     """How much each account pays of an amount, in order; less in total where they do not have it.
 
     Raises TooManyGrantsAtOnce.
     """
     parts, left = [], amount
     for stream in streams:
-        account: Account = view.state(stream)
+        account: Account = work.state(stream)
         part = min(left, spendable(account))
         if part > 0:
             at_once(account, part)
@@ -122,7 +122,7 @@ def split_over(view: View, streams: tuple[str, ...], amount: int) -> list[tuple[
 
 
 def _payers(
-    view: View,
+    work: Work,
     organisation: Organisation,
     user: str,
     resource: Resource,
@@ -131,24 +131,24 @@ def _payers(
     holds: list[Held],
 ) -> None:
     unit = resource.value
-    streams = payers(view, organisation, user, unit)
-    parts = split_over(view, streams, amount)
+    streams = payers(work, organisation, user, unit)
+    parts = split_over(work, streams, amount)
     paid = sum(part for _, part in parts)
     holds += [Held(resource, stream, {unit: part}) for stream, part in parts]
-    available = sum(spendable(view.state(stream)) for stream in streams)
+    available = sum(spendable(work.state(stream)) for stream in streams)
     checks.append(Short(resource, paid == amount, f"insufficient_{unit}", amount, available, None, unit))
 
 
-def _plan(view: View, organisation: Organisation, quote: Quoted, checks: list[Short], holds: list[Held]) -> None:
+def _plan(work: Work, organisation: Organisation, quote: Quoted, checks: list[Short], holds: list[Held]) -> None:
     token_type = quote.token_type or ""
-    stream = plan_account(view.org, token_type)
-    available = spendable(view.state(stream))
+    stream = plan_account(work.org, token_type)
+    available = spendable(work.state(stream))
     blocked = not available and not organisation.tokens.get(token_type)
     reason = "plan_blocked" if blocked else "insufficient_tokens"
     unit = f"tokens.{token_type}"
     ok = quote.plan_tokens <= available
     if ok:
-        at_once(view.state(stream), quote.plan_tokens)
+        at_once(work.state(stream), quote.plan_tokens)
     checks.append(
         Short(Resource.PLAN, ok, reason, quote.plan_tokens, available, organisation.tokens.get(token_type, 0), unit)
     )
@@ -156,7 +156,7 @@ def _plan(view: View, organisation: Organisation, quote: Quoted, checks: list[Sh
 
 
 def _groups(
-    view: View,
+    work: Work,
     organisation: Organisation,
     user: str,
     needs: Needs,
@@ -171,9 +171,9 @@ def _groups(
         amounts[f"tokens.{needs.quote.token_type}"] = needs.quote.plan_tokens
     if not amounts:
         return
-    for group_id in view.state(groups.memberships_of(user)).groups:
+    for group_id in work.state(groups.memberships_of(user)).groups:
         stream = groups.stream_of(group_id)
-        group: groups.Group = view.state(stream)
+        group: groups.Group = work.state(stream)
         if not group.live:
             continue
         for what, amount in amounts.items():
@@ -186,7 +186,7 @@ def _groups(
 
 
 def _budget(
-    view: View,
+    work: Work,
     organisation: Organisation,
     user: str,
     usd: int,
@@ -196,7 +196,7 @@ def _budget(
     begins: list[tuple[str, Any]],
 ) -> None:
     stream = budgets.stream_of(user)
-    budget: budgets.Budget = view.state(stream)
+    budget: budgets.Budget = work.state(stream)
     available = budget.remaining
     checks.append(Short(Resource.BUDGET, usd <= available, "budget_exceeded", usd, available, budget.monthly, "usd"))
     holds.append(Held(Resource.BUDGET, stream, {budgets.USD: usd}))
@@ -204,10 +204,10 @@ def _budget(
 
 
 def _storage(
-    view: View, organisation: Organisation, request: Request, size: int, checks: list[Short], holds: list[Held]
+    work: Work, organisation: Organisation, request: Request, size: int, checks: list[Short], holds: list[Held]
 ) -> None:
     stream = storages.stream_of(request.user)
-    storage: storages.Storage = view.state(stream)
+    storage: storages.Storage = work.state(stream)
     limit = limit_of(storage, organisation, request.defaults.storage_limit)
     available = limit - storage.quota.taken(storages.BYTES)
     ok = size <= available

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.credits.refusals import AlreadyExists
-from domain.execution import View
 from domain.generations.actual import NOTHING_REPORTED, Actual, Reported, actual_of, check_reported
 from domain.generations.bill import Bill
 from domain.generations.counting import Counting
@@ -19,6 +18,7 @@ from domain.generations.paying import PAID, Payment
 from domain.generations.refusals import InvalidSettlement
 from domain.generations.rules import known, not_started, open_one
 from domain.generations.state import MAX_PARTS, Generation, Status, stream_of
+from domain.kernel.work import Work
 from domain.storage.state import content_tag
 
 
@@ -38,7 +38,7 @@ class ConfirmGeneration:
     sealed_urls: dict[str, str | None] = field(default_factory=dict)
 
 
-def confirm(view: View, command: ConfirmGeneration, now: datetime) -> Events:
+def confirm(work: Work, command: ConfirmGeneration, now: datetime) -> Events:
     """Charge what it cost, store what it made, give the rest back.
 
     A worker's completion after expiry is charged from what is available (contract, "late").
@@ -46,21 +46,21 @@ def confirm(view: View, command: ConfirmGeneration, now: datetime) -> Events:
     Unpriced (usage without a rate), TotalTooLarge.
     """
     if command.unstarted:
-        not_started(view, command.generation_id)
-    generation, asked = known(view, command.generation_id)
+        not_started(work, command.generation_id)
+    generation, asked = known(work, command.generation_id)
     late = generation.status is Status.EXPIRED
     if not late:
-        open_one(view, command.generation_id)
+        open_one(work, command.generation_id)
     check_reported(command.reported)
     if not late and not command.final and generation.parts >= MAX_PARTS:
         reason = f"must be true: a generation is settled in at most {MAX_PARTS} parts"
         raise InvalidSettlement(field="final", reason=reason, limit=MAX_PARTS)
-    _new_contents(view, command.reported)
-    actual = actual_of(view, generation, asked, command.reported, now, final=late or command.final)
+    _new_contents(work, command.reported)
+    actual = actual_of(work, generation, asked, command.reported, now, final=late or command.final)
     bill = (
-        _late(view, generation, asked, command, actual, now)
+        _late(work, generation, asked, command, actual, now)
         if late
-        else _open(view, generation, asked, command, actual, now)
+        else _open(work, generation, asked, command, actual, now)
     )
     stream = stream_of(command.generation_id)
     fields = bill.settled(asked, command.reported, usd=actual.usd, succeeded=actual.succeeded, sealed=command.sealed)
@@ -71,17 +71,17 @@ def confirm(view: View, command: ConfirmGeneration, now: datetime) -> Events:
     return [(stream, GenerationPartCompleted(**fields, holds=tuple(bill.holds))), *bill.events]
 
 
-def _new_contents(view: View, reported: Reported) -> None:
+def _new_contents(work: Work, reported: Reported) -> None:
     ids = [content.id for content in reported.contents]
     if len(set(ids)) < len(ids):
         raise InvalidSettlement(field="contents", reason="each id may be named once")
     for content_id in ids:
-        if view.tagged(content_tag(content_id)):
+        if work.events(content_tag(content_id)):
             raise AlreadyExists(field="contents.id", value=content_id)
 
 
 def _open(
-    view: View,
+    work: Work,
     generation: Generation,
     asked: GenerationHeld,
     command: ConfirmGeneration,
@@ -89,7 +89,7 @@ def _open(
     now: datetime,
 ) -> Bill:
     bill = Bill()
-    payment, counting = Payment(view, generation, asked, now, bill), Counting(view, generation, asked, now, bill)
+    payment, counting = Payment(work, generation, asked, now, bill), Counting(work, generation, asked, now, bill)
     for resource in PAID:
         payment.pay(resource, actual.paid[resource], final=command.final)
     counting.count(actual.counted, final=command.final)
@@ -100,7 +100,7 @@ def _open(
 
 
 def _late(
-    view: View,
+    work: Work,
     generation: Generation,
     asked: GenerationHeld,
     command: ConfirmGeneration,
@@ -108,7 +108,7 @@ def _late(
     now: datetime,
 ) -> Bill:
     bill = Bill()
-    payment, counting = Payment(view, generation, asked, now, bill), Counting(view, generation, asked, now, bill)
+    payment, counting = Payment(work, generation, asked, now, bill), Counting(work, generation, asked, now, bill)
     for resource in PAID:
         payment.pay_late(resource, actual.paid[resource])
     counting.count_late(actual.counted)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.budgets import state as budgets
-from domain.execution import View
 from domain.generations import movements
 from domain.generations.bill import Bill
 from domain.generations.events import Charge, Content, GenerationHeld, Held
 from domain.generations.state import Generation
 from domain.groups import state as groups
+from domain.kernel.work import Work
 from domain.organisations.events import Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
@@ -24,7 +24,7 @@ from domain.storage.events import ContentStored
 class Counting:
     """Counts one generation's use and writes it on the bill."""
 
-    view: View
+    work: Work
     generation: Generation
     asked: GenerationHeld
     now: datetime
@@ -38,7 +38,7 @@ class Counting:
     def count_late(self, used: Amounts) -> None:
         """Count after the holds have expired, as far as each group's limits still have room."""
         for held in self.generation.held(Resource.GROUPS):
-            group: groups.Group = self.view.state(held.stream)
+            group: groups.Group = self.work.state(held.stream)
             room = {what: _room(group, what, amount) for what, amount in used.items()}
             room = {what: amount for what, amount in room.items() if amount}
             if group.live and room:
@@ -58,7 +58,7 @@ class Counting:
         if not usd or not self._organisation.enforces(Resource.BUDGET):
             return
         stream = budgets.stream_of(self.asked.user)
-        quota: Quota = self.view.state(stream).quota
+        quota: Quota = self.work.state(stream).quota
         key = self._now(stream, quota, Every.MONTH, {budgets.USD: usd})
         self.bill.charges.append(Charge(Resource.BUDGET, stream, {budgets.USD: usd}, period=key))
 
@@ -66,7 +66,7 @@ class Counting:
         """Stored bytes are recorded as they are, even past the limit (contract); `sealed`: their URLs."""
         stream = storages.stream_of(self.asked.user)
         if contents:
-            storage: storages.Storage = self.view.state(stream)
+            storage: storages.Storage = self.work.state(stream)
             fits(storage.quota, {storages.BYTES: sum(content.bytes for content in contents)})
         for content in contents:
             stored = ContentStored(
@@ -81,7 +81,7 @@ class Counting:
         """Give back the space that was held: all of it at the end, before that as much as was stored."""
         for held in self.generation.held(Resource.STORAGE):
             if final:
-                self.bill.events += movements.release(self.view, held, self.asked.generation_id, self.now)
+                self.bill.events += movements.release(self.work, held, self.asked.generation_id, self.now)
                 continue
             taken = min(stored, held.amounts.get(storages.BYTES, 0))
             if taken:
@@ -91,11 +91,11 @@ class Counting:
             self.bill.holds.append(held._replace(amounts=minus(held.amounts, {storages.BYTES: taken})))
 
     def _settle(self, held: Held, used: Amounts, *, final: bool) -> None:
-        quota = movements.quota_of(self.view, held)
+        quota = movements.quota_of(self.work, held)
         fits(quota, used)
         kept = quota.holds[self.asked.generation_id]
         used = {what: amount for what, amount in used.items() if amount}
-        self.bill.events += movements.use(self.view, held, self.asked.generation_id, used, final=final)
+        self.bill.events += movements.use(self.work, held, self.asked.generation_id, used, final=final)
         if used:
             self.bill.charges.append(Charge(held.resource, held.stream, used, period=kept.period))
         rest = minus(held.amounts, used)
@@ -115,7 +115,7 @@ class Counting:
 
     @property
     def _organisation(self) -> Organisation:
-        organisation: Organisation = self.view.state(ORGANISATION)
+        organisation: Organisation = self.work.state(ORGANISATION)
         return organisation
 
 

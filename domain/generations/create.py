@@ -6,7 +6,6 @@ from typing import Any
 
 from domain.credits.address import reservation_tag
 from domain.credits.refusals import AlreadyExists
-from domain.execution import View
 from domain.generations.assess import Assessment, assess
 from domain.generations.events import GenerationHeld, GenerationRefused
 from domain.generations.movements import Events, hold
@@ -14,6 +13,7 @@ from domain.generations.refusals import ResourcesShort, UnknownParent
 from domain.generations.request import Request
 from domain.generations.state import Generation, Status, stream_of
 from domain.generations.told import sentences, told
+from domain.kernel.work import Work
 from domain.refusal import RefusedWith
 
 DEFAULT_TTL_S = 900
@@ -32,20 +32,20 @@ class CreateGeneration:
     sealed: str | None = None
 
 
-def create(view: View, command: CreateGeneration, now: datetime) -> Events:
+def create(work: Work, command: CreateGeneration, now: datetime) -> Events:
     """All that applies is held in one commit (contract, "Generations").
 
     Raises AlreadyExists, UnknownParent, what `assess` and `hold` raise, and RefusedWith ResourcesShort: the refusal
     is a fact on the generation's own stream.
     """
-    _new(view, command)
-    assessment = assess(view, command.request, now)
+    _new(work, command)
+    assessment = assess(work, command.request, now)
     stream = stream_of(command.generation_id)
     if not assessment.ok:
         refusal = ResourcesShort(
             reason=assessment.reason,
             sentence=sentences(assessment),
-            told=told(view, command.request, assessment, now),
+            told=told(work, command.request, assessment, now),
         )
         refused = GenerationRefused(
             **_described(command, assessment), reason=assessment.reason, checks=assessment.checks
@@ -57,18 +57,18 @@ def create(view: View, command: CreateGeneration, now: datetime) -> Events:
     )
     events: Events = [(stream, held), *assessment.begins]
     for each in assessment.holds:
-        events += hold(view, each, command.generation_id, expires_at, assessment.needs.quote)
+        events += hold(work, each, command.generation_id, expires_at, assessment.needs.quote)
     return events
 
 
-def _new(view: View, command: CreateGeneration) -> None:
+def _new(work: Work, command: CreateGeneration) -> None:
     if command.own_id:
-        known: Generation = view.state(stream_of(command.generation_id))
+        known: Generation = work.state(stream_of(command.generation_id))
         used = known.status not in (Status.UNKNOWN, Status.REFUSED)
-        if used or view.tagged(reservation_tag(command.generation_id)):
+        if used or work.events(reservation_tag(command.generation_id)):
             raise AlreadyExists(field="id", value=command.generation_id)
     if command.parent_id is not None:
-        parent: Generation = view.state(stream_of(command.parent_id))
+        parent: Generation = work.state(stream_of(command.parent_id))
         if parent.asked is None or parent.asked.user != command.request.user:
             raise UnknownParent(value=command.parent_id)
 

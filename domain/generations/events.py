@@ -209,3 +209,17 @@ GenerationEvent = (
     | GenerationExpired
     | GenerationRefunded
 )
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "generation-held.v1": GenerationHeld,
+    "generation-refused.v1": GenerationRefused,
+    "generation-started.v1": GenerationStarted,
+    "generation-extended.v1": GenerationExtended,
+    "generation-part-completed.v1": GenerationPartCompleted,
+    "generation-completed.v1": GenerationCompleted,
+    "generation-settled-late.v1": GenerationSettledLate,
+    "generation-failed.v1": GenerationFailed,
+    "generation-cancelled.v1": GenerationCancelled,
+    "generation-expired.v1": GenerationExpired,
+    "generation-refunded.v1": GenerationRefunded,
+}

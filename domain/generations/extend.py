@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from domain.bounds import within
 from domain.credits.refusals import InsufficientCredits
-from domain.execution import View
 from domain.generations import movements
 from domain.generations.actual import held_of
 from domain.generations.assess import payers, spendable, split_over
@@ -14,6 +13,7 @@ from domain.generations.movements import Events
 from domain.generations.refusals import InsufficientTokens
 from domain.generations.rules import open_one
 from domain.generations.state import stream_of
+from domain.kernel.work import Work
 from domain.organisations.events import Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
@@ -28,28 +28,28 @@ class ExtendGeneration:
     grow: int = 0
 
 
-def extend(view: View, command: ExtendGeneration, now: datetime) -> Events:
+def extend(work: Work, command: ExtendGeneration, now: datetime) -> Events:
     """All holds get the same later end, never an earlier one.
 
     Raises NoSuchGeneration, GenerationEnded, InsufficientCredits, InsufficientTokens, TotalTooLarge, and what
     `movements.extend` raises.
     """
-    generation, asked = open_one(view, command.generation_id)
+    generation, asked = open_one(work, command.generation_id)
     expires_at = max(generation.expires_at, now + timedelta(seconds=command.ttl_s))
     resource = _main(asked)
     if command.grow:
         charged = sum(sum(charge.amounts.values()) for charge in generation.charges if charge.resource is resource)
         within(charged + held_of(generation, resource), command.grow, "held and charged for the generation")
-    grown = _grown(view, asked.user, resource, command.grow)
+    grown = _grown(work, asked.user, resource, command.grow)
     events: Events = []
     holds: list[Held] = []
     for held in generation.holds:
         more = grown.pop(held.stream, 0) if held.resource is resource else 0
-        events += movements.extend(view, held, command.generation_id, expires_at, more)
+        events += movements.extend(work, held, command.generation_id, expires_at, more)
         holds.append(held._replace(amounts={resource.value: movements.amount_of(held) + more}) if more else held)
     for stream, amount in grown.items():  # an account that held nothing of it so far
         held = Held(resource, stream, {resource.value: amount})
-        events += movements.hold(view, held, command.generation_id, expires_at, asked.quote)
+        events += movements.hold(work, held, command.generation_id, expires_at, asked.quote)
         holds.append(held)
     extended = GenerationExtended(generation_id=command.generation_id, expires_at=expires_at, holds=tuple(holds))
     return [(stream_of(command.generation_id), extended), *events]
@@ -61,15 +61,15 @@ def _main(asked: GenerationHeld) -> Resource:
     return Resource.TOKENS if only_tokens else Resource.CREDITS
 
 
-def _grown(view: View, user: str, resource: Resource, amount: int) -> dict[str, int]:
+def _grown(work: Work, user: str, resource: Resource, amount: int) -> dict[str, int]:
     """What each account holds more of; nothing of what the organisation does not have checked."""
-    organisation: Organisation = view.state(ORGANISATION)
+    organisation: Organisation = work.state(ORGANISATION)
     if not amount or not organisation.enforces(resource):
         return {}
-    streams = payers(view, organisation, user, resource.value)
-    parts = dict(split_over(view, streams, amount))
+    streams = payers(work, organisation, user, resource.value)
+    parts = dict(split_over(work, streams, amount))
     if sum(parts.values()) < amount:
-        available = sum(spendable(view.state(stream)) for stream in streams)
+        available = sum(spendable(work.state(stream)) for stream in streams)
         short = InsufficientTokens if resource is Resource.TOKENS else InsufficientCredits
         raise short(required=amount, available=available)
     return parts

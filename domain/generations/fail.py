@@ -8,7 +8,6 @@ charged, and the use is recorded all the same.
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.execution import View
 from domain.generations.actual import NOTHING_REPORTED, Reported, check_reported, held_of, used_credits
 from domain.generations.bill import Bill
 from domain.generations.counting import Counting
@@ -17,6 +16,7 @@ from domain.generations.movements import Events
 from domain.generations.paying import PAID, Payment
 from domain.generations.rules import open_one
 from domain.generations.state import stream_of
+from domain.kernel.work import Work
 from domain.organisations.events import Outcome, Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
@@ -35,23 +35,23 @@ class FailGeneration:
     sealed: str | None = None
 
 
-def fail(view: View, command: FailGeneration, now: datetime) -> Events:
+def fail(work: Work, command: FailGeneration, now: datetime) -> Events:
     """The settlement policy charges a percentage by outcome; none where it names none. Never more than the hold.
 
     Only a success costs money or counts in a group (S1, S2). Raises NoSuchGeneration, GenerationEnded,
     InvalidSettlement, Unpriced (use of a unit without a rate, where the policy charges for it).
     """
-    generation, asked = open_one(view, command.generation_id)
+    generation, asked = open_one(work, command.generation_id)
     check_reported(command.reported)
-    organisation: Organisation = view.state(ORGANISATION)
+    organisation: Organisation = work.state(ORGANISATION)
     percent = organisation.settlement_policy.get(command.outcome, 0)
     bill = Bill()
-    payment, counting = Payment(view, generation, asked, now, bill), Counting(view, generation, asked, now, bill)
+    payment, counting = Payment(work, generation, asked, now, bill), Counting(work, generation, asked, now, bill)
     for resource in PAID:
         held = held_of(generation, resource)
         whole = held
         if resource is Resource.CREDITS and percent and command.reported.usage:
-            used = used_credits(view, asked, command.reported.usage, now)
+            used = used_credits(work, asked, command.reported.usage, now)
             whole = held if used is None else used
         amount = whole * percent // 100
         payment.pay(resource, min(amount, held), final=True)

@@ -7,20 +7,22 @@ from typing import Any
 
 from domain.budgets import state as budgets
 from domain.credits.address import reservation_tag
-from domain.execution import Answerer, Handler, View
 from domain.generations.assess import assess, payers, plan_account
 from domain.generations.confirm import ConfirmGeneration, confirm
 from domain.generations.create import CreateGeneration, create
+from domain.generations.events import EVENTS
 from domain.generations.extend import ExtendGeneration, extend
 from domain.generations.fail import FailGeneration, fail
 from domain.generations.refund import RefundGeneration, refund_generation, shortfalls
 from domain.generations.request import Request
 from domain.generations.rules import streams_of
 from domain.generations.start import CancelGeneration, StartGeneration, cancel, start
-from domain.generations.state import stream_of
+from domain.generations.state import PREFIX, Generation, co_expiring_streams, due, evolve, stream_of
 from domain.generations.told import told
 from domain.groups import state as groups
 from domain.groups.room import group_streams
+from domain.kernel.domain import Answerer, Decider, Module
+from domain.kernel.work import StreamKind, Work
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.plans import state as plans
 from domain.prices import book as price_book
@@ -42,18 +44,18 @@ def _of_user(request: Request) -> tuple[str, ...]:
     return (ORGANISATION, groups.memberships_of(user), storages.stream_of(user), budgets.stream_of(user))
 
 
-def _further(view: View, request: Request) -> tuple[str, ...]:
+def _further(work: Work, request: Request) -> tuple[str, ...]:
     """The accounts that would pay and the groups whose limits hold."""
-    organisation = view.state(ORGANISATION)
-    streams = [*group_streams(view, request.user)]
-    streams += payers(view, organisation, request.user, "credits")
-    streams += payers(view, organisation, request.user, "tokens")
+    organisation = work.state(ORGANISATION)
+    streams = [*group_streams(work, request.user)]
+    streams += payers(work, organisation, request.user, "credits")
+    streams += payers(work, organisation, request.user, "tokens")
     token_type = request.token_type
     if token_type is None and request.feature is not None:
-        feature = view.platform(plans.STREAM).features.get(request.feature)
+        feature = work.platform(plans.STREAM).features.get(request.feature)
         token_type = feature.token_type if feature else None
     if token_type is not None:
-        streams.append(plan_account(view.org, token_type))
+        streams.append(plan_account(work.org, token_type))
     return tuple(streams)
 
 
@@ -65,17 +67,17 @@ def _create_streams(command: CreateGeneration) -> tuple[str, ...]:
 
 
 def _settles(
-    decide: Callable[[View, Any, datetime], Iterable[tuple[str, Any]]],
+    decide: Callable[[Work, Any, datetime], Iterable[tuple[str, Any]]],
     tags: Callable[[Any], tuple[str, ...]] = lambda _command: (),
-) -> Handler:
+) -> Decider:
     """The handler of a command that ends, lengthens or undoes what a generation holds or was charged."""
-    return Handler(
+    return Decider(
         streams=lambda command: (stream_of(command.generation_id), ORGANISATION),
         decide=decide,
         tags=tags,
         platform=(price_book.STREAM,),
-        further=lambda view, command: streams_of(
-            view, command.generation_id, growing=isinstance(command, ExtendGeneration) and command.grow > 0
+        streams_from_state=lambda work, command: streams_of(
+            work, command.generation_id, growing=isinstance(command, ExtendGeneration) and command.grow > 0
         ),
     )
 
@@ -84,23 +86,23 @@ def _contents(command: ConfirmGeneration) -> tuple[str, ...]:
     return tuple(content_tag(content.id) for content in command.reported.contents)
 
 
-HANDLERS: dict[type, Handler] = {
-    CreateGeneration: Handler(
+DECIDERS: dict[type, Decider] = {
+    CreateGeneration: Decider(
         streams=_create_streams,
         decide=create,
         tags=lambda command: (reservation_tag(command.generation_id),) if command.own_id else (),
         platform=PLATFORM,
-        further=lambda view, command: _further(view, command.request),
+        streams_from_state=lambda work, command: _further(work, command.request),
     ),
-    StartGeneration: Handler(lambda command: (stream_of(command.generation_id),), start),
+    StartGeneration: Decider(lambda command: (stream_of(command.generation_id),), start),
     CancelGeneration: _settles(cancel),
     ExtendGeneration: _settles(extend),
     ConfirmGeneration: _settles(confirm, _contents),
     FailGeneration: _settles(fail),
     RefundGeneration: _settles(refund_generation, lambda command: (reservation_tag(command.generation_id),))._replace(
-        further=lambda view, command: (
-            *streams_of(view, command.generation_id),
-            *shortfalls(view, command.generation_id),
+        streams_from_state=lambda work, command: (
+            *streams_of(work, command.generation_id),
+            *shortfalls(work, command.generation_id),
         )
     ),
 }
@@ -108,8 +110,24 @@ HANDLERS: dict[type, Handler] = {
 ANSWERERS: dict[type, Answerer] = {
     AssessGeneration: Answerer(
         streams=lambda question: _of_user(question.request),
-        answer=lambda view, question, now: told(view, question.request, assess(view, question.request, now), now),
+        answer=lambda work, question, now: told(work, question.request, assess(work, question.request, now), now),
         platform=PLATFORM,
-        further=lambda view, question: _further(view, question.request),
+        streams_from_state=lambda work, question: _further(work, question.request),
     ),
 }
+
+KINDS: dict[str, StreamKind] = {
+    PREFIX: StreamKind(
+        initial=Generation(),
+        evolve=evolve,
+        next_due=lambda generation: generation.next_due,
+        due=due,
+        refresh=lambda generation: generation,
+        entries=lambda _generation: 1,
+        schema=2,  # since parts are counted
+        co_expiring_streams=co_expiring_streams,
+    ),
+}
+
+
+MODULE = Module(deciders=DECIDERS, answerers=ANSWERERS, kinds=KINDS, events=EVENTS)

@@ -16,8 +16,8 @@ from domain.credits.events import (
 )
 from domain.credits.refusals import AlreadyExists, TooMany
 from domain.credits.rules import grow, pay, spoiled
-from domain.execution import View
 from domain.generations.events import Held, Quoted
+from domain.kernel.work import Work
 from domain.quotas.events import Amounts, UseExtended, UseHeld, UseReleased, UseSettled
 from domain.quotas.quota import MAX_OPEN_HOLDS, Quota, fits, minus
 
@@ -34,17 +34,17 @@ def amount_of(held: Held) -> int:
     return next(iter(held.amounts.values()))
 
 
-def hold(view: View, held: Held, generation_id: str, expires_at: datetime, quote: Quoted) -> Events:
+def hold(work: Work, held: Held, generation_id: str, expires_at: datetime, quote: Quoted) -> Events:
     """Hold it until `expires_at`. The assessment has found that it is there.
 
     Raises TooMany, TotalTooLarge, AlreadyExists, TooManyGrantsAtOnce.
     """
     if not on_account(held):
-        if len(quota_of(view, held).holds) >= MAX_OPEN_HOLDS:
+        if len(quota_of(work, held).holds) >= MAX_OPEN_HOLDS:
             raise TooMany(what="reservations", limit=MAX_OPEN_HOLDS)
-        fits(quota_of(view, held), held.amounts)
+        fits(quota_of(work, held), held.amounts)
         return [(held.stream, UseHeld(generation_id=generation_id, amounts=held.amounts, expires_at=expires_at))]
-    account: Account = view.state(held.stream)
+    account: Account = work.state(held.stream)
     if generation_id in account.holds:  # a plain reservation has taken the id since
         raise AlreadyExists(field="id", value=generation_id)
     if len(account.holds) >= MAX_ACCOUNT_HOLDS:
@@ -62,32 +62,32 @@ def hold(view: View, held: Held, generation_id: str, expires_at: datetime, quote
     return [(held.stream, reserved)]
 
 
-def extend(view: View, held: Held, generation_id: str, expires_at: datetime, grown: int) -> Events:
+def extend(work: Work, held: Held, generation_id: str, expires_at: datetime, grown: int) -> Events:
     """Hold it longer; on an account `grown` more of it."""
     if not on_account(held):
         return [(held.stream, UseExtended(generation_id=generation_id, expires_at=expires_at))]
-    account: Account = view.state(held.stream)
+    account: Account = work.state(held.stream)
     slices = grow(account, account.holds[generation_id], grown) if grown else ()
     extended = ReservationExtended(reservation_id=generation_id, expires_at=expires_at, grown=grown, slices=slices)
     return [(held.stream, extended)]
 
 
-def release(view: View, held: Held, generation_id: str, now: datetime) -> Events:
+def release(work: Work, held: Held, generation_id: str, now: datetime) -> Events:
     """Give all of it back."""
     if not on_account(held):
-        amounts = quota_of(view, held).holds[generation_id].amounts
+        amounts = quota_of(work, held).holds[generation_id].amounts
         return [(held.stream, UseReleased(generation_id=generation_id, amounts=amounts))]
-    account: Account = view.state(held.stream)
+    account: Account = work.state(held.stream)
     kept = account.holds[generation_id]
     released = ReservationReleased(reservation_id=generation_id, amount=kept.amount, returned=kept.slices)
     return [(held.stream, event) for event in (released, *spoiled(account, kept.slices, now))]
 
 
 def capture(
-    view: View, held: Held, generation_id: str, debit_id: str, amount: int, now: datetime, *, final: bool
+    work: Work, held: Held, generation_id: str, debit_id: str, amount: int, now: datetime, *, final: bool
 ) -> Events:
     """Charge `amount` (1 up to the hold) on an account; with `final` the rest goes back."""
-    account: Account = view.state(held.stream)
+    account: Account = work.state(held.stream)
     kept = account.holds[generation_id]
     final = final or amount == kept.amount
     paid, rest = split(kept.slices, amount)
@@ -98,15 +98,15 @@ def capture(
     return [(held.stream, event) for event in (captured, *spoiled(account, returned, now))]
 
 
-def debit(view: View, stream: str, debit_id: str, amount: int, user: str) -> Events:
+def debit(work: Work, stream: str, debit_id: str, amount: int, user: str) -> Events:
     """Charge what is available on an account without a hold; the caller has seen that `amount` (1 or more) is there."""
-    slices = pay(view.state(stream), amount)
+    slices = pay(work.state(stream), amount)
     return [(stream, CreditsDebited(debit_id=debit_id, amount=amount, slices=slices, user=user))]
 
 
-def use(view: View, held: Held, generation_id: str, used: Amounts, *, final: bool) -> Events:
+def use(work: Work, held: Held, generation_id: str, used: Amounts, *, final: bool) -> Events:
     """Count what was really used in a quota, more than was held too; with `final` the rest goes back."""
-    kept = quota_of(view, held).holds[generation_id]
+    kept = quota_of(work, held).holds[generation_id]
     settled = UseSettled(
         generation_id=generation_id,
         used=used,
@@ -117,7 +117,7 @@ def use(view: View, held: Held, generation_id: str, used: Amounts, *, final: boo
     return [(held.stream, settled)]
 
 
-def quota_of(view: View, held: Held) -> Quota:
+def quota_of(work: Work, held: Held) -> Quota:
     """The quota that a resource is counted in."""
-    quota: Quota = view.state(held.stream).quota
+    quota: Quota = work.state(held.stream).quota
     return quota

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from domain.execution import View
 from domain.generations.events import Quoted
 from domain.generations.refusals import NothingToCheck, TokensNeeded
 from domain.generations.request import IMAGE_LIKE, MB, SHORT_VIDEO_S, VIDEO, Request
+from domain.kernel.work import Work
 from domain.plans import state as plans
 from domain.plans.cost import token_cost
 from domain.prices import book as price_book
@@ -33,7 +33,7 @@ class Needs(NamedTuple):
     model: str | None
 
 
-def needs_of(view: View, request: Request, now: datetime) -> Needs:
+def needs_of(work: Work, request: Request, now: datetime) -> Needs:
     """Price the request at `now`.
 
     Raises Unpriced for a model (or count, or complexity) without a price, UnsizedHold where use is charged and nothing
@@ -41,8 +41,8 @@ def needs_of(view: View, request: Request, now: datetime) -> Needs:
     takes, NothingToCheck where nothing applies.
     """
     count = count_of(request.options)
-    price = _price(view, request, now)
-    token_type, plan_tokens = _plan_tokens(view, request, count)
+    price = _price(work, request, now)
+    token_type, plan_tokens = _plan_tokens(work, request, count)
     tokens = _tokens(request, price, count, planned=plan_tokens > 0)
     size = _bytes(request) * count
     asked = Quoted(
@@ -57,12 +57,12 @@ def needs_of(view: View, request: Request, now: datetime) -> Needs:
     )
     if price is None and not tokens and not plan_tokens and not _stores(request):
         raise NothingToCheck(operation=request.operation)
-    provider = price.named.provider if price else provider_name(_book(view).at(now), request.provider)
+    provider = price.named.provider if price else provider_name(_book(work).at(now), request.provider)
     model = price.named.model if price else request.model
     return Needs(asked, count, _counted(request.operation, count), provider, model)
 
 
-def _price(view: View, request: Request, now: datetime) -> Quote | None:
+def _price(work: Work, request: Request, now: datetime) -> Quote | None:
     """The price; none where no model is named and no entry matches, for then the estimates apply."""
     ask = Ask(
         provider=request.provider,
@@ -72,12 +72,12 @@ def _price(view: View, request: Request, now: datetime) -> Quote | None:
         estimate=request.estimate,
         may_lower=request.may_lower,
     )
-    book = _book(view)
+    book = _book(work)
     return quote_or_none(book, ask, now) if request.model is None else quote(book, ask, now)
 
 
-def _book(view: View) -> PriceBook:
-    book: PriceBook = view.platform(price_book.STREAM)
+def _book(work: Work) -> PriceBook:
+    book: PriceBook = work.platform(price_book.STREAM)
     return book
 
 
@@ -122,12 +122,12 @@ def _estimate(request: Request) -> int | None:
             return None
 
 
-def _plan_tokens(view: View, request: Request, count: int) -> tuple[str | None, int]:
+def _plan_tokens(work: Work, request: Request, count: int) -> tuple[str | None, int]:
     if request.token_type is None and request.feature is None:
         return None, 0
     complexity = request.options.get("complexity")
     return token_cost(
-        view.platform(plans.STREAM),
+        work.platform(plans.STREAM),
         token_type=request.token_type,
         feature=request.feature,
         quantity=count,

@@ -7,13 +7,13 @@ from domain.bounds import MAX_TOTAL
 from domain.credits.account import Account
 from domain.credits.events import ShortfallRecorded
 from domain.credits.rules import payable
-from domain.execution import View
 from domain.generations import movements
 from domain.generations.assess import payers, spendable
 from domain.generations.bill import Bill
 from domain.generations.events import Charge, GenerationHeld, Held
 from domain.generations.movements import amount_of
 from domain.generations.state import Generation
+from domain.kernel.work import Work
 from domain.organisations.events import OverActual, Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
@@ -26,7 +26,7 @@ PAID = (Resource.CREDITS, Resource.TOKENS, Resource.PLAN)  # the resources that 
 class Payment:
     """Pays for one generation and writes it on the bill."""
 
-    view: View
+    work: Work
     generation: Generation
     asked: GenerationHeld
     now: datetime
@@ -62,10 +62,10 @@ class Payment:
         unit, left = next(iter(held.amounts)), amount_of(held) - amount
         if amount:
             debit_id = self._debit_id()
-            bill.events += movements.capture(self.view, held, id_, debit_id, amount, self.now, final=final)
+            bill.events += movements.capture(self.work, held, id_, debit_id, amount, self.now, final=final)
             bill.charges.append(Charge(held.resource, held.stream, {unit: amount}, debit_id))
         elif final:
-            bill.events += movements.release(self.view, held, id_, self.now)
+            bill.events += movements.release(self.work, held, id_, self.now)
         if left and final:
             bill.returned = plus(bill.returned, {unit: left})
         elif left:
@@ -79,21 +79,21 @@ class Payment:
             return
         streams = tuple(held.stream for held in self.generation.held(resource))
         if resource is not Resource.PLAN:
-            streams += payers(self.view, organisation, self.asked.user, unit)
+            streams += payers(self.work, organisation, self.asked.user, unit)
         self._from_available(resource, tuple(dict.fromkeys(streams)), amount)
 
     def _from_available(self, resource: Resource, streams: tuple[str, ...], amount: int) -> None:
         bill, unit, left = self.bill, self._unit(resource), amount
         for stream in streams:
-            account: Account = self.view.state(stream)
+            account: Account = self.work.state(stream)
             part = min(left, spendable(account), payable(account))
             if part > 0:
                 left -= part
                 debit_id = self._debit_id()
-                bill.events += movements.debit(self.view, stream, debit_id, part, self.asked.user)
+                bill.events += movements.debit(self.work, stream, debit_id, part, self.asked.user)
                 bill.charges.append(Charge(resource, stream, {unit: part}, debit_id))
         if left and streams:
-            short = min(left, MAX_TOTAL - self.view.state(streams[0]).shortfall)
+            short = min(left, MAX_TOTAL - self.work.state(streams[0]).shortfall)
             self.leave(resource, left - short)
             if short:
                 owed = ShortfallRecorded(generation_id=self.asked.generation_id, amount=short)
@@ -109,5 +109,5 @@ class Payment:
 
     @property
     def _organisation(self) -> Organisation:
-        organisation: Organisation = self.view.state(ORGANISATION)
+        organisation: Organisation = self.work.state(ORGANISATION)
         return organisation

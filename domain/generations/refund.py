@@ -13,12 +13,12 @@ from domain.credits.address import address_of, debit_tag, parse_address, reserva
 from domain.credits.events import CreditsRefunded, ShortfallRecorded, ShortfallWrittenOff
 from domain.credits.refund import Refund, refund
 from domain.credits.rules import charge_of
-from domain.execution import View
 from domain.generations.events import Charge, GenerationRefunded
 from domain.generations.movements import Events
 from domain.generations.refusals import ExceedsCharge, InvalidSettlement, NothingToRefund
 from domain.generations.rules import known
 from domain.generations.state import Generation, stream_of
+from domain.kernel.work import Work
 from domain.organisations.events import Resource
 from domain.quotas.events import UseGivenBack
 from domain.quotas.quota import plus
@@ -37,14 +37,14 @@ class RefundGeneration:
     sealed: str | None = None
 
 
-def refund_generation(view: View, command: RefundGeneration, now: datetime) -> Events:
+def refund_generation(work: Work, command: RefundGeneration, now: datetime) -> Events:
     """Give back `amount` of the main resource and the same share of all else.
 
     In total never more than was charged and is still owed; what is owed ends first. Raises NoSuchGeneration,
     NothingToRefund, ExceedsCharge, InvalidSettlement (a content that it has not made).
     """
-    generation, _ = known(view, command.generation_id)
-    owed = _owed(view, command.generation_id)
+    generation, _ = known(work, command.generation_id)
+    owed = _owed(work, command.generation_id)
     main = _main(generation, owed)
     total = sum(_amount(charge) for charge in generation.charges if charge.resource is main)
     done = sum(_amount(charge) for charge in generation.refunded if charge.resource is main)
@@ -68,7 +68,7 @@ def refund_generation(view: View, command: RefundGeneration, now: datetime) -> E
             target = {what: charged * (done + amount) // total for what, charged in charge.amounts.items()}
         back = {what: target[what] - given.get(what, 0) for what in target}
         back = {what: more for what, more in back.items() if more > 0}
-        part = _undo(view, charge, back, command, now, events) if back else None
+        part = _undo(work, charge, back, command, now, events) if back else None
         if part is not None:
             returned.append(part)
             left -= _amount(part) if charge.resource is main else 0
@@ -99,10 +99,10 @@ class _Owed(NamedTuple):
     left: int
 
 
-def shortfalls(view: View, generation_id: str) -> dict[str, list[int]]:
+def shortfalls(work: Work, generation_id: str) -> dict[str, list[int]]:
     """By account: what was recorded as shortfall of a generation, and what refunds have ended of it."""
     found: dict[str, list[int]] = {}
-    for stream, event in view.tagged(reservation_tag(generation_id)):
+    for stream, event in work.events(reservation_tag(generation_id)):
         if isinstance(event, ShortfallRecorded):
             found.setdefault(stream, [0, 0])[0] += event.amount
         elif isinstance(event, ShortfallWrittenOff):
@@ -110,12 +110,12 @@ def shortfalls(view: View, generation_id: str) -> dict[str, list[int]]:
     return found
 
 
-def _owed(view: View, generation_id: str) -> list[_Owed]:
+def _owed(work: Work, generation_id: str) -> list[_Owed]:
     owed = []
-    for stream, (recorded, ended) in shortfalls(view, generation_id).items():
+    for stream, (recorded, ended) in shortfalls(work, generation_id).items():
         unit = parse_address(address_of(stream)).unit
         resource = Resource.PLAN if unit.startswith("tokens.") else Resource(unit)
-        left = min(recorded - ended, view.state(stream).shortfall)
+        left = min(recorded - ended, work.state(stream).shortfall)
         owed.append(_Owed(resource, stream, unit, recorded, ended, left))
     return owed
 
@@ -148,14 +148,14 @@ def _joined(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
 
 
 def _undo(
-    view: View, charge: Charge, back: dict[str, int], command: RefundGeneration, now: datetime, events: Events
+    work: Work, charge: Charge, back: dict[str, int], command: RefundGeneration, now: datetime, events: Events
 ) -> Charge | None:
     """The event that undoes a part of a charge; of a debit at most what nobody has refunded directly."""
     if charge.debit_id is None:
         given = UseGivenBack(amounts=back, period=charge.period, ref=command.refund_id)
         events.append((charge.stream, given))
         return charge._replace(amounts=back)
-    history = tuple(event for home, event in view.tagged(debit_tag(charge.debit_id)) if home == charge.stream)
+    history = tuple(event for home, event in work.events(debit_tag(charge.debit_id)) if home == charge.stream)
     gone = sum(event.amount for event in history if isinstance(event, CreditsRefunded))
     ((unit, amount),) = back.items()
     amount = min(amount, charge_of(charge.debit_id, history).amount - gone)
@@ -167,14 +167,14 @@ def _undo(
         debit_id=charge.debit_id,
         amount=amount,
     )
-    account = _account(view, charge.stream, events)
+    account = _account(work, charge.stream, events)
     events += [(charge.stream, event) for event in refund(account, wanted, now, history)]
     return charge._replace(amounts={unit: amount})
 
 
-def _account(view: View, stream: str, events: Events) -> Account:
+def _account(work: Work, stream: str, events: Events) -> Account:
     """An account after what this refund has given back to it already."""
-    account: Account = view.state(stream)
+    account: Account = work.state(stream)
     for home, event in events:
         if home == stream:
             account = evolve(account, event)

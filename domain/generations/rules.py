@@ -1,50 +1,50 @@
 """Rules that several commands on a generation share."""
 
 from domain.budgets import state as budgets
-from domain.execution import View
 from domain.generations.assess import payers
 from domain.generations.events import GenerationHeld
 from domain.generations.refusals import AlreadyStarted, GenerationEnded, NoSuchGeneration
 from domain.generations.state import Generation, Status, stream_of
+from domain.kernel.work import Work
 from domain.organisations.events import OverActual
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.storage import state as storages
 
 
-def known(view: View, generation_id: str) -> tuple[Generation, GenerationHeld]:
+def known(work: Work, generation_id: str) -> tuple[Generation, GenerationHeld]:
     """The generation and what was asked for. Raises NoSuchGeneration."""
-    generation: Generation = view.state(stream_of(generation_id))
+    generation: Generation = work.state(stream_of(generation_id))
     if generation.asked is None:
         raise NoSuchGeneration(generation_id=generation_id)
     return generation, generation.asked
 
 
-def open_one(view: View, generation_id: str) -> tuple[Generation, GenerationHeld]:
+def open_one(work: Work, generation_id: str) -> tuple[Generation, GenerationHeld]:
     """A generation that still holds what it may take. Raises NoSuchGeneration, GenerationEnded."""
-    generation, asked = known(view, generation_id)
+    generation, asked = known(work, generation_id)
     if not generation.open:
         raise GenerationEnded(generation_id=generation_id, status=generation.status.value)
     return generation, asked
 
 
-def not_started(view: View, generation_id: str) -> tuple[Generation, GenerationHeld]:
+def not_started(work: Work, generation_id: str) -> tuple[Generation, GenerationHeld]:
     """One that no worker has started. Raises NoSuchGeneration, GenerationEnded, AlreadyStarted."""
-    generation, asked = open_one(view, generation_id)
+    generation, asked = open_one(work, generation_id)
     if generation.status is not Status.HELD:
         raise AlreadyStarted(generation_id=generation_id)
     return generation, asked
 
 
-def streams_of(view: View, generation_id: str, *, growing: bool = False) -> tuple[str, ...]:
+def streams_of(work: Work, generation_id: str, *, growing: bool = False) -> tuple[str, ...]:
     """Every stream that settling or `growing` the generation may touch: its holds, and the accounts that pay more."""
-    generation: Generation = view.state(stream_of(generation_id))
+    generation: Generation = work.state(stream_of(generation_id))
     if generation.asked is None:
         return ()
     streams = [held.stream for held in generation.holds]
     streams += [charge.stream for charge in generation.charges]
-    user, organisation = generation.asked.user, view.state(ORGANISATION)
+    user, organisation = generation.asked.user, work.state(ORGANISATION)
     if growing or organisation.over_actual is OverActual.AVAILABLE:
         for unit in ("credits", "tokens"):
-            streams += payers(view, organisation, user, unit)
+            streams += payers(work, organisation, user, unit)
     streams += [storages.stream_of(user), budgets.stream_of(user)]
     return tuple(dict.fromkeys(streams))

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.execution import View
 from domain.generations.events import GenerationCancelled, GenerationStarted
 from domain.generations.movements import Events, release
 from domain.generations.rules import not_started
 from domain.generations.state import stream_of
+from domain.kernel.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +17,9 @@ class StartGeneration:
     generation_id: str
 
 
-def start(view: View, command: StartGeneration, _now: datetime) -> Events:
+def start(work: Work, command: StartGeneration, _now: datetime) -> Events:
     """Raises NoSuchGeneration, GenerationEnded, AlreadyStarted."""
-    not_started(view, command.generation_id)
+    not_started(work, command.generation_id)
     return [(stream_of(command.generation_id), GenerationStarted(generation_id=command.generation_id))]
 
 
@@ -31,11 +31,11 @@ class CancelGeneration:
     sealed: str | None = None
 
 
-def cancel(view: View, command: CancelGeneration, now: datetime) -> Events:
+def cancel(work: Work, command: CancelGeneration, now: datetime) -> Events:
     """Raises NoSuchGeneration, GenerationEnded, AlreadyStarted."""
-    generation, _ = not_started(view, command.generation_id)
+    generation, _ = not_started(work, command.generation_id)
     cancelled = GenerationCancelled(generation_id=command.generation_id, sealed=command.sealed)
     events: Events = [(stream_of(command.generation_id), cancelled)]
     for held in generation.holds:
-        events += release(view, held, command.generation_id, now)
+        events += release(work, held, command.generation_id, now)
     return events

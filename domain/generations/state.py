@@ -131,6 +131,6 @@ def due(generation: Generation, now: datetime) -> tuple[GenerationEvent, ...]:
     return (GenerationExpired(generation_id=generation.asked.generation_id),)
 
 
-def siblings(event: GenerationEvent, generation: Generation) -> tuple[str, ...]:
+def co_expiring_streams(event: GenerationEvent, generation: Generation) -> tuple[str, ...]:
     """Where holds of an expired generation end with it."""
     return tuple(held.stream for held in generation.holds) if isinstance(event, GenerationExpired) else ()

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from domain.credits.refusals import InsufficientCredits
-from domain.execution import View
 from domain.generations.alternatives import alternatives
 from domain.generations.assess import OK, Assessment, payers, spendable
 from domain.generations.events import Quoted, Short
 from domain.generations.request import Request
+from domain.kernel.work import Work
 from domain.organisations.events import Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
@@ -17,13 +17,13 @@ from domain.storage.now import limit_of
 from domain.wording import amount_text, bytes_share_text, bytes_text, usd_text
 
 
-def told(view: View, request: Request, assessment: Assessment, now: datetime) -> dict[str, Any]:
+def told(work: Work, request: Request, assessment: Assessment, now: datetime) -> dict[str, Any]:
     """The whole answer, the numbers beside their form for people."""
-    organisation: Organisation = view.state(ORGANISATION)
-    storage: storages.Storage = view.state(storages.stream_of(request.user))
+    organisation: Organisation = work.state(ORGANISATION)
+    storage: storages.Storage = work.state(storages.stream_of(request.user))
     limit = limit_of(storage, organisation, request.defaults.storage_limit)
     used = storage.quota.used.get(storages.BYTES, 0)
-    tokens = sum(spendable(view.state(stream)) for stream in payers(view, organisation, request.user, "tokens"))
+    tokens = sum(spendable(work.state(stream)) for stream in payers(work, organisation, request.user, "tokens"))
     return {
         "can_proceed": assessment.ok,
         "reason": assessment.reason,
@@ -36,7 +36,7 @@ def told(view: View, request: Request, assessment: Assessment, now: datetime) ->
         "storage_formatted": bytes_share_text(used, limit),
         "quote": quoted(assessment.needs.quote),
         "checks": [checked(check) for check in assessment.checks],
-        "alternatives": [] if assessment.ok else alternatives(view, request, assessment, now),
+        "alternatives": [] if assessment.ok else alternatives(work, request, assessment, now),
     }
 
 

@@ -70,3 +70,13 @@ class GroupLeft(Untagged):
 
 GroupEvent = GroupCreated | GroupEdited | GroupDeleted | MembersAdded | MembersRemoved | QuotaEvent
 MembershipEvent = GroupJoined | GroupLeft
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "group-created.v1": GroupCreated,
+    "group-edited.v1": GroupEdited,
+    "group-deleted.v1": GroupDeleted,
+    "members-added.v1": MembersAdded,
+    "members-removed.v1": MembersRemoved,
+    "group-joined.v1": GroupJoined,
+    "group-left.v1": GroupLeft,
+}

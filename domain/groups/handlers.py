@@ -4,16 +4,28 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from domain.execution import Answerer, Handler, View
 from domain.groups.create import CreateGroup, create
 from domain.groups.delete import DeleteGroup, delete
 from domain.groups.edit import EditGroup, edit
+from domain.groups.events import EVENTS
 from domain.groups.members import AddMembers, RemoveMembers, add_members, remove_members
 from domain.groups.now import GroupNow, GroupUse, group_use
 from domain.groups.room import Room, group_streams
-from domain.groups.state import Memberships, memberships_of, stream_of
+from domain.groups.state import (
+    MEMBERSHIPS,
+    PREFIX,
+    Group,
+    Memberships,
+    evolve,
+    evolve_memberships,
+    memberships_of,
+    stream_of,
+)
 from domain.groups.track import TightestGroup, TrackGeneration, tightest_group, track
+from domain.kernel.domain import Answerer, Decider, Module, timeless
+from domain.kernel.work import StreamKind, Work
 from domain.organisations import state as organisations
+from domain.quotas import quota as quotas
 
 
 def _group(command: Any) -> tuple[str, ...]:
@@ -30,71 +42,79 @@ def _user(command: TrackGeneration | TightestGroup) -> tuple[str, ...]:
     return (memberships_of(command.user), organisations.STREAM)
 
 
-def _groups_of_user(view: View, command: TrackGeneration | TightestGroup) -> tuple[str, ...]:
-    return group_streams(view, command.user)
+def _groups_of_user(work: Work, command: TrackGeneration | TightestGroup) -> tuple[str, ...]:
+    return group_streams(work, command.user)
 
 
-def _members(view: View, command: DeleteGroup) -> tuple[str, ...]:
-    return tuple(memberships_of(user) for user in sorted(view.state(stream_of(command.group_id)).members))
+def _members(work: Work, command: DeleteGroup) -> tuple[str, ...]:
+    return tuple(memberships_of(user) for user in sorted(work.state(stream_of(command.group_id)).members))
 
 
-def _zone(view: View) -> str:
-    organisation: organisations.Organisation = view.state(organisations.STREAM)
+def _zone(work: Work) -> str:
+    organisation: organisations.Organisation = work.state(organisations.STREAM)
     return organisation.time_zone
 
 
-def _alone(decide: Callable[..., Iterable[Any]]) -> Handler:
+def _alone(decide: Callable[..., Iterable[Any]]) -> Decider:
     """The handler of a command that one group's state decides."""
 
-    def run(view: View, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
+    def run(work: Work, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
         stream = stream_of(command.group_id)
-        return [(stream, event) for event in decide(view.state(stream), command, now)]
+        return [(stream, event) for event in decide(work.state(stream), command, now)]
 
-    return Handler(_group, run)
-
-
-def _delete(view: View, command: DeleteGroup, now: datetime) -> Iterable[tuple[str, Any]]:
-    return delete(view.state(stream_of(command.group_id)), command, now)
+    return Decider(_group, run)
 
 
-def _add_members(view: View, command: AddMembers, _now: datetime) -> Iterable[tuple[str, Any]]:
+def _delete(work: Work, command: DeleteGroup, now: datetime) -> Iterable[tuple[str, Any]]:
+    return delete(work.state(stream_of(command.group_id)), command, now)
+
+
+def _add_members(work: Work, command: AddMembers, _now: datetime) -> Iterable[tuple[str, Any]]:
     def memberships(user: str) -> Memberships:
-        found: Memberships = view.state(memberships_of(user))
+        found: Memberships = work.state(memberships_of(user))
         return found
 
-    return add_members(view.state(stream_of(command.group_id)), memberships, command)
+    return add_members(work.state(stream_of(command.group_id)), memberships, command)
 
 
-def _remove_members(view: View, command: RemoveMembers, _now: datetime) -> Iterable[tuple[str, Any]]:
-    return remove_members(view.state(stream_of(command.group_id)), command)
+def _remove_members(work: Work, command: RemoveMembers, _now: datetime) -> Iterable[tuple[str, Any]]:
+    return remove_members(work.state(stream_of(command.group_id)), command)
 
 
-def _tightest(view: View, command: TrackGeneration, _now: datetime) -> Room | None:
-    return tightest_group(view, TightestGroup(user=command.user, what=command.what))
+def _tightest(work: Work, command: TrackGeneration, _now: datetime) -> Room | None:
+    return tightest_group(work, TightestGroup(user=command.user, what=command.what))
 
 
-def _track(view: View, command: TrackGeneration, now: datetime) -> Iterable[tuple[str, Any]]:
-    return track(view, command, _zone(view), now)
+def _track(work: Work, command: TrackGeneration, now: datetime) -> Iterable[tuple[str, Any]]:
+    return track(work, command, _zone(work), now)
 
 
-def _group_now(view: View, question: GroupNow, now: datetime) -> GroupUse:
-    return group_use(view.state(stream_of(question.group_id)), question, _zone(view), now)
+def _group_now(work: Work, question: GroupNow, now: datetime) -> GroupUse:
+    return group_use(work.state(stream_of(question.group_id)), question, _zone(work), now)
 
 
-def _tightest_group(view: View, question: TightestGroup, _now: datetime) -> Room | None:
-    return tightest_group(view, question)
+def _tightest_group(work: Work, question: TightestGroup, _now: datetime) -> Room | None:
+    return tightest_group(work, question)
 
 
-HANDLERS: dict[type, Handler] = {
+DECIDERS: dict[type, Decider] = {
     CreateGroup: _alone(create),
     EditGroup: _alone(edit),
-    DeleteGroup: Handler(_group, _delete, further=_members),
-    AddMembers: Handler(_group_and_users, _add_members),
-    RemoveMembers: Handler(_group_and_users, _remove_members),
-    TrackGeneration: Handler(_user, _track, further=_groups_of_user, left=_tightest),
+    DeleteGroup: Decider(_group, _delete, streams_from_state=_members),
+    AddMembers: Decider(_group_and_users, _add_members),
+    RemoveMembers: Decider(_group_and_users, _remove_members),
+    TrackGeneration: Decider(_user, _track, streams_from_state=_groups_of_user, result_state=_tightest),
 }
 
 ANSWERERS: dict[type, Answerer] = {
     GroupNow: Answerer(lambda question: (stream_of(question.group_id), organisations.STREAM), _group_now),
-    TightestGroup: Answerer(_user, _tightest_group, further=_groups_of_user),
+    TightestGroup: Answerer(_user, _tightest_group, streams_from_state=_groups_of_user),
 }
+
+KINDS: dict[str, StreamKind] = {
+    PREFIX: quotas.kind(Group(), evolve),
+    MEMBERSHIPS: timeless(Memberships(), evolve_memberships, lambda state: len(state.groups)),
+}
+
+
+MODULE = Module(deciders=DECIDERS, answerers=ANSWERERS, kinds=KINDS, events=EVENTS)

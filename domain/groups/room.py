@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from domain.execution import View
 from domain.groups.state import Group, memberships_of, stream_of
+from domain.kernel.work import Work
 
 
 class Room(NamedTuple):
@@ -25,14 +25,14 @@ class Room(NamedTuple):
         return self.limit is None or self.used + count <= self.limit
 
 
-def group_streams(view: View, user: str) -> tuple[str, ...]:
+def group_streams(work: Work, user: str) -> tuple[str, ...]:
     """The streams of the groups that a user is in: what a handler must see further."""
-    return tuple(stream_of(group_id) for group_id in view.state(memberships_of(user)).groups)
+    return tuple(stream_of(group_id) for group_id in work.state(memberships_of(user)).groups)
 
 
-def groups_of(view: View, user: str) -> tuple[tuple[str, Group], ...]:
+def groups_of(work: Work, user: str) -> tuple[tuple[str, Group], ...]:
     """The groups that a user is in, with their ids, oldest membership first; deleted ones have no members."""
-    return tuple((group_id, view.state(stream_of(group_id))) for group_id in view.state(memberships_of(user)).groups)
+    return tuple((group_id, work.state(stream_of(group_id))) for group_id in work.state(memberships_of(user)).groups)
 
 
 def room_of(group_id: str, group: Group, what: str) -> Room:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.execution import View
 from domain.groups.refusals import GroupLimit, InvalidGroup
 from domain.groups.room import Room, groups_of, room_of, tightest
 from domain.groups.rules import GENERATIONS, MAX_LIMIT
 from domain.groups.state import stream_of
+from domain.kernel.work import Work
 from domain.quotas.events import PeriodStarted, UseCounted
 from domain.quotas.quota import begun, fits
 
@@ -30,25 +30,25 @@ class TightestGroup:
 
 
 def track(
-    view: View, command: TrackGeneration, zone: str, now: datetime
+    work: Work, command: TrackGeneration, zone: str, now: datetime
 ) -> tuple[tuple[str, PeriodStarted | UseCounted], ...]:
     """Events by stream; none for a user in no group, who is not limited. Raises InvalidGroup, GroupLimit."""
     if command.what not in GENERATIONS:
         raise InvalidGroup(field="type", reason="must be image or video")
     if not 1 <= command.count <= MAX_LIMIT:
         raise InvalidGroup(field="count", reason=f"must be from 1 to {MAX_LIMIT}", limit=MAX_LIMIT)
-    return count_use(view, command.user, command.what, command.count, zone, now)
+    return count_use(work, command.user, command.what, command.count, zone, now)
 
 
 def count_use(
-    view: View, user: str, what: str, count: int, zone: str, now: datetime, ref: str | None = None
+    work: Work, user: str, what: str, count: int, zone: str, now: datetime, ref: str | None = None
 ) -> tuple[tuple[str, PeriodStarted | UseCounted], ...]:
     """Count `count` of what on all groups of the user, or on none where one has no room; that one is named.
 
     `zone`: the organisation's time zone, `ref`: what the use was for.
     Raises GroupLimit, TotalTooLarge.
     """
-    groups = groups_of(view, user)
+    groups = groups_of(work, user)
     rooms = (room_of(group_id, group, what) for group_id, group in groups)
     short = tightest(room for room in rooms if not room.has(count))
     if short is not None and short.limit is not None:
@@ -70,6 +70,6 @@ def count_use(
     return tuple(events)
 
 
-def tightest_group(view: View, question: TightestGroup) -> Room | None:
+def tightest_group(work: Work, question: TightestGroup) -> Room | None:
     """The answer to `TightestGroup`: none for a user in no group."""
-    return tightest(room_of(group_id, group, question.what) for group_id, group in groups_of(view, question.user))
+    return tightest(room_of(group_id, group, question.what) for group_id, group in groups_of(work, question.user))

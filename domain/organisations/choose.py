@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.credits.address import stream_of
 from domain.credits.allowance import SetAllowance, set_allowance
-from domain.execution import View
+from domain.kernel.work import Work
 from domain.organisations.events import Billing, PlanChosen
 from domain.organisations.refusals import InvalidSetting, UnknownPlan
 from domain.organisations.state import STARTER, STREAM, Organisation
@@ -76,15 +76,15 @@ def plan_accounts(org: str, organisation: Organisation, terms: PlanPublished | N
     return tuple(_stream(org, unit) for unit in sorted(units))
 
 
-def take_effect(view: View, chosen: PlanChosen, now: datetime) -> list[tuple[str, Any]]:
+def take_effect(work: Work, chosen: PlanChosen, now: datetime) -> list[tuple[str, Any]]:
     """The choice, and what it changes on each of `plan_accounts`."""
     events: list[tuple[str, Any]] = [(STREAM, chosen)]
-    organisation: Organisation = view.state(STREAM)
+    organisation: Organisation = work.state(STREAM)
     allowed = _allowances(chosen.tokens, chosen.credits)
     for unit in sorted(allowed.keys() | _allowances(organisation.tokens, organisation.credits).keys()):
         if chosen.anchor is None:
             continue  # nothing was ever allowed
-        stream = _stream(view.org, unit)
+        stream = _stream(work.org, unit)
         change = SetAllowance(
             id=f"plan.{unit}",
             plan=chosen.plan,
@@ -92,7 +92,7 @@ def take_effect(view: View, chosen: PlanChosen, now: datetime) -> list[tuple[str
             anchor=chosen.anchor,
             until=chosen.paid_until,
         )
-        events += [(stream, event) for event in set_allowance(view.state(stream), change, now)]
+        events += [(stream, event) for event in set_allowance(work.state(stream), change, now)]
     return events
 
 

@@ -86,3 +86,9 @@ class PlanEnded(Untagged):
 
 
 OrganisationEvent = OrganisationConfigured | PlanChosen | PlanEnded
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "organisation-configured.v1": OrganisationConfigured,
+    "plan-chosen.v1": PlanChosen,
+    "plan-ended.v1": PlanEnded,
+}

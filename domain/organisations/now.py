@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
-from domain.execution import View
+from domain.kernel.work import Work
 from domain.organisations.events import Billing
 from domain.organisations.state import STREAM, Organisation
 from domain.periods import CYCLE, cycle_at
@@ -55,20 +55,20 @@ class PlanStanding(NamedTuple):
     used: dict[str, int]  # by token type: all that was ever charged, less what was refunded
 
 
-def organisation_now(view: View, _question: OrganisationNow, _now: datetime) -> Organisation:
+def organisation_now(work: Work, _question: OrganisationNow, _now: datetime) -> Organisation:
     """Settings and plan, defaults included."""
-    organisation: Organisation = view.state(STREAM)
+    organisation: Organisation = work.state(STREAM)
     return organisation
 
 
-def standing_accounts(view: View, _question: PlanNow) -> tuple[str, ...]:
+def standing_accounts(work: Work, _question: PlanNow) -> tuple[str, ...]:
     """The streams of all accounts that `plan_now` looks at."""
-    return (_stream(view, CREDITS), *(_stream(view, f"tokens.{name}") for name in _token_types(view)))
+    return (_stream(work, CREDITS), *(_stream(work, f"tokens.{name}") for name in _token_types(work)))
 
 
-def plan_now(view: View, _question: PlanNow, now: datetime) -> PlanStanding:
+def plan_now(work: Work, _question: PlanNow, now: datetime) -> PlanStanding:
     """Current, due renewals included."""
-    organisation: Organisation = view.state(STREAM)
+    organisation: Organisation = work.state(STREAM)
     anchor = organisation.anchor
     cycle = cycle_at(anchor, now) if anchor else 0
     return PlanStanding(
@@ -80,20 +80,20 @@ def plan_now(view: View, _question: PlanNow, now: datetime) -> PlanStanding:
         cycle=cycle,
         cycle_start=anchor + cycle * CYCLE if anchor else None,
         refresh_date=organisation.refresh_date(now),
-        tokens={name: _standing(view, f"tokens.{name}", cycle) for name in _token_types(view)},
-        credits=_standing(view, CREDITS, cycle),
-        used={name: _used(view, f"tokens.{name}") for name in _token_types(view)},
+        tokens={name: _standing(work, f"tokens.{name}", cycle) for name in _token_types(work)},
+        credits=_standing(work, CREDITS, cycle),
+        used={name: _used(work, f"tokens.{name}") for name in _token_types(work)},
     )
 
 
-def _token_types(view: View) -> tuple[str, ...]:
-    catalogue: Catalogue = view.platform(plans.STREAM)
-    organisation: Organisation = view.state(STREAM)
+def _token_types(work: Work) -> tuple[str, ...]:
+    catalogue: Catalogue = work.platform(plans.STREAM)
+    organisation: Organisation = work.state(STREAM)
     return tuple(dict.fromkeys((*catalogue.token_costs, *organisation.tokens)))
 
 
-def _standing(view: View, unit: str, cycle: int) -> UnitStanding:
-    account: Account = view.state(_stream(view, unit))
+def _standing(work: Work, unit: str, cycle: int) -> UnitStanding:
+    account: Account = work.state(_stream(work, unit))
     allowance = account.allowance
     return UnitStanding(
         balance=max(0, account.spendable),
@@ -103,10 +103,10 @@ def _standing(view: View, unit: str, cycle: int) -> UnitStanding:
     )
 
 
-def _used(view: View, unit: str) -> int:
-    account: Account = view.state(_stream(view, unit))
+def _used(work: Work, unit: str) -> int:
+    account: Account = work.state(_stream(work, unit))
     return account.debited - account.refunded
 
 
-def _stream(view: View, unit: str) -> str:
-    return stream_of(f"org:{view.org}:{unit}")
+def _stream(work: Work, unit: str) -> str:
+    return stream_of(f"org:{work.org}:{unit}")

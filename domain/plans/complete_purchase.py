@@ -7,7 +7,7 @@ from typing import Any
 from domain.credits.address import payment_tag, stream_of
 from domain.credits.events import Paid
 from domain.credits.grant import Grant, grant
-from domain.execution import View
+from domain.kernel.work import Work
 from domain.organisations.choose import ANNUAL_CYCLES, on_terms, plan_accounts, take_effect
 from domain.organisations.events import Billing
 from domain.organisations.state import STREAM as ORGANISATION
@@ -32,18 +32,18 @@ def first_streams(command: CompletePurchase) -> tuple[str, ...]:
     return (purchase_stream(command.purchase_id), ORGANISATION)
 
 
-def further_streams(view: View, command: CompletePurchase) -> tuple[str, ...]:
+def further_streams(work: Work, command: CompletePurchase) -> tuple[str, ...]:
     """The accounts that it would change."""
-    purchase: Purchase = view.state(purchase_stream(command.purchase_id))
+    purchase: Purchase = work.state(purchase_stream(command.purchase_id))
     started = purchase.started
     if started is None:
         return ()
     if started.plan is not None:
-        return plan_accounts(view.org, view.state(ORGANISATION), started.plan)
+        return plan_accounts(work.org, work.state(ORGANISATION), started.plan)
     return (stream_of(started.address),) if started.address else ()
 
 
-def complete_purchase(view: View, command: CompletePurchase, now: datetime) -> list[tuple[str, Any]]:
+def complete_purchase(work: Work, command: CompletePurchase, now: datetime) -> list[tuple[str, Any]]:
     """The payment, and what it buys, in one decision. The same payment told again changes nothing.
 
     A payment that arrives after the purchase was given up is honoured: the money is there. A plan is bought for the
@@ -51,7 +51,7 @@ def complete_purchase(view: View, command: CompletePurchase, now: datetime) -> l
     Raises NoSuchPurchase, PurchaseCompletedAlready, PaymentUsed, PaymentMismatch, AccountClosed, TooMany.
     """
     stream = purchase_stream(command.purchase_id)
-    purchase: Purchase = view.state(stream)
+    purchase: Purchase = work.state(stream)
     started = purchase.started
     if started is None:
         raise NoSuchPurchase(command.purchase_id)
@@ -59,24 +59,24 @@ def complete_purchase(view: View, command: CompletePurchase, now: datetime) -> l
         if purchase.payment_ref == command.payment_ref:
             return []
         raise PurchaseCompletedAlready(command.purchase_id, purchase.payment_ref)
-    if view.tagged(payment_tag(command.payment_ref)):
+    if work.events(payment_tag(command.payment_ref)):
         raise PaymentUsed(command.payment_ref)
     if command.paid != started.price:
         raise PaymentMismatch(command.purchase_id, started.price, command.paid)
     completed = PurchaseCompleted(purchase_id=command.purchase_id, payment_ref=command.payment_ref)
-    return [(stream, completed), *_delivered(view, command, started, now)]
+    return [(stream, completed), *_delivered(work, command, started, now)]
 
 
-def _delivered(view: View, command: CompletePurchase, started: PurchaseStarted, now: datetime) -> list[tuple[str, Any]]:
+def _delivered(work: Work, command: CompletePurchase, started: PurchaseStarted, now: datetime) -> list[tuple[str, Any]]:
     if started.plan is not None:
         cycles = ANNUAL_CYCLES if started.billing is Billing.ANNUAL else 1
-        chosen = on_terms(view.state(ORGANISATION), started.plan, started.billing, cycles, now)
-        return take_effect(view, chosen, now)
+        chosen = on_terms(work.state(ORGANISATION), started.plan, started.billing, cycles, now)
+        return take_effect(work, chosen, now)
     if started.package is None or started.address is None:
         return []
     stream = stream_of(started.address)
     wanted = _grant(command, started.package, started.address, now)
-    return [(stream, event) for event in grant(view.state(stream), wanted, now)]
+    return [(stream, event) for event in grant(work.state(stream), wanted, now)]
 
 
 def _grant(command: CompletePurchase, package: Package, address: str, now: datetime) -> Grant:

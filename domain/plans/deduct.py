@@ -8,10 +8,10 @@ from domain.credits.account import Account
 from domain.credits.address import stream_of
 from domain.credits.events import CreditsDebited
 from domain.credits.rules import pay
-from domain.execution import View
 from domain.groups.room import group_streams
 from domain.groups.state import memberships_of
 from domain.groups.track import count_use
+from domain.kernel.work import Work
 from domain.organisations.events import Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import Organisation
@@ -78,13 +78,13 @@ def first_streams(use: TokenUse) -> tuple[str, ...]:
     return (ORGANISATION, memberships_of(use.user)) if use.user is not None else (ORGANISATION,)
 
 
-def further_streams(view: View, use: TokenUse) -> tuple[str, ...]:
+def further_streams(work: Work, use: TokenUse) -> tuple[str, ...]:
     """The account that pays, and the user's groups; no account for a type or feature that there is not."""
-    catalogue: Catalogue = view.platform(plans.STREAM)
+    catalogue: Catalogue = work.platform(plans.STREAM)
     feature = catalogue.features.get(use.feature or "")
     token_type = use.token_type or (feature.token_type if feature else None)
-    account = (token_account(view.org, token_type),) if token_type else ()
-    return (*account, *(group_streams(view, use.user) if use.user is not None else ()))
+    account = (token_account(work.org, token_type),) if token_type else ()
+    return (*account, *(group_streams(work, use.user) if use.user is not None else ()))
 
 
 def token_account(org: str, token_type: str) -> str:
@@ -92,19 +92,19 @@ def token_account(org: str, token_type: str) -> str:
     return stream_of(f"org:{org}:tokens.{token_type}")
 
 
-def deduct(view: View, command: DeductTokens, now: datetime) -> list[tuple[str, Any]]:
+def deduct(work: Work, command: DeductTokens, now: datetime) -> list[tuple[str, Any]]:
     """The debit, with what it counts on the user's groups.
 
     Raises UnknownTokenUse, PlanBlocked, GroupLimit, InsufficientTokens, AccountClosed, AccountFrozen.
     """
-    organisation: Organisation = view.state(ORGANISATION)
-    token_type, cost = _cost(view, command)
-    stream = token_account(view.org, token_type)
-    account: Account = view.state(stream)
+    organisation: Organisation = work.state(ORGANISATION)
+    token_type, cost = _cost(work, command)
+    stream = token_account(work.org, token_type)
+    account: Account = work.state(stream)
     spendable = max(0, account.spendable)
     if not spendable and not organisation.tokens.get(token_type):
         raise PlanBlocked(token_type=token_type, plan=organisation.plan, required=cost)
-    counted = _count(view, command, organisation, f"tokens.{token_type}", cost, now)
+    counted = _count(work, command, organisation, f"tokens.{token_type}", cost, now)
     if cost > spendable:
         refresh_date = organisation.refresh_date(now) if organisation.tokens.get(token_type) else None
         raise InsufficientTokens(token_type=token_type, required=cost, available=spendable, refresh_date=refresh_date)
@@ -119,19 +119,19 @@ def deduct(view: View, command: DeductTokens, now: datetime) -> list[tuple[str, 
     return [(stream, debited), *counted]
 
 
-def tokens_left(view: View, command: DeductTokens, now: datetime) -> TokensLeft:
+def tokens_left(work: Work, command: DeductTokens, now: datetime) -> TokensLeft:
     """For the answer to a deduction that has just been decided."""
-    organisation: Organisation = view.state(ORGANISATION)
-    token_type, _ = _cost(view, command)
-    account: Account = view.state(token_account(view.org, token_type))
+    organisation: Organisation = work.state(ORGANISATION)
+    token_type, _ = _cost(work, command)
+    account: Account = work.state(token_account(work.org, token_type))
     return TokensLeft(max(0, account.spendable), organisation.refresh_date(now))
 
 
-def tokens_now(view: View, question: TokensNow, now: datetime) -> TokenAnswer:
+def tokens_now(work: Work, question: TokensNow, now: datetime) -> TokenAnswer:
     """What `deduct` would decide. Raises UnknownTokenUse."""
-    organisation: Organisation = view.state(ORGANISATION)
-    token_type, cost = _cost(view, question)
-    account: Account = view.state(token_account(view.org, token_type))
+    organisation: Organisation = work.state(ORGANISATION)
+    token_type, cost = _cost(work, question)
+    account: Account = work.state(token_account(work.org, token_type))
     use = DeductTokens(
         debit_id="",
         token_type=question.token_type,
@@ -142,7 +142,7 @@ def tokens_now(view: View, question: TokensNow, now: datetime) -> TokenAnswer:
     )
     refusal: Refusal | None = None
     try:
-        deduct(view, use, now)
+        deduct(work, use, now)
     except Refusal as refused:
         if refused.kind is RefusalKind.INVALID:
             raise
@@ -152,9 +152,9 @@ def tokens_now(view: View, question: TokensNow, now: datetime) -> TokenAnswer:
     return TokenAnswer(refusal is None, reason, token_type, cost, balance, organisation.refresh_date(now), refusal)
 
 
-def _cost(view: View, use: TokenUse) -> tuple[str, int]:
+def _cost(work: Work, use: TokenUse) -> tuple[str, int]:
     return token_cost(
-        view.platform(plans.STREAM),
+        work.platform(plans.STREAM),
         token_type=use.token_type,
         feature=use.feature,
         quantity=use.quantity,
@@ -163,9 +163,9 @@ def _cost(view: View, use: TokenUse) -> tuple[str, int]:
 
 
 def _count(
-    view: View, command: DeductTokens, organisation: Organisation, what: str, cost: int, now: datetime
+    work: Work, command: DeductTokens, organisation: Organisation, what: str, cost: int, now: datetime
 ) -> tuple[tuple[str, Any], ...]:
     """What the user's groups count: a team quota must have room (S3)."""
     if command.user is None or not organisation.enforces(Resource.GROUPS):
         return ()
-    return count_use(view, command.user, what, cost, organisation.time_zone, now, command.debit_id)
+    return count_use(work, command.user, what, cost, organisation.time_zone, now, command.debit_id)

@@ -105,3 +105,12 @@ class PurchaseFailed(Untagged):
 
 PlansEvent = PlanPublished | FeaturesPublished | PackagesPublished
 PurchaseEvent = PurchaseStarted | PurchaseCompleted | PurchaseFailed
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "plan-published.v1": PlanPublished,
+    "features-published.v1": FeaturesPublished,
+    "packages-published.v1": PackagesPublished,
+    "purchase-started.v1": PurchaseStarted,
+    "purchase-completed.v1": PurchaseCompleted,
+    "purchase-failed.v1": PurchaseFailed,
+}

@@ -53,3 +53,7 @@ class PricesPublished(Untagged):
 
 
 PricesEvent = PricesPublished
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "prices-published.v1": PricesPublished,
+}

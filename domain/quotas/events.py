@@ -111,3 +111,15 @@ QuotaEvent = (
     | UseCounted
     | UseGivenBack
 )
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "period-started.v1": PeriodStarted,
+    "period-ended.v1": PeriodEnded,
+    "use-held.v1": UseHeld,
+    "use-extended.v1": UseExtended,
+    "use-settled.v1": UseSettled,
+    "use-released.v1": UseReleased,
+    "use-expired.v1": UseExpired,
+    "use-counted.v1": UseCounted,
+    "use-given-back.v1": UseGivenBack,
+}

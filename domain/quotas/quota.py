@@ -1,13 +1,18 @@
 """How much of something limited is used and held, in the current period, and what time does to it."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from immutables import Map
 
 from domain.bounds import within
+from domain.credits.address import generation_stream
+from domain.kernel.domain import Module
+from domain.kernel.work import StreamKind
 from domain.periods import NEVER, Every, Period, period_of
 from domain.quotas.events import (
+    EVENTS,
     Amounts,
     PeriodEnded,
     PeriodStarted,
@@ -182,3 +187,22 @@ def minus(one: Amounts, less: Amounts) -> Amounts:
         else:
             rest.pop(what, None)
     return rest
+
+
+def kind(initial: Any, evolve: Callable[[Any, Any], Any]) -> StreamKind:
+    """The kind of a stream whose state has a `quota`."""
+    return StreamKind(
+        initial=initial,
+        evolve=evolve,
+        next_due=lambda state: state.quota.next_due,
+        due=lambda state, now: due(state.quota, now),
+        refresh=lambda state: state._replace(quota=refresh(state.quota)),
+        entries=lambda state: len(state.quota.holds) + len(getattr(state, "members", ())),
+        schema=1,
+        co_expiring_streams=lambda event, _state: (
+            (generation_stream(event.generation_id),) if isinstance(event, UseExpired) else ()
+        ),
+    )
+
+
+MODULE = Module(events=EVENTS)

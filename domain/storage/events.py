@@ -40,3 +40,9 @@ class StorageLimitSet(Untagged):
 
 
 StorageEvent = ContentStored | ContentDeleted | StorageLimitSet | QuotaEvent
+
+EVENTS: dict[str, type] = {  # by stored name, which never changes
+    "content-stored.v1": ContentStored,
+    "content-deleted.v1": ContentDeleted,
+    "storage-limit-set.v1": StorageLimitSet,
+}

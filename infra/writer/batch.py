@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.execution import Decided, execute
+from domain.kernel.domain import Domain
+from domain.kernel.execution import Decided, execute
 from domain.prices.publish import NOTICE
 from domain.refusal import RefusalKind
-from domain.registry import HANDLERS, kind_of
 from infra import event_log, failpoints
 from infra.chain import StoredEvent
 from infra.event_log import CommandRow
@@ -65,6 +66,7 @@ class Batch:
     def __init__(self, pipeline: Pipeline, loader: Loader, partitions: int) -> None:
         self._pipeline = pipeline
         self._loader = loader
+        self._domain = loader.domain
         self._partitions = partitions
         self._seen: dict[str, _Seen] = {}
         self.committed: Counter[str] = Counter()  # events by type, until who shows them takes them away
@@ -76,7 +78,7 @@ class Batch:
         Raises psycopg.Error. When it does, nothing is known about the commit unless the error says so.
         """
         submissions = [submission for unit in units for submission in unit.submissions]
-        prices = {stream for item in submissions for stream in HANDLERS[type(item.command)].platform}
+        prices = {stream for item in submissions for stream in self._domain.deciders[type(item.command)].platform}
         self._read_platform(prices)
         needs = self._needs(submissions)
         self._catch_up(needs)
@@ -110,9 +112,9 @@ class Batch:
     def _needs(self, submissions: Sequence[Submission]) -> "_Needs":
         wanted, tags = [], []
         for item in submissions:
-            partition, handler = partition_of(item.org, self._partitions), HANDLERS[type(item.command)]
-            wanted += [(partition, (item.org, stream)) for stream in handler.streams(item.command)]
-            tags += [(partition, (item.org, tag)) for tag in handler.tags(item.command)]
+            partition, decider = partition_of(item.org, self._partitions), self._domain.deciders[type(item.command)]
+            wanted += [(partition, (item.org, stream)) for stream in decider.streams(item.command)]
+            tags += [(partition, (item.org, tag)) for tag in decider.tags(item.command)]
         return _Needs(sorted({partition_of(item.org, self._partitions) for item in submissions}), wanted, tags)
 
     def _catch_up(self, needs: "_Needs") -> None:
@@ -150,7 +152,7 @@ class Batch:
 
     def _platform(self, stream: str) -> Any:
         seen = self._seen.get(stream)
-        return seen.state if seen else kind_of(stream).initial
+        return seen.state if seen else self._domain.kind_of(stream).initial
 
     def _look(self, submissions: Sequence[Submission], needs: "_Needs", prices: set[str]) -> Draft:
         """Take the locks, and only then, in later statements, look: at the clock, the tails, the keys, cold states."""
@@ -178,7 +180,8 @@ class Batch:
         time = looked.time
         self.longest_lock_wait_s = max(self.longest_lock_wait_s, looked.waited_s)
         self._look_at_platform_again(prices, time)
-        demand = Demand(self._pipeline, loader, self._partitions, lambda: _asked(submissions), self._platform, time)
+        asked_for = partial(_asked, self._domain, submissions)
+        demand = Demand(self._pipeline, loader, self._partitions, asked_for, self._platform, time)
         return Draft(loader, touched, time, found, self._platform, demand)
 
     def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
@@ -206,15 +209,20 @@ class Batch:
             fingerprint, outcome = earlier
             return outcome._replace(replayed=True) if fingerprint == item.fingerprint else KeyReused()
         partition = partition_of(item.org, self._partitions)
-        overlay = draft.overlay(partition, item.org)
-        now = draft.now(partition)
-        decided = execute(overlay, HANDLERS[type(item.command)], kind_of, item.command, now)
+        decided = execute(draft.begin(partition, item.org), self._domain, item.command)
         too_large = draft.record(partition, item, decided)
         if too_large is not None:
             decided = Decided((), 0, too_large)
         own = decided.events[decided.due :]
         refused = Refused.of(decided.refusal) if decided.refusal else None
-        outcome = Outcome(partition, draft.position(partition), now, own, refused, left=decided.left)
+        outcome = Outcome(
+            partition,
+            draft.position(partition),
+            draft.now(partition),
+            own,
+            refused,
+            result_state=decided.result_state,
+        )
         if refused is None or (item.keep_refusals and _is_kept(item, refused, own)):
             draft.keep(item, outcome)
         return outcome
@@ -248,8 +256,8 @@ def _without_group(item: Submission, result: Any, draft: Draft) -> Any:
     return result._replace(position=draft.position(result.partition), events=())
 
 
-def _asked(submissions: Sequence[Submission]) -> list[Asked]:
-    return [Asked(item.org, HANDLERS[type(item.command)], item.command) for item in submissions]
+def _asked(domain: Domain, submissions: Sequence[Submission]) -> list[Asked]:
+    return [Asked(item.org, domain.deciders[type(item.command)], item.command) for item in submissions]
 
 
 def _outcomes(rows: Sequence[CommandRow], records: Sequence[Any], loader: Loader) -> list[Outcome]:

@@ -1,31 +1,13 @@
 """States that one process keeps of one partition, all as of one position of the log."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime
 from time import monotonic
-from typing import Any, NamedTuple
 
-from domain.registry import kind_of
+from domain.kernel.work import Key, Stream, StreamKind, Tagged, Work
 from infra.chain import GENESIS, StoredEvent
 from infra.codec import Codec
-
-StreamKey = tuple[str, str]  # organisation, stream
-TagKey = tuple[str, str]  # organisation, tag
-
-
-class Stream(NamedTuple):
-    """A stream's state at a version; `snapshot` is the version of its last snapshot, 0 for none."""
-
-    version: int
-    state: Any
-    snapshot: int
-
-
-class Tagged(NamedTuple):
-    """All events with one tag, each with its stream, up to a position of the partition."""
-
-    position: int
-    events: tuple[tuple[str, Any], ...]
 
 
 class Cache:
@@ -34,7 +16,8 @@ class Cache:
     Bounded by weight: an entry weighs one, and one more for each live hold and grant of its state.
     """
 
-    def __init__(self, codec: Codec, max_weight: int) -> None:
+    def __init__(self, kind_of: Callable[[str], StreamKind], codec: Codec, max_weight: int) -> None:
+        self._kind_of = kind_of
         self._codec = codec
         self._max_weight = max_weight
         self._looked = float("-inf")
@@ -42,9 +25,9 @@ class Cache:
         self.position = 0
         self.hash = GENESIS
         self.time: datetime | None = None
-        self.streams: OrderedDict[StreamKey, Stream] = OrderedDict()
-        self.tags: OrderedDict[TagKey, Tagged] = OrderedDict()
-        self._weights: dict[StreamKey, int] = {}
+        self.streams: OrderedDict[Key, Stream] = OrderedDict()
+        self.tags: OrderedDict[Key, Tagged] = OrderedDict()
+        self._weights: dict[Key, int] = {}
         self._weight = 0
 
     def forget(self) -> None:
@@ -78,15 +61,15 @@ class Cache:
         if stream is not None or tagged is not None:
             decoded = self._codec.decode(event.type, event.data)
             if stream is not None and event.version > stream.version:
-                state = kind_of(event.stream).evolve(stream.state, decoded)
+                state = self._kind_of(event.stream).evolve(stream.state, decoded)
                 self.put((event.org, event.stream), Stream(event.version, state, stream.snapshot))
             if tag and tagged is not None and event.position > tagged.position:
                 self.tags[tag] = Tagged(event.position, (*tagged.events, (event.stream, decoded)))
         self.moved_to(event.position, event.hash, event.time)
 
-    def put(self, key: StreamKey, stream: Stream) -> None:
+    def put(self, key: Key, stream: Stream) -> None:
         """Keep a stream's state as the most recently used."""
-        weight = 1 + kind_of(key[1]).entries(stream.state)
+        weight = 1 + self._kind_of(key[1]).entries(stream.state)
         self._weight += weight - self._weights.get(key, 0)
         self._weights[key] = weight
         self.streams[key] = stream
@@ -106,3 +89,14 @@ class Cache:
             else:
                 key, _ = self.streams.popitem(last=False)
                 self._weight -= self._weights.pop(key)
+
+    def merge(self, work: Work, position: int) -> None:
+        """After the commit: what was decided is what is known, at the partition's new last position."""
+        for key, stream in work.streams.items():
+            self.put(key, stream)
+        # Only what is known in full may grow: an entry that began here would lack what the log has from before.
+        for tag, events in work.tags.items():
+            if tag in self.tags:
+                self.tags[tag] = Tagged(position, (*self.tags[tag].events, *events))
+                self.tags.move_to_end(tag)
+        self.trim()

@@ -7,19 +7,18 @@ from typing import Any
 
 import psycopg
 
-from domain.execution import Answerer, Handler
+from domain.kernel.domain import Answerer, Decider
+from domain.kernel.work import Key, Stream, Tagged, Work
 from infra.partitions import partition_of, placed
 from infra.wire.pipeline import Pipeline
-from infra.writer.cache import Stream, StreamKey, Tagged, TagKey
 from infra.writer.foresight import Asked, Foresight
 from infra.writer.loading import Loader
-from infra.writer.overlay import Overlay
 
 log = logging.getLogger(__name__)
 
 
 class Demand:
-    """Loads into the caches what an `Overlay` does not find there.
+    """Loads into the caches what a `Work` does not find there.
 
     The first miss loads whatever can be foreseen for everybody in `asked`, so that a thousand misses cost a query
     or two. `time`: the database's; it only serves to foresee.
@@ -40,11 +39,11 @@ class Demand:
         self._asked = asked
         self._platform = platform
         self._time = time
-        self.drafted: Mapping[int, Overlay] = {}  # the batch's own, by partition: what they hold is never loaded
+        self.drafted: Mapping[int, Work] = {}  # the batch's own, by partition: what they hold is never loaded
         self._looked_ahead = False
         self._has_rare_tags = False
 
-    def stream(self, key: StreamKey) -> Stream:
+    def stream(self, key: Key) -> Stream:
         """The committed state of a stream that is neither cached nor drafted."""
         streams = self._loader.cache(partition_of(key[0], self._partitions)).streams
         if not self._looked_ahead:
@@ -54,7 +53,7 @@ class Demand:
             self._load((key,), ())
         return streams[key]
 
-    def tagged(self, key: TagKey) -> Tagged:
+    def tagged(self, key: Key) -> Tagged:
         """All committed events with a tag that is not cached."""
         tags = self._loader.cache(partition_of(key[0], self._partitions)).tags
         if not self._has_rare_tags:
@@ -75,7 +74,7 @@ class Demand:
                 log.debug("looking ahead failed", exc_info=True)
                 return
 
-    def _load(self, streams: Iterable[StreamKey], tags: Iterable[TagKey]) -> None:
+    def _load(self, streams: Iterable[Key], tags: Iterable[Key]) -> None:
         """Load what is not cached, but no drafted stream: this transaction may have sent events of it already."""
         cold, cold_tags = self._loader.missing(
             [placed(key, self._partitions) for key in streams], [placed(key, self._partitions) for key in tags]
@@ -88,5 +87,5 @@ class Demand:
         self._loader.load(self._pipeline, cold, cold_tags)
 
 
-def _tags(handler: Handler | Answerer, what: Any) -> tuple[str, ...]:
-    return (*handler.tags(what), *(handler.rare_tags(what) if isinstance(handler, Handler) else ()))
+def _tags(handler: Decider | Answerer, what: Any) -> tuple[str, ...]:
+    return (*handler.tags(what), *(handler.rare_tags(what) if isinstance(handler, Decider) else ()))

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.execution import Decided
+from domain.kernel.execution import Decided
+from domain.kernel.work import START, Savepoint, Work
 from domain.refusal import EventTooLarge
-from domain.registry import kind_of
 from infra import event_log, failpoints
 from infra.chain import StoredEvent, link, microseconds
 from infra.event_log import MAX_EVENT_BYTES, CommandRow
@@ -18,7 +18,6 @@ from infra.snapshots import encode_state
 from infra.wire.pipeline import Pipeline
 from infra.writer.demand import Demand
 from infra.writer.loading import Loader
-from infra.writer.overlay import Overlay, Savepoint
 from infra.writer.submission import Outcome, Submission
 
 SNAPSHOT_EVERY = 1000  # events, or more where the state itself has more entries
@@ -41,7 +40,7 @@ class _Mark(NamedTuple):
     end: _End
     events: int
     commands: int
-    overlay: Savepoint
+    work: Savepoint
 
 
 class Draft:
@@ -62,14 +61,16 @@ class Draft:
         self.rows = rows
         self.answered: dict[CommandKey, tuple[bytes | None, Outcome]] = {}
         self._codec = loader.codec
+        self._caches = {p: loader.cache(p) for p in partitions}
+        self._kind_of = loader.domain.kind_of
         self._events: list[StoredEvent] = []
         self.sent: Counter[str] = Counter()  # events by type
         self._commands: list[CommandRow] = []
-        self._overlays = {p: Overlay(loader.cache(p), platform, demand) for p in partitions}
-        demand.drafted = self._overlays
-        self._ends = {p: _End(loader.cache(p).position, loader.cache(p).hash) for p in partitions}
+        self._works = {p: loader.domain.work(cache, demand, platform) for p, cache in self._caches.items()}
+        demand.drafted = self._works
+        self._ends = {p: _End(cache.position, cache.hash) for p, cache in self._caches.items()}
         # One clock, the database's, and it never stands still or goes back within a partition.
-        self._now = {p: max(time, (loader.cache(p).time or time) + TICK) for p in partitions}
+        self._now = {p: max(time, (cache.time or time) + TICK) for p, cache in self._caches.items()}
         self._now_us = {p: microseconds(now) for p, now in self._now.items()}
         self._mark: _Mark | None = None
 
@@ -81,33 +82,32 @@ class Draft:
         """The partition's last position, this draft included."""
         return self._ends[partition].position
 
-    def overlay(self, partition: int, org: str) -> Overlay:
-        """What a decision of the organisation sees, at the start of one."""
-        overlay = self._overlays[partition]
-        overlay.org = org
-        overlay.begin()
-        return overlay
+    def begin(self, partition: int, org: str) -> Work:
+        """The work of a decision of the organisation that starts now."""
+        work = self._works[partition]
+        work.begin(org, self._now[partition])
+        return work
 
     def record(self, partition: int, item: Submission, decided: Decided) -> EventTooLarge | None:
-        """Give events of one command, already applied to the overlay, their versions, positions and hashes.
+        """Give events of one command, their versions, positions and hashes.
 
         Where one is too large to be published, nothing of the command is left, and the refusal is returned. What time
         alone brought about is recorded whatever its size: a stream that is held up by it could never be used again.
         """
-        overlay, org, now = self._overlays[partition], item.org, self._now[partition]
+        work, org, now = self._works[partition], item.org, self._now[partition]
         events, first = decided.events, len(self._events)
         now_us = self._now_us[partition]
         position, hash_ = self._ends[partition]
         later = Counter(stream for stream, _ in events) if len(events) > 1 else None  # nearly always one
         for stream, event in events:
-            version = overlay.streams[org, stream].version
+            version = work.streams[org, stream].version
             if later is not None:
                 later[stream] -= 1
                 version -= later[stream]
             type_, data = self._codec.encode(event, item.actor, item.key)
             if len(data) > MAX_EVENT_BYTES and len(self._events) - first >= decided.due:
                 del self._events[first:]
-                overlay.take_back()
+                work.back_to(START)
                 return EventTooLarge(size=len(data), limit=MAX_EVENT_BYTES)
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
@@ -141,7 +141,7 @@ class Draft:
             self._ends[partition],
             len(self._events),
             len(self._commands),
-            self._overlays[partition].savepoint(),
+            self._works[partition].savepoint(),
         )
 
     def back_to_mark(self) -> None:
@@ -154,7 +154,7 @@ class Draft:
             raise AssertionError("back_to_mark without a mark")
         self._ends[mark.partition] = mark.end
         del self._events[mark.events :]
-        self._overlays[mark.partition].restore(mark.overlay)
+        self._works[mark.partition].restore(mark.work)
         for row in self._commands[mark.commands :]:
             key = (row.org, row.caller, row.key)
             fingerprint, outcome = self.answered.pop(key)
@@ -190,20 +190,20 @@ class Draft:
 
     def merge(self) -> None:
         """After the commit: the drafted states are the committed ones."""
-        for partition, overlay in self._overlays.items():
-            end = self._ends[partition]
-            overlay.merge(end.position)
-            if end.position != overlay.cache.position:
-                overlay.cache.moved_to(end.position, end.hash, self._now[partition])
-        # Overlays and what loads for them know each other; left so, every batch would stay until garbage is looked for.
-        self._overlays.clear()
+        for partition, work in self._works.items():
+            end, cache = self._ends[partition], self._caches[partition]
+            cache.merge(work, end.position)
+            if end.position != cache.position:
+                cache.moved_to(end.position, end.hash, self._now[partition])
+        # Works and what loads for them know each other; left so, every batch would stay until garbage is looked for.
+        self._works.clear()
 
     def _snapshots(self) -> list[tuple[str, str, int, int, bytes]]:
         rows = []
-        for overlay in self._overlays.values():
-            for (org, stream), drafted in overlay.streams.items():
-                kind = kind_of(stream)
+        for work in self._works.values():
+            for (org, stream), drafted in work.streams.items():
+                kind = self._kind_of(stream)
                 if drafted.version - drafted.snapshot >= max(SNAPSHOT_EVERY, kind.entries(drafted.state)):
                     rows.append((org, stream, drafted.version, kind.schema, encode_state(drafted.state)))
-                    overlay.streams[org, stream] = drafted._replace(snapshot=drafted.version)
+                    work.streams[org, stream] = drafted._replace(snapshot=drafted.version)
         return rows

@@ -5,23 +5,22 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from domain.execution import Answerer, Handler, let_time_pass
-from domain.registry import kind_of
+from domain.kernel.domain import Answerer, Decider
+from domain.kernel.execution import let_time_pass
+from domain.kernel.work import Key, Stream, StreamKind, Tagged
 from infra.partitions import partition_of
-from infra.writer.cache import Stream, StreamKey, Tagged, TagKey
 from infra.writer.loading import Loader
-from infra.writer.overlay import Overlay
 
 log = logging.getLogger(__name__)
 
-LOOKS_AHEAD = 3  # what `further` names; what ends together with what is due there; and once more
+LOOKS_AHEAD = 3  # what `streams_from_state` names; what ends together with what is due there; and once more
 
 
 class Asked(NamedTuple):
     """A command or a question that waits, and how it is handled."""
 
     org: str
-    handler: Handler | Answerer
+    handler: Decider | Answerer
     what: Any
 
 
@@ -34,10 +33,10 @@ class Foresight:
         self._platform = platform
         self._time = time
 
-    def rounds(self, asked: Iterable[Asked]) -> Iterator[tuple[set[StreamKey], set[TagKey]]]:
+    def rounds(self, asked: Iterable[Asked]) -> Iterator[tuple[set[Key], set[Key]]]:
         """What they look for and do not find, round by round: what is there after one tells what the next needs."""
         for _ in range(LOOKS_AHEAD):
-            scout = _Scout()
+            scout = _Scout(self._loader.domain.kind_of)
             asked = [one for one in asked if self._misses(one, scout)]
             if not asked:
                 return
@@ -45,12 +44,13 @@ class Foresight:
 
     def _misses(self, one: Asked, scout: "_Scout") -> bool:
         org, handler, what = one
-        overlay = Overlay(self._loader.cache(partition_of(org, self._partitions)), self._platform, scout)
-        overlay.org = org
+        cache = self._loader.cache(partition_of(org, self._partitions))
+        work = self._loader.domain.work(cache, scout, self._platform)
+        work.begin(org, self._time)
         scout.missed = False
         try:
-            let_time_pass(overlay, kind_of, handler.streams(what), self._time)
-            let_time_pass(overlay, kind_of, handler.further(overlay, what), self._time)
+            let_time_pass(work, handler.streams(what))
+            let_time_pass(work, handler.streams_from_state(work, what))
         except Exception:  # as when it takes something for empty that only was not there yet
             log.debug("what %s needs cannot be foreseen", type(what).__name__, exc_info=True)
         return scout.missed
@@ -59,17 +59,18 @@ class Foresight:
 class _Scout:
     """Stands in for the log: notes what is asked for and gives it out as empty."""
 
-    def __init__(self) -> None:
-        self.streams: set[StreamKey] = set()
-        self.tags: set[TagKey] = set()
+    def __init__(self, kind_of: Callable[[str], StreamKind]) -> None:
+        self._kind_of = kind_of
+        self.streams: set[Key] = set()
+        self.tags: set[Key] = set()
         self.missed = False
 
-    def stream(self, key: StreamKey) -> Stream:
+    def stream(self, key: Key) -> Stream:
         self.missed = True
         self.streams.add(key)
-        return Stream(0, kind_of(key[1]).initial, 0)
+        return Stream(0, self._kind_of(key[1]).initial, 0)
 
-    def tagged(self, key: TagKey) -> Tagged:
+    def tagged(self, key: Key) -> Tagged:
         self.missed = True
         self.tags.add(key)
         return Tagged(0, ())

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.registry import kind_of
+from domain.kernel.domain import Domain
+from domain.kernel.work import Key, Stream, Tagged
 from infra import event_log
 from infra.chain import GENESIS, StoredEvent
 from infra.codec import Codec
 from infra.snapshots import decode_state
 from infra.wire.pipeline import Pipeline, Sent
-from infra.writer.cache import Cache, Stream, StreamKey, Tagged, TagKey
+from infra.writer.cache import Cache
 
 log = logging.getLogger(__name__)
 
@@ -35,24 +36,25 @@ class Looked(NamedTuple):
 class Loading(NamedTuple):
     """Cold streams and tags, with their partitions, and the queries for them that are under way."""
 
-    streams: dict[StreamKey, int]
+    streams: dict[Key, int]
     of_streams: Sent | None
-    tags: dict[TagKey, int]
+    tags: dict[Key, int]
     of_tags: Sent | None
 
 
 class Loader:
-    """The caches of all partitions of one process."""
+    """The caches of all partitions of one process. `domain`: that of the events in the log."""
 
-    def __init__(self, codec: Codec, max_weight: int) -> None:
-        self.codec = codec
+    def __init__(self, domain: Domain, max_weight: int) -> None:
+        self.domain = domain
+        self.codec = Codec.of(domain)
         self._max_weight = max_weight
         self.caches: dict[int, Cache] = {}
 
     def cache(self, partition: int) -> Cache:
         """The cache of a partition, empty at first."""
         if partition not in self.caches:
-            self.caches[partition] = Cache(self.codec, self._max_weight)
+            self.caches[partition] = Cache(self.domain.kind_of, self.codec, self._max_weight)
         return self.caches[partition]
 
     def trim(self) -> None:
@@ -105,23 +107,23 @@ class Loader:
                 cache.moved_to(*head)
 
     def missing(
-        self, wanted: Iterable[tuple[int, StreamKey]], tags: Iterable[tuple[int, TagKey]]
-    ) -> tuple[dict[StreamKey, int], dict[TagKey, int]]:
+        self, wanted: Iterable[tuple[int, Key]], tags: Iterable[tuple[int, Key]]
+    ) -> tuple[dict[Key, int], dict[Key, int]]:
         """What of the wanted streams and tags is not cached, with its partition."""
         return (
             {key: partition for partition, key in wanted if key not in self.cache(partition).streams},
             {tag: partition for partition, tag in tags if tag not in self.cache(partition).tags},
         )
 
-    def load(self, pipeline: Pipeline, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
+    def load(self, pipeline: Pipeline, streams: dict[Key, int], tags: dict[Key, int]) -> None:
         """Ask for cold streams and tags, with their partitions, and wait for them."""
         self.take(pipeline, self.ask(pipeline, streams, tags))
 
-    def ask(self, pipeline: Pipeline, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> "Loading":
+    def ask(self, pipeline: Pipeline, streams: dict[Key, int], tags: dict[Key, int]) -> "Loading":
         """Send the queries for cold streams and tags."""
         return Loading(
             streams,
-            pipeline.execute(event_log.STREAMS, stream_arguments(streams)) if streams else None,
+            pipeline.execute(event_log.STREAMS, self.stream_arguments(streams)) if streams else None,
             tags,
             pipeline.execute(event_log.TAGGED, tag_arguments(tags)) if tags else None,
         )
@@ -131,38 +133,38 @@ class Loader:
         if asked.of_streams:
             unusable = self.keep_streams(asked.streams, asked.of_streams.fetchall())
             if unusable:
-                rows = pipeline.execute(event_log.STREAMS, stream_arguments(unusable, NO_SCHEMA)).fetchall()
+                rows = pipeline.execute(event_log.STREAMS, self.stream_arguments(unusable, NO_SCHEMA)).fetchall()
                 self.keep_streams(unusable, rows)
         if asked.of_tags:
             self.keep_tags(asked.tags, asked.of_tags.fetchall())
 
-    def keep_streams(self, streams: dict[StreamKey, int], rows: Sequence[Any]) -> dict[StreamKey, int]:
+    def keep_streams(self, streams: dict[Key, int], rows: Sequence[Any]) -> dict[Key, int]:
         """Fold and keep what `event_log.STREAMS` has found; a stream without events is known to have none.
 
         Returns the streams whose snapshots cannot be used: of those, all events are needed.
         """
-        states = {key: Stream(0, kind_of(key[1]).initial, 0) for key in streams}
-        unusable: dict[StreamKey, int] = {}
+        states = {key: Stream(0, self.domain.kind_of(key[1]).initial, 0) for key in streams}
+        unusable: dict[Key, int] = {}
         for org, stream, version, type_, data in rows:
             key = (org, stream)
             if type_ is None:
                 try:
-                    states[key] = Stream(version, decode_state(stream, data), version)
+                    states[key] = Stream(version, decode_state(self.domain.kind_of(stream), data), version)
                 except msgspec.DecodeError as error:  # a snapshot is a cache: what it held is still in the log
                     log.warning("the snapshot of %s %s cannot be used: %s", org, stream, error)
                     unusable[key] = streams[key]
                     del states[key]
             elif key in states:
                 before = states[key]
-                state = kind_of(stream).evolve(before.state, self.codec.decode(type_, data))
+                state = self.domain.kind_of(stream).evolve(before.state, self.codec.decode(type_, data))
                 states[key] = Stream(version, state, before.snapshot)
         for key, loaded in states.items():
             self.cache(streams[key]).put(key, loaded)
         return unusable
 
-    def keep_tags(self, tags: dict[TagKey, int], rows: Sequence[Any]) -> None:
+    def keep_tags(self, tags: dict[Key, int], rows: Sequence[Any]) -> None:
         """Keep the events that `event_log.TAGGED` has found; a tag without events is known to have none."""
-        found: dict[TagKey, list[tuple[int, str, Any]]] = {key: [] for key in tags}
+        found: dict[Key, list[tuple[int, str, Any]]] = {key: [] for key in tags}
         for org, tag, position, stream, type_, data in rows:
             # Not what this very transaction has sent, nor what the partition's cache has yet to follow.
             if position <= self.cache(tags[org, tag]).position:
@@ -171,15 +173,16 @@ class Loader:
             last = events[-1][0] if events else 0
             self.cache(tags[key]).tags[key] = Tagged(last, tuple((stream, event) for _, stream, event in events))
 
+    def stream_arguments(
+        self, streams: Iterable[Key], schema: int | None = None
+    ) -> tuple[list[str], list[str], list[int]]:
+        """The arguments of `event_log.STREAMS`. `schema`: of which snapshots are used; none for the current ones."""
+        keys = list(streams)
+        schemas = [self.domain.kind_of(stream).schema if schema is None else schema for _, stream in keys]
+        return [org for org, _ in keys], [stream for _, stream in keys], schemas
 
-def stream_arguments(streams: Iterable[StreamKey], schema: int | None = None) -> tuple[list[str], list[str], list[int]]:
-    """The arguments of `event_log.STREAMS`. `schema`: of which snapshots are used; none for the current ones."""
-    keys = list(streams)
-    schemas = [kind_of(stream).schema if schema is None else schema for _, stream in keys]
-    return [org for org, _ in keys], [stream for _, stream in keys], schemas
 
-
-def tag_arguments(tags: Iterable[TagKey]) -> tuple[list[str], list[str]]:
+def tag_arguments(tags: Iterable[Key]) -> tuple[list[str], list[str]]:
     """The arguments of `event_log.TAGGED`."""
     keys = list(tags)
     return [org for org, _ in keys], [tag for _, tag in keys]

@@ -1,19 +1,18 @@
 """What can be asked of the ledger, what that needs, and the answers from cached states, all as of one moment."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from domain.execution import ask
+from domain.kernel.domain import Domain
+from domain.kernel.execution import ask
+from domain.kernel.work import Key, Stream, Tagged
 from domain.refusal import Refusal
-from domain.registry import ANSWERERS, kind_of
 from infra.partitions import PLATFORM, Placed, partition_of
-from infra.writer.cache import Stream, StreamKey, Tagged, TagKey
 from infra.writer.foresight import Asked
 from infra.writer.loading import Loader
-from infra.writer.overlay import Overlay
 from infra.writer.submission import Answered, Current
 
 log = logging.getLogger(__name__)
@@ -28,19 +27,19 @@ class Query(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What somebody wants to know of one organisation now; its type has an entry in `ANSWERERS`."""
+    """What somebody wants to know of one organisation now; the domain has an answerer for its type."""
 
     org: str
     what: Any
 
 
-Work = Query | Question
+Wanted = Query | Question
 
 
 class NotCached(Exception):
     """A stream or tag that an answer asks for must be loaded first."""
 
-    def __init__(self, stream: StreamKey | None = None, tag: TagKey | None = None) -> None:
+    def __init__(self, stream: Key | None = None, tag: Key | None = None) -> None:
         super().__init__(stream or tag)
         self.streams = [stream] if stream else []
         self.tags = [tag] if tag else []
@@ -49,16 +48,16 @@ class NotCached(Exception):
 class _OnlyCached:
     """Loads nothing: for answers from what is cached alone."""
 
-    def stream(self, key: StreamKey) -> Stream:
+    def stream(self, key: Key) -> Stream:
         raise NotCached(stream=key)
 
-    def tagged(self, key: TagKey) -> Tagged:
+    def tagged(self, key: Key) -> Tagged:
         raise NotCached(tag=key)
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What works that are answered together need, as far as it can be told without looking at any state."""
+    """What those that are answered together need, as far as it can be told without looking at any state."""
 
     partitions: list[int]
     streams: list[Placed]
@@ -66,25 +65,25 @@ class Needs:
     asked: list[Asked]
 
 
-def needs_of(works: Iterable[Work], partitions: int) -> Needs:
+def needs_of(domain: Domain, wanted: Iterable[Wanted], partitions: int) -> Needs:
     """Raises KeyError for a question of a type that has no answerer."""
     touched: set[int] = set()
     streams: list[Placed] = []
     tags: list[Placed] = []
     asked: list[Asked] = []
     platform: set[str] = set()
-    for work in works:
-        partition = partition_of(work.org, partitions)
+    for each in wanted:
+        partition = partition_of(each.org, partitions)
         touched.add(partition)
-        if isinstance(work, Query):
-            named, named_tags = work.streams, work.tags
+        if isinstance(each, Query):
+            named, named_tags = each.streams, each.tags
         else:
-            answerer = ANSWERERS[type(work.what)]
-            asked.append(Asked(work.org, answerer, work.what))
+            answerer = domain.answerers[type(each.what)]
+            asked.append(Asked(each.org, answerer, each.what))
             platform.update(answerer.platform)
-            named, named_tags = answerer.streams(work.what), answerer.tags(work.what)
-        streams += [(partition, (work.org, stream)) for stream in named]
-        tags += [(partition, (work.org, tag)) for tag in named_tags]
+            named, named_tags = answerer.streams(each.what), answerer.tags(each.what)
+        streams += [(partition, (each.org, stream)) for stream in named]
+        tags += [(partition, (each.org, tag)) for tag in named_tags]
     if platform:
         home = partition_of(PLATFORM, partitions)
         touched.add(home)
@@ -93,7 +92,7 @@ def needs_of(works: Iterable[Work], partitions: int) -> Needs:
 
 
 def answers(
-    loader: Loader, partitions: int, works: Sequence[Work], time: datetime
+    loader: Loader, partitions: int, wanted: Sequence[Wanted], time: datetime
 ) -> list[Current | Answered | Exception]:
     """The answers as of `time`, the database's; what is due is folded in, but not written.
 
@@ -105,23 +104,25 @@ def answers(
         return home.streams[PLATFORM, stream].state
 
     found: list[Current | Answered | Exception] = []
-    for work in works:
-        partition = partition_of(work.org, partitions)
-        if isinstance(work, Query):
-            found.append(_current(loader, work, partition, time))
+    for each in wanted:
+        partition = partition_of(each.org, partitions)
+        if isinstance(each, Query):
+            found.append(_current(loader, each, partition, time))
         else:
-            overlay = Overlay(loader.cache(partition), on_platform, _OnlyCached())
-            found.append(_answer(overlay, work, partition, time))
+            found.append(_answer(loader, each, partition, time, on_platform))
     return found
 
 
-def _answer(overlay: Overlay, question: Question, partition: int, now: datetime) -> Answered | Exception:
-    """Answer on a view of the question's own, so that what it applies is seen by nobody else."""
-    cache = overlay.cache
-    overlay.org = question.org
+def _answer(
+    loader: Loader, question: Question, partition: int, now: datetime, platform: Callable[[str], Any]
+) -> Answered | Exception:
+    """Answer on work of the question's own, so that what is due in it is seen by nobody else."""
+    domain, cache = loader.domain, loader.cache(partition)
     now = max(now, cache.time or now)  # as in decisions: never back within a partition
+    work = domain.work(cache, _OnlyCached(), platform)
+    work.begin(question.org, now)
     try:
-        value = ask(overlay, ANSWERERS[type(question.what)], kind_of, question.what, now)
+        value = ask(work, domain, question.what)
     except NotCached:
         raise
     except Refusal as refusal:
@@ -137,7 +138,7 @@ def _current(loader: Loader, query: Query, partition: int, now: datetime) -> Cur
     now = max(now, cache.time or now)
     states = {}
     for stream in query.streams:
-        kind = kind_of(stream)
+        kind = loader.domain.kind_of(stream)
         state = cache.streams[query.org, stream].state
         for event in kind.due(state, now):
             state = kind.evolve(state, event)

@@ -10,15 +10,15 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from domain.kernel.domain import Domain
+from domain.kernel.work import Key
 from infra import event_log
-from infra.codec import Codec
 from infra.disk import NOT_WATCHED, DiskWatch
 from infra.partitions import PLATFORM, partition_of, placed
 from infra.wire.wire import Wire
-from infra.writer.cache import StreamKey, TagKey
 from infra.writer.foresight import Foresight
-from infra.writer.loading import MAX_LOOKS, NO_SCHEMA, Loader, Looked, stream_arguments, tag_arguments
-from infra.writer.questions import Needs, NotCached, Query, Question, Work, answers, needs_of
+from infra.writer.loading import MAX_LOOKS, NO_SCHEMA, Loader, Looked, tag_arguments
+from infra.writer.questions import Needs, NotCached, Query, Question, Wanted, answers, needs_of
 from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded, StorageFull
 from infra.writer.waiting import resolve
 
@@ -33,7 +33,7 @@ RETRY_S = 0.1
 
 @dataclass(slots=True)
 class _Waiting:
-    work: Work
+    work: Wanted
     future: "asyncio.Future[Any]"
 
 
@@ -47,13 +47,13 @@ class Reader:
     """
 
     def __init__(
-        self, uri: str, deadline_s: float = 10.0, *, codec: Codec | None = None, cache_weight: int = CACHE_WEIGHT,
+        self, uri: str, domain: Domain, deadline_s: float = 10.0, *, cache_weight: int = CACHE_WEIGHT,
         disk: DiskWatch = NOT_WATCHED,
     ) -> None:  # fmt: skip
         self._uri = uri
         self._disk = disk
         self._deadline_s = deadline_s
-        self._loader = Loader(codec or Codec(), cache_weight)
+        self._loader = Loader(domain, cache_weight)
         self._waiting: deque[_Waiting] = deque()
         self._work: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -92,11 +92,11 @@ class Reader:
         return current
 
     async def ask(self, org: str, question: Any) -> Answered:
-        """The answer to a question of `ANSWERERS` as of now. Raises its Refusal; OutcomeUnknown, Overloaded."""
+        """The answer to a question as of now. Raises its Refusal; OutcomeUnknown, Overloaded."""
         answered: Answered = await self._answer_to(Question(org, question))
         return answered
 
-    async def _answer_to(self, work: Work) -> Any:
+    async def _answer_to(self, work: Wanted) -> Any:
         if self._stopped or len(self._waiting) >= MAX_WAITING:
             raise Overloaded
         if not self.connected and self._disk.full:
@@ -162,8 +162,8 @@ class Reader:
         self.answered += len(items)
         resolve(zip([item.future for item in items], found, strict=True))
 
-    async def _read(self, works: Sequence[Work]) -> list[Current | Answered | Exception]:
-        needs = needs_of(works, self._partitions)
+    async def _read(self, works: Sequence[Wanted]) -> list[Current | Answered | Exception]:
+        needs = needs_of(self._loader.domain, works, self._partitions)
         loader, foresaw = self._loader, False
         for _ in range(MAX_LOOKS):
             await self._start_at_heads([each for each in needs.partitions if not loader.cache(each).known])
@@ -193,19 +193,21 @@ class Reader:
                 log.debug("looking ahead failed", exc_info=True)
                 return
 
-    async def _load_keys(self, streams: Iterable[StreamKey], tags: Iterable[TagKey]) -> None:
+    async def _load_keys(self, streams: Iterable[Key], tags: Iterable[Key]) -> None:
         await self._load(
             *self._loader.missing(
                 [placed(key, self._partitions) for key in streams], [placed(key, self._partitions) for key in tags]
             )
         )
 
-    async def _load(self, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> None:
+    async def _load(self, streams: dict[Key, int], tags: dict[Key, int]) -> None:
         loader = self._loader
         if streams:
-            unusable = loader.keep_streams(streams, await self._rows(event_log.STREAMS, *stream_arguments(streams)))
+            unusable = loader.keep_streams(
+                streams, await self._rows(event_log.STREAMS, *loader.stream_arguments(streams))
+            )
             if unusable:
-                found = await self._rows(event_log.STREAMS, *stream_arguments(unusable, NO_SCHEMA))
+                found = await self._rows(event_log.STREAMS, *loader.stream_arguments(unusable, NO_SCHEMA))
                 loader.keep_streams(unusable, found)
         if tags:
             loader.keep_tags(tags, await self._rows(event_log.TAGGED, *tag_arguments(tags)))

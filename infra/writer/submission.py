@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
     `events` are those that the command itself decided (what time alone brought about is left out), `position` is
     that of the last event, or the partition's last position where there is none. `replayed` marks an answer that
     an earlier submission under the same key got. A refusal may have events too: facts about the attempt itself.
-    `left` is what the command's handler tells of the states afterwards; an answer from the log does not have it.
+    `result_state` is what the command's decider tells of the states afterwards; an answer from the log has none.
     """
 
     partition: int
@@ -68,7 +68,7 @@ class Outcome(NamedTuple):
     events: tuple[tuple[str, Any], ...]
     refusal: Refused | None = None
     replayed: bool = False
-    left: Any = None
+    result_state: Any = None
 
 
 class Current(NamedTuple):

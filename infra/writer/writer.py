@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import psycopg
 
+from domain.kernel.domain import Domain
 from infra import event_log, pulse
-from infra.codec import Codec
 from infra.disk import NOT_WATCHED, DiskWatch
 from infra.event_log import Connection
 from infra.wire.pipeline import Pipeline
@@ -34,18 +34,19 @@ RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
 class Writer:
     """Commits commands of all partitions through one connection; as a context manager it starts and stops itself.
 
-    `uri`: the login scrip_writer. `max_batch`: commands in one transaction. Any number of writers, in any number of
-    processes, may write to the same log at the same time. `disk`: commands are refused while it is full.
+    `uri`: the login scrip_writer. `domain`: how commands are decided. `max_batch`: commands in one transaction. Any
+    number of writers, in any number of processes, may write to the same log at the same time. `disk`: commands are
+    refused while it is full.
     """
 
     def __init__(
-        self, uri: str, *, max_batch: int = 1000, codec: Codec | None = None, cache_weight: int = CACHE_WEIGHT,
+        self, uri: str, domain: Domain, *, max_batch: int = 1000, cache_weight: int = CACHE_WEIGHT,
         disk: DiskWatch = NOT_WATCHED,
     ) -> None:  # fmt: skip
         self._uri = uri
         self.disk = disk
         self._max_batch = max_batch
-        self._loader = Loader(codec or Codec(), cache_weight)
+        self._loader = Loader(domain, cache_weight)
         self._queue: deque[Waiting] = deque()
         self._waiting = 0
         self._ready = Condition()

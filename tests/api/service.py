@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.serve import serve
 from api.services import Services
+from domain.registry import SCRIP
 from infra import event_log
 from infra.chain import StoredEvent
 from infra.codec import Codec
@@ -75,7 +76,7 @@ class Service:
 
     def project(self) -> None:
         """Bring the read models up to date with the log, as a projector does."""
-        runner = Runner(self.database.projector_uri, Codec().decode)
+        runner = Runner(self.database.projector_uri, Codec.of(SCRIP).decode)
         with psycopg.connect(self.database.projector_uri) as connection:
             for partition, checkpoint in runner.checkpoints().items():
                 rows = connection.execute(_AFTER, (partition, checkpoint.position))
@@ -102,8 +103,8 @@ def running(database: Database, settings: Settings | None = None, **options: Any
     """Serve until the block ends."""
     settings = settings or settings_of(database)
     generations.ensure(database.projector_uri)
-    writer = Writer(database.writer_uri)
-    reader = Reader(database.writer_uri, settings.request_deadline_s)
+    writer = Writer(database.writer_uri, SCRIP)
+    reader = Reader(database.writer_uri, SCRIP, settings.request_deadline_s)
     app = create_app(settings, Ledger(writer, settings.request_deadline_s, reader), **options)
     ready, where = Event(), [""]
     control: dict[str, Callable[[], None]] = {}

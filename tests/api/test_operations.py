@@ -11,6 +11,7 @@ from api.app import UnsafeSettings, create_app
 from api.edge import Edge
 from api.metrics import Metrics
 from api.serve import PortTaken, listen, serve
+from domain.registry import SCRIP
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
@@ -234,7 +235,7 @@ def test_a_fault_of_ours_tells_nothing(service: Service, monkeypatch: pytest.Mon
 def test_unsafe_settings_stop_the_start(changed: dict[str, Any], named: str) -> None:
     good = {"fingerprint_secret": SecretStr("x" * 32), "jwt_secret": SecretStr("y" * 32)}
     with pytest.raises(UnsafeSettings, match=named):
-        create_app(Settings(**(good | changed)), Ledger(Writer(""), reader=Reader("")))
+        create_app(Settings(**(good | changed)), Ledger(Writer("", SCRIP), reader=Reader("", SCRIP)))
 
 
 def test_a_port_that_is_taken() -> None:
@@ -255,7 +256,7 @@ def test_no_database_no_start() -> None:
         auditor_url=SecretStr(uri),
         port=0,
     )
-    app = create_app(settings, Ledger(Writer(uri), reader=Reader(uri)))
+    app = create_app(settings, Ledger(Writer(uri, SCRIP), reader=Reader(uri, SCRIP)))
     with pytest.raises(psycopg.OperationalError):
         asyncio.run(serve(app, settings))
 

@@ -26,6 +26,7 @@ from cli.service.signs import (
     kafka_answers,
     postgres_answers,
 )
+from domain.registry import SCRIP
 from infra import pulse
 from infra.embedded import DataFolder, EmbeddedServers
 from infra.writer.batch import Batch
@@ -177,7 +178,7 @@ def test_a_thread_that_stands_still_is_a_sign_withheld(database: Database, monke
     reader_end, writer_end = os.pipe()
     os.set_blocking(reader_end, False)
     try:
-        with Writer(database.writer_uri) as writer:
+        with Writer(database.writer_uri, SCRIP) as writer:
             accepted(writer, grant(10))
             wait_until(lambda: writer.still_s() == 0, 20, "it waits for work")
             assert asyncio.run(beats(reader_end, 20))

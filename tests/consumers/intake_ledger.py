@@ -14,6 +14,7 @@ from domain.credits.account import Account
 from domain.credits.address import stream_of
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
+from domain.registry import SCRIP
 from infra.ids import record_id
 from infra.quarantine import Parked
 from infra.sealing import Sealer
@@ -77,13 +78,13 @@ async def _nobody(_credential: str | None, _org: str) -> str:
 async def bench(database: Database, authenticate: Authenticate | None = None) -> AsyncIterator[Bench]:
     """A started intake and ledger on a database. Without `authenticate` the broker is trusted."""
     with (
-        Writer(database.writer_uri) as writer,
+        Writer(database.writer_uri, SCRIP) as writer,
         ConnectionPool(database.writer_uri, min_size=1, max_size=2) as keys,
     ):
         async with AsyncConnectionPool(
             database.writer_uri, min_size=1, max_size=2, open=False, kwargs={"autocommit": True}
         ) as pool:
-            reader = Reader(database.writer_uri)
+            reader = Reader(database.writer_uri, SCRIP)
             await reader.start()
             ledger, sealer = Ledger(writer, reader=reader), Sealer(keys)
             found: Bench

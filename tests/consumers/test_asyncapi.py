@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from consumers.asyncapi import asyncapi_document
 from consumers.usage import USAGE_TYPES
-from infra.codec import EVENT_TYPES
+from domain.registry import SCRIP
 from tests.consumers.test_usage import BAD_DATA, GOOD
 
 DOCUMENT = asyncapi_document("t.")
@@ -56,7 +56,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_all_types_are_listed() -> None:
     channels = DOCUMENT["channels"]
     assert set(channels["usage"]["messages"]) == set(USAGE_TYPES)
-    assert set(channels["ledger"]["messages"]) == set(EVENT_TYPES)
+    assert set(channels["ledger"]["messages"]) == set(SCRIP.events)
     assert {name: channel["address"] for name, channel in channels.items()} == {
         "usage": "t.scrip.usage",
         "ledger": "t.scrip.ledger",

@@ -12,6 +12,7 @@ import pytest
 from consumers.cloud_event import Unacceptable
 from consumers.intake.opening import opened_intake
 from consumers.intake.role import run_intake
+from domain.registry import SCRIP
 from infra.quarantine import Parked
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
@@ -83,7 +84,7 @@ def test_real_tokens_and_keys_say_who_sent(database: Database) -> None:
             ("", "unauthenticated"),
             (None, "unauthenticated"),
         ]
-        with Writer(database.writer_uri) as writer:
+        with Writer(database.writer_uri, SCRIP) as writer:
             async with opened_intake(settings, Ledger(writer), asyncio.Event()) as intake:
                 intake._publish = _nowhere
                 for number, (credential, _) in enumerate(cases):

@@ -27,6 +27,7 @@ from domain.groups.create import CreateGroup
 from domain.groups.members import AddMembers
 from domain.groups.track import TrackGeneration
 from domain.organisations.configure import ConfigureOrganisation
+from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.decisions import CHECK, RefusedChecks
 from infra.outlet import Outgoing, Outlet
@@ -65,12 +66,12 @@ def org() -> str:
 
 def submit(database: Database, org: str, *commands: Any) -> None:
     """Run commands that are accepted, and bring the read models up to date."""
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         outcomes = writer.submit(
             [Submission(org=org, command=command, actor="admin:t", caller="test") for command in commands]
         ).result(20)
     assert all(getattr(outcome, "refusal", outcome) is None for outcome in outcomes), outcomes
-    rebuild(database.projector_uri, Codec().decode)
+    rebuild(database.projector_uri, Codec.of(SCRIP).decode)
 
 
 def exhaust(database: Database, org: str) -> None:
@@ -178,12 +179,12 @@ def test_refused_generations_are_published_once_per_position(
     module_database: Database, settings: Settings, org: str
 ) -> None:
     """S0-10."""
-    with Writer(module_database.writer_uri) as writer:
+    with Writer(module_database.writer_uri, SCRIP) as writer:
         asked = CreateGeneration(generation_id="g1", request=Request(user="u1", operation="image", tokens=160))
         submission = Submission(org=org, command=asked, actor="user:u1", caller="test")
         (outcome,) = writer.submit([submission]).result(20)
     assert getattr(outcome, "refusal", None) is not None, outcome
-    rebuild(module_database.projector_uri, Codec().decode)
+    rebuild(module_database.projector_uri, Codec.of(SCRIP).decode)
     topic = topic_name(settings, DECISIONS)
 
     async def whole() -> list["ConsumerRecord[bytes, bytes]"]:

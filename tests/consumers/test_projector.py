@@ -12,6 +12,7 @@ import pytest
 from consumers import projector
 from consumers.projector import ProjectorStuck, run_projector
 from consumers.rebuild import rebuild
+from domain.registry import SCRIP
 from infra.chain import StoredEvent
 from infra.codec import Codec
 from infra.settings import Settings
@@ -38,7 +39,7 @@ def expected(database: Database, events: Sequence[StoredEvent]) -> str:
         for name in generations.TABLES[1:]:
             connection.execute(f"truncate read_g1.{name}")  # type: ignore[arg-type, unused-ignore]
         connection.execute("update read_g1.checkpoints set position = 0, kafka_offset = null, time = null")
-    runner = Runner(database.projector_uri, Codec().decode)
+    runner = Runner(database.projector_uri, Codec.of(SCRIP).decode)
     apply(runner, events)
     runner.close()
     return repr(tables(database.auditor_uri))

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from consumers import projector
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
+from domain.registry import SCRIP
 from infra.chain import StoredEvent, link_of
 from infra.codec import Codec
 from infra.kafka_client import kafka_arguments
@@ -55,14 +56,14 @@ async def send(settings: Settings, records: Sequence[LedgerRecord], partition: i
 
 def rich(event: StoredEvent) -> StoredEvent:
     """The same place in the log, with a million credits: the hash as it was."""
-    type_, data = Codec().encode(_a_million(), event.actor, "key")
+    type_, data = Codec.of(SCRIP).encode(_a_million(), event.actor, "key")
     return event._replace(type=type_, data=data)
 
 
 def _a_million() -> Any:
     log = LogBuilder(PARTITIONS)
     (row,) = log.do(Grant(address=ADDRESS, grant_id="forged", amount=1_000_000, source="gift"))
-    return Codec().decode(row.type, row.data)
+    return Codec.of(SCRIP).decode(row.type, row.data)
 
 
 def chained(previous: StoredEvent, event: StoredEvent) -> StoredEvent:

@@ -16,6 +16,7 @@ from eventsourcing.tests.persistence import (
 from psycopg_pool import ConnectionPool
 
 from domain.credits.grant import Grant
+from domain.registry import SCRIP
 from infra.chain import GENESIS, link_of
 from infra.recorder import ScripRecorder, StreamRecorder
 from infra.writer.submission import Submission
@@ -94,7 +95,7 @@ def test_the_writer_and_the_recorder_share_one_log(recorder: ScripRecorder, data
             recorder.insert_events([StoredEvent(f"s-{number}", turn + 1, "topic", b"{}")])
 
     threads = [Thread(target=record, args=(number,)) for number in range(3)]
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         for thread in threads:
             thread.start()
         for turn in range(20):

@@ -1,45 +1,74 @@
-"""The log of one organisation in a few dicts: what the domain's `View` needs, and nothing more."""
+"""A ledger of one organisation in memory, which checks what it decides: every event by itself, and its own memory."""
 
-from collections import defaultdict
+from datetime import datetime
 from typing import Any
 
 from domain.credits.account import Account
-from domain.registry import kind_of
+from domain.kernel.execution import Decided
+from domain.kernel.memory import Memory
+from domain.kernel.work import Work
+from domain.registry import SCRIP
 
 
-class MemoryView:
-    """States of streams and events by tag; every event that is applied is kept in `log`, in order."""
+class Ledger:
+    """States of streams, which are the platform's too; every event that has happened is in `log`, in order.
+
+    The states are folded from the events one by one, beside what decisions make of them: both must come to the same.
+    """
 
     def __init__(self) -> None:
         self.org = "acme"
+        self.memory = Memory(SCRIP, self.org)
         self.states: dict[str, Any] = {}
-        self.tags: dict[str, tuple[tuple[str, Any], ...]] = defaultdict(tuple)
         self.log: list[tuple[str, Any]] = []
 
     def state(self, stream: str) -> Any:
         """The stream's state, the kind's initial one where it has no events."""
-        return self.states.get(stream, kind_of(stream).initial)
+        return self.states.get(stream, SCRIP.kind_of(stream).initial)
 
-    def tagged(self, tag: str) -> tuple[tuple[str, Any], ...]:
-        """All events with this tag, oldest first."""
-        return self.tags.get(tag, ())
+    def put(self, stream: str, state: Any) -> None:
+        """Let a stream be in this state, whatever has led to it."""
+        self.states[stream] = state
+        self.memory.put(self.org, stream, state)
 
-    def platform(self, stream: str) -> Any:
-        """The platform's streams live in the same dict here."""
-        return self.state(stream)
+    def given(self, stream: str, event: Any, now: datetime) -> None:
+        """Let an event have happened that nobody has decided."""
+        work = self.work(now)
+        work.emit(stream, event)
+        self._keep(work, ((stream, event),))
 
-    def apply(self, stream: str, event: Any) -> None:
-        """Fold one event in and check that the books still balance."""
-        self.states[stream] = kind_of(stream).evolve(self.state(stream), event)
-        self.log.append((stream, event))
-        if event.tag is not None:
-            self.tags[event.tag] = (*self.tags[event.tag], (stream, event))
-        if isinstance(self.states[stream], Account):
-            check_books(self.states[stream])
+    def run(self, command: Any, now: datetime) -> Decided:
+        """Decide a command; whatever it comes to is checked."""
+        work = self.work(now)
+        decided = self.memory.decide(work, command)
+        self._keep(work, decided.events)
+        return decided
 
-    def refresh(self, stream: str) -> None:
-        """Make the hint of what is next due exact."""
-        self.states[stream] = kind_of(stream).refresh(self.state(stream))
+    def ask(self, question: Any, now: datetime) -> Any:
+        """Answer a question as of now; nothing is changed by it. Raises its Refusal."""
+        return self.memory.ask(question, self.org, now)
+
+    def work(self, now: datetime) -> Work:
+        """Work on which a decision can be tried."""
+        return self.memory.work(self.org, now)
+
+    def happened(self, stream: str, event: Any, before: Any, after: Any) -> None:
+        """Check one event, with the states before and after it."""
+        if isinstance(after, Account):
+            check_books(after)
+
+    def _keep(self, work: Work, events: tuple[tuple[str, Any], ...]) -> None:
+        for stream, event in events:
+            before = self.state(stream)
+            after = self.states[stream] = SCRIP.kind_of(stream).evolve(before, event)
+            self.log.append((stream, event))
+            self.happened(stream, event, before, after)
+        assert {stream for stream, _ in events} <= {stream for _, stream in work.streams}
+        for (_, stream), own in work.streams.items():
+            refresh = SCRIP.kind_of(stream).refresh
+            assert refresh(own.state) == refresh(self.state(stream)), "a decision has left something that is no event"
+            self.states[stream] = own.state
+        self.memory.keep(work)
 
 
 def check_books(account: Account) -> None:

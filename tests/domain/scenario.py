@@ -1,17 +1,15 @@
 """A tiny given / when / then kit: events in, one command, exactly these events or this refusal out."""
 
-from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
-from domain.execution import Decided, ask, execute
+from domain.kernel.execution import Decided
 from domain.prices import book as price_book
 from domain.prices.events import PriceEntry, PricesPublished
 from domain.refusal import Refusal
-from domain.registry import ANSWERERS, HANDLERS, kind_of
-from tests.domain.memory import MemoryView
+from tests.domain.memory import Ledger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALICE = "user:alice:credits"
@@ -29,25 +27,25 @@ class Scenario:
     """A ledger in memory with a clock that only moves when told to."""
 
     def __init__(self) -> None:
-        self.view = MemoryView()
+        self.ledger = Ledger()
         self.now = NOW
 
     def given(self, *events: Any, of: str = ALICE) -> Self:
         """These events have happened in the account, or on the stream, `of`."""
         for event in events:
-            self.view.apply(_named(of), event)
+            self.ledger.given(_named(of), event, self.now)
         return self
 
     def given_state(self, state: Any, of: str = ALICE) -> Self:
         """The account, or the stream, `of` is in a state that would need too many events to tell."""
-        self.view.states[_named(of)] = state
+        self.ledger.put(_named(of), state)
         return self
 
     def given_prices(self, *entries: PriceEntry, effective_at: datetime = NOW) -> Self:
         """A further version of the price book was published."""
-        version = self.view.state(price_book.STREAM).latest + 1
+        version = self.ledger.state(price_book.STREAM).latest + 1
         published = PricesPublished(version=version, effective_at=effective_at, entries=entries)
-        self.view.apply(price_book.STREAM, published)
+        self.ledger.given(price_book.STREAM, published, self.now)
         return self
 
     def done(self, *commands: Any) -> Self:
@@ -63,21 +61,20 @@ class Scenario:
         return self
 
     def when(self, command: Any) -> "Result":
-        """Run the command through the same `execute` and the same handlers as the writer."""
+        """Run the command through the same `execute` and the same deciders as the writer."""
         return Result(self, self._run(command))
 
     def account(self, address: str = ALICE) -> Account:
         """An account's state."""
-        state: Account = self.view.state(stream_of(address))
+        state: Account = self.ledger.state(stream_of(address))
         return state
 
     def ask(self, question: Any) -> Any:
         """Answer a question as it is now; like the writer, throw away what became due for it."""
-        view = deepcopy(self.view)
-        return ask(view, ANSWERERS[type(question)], kind_of, question, self.now)
+        return self.ledger.ask(question, self.now)
 
     def _run(self, command: Any) -> Decided:
-        return execute(self.view, HANDLERS[type(command)], kind_of, command, self.now)
+        return self.ledger.run(command, self.now)
 
 
 class Result:

@@ -6,7 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from domain.execution import Answerer, Handler, StreamKind, View, ask, execute, let_time_pass
+from domain.kernel.domain import Answerer, Decider, Domain, Module
+from domain.kernel.execution import Decided, let_time_pass
+from domain.kernel.memory import Memory
+from domain.kernel.work import Stream, StreamKind, Work
 from domain.periods import NEVER
 from domain.refusal import Refusal, RefusalKind, RefusedWith
 
@@ -69,34 +72,54 @@ KIND = StreamKind(
     refresh=lambda state: state,
     entries=len,
     schema=1,
-    together=_together,
+    co_expiring_streams=_together,
 )
 
 
-class Memory:
-    """A `View` of a few streams; `looked` are those whose states were asked for."""
+class _Noted(dict[Any, Any]):
+    """Notes which keys it is asked for."""
 
-    org = "acme"
+    def __init__(self, looked: list[str]) -> None:
+        super().__init__()
+        self.looked = looked
 
-    def __init__(self, **streams: Lines) -> None:
-        self.streams: dict[str, Lines] = streams
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.looked.append(key[1])
+        return super().get(key, default)
+
+
+class Ledger:
+    """A few streams in memory; `looked` are those whose committed states were asked for."""
+
+    def __init__(self, decider: Decider | None = None, answerer: Answerer | None = None, **streams: Lines) -> None:
         self.looked: list[str] = []
+        module = Module(
+            deciders={tuple: decider} if decider else {},
+            answerers={tuple: answerer} if answerer else {},
+            kinds=dict.fromkeys("abcde", KIND),
+        )
+        self.memory = Memory(Domain(module), "acme")
+        for name, lines in streams.items():
+            self.memory.streams["acme", name] = Stream(1, lines, 0)
 
-    def state(self, stream: str) -> Any:
-        self.looked.append(stream)
-        return self.streams.get(stream, ())
+    def execute(self, *command: str) -> Decided:
+        return self.memory.run(command, "acme", NOW)
 
-    def tagged(self, tag: str) -> tuple[tuple[str, Any], ...]:
-        raise NotImplementedError
+    def ask(self, *question: str) -> Any:
+        return self.memory.ask(question, "acme", NOW)
 
-    def platform(self, stream: str) -> Any:
-        raise NotImplementedError
+    def let_time_pass(self, *streams: str) -> list[tuple[str, Any]]:
+        known = self.memory.streams
+        self.memory.streams = _Noted(self.looked)
+        self.memory.streams.update(known)
+        work = self.memory.work("acme", NOW)
+        let_time_pass(work, streams)
+        self.memory.keep(work)
+        return work.emitted
 
-    def apply(self, stream: str, event: Any) -> None:
-        self.streams[stream] = _evolve(self.streams.get(stream, ()), event)
-
-    def refresh(self, stream: str) -> None:
-        self.streams[stream] = KIND.refresh(self.streams[stream])
+    def state(self, stream: str) -> Lines:
+        lines: Lines = self.memory.state("acme", stream)
+        return lines
 
 
 def due(minutes: int = 0, *shared: str) -> Ends:
@@ -107,105 +130,111 @@ def _first(command: Command) -> tuple[str, ...]:
     return command[:1]
 
 
-def _links(view: View, command: Command) -> tuple[str, ...]:
-    return tuple(line.what for line in view.state(command[0]) if isinstance(line, Noted))
+def _links(work: Work, command: Command) -> tuple[str, ...]:
+    return tuple(line.what for line in work.state(command[0]) if isinstance(line, Noted))
 
 
-def handler(decide: Callable[[View, Command, datetime], Iterable[tuple[str, Any]]], **more: Any) -> Handler:
-    return Handler(_first, decide, **more)
+def decider(decide: Callable[[Work, Command, datetime], Iterable[tuple[str, Any]]], **more: Any) -> Decider:
+    return Decider(_first, decide, **more)
 
 
-def lines(view: View, command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
+def lines(work: Work, command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
     """Note on the first stream how many lines each stream has that the command names."""
-    return [(command[0], Noted(f"{stream} {len(view.state(stream))}")) for stream in command]
+    return [(command[0], Noted(f"{stream} {len(work.state(stream))}")) for stream in command]
 
 
 def test_time_passes_before_the_decision_and_only_on_the_streams_of_the_command() -> None:
-    view = Memory(a=(due(),), b=(due(),))
-    decided = execute(view, handler(lines), lambda _: KIND, ("a", "b"), NOW)
+    ledger = Ledger(decider(lines), a=(due(),), b=(due(),))
+    decided = ledger.execute("a", "b")
     assert decided.events == (("a", Ended()), ("a", Noted("a 0")), ("a", Noted("b 1")))
     assert (decided.due, decided.refusal) == (1, None)
-    assert view.streams["a"] == (Noted("a 0"), Noted("b 1"))
+    assert ledger.state("a") == (Noted("a 0"), Noted("b 1"))
 
 
 def test_further_streams_are_told_from_the_states_of_the_first_after_time_has_passed() -> None:
-    view = Memory(a=(due(), Noted("b")), b=(due(),), c=(due(),))
-    decided = execute(view, handler(lines, further=_links), lambda _: KIND, ("a", "b", "c"), NOW)
+    ledger = Ledger(decider(lines, streams_from_state=_links), a=(due(), Noted("b")), b=(due(),), c=(due(),))
+    decided = ledger.execute("a", "b", "c")
     assert decided.events[: decided.due] == (("a", Ended()), ("b", Ended()))
     assert decided.events[decided.due :] == (("a", Noted("a 1")), ("a", Noted("b 0")), ("a", Noted("c 1")))
 
 
 def test_what_is_due_is_part_of_a_refused_command_and_nothing_else() -> None:
-    def decide(view: View, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
+    def decide(work: Work, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
         yield "a", Noted("never")
         raise No
 
-    view = Memory(a=(due(),))
-    decided = execute(view, handler(decide), lambda _: KIND, ("a",), NOW)
+    ledger = Ledger(decider(decide), a=(due(),))
+    decided = ledger.execute("a")
     assert (decided.events, decided.due, decided.refusal) == ((("a", Ended()),), 1, No())
-    assert view.streams["a"] == ()
+    assert ledger.state("a") == ()
 
 
 @pytest.mark.parametrize("with_fact", [False, True])
 def test_a_refusal_holds_on_to_nothing(with_fact: bool) -> None:
     """Its frames lead to the result, which has the refusal: a ring that the collector sees only after minutes."""
 
-    def decide(_view: View, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
+    def decide(_work: Work, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
         try:
             raise No
         except No as refusal:
             raise (RefusedWith(refusal, ()) if with_fact else refusal) from None
 
-    decided = execute(Memory(), handler(decide), lambda _: KIND, ("a",), NOW)
+    decided = Ledger(decider(decide)).execute("a")
     assert decided.refusal is not None
     assert decided.refusal.__traceback__ is None
 
 
 def test_a_refusal_may_leave_a_fact_of_its_own() -> None:
-    def decide(view: View, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
+    def decide(work: Work, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
         raise RefusedWith(No(), (("a", Noted("tried")),))
 
-    view = Memory(a=(due(),))
-    decided = execute(view, handler(decide), lambda _: KIND, ("a",), NOW)
+    ledger = Ledger(decider(decide), a=(due(),))
+    decided = ledger.execute("a")
     assert decided.events == (("a", Ended()), ("a", Noted("tried")))
     assert (decided.due, decided.refusal) == (1, No())
-    assert view.streams["a"] == (Noted("tried"),)
+    assert ledger.state("a") == (Noted("tried"),)
 
 
 def test_what_ends_takes_along_what_it_is_shared_with_however_far_that_goes() -> None:
-    view = Memory(a=(due(1, "b", "c"), due(0, "d")), b=(due(0, "a", "e"),), c=(), d=(due(),), e=(due(),))
-    happened = let_time_pass(view, lambda _: KIND, ("a",), NOW)
+    ledger = Ledger(a=(due(1, "b", "c"), due(0, "d")), b=(due(0, "a", "e"),), c=(), d=(due(),), e=(due(),))
+    happened = ledger.let_time_pass("a")
     assert happened == [(stream, Ended()) for stream in "aabde"]
-    assert let_time_pass(view, lambda _: KIND, ("a", "b", "d", "e"), NOW) == []
+    assert ledger.let_time_pass("a", "b", "d", "e") == []
 
 
 def test_each_stream_is_visited_once_however_often_it_is_named() -> None:
-    view = Memory(a=tuple(due(n, "b", "c") for n in range(50)), b=(), c=())
-    assert len(let_time_pass(view, lambda _: KIND, ("a", "b"), NOW)) == 50
-    assert view.looked.count("b") == view.looked.count("c") == 1
+    ledger = Ledger(a=tuple(due(n, "b", "c") for n in range(50)), b=(), c=())
+    assert len(ledger.let_time_pass("a", "b")) == 50
+    assert ledger.looked.count("b") == ledger.looked.count("c") == 1
 
 
 def test_nothing_that_is_not_yet_due_is_looked_at_together() -> None:
-    view = Memory(a=(due(-1, "b"),), b=(due(),))
-    assert let_time_pass(view, lambda _: KIND, ("a",), NOW) == []
-    assert view.looked == ["a"]
+    ledger = Ledger(a=(due(-1, "b"),), b=(due(),))
+    assert ledger.let_time_pass("a") == []
+    assert ledger.looked == ["a"]
 
 
 def test_a_question_sees_what_is_due_on_all_that_it_needs() -> None:
-    def answer(view: View, question: Command, now: datetime) -> Any:
+    def answer(work: Work, question: Command, now: datetime) -> Any:
         assert now == NOW
-        return [view.state(stream) for stream in question]
+        return [work.state(stream) for stream in question]
 
-    view = Memory(a=(due(), Noted("b")), b=(due(0, "c"),), c=(due(),), d=(due(),))
-    found = ask(view, Answerer(_first, answer, further=_links), lambda _: KIND, ("a", "b", "c", "d"), NOW)
+    found = Ledger(
+        None,
+        Answerer(_first, answer, streams_from_state=_links),
+        a=(due(), Noted("b")),
+        b=(due(0, "c"),),
+        c=(due(),),
+        d=(due(),),
+    ).ask("a", "b", "c", "d")
     assert found == [(Noted("b"),), (), (), (due(),)]
 
 
 def test_a_question_whose_answer_is_no_raises_the_plain_refusal() -> None:
-    def answer(_view: View, _question: Command, _now: datetime) -> Any:
+    def answer(_work: Work, _question: Command, _now: datetime) -> Any:
         raise RefusedWith(No(), (("a", Noted("tried")),))
 
-    view = Memory()
+    ledger = Ledger(None, Answerer(_first, answer))
     with pytest.raises(No):
-        ask(view, Answerer(_first, answer), lambda _: KIND, ("a",), NOW)
-    assert not view.streams
+        ledger.ask("a")
+    assert not ledger.memory.streams

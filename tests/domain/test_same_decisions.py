@@ -23,7 +23,7 @@ from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
 from domain.groups.create import CreateGroup
 from domain.groups.edit import EditGroup
-from domain.execution import Decided
+from domain.kernel.execution import Decided
 from domain.organisations.configure import ConfigureOrganisation
 from domain.periods import Every
 from domain.plans.deduct import TokensNow
@@ -65,7 +65,9 @@ class _Told(LogBuilder):
     def decide(self, command: Any, org: str) -> Decided:
         """Decide, and put the refusal and the tags in; the chain of hashes says what was stored."""
         decided = super().decide(command, org)
-        self.said(decided.due, [event.tag for _, event in decided.events], decided.left, *_told(decided.refusal))
+        self.said(
+            decided.due, [event.tag for _, event in decided.events], decided.result_state, *_told(decided.refusal)
+        )
         self.seen[decided.refusal.code if decided.refusal else "accepted"] += 1
         self.seen.update(type(event).__name__ for _, event in decided.events)
         self.seen.update(_rare(command, decided))

@@ -7,7 +7,7 @@ import psycopg
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
-from domain.registry import kind_of
+from domain.registry import SCRIP
 from infra.audit.verify import verify
 from infra.chain import StoredEvent
 from infra.codec import Codec
@@ -36,12 +36,12 @@ class Log:
             for command in map(CommandRow._make, found):
                 self.commands.setdefault((command.org, command.key), []).append(command)
             ((self.partitions,),) = connection.execute("select partitions from log").fetchall()
-        codec = Codec()
+        codec = Codec.of(SCRIP)
         self.causes = {place: codec.cause(event.data) for place, event in self.events.items()}
         self.effects = Counter((event.org, self.causes[place], event.type) for place, event in self.events.items())
         self.accounts: dict[tuple[str, str], Account] = {}
         for event in self.events.values():
-            kind = kind_of(event.stream)
+            kind = SCRIP.kind_of(event.stream)
             state = self.accounts.get((event.org, event.stream), kind.initial)
             self.accounts[event.org, event.stream] = kind.evolve(state, codec.decode(event.type, event.data))
 
@@ -113,7 +113,7 @@ def _once(log: Log, told: Told) -> None:
 
 
 def _amount_of(log: Log, row: CommandRow, effect: str) -> int:
-    codec = Codec()
+    codec = Codec.of(SCRIP)
     own = [log.events[row.partition, at] for at in range(row.position - row.events + 1, row.position + 1)]
     (event,) = (codec.decode(one.type, one.data) for one in own if one.type == effect)
     return int(event.grant.amount if hasattr(event, "grant") else event.amount)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from domain.credits.events import CreditsDebited
+from domain.registry import SCRIP
 from infra import failpoints
 from infra.codec import Codec
 from infra.failpoints import ACTIONS, PLACES, FailpointHit, Fault, failpoint
@@ -78,13 +79,13 @@ class WriterProcess:
 
 
 def prepared(database: Database, org: str) -> None:
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(GRANTED), org=org)
 
 
 def effects(database: Database, org: str) -> list[str]:
     """The keys whose debits are in the log, each as often as it took effect."""
-    codec = Codec()
+    codec = Codec.of(SCRIP)
     return [
         codec.cause(event.data)
         for event in check_log(database.owner_uri)
@@ -94,7 +95,7 @@ def effects(database: Database, org: str) -> list[str]:
 
 def settle(database: Database, org: str, unknown: list[str]) -> list[Outcome]:
     """What another writer, which knows nothing of the one that died, says to the same keys."""
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         found = results(writer, *(submission(debit(key), key, org=org) for key in unknown))
     assert all(isinstance(answer, Outcome) for answer in found)
     return found
@@ -103,7 +104,7 @@ def settle(database: Database, org: str, unknown: list[str]) -> list[Outcome]:
 def check(database: Database, org: str, keys: list[str]) -> None:
     """Every key took effect exactly once, and the writer's state is that of the log."""
     assert sorted(effects(database, org)) == sorted(keys)
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         assert account(writer, org=org).available == GRANTED - len(keys)
         assert same_account(account(writer, org=org), replayed(database.owner_uri, org=org))
 
@@ -166,7 +167,7 @@ def test_another_writer_answers_while_one_stands_still(module_database: Database
     process.send(["first"])
     assert process.answers()
     process.send(["second"])
-    with Writer(module_database.writer_uri) as writer:
+    with Writer(module_database.writer_uri, SCRIP) as writer:
         waiting = writer.submit([submission(debit(key), key, org=org) for key in ("second", "third")])
         process.kill()
         assert [code(answer) for answer in waiting.result(30)] == [None, None]

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
+from domain.registry import SCRIP
 from infra.position import format_position
 from infra.settings import Settings
 from infra.writer.submission import Outcome, Submission
@@ -32,7 +33,7 @@ def log(module_database: Database) -> oracle.Log:
         "k-debit": Debit(address=ACCOUNT, debit_id="d", amount=7),
         "k-refused": Debit(address=ACCOUNT, debit_id="e", amount=999),
     }
-    with Writer(module_database.writer_uri) as writer:
+    with Writer(module_database.writer_uri, SCRIP) as writer:
         for key, command in commands.items():
             item = Submission(org=ORG, command=command, actor="test", caller="test", key=key)
             (found,) = writer.submit([item]).result(30)

@@ -7,6 +7,7 @@ import json
 import sys
 
 from domain.credits.debit import Debit
+from domain.registry import SCRIP
 from infra.writer.submission import Outcome, Submission
 from infra.writer.writer import Writer
 
@@ -14,7 +15,7 @@ from infra.writer.writer import Writer
 def main() -> None:
     """Serve until the end of standard input."""
     uri, org = sys.argv[1:]
-    with Writer(uri) as writer:
+    with Writer(uri, SCRIP) as writer:
         for line in sys.stdin:
             items = [
                 Submission(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.codec import EVENT_TYPES, UPCASTERS, Codec
+from domain.registry import SCRIP
+from infra.codec import Codec
 from tests.golden.examples import ACTOR, CAUSE, EXAMPLES
 
 FOLDER = Path(__file__).parent
@@ -28,25 +29,25 @@ def newest(type_: str) -> str:
 def test_every_type_has_its_file_and_every_file_its_type() -> None:
     """A type that is no longer written keeps its file: the log still has such events."""
     files = {file.name.removesuffix(".json") for file in FOLDER.glob("*.json")}
-    assert {type_of(form) for form in files} == {*EVENT_TYPES, *UPCASTERS}
-    assert {*EVENT_TYPES, *UPCASTERS} <= files, "a first form for each"
+    assert {type_of(form) for form in files} == {*SCRIP.events, *SCRIP.upcasters}
+    assert {*SCRIP.events, *SCRIP.upcasters} <= files, "a first form for each"
     assert files == set(EXAMPLES)
 
 
 @pytest.mark.parametrize("form", sorted(EXAMPLES))
 def test_decodes_to_what_it_always_meant(form: str) -> None:
-    assert Codec().decode(type_of(form), stored(form)) == EXAMPLES[form]
+    assert Codec.of(SCRIP).decode(type_of(form), stored(form)) == EXAMPLES[form]
 
 
-@pytest.mark.parametrize("type_", sorted(EVENT_TYPES))
+@pytest.mark.parametrize("type_", sorted(SCRIP.events))
 def test_is_written_to_the_same_bytes(type_: str) -> None:
     form = newest(type_)
-    assert Codec().encode(EXAMPLES[form], ACTOR, CAUSE) == (type_, stored(form))
+    assert Codec.of(SCRIP).encode(EXAMPLES[form], ACTOR, CAUSE) == (type_, stored(form))
 
 
 @pytest.mark.parametrize("form", sorted(EXAMPLES))
 def test_says_who_and_why_beside_what(form: str) -> None:
     said = json.loads(stored(form))
     assert list(said) == ["actor", "cause", "data"]
-    assert Codec().cause(stored(form)) == CAUSE
+    assert Codec.of(SCRIP).cause(stored(form)) == CAUSE
     assert said["actor"] == ACTOR

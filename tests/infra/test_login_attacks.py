@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from cli.doctor.postgres import check_logins
 from cli.service.prepare import set_passwords
+from domain.registry import SCRIP
 from infra import migrations
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
 from infra.event_log import NotLocked
@@ -66,7 +67,7 @@ def holders(migrated_database: Database) -> Iterator[list[str]]:
 
 
 def test_nobody_holds_up_the_writer(migrated_database: Database, holders: list[str]) -> None:
-    with Writer(migrated_database.writer_uri) as writer:
+    with Writer(migrated_database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(10, grant_id="held"))
         accepted(writer, debit("held"))
     assert len(holders) == 5
@@ -82,7 +83,7 @@ def test_the_writers_locks_are_the_writers_alone_even_where_postgresql_leaves_fu
             with psycopg.connect(migrated_database.auditor_uri, autocommit=True) as attacker:
                 for statement in HOLDING[:2]:
                     attacker.execute(statement)  # type: ignore[arg-type, unused-ignore]
-                with Writer(migrated_database.writer_uri) as writer:
+                with Writer(migrated_database.writer_uri, SCRIP) as writer:
                     accepted(writer, grant(10, grant_id="open"))
         finally:
             migrate(migrated_database.owner_uri, PARTITIONS)  # the next start closes them
@@ -91,7 +92,10 @@ def test_the_writers_locks_are_the_writers_alone_even_where_postgresql_leaves_fu
 
 def test_a_partition_without_a_lock_is_not_written(migrated_database: Database) -> None:
     """A row that is missing locks nothing, and says nothing either."""
-    with connect_owner(migrated_database.owner_uri, "test") as owner, Writer(migrated_database.writer_uri) as writer:
+    with (
+        connect_owner(migrated_database.owner_uri, "test") as owner,
+        Writer(migrated_database.writer_uri, SCRIP) as writer,
+    ):
         before = one(owner, "select count(*) from events")
         owner.execute("delete from partition_locks")
         with pytest.raises(NotLocked):
@@ -113,7 +117,7 @@ def test_who_only_reads_does_not_hold_up_a_rebuild_by_locks(migrated_database: D
                     holder.execute(statement)  # type: ignore[arg-type, unused-ignore]
                 except (errors.InsufficientPrivilege, errors.NoActiveSqlTransaction):
                     continue
-        assert rebuild(migrated_database.projector_uri, Codec().decode).generation > 1
+        assert rebuild(migrated_database.projector_uri, Codec.of(SCRIP).decode).generation > 1
 
 
 @pytest.fixture
@@ -167,7 +171,7 @@ def test_what_the_projector_planted_does_not_run_at_the_next_start(old: Database
     applied = migrate(old.owner_uri, PARTITIONS)
     generations.ensure(old.projector_uri)
     assert "0019_logins.sql" in applied
-    with Writer(old.writer_uri) as writer:
+    with Writer(old.writer_uri, SCRIP) as writer:
         accepted(writer, grant(10))
     with connect_owner(old.owner_uri, "test") as owner:
         for login in LOGINS:
@@ -210,7 +214,7 @@ def test_an_owner_that_is_no_superuser(managed: tuple[str, str]) -> None:
     set_passwords(owner, dict.fromkeys(LOGINS, PASSWORD))
     uris: dict[str, str] = {login: make_conninfo(owner, user=login, password=PASSWORD) for login in LOGINS}
     generations.ensure(uris[PROJECTOR])
-    with psycopg.connect(uris[AUDITOR], autocommit=True) as attacker, Writer(uris[WRITER]) as writer:
+    with psycopg.connect(uris[AUDITOR], autocommit=True) as attacker, Writer(uris[WRITER], SCRIP) as writer:
         attacker.execute(HOLDING[0])
         accepted(writer, grant(10))
     with psycopg.connect(uris[PROJECTOR], autocommit=True) as projector, pytest.raises(errors.InsufficientPrivilege):

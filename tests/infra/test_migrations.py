@@ -9,6 +9,7 @@ import pytest
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
+from domain.registry import SCRIP
 from infra import migrations
 from infra.embedded import EmbeddedServers
 from infra.migrations import SCHEMA, migrate
@@ -34,7 +35,7 @@ def empty(servers: EmbeddedServers) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def filled(migrated_database: Database) -> Database:
     """A log of two events, for tests that must not be able to change it."""
-    with Writer(migrated_database.writer_uri) as writer:
+    with Writer(migrated_database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(10))
         accepted(writer, debit("d-1"))
     return migrated_database
@@ -114,7 +115,7 @@ def test_an_impossible_number_of_partitions_is_refused(empty: str, partitions: i
 
 def test_a_writer_without_a_schema_says_so(empty: str) -> None:
     with pytest.raises(psycopg.Error):
-        Writer(empty).start()
+        Writer(empty, SCRIP).start()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from api.database import OPTIONS
 from consumers import rebuild_requests
 from consumers.intake.opening import POOL
 from consumers.notifier.role import CONNECTION
+from domain.registry import SCRIP
 from infra import event_log
 from infra.audit import runs, store
 from infra.settings import Settings
@@ -31,6 +32,7 @@ LIMITS = ("transaction_timeout", "tcp_user_timeout")
 # Stops itself with the lock of the partition in its hands, as a writer at work or with an answer that it never reads.
 HOLDS = f"""
 import os, signal, sys
+from domain.registry import SCRIP
 from infra import event_log
 from infra.partitions import partition_of
 from infra.writer.writer import Writer
@@ -43,7 +45,7 @@ def stop(*_):
     os.kill(os.getpid(), signal.SIGSTOP)
 if how == "works":
     event_log.append = stop
-    with Writer(uri) as writer:
+    with Writer(uri, SCRIP) as writer:
         accepted(writer, grant(1, grant_id="stopped"))
 connection = event_log.connect(uri, "stopped")
 connection.execute("begin")
@@ -76,7 +78,7 @@ def holder(database: Database, how: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("how", ["works", "does not read"])
 def test_a_second_writer_serves_again_when_the_first_is_stopped_with_the_lock(database: Database, how: str) -> None:
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(1))
         with holder(database, how) as first:
             assert first.poll() is None
@@ -98,7 +100,7 @@ def test_a_writer_that_stood_still_with_the_lock_does_it_again(
 
     options = event_log._CONNECTED["options"]
     monkeypatch.setitem(event_log._CONNECTED, "options", f"{options} -c transaction_timeout=500ms")
-    with Writer(database.writer_uri) as first, Writer(database.writer_uri) as second:
+    with Writer(database.writer_uri, SCRIP) as first, Writer(database.writer_uri, SCRIP) as second:
         accepted(second, grant(1, grant_id="g-1"))
         monkeypatch.setattr(event_log, "append", slow)
         waiting = first.submit([submission(grant(1, grant_id="g-2"))])

@@ -11,6 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
+from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.settings import Settings
 from infra.sweeper import Sweeper, run_sweeper
@@ -26,7 +27,7 @@ from tests.waiting import patient
 @asynccontextmanager
 async def ledger_and_sweeper(database: Database) -> AsyncIterator[tuple[Ledger, Sweeper]]:
     """Both, started."""
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         async with AsyncConnectionPool(
             database.writer_uri, min_size=1, max_size=1, open=False, kwargs={"autocommit": True}
         ) as pool:
@@ -53,7 +54,7 @@ def now(database: Database) -> datetime:
 def project(database: Database) -> None:
     """Bring the read models up to date."""
     generations.ensure(database.projector_uri)
-    rebuild(database.projector_uri, Codec().decode)
+    rebuild(database.projector_uri, Codec.of(SCRIP).decode)
 
 
 def swept(database: Database) -> list[tuple[str, str]]:
@@ -150,7 +151,7 @@ def test_the_role_waits_for_read_models_and_then_sweeps(database: Database) -> N
     async def whole() -> None:
         stop, ready = asyncio.Event(), asyncio.Event()
         values: dict[str, Any] = {"writer_url": database.writer_uri}
-        role = asyncio.create_task(run_sweeper(Settings(**values), stop, ready.set))
+        role = asyncio.create_task(run_sweeper(Settings(**values), stop, ready.set, domain=SCRIP))
         await asyncio.wait_for(ready.wait(), patient(30))
         async with ledger_and_sweeper(database) as (ledger, _):
             await submit(

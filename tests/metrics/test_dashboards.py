@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.codec import EVENT_TYPES
+from domain.registry import SCRIP
 from tests.metrics.queries import FOLDER, exported_labels, problems, selectors
 from tests.metrics.test_alert_rules import RULES
 
@@ -105,4 +105,4 @@ def test_types_of_events_are_those_that_exist() -> None:
         if name == "scrip_writer_events_total" and "type" in labels
     }
     assert asked
-    assert asked <= set(EVENT_TYPES)
+    assert asked <= set(SCRIP.events)

@@ -25,6 +25,7 @@ from domain.groups.delete import DeleteGroup
 from domain.groups.edit import EditGroup
 from domain.groups.members import AddMembers, RemoveMembers
 from domain.groups.track import TrackGeneration
+from domain.kernel.domain import LetTimePass
 from domain.organisations.choose import ChoosePlan
 from domain.organisations.configure import ConfigureOrganisation
 from domain.organisations.events import Billing, Outcome, Resource
@@ -40,7 +41,6 @@ from domain.plans.start_purchase import StartPurchase
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
-from domain.registry import LetTimePass
 from domain.storage.delete import DeleteContent
 from domain.storage.set_limit import SetStorageLimit
 from infra.partitions import PLATFORM

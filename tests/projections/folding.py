@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 
+from domain.registry import SCRIP
 from infra.chain import StoredEvent
 from infra.codec import Codec
 from projections.facts import fact_of
@@ -26,7 +27,7 @@ ORDER = {"checkpoints": "partition", "debits": "org, id"} | {table.name: ", ".jo
 def folded(events: Iterable[StoredEvent]) -> ReadModels:
     """Everything that a list of events comes to."""
     models = ReadModels()
-    fold(models, [fact_of(event, Codec().decode) for event in events])
+    fold(models, [fact_of(event, Codec.of(SCRIP).decode) for event in events])
     return models
 
 

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from copy import copy, deepcopy
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -21,10 +20,11 @@ from domain.credits.release import Release
 from domain.credits.reserve import Reserve
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
-from domain.execution import Decided, ask, execute
+from domain.kernel.execution import Decided
+from domain.kernel.memory import Memory
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
-from domain.registry import ANSWERERS, HANDLERS, kind_of
+from domain.registry import SCRIP
 from infra.chain import GENESIS, StoredEvent, link_of
 from infra.codec import Codec
 from infra.partitions import PLATFORM, partition_of
@@ -41,10 +41,9 @@ class LogBuilder:
         self.events: list[StoredEvent] = []
         self.refused = 0
         self._partitions = partitions
-        self._codec = Codec()
-        self._states: dict[tuple[str, str], Any] = {}
+        self._codec = Codec.of(SCRIP)
+        self._memory = Memory(SCRIP, PLATFORM)
         self._versions: dict[tuple[str, str], int] = defaultdict(int)
-        self._tagged: dict[tuple[str, str], list[Any]] = defaultdict(list)
         self._heads: dict[int, tuple[int, bytes]] = defaultdict(lambda: (0, GENESIS))
 
     def do(self, command: Any, org: str = "acme") -> list[StoredEvent]:
@@ -54,15 +53,13 @@ class LogBuilder:
     def decide(self, command: Any, org: str) -> Decided:
         """Decide one command; what it comes to is in the states, and not yet in the rows."""
         self.now += timedelta(milliseconds=1)
-        decided = execute(_View(self, org), HANDLERS[type(command)], kind_of, command, self.now)
+        decided = self._memory.run(command, org, self.now)
         self.refused += decided.refusal is not None
         return decided
 
     def ask(self, question: Any, org: str = "acme") -> Any:
         """Answer a question as of now. Raises its refusal."""
-        scratch = copy(self)
-        scratch._states, scratch._tagged = dict(self._states), deepcopy(self._tagged)
-        return ask(_View(scratch, org), ANSWERERS[type(question)], kind_of, question, self.now)
+        return self._memory.ask(question, org, self.now)
 
     def store(self, org: str, stream: str, event: Any) -> StoredEvent:
         """Append an event as it is."""
@@ -89,7 +86,7 @@ class LogBuilder:
 
     def stream_state(self, org: str, stream: str) -> Any:
         """A stream as decisions see it."""
-        return self._states.get((org, stream), kind_of(stream).initial)
+        return self._memory.state(org, stream)
 
     def heads(self) -> dict[int, tuple[int, bytes]]:
         """Position and hash of each partition's last event."""
@@ -104,30 +101,6 @@ class LogBuilder:
         for org, stream in self._versions:
             if stream.startswith(STREAM_PREFIX):
                 yield org, stream.removeprefix(STREAM_PREFIX)
-
-
-class _View:
-    def __init__(self, log: LogBuilder, org: str) -> None:
-        self._log = log
-        self._org = org
-        self.org = org
-
-    def state(self, stream: str) -> Any:
-        return self._log._states.get((self._org, stream), kind_of(stream).initial)
-
-    def tagged(self, tag: str) -> tuple[tuple[str, Any], ...]:
-        return tuple(self._log._tagged.get((self._org, tag), ()))
-
-    def platform(self, stream: str) -> Any:
-        return self._log._states.get((PLATFORM, stream), kind_of(stream).initial)
-
-    def apply(self, stream: str, event: Any) -> None:
-        self._log._states[self._org, stream] = kind_of(stream).evolve(self.state(stream), event)
-        if event.tag is not None:
-            self._log._tagged[self._org, event.tag].append((stream, event))
-
-    def refresh(self, stream: str) -> None:
-        self._log._states[self._org, stream] = kind_of(stream).refresh(self.state(stream))
 
 
 def write(uri: str, events: Iterable[StoredEvent]) -> None:

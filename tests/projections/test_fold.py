@@ -15,9 +15,10 @@ from domain.credits.release import Release
 from domain.credits.reserve import Reserve
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
+from domain.kernel.domain import LetTimePass
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
-from domain.registry import LetTimePass
+from domain.registry import SCRIP
 from infra.codec import Codec
 from projections import balances, debits, grants, reservations, transactions
 from projections.facts import CannotApply, fact_of
@@ -135,7 +136,7 @@ def test_a_refund_of_an_older_debit_is_an_addition() -> None:
     models.known_debits["acme", "d1"] = stored
     log.do(Refund(address=ANN, refund_id="f1", debit_id="d1", amount=1))
     log.do(Refund(address=ANN, refund_id="f2", debit_id="d1", amount=2))
-    fold(models, [fact_of(event, Codec().decode) for event in log.events[2:]])
+    fold(models, [fact_of(event, Codec.of(SCRIP).decode) for event in log.events[2:]])
     assert (models.refunds, models.debits) == ({("acme", "d1"): 3}, {})
     assert [(each.operation, each.user_id, each.credits) for each in models.usage.values()] == [("debit", "ann", -3)]
 
@@ -234,7 +235,7 @@ def test_a_missing_event_of_an_account_is_found_by_its_version() -> None:
 def test_what_cannot_be_read_says_which_event_it_is() -> None:
     event = granted().events[0]._replace(type="credits-minted.v7")
     with pytest.raises(CannotApply, match=r"event 1 of partition \d cannot be applied: credits-minted.v7: .*unknown"):
-        fact_of(event, Codec().decode)
+        fact_of(event, Codec.of(SCRIP).decode)
 
 
 def test_the_version_of_the_folds_is_known() -> None:

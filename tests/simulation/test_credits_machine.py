@@ -32,14 +32,15 @@ from domain.credits.release import Release
 from domain.credits.reserve import Reserve, ReservePriced
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
-from domain.execution import Decided, execute
+from domain.kernel.domain import LetTimePass
+from domain.kernel.execution import Decided
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.prices.quote import Ask
 from domain.refusal import Refusal
-from domain.registry import HANDLERS, LetTimePass, kind_of
+from domain.registry import SCRIP
 from tests.domain.scenario import ALICE, BOB, NOW
-from tests.simulation.checked_view import CheckedView
+from tests.simulation.checked_ledger import CheckedLedger
 
 STORIES = int(os.environ.get("SIMULATION_EXAMPLES", "200"))
 accounts = st.sampled_from([ALICE, BOB])
@@ -64,7 +65,7 @@ class CreditsMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.view = CheckedView()
+        self.ledger = CheckedLedger()
         self.now = NOW
         self.number = 0
         # What there is, last first: commands on what never was are few enough in the tests of each command.
@@ -84,13 +85,12 @@ class CreditsMachine(RuleBasedStateMachine):
     def run(self, command: Any) -> Decided:
         """Execute a command; whatever it is answered, the books balance and a second look changes nothing."""
         self.last = command
-        self.view.now = self.now
-        states = dict(self.view.states)
-        logged = len(self.view.log)
-        decided = execute(self.view, HANDLERS[type(command)], kind_of, command, self.now)
-        assert tuple(self.view.log[logged:]) == decided.events
-        for stream in HANDLERS[type(command)].streams(command):
-            self.nothing_spoiled_is_free(self.view.state(stream))
+        states = dict(self.ledger.states)
+        logged = len(self.ledger.log)
+        decided = self.ledger.run(command, self.now)
+        assert tuple(self.ledger.log[logged:]) == decided.events
+        for stream in SCRIP.deciders[type(command)].streams(command):
+            self.nothing_spoiled_is_free(self.ledger.state(stream))
         if decided.refusal is not None:
             assert isinstance(decided.refusal, Refusal)
             assert str(decided.refusal)
@@ -109,7 +109,7 @@ class CreditsMachine(RuleBasedStateMachine):
     def same_states(self, before: dict[str, Any]) -> None:
         """A refusal changes nothing but the hint of what is next due."""
         for stream, state in before.items():
-            after = self.view.states[stream]
+            after = self.ledger.states[stream]
             assert after == (state._replace(next_due=after.next_due) if isinstance(state, Account) else state)
 
     def new(self, kind: str) -> str:
@@ -199,8 +199,10 @@ class CreditsMachine(RuleBasedStateMachine):
     def void(self, address: str, which: int) -> None:
         name = self.grants[which % len(self.grants)][1]
         stream = stream_of(address)
-        known = next((part for home, event in self.view.log if home == stream for part in parts_of(event, name)), None)
-        void = self.view.state(stream).voided_grants
+        known = next(
+            (part for home, event in self.ledger.log if home == stream for part in parts_of(event, name)), None
+        )
+        void = self.ledger.state(stream).voided_grants
         decided = self.run(VoidGrant(address=address, grant_id=name, known=known))
         assert (decided.refusal is None) == (known is not None and name not in void), decided.refusal
 
@@ -221,14 +223,14 @@ class CreditsMachine(RuleBasedStateMachine):
     @rule(address=accounts)
     def sweep(self, address: str) -> None:
         self.run(LetTimePass(stream=stream_of(address)))
-        account = self.view.state(stream_of(address))
+        account = self.ledger.state(stream_of(address))
         assert account.next_due > self.now
-        assert not kind_of(stream_of(address)).due(account, self.now)
+        assert not SCRIP.kind_of(stream_of(address)).due(account, self.now)
 
     @invariant()
     def never_more_is_refunded_than_was_charged(self) -> None:
         charged: dict[str, int] = {}
-        for _, event in self.view.log:
+        for _, event in self.ledger.log:
             if isinstance(event, CreditsDebited | ReservationCaptured):
                 charged[event.debit_id] = event.amount
             elif isinstance(event, CreditsRefunded):
@@ -237,18 +239,18 @@ class CreditsMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_fold_of_the_log_gives_the_same_states(self) -> None:
-        if len(self.view.log) % 10 == 0:  # the whole fold each time would be quadratic
+        if len(self.ledger.log) % 10 == 0:  # the whole fold each time would be quadratic
             states: dict[str, Any] = {}
-            for stream, event in self.view.log:
-                kind = kind_of(stream)
+            for stream, event in self.ledger.log:
+                kind = SCRIP.kind_of(stream)
                 states[stream] = kind.evolve(states.get(stream, kind.initial), event)
             for stream, state in states.items():
-                kind = kind_of(stream)
-                assert kind.refresh(state) == kind.refresh(self.view.states[stream])
+                kind = SCRIP.kind_of(stream)
+                assert kind.refresh(state) == kind.refresh(self.ledger.states[stream])
 
     @invariant()
     def nothing_is_made_or_lost_between_accounts(self) -> None:
-        both = [self.view.state(stream_of(address)) for address in (ALICE, BOB)]
+        both = [self.ledger.state(stream_of(address)) for address in (ALICE, BOB)]
         assert sum(account.transferred_in - account.transferred_out for account in both) == 0
 
 

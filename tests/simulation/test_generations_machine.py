@@ -26,7 +26,6 @@ from domain.credits.reserve import Reserve
 from domain.credits.shortfall import WriteOffShortfall
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
-from domain.execution import Decided, ask, execute
 from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
@@ -44,6 +43,8 @@ from domain.groups.delete import DeleteGroup
 from domain.groups.edit import EditGroup
 from domain.groups.members import AddMembers, RemoveMembers
 from domain.groups.track import TrackGeneration
+from domain.kernel.domain import LetTimePass
+from domain.kernel.execution import Decided
 from domain.organisations.choose import ChoosePlan
 from domain.organisations.configure import ConfigureOrganisation
 from domain.organisations.events import Billing, Outcome, Resource
@@ -53,12 +54,11 @@ from domain.plans.publish_plan import PublishPlan
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.refusal import Refusal
-from domain.registry import ANSWERERS, HANDLERS, LetTimePass, kind_of
+from domain.registry import SCRIP
 from domain.storage.delete import DeleteContent
 from domain.storage.set_limit import SetStorageLimit
-from tests.domain.memory import MemoryView
 from tests.domain.scenario import NOW
-from tests.simulation.generations_view import GenerationsView
+from tests.simulation.generations_ledger import GenerationsLedger
 
 STORIES = int(os.environ.get("SIMULATION_EXAMPLES", "200"))
 
@@ -166,7 +166,7 @@ class GenerationsMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.view = GenerationsView()
+        self.ledger = GenerationsLedger()
         self.now = NOW
         self.number = 0
         self.generations: list[str] = []  # last first
@@ -191,9 +191,9 @@ class GenerationsMachine(RuleBasedStateMachine):
 
     def run(self, command: Any) -> Decided:
         """Execute a command; whatever it is answered, what belongs together is together and nothing is due."""
-        handler, view, logged = HANDLERS[type(command)], self.view, len(self.view.log)
-        decided = execute(view, handler, kind_of, command, self.now)
-        assert tuple(view.log[logged:]) == decided.events
+        decider, ledger, logged = SCRIP.deciders[type(command)], self.ledger, len(self.ledger.log)
+        decided = ledger.run(command, self.now)
+        assert tuple(ledger.log[logged:]) == decided.events
         self.terms |= {
             event.grant.grant: event.grant for _, event in decided.events if isinstance(event, CreditsGranted)
         }
@@ -201,11 +201,11 @@ class GenerationsMachine(RuleBasedStateMachine):
             assert isinstance(decided.refusal, Refusal)
             assert str(decided.refusal)
             assert decided.refusal.facts() is not None
-        for stream in (*handler.streams(command), *handler.further(view, command)):
-            kind, state = kind_of(stream), view.state(stream)
+        for stream in (*decider.streams(command), *decider.streams_from_state(ledger.work(self.now), command)):
+            kind, state = SCRIP.kind_of(stream), ledger.state(stream)
             assert not kind.due(kind.refresh(state), self.now)
             assert kind.next_due(kind.refresh(state)) > self.now
-        view.check_holds()
+        ledger.check_holds()
         return decided
 
     def new(self, kind: str) -> str:
@@ -215,7 +215,7 @@ class GenerationsMachine(RuleBasedStateMachine):
 
     def one(self, which: int) -> str:
         """One of the last generations, those that are open first."""
-        last = sorted(self.generations[:8], key=lambda name: not self.view.state(f"generation/{name}").open)
+        last = sorted(self.generations[:8], key=lambda name: not self.ledger.state(f"generation/{name}").open)
         return last[which % len(last)]
 
     # ---- generations
@@ -244,11 +244,8 @@ class GenerationsMachine(RuleBasedStateMachine):
                 self.generations.insert(0, name)
 
     def checked(self, request: Request) -> dict[str, Any]:
-        """What the check says, on a copy that is thrown away."""
-        copy = MemoryView()
-        copy.states, copy.tags = dict(self.view.states), self.view.tags.copy()
-        question = AssessGeneration(request=request)
-        told: dict[str, Any] = ask(copy, ANSWERERS[AssessGeneration], kind_of, question, self.now)
+        """What the check says, which changes nothing."""
+        told: dict[str, Any] = self.ledger.ask(AssessGeneration(request=request), self.now)
         return told
 
     @rule(which=few, cancel=rarely)
@@ -275,13 +272,13 @@ class GenerationsMachine(RuleBasedStateMachine):
 
     def expired(self) -> list[str]:
         """Generations that nobody has settled in time."""
-        return [name for name in self.generations if self.view.state(f"generation/{name}").status is Status.EXPIRED]
+        return [name for name in self.generations if self.ledger.state(f"generation/{name}").status is Status.EXPIRED]
 
     def settle(self, name: str, reported: Reported, sizes: list[int], *, final: bool) -> None:
         made = tuple(Content(self.new("c"), size * MB) for size in sizes)
         command = ConfirmGeneration(generation_id=name, reported=reported._replace(contents=made), final=final)
         if self.run(command).refusal is None:
-            user = self.view.state(f"generation/{name}").asked.user
+            user = self.ledger.state(f"generation/{name}").asked.user
             self.contents = [*((user, content.id) for content in made), *self.contents]
 
     @rule(which=few, outcome=st.sampled_from(Outcome), usage=usages)
@@ -293,7 +290,7 @@ class GenerationsMachine(RuleBasedStateMachine):
     def refund(self, which: int, amount: int | None, content: bool) -> None:
         charged = self.charged()
         name = charged[which % len(charged)]
-        made = self.view.state(f"generation/{name}").contents
+        made = self.ledger.state(f"generation/{name}").contents
         contents = (made[0].id,) if content and made else ()
         self.run(
             RefundGeneration(
@@ -309,7 +306,7 @@ class GenerationsMachine(RuleBasedStateMachine):
         return [
             name
             for name in self.generations
-            if self.view.state(f"generation/{name}").charges or shortfalls(self.view, name)
+            if self.ledger.state(f"generation/{name}").charges or shortfalls(self.ledger.work(self.now), name)
         ]
 
     # ---- what happens beside them
@@ -365,39 +362,41 @@ class GenerationsMachine(RuleBasedStateMachine):
     @rule(which=few)
     def until_something_is_due(self, which: int) -> None:
         """To the very moment, so that whoever looks at whichever stream first meets it."""
-        due = sorted({kind_of(stream).next_due(state) for stream, state in self.view.states.items()} - {NEVER})
+        due = sorted({SCRIP.kind_of(stream).next_due(state) for stream, state in self.ledger.states.items()} - {NEVER})
         ahead = [moment for moment in due if moment > self.now]
         if ahead:
             self.now = ahead[which % len(ahead)]
 
     @rule(which=st.integers(0, 30))
     def sweep(self, which: int) -> None:
-        streams = sorted(self.view.states)
+        streams = sorted(self.ledger.states)
         stream = streams[which % len(streams)]
         self.run(LetTimePass(stream=stream))
-        assert kind_of(stream).next_due(self.view.state(stream)) > self.now
+        assert SCRIP.kind_of(stream).next_due(self.ledger.state(stream)) > self.now
 
     # ---- what holds at every prefix, beside what the view checks
 
     @invariant()
     def nothing_is_made_or_lost_between_accounts(self) -> None:
-        states = [state for state in self.view.states.values() if isinstance(state, Account)]
+        states = [state for state in self.ledger.states.values() if isinstance(state, Account)]
         assert sum(account.transferred_in - account.transferred_out for account in states) == 0
 
     def teardown(self) -> None:
         """A fold of the log gives the same states; and long after the end nothing is held any more."""
         states: dict[str, Any] = {}
-        for stream, event in self.view.log:
-            kind = kind_of(stream)
+        for stream, event in self.ledger.log:
+            kind = SCRIP.kind_of(stream)
             states[stream] = kind.evolve(states.get(stream, kind.initial), event)
         for stream, state in states.items():
-            kind = kind_of(stream)
-            assert kind.refresh(state) == kind.refresh(self.view.states[stream])
+            kind = SCRIP.kind_of(stream)
+            assert kind.refresh(state) == kind.refresh(self.ledger.states[stream])
         self.now += timedelta(days=8)
-        for stream in sorted(self.view.states):
+        for stream in sorted(self.ledger.states):
             self.run(LetTimePass(stream=stream))
-        assert not any(getattr(state, "holds", ()) for state in self.view.states.values() if isinstance(state, Account))
-        self.view.check_holds()
+        assert not any(
+            getattr(state, "holds", ()) for state in self.ledger.states.values() if isinstance(state, Account)
+        )
+        self.ledger.check_holds()
 
 
 GenerationsMachine.TestCase.settings = settings(

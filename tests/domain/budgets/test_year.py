@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from domain.budgets.now import BudgetNow, CheckBudget
 from domain.budgets.record_cost import RecordCost
 from domain.budgets.state import DEFAULT_BUDGET, stream_of
+from domain.kernel.domain import LetTimePass
 from domain.organisations.events import OrganisationConfigured, OverActual
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.quotas.events import PeriodEnded, PeriodStarted
-from domain.registry import LetTimePass
 from tests.domain.scenario import Scenario
 
 ANNA = stream_of("anna")
@@ -30,11 +30,11 @@ def configured(zone: str) -> OrganisationConfigured:
 
 
 def started(scenario: Scenario) -> list[PeriodStarted]:
-    return [event for _, event in scenario.view.log if isinstance(event, PeriodStarted)]
+    return [event for _, event in scenario.ledger.log if isinstance(event, PeriodStarted)]
 
 
 def ended(scenario: Scenario) -> list[PeriodEnded]:
-    return [event for _, event in scenario.view.log if isinstance(event, PeriodEnded)]
+    return [event for _, event in scenario.ledger.log if isinstance(event, PeriodEnded)]
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -91,5 +91,5 @@ def test_whatever_touches_it_a_month_starts_once_and_ends_once(steps: list[tuple
     assert [period.key for period in ends] == keys[: len(ends)]
     assert len(starts) - len(ends) in {0, 1}
     assert all(before.end <= after.start for before, after in pairwise(starts))
-    rest = scenario.view.state(ANNA).quota.used.get("usd", 0)
+    rest = scenario.ledger.state(ANNA).quota.used.get("usd", 0)
     assert spent == rest + sum(event.used.get("usd", 0) for event in ends)

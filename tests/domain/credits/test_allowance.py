@@ -13,9 +13,9 @@ from domain.credits.debit import Debit
 from domain.credits.events import AllowanceGranted, GrantExpired, ReservationCaptured, ReservationReleased
 from domain.credits.release import Release
 from domain.credits.reserve import Reserve
+from domain.kernel.domain import LetTimePass
 from domain.organisations.choose import ChoosePlan
 from domain.periods import CYCLE
-from domain.registry import LetTimePass
 from tests.domain.organisations.offers import LEADS, TO_PRO, TO_STARTER, allotted, leads, offering, published, standing
 from tests.domain.scenario import NOW, Scenario, after
 
@@ -75,7 +75,7 @@ def test_a_plan_that_changes_in_a_later_cycle_grants_what_that_cycle_lacks() -> 
     scenario = (
         offering(published("big", lead_generation=80)).done(TO_PRO).at(after(days=95)).done(ChoosePlan(plan="big"))
     )
-    grants = [event for _, event in scenario.view.log if isinstance(event, AllowanceGranted)]
+    grants = [event for _, event in scenario.ledger.log if isinstance(event, AllowanceGranted)]
     named = [event.grant for event in grants if event.grant.grant.startswith(f"plan.{UNIT}.")]
     assert [(part.grant, part.amount) for part in named] == [
         (f"plan.{UNIT}.0.0", 50),
@@ -90,7 +90,7 @@ def test_no_two_grants_of_plans_have_the_same_name() -> None:
     scenario = offering(published("big", lead_generation=80), published("small", lead_generation=30))
     for day, plan in ((0, "small"), (1, "pro"), (2, "big"), (31, "small"), (32, "pro"), (33, "big"), (65, "big")):
         scenario.at(after(days=day)).done(ChoosePlan(plan=plan))
-    names = [event.grant.grant for _, event in scenario.view.log if isinstance(event, AllowanceGranted)]
+    names = [event.grant.grant for _, event in scenario.ledger.log if isinstance(event, AllowanceGranted)]
     assert len(names) == len(set(names)) > 6
 
 
@@ -119,7 +119,7 @@ def test_a_hold_over_the_refresh_date_is_paid_by_the_cycle_in_which_it_was_made(
     hold = Reserve(address=LEADS, reservation_id="r1", amount=20, ttl_s=86_400)
     scenario = Scenario().done(TO_PRO).at(after(days=29.5)).done(hold).at(after(days=30))
     scenario.done(Capture(address=LEADS, reservation_id="r1", debit_id="d1", amount=15))
-    (charged,) = (event for _, event in scenario.view.log if isinstance(event, ReservationCaptured))
+    (charged,) = (event for _, event in scenario.ledger.log if isinstance(event, ReservationCaptured))
     assert [part.grant for part in charged.slices] == [f"plan.{UNIT}.0.0"]
     assert (leads(scenario).available, leads(scenario).expired) == (50, 35)
 
@@ -171,7 +171,7 @@ def test_twelve_months_touched_at_any_time(zone: str, minutes: list[int], acts: 
 def _check_cycles(scenario: Scenario, start: datetime) -> None:
     grants = [
         event
-        for stream, event in scenario.view.log
+        for stream, event in scenario.ledger.log
         if stream == stream_of(LEADS) and isinstance(event, AllowanceGranted)
     ]
     by_cycle: dict[int, int] = {}
@@ -194,7 +194,7 @@ def test_every_cycle_of_a_year_is_granted_or_counted(zone: str, hours: list[int]
     for hour in sorted(hours):
         scenario.at(start + timedelta(hours=hour)).done(SWEEP)
         assert leads(scenario).available == 50
-    events = [event for stream, event in scenario.view.log if stream == stream_of(LEADS)]
+    events = [event for stream, event in scenario.ledger.log if stream == stream_of(LEADS)]
     grants = [event for event in events if isinstance(event, AllowanceGranted)]
     touched = {timedelta(hours=hour) // CYCLE for hour in hours} | {0}
     assert [event.cycle for event in grants] == sorted(touched)

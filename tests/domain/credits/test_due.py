@@ -6,8 +6,8 @@ from domain.credits.due import due, next_due, refresh
 from domain.credits.events import CreditsGranted, GrantExpired, GrantScheduled, ReservationExpired
 from domain.credits.extend import Extend
 from domain.credits.release import Release
+from domain.kernel.domain import LetTimePass
 from domain.periods import NEVER
-from domain.registry import LetTimePass
 from tests.domain.credits.facts import ENDS, below_zero, granted, part, postpaid, reserved
 from tests.domain.scenario import ALICE, Scenario, after, given
 

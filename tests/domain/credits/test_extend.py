@@ -7,7 +7,7 @@ from domain.credits.capture import Capture
 from domain.credits.events import ReservationCaptured, ReservationExpired, ReservationExtended
 from domain.credits.extend import Extend
 from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, NotFound, ReservationEnded
-from domain.registry import LetTimePass
+from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import CLOSED, ENDS, FROZEN, below_zero, granted, part, postpaid, reserved
 from tests.domain.scenario import ALICE, after, given
 

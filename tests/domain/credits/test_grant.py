@@ -7,7 +7,7 @@ from domain.credits.address import stream_of
 from domain.credits.events import CreditsDebited, CreditsGranted, GrantExpired, GrantScheduled, Paid
 from domain.credits.grant import Grant
 from domain.credits.refusals import AccountClosed, AlreadyExists, InvalidTime, TooMany
-from domain.registry import LetTimePass
+from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import CLOSED, FROZEN, below_zero, granted, part, postpaid
 from tests.domain.scenario import ALICE, BOB, NOW, Scenario, after, given
 

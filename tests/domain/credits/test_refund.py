@@ -9,7 +9,7 @@ from domain.credits.grant import Grant
 from domain.credits.refund import Refund
 from domain.credits.refusals import AccountClosed, ExceedsDebit, NotFound, TooMany
 from domain.credits.reserve import Reserve
-from domain.registry import LetTimePass
+from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import CLOSED, FROZEN, granted, part, postpaid
 from tests.domain.scenario import ALICE, BOB, Scenario, after, given
 

@@ -14,7 +14,7 @@ from domain.credits.events import (
 )
 from domain.credits.grant import Grant
 from domain.credits.shortfall import ExceedsShortfall, WriteOffShortfall
-from domain.registry import LetTimePass
+from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import granted, part
 from tests.domain.organisations.offers import LEADS, TO_PRO, allotted, allowance, leads
 from tests.domain.scenario import ALICE, Scenario, after, given
@@ -46,7 +46,7 @@ def test_the_next_grant_pays_it_as_far_as_it_goes(amount: int, collected: int, e
 def test_several_grants_pay_it_one_after_the_other() -> None:
     scenario = given(SHORT).done(incoming(20, "g1"), incoming(20, "g2"), incoming(20, "g3"))
     assert sums(scenario.account()) == (30, 30, 0)
-    debits = [event.debit_id for _, event in scenario.view.log if isinstance(event, ShortfallCollected)]
+    debits = [event.debit_id for _, event in scenario.ledger.log if isinstance(event, ShortfallCollected)]
     assert debits == ["shortfall.g1.0", "shortfall.g2.20"]
 
 

@@ -21,7 +21,7 @@ from domain.credits.refusals import NotFound, TooMany
 from domain.credits.release import Release
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
-from domain.registry import LetTimePass
+from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import ENDS, granted, part, reserved
 from tests.domain.scenario import ALICE, BOB, Scenario, after, given
 

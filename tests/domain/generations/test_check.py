@@ -59,11 +59,12 @@ def test_what_there_is_and_what_is_needed_of_each_resource() -> None:
 )
 def test_the_check_and_the_decision_say_the_same(scenario: Scenario, request_: Request) -> None:
     """S0-1, S3-6: decided by one code; the check leaves nothing behind."""
-    logged, states = len(scenario.view.log), dict(scenario.view.states)
+    logged, states = len(scenario.ledger.log), dict(scenario.ledger.states)
     told = scenario.ask(AssessGeneration(request=request_))
-    assert (len(scenario.view.log), scenario.view.states) == (logged, states)
+    assert (len(scenario.ledger.log), scenario.ledger.states) == (logged, states)
     copy = Scenario()
-    copy.view.states.update(states)
+    for stream, state in states.items():
+        copy.ledger.put(stream, state)
     refusal = copy.when(CreateGeneration(generation_id="x", request=request_)).decided.refusal
     assert told["can_proceed"] is (refusal is None)
     if refusal is not None:
@@ -77,9 +78,9 @@ def test_the_check_sees_what_time_has_brought_about() -> None:
     scenario = running(shop(credits=50), chat())
     question = AssessGeneration(request=chat())
     assert scenario.ask(question)["checks"][0]["available"] == 0
-    logged = len(scenario.view.log)
+    logged = len(scenario.ledger.log)
     assert scenario.at(after(900)).ask(question)["can_proceed"]
-    assert len(scenario.view.log) == logged
+    assert len(scenario.ledger.log) == logged
 
 
 def test_cheaper_things_that_would_pass_are_named() -> None:

@@ -132,10 +132,10 @@ def test_of_several_only_those_that_succeeded_are_charged() -> None:
     """S2-3, S4-1: one of three succeeded; shares are rounded up, the places of the others are free again."""
     scenario = running(shop(), everything(options={"count": 3}, tokens=8))
     scenario.done(confirm(reported=Reported(succeeded=1)))
-    charges = [tuple(item.amounts.values()) for item in scenario.view.state(JOB).charges]
+    charges = [tuple(item.amounts.values()) for item in scenario.ledger.state(JOB).charges]
     assert charges == [(100,), (3,), (4,), (1, 4), (40_000,)]
-    assert scenario.view.state(GROUP).quota[:2] == ({"image": 1, "tokens.forecast": 4}, {})
-    assert scenario.view.state(STORAGE).quota[:2] == ({}, {})
+    assert scenario.ledger.state(GROUP).quota[:2] == ({"image": 1, "tokens.forecast": 4}, {})
+    assert scenario.ledger.state(STORAGE).quota[:2] == ({}, {})
 
 
 def test_more_cannot_succeed_than_was_asked_for() -> None:
@@ -203,9 +203,13 @@ def test_parts_may_store_more_than_was_held() -> None:
     for number in range(3):
         part_made = Reported(contents=(content(f"c{number}", 4),))
         scenario.done(confirm(reported=part_made, final=False))
-    assert scenario.view.state(STORAGE).quota[:2] == ({"bytes": 12 * MB}, {})
+    assert scenario.ledger.state(STORAGE).quota[:2] == ({"bytes": 12 * MB}, {})
     scenario.done(confirm())
-    assert scenario.view.state(STORAGE).quota[:3] == ({"bytes": 12 * MB}, {}, scenario.view.state(GROUP).quota.holds)
+    assert scenario.ledger.state(STORAGE).quota[:3] == (
+        {"bytes": 12 * MB},
+        {},
+        scenario.ledger.state(GROUP).quota.holds,
+    )
 
 
 # ---- measured use
@@ -302,16 +306,16 @@ def test_money_really_spent_is_recorded_even_above_the_budget() -> None:
     """S2-3."""
     scenario = running()
     scenario.done(confirm(reported=Reported(usd=12_000_000)))
-    assert scenario.view.state(BUDGET).quota.used == {"usd": 12_000_000}
-    assert scenario.view.state(BUDGET).remaining == 0
+    assert scenario.ledger.state(BUDGET).quota.used == {"usd": 12_000_000}
+    assert scenario.ledger.state(BUDGET).remaining == 0
 
 
 def test_money_that_no_price_named_counts_too() -> None:
     """S2-3: nothing was held of the budget; the month begins with the record."""
     scenario = talking().done(confirm(reported=Reported(usd=300)))
-    quota = scenario.view.state(BUDGET).quota
+    quota = scenario.ledger.state(BUDGET).quota
     assert (quota.used, quota.key) == ({"usd": 300}, MARCH)
-    assert scenario.view.state(JOB).charges[1:] == (Charge(Resource.BUDGET, BUDGET, {"usd": 300}, period=MARCH),)
+    assert scenario.ledger.state(JOB).charges[1:] == (Charge(Resource.BUDGET, BUDGET, {"usd": 300}, period=MARCH),)
 
 
 def test_a_hold_counts_in_the_period_in_which_it_was_made() -> None:
@@ -320,8 +324,8 @@ def test_a_hold_counts_in_the_period_in_which_it_was_made() -> None:
     decided = scenario.when(confirm()).decided
     assert decided.due == 1
     assert (BUDGET, use_settled({"usd": 40_000}, period=MARCH)) in decided.events
-    assert scenario.view.state(BUDGET).quota[:2] == ({}, {})
-    assert scenario.view.state(BUDGET).remaining == 10_000_000
+    assert scenario.ledger.state(BUDGET).quota[:2] == ({}, {})
+    assert scenario.ledger.state(BUDGET).remaining == 10_000_000
 
 
 # ---- what a confirmation must not do
@@ -364,5 +368,5 @@ def test_a_user_settles_an_own_hold_only_before_a_worker_begins(started: bool) -
 def test_a_group_that_was_deleted_or_left_still_ends_the_hold() -> None:
     """S1-2: what was held in it is settled as ever."""
     scenario = running().done(DeleteGroup(group_id="g1"), confirm())
-    assert not scenario.view.state(GROUP).quota.holds
-    assert scenario.view.state(GROUP).quota.used == {"image": 1, "tokens.forecast": 4}
+    assert not scenario.ledger.state(GROUP).quota.holds
+    assert scenario.ledger.state(GROUP).quota.used == {"image": 1, "tokens.forecast": 4}

@@ -83,7 +83,7 @@ def accepted(scenario: Scenario, request: Request) -> None:
 
 def holds(scenario: Scenario) -> tuple[Held, ...]:
     """What the generation holds."""
-    found: tuple[Held, ...] = scenario.view.state(JOB).holds
+    found: tuple[Held, ...] = scenario.ledger.state(JOB).holds
     return found
 
 
@@ -162,14 +162,14 @@ def test_the_refusal_names_everything_that_is_short() -> None:
 def test_a_refusal_is_a_fact_on_the_generations_own_stream_and_holds_nothing() -> None:
     """S0-10: operation, model, reason and what was short are in the log."""
     scenario = shop(credits=99)
-    states = dict(scenario.view.states)
+    states = dict(scenario.ledger.states)
     decided = scenario.when(create(chat(options={"count": 2}), "j2")).decided
     assert isinstance(decided.refusal, ResourcesShort)
     assert decided.refusal.told["quote"] == {**CHAT_QUOTE._asdict(), "credits": 100}
     ((stream, event),) = decided.events
     assert (stream, event.operation, event.model, event.count) == ("generation/j2", "chat", "gpt", 2)
     assert [(check.resource, check.needed, check.available) for check in event.checks] == [("credits", 100, 99)]
-    assert {name: state for name, state in scenario.view.states.items() if name != stream} == states
+    assert {name: state for name, state in scenario.ledger.states.items() if name != stream} == states
 
 
 def test_reasons_come_in_the_contracts_order() -> None:
@@ -280,7 +280,7 @@ def test_count_multiplies_price_space_plan_tokens_and_places() -> None:
     """S4-1: three images in one generation."""
     scenario = shop().done(create(everything(options={"count": 3})))
     assert [next(iter(held.amounts.values())) for held in holds(scenario)] == [12, 3, 120_000, 15 * MB, 7, 300]
-    assert scenario.view.state(JOB).asked.count == 3
+    assert scenario.ledger.state(JOB).asked.count == 3
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_a_sub_task_names_a_generation_of_the_same_user() -> None:
     scenario = running()
     child = scenario.when(create(chat(), "j2", parent_id="j1")).decided
     assert child.refusal is None
-    assert scenario.view.state("generation/j2").asked.parent_id == "j1"
+    assert scenario.ledger.state("generation/j2").asked.parent_id == "j1"
     unknown = UnknownParent(value="j9")
     scenario.when(create(chat(), "j3", parent_id="j9")).then_refused(unknown)
     foreign = CreateGeneration(generation_id="j3", request=Request(user="bob", operation="chat"), parent_id="j1")
@@ -490,7 +490,7 @@ def test_the_period_of_a_group_begins_with_the_first_hold_in_it() -> None:
     )
     assert refused(scenario, request, "j2").reason == "group_limit"
     scenario.at(after(17 * 3600)).done(create(request, "j3"))
-    assert scenario.view.state(GROUP).quota.key == "2026-03-02"
+    assert scenario.ledger.state(GROUP).quota.key == "2026-03-02"
 
 
 def test_the_default_storage_limit_is_that_of_the_deployment() -> None:

@@ -10,9 +10,9 @@ from domain.generations.events import (
 )
 from domain.generations.extend import ExtendGeneration
 from domain.generations.refusals import InsufficientTokens, NoSuchGeneration
+from domain.kernel.domain import LetTimePass
 from domain.organisations.events import Resource
 from domain.quotas.events import UseExtended
-from domain.registry import LetTimePass
 from tests.domain.credits.facts import granted, part
 from tests.domain.generations.facts import (
     BUDGET,
@@ -64,7 +64,7 @@ def test_all_holds_get_the_same_later_end() -> None:
 def test_an_end_never_comes_earlier() -> None:
     """S4-1."""
     scenario = running(request=chat()).done(extend(1))
-    assert scenario.view.state(JOB).expires_at == scenario.account().holds["j1"].expires_at == ENDS
+    assert scenario.ledger.state(JOB).expires_at == scenario.account().holds["j1"].expires_at == ENDS
 
 
 def test_it_grows_in_what_it_costs_over_all_payers() -> None:
@@ -101,7 +101,7 @@ def test_what_costs_tokens_grows_in_tokens_also_when_all_were_charged() -> None:
     assert str(short) == "Insufficient tokens. You need 11 tokens but only have 10. You're 1 tokens short."
     scenario.done(confirm(reported=Reported(tokens=50), final=False), extend(grow=10))
     assert scenario.account(TOKENS).reserved == 10
-    assert scenario.view.state(JOB).holds == (account_hold(Resource.TOKENS, TOKENS, 10),)
+    assert scenario.ledger.state(JOB).holds == (account_hold(Resource.TOKENS, TOKENS, 10),)
 
 
 def test_what_is_not_checked_does_not_grow() -> None:

@@ -101,8 +101,8 @@ def test_what_parts_were_charged_stays_charged() -> None:
     scenario = running(shop(), everything(options={"count": 2}))
     scenario.done(confirm(reported=Reported(succeeded=1), final=False), fail())
     assert (scenario.account().debited, scenario.account().reserved) == (100, 0)
-    assert scenario.view.state(GROUP).quota[:2] == ({"image": 1, "tokens.forecast": 4}, {})
-    assert scenario.view.state(BUDGET).quota[:2] == ({"usd": 40_000}, {})
+    assert scenario.ledger.state(GROUP).quota[:2] == ({"image": 1, "tokens.forecast": 4}, {})
+    assert scenario.ledger.state(BUDGET).quota[:2] == ({"usd": 40_000}, {})
 
 
 def test_what_comes_back_to_a_grant_that_was_voided_is_voided() -> None:

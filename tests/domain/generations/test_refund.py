@@ -59,7 +59,7 @@ def back(*charges: Charge, number: int = 1, contents: tuple[str, ...] = ()) -> G
 
 def used(scenario: Scenario) -> tuple[dict[str, int], dict[str, int]]:
     """What group and budget count."""
-    return scenario.view.state(GROUP).quota.used, scenario.view.state(BUDGET).quota.used
+    return scenario.ledger.state(GROUP).quota.used, scenario.ledger.state(BUDGET).quota.used
 
 
 def test_everything_comes_back() -> None:
@@ -83,7 +83,7 @@ def test_everything_comes_back() -> None:
         (ALICE, refunded(100, 1)),
     )
     assert used(scenario) == ({}, {})
-    assert scenario.view.state(STORAGE).quota.used == {"bytes": 5 * 1_048_576}
+    assert scenario.ledger.state(STORAGE).quota.used == {"bytes": 5 * 1_048_576}
     scenario.when(refund(2)).then_refused(NothingToRefund(generation_id="j1"))
 
 
@@ -197,7 +197,7 @@ def test_a_refund_after_the_period_changes_only_that_period() -> None:
 def test_places_in_several_groups_come_back_to_each() -> None:
     """S1-3."""
     scenario = running(joins(shop(), group("g2", image=5))).done(confirm(), refund())
-    assert [scenario.view.state(f"group/{name}").quota.used for name in ("g1", "g2")] == [{}, {}]
+    assert [scenario.ledger.state(f"group/{name}").quota.used for name in ("g1", "g2")] == [{}, {}]
 
 
 @pytest.mark.parametrize("charged", [False, True])

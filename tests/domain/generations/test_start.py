@@ -68,7 +68,7 @@ def test_a_part_begins_it_too() -> None:
 def test_it_ends_once(end: object) -> None:
     """S4-1: whatever ended it, nothing ends it again."""
     scenario = running(request=chat()).done(end)
-    status = scenario.view.state(JOB).status.value
+    status = scenario.ledger.state(JOB).status.value
     for again in (CANCEL, fail(), confirm(), START):
         scenario.when(again).then_refused(GenerationEnded(generation_id="j1", status=status))
 

@@ -15,9 +15,9 @@ from domain.generations.events import (
 from domain.generations.extend import ExtendGeneration
 from domain.generations.fail import FailGeneration
 from domain.generations.refusals import GenerationEnded
+from domain.kernel.domain import LetTimePass
 from domain.organisations.events import Outcome, Resource
 from domain.quotas.events import UseCounted
-from domain.registry import LetTimePass
 from domain.storage.events import ContentStored
 from tests.domain.credits.facts import FROZEN, part
 from tests.domain.credits.test_reserve import reserve
@@ -89,7 +89,7 @@ def test_two_that_expire_in_one_account_take_all_their_other_holds_with_them() -
     scenario = running().done(create(everything(), "j2", ttl_s=60)).at(ENDS)
     scenario.done(reserve(1, "plain"))
     for stream in (GROUP, BUDGET, STORAGE):
-        assert scenario.view.state(stream).quota[:3] == ({}, {}, scenario.view.state("group/none").quota.holds)
+        assert scenario.ledger.state(stream).quota[:3] == ({}, {}, scenario.ledger.state("group/none").quota.holds)
     assert scenario.account().reserved == 1
 
 
@@ -156,15 +156,15 @@ def test_late_a_group_counts_only_as_far_as_it_has_room() -> None:
     scenario = running(shop(image=3), everything(options={"count": 2}, token_type=None, tokens=0)).at(ENDS)
     scenario.done(create(everything(options={"count": 2}, token_type=None, tokens=0), "j2"))
     scenario.done(confirm())
-    assert scenario.view.state(GROUP).quota[:2] == ({"image": 1}, {"image": 2})
+    assert scenario.ledger.state(GROUP).quota[:2] == ({"image": 1}, {"image": 2})
 
 
 def test_late_in_the_next_month_it_counts_in_that() -> None:
     """S2-4: nothing was held any more when the month ended; the new month begins with the record."""
     scenario = running().at(APRIL_1).done(confirm())
-    quota = scenario.view.state(BUDGET).quota
+    quota = scenario.ledger.state(BUDGET).quota
     assert (quota.key, quota.used) == ("2026-04", {"usd": 40_000})
-    assert scenario.view.state(JOB).charges[-1].period == "2026-04"
+    assert scenario.ledger.state(JOB).charges[-1].period == "2026-04"
 
 
 def test_late_after_a_part_only_the_rest_is_charged() -> None:
@@ -172,5 +172,5 @@ def test_late_after_a_part_only_the_rest_is_charged() -> None:
     scenario = running(shop(), everything(options={"count": 2}))
     scenario.done(confirm(reported=Reported(succeeded=1), final=False)).at(ENDS).done(confirm())
     assert (scenario.account().debited, scenario.account().reserved) == (200, 0)
-    assert scenario.view.state(GROUP).quota.used == {"image": 2, "tokens.forecast": 8}
-    assert scenario.view.state(BUDGET).quota.used == {"usd": 80_000}
+    assert scenario.ledger.state(GROUP).quota.used == {"image": 2, "tokens.forecast": 8}
+    assert scenario.ledger.state(BUDGET).quota.used == {"usd": 80_000}

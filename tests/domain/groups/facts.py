@@ -44,7 +44,7 @@ def counted(what: str = "image", count: int = 1, user: str = "anna") -> UseCount
 
 
 def group(scenario: Scenario, group_id: str = "g1") -> Group:
-    state: Group = scenario.view.state(stream_of(group_id))
+    state: Group = scenario.ledger.state(stream_of(group_id))
     return state
 
 

@@ -27,7 +27,7 @@ def test_who_is_in_the_group_is_passed_over() -> None:
     scenario = Scenario().done(create(), add("anna"))
     scenario.when(add("ben", "anna", "ben")).then(*added("ben"))
     scenario.when(add("ben", "anna")).then_nothing()
-    assert scenario.view.state(ANNA) == Memberships(("g1",))
+    assert scenario.ledger.state(ANNA) == Memberships(("g1",))
 
 
 def test_s1_removes_one_or_many_in_one_decision() -> None:
@@ -49,8 +49,8 @@ def test_who_left_can_come_back() -> None:
 
 def test_a_user_is_in_several_groups() -> None:
     scenario = Scenario().done(create(), create("g2"), add("anna"), add("anna", group_id="g2"))
-    assert scenario.view.state(ANNA) == Memberships(("g1", "g2"))
-    assert scenario.done(remove("anna")).view.state(ANNA) == Memberships(("g2",))
+    assert scenario.ledger.state(ANNA) == Memberships(("g1", "g2"))
+    assert scenario.done(remove("anna")).ledger.state(ANNA) == Memberships(("g2",))
 
 
 def test_a_group_has_a_bound_on_its_members() -> None:

@@ -4,13 +4,13 @@ import pytest
 
 from domain.credits.events import AllowanceSet, GrantExpired, Slice
 from domain.credits.grant import Grant
+from domain.kernel.domain import LetTimePass
 from domain.organisations import state as organisations
 from domain.organisations.choose import ChoosePlan
 from domain.organisations.events import Billing, PlanChosen, PlanEnded
 from domain.organisations.refusals import InvalidSetting, UnknownPlan
 from domain.organisations.state import Organisation
 from domain.plans.deduct import DeductTokens
-from domain.registry import LetTimePass
 from tests.domain.organisations.offers import (
     CREDITS,
     FORECAST,
@@ -34,7 +34,7 @@ YEAR = after(days=360)
 
 
 def organisation(scenario: Scenario) -> Organisation:
-    state: Organisation = scenario.view.state(organisations.STREAM)
+    state: Organisation = scenario.ledger.state(organisations.STREAM)
     return state
 
 
@@ -123,7 +123,7 @@ def test_starter_starts_no_cycles() -> None:
     scenario = Scenario().done(TO_STARTER)
     assert organisation(scenario).anchor is None
     assert standing(scenario).refresh_date is None
-    assert scenario.view.log[1:] == []
+    assert scenario.ledger.log[1:] == []
     assert {each.balance for each in standing(scenario).tokens.values()} == {0}
 
 

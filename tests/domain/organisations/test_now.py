@@ -2,10 +2,10 @@
 
 from domain.credits.address import stream_of
 from domain.credits.reserve import Reserve
+from domain.kernel.domain import LetTimePass
 from domain.organisations.events import Billing
 from domain.organisations.now import OrganisationNow, UnitStanding
 from domain.organisations.state import Organisation
-from domain.registry import LetTimePass
 from tests.domain.organisations.offers import LEADS, TO_PRO, TO_PRO_FOR_A_YEAR, leads, standing
 from tests.domain.scenario import NOW, Scenario, after
 

@@ -77,7 +77,7 @@ def test_the_catalogue_can_be_published_as_it_is() -> None:
     packages: tuple[Package, ...] = PACKAGES
     scenario = Scenario().done(*(as_command(plan) for plan in ALLOWANCES))
     scenario.done(PublishFeatures(features=features, token_costs=TOKEN_COSTS), PublishPackages(packages=packages))
-    catalogue: Catalogue = scenario.view.state("plans")
+    catalogue: Catalogue = scenario.ledger.state("plans")
     first = Catalogue()
     assert {name: terms.tokens for name, terms in catalogue.plans.items()} == {
         name: terms.tokens for name, terms in first.plans.items()

@@ -70,7 +70,7 @@ def test_a_payment_that_paid_for_a_purchase_is_no_reference_of_another_grant(buy
 def test_something_else_than_the_price_buys_nothing(paid: Paid) -> None:
     scenario = Scenario().done(BUY)
     scenario.when(replace(PAID, paid=paid)).then_refused(PaymentMismatch("p1", TEN, paid))
-    scenario.when(PAID).then(COMPLETED, (ANN, scenario.view.log[-1][1]))
+    scenario.when(PAID).then(COMPLETED, (ANN, scenario.ledger.log[-1][1]))
 
 
 def test_a_wrong_payment_is_told_in_money() -> None:
@@ -125,7 +125,7 @@ def test_a_payment_that_comes_after_all_is_honoured() -> None:
     """The provider has the money: to refuse it would take it for nothing."""
     scenario = Scenario().done(BUY, FailPurchase(purchase_id="p1", reason="declined"), PAID)
     assert scenario.account(ANN).available == 1000
-    assert scenario.view.state("purchase/p1").status == "completed"
+    assert scenario.ledger.state("purchase/p1").status == "completed"
 
 
 def test_a_closed_account_gets_nothing_and_the_purchase_stays_open() -> None:

@@ -63,7 +63,7 @@ def test_a_deduction_is_a_debit_with_who_and_what_for() -> None:
 def test_a_feature_says_which_tokens_it_takes() -> None:
     scenario = Scenario().done(TO_PRO, DeductTokens(debit_id="d1", feature="forecast", quantity=3))
     assert scenario.account(FORECAST).available == 18
-    (event,) = (event for _, event in scenario.view.log if isinstance(event, CreditsDebited))
+    (event,) = (event for _, event in scenario.ledger.log if isinstance(event, CreditsDebited))
     assert (event.item, event.user) == ("forecast", None)
 
 
@@ -200,8 +200,8 @@ def test_the_check_says_what_the_deduction_would_do(
 ) -> None:
     """S3-6: has enough; balance of one type. The first reason of the contract's order is told; nothing is written."""
     command = replace(LEAD, quantity=quantity)
-    before = len(scenario.view.log)
+    before = len(scenario.ledger.log)
     answer = asked(scenario, command)
     assert answer[:6] == expected
-    assert len(scenario.view.log) == before
+    assert len(scenario.ledger.log) == before
     assert scenario.when(command).decided.refusal == answer.refusal

@@ -17,7 +17,7 @@ def test_it_fails_once() -> None:
     scenario = Scenario().done(BUY)
     scenario.when(FAIL).then(("purchase/p1", PurchaseFailed(purchase_id="p1", reason="declined")))
     scenario.when(FailPurchase(purchase_id="p1", reason="expired")).then_nothing()
-    assert scenario.view.state("purchase/p1").status == "failed"
+    assert scenario.ledger.state("purchase/p1").status == "failed"
 
 
 def test_what_is_paid_cannot_fail() -> None:

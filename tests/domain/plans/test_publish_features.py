@@ -21,7 +21,7 @@ def test_features_and_costs_are_replaced_as_a_whole() -> None:
     """S3-1: features map a name to a token type and cost; costs are configurable."""
     scenario = Scenario()
     scenario.when(COMMAND).then(("plans", FeaturesPublished(version=1, features=(SONG,), token_costs=COSTS)))
-    assert scenario.view.state("plans").features == {"song": SONG}
+    assert scenario.ledger.state("plans").features == {"song": SONG}
     scenario.when(replace(COMMAND, expected=1)).then(
         ("plans", FeaturesPublished(version=2, features=(SONG,), token_costs=COSTS))
     )

@@ -37,12 +37,12 @@ def test_a_new_plan_is_there_with_all_its_terms() -> None:
     )
     scenario = Scenario()
     scenario.when(GOLD).then(("plans", terms))
-    assert set(scenario.view.state("plans").plans) == {"starter", "pro", "enterprise", "gold"}
+    assert set(scenario.ledger.state("plans").plans) == {"starter", "pro", "enterprise", "gold"}
 
 
 def test_versions_count_by_plan() -> None:
     scenario = Scenario().done(GOLD, GOLD, replace(GOLD, plan="starter"))
-    plans = scenario.view.state("plans").plans
+    plans = scenario.ledger.state("plans").plans
     assert (plans["gold"].version, plans["starter"].version, plans["pro"].version) == (2, 1, 0)
 
 

@@ -41,7 +41,7 @@ def test_takes_effect_after_five_seconds() -> None:
     scenario = Scenario().given_prices(CHAT)
     decided = scenario.when(PublishPrices(entries=(DEARER,))).decided
     assert decided.events == (in_book(2, DEARER),)
-    book = scenario.view.state(price_book.STREAM)
+    book = scenario.ledger.state(price_book.STREAM)
     asked = Ask(operation="chat")
     assert quote(book, asked, after(4.999999)).credits == 1
     assert quote(book, asked, after(5)).credits == 2

@@ -22,6 +22,7 @@ from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
+from domain.registry import SCRIP
 from infra.chain import GENESIS, StoredEvent, link_of
 from infra.codec import Codec
 from infra.kafka_record import to_record
@@ -111,7 +112,7 @@ class Audited:
     def project(self, events: Iterable[StoredEvent] | None = None) -> None:
         """Bring the read models up to date."""
         generations.ensure(self.database.projector_uri)
-        runner = Runner(self.database.projector_uri, Codec().decode)
+        runner = Runner(self.database.projector_uri, Codec.of(SCRIP).decode)
         applied = apply(runner, self.log.events if events is None else events)
         runner.close()
         assert not applied.gaps

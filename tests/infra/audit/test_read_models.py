@@ -16,6 +16,7 @@ from domain.credits.events import (
     ReservationCaptured,
     ReservationExpired,
 )
+from domain.registry import SCRIP
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Differs, Section
 from infra.audit.store import PIN, heads, one_moment
@@ -34,7 +35,6 @@ from infra.audit.tables import (
     TRANSACTIONS,
     Table,
 )
-from infra.codec import EVENT_TYPES
 from projections import generations
 from tests.conftest import Database
 from tests.domain.credits.facts import below_zero, granted, part, reserved
@@ -75,7 +75,7 @@ def test_an_honest_ledger_agrees_with_the_reference_in_every_row(honest: Audited
 
 
 def test_the_log_of_this_test_has_every_type_of_event(honest: Audited) -> None:
-    assert {event.type for event in honest.log.events} == set(EVENT_TYPES)
+    assert {event.type for event in honest.log.events} == set(SCRIP.events)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

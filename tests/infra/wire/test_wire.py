@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from domain.registry import SCRIP
 from infra import event_log
 from infra.partitions import partition_of
 from infra.wire.wire import Wire
@@ -51,7 +52,7 @@ def test_arrays_arrive_as_they_were_sent(database: Database, size: int) -> None:
 
 
 def test_the_rows_of_a_look_are_those_of_a_cursor(database: Database) -> None:
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(10))
         accepted(writer, debit("d-1"))
     partition = partition_of("acme", PARTITIONS)

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import pytest
 
-from domain.registry import kind_of
+from domain.kernel.domain import Domain
+from domain.kernel.work import StreamKind
 from infra import event_log
 from infra.writer.batch import Unit
 from infra.writer.catching_up import catch_up
@@ -27,8 +28,8 @@ GIVE_UP_S = patient(30.0)
 class Asking:
     """A reader whose event loop runs only while something is asked; as a context manager it starts and stops."""
 
-    def __init__(self, uri: str, deadline_s: float = GIVE_UP_S, **options: Any) -> None:
-        self.reader = Reader(uri, deadline_s, **options)
+    def __init__(self, uri: str, domain: Domain, deadline_s: float = GIVE_UP_S, **options: Any) -> None:
+        self.reader = Reader(uri, domain, deadline_s, **options)
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -86,10 +87,11 @@ async def gathered(reader: Reader, works: Sequence[Query | Question]) -> list[An
 def now(writer: Writer, org: str, streams: Sequence[str], tags: Sequence[str] = ()) -> Current:
     """States and tagged events for a reader that has just begun; what the writer keeps of them must be the same."""
     own = seen_by(writer, org, streams, tags)
-    with Asking(writer._uri, codec=writer._loader.codec) as asking:
+    with Asking(writer._uri, writer._loader.domain) as asking:
         current = asking.now(org, streams, tags)
     if current.position == own.position:  # or somebody has written meanwhile
-        assert _exact(current) == _exact(own)
+        kind_of = writer._loader.domain.kind_of
+        assert _exact(kind_of, current) == _exact(kind_of, own)
     return current
 
 
@@ -112,7 +114,7 @@ def seen_by(writer: Writer, org: str, streams: Sequence[str], tags: Sequence[str
 
 def _seen_by(writer: Writer, query: Query) -> Current:
     assert writer._connection is not None
-    needs = needs_of([query], writer.partitions)
+    needs = needs_of(writer._loader.domain, [query], writer.partitions)
     time = catch_up(writer._pipeline, writer._loader, needs.partitions, needs.streams, needs.tags)
     (current,) = answers(writer._loader, writer.partitions, [query], time)
     writer._loader.trim()
@@ -120,7 +122,7 @@ def _seen_by(writer: Writer, query: Query) -> Current:
     return current
 
 
-def _exact(current: Current) -> tuple[dict[str, Any], dict[str, Any]]:
+def _exact(kind_of: Callable[[str], StreamKind], current: Current) -> tuple[dict[str, Any], dict[str, Any]]:
     """Without what may be early in states: the hint of what is next due."""
     return {stream: kind_of(stream).refresh(state) for stream, state in current.states.items()}, current.tagged
 

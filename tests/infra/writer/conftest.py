@@ -5,13 +5,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from infra.codec import Codec
+from domain.registry import SCRIP
 from infra.embedded import EmbeddedServers
 from infra.writer.writer import Writer
 from tests.conftest import Database, copy_of
 from tests.infra.writer.asking import Asking, NewAsking
 from tests.infra.writer.ledger_kit import check_log
-from tests.infra.writer.pots import NewWriter, with_pots
+from tests.infra.writer.pots import POTS, NewWriter
 
 
 @pytest.fixture
@@ -23,23 +23,17 @@ def database(servers: EmbeddedServers, bare_template: str) -> Iterator[Database]
 @pytest.fixture
 def writer(database: Database) -> Iterator[Writer]:
     """A writer with the writer's own login."""
-    with Writer(database.writer_uri) as running:
+    with Writer(database.writer_uri, SCRIP) as running:
         yield running
 
 
 @pytest.fixture
-def codec(monkeypatch: pytest.MonkeyPatch) -> Codec:
-    """Knows the events of pots, as the ledger does then."""
-    return with_pots(monkeypatch)
-
-
-@pytest.fixture
-def cold(module_database: Database, codec: Codec) -> Iterator[NewWriter]:
+def cold(module_database: Database) -> Iterator[NewWriter]:
     """Makes writers that have read nothing yet and know pots, and checks the log at the end."""
     started: list[Writer] = []
 
     def start() -> Writer:
-        writer = Writer(module_database.writer_uri, codec=codec)
+        writer = Writer(module_database.writer_uri, POTS)
         writer.start()
         started.append(writer)
         return writer
@@ -51,10 +45,10 @@ def cold(module_database: Database, codec: Codec) -> Iterator[NewWriter]:
 
 
 @pytest.fixture
-def asking(module_database: Database, codec: Codec) -> Iterator[NewAsking]:
+def asking(module_database: Database) -> Iterator[NewAsking]:
     """Makes readers that have read nothing yet and know pots."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(Asking(module_database.writer_uri, codec=codec))
+        yield lambda: stack.enter_context(Asking(module_database.writer_uri, POTS))
 
 
 @pytest.fixture

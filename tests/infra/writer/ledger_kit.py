@@ -13,7 +13,7 @@ from domain.credits.address import stream_of
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
-from domain.registry import kind_of
+from domain.registry import SCRIP
 from infra import event_log
 from infra.chain import GENESIS, StoredEvent, link_of
 from infra.codec import Codec
@@ -115,8 +115,8 @@ def check_log(uri: str) -> list[StoredEvent]:
 
 def replayed(uri: str, address: str = ALICE, org: str = ORG) -> Account:
     """An account folded from its first event, without any cache or snapshot."""
-    codec, stream = Codec(), stream_of(address)
-    kind = kind_of(stream)
+    codec, stream = Codec.of(SCRIP), stream_of(address)
+    kind = SCRIP.kind_of(stream)
     state: Account = kind.initial
     for event in stored(uri, partition_of(org, PARTITIONS)):
         if (event.org, event.stream) == (org, stream):

@@ -7,12 +7,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from domain.execution import Answerer, Handler, StreamKind, View
+from domain.kernel.domain import Answerer, Decider, Module
+from domain.kernel.work import Key, StreamKind, Work
 from domain.periods import NEVER
 from domain.refusal import Refusal, RefusalKind, RefusedWith
-from domain.registry import ANSWERERS, HANDLERS, KINDS
-from infra.codec import EVENT_TYPES, Codec
-from infra.writer.cache import StreamKey, TagKey
+from domain.registry import SCRIP
 from infra.writer.loading import Loader
 from infra.writer.writer import Writer
 from tests.infra.writer.asking import now
@@ -124,43 +123,43 @@ KIND = StreamKind(
     refresh=lambda pot: pot,
     entries=lambda _pot: 1,
     schema=1,
-    together=lambda _event, pot: pot.linked,
+    co_expiring_streams=lambda _event, pot: pot.linked,
 )
 
 
-def _fill(_view: View, command: Fill, _now: datetime) -> Iterable[tuple[str, Any]]:
+def _fill(_work: Work, command: Fill, _now: datetime) -> Iterable[tuple[str, Any]]:
     return [(command.pot, Put(tag=command.tag, amount=command.amount, linked=command.linked, ends=command.ends))]
 
 
-def _make(_view: View, command: Make, _now: datetime) -> Iterable[tuple[str, Any]]:
+def _make(_work: Work, command: Make, _now: datetime) -> Iterable[tuple[str, Any]]:
     return [(command.new, Put(amount=command.amount)), (command.pot, Put(amount=0, linked=(command.new,)))]
 
 
-def _linked(view: View, command: Any) -> tuple[str, ...]:
-    pot: Pot = view.state(command.pot)
+def _linked(work: Work, command: Any) -> tuple[str, ...]:
+    pot: Pot = work.state(command.pot)
     return pot.linked
 
 
-def _spend(view: View, command: Spend, _now: datetime) -> Iterable[tuple[str, Any]]:
-    pots = (command.pot, *_linked(view, command))
+def _spend(work: Work, command: Spend, _now: datetime) -> Iterable[tuple[str, Any]]:
+    pots = (command.pot, *_linked(work, command))
     for pot in pots:
-        if view.state(pot).amount < command.amount:
+        if work.state(pot).amount < command.amount:
             raise RefusedWith(TooLittle(pot), ((command.pot, Tried()),))
     return [(pot, Put(amount=-command.amount)) for pot in pots]
 
 
-def _recall(view: View, command: Recall, _now: datetime) -> Iterable[tuple[str, Any]]:
-    found = [event for tag in _linked(view, command) for _, event in view.tagged(tag)]
+def _recall(work: Work, command: Recall, _now: datetime) -> Iterable[tuple[str, Any]]:
+    found = [event for tag in _linked(work, command) for _, event in work.events(tag)]
     return [(command.pot, Put(amount=sum(event.amount for event in found)))]
 
 
-def _how_much(view: View, question: HowMuch, _now: datetime) -> int:
+def _how_much(work: Work, question: HowMuch, _now: datetime) -> int:
     if question.pot == "pot/bug":
         raise ZeroDivisionError("a bug")
-    pots: list[Pot] = [view.state(pot) for pot in (question.pot, *_linked(view, question))]
+    pots: list[Pot] = [work.state(pot) for pot in (question.pot, *_linked(work, question))]
     if not all(pot.amount for pot in pots):
         raise RefusedWith(TooLittle(question.pot), ((question.pot, Tried()),))
-    platform: Pot = view.platform(OF_THE_PLATFORM)
+    platform: Pot = work.platform(OF_THE_PLATFORM)
     return platform.amount + sum(pot.amount for pot in pots)
 
 
@@ -168,18 +167,19 @@ def _pot(command: Any) -> tuple[str, ...]:
     return (command.pot,)
 
 
-TYPES = {**EVENT_TYPES, "put.v1": Put, "emptied.v1": Emptied, "tried.v1": Tried}
-
-
-def with_pots(patch: pytest.MonkeyPatch) -> Codec:
-    """Make pots known to the ledger; the codec is for its writers."""
-    patch.setitem(KINDS, "pot/", KIND)
-    patch.setitem(HANDLERS, Fill, Handler(_pot, _fill))
-    patch.setitem(HANDLERS, Make, Handler(_pot, _make))
-    patch.setitem(HANDLERS, Spend, Handler(_pot, _spend, further=_linked))
-    patch.setitem(HANDLERS, Recall, Handler(_pot, _recall))
-    patch.setitem(ANSWERERS, HowMuch, Answerer(_pot, _how_much, platform=(OF_THE_PLATFORM,), further=_linked))
-    return Codec(TYPES)
+POTS = SCRIP.joined(
+    Module(
+        deciders={
+            Fill: Decider(_pot, _fill),
+            Make: Decider(_pot, _make),
+            Spend: Decider(_pot, _spend, streams_from_state=_linked),
+            Recall: Decider(_pot, _recall),
+        },
+        answerers={HowMuch: Answerer(_pot, _how_much, platform=(OF_THE_PLATFORM,), streams_from_state=_linked)},
+        kinds={"pot/": KIND},
+        events={"put.v1": Put, "emptied.v1": Emptied, "tried.v1": Tried},
+    )
+)
 
 
 def pot(writer: Writer, org: str, name: str) -> Pot:
@@ -193,7 +193,7 @@ def loads(patch: pytest.MonkeyPatch) -> list[set[str]]:
     asked: list[set[str]] = []
     ask = Loader.ask
 
-    def noted(self: Loader, pipeline: Any, streams: dict[StreamKey, int], tags: dict[TagKey, int]) -> Any:
+    def noted(self: Loader, pipeline: Any, streams: dict[Key, int], tags: dict[Key, int]) -> Any:
         if streams:
             asked.append({stream for _, stream in streams})
         return ask(self, pipeline, streams, tags)

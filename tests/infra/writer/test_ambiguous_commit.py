@@ -8,6 +8,7 @@ from time import monotonic
 import psycopg
 import pytest
 
+from domain.registry import SCRIP
 from infra import event_log, failpoints
 from infra.failpoints import PLACES, Fault
 from infra.partitions import partition_of
@@ -51,7 +52,7 @@ def proxy(database: Database) -> Iterator[Proxy]:
 
 
 def test_a_commit_whose_reply_is_lost_has_one_effect_and_its_own_answer(proxy: Proxy, database: Database) -> None:
-    with Writer(proxy.uri) as writer:
+    with Writer(proxy.uri, SCRIP) as writer:
         accepted(writer, grant(100))
         proxy.lose_reply(COMMITTED)
         items = [submission(debit(f"d-{number}", 1 + number)) for number in range(5)]
@@ -70,7 +71,7 @@ def test_a_commit_whose_reply_is_lost_has_one_effect_and_its_own_answer(proxy: P
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_connection_that_breaks_at_any_place(database: Database, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(100))
         monkeypatch.setitem(failpoints.FAULTS, place, Fault("sever"))
         found = accepted(writer, debit("d-1", 4), "k-1")
@@ -88,7 +89,7 @@ def test_a_fault_at_any_place_that_is_not_the_connections(
     database: Database, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """Even after a commit that went through: the commands are run one by one, and their keys tell."""
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(100))
         with locked(database.writer_uri):
             first = writer.submit([submission(debit("d-0"))])
@@ -105,10 +106,10 @@ def test_a_fault_at_any_place_that_is_not_the_connections(
 
 def test_while_the_old_session_still_commits_the_new_one_waits_for_it(proxy: Proxy, database: Database) -> None:
     """The client believes the connection dead; the server's session still holds the lock, and commits later."""
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(100))
     partition = partition_of(ORG, PARTITIONS)
-    with Writer(proxy.uri) as writer, psycopg.connect(database.owner_uri, autocommit=True) as owner:
+    with Writer(proxy.uri, SCRIP) as writer, psycopg.connect(database.owner_uri, autocommit=True) as owner:
         # Whoever inserts an idempotency row waits for this lock: the session stands still between insert and commit.
         owner.execute("select pg_advisory_lock(4711)")
         owner.execute(
@@ -131,12 +132,12 @@ def test_while_the_old_session_still_commits_the_new_one_waits_for_it(proxy: Pro
 
 
 def test_a_caller_that_gave_up_gets_the_answer_from_another_writer(proxy: Proxy, database: Database) -> None:
-    with Writer(proxy.uri) as writer:
+    with Writer(proxy.uri, SCRIP) as writer:
         accepted(writer, grant(100))
         proxy.lose_reply(COMMITTED, then=proxy.refuse)
         unknown = writer.submit([submission(debit("d-1", 4), "k-1")], timeout_s=0.5)
         assert isinstance(unknown.exception(DEADLINE_S), OutcomeUnknown)
-        with Writer(database.writer_uri) as other:
+        with Writer(database.writer_uri, SCRIP) as other:
             again = accepted(other, debit("d-1", 4), "k-1")
             assert again.replayed
             assert again.position == 2
@@ -146,7 +147,7 @@ def test_a_caller_that_gave_up_gets_the_answer_from_another_writer(proxy: Proxy,
 
 
 def test_nothing_is_charged_twice_when_every_other_commit_loses_its_reply(proxy: Proxy, database: Database) -> None:
-    with Writer(proxy.uri) as writer:
+    with Writer(proxy.uri, SCRIP) as writer:
         accepted(writer, grant(1000))
         for turn in range(10):
             proxy.lose_reply(COMMITTED)
@@ -158,7 +159,7 @@ def test_nothing_is_charged_twice_when_every_other_commit_loses_its_reply(proxy:
 
 def test_a_session_that_the_server_ends(database: Database) -> None:
     """Wherever the batch is at that moment; it goes on until it was hit five times."""
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(100_000))
         stop = threading.Event()
 
@@ -185,7 +186,7 @@ def test_a_session_that_the_server_ends(database: Database) -> None:
 
 
 def test_a_writer_connects_again_while_nothing_is_asked_of_it(proxy: Proxy) -> None:
-    with Writer(proxy.uri) as writer:
+    with Writer(proxy.uri, SCRIP) as writer:
         accepted(writer, grant(100))
         before = writer._connection
         proxy.cut()
@@ -195,7 +196,7 @@ def test_a_writer_connects_again_while_nothing_is_asked_of_it(proxy: Proxy) -> N
 
 def test_the_lock_is_free_when_a_client_is_gone(proxy: Proxy, database: Database) -> None:
     gone = event_log.connect(proxy.uri, "test")
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         gone.execute("begin")
         event_log.lock(gone.cursor(), list(range(PARTITIONS)))
         waiting = writer.submit([submission(grant(10))])

@@ -5,7 +5,8 @@ import logging
 import psycopg
 import pytest
 
-from infra.codec import Codec, UnknownEventType
+from domain.registry import SCRIP
+from infra.codec import UnknownEventType
 from infra.partitions import PLATFORM, partition_of
 from infra.writer.questions import Query, Question
 from infra.writer.submission import Current
@@ -16,6 +17,7 @@ from tests.infra.writer.ledger_kit import accepted, locked, results, stored, sub
 from tests.infra.writer.pots import (
     LONG_AGO,
     OF_THE_PLATFORM,
+    POTS,
     Fill,
     HowMuch,
     NewWriter,
@@ -181,7 +183,8 @@ def test_a_link_to_what_cannot_be_read_fails_only_who_asks_for_it(
     accepted(one, Fill(pot="pot/b", amount=5), org=org)
     accepted(one, Fill(pot="pot/c", amount=1, linked=(link,)), org=org)
     accepted(one, Fill(pot="pot/d", amount=1, linked=("pot/b",)), org=org)
-    with Writer(module_database.writer_uri, codec=Codec({"put.v9": Put})) as newer:
+    newer_pots = SCRIP.joined(POTS.modules[-1]._replace(events={"put.v9": Put}))
+    with Writer(module_database.writer_uri, newer_pots) as newer:
         accepted(newer, Fill(pot="pot/newer"), org=org)
     reader = asking()
     with caplog.at_level(logging.CRITICAL), caplog.at_level(logging.CRITICAL, "psycopg"):

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from domain.registry import HANDLERS
+from domain.registry import SCRIP
 from infra.writer.batch import Unit
 from infra.writer.submission import Submission
 from infra.writer.waiting import Waiting
@@ -74,22 +74,22 @@ def _each(writer: Writer, items: list[Submission]) -> list[Any]:
     return futures
 
 
-def test_a_bug_in_a_decision(writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    accepted(writer, grant(1000))
+def test_a_bug_in_a_decision(database: Database) -> None:
     poison = debit("d-poison")
-    handler = HANDLERS[type(poison)]
+    decider = SCRIP.deciders[type(poison)]
 
-    def decide(view: Any, command: Any, now: Any) -> Any:
+    def decide(work: Any, command: Any, now: Any) -> Any:
         if command is poison:
             raise ZeroDivisionError("a bug")
-        return handler.decide(view, command, now)
+        return decider.decide(work, command, now)
 
-    monkeypatch.setitem(HANDLERS, type(poison), handler._replace(decide=decide))
-    futures = [writer.submit([submission(command)]) for command in (debit("d-1"), poison, debit("d-2"))]
-    assert isinstance(futures[1].exception(DEADLINE_S), ZeroDivisionError)
-    assert [code(futures[index].result(DEADLINE_S)[0]) for index in (0, 2)] == [None, None]
-    assert account(writer).available == 998
-    assert len(check_log(database.owner_uri)) == 3
+    with Writer(database.writer_uri, SCRIP.with_decider(type(poison), decider._replace(decide=decide))) as writer:
+        accepted(writer, grant(1000))
+        futures = [writer.submit([submission(command)]) for command in (debit("d-1"), poison, debit("d-2"))]
+        assert isinstance(futures[1].exception(DEADLINE_S), ZeroDivisionError)
+        assert [code(futures[index].result(DEADLINE_S)[0]) for index in (0, 2)] == [None, None]
+        assert account(writer).available == 998
+        assert len(check_log(database.owner_uri)) == 3
 
 
 def test_a_command_of_an_unknown_kind(writer: Writer) -> None:

@@ -6,9 +6,11 @@ import pytest
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
+from domain.kernel.work import Stream, Tagged
+from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.partitions import partition_of
-from infra.writer.cache import Cache, Stream, Tagged
+from infra.writer.cache import Cache
 from infra.writer.loading import Loader
 from infra.writer.reader import Reader
 from infra.writer.writer import Writer
@@ -48,7 +50,7 @@ def addresses(count: int) -> list[str]:
 
 def test_writing_keeps_the_bound_and_evicted_states_come_back_right(small: Database) -> None:
     """S1-6."""
-    with Writer(small.writer_uri, cache_weight=BOUND) as writer:
+    with Writer(small.writer_uri, SCRIP, cache_weight=BOUND) as writer:
         for turn in range(2):
             for number, address in enumerate(addresses(100)):
                 accepted(writer, grant(10, address, f"g-{turn}-{number}"))
@@ -61,7 +63,7 @@ def test_writing_keeps_the_bound_and_evicted_states_come_back_right(small: Datab
 
 
 def test_a_batch_larger_than_the_bound_is_decided_right(small: Database) -> None:
-    with Writer(small.writer_uri, cache_weight=BOUND) as writer:
+    with Writer(small.writer_uri, SCRIP, cache_weight=BOUND) as writer:
         commands: list[Any] = [grant(10, address, f"g-{address}") for address in addresses(200)]
         commands += [debit(f"d-{address}", 7, address) for address in addresses(200)]
         commands += [debit(f"e-{address}", 7, address) for address in addresses(200)]
@@ -71,10 +73,10 @@ def test_a_batch_larger_than_the_bound_is_decided_right(small: Database) -> None
 
 
 def test_reading_keeps_the_bound_too(small: Database) -> None:
-    with Writer(small.writer_uri, cache_weight=BOUND) as writer:
+    with Writer(small.writer_uri, SCRIP, cache_weight=BOUND) as writer:
         items = [submission(grant(10, address, f"g-{address}")) for address in addresses(200)]
         writer.submit(items).result(DEADLINE_S)
-    with Asking(small.writer_uri, cache_weight=BOUND) as asking:
+    with Asking(small.writer_uri, SCRIP, cache_weight=BOUND) as asking:
         for address in addresses(200):
             assert asking.now("acme", [stream_of(address)]).states[stream_of(address)].available == 10
             assert weight(asking.reader) <= BOUND
@@ -87,7 +89,7 @@ def test_reading_keeps_the_bound_too(small: Database) -> None:
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:
-    cache = Cache(Codec(), 3)
+    cache = Cache(SCRIP.kind_of, Codec.of(SCRIP), 3)
     for name in "abc":
         cache.put(("acme", f"account/{name}"), Stream(1, Account(), 0))
     cache.put(("acme", "account/a"), Stream(2, Account(), 0))
@@ -97,7 +99,7 @@ def test_what_was_not_used_for_longest_goes_first() -> None:
 
 
 def test_many_tags_do_not_drive_out_the_states() -> None:
-    cache = Cache(Codec(), 10)
+    cache = Cache(SCRIP.kind_of, Codec.of(SCRIP), 10)
     cache.put(("acme", "account/a"), Stream(1, Account(), 0))
     for number in range(100):
         cache.tags["acme", f"debit/{number}"] = Tagged(0, ())
@@ -108,7 +110,7 @@ def test_many_tags_do_not_drive_out_the_states() -> None:
 
 
 def test_all_partitions_together_keep_the_bound_and_the_heaviest_gives() -> None:
-    loader = Loader(Codec(), 10)
+    loader = Loader(SCRIP, 10)
     for partition, names in ((0, "abcdefgh"), (1, "xyz")):
         for name in names:
             loader.cache(partition).put(("acme", f"account/{name}"), Stream(1, Account(), 0))

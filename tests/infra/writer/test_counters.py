@@ -4,6 +4,7 @@ from prometheus_client.core import Metric
 
 from domain.credits.address import stream_of
 from domain.organisations.now import OrganisationNow
+from domain.registry import SCRIP
 from infra.writer.metrics import cumulated, reader_metrics, writer_metrics
 from infra.writer.questions import Query, Question
 from infra.writer.writer import Writer
@@ -43,7 +44,7 @@ def test_each_batch_has_its_place_in_the_histogram(writer: Writer) -> None:
 
 def test_a_reader_counts_its_answers(writer: Writer, database: Database) -> None:
     accepted(writer, grant(100))
-    with Asking(database.writer_uri) as asking:
+    with Asking(database.writer_uri, SCRIP) as asking:
         asking.now(ORG, [stream_of(ALICE)])
         asking.together(*(Query(ORG, (stream_of(ALICE),)) for _ in range(3)), Question(ORG, OrganisationNow()))
         found = {family.name: family.samples[0].value for family in reader_metrics(asking.reader)}

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from domain.credits.address import stream_of
+from domain.registry import SCRIP
 from infra import failpoints
 from infra.disk import DiskWatch
 from infra.failpoints import Fault
@@ -65,7 +66,10 @@ def test_a_commit_that_may_have_gone_through_before_is_not_said_to_be_undone(
 
 def test_below_the_reserve_commands_are_refused_and_questions_answered(database: Database, tmp_path: Path) -> None:
     disk = DiskWatch({"postgres": str(tmp_path / "later")}, MORE_THAN_ANY)
-    with Writer(database.writer_uri, disk=disk) as writer, Asking(database.writer_uri, disk=disk) as asking:
+    with (
+        Writer(database.writer_uri, SCRIP, disk=disk) as writer,
+        Asking(database.writer_uri, SCRIP, disk=disk) as asking,
+    ):
         accepted(writer, grant(100))
         (tmp_path / "later").mkdir()
         assert disk.look()
@@ -82,8 +86,8 @@ def test_nobody_waits_for_a_database_that_is_away_with_a_full_disk(database: Dat
     disk = DiskWatch({"postgres": str(tmp_path / "later")}, MORE_THAN_ANY)
     with (
         Proxy(database.writer_uri) as proxy,
-        Writer(proxy.uri, disk=disk) as writer,
-        Asking(proxy.uri, deadline_s=HANGING_S, disk=disk) as asking,
+        Writer(proxy.uri, SCRIP, disk=disk) as writer,
+        Asking(proxy.uri, SCRIP, deadline_s=HANGING_S, disk=disk) as asking,
     ):
         accepted(writer, grant(100))
         proxy.refuse()

@@ -38,6 +38,7 @@ from domain.periods import Every
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.quotas.events import PeriodEnded
+from domain.registry import SCRIP
 from infra.chain import StoredEvent
 from infra.codec import Codec
 from infra.event_log import MAX_EVENT_BYTES
@@ -155,4 +156,4 @@ WORST = [
 
 @pytest.mark.parametrize("worst", WORST, ids=lambda event: type(event).__name__)
 def test_no_event_grows_beyond_what_can_be_published(worst: Any) -> None:
-    assert len(Codec().encode(worst, LONG, ID)[1]) < MAX_EVENT_BYTES
+    assert len(Codec.of(SCRIP).encode(worst, LONG, ID)[1]) < MAX_EVENT_BYTES

@@ -24,11 +24,12 @@ from domain.generations.fail import FailGeneration
 from domain.generations.request import Request
 from domain.groups.create import CreateGroup
 from domain.groups.members import AddMembers
+from domain.kernel.domain import LetTimePass
 from domain.organisations.configure import ConfigureOrganisation
 from domain.organisations.events import Outcome, Resource
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
-from domain.registry import LetTimePass
+from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.partitions import PLATFORM, partition_of
 from infra.writer.batch import Result
@@ -52,7 +53,7 @@ PRICES = (
 def writers(module_database: Database) -> Iterator[tuple[Writer, ...]]:
     """Three, each with a connection and caches of its own; the log is whole when they are done."""
     with ExitStack() as stack:
-        running = tuple(stack.enter_context(Writer(module_database.writer_uri)) for _ in range(3))
+        running = tuple(stack.enter_context(Writer(module_database.writer_uri, SCRIP)) for _ in range(3))
         accepted(running[0], PublishPrices(entries=PRICES, first=True), org=PLATFORM)
         yield running
     check_log(module_database.owner_uri)
@@ -142,7 +143,7 @@ def test_confirm_fail_and_expiry_race_for_each_of_2000_generations(
         _hold(writers[0], org, names)
         _end(writers, org, names, turn, module_database)
     ends: dict[str, list[type]] = defaultdict(list)
-    codec = Codec()
+    codec = Codec.of(SCRIP)
     for row in stored(module_database.owner_uri, partition_of(org, PARTITIONS)):
         if row.org == org and row.stream.startswith("generation/"):
             event = codec.decode(row.type, row.data)

@@ -6,7 +6,8 @@ from psycopg import connect
 from domain.credits.address import stream_of
 from domain.credits.capture import Capture
 from domain.credits.grant import Grant
-from domain.registry import LetTimePass
+from domain.kernel.domain import LetTimePass
+from domain.registry import SCRIP
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
 from tests.conftest import Database, move_clock
@@ -34,7 +35,7 @@ def test_a_repeat_gets_the_same_answer_and_changes_nothing(writer: Writer, datab
     accepted(writer, debit("d-2", 1))
     again = outcome(writer, debit("d-other", 4), "k-1", fingerprint=b"same")
     assert again == first._replace(replayed=True)
-    with Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as other:
         assert outcome(other, debit("d-1", 4), "k-1", fingerprint=b"same") == again
     assert account(writer).available == 5
     assert len(check_log(database.owner_uri)) == 3
@@ -90,7 +91,7 @@ def test_other_content_under_a_used_key_is_refused_and_not_done(writer: Writer, 
 
 def test_one_key_at_two_writers_at_once_takes_effect_once(writer: Writer, database: Database) -> None:
     accepted(writer, grant(1000))
-    with Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as other:
         for turn in range(20):
             with locked(database.writer_uri):  # so that both have it in hand before either decides
                 waiting = [one.submit([submission(debit(f"d-{turn}"), f"k-{turn}")]) for one in (writer, other)]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from domain.credits.address import stream_of
 from domain.credits.events import CreditsDebited
+from domain.registry import SCRIP
 from infra import event_log
 from infra.chain import StoredEvent, link_of
 from infra.codec import Codec
@@ -33,7 +34,7 @@ PARTITION = partition_of(ORG, PARTITIONS)
 
 
 def test_a_writer_that_waited_for_the_lock_sees_what_was_committed_meanwhile(database: Database) -> None:
-    with Writer(database.writer_uri) as one, Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as one, Writer(database.writer_uri, SCRIP) as other:
         accepted(one, grant(10))
         assert account(other).available == 10  # it has a state of its own, as of now
         with locked(database.writer_uri) as holder:
@@ -68,11 +69,11 @@ def test_no_event_is_missed_while_one_writer_sleeps_between_insert_and_commit(da
                     return
 
     def write(number: int) -> None:
-        with Writer(database.writer_uri) as writer:
+        with Writer(database.writer_uri, SCRIP) as writer:
             for turn in range(rounds):
                 accepted(writer, debit(f"d-{number}-{turn}"))
 
-    with Writer(database.writer_uri) as writer:
+    with Writer(database.writer_uri, SCRIP) as writer:
         accepted(writer, grant(10_000))
     reader = threading.Thread(target=follow)
     threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
@@ -98,7 +99,7 @@ def test_no_event_is_missed_while_one_writer_sleeps_between_insert_and_commit(da
 
 
 def test_two_writers_on_one_account_spend_each_credit_once(database: Database) -> None:
-    with Writer(database.writer_uri) as one, Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as one, Writer(database.writer_uri, SCRIP) as other:
         accepted(one, grant(100))
         waiting = [
             writer.submit([submission(debit(f"d-{name}-{turn}"))])
@@ -116,7 +117,7 @@ def test_two_writers_on_one_account_spend_each_credit_once(database: Database) -
 def test_a_batch_of_many_partitions_meets_another_in_the_other_order_without_a_deadlock(database: Database) -> None:
     orgs = [f"org-{number}" for number in range(12)]
     assert len({partition_of(org, PARTITIONS) for org in orgs}) == PARTITIONS
-    with Writer(database.writer_uri) as one, Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as one, Writer(database.writer_uri, SCRIP) as other:
         futures = [
             writer.submit([submission(grant(1, grant_id=f"{name}-{turn}"), org=org) for org in order])
             for turn in range(30)
@@ -130,9 +131,9 @@ def test_a_batch_of_many_partitions_meets_another_in_the_other_order_without_a_d
 
 def _debited(last: StoredEvent, debit_id: str, amount: int) -> StoredEvent:
     """The event that another process would write after `last`."""
-    (first,) = [Codec().decode(last.type, last.data)]
+    (first,) = [Codec.of(SCRIP).decode(last.type, last.data)]
     event = CreditsDebited(debit_id=debit_id, amount=amount, slices=(first.grant._replace(amount=amount),))
-    type_, data = Codec().encode(event, "user:other", "other-key")
+    type_, data = Codec.of(SCRIP).encode(event, "user:other", "other-key")
     bare = last._replace(
         position=last.position + 1,
         version=last.version + 1,

@@ -10,6 +10,7 @@ from domain.prices.book import STREAM
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.prices.quote import Ask
+from domain.registry import SCRIP
 from infra.partitions import PLATFORM, partition_of
 from infra.writer.cache import Cache
 from infra.writer.submission import Outcome
@@ -51,7 +52,7 @@ def test_the_account_and_the_prices_live_in_different_partitions() -> None:
 
 
 def test_a_new_price_is_used_by_a_writer_that_was_idle(writer: Writer, database: Database) -> None:
-    with Writer(database.writer_uri) as idle:
+    with Writer(database.writer_uri, SCRIP) as idle:
         publish(writer, 7, first=True)
         accepted(writer, grant(1000))
         assert paid(accepted(idle, priced("r-1"))) == 7
@@ -64,7 +65,7 @@ def test_a_new_price_is_used_by_a_writer_that_was_idle(writer: Writer, database:
 def test_a_batch_that_waited_for_its_lock_past_the_notice_looks_again(writer: Writer, database: Database) -> None:
     publish(writer, 7, first=True)
     accepted(writer, grant(1000))
-    with Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as other:
         assert paid(accepted(other, priced("r-1"))) == 7
         with locked(database.writer_uri):
             waiting = other.submit([submission(priced("r-2"))])
@@ -92,7 +93,7 @@ def test_prices_are_there_when_the_cache_has_no_room(writer: Writer) -> None:
     publish(writer, 7, first=True)
     accepted(writer, grant(1000))
     for partition in range(PARTITIONS):
-        writer._loader.caches[partition] = Cache(writer._loader.codec, 1)
+        writer._loader.caches[partition] = Cache(SCRIP.kind_of, writer._loader.codec, 1)
     for turn in range(3):
         assert paid(accepted(writer, priced(f"r-{turn}"))) == 7
         accepted(writer, grant(1, "user:bob:credits", f"g-{turn}"), org=PLATFORM)

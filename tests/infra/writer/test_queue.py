@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from domain.credits.address import stream_of
+from domain.registry import SCRIP
 from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
 from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded
@@ -45,7 +46,7 @@ def test_what_waits_is_committed_together(writer: Writer, database: Database) ->
 
 
 def test_a_batch_has_a_bound(database: Database) -> None:
-    with Writer(database.writer_uri, max_batch=50) as writer:
+    with Writer(database.writer_uri, SCRIP, max_batch=50) as writer:
         accepted(writer, grant(1000))
         with locked(database.writer_uri):
             futures = [writer.submit([submission(debit(f"d-{number}"))]) for number in range(300)]
@@ -101,7 +102,7 @@ def test_a_full_queue_turns_away_at_once_and_does_nothing(
 
 
 def test_stop_finishes_the_batch_that_runs_and_answers_everybody(database: Database) -> None:
-    writer = Writer(database.writer_uri)
+    writer = Writer(database.writer_uri, SCRIP)
     writer.start()
     accepted(writer, grant(100))
     with locked(database.writer_uri):
@@ -123,7 +124,7 @@ def test_stop_finishes_the_batch_that_runs_and_answers_everybody(database: Datab
 def test_stop_while_the_database_is_away(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     with Proxy(database.writer_uri) as proxy:
-        writer = Writer(proxy.uri)
+        writer = Writer(proxy.uri, SCRIP)
         writer.start()
         accepted(writer, grant(100))
         proxy.refuse()
@@ -136,7 +137,7 @@ def test_stop_while_the_database_is_away(database: Database, caplog: pytest.LogC
 
 def test_coroutines_get_outcomes_and_exceptions(writer: Writer, database: Database) -> None:
     async def calls() -> None:
-        reader = Reader(database.writer_uri)
+        reader = Reader(database.writer_uri, SCRIP)
         ledger = Ledger(writer, reader=reader)
         await reader.start()
         first = await ledger.execute(submission(grant(10), "k-1", fingerprint=b"one"))

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from domain.credits.address import stream_of
+from domain.registry import SCRIP
 from infra.partitions import partition_of
 from infra.writer.questions import Query
 from infra.writer.reader import Reader
@@ -66,7 +67,7 @@ Scene = Callable[[Reader], Coroutine[Any, Any, None]]
 
 def run(database: Database, scene: Scene, deadline_s: float = GIVE_UP_S) -> None:
     """A scene with a reader that has started."""
-    with Asking(database.writer_uri, deadline_s) as asking:
+    with Asking(database.writer_uri, SCRIP, deadline_s) as asking:
         asking.run(scene(asking.reader))
 
 
@@ -95,7 +96,7 @@ def test_many_questions_are_answered_in_parts(
 ) -> None:
     monkeypatch.setattr("infra.writer.reader.FOLLOW_EVERY_S", 1000.0)  # only what is asked for is sent
     accepted(writer, grant(10))
-    with Asking(database.writer_uri) as asking:
+    with Asking(database.writer_uri, SCRIP) as asking:
         asking.now(*QUERY)
         sent = statements(monkeypatch)
         assert {available(found) for found in asking.together(*[QUERY] * 120)} == {10}
@@ -108,7 +109,7 @@ def test_more_questions_than_may_wait_are_turned_away_at_once(
 ) -> None:
     monkeypatch.setattr("infra.writer.reader.MAX_WAITING", 10)
     accepted(writer, grant(10))
-    with Asking(database.writer_uri) as asking:
+    with Asking(database.writer_uri, SCRIP) as asking:
         found = asking.together(*[QUERY] * 15)
         assert [type(answer) for answer in found] == [Current] * 10 + [Overloaded] * 5
         assert available(asking.now(*QUERY)) == 10
@@ -173,7 +174,7 @@ def test_a_late_answer_is_unknown_and_the_next_is_right(
 @pytest.mark.usefixtures("quiet")
 def test_a_lost_connection_is_made_again_and_the_question_answered(writer: Writer, proxy: Proxy) -> None:
     accepted(writer, grant(10))
-    with Asking(proxy.uri) as asking:
+    with Asking(proxy.uri, SCRIP) as asking:
         assert available(asking.now(*QUERY)) == 10
         accepted(writer, debit("d-1", 4))
         proxy.cut()
@@ -184,7 +185,7 @@ def test_a_lost_connection_is_made_again_and_the_question_answered(writer: Write
 @pytest.mark.parametrize("warm", [True, False])
 def test_a_connection_that_breaks_under_a_question(writer: Writer, proxy: Proxy, warm: bool) -> None:
     accepted(writer, grant(10))
-    with Asking(proxy.uri) as asking:
+    with Asking(proxy.uri, SCRIP) as asking:
         if warm:
             assert available(asking.now(*QUERY)) == 10
         accepted(writer, debit("d-lost", 4))
@@ -196,7 +197,7 @@ def test_a_connection_that_breaks_under_a_question(writer: Writer, proxy: Proxy,
 @pytest.mark.usefixtures("quiet")
 def test_a_session_that_the_server_ends(writer: Writer, database: Database) -> None:
     accepted(writer, grant(10))
-    with Asking(database.writer_uri) as asking, psycopg.connect(database.owner_uri, autocommit=True) as owner:
+    with Asking(database.writer_uri, SCRIP) as asking, psycopg.connect(database.owner_uri, autocommit=True) as owner:
         assert available(asking.now(*QUERY)) == 10
         ended = owner.execute(
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
@@ -210,7 +211,7 @@ def test_a_session_that_the_server_ends(writer: Writer, database: Database) -> N
 @pytest.mark.usefixtures("quiet")
 def test_while_the_database_is_away_answers_are_unknown_in_time(writer: Writer, proxy: Proxy) -> None:
     accepted(writer, grant(10))
-    with Asking(proxy.uri, deadline_s=0.4) as asking:
+    with Asking(proxy.uri, SCRIP, deadline_s=0.4) as asking:
         assert available(asking.now(*QUERY)) == 10
         proxy.refuse()
         proxy.cut()
@@ -234,7 +235,7 @@ def test_stop_while_the_database_is_away(writer: Writer, proxy: Proxy) -> None:
         await reader.stop()
         assert [type(found) for found in await asyncio.wait_for(waiting, patient(5))] == [OutcomeUnknown]
 
-    with Asking(proxy.uri) as asking:
+    with Asking(proxy.uri, SCRIP) as asking:
         asking.run(scene(asking.reader))
 
 
@@ -242,7 +243,7 @@ def test_stop_while_the_database_is_away(writer: Writer, proxy: Proxy) -> None:
 def test_an_idle_reader_connects_again_by_itself(writer: Writer, proxy: Proxy) -> None:
     accepted(writer, grant(10))
     """Also before anybody has asked it anything, while it follows nothing yet."""
-    with Asking(proxy.uri) as asking:
+    with Asking(proxy.uri, SCRIP) as asking:
         reader, before = asking.reader, asking.reader._connection
         proxy.cut()
         asking.until(lambda: reader.connected and reader._connection is not before, "a new connection")
@@ -253,7 +254,7 @@ def test_an_idle_reader_connects_again_by_itself(writer: Writer, proxy: Proxy) -
 def test_nothing_that_was_kept_is_trusted_after_a_lost_connection(writer: Writer, proxy: Proxy) -> None:
     """It may be another server by now, with another log."""
     accepted(writer, grant(10))
-    with Asking(proxy.uri) as asking:
+    with Asking(proxy.uri, SCRIP) as asking:
         assert available(asking.now(*QUERY)) == 10
         cache = asking.reader._loader.cache(partition_of(ORG, PARTITIONS))
         proxy.refuse()
@@ -267,7 +268,7 @@ def test_nothing_that_was_kept_is_trusted_after_a_lost_connection(writer: Writer
 
 def test_a_reader_does_not_start_without_its_database() -> None:
     async def start() -> None:
-        await Reader("postgresql://nobody@127.0.0.1:1/none").start()
+        await Reader("postgresql://nobody@127.0.0.1:1/none", SCRIP).start()
 
     with pytest.raises(psycopg.OperationalError):
         asyncio.run(start())

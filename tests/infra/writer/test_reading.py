@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from domain.credits.address import debit_tag, grant_tag, stream_of
+from domain.registry import SCRIP
 from infra import event_log
 from infra.partitions import partition_of
 from infra.writer.questions import Query
@@ -36,7 +37,7 @@ def available(reader: Asking, stream: str = OF_ALICE) -> int:
 
 def test_reads_are_answered_while_another_session_holds_the_lock(writer: Writer, database: Database) -> None:
     accepted(writer, grant(10))
-    with Asking(database.writer_uri) as warm, Asking(database.writer_uri) as cold:
+    with Asking(database.writer_uri, SCRIP) as warm, Asking(database.writer_uri, SCRIP) as cold:
         assert available(warm) == 10
         with locked(database.writer_uri):
             assert account(writer).available == 10
@@ -51,7 +52,7 @@ def test_reads_are_answered_while_another_session_holds_the_lock(writer: Writer,
 
 def test_a_read_sees_what_others_have_committed_and_nothing_that_is_not(writer: Writer, database: Database) -> None:
     accepted(writer, grant(10))
-    with Asking(database.writer_uri) as reader, Writer(database.writer_uri) as other:
+    with Asking(database.writer_uri, SCRIP) as reader, Writer(database.writer_uri, SCRIP) as other:
         assert available(reader) == 10
         accepted(other, debit("d-1", 3))
         assert available(reader) == account(writer).available == 7
@@ -68,7 +69,7 @@ def test_several_streams_and_tags_are_read_as_of_one_position(writer: Writer, da
     accepted(writer, grant(20, BOB, "g-2"))
     accepted(writer, debit("d-1", 3))
     streams, tags = [OF_ALICE, OF_BOB], [debit_tag("d-1"), debit_tag("d-2")]
-    with Asking(database.writer_uri) as reader:
+    with Asking(database.writer_uri, SCRIP) as reader:
         for current in (reader.now(ORG, streams, tags), seen_by(writer, ORG, streams, tags)):
             assert current.position == 3
             assert [state.available for state in current.states.values()] == [7, 20]
@@ -81,7 +82,7 @@ def test_a_tag_that_is_loaded_while_an_event_gets_it_has_each_event_once(
 ) -> None:
     """The loading may find what the partition's cache has yet to follow."""
     accepted(writer, grant(10))
-    with Asking(database.writer_uri) as reader:
+    with Asking(database.writer_uri, SCRIP) as reader:
         assert available(reader) == 10
 
         def meanwhile(name: str) -> None:
@@ -104,7 +105,7 @@ def test_a_tag_that_is_loaded_while_an_event_gets_it_has_each_event_once(
 def test_an_unknown_account_is_empty_and_its_reading_writes_nothing(writer: Writer, database: Database) -> None:
     state = account(writer, "user:nobody:credits")
     assert (state.exists, state.available) == (False, 0)
-    with Asking(database.writer_uri) as reader:
+    with Asking(database.writer_uri, SCRIP) as reader:
         assert reader.now(ORG, []).position == 0
         assert available(reader) == 0
         assert stored(database.owner_uri) == []
@@ -114,7 +115,7 @@ def test_an_unknown_account_is_empty_and_its_reading_writes_nothing(writer: Writ
 
 def test_an_idle_reader_follows_what_is_written(writer: Writer, database: Database) -> None:
     accepted(writer, grant(10))
-    with Asking(database.writer_uri) as reader:
+    with Asking(database.writer_uri, SCRIP) as reader:
         assert available(reader) == 10
         accepted(writer, debit("d-1", 3))
         cache = reader.reader._loader.cache(partition_of(ORG, PARTITIONS))
@@ -130,7 +131,7 @@ def test_an_unknown_event_type_stops_reading_its_account_and_no_other(
     accepted(writer, grant(10, BOB, "g-2"))
     writer.stop()  # or it says the same
     last = stored(database.owner_uri, partition_of(ORG, PARTITIONS))[-1]
-    with Asking(database.writer_uri) as reader:
+    with Asking(database.writer_uri, SCRIP) as reader:
         assert available(reader) == available(reader, OF_BOB) == 10
         with event_log.connect(database.writer_uri, "test") as connection:
             newer = last._replace(stream=OF_ALICE, position=3, version=2, type="credits-teleported.v9", tag=None)

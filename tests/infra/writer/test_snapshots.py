@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 from domain.credits.address import stream_of
-from domain.registry import kind_of
+from domain.registry import SCRIP
 from infra.snapshots import decode_state, encode_state
 from infra.writer import draft
 from infra.writer.writer import Writer
@@ -27,6 +27,9 @@ from tests.infra.writer.ledger_kit import (
 )
 
 EVERY = 20
+
+
+KIND = SCRIP.kind_of(stream_of(ALICE))
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def change(database: Database, sql: str, *arguments: object) -> None:
 def check(database: Database) -> None:
     """A writer that knows nothing yet decides as if it had read every event."""
     whole = replayed(database.owner_uri)
-    with Writer(database.writer_uri) as cold:
+    with Writer(database.writer_uri, SCRIP) as cold:
         assert same_account(account(cold), whole)
         assert code(outcome(cold, debit("d-too-much", whole.available + 1))) == "insufficient_credits"
         accepted(cold, debit("d-more"))
@@ -67,8 +70,8 @@ def check(database: Database) -> None:
 def test_snapshot_and_tail_are_equal_to_a_replay_of_everything(long_stream: Database) -> None:
     version, schema, state = snapshot(long_stream)
     assert 2 * EVERY < version < 3 * EVERY + 3
-    assert schema == kind_of(stream_of(ALICE)).schema
-    assert decode_state(stream_of(ALICE), state).reserved == 7
+    assert schema == KIND.schema
+    assert decode_state(KIND, state).reserved == 7
     check(long_stream)
 
 
@@ -81,17 +84,17 @@ def test_a_snapshot_of_the_last_event_is_continued(long_stream: Database, writer
 
 def test_the_snapshot_is_really_used(long_stream: Database) -> None:
     """Or the tests here would show nothing: a snapshot with another balance changes what a cold writer sees."""
-    wrong = decode_state(stream_of(ALICE), snapshot(long_stream)[2])._replace(granted=1_001)
+    wrong = decode_state(KIND, snapshot(long_stream)[2])._replace(granted=1_001)
     change(long_stream, "update snapshots set state = %b", encode_state(wrong))
-    with Writer(long_stream.writer_uri) as cold:
+    with Writer(long_stream.writer_uri, SCRIP) as cold:
         assert account(cold).granted == 1_001
 
 
-@pytest.mark.parametrize("schema", [0, kind_of(stream_of(ALICE)).schema + 1, 32_767])
+@pytest.mark.parametrize("schema", [0, KIND.schema + 1, 32_767])
 def test_a_snapshot_of_another_schema_is_ignored_and_replaced(long_stream: Database, schema: int) -> None:
     change(long_stream, "update snapshots set schema = %s, state = %b", schema, b"of another version of the code")
     check(long_stream)
-    assert snapshot(long_stream)[1] == kind_of(stream_of(ALICE)).schema
+    assert snapshot(long_stream)[1] == KIND.schema
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_every_flipped_bit_of_a_snapshot_is_noticed(long_stream: Database) -> No
         flipped = bytearray(state)
         flipped[place] ^= 1 << (place % 8)
         with pytest.raises(msgspec.DecodeError):
-            decode_state(stream_of(ALICE), bytes(flipped))
+            decode_state(KIND, bytes(flipped))
 
 
 def test_snapshots_may_be_emptied_at_any_time(long_stream: Database, writer: Writer) -> None:

@@ -8,6 +8,7 @@ from domain.credits.capture import Capture
 from domain.credits.refund import Refund
 from domain.credits.release import Release
 from domain.credits.reserve import Reserve
+from domain.registry import SCRIP
 from infra.writer.draft import Draft
 from infra.writer.writer import Writer
 from tests.conftest import Database
@@ -61,7 +62,7 @@ def test_a_refund_sees_the_debit_of_its_own_batch(writer: Writer, database: Data
 def test_a_refund_finds_a_debit_that_another_writer_made(writer: Writer, database: Database) -> None:
     accepted(writer, grant(10))
     assert code(outcome(writer, refund("d-1", "f-1"))) == "not_found"  # so that the tag is known to be empty
-    with Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as other:
         accepted(other, debit("d-1", 4))
         accepted(other, refund("d-1", "f-2", 1))
     assert code(outcome(writer, refund("d-1", "f-3", 4))) == "exceeds_debit"
@@ -108,7 +109,7 @@ def test_an_own_id_cannot_be_used_again_in_its_batch_or_later(writer: Writer, da
         "exists",
     ]
     assert code(outcome(writer, reserve("r-1"))) == "exists"
-    with Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as other:
         assert code(outcome(other, reserve("r-1"))) == "exists"
 
 

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from domain.credits.address import stream_of
+from domain.registry import SCRIP
 from infra import event_log
 from infra.partitions import partition_of
 from infra.writer.writer import Writer
@@ -32,7 +33,7 @@ from tests.infra.writer.ledger_kit import (
 
 def test_an_idle_writer_follows_what_another_writes(writer: Writer, database: Database) -> None:
     accepted(writer, grant(100))
-    with Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as other:
         assert account(other).available == 100
         accepted(writer, debit("d-1", 40))
         cache = other._loader.cache(partition_of("acme", PARTITIONS))
@@ -49,7 +50,7 @@ def test_a_writer_that_is_far_behind_decides_right(
     database: Database, monkeypatch: pytest.MonkeyPatch, behind: int
 ) -> None:
     monkeypatch.setattr("infra.writer.writer.FOLLOW_EVERY_S", 1000.0)  # nobody follows outside the lock
-    with Writer(database.writer_uri) as one, Writer(database.writer_uri) as sleeper:
+    with Writer(database.writer_uri, SCRIP) as one, Writer(database.writer_uri, SCRIP) as sleeper:
         accepted(one, grant(10_000))
         accepted(one, grant(10, BOB, "g-2"))
         assert account(sleeper).available == 10_000
@@ -68,7 +69,7 @@ def test_a_writer_that_is_far_behind_decides_right(
 
 def test_at_most_2000_events_are_read_under_the_lock(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.writer.writer.FOLLOW_EVERY_S", 1000.0)
-    with Writer(database.writer_uri) as one:
+    with Writer(database.writer_uri, SCRIP) as one:
         accepted(one, grant(10_000))
         for start in range(0, 3000, 1000):
             one.submit([submission(debit(f"d-{n}")) for n in range(start, start + 1000)]).result(DEADLINE_S)
@@ -80,7 +81,7 @@ def test_at_most_2000_events_are_read_under_the_lock(database: Database, monkeyp
 
 def test_a_writer_that_is_far_behind_sees_right(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.writer.writer.FOLLOW_EVERY_S", 1000.0)
-    with Writer(database.writer_uri) as one, Writer(database.writer_uri) as sleeper:
+    with Writer(database.writer_uri, SCRIP) as one, Writer(database.writer_uri, SCRIP) as sleeper:
         accepted(one, grant(10_000))
         assert account(sleeper).available == 10_000
         for start in range(0, 3000, 1000):
@@ -95,7 +96,7 @@ def test_a_reader_that_is_far_behind_answers_right(
     """It forgets what it kept only where it has to: with the last event that it saw, 2000 are read at once."""
     monkeypatch.setattr("infra.writer.reader.FOLLOW_EVERY_S", 1000.0)  # it looks at the log only when it is asked
     streams = [stream_of(ALICE), stream_of(BOB)]
-    with Writer(database.writer_uri) as one, Asking(database.writer_uri) as sleeper:
+    with Writer(database.writer_uri, SCRIP) as one, Asking(database.writer_uri, SCRIP) as sleeper:
         accepted(one, grant(10_000))
         accepted(one, grant(10, BOB, "g-2"))
         assert [state.available for state in sleeper.now(ORG, streams).states.values()] == [10_000, 10]

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from domain.credits.address import stream_of
 from domain.credits.capture import Capture
-from domain.registry import LetTimePass
+from domain.kernel.domain import LetTimePass
+from domain.registry import SCRIP
 from infra.writer.writer import Writer
 from tests.conftest import Database, move_clock
 from tests.infra.writer.asking import now
@@ -27,7 +28,7 @@ def test_time_stands_above_the_last_event_when_the_clock_jumps_back(writer: Writ
     accepted(writer, reserve("r-1", 4, ttl_s=600))
     move_clock(database, "-1 day")
     times = [accepted(writer, debit(f"d-{turn}")).time for turn in range(3)]
-    with Writer(database.writer_uri) as other:
+    with Writer(database.writer_uri, SCRIP) as other:
         times.append(accepted(other, debit("d-4")).time)
     assert before is not None
     assert all(time is not None for time in times)

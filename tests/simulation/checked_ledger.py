@@ -3,14 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from domain.credits.account import Account
 from domain.credits.address import address_of
 from domain.credits.burn import burn_key
 from domain.credits.due import next_due, refresh
+from domain.kernel.execution import Decided
 from domain.organisations.state import STREAM as ORGANISATION
-from domain.registry import kind_of
+from domain.registry import SCRIP
 from infra.audit.expected import Expected, Stored
 from infra.audit.generations import Generation
 from infra.audit.reference import Account as Reference
@@ -20,10 +22,10 @@ from infra.audit.together import Together
 from infra.audit.use import Budget, Group, Storage
 from infra.codec import Codec
 from infra.snapshots import decode_state, encode_state
-from tests.domain.memory import MemoryView, check_books
+from tests.domain.memory import Ledger, check_books
 from tests.domain.scenario import NOW
 
-CODEC = Codec()
+CODEC = Codec.of(SCRIP)
 ORG = "acme"
 OTHERS: dict[str, Callable[[], Any]] = {
     "storage": Storage,
@@ -33,8 +35,8 @@ OTHERS: dict[str, Callable[[], Any]] = {
 }
 
 
-class CheckedView(MemoryView):
-    """`MemoryView` whose every event goes through the codec, the snapshots and the auditor's reference as well."""
+class CheckedLedger(Ledger):
+    """`Ledger` whose every event goes through the codec, the snapshots and the auditor's reference as well."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,11 +49,9 @@ class CheckedView(MemoryView):
         self.of_generations: set[str] = set()
         self.terminal: set[str] = set()  # plain reservations that have ended
 
-    def apply(self, stream: str, event: Any) -> None:
-        """Fold one event in and check its stream after it."""
-        before = self.state(stream)
-        super().apply(stream, event)
-        after = self.state(stream)
+    def happened(self, stream: str, event: Any, before: Any, after: Any) -> None:
+        """Check one event and its stream after it."""
+        super().happened(stream, event, before, after)
         stored = self._stored(stream, event, before, after)
         kind = stream.partition("/")[0]
         if isinstance(after, Account):
@@ -66,12 +66,15 @@ class CheckedView(MemoryView):
                 reference.apply(stored)
             assert_agrees(reference, after)
 
-    def refresh(self, stream: str) -> None:
-        """Making the hint exact changes nothing else."""
-        before = self.state(stream)
-        super().refresh(stream)
-        if isinstance(before, Account):
-            assert self.state(stream) == before._replace(next_due=next_due(before))
+    def run(self, command: Any, now: datetime) -> Decided:
+        """Decide and check; making the hints exact changes nothing else."""
+        self.now = now
+        decided = super().run(command, now)
+        for stream in {stream for stream, _ in decided.events[: decided.due]}:
+            account = self.state(stream)
+            if isinstance(account, Account):
+                assert refresh(account) == account._replace(next_due=next_due(account))
+        return decided
 
     def check_together(self) -> None:
         """All that generations say they moved was moved, and nothing else in their name. Takes time for every event."""
@@ -84,8 +87,8 @@ class CheckedView(MemoryView):
         """What a reader of the stored bytes makes of the event."""
         type_, data = CODEC.encode(event, "user:tester", "key")
         assert CODEC.decode(type_, data) == event
-        assert kind_of(stream).evolve(before, CODEC.decode(type_, data)) == after
-        assert decode_state(stream, encode_state(after)) == after
+        assert SCRIP.kind_of(stream).evolve(before, CODEC.decode(type_, data)) == after
+        assert decode_state(SCRIP.kind_of(stream), encode_state(after)) == after
         said = json.loads(data)["data"]
         assert tag_of(type_, said) == event.tag
         self.versions[stream] += 1

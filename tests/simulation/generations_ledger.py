@@ -40,16 +40,16 @@ from domain.quotas.events import (
     UseSettled,
 )
 from domain.quotas.quota import Quota
-from domain.registry import kind_of
+from domain.registry import SCRIP
 from domain.storage.events import ContentDeleted, ContentStored, StorageLimitSet
 from domain.storage.now import limit_of
 from domain.storage.state import Storage
 from infra.codec import Codec
 from infra.snapshots import decode_state, encode_state
-from tests.domain.memory import MemoryView
-from tests.simulation.checked_view import check_account
+from tests.domain.memory import Ledger
+from tests.simulation.checked_ledger import check_account
 
-CODEC = Codec()
+CODEC = Codec.of(SCRIP)
 MAIN = ("credits", "tokens", "plan", "budget", "groups")  # an amount to refund is of the first that was charged
 COUNTED = ("budget", "groups")
 ENDS = (GenerationCompleted, GenerationFailed, GenerationCancelled, GenerationExpired, GenerationSettledLate)
@@ -140,8 +140,8 @@ class Life:
         self.ends: list[type] = []
 
 
-class GenerationsView(MemoryView):
-    """`MemoryView` that checks every single event, and what belongs together after every decision."""
+class GenerationsLedger(Ledger):
+    """`Ledger` that checks every single event, and what belongs together after every decision."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,15 +150,13 @@ class GenerationsView(MemoryView):
         self.debits: dict[str, int] = {}  # what of each is not refunded
         self.charged: Counter[str] = Counter()  # on accounts, by generation
 
-    def apply(self, stream: str, event: Any) -> None:
-        """Fold one event in and check all that it touches."""
-        before = self.state(stream)
-        over = self.over(before)
-        super().apply(stream, event)
-        after, kind = self.states[stream], kind_of(stream)
+    def happened(self, stream: str, event: Any, before: Any, after: Any) -> None:
+        """Check all that an event touches."""
+        super().happened(stream, event, before, after)
+        over, kind = self.over(before), SCRIP.kind_of(stream)
         type_, stored = CODEC.encode(event, "user:tester", "key")
         assert CODEC.decode(type_, stored) == event
-        assert decode_state(stream, encode_state(after)) == after
+        assert decode_state(kind, encode_state(after)) == after
         assert kind.next_due(after) <= kind.next_due(kind.refresh(after)), "a hint that is too late hides what is due"
         match after:
             case Account():

@@ -1,0 +1,194 @@
+"""What one decision sees and emits: committed states below, what was decided since above. Memory, and nothing else."""
+
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+Key = tuple[str, str]  # an organisation, and the name of a stream or a tag of it
+
+
+class Event(Protocol):
+    """Any stored fact. `tag` names the one entity (reservation, debit, …) that the event is about, or is none."""
+
+    @property
+    def tag(self) -> str | None: ...
+
+
+def _alone(_event: Any, _state: Any) -> tuple[str, ...]:
+    return ()
+
+
+class StreamKind(NamedTuple):
+    """How one kind of stream is folded and what time alone does to it.
+
+    `co_expiring_streams(event, state)` names the streams on which time must pass in the same decision, because
+    `event`, which is due, ends something that they share (a generation's holds); `state` is the stream's state before
+    the event.
+    """
+
+    initial: Any
+    evolve: Callable[[Any, Any], Any]
+    next_due: Callable[[Any], datetime]
+    due: Callable[[Any, datetime], tuple[Any, ...]]
+    refresh: Callable[[Any], Any]
+    entries: Callable[[Any], int]  # how large a state is, in live entries: decides when a snapshot pays
+    schema: int  # raised whenever the state's shape or fold changes; older snapshots are then ignored
+    co_expiring_streams: Callable[[Any, Any], tuple[str, ...]] = _alone
+
+
+class Stream(NamedTuple):
+    """A stream's state at a version; `snapshot` is the version of its last snapshot, 0 for none."""
+
+    version: int
+    state: Any
+    snapshot: int
+
+
+class Tagged(NamedTuple):
+    """All events with one tag, each with its stream, up to a position of the partition."""
+
+    position: int
+    events: tuple[tuple[str, Any], ...]
+
+
+class Known(Protocol):
+    """Committed states and events in memory; not all that there are."""
+
+    @property
+    def streams(self) -> MutableMapping[Key, Stream]: ...
+    @property
+    def tags(self) -> MutableMapping[Key, Tagged]: ...
+
+
+class Cold(Protocol):
+    """Loads what is not known. What it gives is committed: nothing that a `Work` has emitted."""
+
+    def stream(self, key: Key) -> Stream: ...
+    def tagged(self, key: Key) -> Tagged: ...
+
+
+class Mark(NamedTuple):
+    """A place in a decision: how many events it had emitted, and how many changes it had made to states and tags."""
+
+    emitted: int
+    changes: int
+
+
+START = Mark(0, 0)  # of a decision
+
+
+class Savepoint(NamedTuple):
+    """All streams and tags as they were before an atomic group."""
+
+    streams: dict[Key, Stream]
+    tags: dict[Key, tuple[tuple[str, Any], ...]]
+
+
+class Work:
+    """States of streams and events by tag as a decision sees them. What it emits it sees at once.
+
+    `begin` starts a decision. `org` is whose decision it is, `now` its time by the database's clock. `emitted` are its
+    events with their streams, in the order in which they will be stored. `streams` are the streams with events that
+    are not committed yet, `tags` those events by tag; a stream that was sent to the log is always among them, so that
+    it is never loaded again.
+
+    `platform(stream)` is the state of one of the platform's streams, such as the price book.
+    """
+
+    __slots__ = ("_cold", "_undo", "emitted", "kind_of", "known", "now", "org", "platform", "streams", "tags")
+
+    def __init__(
+        self, kind_of: Callable[[str], StreamKind], known: Known, cold: Cold, platform: Callable[[str], Any]
+    ) -> None:
+        self.org = ""
+        self.now = datetime.min.replace(tzinfo=UTC)
+        self.emitted: list[tuple[str, Any]] = []
+        self.kind_of = kind_of
+        self.known = known
+        self.platform = platform
+        self.streams: dict[Key, Stream] = {}
+        self._cold = cold
+        self.tags: dict[Key, tuple[tuple[str, Any], ...]] = {}
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []  # what the decision has replaced, in order
+
+    def begin(self, org: str, now: datetime) -> None:
+        """Start a decision of an organisation at this moment: nothing is emitted yet."""
+        self.org, self.now = org, now
+        self.emitted.clear()
+        self._undo.clear()
+
+    def state(self, stream: str) -> Any:
+        """The stream's state, its kind's initial one where it has no events."""
+        key = (self.org, stream)
+        return (self.streams.get(key) or self.known.streams.get(key) or self._cold.stream(key)).state
+
+    def events(self, tag: str) -> tuple[tuple[str, Any], ...]:
+        """The events with this tag, oldest first, each with its stream.
+
+        A tag is unique in its organisation, not in a stream.
+        """
+        key = (self.org, tag)
+        known = self.known.tags.get(key) or self._cold.tagged(key)
+        return (*known.events, *self.tags[key]) if key in self.tags else known.events
+
+    def history(self, stream: str, tag: str) -> tuple[Any, ...]:
+        """The events with this tag on one stream; the same id on another stream is another's business."""
+        return tuple(event for home, event in self.events(tag) if home == stream)
+
+    def emit(self, stream: str, event: Any, *, at: Mark | None = None) -> None:
+        """Let it have happened. It is stored last, or with `at` before what was emitted since that mark.
+
+        A stream that nobody has looked at is new, as its id has just been made; the log refuses its version 1 if not.
+        """
+        streams, key = self.streams, (self.org, stream)
+        own = streams.get(key)
+        before = own or self.known.streams.get(key)
+        kind = self.kind_of(stream)
+        self._undo.append((streams, key, own))
+        if before is None:
+            streams[key] = Stream(1, kind.evolve(kind.initial, event), 0)
+        else:
+            streams[key] = Stream(before.version + 1, kind.evolve(before.state, event), before.snapshot)
+        name = event.tag
+        if name is not None:
+            tag = (self.org, name)
+            known = self.tags.get(tag)
+            self._undo.append((self.tags, tag, known))
+            self.tags[tag] = (*(known or ()), (stream, event))
+        if at is None:
+            self.emitted.append((stream, event))
+        else:
+            self.emitted.insert(at.emitted, (stream, event))
+
+    def refresh(self, stream: str) -> None:
+        """Make the state's hint of what is next due exact."""
+        key = (self.org, stream)
+        own = self.streams.get(key)
+        found = own or self.known.streams.get(key)
+        if found is not None:
+            self._undo.append((self.streams, key, own))
+            self.streams[key] = found._replace(state=self.kind_of(stream).refresh(found.state))
+
+    def mark(self) -> Mark:
+        """The place where the decision is now."""
+        return Mark(len(self.emitted), len(self._undo))
+
+    def back_to(self, mark: Mark) -> None:
+        """Undo everything since the mark, of this decision: states, tags, what was emitted."""
+        while len(self._undo) > mark.changes:
+            where, key, before = self._undo.pop()
+            if before is None:
+                del where[key]
+            else:
+                where[key] = before
+        del self.emitted[mark.emitted :]
+
+    def savepoint(self) -> Savepoint:
+        """What `restore` needs to take an atomic group of decisions back."""
+        return Savepoint(dict(self.streams), dict(self.tags))
+
+    def restore(self, saved: Savepoint) -> None:
+        """Go back to a savepoint. What a decision is about to undo is forgotten: none is under way."""
+        self.streams, self.tags = saved
+        self.emitted.clear()
+        self._undo.clear()
