@@ -24,11 +24,19 @@ Answer = dict[str, Any]
 
 
 def answer(outcome: Outcome) -> Answer:
-    """The JSON object for the event that the command was about, which is the first of its own."""
-    event = outcome.events[0][1]
+    """The JSON object for the event that the command was about."""
+    event = _about(outcome)
     told = _ANSWERS[type(event)](event, outcome)
     told["position"] = format_position(outcome.position)
     return told
+
+
+def _about(outcome: Outcome) -> Any:
+    """The event that the command is for. That a grant is void may also follow from another, and then is not it."""
+    for _, event in outcome.events:
+        if type(event) in _ANSWERS and not isinstance(event, GrantVoided):
+            return event
+    return outcome.one(GrantVoided)
 
 
 def transaction_answer(outcome: Outcome) -> Answer:
@@ -94,8 +102,10 @@ def _scheduled(event: GrantScheduled, _outcome: Outcome) -> Answer:
 
 
 def _voided(event: GrantVoided, outcome: Outcome) -> Answer:
-    parts = [each for _, each in outcome.events if isinstance(each, GrantVoided)]
-    return {"grant_id": event.grant.grant, "voided": sum(each.grant.amount for each in parts)}
+    return {
+        "grant_id": event.grant.grant,
+        "voided": sum(part.grant.amount for _, part in outcome.all(GrantVoided)),
+    }
 
 
 def _transferred(event: CreditsTransferredOut, _outcome: Outcome) -> Answer:

@@ -33,8 +33,7 @@ def refusal_facts(services: Services, outcome: Outcome) -> dict[str, Any]:
     facts: dict[str, Any] = outcome.refusal.facts if outcome.refusal else {}
     if "checks" not in facts:
         return facts  # refused for another reason than that something is short
-    event = outcome.events[0][1] if outcome.events else None
-    refused = event if isinstance(event, GenerationRefused) else None
+    refused = next((event for _, event in outcome.all(GenerationRefused)), None)
     services.metrics.blocked(refused.operation if refused else "other", facts["reason"])
     answer = assessment_answer(facts, services.links)
     first = next(check for check in answer["checks"] if check["reason"] == facts["reason"])

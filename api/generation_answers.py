@@ -44,7 +44,7 @@ STATUSES: dict[type, Status] = {
 
 def created(outcome: Outcome) -> Answer:
     """A generation that may run, and what is held for it."""
-    event: GenerationHeld = outcome.events[0][1]
+    event = outcome.one(GenerationHeld)
     return {
         "generation_id": event.generation_id,
         "transaction_id": event.generation_id,
@@ -56,18 +56,26 @@ def created(outcome: Outcome) -> Answer:
     }
 
 
-def changed(outcome: Outcome) -> Answer:
-    """A generation that was started or called off; `returned` is what went back, by unit."""
-    event: GenerationStarted | GenerationCancelled = outcome.events[0][1]
-    told: Answer = {"generation_id": event.generation_id, "status": STATUSES[type(event)]}
-    if isinstance(event, GenerationCancelled):
-        told["returned"] = amounts_answer(_released(outcome))
-    return told | {"position": format_position(outcome.position)}
+def started(outcome: Outcome) -> Answer:
+    """A generation that a worker has begun."""
+    event = outcome.one(GenerationStarted)
+    status = STATUSES[GenerationStarted]
+    return {"generation_id": event.generation_id, "status": status, "position": format_position(outcome.position)}
+
+
+def cancelled(outcome: Outcome) -> Answer:
+    """A generation that was called off; `returned` is what went back, by unit."""
+    return {
+        "generation_id": outcome.one(GenerationCancelled).generation_id,
+        "status": STATUSES[GenerationCancelled],
+        "returned": amounts_answer(_released(outcome)),
+        "position": format_position(outcome.position),
+    }
 
 
 def extended(outcome: Outcome) -> Answer:
     """The new end, and all that is held now."""
-    event: GenerationExtended = outcome.events[0][1]
+    event = outcome.one(GenerationExtended)
     return {
         "generation_id": event.generation_id,
         "expires_at": event.expires_at,
@@ -78,7 +86,7 @@ def extended(outcome: Outcome) -> Answer:
 
 def settled(outcome: Outcome) -> Answer:
     """What a success or a failure came to."""
-    event: Settled = outcome.events[0][1]
+    event = outcome.one(Settled)
     told: Answer = {
         "generation_id": event.generation_id,
         "status": STATUSES[type(event)],
@@ -96,7 +104,7 @@ def settled(outcome: Outcome) -> Answer:
 
 def refunded(outcome: Outcome) -> Answer:
     """What was given back, by unit."""
-    event: GenerationRefunded = outcome.events[0][1]
+    event = outcome.one(GenerationRefunded)
     return {
         "generation_id": event.generation_id,
         "refund_id": event.refund_id,
@@ -109,17 +117,17 @@ def refunded(outcome: Outcome) -> Answer:
 
 def my_transaction(outcome: Outcome) -> Answer:
     """The same for those who act for themselves: a hold or a generation is their transaction (S4)."""
-    event = outcome.events[0][1]
-    match event:
-        case GenerationHeld():
+    own = outcome.all(GenerationHeld, Settled, GenerationCancelled)
+    match own[0][1] if own else None:
+        case GenerationHeld() as event:
             item = {"item": event.quote.item, "price_version": event.quote.price_version}
             return created(outcome) | {"amount": event.quote.credits} | item
-        case Settled():
+        case Settled() as event:
             told = settled(outcome)
             credits_ = {"amount": told["charged"]["credits"], "returned": event.returned.get("credits", 0)}
             return told | credits_ | {"transaction_id": event.generation_id, "final": True}
-        case GenerationCancelled():
-            told = changed(outcome) | {"returned": _released(outcome).get("credits", 0)}
+        case GenerationCancelled() as event:
+            told = cancelled(outcome) | {"returned": _released(outcome).get("credits", 0)}
             return told | {"transaction_id": event.generation_id}
         case _:
             return transaction_answer(outcome)

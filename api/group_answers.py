@@ -88,7 +88,7 @@ def settings_tag(group: Group) -> str:
 
 def created_answer(outcome: Outcome) -> Answer:
     """A group that has just been created: nothing is used, nobody is in it."""
-    event: GroupCreated = outcome.events[0][1]
+    event = outcome.one(GroupCreated)
     group = evolve(Group(), event)
     rooms = {what: room_of(event.group_id, group, what) for what in (*COUNTED, *group.limits)}
     told = group_answer(event.group_id, group, None, rooms, 0)
@@ -102,7 +102,7 @@ async def tracked_answer(services: Services, call: Call, body: Any, outcome: Out
     """
     room: Room | None = outcome.result_state
     if room is None:  # the answer comes from the log, or the user is in no group
-        streams = [stream for stream, event in outcome.events if isinstance(event, UseCounted)]
+        streams = [stream for stream, _ in outcome.all(UseCounted)]
         groups = {stream: await _at(services, call.org, stream, outcome.position) for stream in streams}
         room = tightest(room_of(stream.removeprefix(PREFIX), groups[stream], body.type) for stream in streams)
     numbers = _numbers(room.group_id, room.limit, room.used, room.remaining) if room else _numbers()

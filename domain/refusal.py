@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class RefusalKind(StrEnum):
@@ -76,9 +76,8 @@ class EventTooLarge(Refusal):
 
 
 class RefusedWith(Exception):
-    """A refusal that is worth a fact of its own: `events` are stored although nothing else changes."""
+    """A refusal that is worth a fact of its own: what the decision has emitted is stored although nothing else is."""
 
-    def __init__(self, refusal: Refusal, events: tuple[tuple[str, Any], ...]) -> None:
+    def __init__(self, refusal: Refusal) -> None:
         super().__init__(str(refusal))
         self.refusal = refusal
-        self.events = events

@@ -165,6 +165,20 @@ def _long_files(source: Source) -> Iterator[int]:
         yield lines
 
 
+def _event_by_place(source: Source) -> Iterator[int]:
+    """`….events[0]`: an event that is known by its place among others."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Subscript) and dotted(node.value).endswith(".events"):
+            yield node.lineno
+
+
+def _lists_of_pairs(source: Source) -> Iterator[int]:
+    """Streams with events, handed around in a list."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Subscript) and ast.unparse(node) == "list[tuple[str, Any]]":
+            yield node.lineno
+
+
 def _patched_domain(source: Source) -> Iterator[int]:
     """A patch of what a `Domain` is made of."""
     for node in ast.walk(source.tree):
@@ -252,6 +266,8 @@ BANS: dict[str, tuple[tuple[str, ...], Ban, str]] = {
         _sleeps_for_luck,
         "a loop that looks for the condition until a deadline",
     ),
+    "an event by its place": (("api", "consumers"), _event_by_place, "`Outcome.one` and `Outcome.all`, by type"),
+    "events in a list of pairs": (("domain",), _lists_of_pairs, "`Work.emit`"),
     "a domain that is patched": (
         ("tests",),
         _patched_domain,
@@ -435,6 +451,8 @@ CAUGHT = {
     "an exception that is swallowed": "try:\n    x = 1\nexcept Exception:\n    pass",
     "an unfinished note": "# TO" + "DO later",
     "a sleep for luck": "import time\ntime.sleep(1)",
+    "an event by its place": "first = outcome.events[0][1]",
+    "events in a list of pairs": "events: list[tuple[str, Any]] = []",
     "a domain that is patched": "patch.setitem(SCRIP.deciders, Debit, mine)",
     "a wait without a limit": "import subprocess\nsubprocess.run(['true'], check=True)",
     f"a function of more than {MAX_FUNCTION_LINES} lines": "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES,

@@ -87,8 +87,7 @@ def _configure(call: Call, body: AlertRulesBody, _sealed: str | None) -> Any:
 
 
 def _configured(outcome: Outcome) -> Answer:
-    event: OrganisationConfigured = outcome.events[0][1]
-    return shown(event.alert_rules, outcome.position)
+    return shown(outcome.one(OrganisationConfigured).alert_rules, outcome.position)
 
 
 SET_ALERT_RULES = Operation(

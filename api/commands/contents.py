@@ -27,7 +27,7 @@ def _delete(call: Call, _body: NoBody, _sealed: str | None) -> Any:
 
 
 def _deleted(outcome: Outcome) -> Answer:
-    event: ContentDeleted = outcome.events[0][1]
+    event = outcome.one(ContentDeleted)
     return {"content_id": event.content_id, "freed": event.bytes, "position": format_position(outcome.position)}
 
 

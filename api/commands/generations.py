@@ -9,7 +9,7 @@ from api.acting import user_of
 from api.answers import Answer
 from api.assessment import refusal_facts
 from api.fields import Body, Count, Id, Metadata, Model, Name, Options, Text, Ttl, Units
-from api.generation_answers import changed, created, extended
+from api.generation_answers import cancelled, created, extended, started
 from api.operation import Call, Operation
 from api.owners import of_generation
 from api.schemas_generations import Held, Quote
@@ -144,7 +144,7 @@ def _makes(call: Call, body: CreateBody) -> tuple[str, str] | None:
 
 
 async def _created(services: Services, call: Call, _body: CreateBody, outcome: Outcome) -> Answer:
-    held = next(event for _, event in outcome.events if isinstance(event, GenerationHeld))
+    held = outcome.one(GenerationHeld)
     services.owners.note(call.org, held.generation_id, held.user)
     return created(outcome)
 
@@ -181,7 +181,7 @@ START = Operation(
     body=NoBody,
     answers=ChangeAnswer,
     build=lambda call, _body, _sealed: StartGeneration(generation_id=call.id),
-    answer=changed,
+    answer=started,
     private=(),
 )
 CANCEL = Operation(
@@ -191,7 +191,7 @@ CANCEL = Operation(
     body=NoBody,
     answers=ChangeAnswer,
     build=lambda call, _body, _sealed: CancelGeneration(generation_id=call.id),
-    answer=changed,
+    answer=cancelled,
     private=(),
     look=_own,
 )

@@ -155,17 +155,16 @@ async def _as_it_is(services: Services, call: Call, _body: Any, _outcome: Outcom
 
 
 def _deleted(outcome: Outcome) -> Answer:
-    event: GroupDeleted = outcome.events[0][1]
-    return {"id": event.group_id, "deleted": True, "position": format_position(outcome.position)}
+    return {"id": outcome.one(GroupDeleted).group_id, "deleted": True, "position": format_position(outcome.position)}
 
 
 async def _added(_services: Services, _call: Call, body: MembersBody, outcome: Outcome) -> Answer:
-    new = {user for _, event in outcome.events if isinstance(event, MembersAdded) for user in event.users}
+    new = {user for _, event in outcome.all(MembersAdded) for user in event.users}
     return _results(body, outcome, new, "added", "already_member")
 
 
 async def _removed(_services: Services, _call: Call, body: MembersBody, outcome: Outcome) -> Answer:
-    gone = {user for _, event in outcome.events if isinstance(event, MembersRemoved) for user in event.users}
+    gone = {user for _, event in outcome.all(MembersRemoved) for user in event.users}
     return _results(body, outcome, gone, "removed", "not_a_member")
 
 

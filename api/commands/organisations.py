@@ -152,13 +152,12 @@ async def _look_only(_services: Services, call: Call, _body: Any) -> Call:
 
 def configured(outcome: submission.Outcome) -> Answer:
     """Settings that were changed."""
-    settings: OrganisationConfigured = outcome.events[0][1]
-    return {**shown_settings(settings), "position": format_position(outcome.position)}
+    return {**shown_settings(outcome.one(OrganisationConfigured)), "position": format_position(outcome.position)}
 
 
 def chosen(outcome: submission.Outcome) -> Answer:
     """A plan that was chosen."""
-    event: PlanChosen = outcome.events[0][1]
+    event = outcome.one(PlanChosen)
     cycle = cycle_at(event.anchor, outcome.time) if event.anchor and outcome.time else 0
     return {
         "plan": event.plan,

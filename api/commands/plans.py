@@ -197,13 +197,16 @@ def _packages(call: Call, body: PackagesBody, _sealed: str | None) -> Any:
 
 
 def _plan_answer(outcome: Outcome) -> Answer:
-    event: PlanPublished = outcome.events[0][1]
-    return {"id": event.plan, **_version_answer(outcome)}
+    event = outcome.one(PlanPublished)
+    return {"id": event.plan, "version": event.version, "position": format_position(outcome.position)}
 
 
-def _version_answer(outcome: Outcome) -> Answer:
-    event: PlanPublished | FeaturesPublished | PackagesPublished = outcome.events[0][1]
-    return {"version": event.version, "position": format_position(outcome.position)}
+def _features_answer(outcome: Outcome) -> Answer:
+    return {"version": outcome.one(FeaturesPublished).version, "position": format_position(outcome.position)}
+
+
+def _packages_answer(outcome: Outcome) -> Answer:
+    return {"version": outcome.one(PackagesPublished).version, "position": format_position(outcome.position)}
 
 
 PUBLISH_PLAN = Operation(
@@ -226,7 +229,7 @@ PUBLISH_FEATURES = Operation(
     body=FeaturesBody,
     answers=VersionAnswer,
     build=_features,
-    answer=_version_answer,
+    answer=_features_answer,
     method="PUT",
     private=(),
     org=PLATFORM,
@@ -239,7 +242,7 @@ PUBLISH_PACKAGES = Operation(
     body=PackagesBody,
     answers=VersionAnswer,
     build=_packages,
-    answer=_version_answer,
+    answer=_packages_answer,
     method="PUT",
     private=(),
     org=PLATFORM,

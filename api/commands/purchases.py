@@ -158,8 +158,7 @@ def _not_own() -> Problem:
 
 
 def _written_off(outcome: Outcome) -> Answer:
-    event: ShortfallWrittenOff = outcome.events[0][1]
-    return {"amount": event.amount, "position": format_position(outcome.position)}
+    return {"amount": outcome.one(ShortfallWrittenOff).amount, "position": format_position(outcome.position)}
 
 
 def started(event: PurchaseStarted) -> Answer:

@@ -34,8 +34,7 @@ def _set(call: Call, body: LimitBody, _sealed: str | None) -> Any:
 
 
 def _is_set(outcome: Outcome) -> Answer:
-    stream, event = outcome.events[0]
-    changed: StorageLimitSet = event
+    ((stream, changed),) = outcome.all(StorageLimitSet)
     return {
         "user_id": stream.removeprefix(PREFIX),
         "limit": changed.limit,

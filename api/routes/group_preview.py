@@ -10,12 +10,14 @@ from api.group_answers import COUNTED, group_answer, group_now
 from api.problems import refused
 from api.routing import BodyRoute, Given
 from api.services import Services
-from domain.groups.edit import EditGroup, edit
+from domain.groups.edit import EditGroup
 from domain.groups.now import GroupUse
 from domain.groups.room import room_of
-from domain.groups.state import evolve
+from domain.groups.state import Group, stream_of
+from domain.kernel.memory import Memory
 from domain.periods import Every
-from domain.refusal import Refusal
+from domain.registry import SCRIP
+from infra.partitions import PLATFORM
 from infra.position import format_position
 from infra.writer.submission import Refused
 
@@ -59,18 +61,17 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 async def _preview(given: Given) -> tuple[dict[str, Any], None]:
-    """By the code of the change itself, whose events are thrown away."""
+    """By the decision of the change itself, made in memory and thrown away."""
     call, body = given.call, given.body
     answered = await group_now(given.services, call, call.id)
     use: GroupUse = answered.value
-    group = use.group
     every = Every(body.period) if body.period else None
-    try:
-        events = edit(group, EditGroup(group_id=call.id, limits=body.limits, every=every), answered.time)
-    except Refusal as refusal:
-        raise refused(Refused.of(refusal)) from None
-    for event in events:
-        group = evolve(group, event)
+    ledger = Memory(SCRIP, PLATFORM)
+    ledger.put(call.org, stream_of(call.id), use.group)
+    decided = ledger.run(EditGroup(group_id=call.id, limits=body.limits, every=every), call.org, answered.time)
+    if decided.refusal is not None:
+        raise refused(Refused.of(decided.refusal))
+    group: Group = ledger.state(call.org, stream_of(call.id))
     counted = dict.fromkeys((*COUNTED, *group.limits, *group.quota.used, *group.quota.held))
     rooms = {what: room_of(call.id, group, what) for what in counted}
     told = group_answer(call.id, group, None, rooms, len(group.members))

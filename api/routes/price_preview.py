@@ -20,9 +20,10 @@ from api.reading import Json, MinPosition, cursors, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
 from api.services import Services
+from domain.kernel.memory import Memory
 from domain.prices.book import STREAM, PriceBook
-from domain.prices.publish import PublishPrices, publish
-from domain.refusal import Refusal
+from domain.prices.publish import PublishPrices
+from domain.registry import SCRIP
 from infra.partitions import PLATFORM, partition_of
 from infra.position import format_position
 from infra.security.principal import Role
@@ -117,10 +118,12 @@ async def _preview(given: Given) -> tuple[dict[str, Any], None]:
     current = await read_current(services, PLATFORM, STREAM)
     book: PriceBook = current.states[STREAM]
     command = PublishPrices(entries=tuple(entry_of(entry) for entry in body.entries), effective_at=body.effective_at)
-    try:
-        (new,) = publish(book, command, current.time)
-    except Refusal as refusal:
-        raise refused(Refused.of(refusal)) from None
+    ledger = Memory(SCRIP, PLATFORM)
+    ledger.put(PLATFORM, STREAM, book)
+    decided = ledger.run(command, PLATFORM, current.time)
+    if decided.refusal is not None:
+        raise refused(Refused.of(decided.refusal))
+    ((_, new),) = decided.events
     since = current.time - timedelta(days=WINDOW_DAYS)
     own = None if call.principal.role is Role.ADMIN else call.org
     rows = await services.rows_of_all(USAGE, {"from": since, "to": current.time, "own": own})

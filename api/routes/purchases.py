@@ -121,7 +121,7 @@ async def _buy(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     if outcome.refusal is not None:
         services.metrics.refused("create_purchase", outcome.refusal.code)
         raise refused(outcome.refusal)
-    event: PurchaseStarted = outcome.events[0][1]
+    event = outcome.one(PurchaseStarted)
     url = provider.checkout_url(Order(call.org, event.purchase_id, event.price.amount, event.price.currency))
     told = {
         **started(event),

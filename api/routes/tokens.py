@@ -178,8 +178,7 @@ def _note(services: Services, call: Call, body: UseBody, answer: dict[str, Any],
 
 
 async def _deducted(services: Services, call: Call, outcome: Outcome) -> dict[str, Any]:
-    stream, first = outcome.events[0]
-    event: CreditsDebited = first
+    ((stream, event),) = outcome.all(CreditsDebited)
     left: TokensLeft = outcome.result_state or await _as_told(services, call, outcome, event.debit_id)
     return {
         "allowed": True,

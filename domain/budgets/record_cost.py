@@ -1,14 +1,14 @@
 """Record what a generation that was made elsewhere has cost (S2)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from domain.budgets.events import BudgetEvent, CostRecorded
+from domain.budgets.events import CostRecorded
 from domain.budgets.refusals import CostExists, CostIdReused, InvalidCost
-from domain.budgets.state import USD, Budget, stream_of
+from domain.budgets.state import USD, budget_of, cost_tag, stream_of
+from domain.kernel.work import Work
+from domain.organisations.state import organisation_of
 from domain.periods import Every
-from domain.quotas.quota import begun, fits
+from domain.quotas.quota import begin, fits
 
 MAX_COST = 10**12  # micro-USD, a million USD; of milliseconds a good 30 years
 
@@ -30,12 +30,10 @@ class RecordCost:
     sealed: str | None = None
 
 
-def record_cost(
-    budget: Budget, zone: str, command: RecordCost, now: datetime, same_id: Iterable[tuple[str, CostRecorded]] = ()
-) -> tuple[BudgetEvent, ...]:
+def record_cost(work: Work, command: RecordCost) -> None:
     """What was spent is spent, so it is recorded above the budget too; the first record begins the month.
 
-    `same_id`: what is recorded under the id, with its stream. Texts are not compared: they are encrypted.
+    Texts are not compared with what was recorded under the id before: they are encrypted.
     Raises InvalidCost, CostExists, CostIdReused, TotalTooLarge.
     """
     for field, amount in (("cost", command.usd), ("generation_time_ms", command.generation_time_ms)):
@@ -50,10 +48,12 @@ def record_cost(
         generation_time_ms=command.generation_time_ms,
         sealed=command.sealed,
     )
-    for stream, known in same_id:
-        if stream != stream_of(command.user) or replace(known, sealed=None) != replace(recorded, sealed=None):
+    stream, quota = stream_of(command.user), budget_of(work, command.user).quota
+    for home, known in work.events(cost_tag(command.cost_id)):
+        if home != stream or replace(known, sealed=None) != replace(recorded, sealed=None):
             raise CostIdReused(cost_id=command.cost_id)
         raise CostExists(cost_id=command.cost_id)
     if command.success:
-        fits(budget.quota, {USD: command.usd})
-    return (*begun(budget.quota, Every.MONTH, zone, now), recorded)
+        fits(quota, {USD: command.usd})
+    begin(work, stream, quota, Every.MONTH, organisation_of(work).time_zone)
+    work.emit(stream, recorded)

@@ -1,11 +1,11 @@
 """Set a user's monthly budget, and the ceiling above which the user may not raise it (S2)."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.budgets.events import BudgetSet
 from domain.budgets.refusals import AboveCeiling, CeilingNotYours, InvalidBudget
-from domain.budgets.state import MAX_BUDGET, MIN_BUDGET, Budget
+from domain.budgets.state import MAX_BUDGET, MIN_BUDGET, budget_of, stream_of
+from domain.kernel.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,21 +21,23 @@ class SetBudget:
     by_user: bool
 
 
-def set_budget(budget: Budget, command: SetBudget, _now: datetime) -> tuple[BudgetSet, ...]:
+def set_budget(work: Work, command: SetBudget) -> None:
     """A new ceiling below the budget lowers the budget to it. What is used already stays as it is.
 
     Raises InvalidBudget, CeilingNotYours, AboveCeiling.
     """
     _in_bounds("monthly_budget", command.monthly)
     _in_bounds("ceiling", command.ceiling)
+    budget, stream = budget_of(work, command.user), stream_of(command.user)
     monthly = budget.monthly if command.monthly is None else command.monthly
     if command.ceiling is not None:
         if command.by_user:
             raise CeilingNotYours
-        return (BudgetSet(monthly=min(monthly, command.ceiling), ceiling=command.ceiling),)
+        work.emit(stream, BudgetSet(monthly=min(monthly, command.ceiling), ceiling=command.ceiling))
+        return
     if budget.ceiling is not None and monthly > budget.ceiling:
         raise AboveCeiling(monthly=monthly, ceiling=budget.ceiling)
-    return (BudgetSet(monthly=monthly, ceiling=budget.ceiling),)
+    work.emit(stream, BudgetSet(monthly=monthly, ceiling=budget.ceiling))
 
 
 def _in_bounds(field: str, amount: int | None) -> None:

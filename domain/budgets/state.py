@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from domain.budgets.events import BudgetEvent, BudgetSet, CostRecorded
+from domain.kernel.work import Work
 from domain.quotas.quota import Quota, plus
 from domain.quotas.quota import evolve as evolve_quota
 
@@ -47,3 +48,9 @@ def evolve(budget: Budget, event: BudgetEvent) -> Budget:
             return budget._replace(quota=budget.quota._replace(used=plus(budget.quota.used, {USD: event.usd})))
         case _:
             return budget._replace(quota=evolve_quota(budget.quota, event))
+
+
+def budget_of(work: Work, user: str) -> Budget:
+    """A user's budget, as a decision sees it."""
+    budget: Budget = work.state(stream_of(user))
+    return budget

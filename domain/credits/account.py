@@ -29,6 +29,7 @@ from domain.credits.events import (
     ShortfallWrittenOff,
     Slice,
 )
+from domain.kernel.work import Work
 from domain.periods import NEVER, refresh_date
 
 MAX_LIVE_GRANTS = 10_000
@@ -297,3 +298,9 @@ def _voided(account: Account, event: GrantVoided) -> Account:
         grants=subtract(account.grants, (grant,)) if grant.amount else account.grants,
         voided_grants=voided,
     )
+
+
+def account_of(work: Work, stream: str) -> Account:
+    """The account of a stream, as a decision sees it."""
+    account: Account = work.state(stream)
+    return account

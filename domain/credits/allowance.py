@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.credits.account import Account, Allowance, evolve
+from domain.credits.account import Account, Allowance, account_of
 from domain.credits.events import AllowanceGranted, AllowanceSet, CreditsEvent, Slice
-from domain.credits.rules import collected, repay
+from domain.credits.rules import collect, repay
+from domain.kernel.work import Work
 from domain.periods import CYCLE, cycle_at
 
 SOURCE = "plan"
@@ -23,25 +24,27 @@ class SetAllowance:
     until: datetime | None = None
 
 
-def set_allowance(account: Account, command: SetAllowance, now: datetime) -> tuple[CreditsEvent, ...]:
+def set_allowance(work: Work, stream: str, command: SetAllowance) -> None:
     """The new allowance, with the current cycle's difference granted at once.
 
     A smaller allowance takes nothing away from the cycle that runs: it begins with the next one. What the cycle has
     granted already counts, so that going up, down and up again grants nothing twice.
     """
+    account, now = account_of(work, stream), work.now
     cycle = cycle_at(command.anchor, now)
     chosen = AllowanceSet(
         id=command.id, plan=command.plan, amount=command.amount, anchor=command.anchor, cycle=cycle, until=command.until
     )
+    work.emit(stream, chosen)
     before = account.allowance
     same = before is not None and (before.anchor, before.cycle) == (command.anchor, cycle)
     granted = before.granted if before is not None and same else 0
     missing = command.amount - granted
     if missing <= 0:
-        return (chosen,)
+        return
     allowance = Allowance(command.id, command.plan, command.amount, command.anchor, cycle, granted, command.until)
-    granting = _granted(account, allowance, missing, 0, now)
-    return (chosen, granting, *collected(evolve(evolve(account, chosen), granting)))
+    work.emit(stream, _granted(account, allowance, missing, 0, now))
+    collect(work, stream)
 
 
 def renewal(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:

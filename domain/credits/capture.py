@@ -1,13 +1,13 @@
 """Charge held credits when the work has succeeded."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from domain.credits.account import Account
+from domain.credits.address import stream_of
 from domain.credits.burn import split
-from domain.credits.events import CreditsEvent, ReservationCaptured
+from domain.credits.events import ReservationCaptured
 from domain.credits.refusals import ExceedsHold
-from domain.credits.rules import open_hold, spoiled
+from domain.credits.rules import expire_returned, open_hold
+from domain.kernel.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,10 @@ class Capture:
     sealed: str | None = None
 
 
-def capture(
-    account: Account, command: Capture, now: datetime, history: tuple[CreditsEvent, ...] = ()
-) -> tuple[CreditsEvent, ...]:
+def capture(work: Work, command: Capture) -> None:
     """Raises NotFound, ReservationEnded (also after expiry), ExceedsHold."""
-    hold = open_hold(account, command.reservation_id, history)
+    stream = stream_of(command.address)
+    hold = open_hold(work, stream, command.reservation_id)
     amount = hold.amount if command.amount is None else command.amount
     if amount > hold.amount:
         raise ExceedsHold(amount=amount, left=hold.amount)
@@ -42,4 +41,6 @@ def capture(
         returned=returned,
         sealed=command.sealed,
     )
-    return (captured, *spoiled(account, returned, now)) if returned else (captured,)
+    work.emit(stream, captured)
+    if returned:
+        expire_returned(work, stream, returned)

@@ -1,11 +1,12 @@
 """Freeze, close or open an account, and set how far below zero it may go."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from domain.credits.account import Account
+from domain.credits.account import account_of
+from domain.credits.address import stream_of
 from domain.credits.events import AccountConfigured
 from domain.credits.refusals import AccountInUse
+from domain.kernel.work import Work
 from domain.refusal import StaleVersion
 
 
@@ -23,18 +24,19 @@ class ConfigureAccount:
     expected: tuple[bool, bool, int] | None = None
 
 
-def configure(account: Account, command: ConfigureAccount, _now: datetime) -> tuple[AccountConfigured, ...]:
+def configure(work: Work, command: ConfigureAccount) -> None:
     """Raises StaleVersion; AccountInUse where an account with open reservations would be closed."""
+    stream = stream_of(command.address)
+    account = account_of(work, stream)
     switches = (account.frozen, account.closed, account.credit_limit)
     if command.expected is not None and command.expected != switches:
         raise StaleVersion(what="account", current="frozen {}, closed {}, credit limit {}".format(*switches))
     closed = account.closed if command.closed is None else command.closed
     if closed and account.holds:
         raise AccountInUse(open_reservations=len(account.holds))
-    return (
-        AccountConfigured(
-            frozen=account.frozen if command.frozen is None else command.frozen,
-            closed=closed,
-            credit_limit=account.credit_limit if command.credit_limit is None else command.credit_limit,
-        ),
+    configured = AccountConfigured(
+        frozen=account.frozen if command.frozen is None else command.frozen,
+        closed=closed,
+        credit_limit=account.credit_limit if command.credit_limit is None else command.credit_limit,
     )
+    work.emit(stream, configured)

@@ -1,12 +1,14 @@
 """Charge credits at once, without a hold."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from domain.credits.account import Account
-from domain.credits.events import CreditsDebited, Work
+from domain.credits.account import account_of
+from domain.credits.address import stream_of
+from domain.credits.events import CreditsDebited
+from domain.credits.events import Work as Done
 from domain.credits.rules import pay
-from domain.prices.book import PriceBook
+from domain.kernel.work import Work
+from domain.prices.book import book_of
 from domain.prices.quote import Ask, credits_for_usage, credits_of
 
 
@@ -19,23 +21,23 @@ class Debit:
     amount: int
     item: str | None = None
     price_version: int | None = None
-    work: Work | None = None
+    work: Done | None = None
     sealed: str | None = None
 
 
-def debit(account: Account, command: Debit, _now: datetime) -> tuple[CreditsDebited, ...]:
+def debit(work: Work, command: Debit) -> None:
     """Raises what `pay` raises."""
-    return (
-        CreditsDebited(
-            debit_id=command.debit_id,
-            amount=command.amount,
-            slices=pay(account, command.amount),
-            item=command.item,
-            price_version=command.price_version,
-            work=command.work,
-            sealed=command.sealed,
-        ),
+    stream = stream_of(command.address)
+    debited = CreditsDebited(
+        debit_id=command.debit_id,
+        amount=command.amount,
+        slices=pay(account_of(work, stream), command.amount),
+        item=command.item,
+        price_version=command.price_version,
+        work=command.work,
+        sealed=command.sealed,
     )
+    work.emit(stream, debited)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +51,9 @@ class DebitPriced:
     sealed: str | None = None
 
 
-def debit_priced(account: Account, book: PriceBook, command: DebitPriced, now: datetime) -> tuple[CreditsDebited, ...]:
+def debit_priced(work: Work, command: DebitPriced) -> None:
     """Raises Unpriced, and what `debit` raises."""
-    usage = command.usage
+    book, usage, now = book_of(work), command.usage, work.now
     price = credits_for_usage(book, command.ask, usage, now) if usage else credits_of(book, command.ask, now)
     plain = Debit(
         address=command.address,
@@ -59,7 +61,7 @@ def debit_priced(account: Account, book: PriceBook, command: DebitPriced, now: d
         amount=price.amount,
         item=price.item,
         price_version=price.version,
-        work=Work(*price.named),
+        work=Done(*price.named),
         sealed=command.sealed,
     )
-    return debit(account, plain, now)
+    debit(work, plain)

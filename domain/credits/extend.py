@@ -1,11 +1,13 @@
 """Keep a hold alive while the work goes on, and let it grow."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from domain.credits.account import Account
-from domain.credits.events import CreditsEvent, ReservationExtended
+from domain.credits.account import account_of
+from domain.credits.address import stream_of
+from domain.credits.events import ReservationExtended
 from domain.credits.rules import grow, open_hold
+from domain.kernel.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +20,14 @@ class Extend:
     grow: int = 0
 
 
-def extend(
-    account: Account, command: Extend, now: datetime, history: tuple[CreditsEvent, ...] = ()
-) -> tuple[ReservationExtended, ...]:
+def extend(work: Work, command: Extend) -> None:
     """A hold never gets shorter. Raises NotFound, ReservationEnded; to grow also what `grow` raises."""
-    hold = open_hold(account, command.reservation_id, history)
-    return (
-        ReservationExtended(
-            reservation_id=command.reservation_id,
-            expires_at=max(hold.expires_at, now + timedelta(seconds=command.ttl_s)),
-            grown=command.grow,
-            slices=grow(account, hold, command.grow) if command.grow else (),
-        ),
+    stream = stream_of(command.address)
+    hold = open_hold(work, stream, command.reservation_id)
+    extended = ReservationExtended(
+        reservation_id=command.reservation_id,
+        expires_at=max(hold.expires_at, work.now + timedelta(seconds=command.ttl_s)),
+        grown=command.grow,
+        slices=grow(account_of(work, stream), hold, command.grow) if command.grow else (),
     )
+    work.emit(stream, extended)

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.credits.account import Account
+from domain.credits.account import account_of
+from domain.credits.address import debit_tag, stream_of
 from domain.credits.burn import overdraft_in, split
-from domain.credits.events import OVERDRAFT, CreditsEvent, CreditsRefunded, Slice
+from domain.credits.events import OVERDRAFT, CreditsRefunded, Slice
 from domain.credits.refusals import ExceedsDebit
-from domain.credits.rules import charge_of, room_for_grants, spoiled
+from domain.credits.rules import charge_of, expire_returned, room_for_grants
+from domain.kernel.work import Work
 
 USABLE_AFTER_EXPIRY = timedelta(days=7)
 REFUND_PRIORITY = 50
@@ -24,14 +26,13 @@ class Refund:
     sealed: str | None = None
 
 
-def refund(
-    account: Account, command: Refund, now: datetime, history: tuple[CreditsEvent, ...] = ()
-) -> tuple[CreditsEvent, ...]:
+def refund(work: Work, command: Refund) -> None:
     """Never more than the debit in total; credits that had expired stay usable for 7 days (contract).
 
-    `history` is what is tagged with the debit: its charge and its refunds, in order.
     Raises NotFound, ExceedsDebit, AccountClosed, TooMany.
     """
+    stream = stream_of(command.address)
+    account, history = account_of(work, stream), work.history(stream, debit_tag(command.debit_id))
     charge = charge_of(command.debit_id, history)
     given_back = sum(event.amount for event in history if isinstance(event, CreditsRefunded))
     left = charge.amount - given_back
@@ -42,7 +43,7 @@ def refund(
     _, open_slices = split(tuple(reversed(charge.slices)), given_back)
     back, _ = split(open_slices, amount)
     owed_less = min(account.owed, overdraft_in(back))
-    returned = _terms(back, command, overdraft_in(back) - owed_less, now)
+    returned = _terms(back, command, overdraft_in(back) - owed_less, work.now)
     room_for_grants(account, len(returned))
     refunded = CreditsRefunded(
         refund_id=command.refund_id,
@@ -52,7 +53,8 @@ def refund(
         owed_less=owed_less,
         sealed=command.sealed,
     )
-    return (refunded, *spoiled(account, returned, now))
+    work.emit(stream, refunded)
+    expire_returned(work, stream, returned)
 
 
 def _terms(back: tuple[Slice, ...], command: Refund, repaid_before: int, now: datetime) -> tuple[Slice, ...]:

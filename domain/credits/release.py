@@ -1,11 +1,11 @@
 """Give held credits back when the work has failed or is not wanted any more."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from domain.credits.account import Account
-from domain.credits.events import CreditsEvent, ReservationReleased
-from domain.credits.rules import open_hold, spoiled
+from domain.credits.address import stream_of
+from domain.credits.events import ReservationReleased
+from domain.credits.rules import expire_returned, open_hold
+from domain.kernel.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +17,12 @@ class Release:
     sealed: str | None = None
 
 
-def release(
-    account: Account, command: Release, now: datetime, history: tuple[CreditsEvent, ...] = ()
-) -> tuple[CreditsEvent, ...]:
+def release(work: Work, command: Release) -> None:
     """Raises NotFound, ReservationEnded."""
-    hold = open_hold(account, command.reservation_id, history)
+    stream = stream_of(command.address)
+    hold = open_hold(work, stream, command.reservation_id)
     released = ReservationReleased(
         reservation_id=command.reservation_id, amount=hold.amount, returned=hold.slices, sealed=command.sealed
     )
-    return (released, *spoiled(account, hold.slices, now))
+    work.emit(stream, released)
+    expire_returned(work, stream, hold.slices)

@@ -1,13 +1,16 @@
 """Hold credits before work starts."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from domain.credits.account import MAX_OPEN_HOLDS, Account
-from domain.credits.events import CreditsReserved, Work
+from domain.credits.account import MAX_OPEN_HOLDS, account_of
+from domain.credits.address import reservation_tag, stream_of
+from domain.credits.events import CreditsReserved
+from domain.credits.events import Work as Done
 from domain.credits.refusals import AlreadyExists, TooMany
 from domain.credits.rules import pay
-from domain.prices.book import PriceBook
+from domain.kernel.work import Work
+from domain.prices.book import book_of
 from domain.prices.quote import Ask, credits_of
 
 DEFAULT_TTL_S = 900
@@ -25,30 +28,29 @@ class Reserve:
     own_id: bool = False
     item: str | None = None
     price_version: int | None = None
-    work: Work | None = None
+    work: Done | None = None
     sealed: str | None = None
 
 
-def reserve(
-    account: Account, command: Reserve, now: datetime, same_id: tuple[object, ...] = ()
-) -> tuple[CreditsReserved, ...]:
+def reserve(work: Work, command: Reserve) -> None:
     """Raises AlreadyExists, TooMany, and what `pay` raises."""
-    if same_id:
+    stream = stream_of(command.address)
+    account = account_of(work, stream)
+    if command.own_id and work.events(reservation_tag(command.reservation_id)):
         raise AlreadyExists(field="id", value=command.reservation_id)
     if len(account.holds) >= MAX_OPEN_HOLDS:
         raise TooMany(what="reservations", limit=MAX_OPEN_HOLDS)
-    return (
-        CreditsReserved(
-            reservation_id=command.reservation_id,
-            amount=command.amount,
-            expires_at=now + timedelta(seconds=command.ttl_s),
-            slices=pay(account, command.amount),
-            item=command.item,
-            price_version=command.price_version,
-            work=command.work,
-            sealed=command.sealed,
-        ),
+    reserved = CreditsReserved(
+        reservation_id=command.reservation_id,
+        amount=command.amount,
+        expires_at=work.now + timedelta(seconds=command.ttl_s),
+        slices=pay(account, command.amount),
+        item=command.item,
+        price_version=command.price_version,
+        work=command.work,
+        sealed=command.sealed,
     )
+    work.emit(stream, reserved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,9 @@ class ReservePriced:
     sealed: str | None = None
 
 
-def reserve_priced(
-    account: Account, book: PriceBook, command: ReservePriced, now: datetime, same_id: tuple[object, ...] = ()
-) -> tuple[CreditsReserved, ...]:
+def reserve_priced(work: Work, command: ReservePriced) -> None:
     """Raises Unpriced, and what `reserve` raises."""
-    price = credits_of(book, command.ask, now, hold=True)
+    price = credits_of(book_of(work), command.ask, work.now, hold=True)
     plain = Reserve(
         address=command.address,
         reservation_id=command.reservation_id,
@@ -76,7 +76,7 @@ def reserve_priced(
         own_id=command.own_id,
         item=price.item,
         price_version=price.version,
-        work=Work(*price.named),
+        work=Done(*price.named),
         sealed=command.sealed,
     )
-    return reserve(account, plain, now, same_id)
+    reserve(work, plain)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from domain.bounds import MAX_SLICES, MAX_TOTAL, TotalTooLarge
-from domain.credits.account import MAX_LIVE_GRANTS, Account, Hold
+from domain.credits.account import MAX_LIVE_GRANTS, Account, Hold, account_of
+from domain.credits.address import reservation_tag
 from domain.credits.burn import burn_key, joined, take
 from domain.credits.events import (
     CreditsDebited,
@@ -27,6 +28,7 @@ from domain.credits.refusals import (
     TooMany,
     TooManyGrantsAtOnce,
 )
+from domain.kernel.work import Work
 
 
 def pay(account: Account, amount: int) -> tuple[Slice, ...]:
@@ -118,6 +120,18 @@ def spoiled(account: Account, slices: Iterable[Slice], now: datetime) -> tuple[C
     return tuple(events)
 
 
+def collect(work: Work, stream: str) -> None:
+    """Let credits that have come in pay an open shortfall."""
+    for event in collected(account_of(work, stream)):
+        work.emit(stream, event)
+
+
+def expire_returned(work: Work, stream: str, slices: Iterable[Slice]) -> None:
+    """Let slices that have come back to grants which have meanwhile ended expire or be voided at once."""
+    for event in spoiled(account_of(work, stream), slices, work.now):
+        work.emit(stream, event)
+
+
 def merged(slices: Iterable[Slice]) -> tuple[Slice, ...]:
     """Slices with those of the same grant and terms added up (a hold that grew may name a grant twice)."""
     total: dict[tuple[object, ...], Slice] = {}
@@ -127,17 +141,17 @@ def merged(slices: Iterable[Slice]) -> tuple[Slice, ...]:
     return tuple(total.values())
 
 
-def open_hold(account: Account, reservation_id: str, history: tuple[CreditsEvent, ...]) -> Hold:
-    """The open hold of a reservation.
+def open_hold(work: Work, stream: str, reservation_id: str) -> Hold:
+    """The open hold of a reservation on an account. Raises NotFound, ReservationEnded, HeldByGeneration.
 
-    `history` is the reservation's tagged events, which tell a hold that has ended from one that never was.
-    Raises NotFound, ReservationEnded, HeldByGeneration.
+    Only where it is gone does it matter what has become of it: its events tell an end from one that never was.
     """
-    hold = account.holds.get(reservation_id)
+    hold = account_of(work, stream).holds.get(reservation_id)
     if hold is not None:
         if hold.generation:
             raise HeldByGeneration(generation_id=reservation_id)
         return hold
+    history = work.history(stream, reservation_tag(reservation_id))
     if not history:
         raise NotFound(what="reservation", id=reservation_id)
     match history[-1]:

@@ -1,11 +1,12 @@
 """Give up what is owed for work that could not be paid for."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
-from domain.credits.account import Account
+from domain.credits.account import account_of
+from domain.credits.address import stream_of
 from domain.credits.events import ShortfallWrittenOff
+from domain.kernel.work import Work
 from domain.refusal import Refusal, RefusalKind
 
 
@@ -33,9 +34,11 @@ class ExceedsShortfall(Refusal):
         return f"The amount {self.amount} is more than the {self.left} that the account is short of."
 
 
-def write_off(account: Account, command: WriteOffShortfall, _now: datetime) -> tuple[ShortfallWrittenOff, ...]:
+def write_off(work: Work, command: WriteOffShortfall) -> None:
     """Raises ExceedsShortfall, also where nothing is owed."""
+    stream = stream_of(command.address)
+    account = account_of(work, stream)
     amount = account.shortfall if command.amount is None else command.amount
     if not 1 <= amount <= account.shortfall:
         raise ExceedsShortfall(amount=amount, left=account.shortfall)
-    return (ShortfallWrittenOff(amount=amount, sealed=command.sealed),)
+    work.emit(stream, ShortfallWrittenOff(amount=amount, sealed=command.sealed))

@@ -1,15 +1,15 @@
 """Move free credits to another account of the organisation, for example as a gift."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.bounds import MAX_SLICES, within
-from domain.credits.account import Account
-from domain.credits.address import parse_address
+from domain.credits.account import account_of
+from domain.credits.address import parse_address, stream_of
 from domain.credits.burn import take
-from domain.credits.events import CreditsEvent, CreditsTransferredIn, CreditsTransferredOut
+from domain.credits.events import CreditsTransferredIn, CreditsTransferredOut
 from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, SameAccount, TooManyGrantsAtOnce
-from domain.credits.rules import repay, room_for_grants, spoiled
+from domain.credits.rules import expire_returned, repay, room_for_grants
+from domain.kernel.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +23,7 @@ class Transfer:
     sealed: str | None = None
 
 
-def transfer(
-    sender: Account, receiver: Account, command: Transfer, now: datetime
-) -> tuple[CreditsTransferredOut, tuple[CreditsEvent, ...]]:
+def transfer(work: Work, command: Transfer) -> None:
     """The sender's event and the receiver's, in one decision.
 
     A credit limit is no gift: only what is above zero can be moved. A part of a grant that was voided with the
@@ -35,6 +33,8 @@ def transfer(
     """
     if command.to == command.address or parse_address(command.to).unit != parse_address(command.address).unit:
         raise SameAccount(to=command.to)
+    giving, getting = stream_of(command.address), stream_of(command.to)
+    sender, receiver = account_of(work, giving), account_of(work, getting)
     if sender.closed:
         raise AccountClosed
     if sender.frozen:
@@ -62,4 +62,6 @@ def transfer(
         slices=arriving,
         repaid=repaid,
     )
-    return went, (came, *spoiled(receiver, arriving, now))
+    work.emit(giving, went)
+    work.emit(getting, came)
+    expire_returned(work, getting, arriving)

@@ -5,12 +5,13 @@ a gift that is returned) is taken back at once, or a chargeback could be escaped
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 
-from domain.credits.account import MAX_VOIDED_GRANTS, Account
-from domain.credits.events import CreditsEvent, GrantVoided, Slice
+from domain.credits.account import MAX_VOIDED_GRANTS, Account, account_of
+from domain.credits.address import stream_of
+from domain.credits.events import GrantVoided, Slice
 from domain.credits.refusals import NotFound, TooMany
+from domain.kernel.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,22 +28,25 @@ class VoidGrant:
     known: Slice | None = None
 
 
-def void(account: Account, command: VoidGrant, _now: datetime) -> tuple[CreditsEvent, ...]:
+def void(work: Work, command: VoidGrant) -> None:
     """Raises NotFound for a grant that is unknown or void already; TooMany at the bound."""
+    stream = stream_of(command.address)
+    account = account_of(work, stream)
     if len(account.voided_grants) >= MAX_VOIDED_GRANTS:
         raise TooMany(what="voided_grants", limit=MAX_VOIDED_GRANTS)
     waiting = [item.grant for item in account.scheduled if item.grant.grant == command.grant_id]
     if waiting:
-        return (GrantVoided(grant=waiting[0], effective=False, sealed=command.sealed),)
+        work.emit(stream, GrantVoided(grant=waiting[0], effective=False, sealed=command.sealed))
+        return
     live = [item for item in account.grants if item.grant == command.grant_id]
+    for item in live:
+        work.emit(stream, GrantVoided(grant=item, sealed=command.sealed))
     if live:
-        return tuple(GrantVoided(grant=item, sealed=command.sealed) for item in live)
-    if command.grant_id in account.voided_grants:
-        raise NotFound(what="live grant", id=command.grant_id)
+        return
     part = part_of(account, command.grant_id) or command.known
-    if part is None:
+    if command.grant_id in account.voided_grants or part is None:
         raise NotFound(what="live grant", id=command.grant_id)
-    return (GrantVoided(grant=part._replace(amount=0), sealed=command.sealed),)
+    work.emit(stream, GrantVoided(grant=part._replace(amount=0), sealed=command.sealed))
 
 
 def part_of(account: Account, grant_id: str) -> Slice | None:

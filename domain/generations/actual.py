@@ -1,6 +1,5 @@
 """What a generation really cost: as its worker says, as its measured use is priced, or the part that succeeded."""
 
-from datetime import datetime
 from typing import NamedTuple
 
 from domain.bounds import MAX_AMOUNT
@@ -11,7 +10,7 @@ from domain.generations.refusals import InvalidSettlement
 from domain.generations.state import Generation
 from domain.kernel.work import Work
 from domain.organisations.events import Resource
-from domain.prices import book as price_book
+from domain.prices.book import book_of
 from domain.prices.quote import Ask, priced_by_use, usage_cost
 from domain.quotas.events import Amounts
 
@@ -52,20 +51,18 @@ class Actual(NamedTuple):
     succeeded: int
 
 
-def used_credits(work: Work, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int | None:
+def used_credits(work: Work, asked: GenerationHeld, usage: dict[str, int]) -> int | None:
     """What reported use costs by the held price; none where that is a fixed price, which use does not change.
 
     Raises Unpriced for a unit without a rate.
     """
-    book, ask = work.platform(price_book.STREAM), _ask(asked)
-    if not priced_by_use(book, ask, now, asked.quote.price_version):
+    book, ask = book_of(work), _ask(asked)
+    if not priced_by_use(book, ask, work.now, asked.quote.price_version):
         return None
-    return _by_usage(work, asked, usage, now)
+    return _by_usage(work, asked, usage)
 
 
-def actual_of(
-    work: Work, generation: Generation, asked: GenerationHeld, reported: Reported, now: datetime, *, final: bool
-) -> Actual:
+def actual_of(work: Work, generation: Generation, asked: GenerationHeld, reported: Reported, *, final: bool) -> Actual:
     """Work out the cost: what is not reported is the share of the hold for those that succeeded.
 
     At the end that is all that is left; a part is charged only what is reported of it.
@@ -80,7 +77,7 @@ def actual_of(
     everything = final and succeeded == left
     given = {Resource.CREDITS: reported.credits, Resource.TOKENS: reported.tokens, Resource.PLAN: None}
     if reported.usage is not None and reported.credits is None:
-        given[Resource.CREDITS] = _by_usage(work, asked, reported.usage, now)
+        given[Resource.CREDITS] = _by_usage(work, asked, reported.usage)
     paid = {
         resource: amount
         if amount is not None
@@ -98,11 +95,10 @@ def held_of(generation: Generation, resource: Resource) -> int:
     return sum(amount_of(held) for held in generation.held(resource))
 
 
-def _by_usage(work: Work, asked: GenerationHeld, usage: dict[str, int], now: datetime) -> int:
+def _by_usage(work: Work, asked: GenerationHeld, usage: dict[str, int]) -> int:
     if not any(usage.values()):
         return 0
-    book = work.platform(price_book.STREAM)
-    return usage_cost(book, _ask(asked), usage, now, asked.quote.price_version).amount
+    return usage_cost(book_of(work), _ask(asked), usage, work.now, asked.quote.price_version).amount
 
 
 def _ask(asked: GenerationHeld) -> Ask:

@@ -1,13 +1,12 @@
 """What would run now in place of what was refused: cheaper entries of the price book."""
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from domain.generations.assess import Assessment, assess
 from domain.generations.request import Request
 from domain.kernel.work import Work
-from domain.prices import book as price_book
+from domain.prices.book import book_of
 from domain.prices.events import PriceEntry
 from domain.refusal import Refusal
 
@@ -15,11 +14,11 @@ MAX_SHOWN = 5
 _PRICED = frozenset({"insufficient_credits", "insufficient_tokens", "budget_exceeded", "ok"})
 
 
-def alternatives(work: Work, request: Request, refused: Assessment, now: datetime) -> list[dict[str, Any]]:
+def alternatives(work: Work, request: Request, refused: Assessment) -> list[dict[str, Any]]:
     """Priced options that would pass, the nearest to what was asked first; none where no price would help."""
     if any(not check.ok and check.reason not in _PRICED for check in refused.checks):
         return []
-    version = work.platform(price_book.STREAM).at(now)
+    version = book_of(work).at(work.now)
     found = []
     for entry in version.entries if version else ():
         if not _alike(entry, request):
@@ -28,7 +27,7 @@ def alternatives(work: Work, request: Request, refused: Assessment, now: datetim
         estimate = request.estimate if set(request.estimate or ()) <= set(entry.rates) else None
         other = replace(request, provider=entry.provider, model=entry.model, options=options, estimate=estimate or None)
         try:
-            assessment = assess(work, other, now)
+            assessment = assess(work, other)
         except Refusal:
             continue
         if assessment.ok:

@@ -1,13 +1,12 @@
 """May this generation run? One assessment of all that it needs, used by the check and by the decision alike."""
 
-from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from domain.bounds import MAX_SLICES
 from domain.budgets import state as budgets
 from domain.credits import address
-from domain.credits.account import Account
+from domain.credits.account import Account, account_of
 from domain.credits.refusals import TooManyGrantsAtOnce
 from domain.credits.rules import payable
 from domain.generations.events import Held, Quoted, Short
@@ -16,11 +15,8 @@ from domain.generations.request import Request
 from domain.groups import state as groups
 from domain.kernel.work import Work
 from domain.organisations.events import Resource
-from domain.organisations.state import STREAM as ORGANISATION
-from domain.organisations.state import Organisation
-from domain.periods import Every
+from domain.organisations.state import Organisation, organisation_of
 from domain.quotas.events import Amounts
-from domain.quotas.quota import begun
 from domain.storage import state as storages
 from domain.storage.now import limit_of
 
@@ -37,12 +33,11 @@ REASONS = (
 
 
 class Assessment(NamedTuple):
-    """What is needed, what each resource says to it, and what would be held; `begins`: periods that begin."""
+    """What is needed, what each resource says to it, and what would be held."""
 
     needs: Needs
     checks: tuple[Short, ...]
     holds: tuple[Held, ...]
-    begins: tuple[tuple[str, Any], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -56,26 +51,25 @@ class Assessment(NamedTuple):
         return next((reason for reason in REASONS if reason in failed), OK)
 
 
-def assess(work: Work, request: Request, now: datetime) -> Assessment:
+def assess(work: Work, request: Request) -> Assessment:
     """Assess a request against current states. Raises what `needs_of` raises, and TooManyGrantsAtOnce."""
-    organisation: Organisation = work.state(ORGANISATION)
-    needs = needs_of(work, request, now)
+    organisation = organisation_of(work)
+    needs = needs_of(work, request)
     quote = needs.quote
     checks: list[Short] = []
     holds: list[Held] = []
-    begins: list[tuple[str, Any]] = []
     if quote.plan_tokens and organisation.enforces(Resource.PLAN):
         _plan(work, organisation, quote, checks, holds)
     if organisation.enforces(Resource.GROUPS):
-        _groups(work, organisation, request.user, needs, now, checks, holds, begins)
+        _groups(work, request.user, needs, checks, holds)
     if quote.usd and organisation.enforces(Resource.BUDGET):
-        _budget(work, organisation, request.user, quote.usd, now, checks, holds, begins)
+        _budget(work, request.user, quote.usd, checks, holds)
     if (quote.bytes or request.bytes is not None) and organisation.enforces(Resource.STORAGE):
         _storage(work, organisation, request, quote.bytes, checks, holds)
     for resource, amount in ((Resource.TOKENS, quote.tokens), (Resource.CREDITS, quote.credits)):
         if amount and organisation.enforces(resource):
             _payers(work, organisation, request.user, resource, amount, checks, holds)
-    return Assessment(needs, tuple(checks), tuple(holds), tuple(begins))
+    return Assessment(needs, tuple(checks), tuple(holds))
 
 
 def payers(work: Work, organisation: Organisation, user: str, unit: str) -> tuple[str, ...]:
@@ -112,7 +106,7 @@ def split_over(work: Work, streams: tuple[str, ...], amount: int) -> list[tuple[
     """
     parts, left = [], amount
     for stream in streams:
-        account: Account = work.state(stream)
+        account = account_of(work, stream)
         part = min(left, spendable(account))
         if part > 0:
             at_once(account, part)
@@ -135,20 +129,20 @@ def _payers(
     parts = split_over(work, streams, amount)
     paid = sum(part for _, part in parts)
     holds += [Held(resource, stream, {unit: part}) for stream, part in parts]
-    available = sum(spendable(work.state(stream)) for stream in streams)
+    available = sum(spendable(account_of(work, stream)) for stream in streams)
     checks.append(Short(resource, paid == amount, f"insufficient_{unit}", amount, available, None, unit))
 
 
 def _plan(work: Work, organisation: Organisation, quote: Quoted, checks: list[Short], holds: list[Held]) -> None:
     token_type = quote.token_type or ""
     stream = plan_account(work.org, token_type)
-    available = spendable(work.state(stream))
+    available = spendable(account_of(work, stream))
     blocked = not available and not organisation.tokens.get(token_type)
     reason = "plan_blocked" if blocked else "insufficient_tokens"
     unit = f"tokens.{token_type}"
     ok = quote.plan_tokens <= available
     if ok:
-        at_once(work.state(stream), quote.plan_tokens)
+        at_once(account_of(work, stream), quote.plan_tokens)
     checks.append(
         Short(Resource.PLAN, ok, reason, quote.plan_tokens, available, organisation.tokens.get(token_type, 0), unit)
     )
@@ -157,13 +151,10 @@ def _plan(work: Work, organisation: Organisation, quote: Quoted, checks: list[Sh
 
 def _groups(
     work: Work,
-    organisation: Organisation,
     user: str,
     needs: Needs,
-    now: datetime,
     checks: list[Short],
     holds: list[Held],
-    begins: list[tuple[str, Any]],
 ) -> None:
     """Every group that the user is in must have room (S1); team quotas for plan tokens are limits like the others."""
     amounts: Amounts = dict(needs.counted)
@@ -171,9 +162,8 @@ def _groups(
         amounts[f"tokens.{needs.quote.token_type}"] = needs.quote.plan_tokens
     if not amounts:
         return
-    for group_id in work.state(groups.memberships_of(user)).groups:
-        stream = groups.stream_of(group_id)
-        group: groups.Group = work.state(stream)
+    for group_id in groups.groups_joined(work, user):
+        stream, group = groups.stream_of(group_id), groups.group_of(work, group_id)
         if not group.live:
             continue
         for what, amount in amounts.items():
@@ -182,32 +172,25 @@ def _groups(
             ok = available is None or amount <= available
             checks.append(Short(Resource.GROUPS, ok, "group_limit", amount, available, limit, f"{what}/{group_id}"))
         holds.append(Held(Resource.GROUPS, stream, amounts))
-        begins += [(stream, event) for event in begun(group.quota, group.every, organisation.time_zone, now)]
 
 
 def _budget(
     work: Work,
-    organisation: Organisation,
     user: str,
     usd: int,
-    now: datetime,
     checks: list[Short],
     holds: list[Held],
-    begins: list[tuple[str, Any]],
 ) -> None:
-    stream = budgets.stream_of(user)
-    budget: budgets.Budget = work.state(stream)
+    stream, budget = budgets.stream_of(user), budgets.budget_of(work, user)
     available = budget.remaining
     checks.append(Short(Resource.BUDGET, usd <= available, "budget_exceeded", usd, available, budget.monthly, "usd"))
     holds.append(Held(Resource.BUDGET, stream, {budgets.USD: usd}))
-    begins += [(stream, event) for event in begun(budget.quota, Every.MONTH, organisation.time_zone, now)]
 
 
 def _storage(
     work: Work, organisation: Organisation, request: Request, size: int, checks: list[Short], holds: list[Held]
 ) -> None:
-    stream = storages.stream_of(request.user)
-    storage: storages.Storage = work.state(stream)
+    stream, storage = storages.stream_of(request.user), storages.storage_of(work, request.user)
     limit = limit_of(storage, organisation, request.defaults.storage_limit)
     available = limit - storage.quota.taken(storages.BYTES)
     ok = size <= available

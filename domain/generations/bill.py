@@ -1,11 +1,10 @@
-"""What settling a generation comes to, as it is made up, with the events that bring it about on other streams."""
+"""What settling a generation comes to, as it is made up."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from domain.generations.actual import Reported
 from domain.generations.events import Charge, GenerationHeld, Held
-from domain.generations.movements import Events
 from domain.quotas.events import Amounts
 
 
@@ -13,7 +12,6 @@ from domain.quotas.events import Amounts
 class Bill:
     """Made up in one decision; `holds` is what is still held for the rest of the work."""
 
-    events: Events = field(default_factory=list)
     charges: list[Charge] = field(default_factory=list)
     returned: Amounts = field(default_factory=dict)
     uncharged: Amounts = field(default_factory=dict)

@@ -1,7 +1,6 @@
 """Settle a generation that succeeded, whole or in part, with what it really cost."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from domain.credits.refusals import AlreadyExists
 from domain.generations.actual import NOTHING_REPORTED, Actual, Reported, actual_of, check_reported
@@ -9,15 +8,13 @@ from domain.generations.bill import Bill
 from domain.generations.counting import Counting
 from domain.generations.events import (
     GenerationCompleted,
-    GenerationHeld,
     GenerationPartCompleted,
     GenerationSettledLate,
 )
-from domain.generations.movements import Events
 from domain.generations.paying import PAID, Payment
 from domain.generations.refusals import InvalidSettlement
 from domain.generations.rules import known, not_started, open_one
-from domain.generations.state import MAX_PARTS, Generation, Status, stream_of
+from domain.generations.state import MAX_PARTS, Status, stream_of
 from domain.kernel.work import Work
 from domain.storage.state import content_tag
 
@@ -38,13 +35,14 @@ class ConfirmGeneration:
     sealed_urls: dict[str, str | None] = field(default_factory=dict)
 
 
-def confirm(work: Work, command: ConfirmGeneration, now: datetime) -> Events:
+def confirm(work: Work, command: ConfirmGeneration) -> None:
     """Charge what it cost, store what it made, give the rest back.
 
     A worker's completion after expiry is charged from what is available (contract, "late").
     Raises NoSuchGeneration, GenerationEnded, AlreadyStarted, InvalidSettlement, AlreadyExists (a content's id),
     Unpriced (usage without a rate), TotalTooLarge.
     """
+    place = work.mark()
     if command.unstarted:
         not_started(work, command.generation_id)
     generation, asked = known(work, command.generation_id)
@@ -56,19 +54,22 @@ def confirm(work: Work, command: ConfirmGeneration, now: datetime) -> Events:
         reason = f"must be true: a generation is settled in at most {MAX_PARTS} parts"
         raise InvalidSettlement(field="final", reason=reason, limit=MAX_PARTS)
     _new_contents(work, command.reported)
-    actual = actual_of(work, generation, asked, command.reported, now, final=late or command.final)
-    bill = (
-        _late(work, generation, asked, command, actual, now)
-        if late
-        else _open(work, generation, asked, command, actual, now)
-    )
-    stream = stream_of(command.generation_id)
-    fields = bill.settled(asked, command.reported, usd=actual.usd, succeeded=actual.succeeded, sealed=command.sealed)
+    actual = actual_of(work, generation, asked, command.reported, final=late or command.final)
+    bill = Bill()
+    payment, counting = Payment(work, generation, asked, bill), Counting(work, generation, asked, bill)
     if late:
-        return [(stream, GenerationSettledLate(**fields)), *bill.events]
-    if command.final:
-        return [(stream, GenerationCompleted(**fields)), *bill.events]
-    return [(stream, GenerationPartCompleted(**fields, holds=tuple(bill.holds))), *bill.events]
+        _settle_late(payment, counting, command, actual)
+    else:
+        _settle(payment, counting, command, actual)
+    fields = bill.settled(asked, command.reported, usd=actual.usd, succeeded=actual.succeeded, sealed=command.sealed)
+    # Its own event comes before what it moved, of which it tells.
+    stream = stream_of(command.generation_id)
+    if late:
+        work.emit(stream, GenerationSettledLate(**fields), at=place)
+    elif command.final:
+        work.emit(stream, GenerationCompleted(**fields), at=place)
+    else:
+        work.emit(stream, GenerationPartCompleted(**fields, holds=tuple(bill.holds)), at=place)
 
 
 def _new_contents(work: Work, reported: Reported) -> None:
@@ -80,38 +81,18 @@ def _new_contents(work: Work, reported: Reported) -> None:
             raise AlreadyExists(field="contents.id", value=content_id)
 
 
-def _open(
-    work: Work,
-    generation: Generation,
-    asked: GenerationHeld,
-    command: ConfirmGeneration,
-    actual: Actual,
-    now: datetime,
-) -> Bill:
-    bill = Bill()
-    payment, counting = Payment(work, generation, asked, now, bill), Counting(work, generation, asked, now, bill)
+def _settle(payment: Payment, counting: Counting, command: ConfirmGeneration, actual: Actual) -> None:
     for resource in PAID:
         payment.pay(resource, actual.paid[resource], final=command.final)
     counting.count(actual.counted, final=command.final)
     counting.spend(actual.usd, final=command.final)
     counting.store(command.reported.contents, command.sealed_urls)
     counting.free(stored=sum(content.bytes for content in command.reported.contents), final=command.final)
-    return bill
 
 
-def _late(
-    work: Work,
-    generation: Generation,
-    asked: GenerationHeld,
-    command: ConfirmGeneration,
-    actual: Actual,
-    now: datetime,
-) -> Bill:
-    bill = Bill()
-    payment, counting = Payment(work, generation, asked, now, bill), Counting(work, generation, asked, now, bill)
+def _settle_late(payment: Payment, counting: Counting, command: ConfirmGeneration, actual: Actual) -> None:
     for resource in PAID:
         payment.pay_late(resource, actual.paid[resource])
     counting.count_late(actual.counted)
     counting.spend_late(actual.usd)
     counting.store(command.reported.contents, command.sealed_urls)
-    return bill

@@ -1,7 +1,6 @@
 """How a generation's use counts in groups, in the budget and in storage when it is settled."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.budgets import state as budgets
 from domain.generations import movements
@@ -11,11 +10,10 @@ from domain.generations.state import Generation
 from domain.groups import state as groups
 from domain.kernel.work import Work
 from domain.organisations.events import Resource
-from domain.organisations.state import STREAM as ORGANISATION
-from domain.organisations.state import Organisation
+from domain.organisations.state import organisation_of
 from domain.periods import Every
 from domain.quotas.events import Amounts, UseCounted, UseSettled
-from domain.quotas.quota import Quota, begun, fits, minus
+from domain.quotas.quota import Quota, begin, fits, minus
 from domain.storage import state as storages
 from domain.storage.events import ContentStored
 
@@ -27,7 +25,6 @@ class Counting:
     work: Work
     generation: Generation
     asked: GenerationHeld
-    now: datetime
     bill: Bill
 
     def count(self, used: Amounts, *, final: bool) -> None:
@@ -38,7 +35,7 @@ class Counting:
     def count_late(self, used: Amounts) -> None:
         """Count after the holds have expired, as far as each group's limits still have room."""
         for held in self.generation.held(Resource.GROUPS):
-            group: groups.Group = self.work.state(held.stream)
+            group = groups.group_on(self.work, held.stream)
             room = {what: _room(group, what, amount) for what, amount in used.items()}
             room = {what: amount for what, amount in room.items() if amount}
             if group.live and room:
@@ -55,10 +52,10 @@ class Counting:
 
     def spend_late(self, usd: int) -> None:
         """The same where nothing is held for it."""
-        if not usd or not self._organisation.enforces(Resource.BUDGET):
+        if not usd or not organisation_of(self.work).enforces(Resource.BUDGET):
             return
         stream = budgets.stream_of(self.asked.user)
-        quota: Quota = self.work.state(stream).quota
+        quota = budgets.budget_of(self.work, self.asked.user).quota
         key = self._now(stream, quota, Every.MONTH, {budgets.USD: usd})
         self.bill.charges.append(Charge(Resource.BUDGET, stream, {budgets.USD: usd}, period=key))
 
@@ -66,8 +63,10 @@ class Counting:
         """Stored bytes are recorded as they are, even past the limit (contract); `sealed`: their URLs."""
         stream = storages.stream_of(self.asked.user)
         if contents:
-            storage: storages.Storage = self.work.state(stream)
-            fits(storage.quota, {storages.BYTES: sum(content.bytes for content in contents)})
+            fits(
+                storages.storage_of(self.work, self.asked.user).quota,
+                {storages.BYTES: sum(content.bytes for content in contents)},
+            )
         for content in contents:
             stored = ContentStored(
                 content_id=content.id,
@@ -75,19 +74,19 @@ class Counting:
                 generation_id=self.asked.generation_id,
                 sealed=sealed.get(content.id),
             )
-            self.bill.events.append((stream, stored))
+            self.work.emit(stream, stored)
 
     def free(self, *, stored: int, final: bool) -> None:
         """Give back the space that was held: all of it at the end, before that as much as was stored."""
         for held in self.generation.held(Resource.STORAGE):
             if final:
-                self.bill.events += movements.release(self.work, held, self.asked.generation_id, self.now)
+                movements.release(self.work, held, self.asked.generation_id)
                 continue
             taken = min(stored, held.amounts.get(storages.BYTES, 0))
             if taken:
                 returned = {storages.BYTES: taken}
                 part = UseSettled(generation_id=self.asked.generation_id, used={}, returned=returned, final=False)
-                self.bill.events.append((held.stream, part))
+                self.work.emit(held.stream, part)
             self.bill.holds.append(held._replace(amounts=minus(held.amounts, {storages.BYTES: taken})))
 
     def _settle(self, held: Held, used: Amounts, *, final: bool) -> None:
@@ -95,7 +94,7 @@ class Counting:
         fits(quota, used)
         kept = quota.holds[self.asked.generation_id]
         used = {what: amount for what, amount in used.items() if amount}
-        self.bill.events += movements.use(self.work, held, self.asked.generation_id, used, final=final)
+        movements.use(self.work, held, self.asked.generation_id, used, final=final)
         if used:
             self.bill.charges.append(Charge(held.resource, held.stream, used, period=kept.period))
         rest = minus(held.amounts, used)
@@ -107,16 +106,9 @@ class Counting:
     def _now(self, stream: str, quota: Quota, every: Every, used: Amounts) -> str:
         """Count use at once, in the period that runs or begins now; returns its key."""
         fits(quota, used)
-        starts = begun(quota, every, self._organisation.time_zone, self.now)
-        self.bill.events += [(stream, event) for event in starts]
-        counted = UseCounted(amounts=used, user=self.asked.user, ref=self.asked.generation_id)
-        self.bill.events.append((stream, counted))
-        return starts[0].key if starts else quota.key
-
-    @property
-    def _organisation(self) -> Organisation:
-        organisation: Organisation = self.work.state(ORGANISATION)
-        return organisation
+        key = begin(self.work, stream, quota, every, organisation_of(self.work).time_zone)
+        self.work.emit(stream, UseCounted(amounts=used, user=self.asked.user, ref=self.asked.generation_id))
+        return key
 
 
 def _room(group: groups.Group, what: str, amount: int) -> int:

@@ -1,17 +1,17 @@
 """Hold everything that a generation needs in one decision, or nothing of it."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from domain.credits.address import reservation_tag
 from domain.credits.refusals import AlreadyExists
 from domain.generations.assess import Assessment, assess
 from domain.generations.events import GenerationHeld, GenerationRefused
-from domain.generations.movements import Events, hold
+from domain.generations.movements import begin, hold
 from domain.generations.refusals import ResourcesShort, UnknownParent
 from domain.generations.request import Request
-from domain.generations.state import Generation, Status, stream_of
+from domain.generations.state import Status, generation_of, stream_of
 from domain.generations.told import sentences, told
 from domain.kernel.work import Work
 from domain.refusal import RefusedWith
@@ -32,43 +32,45 @@ class CreateGeneration:
     sealed: str | None = None
 
 
-def create(work: Work, command: CreateGeneration, now: datetime) -> Events:
+def create(work: Work, command: CreateGeneration) -> None:
     """All that applies is held in one commit (contract, "Generations").
 
     Raises AlreadyExists, UnknownParent, what `assess` and `hold` raise, and RefusedWith ResourcesShort: the refusal
     is a fact on the generation's own stream.
     """
     _new(work, command)
-    assessment = assess(work, command.request, now)
+    assessment = assess(work, command.request)
     stream = stream_of(command.generation_id)
     if not assessment.ok:
         refusal = ResourcesShort(
             reason=assessment.reason,
             sentence=sentences(assessment),
-            told=told(work, command.request, assessment, now),
+            told=told(work, command.request, assessment),
         )
         refused = GenerationRefused(
             **_described(command, assessment), reason=assessment.reason, checks=assessment.checks
         )
-        raise RefusedWith(refusal, ((stream, refused),))
-    expires_at = now + timedelta(seconds=command.ttl_s)
+        work.emit(stream, refused)
+        raise RefusedWith(refusal)
+    expires_at = work.now + timedelta(seconds=command.ttl_s)
     held = GenerationHeld(
         **_described(command, assessment), expires_at=expires_at, holds=assessment.holds, sealed=command.sealed
     )
-    events: Events = [(stream, held), *assessment.begins]
+    work.emit(stream, held)
     for each in assessment.holds:
-        events += hold(work, each, command.generation_id, expires_at, assessment.needs.quote)
-    return events
+        begin(work, each)
+    for each in assessment.holds:
+        hold(work, each, command.generation_id, expires_at, assessment.needs.quote)
 
 
 def _new(work: Work, command: CreateGeneration) -> None:
     if command.own_id:
-        known: Generation = work.state(stream_of(command.generation_id))
+        known = generation_of(work, command.generation_id)
         used = known.status not in (Status.UNKNOWN, Status.REFUSED)
         if used or work.events(reservation_tag(command.generation_id)):
             raise AlreadyExists(field="id", value=command.generation_id)
     if command.parent_id is not None:
-        parent: Generation = work.state(stream_of(command.parent_id))
+        parent = generation_of(work, command.parent_id)
         if parent.asked is None or parent.asked.user != command.request.user:
             raise UnknownParent(value=command.parent_id)
 

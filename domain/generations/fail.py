@@ -6,20 +6,17 @@ charged, and the use is recorded all the same.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.generations.actual import NOTHING_REPORTED, Reported, check_reported, held_of, used_credits
 from domain.generations.bill import Bill
 from domain.generations.counting import Counting
 from domain.generations.events import GenerationFailed
-from domain.generations.movements import Events
 from domain.generations.paying import PAID, Payment
 from domain.generations.rules import open_one
 from domain.generations.state import stream_of
 from domain.kernel.work import Work
 from domain.organisations.events import Outcome, Resource
-from domain.organisations.state import STREAM as ORGANISATION
-from domain.organisations.state import Organisation
+from domain.organisations.state import organisation_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,7 @@ class FailGeneration:
     sealed: str | None = None
 
 
-def fail(work: Work, command: FailGeneration, now: datetime) -> Events:
+def fail(work: Work, command: FailGeneration) -> None:
     """The settlement policy charges a percentage by outcome; none where it names none. Never more than the hold.
 
     Only a success costs money or counts in a group (S1, S2). Raises NoSuchGeneration, GenerationEnded,
@@ -43,15 +40,15 @@ def fail(work: Work, command: FailGeneration, now: datetime) -> Events:
     """
     generation, asked = open_one(work, command.generation_id)
     check_reported(command.reported)
-    organisation: Organisation = work.state(ORGANISATION)
-    percent = organisation.settlement_policy.get(command.outcome, 0)
+    place = work.mark()
+    percent = organisation_of(work).settlement_policy.get(command.outcome, 0)
     bill = Bill()
-    payment, counting = Payment(work, generation, asked, now, bill), Counting(work, generation, asked, now, bill)
+    payment, counting = Payment(work, generation, asked, bill), Counting(work, generation, asked, bill)
     for resource in PAID:
         held = held_of(generation, resource)
         whole = held
         if resource is Resource.CREDITS and percent and command.reported.usage:
-            used = used_credits(work, asked, command.reported.usage, now)
+            used = used_credits(work, asked, command.reported.usage)
             whole = held if used is None else used
         amount = whole * percent // 100
         payment.pay(resource, min(amount, held), final=True)
@@ -61,4 +58,4 @@ def fail(work: Work, command: FailGeneration, now: datetime) -> Events:
     counting.free(stored=0, final=True)
     fields = bill.settled(asked, command.reported, usd=0, succeeded=None, sealed=command.sealed)
     failed = GenerationFailed(**fields, outcome=command.outcome)
-    return [(stream_of(command.generation_id), failed), *bill.events]
+    work.emit(stream_of(command.generation_id), failed, at=place)

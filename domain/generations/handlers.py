@@ -1,8 +1,7 @@
 """How commands on generations are handled: which streams and tags their decisions see."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from domain.budgets import state as budgets
@@ -24,7 +23,9 @@ from domain.groups.room import group_streams
 from domain.kernel.domain import Answerer, Decider, Module
 from domain.kernel.work import StreamKind, Work
 from domain.organisations.state import STREAM as ORGANISATION
+from domain.organisations.state import organisation_of
 from domain.plans import state as plans
+from domain.plans.state import catalogue_of
 from domain.prices import book as price_book
 from domain.storage import state as storages
 from domain.storage.state import content_tag
@@ -46,13 +47,13 @@ def _of_user(request: Request) -> tuple[str, ...]:
 
 def _further(work: Work, request: Request) -> tuple[str, ...]:
     """The accounts that would pay and the groups whose limits hold."""
-    organisation = work.state(ORGANISATION)
+    organisation = organisation_of(work)
     streams = [*group_streams(work, request.user)]
     streams += payers(work, organisation, request.user, "credits")
     streams += payers(work, organisation, request.user, "tokens")
     token_type = request.token_type
     if token_type is None and request.feature is not None:
-        feature = work.platform(plans.STREAM).features.get(request.feature)
+        feature = catalogue_of(work).features.get(request.feature)
         token_type = feature.token_type if feature else None
     if token_type is not None:
         streams.append(plan_account(work.org, token_type))
@@ -67,7 +68,7 @@ def _create_streams(command: CreateGeneration) -> tuple[str, ...]:
 
 
 def _settles(
-    decide: Callable[[Work, Any, datetime], Iterable[tuple[str, Any]]],
+    decide: Callable[[Work, Any], None],
     tags: Callable[[Any], tuple[str, ...]] = lambda _command: (),
 ) -> Decider:
     """The handler of a command that ends, lengthens or undoes what a generation holds or was charged."""
@@ -110,7 +111,7 @@ DECIDERS: dict[type, Decider] = {
 ANSWERERS: dict[type, Answerer] = {
     AssessGeneration: Answerer(
         streams=lambda question: _of_user(question.request),
-        answer=lambda work, question, now: told(work, question.request, assess(work, question.request, now), now),
+        answer=lambda work, question: told(work, question.request, assess(work, question.request)),
         platform=PLATFORM,
         streams_from_state=lambda work, question: _further(work, question.request),
     ),

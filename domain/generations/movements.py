@@ -1,10 +1,9 @@
 """What holding, settling and returning one resource of a generation is, on an account or in a quota."""
 
 from datetime import datetime
-from typing import Any
 
 from domain.credits.account import MAX_OPEN_HOLDS as MAX_ACCOUNT_HOLDS
-from domain.credits.account import Account
+from domain.credits.account import account_of
 from domain.credits.address import STREAM_PREFIX
 from domain.credits.burn import split
 from domain.credits.events import (
@@ -15,13 +14,16 @@ from domain.credits.events import (
     ReservationReleased,
 )
 from domain.credits.refusals import AlreadyExists, TooMany
-from domain.credits.rules import grow, pay, spoiled
+from domain.credits.rules import expire_returned, grow, pay
 from domain.generations.events import Held, Quoted
+from domain.groups.state import group_on
 from domain.kernel.work import Work
+from domain.organisations.events import Resource
+from domain.organisations.state import organisation_of
+from domain.periods import Every
+from domain.quotas import quota as quotas
 from domain.quotas.events import Amounts, UseExtended, UseHeld, UseReleased, UseSettled
 from domain.quotas.quota import MAX_OPEN_HOLDS, Quota, fits, minus
-
-Events = list[tuple[str, Any]]
 
 
 def on_account(held: Held) -> bool:
@@ -34,17 +36,32 @@ def amount_of(held: Held) -> int:
     return next(iter(held.amounts.values()))
 
 
-def hold(work: Work, held: Held, generation_id: str, expires_at: datetime, quote: Quoted) -> Events:
+def begin(work: Work, held: Held) -> None:
+    """Start the period of a quota that has one where none runs."""
+    if held.resource is Resource.GROUPS:
+        every = group_on(work, held.stream).every
+    elif held.resource is Resource.BUDGET:
+        every = Every.MONTH
+    else:
+        return
+    quota = quota_of(work, held)
+    if quota.period is None:
+        quotas.begin(work, held.stream, quota, every, organisation_of(work).time_zone)
+
+
+def hold(work: Work, held: Held, generation_id: str, expires_at: datetime, quote: Quoted) -> None:
     """Hold it until `expires_at`. The assessment has found that it is there.
 
     Raises TooMany, TotalTooLarge, AlreadyExists, TooManyGrantsAtOnce.
     """
     if not on_account(held):
-        if len(quota_of(work, held).holds) >= MAX_OPEN_HOLDS:
+        quota = quota_of(work, held)
+        if len(quota.holds) >= MAX_OPEN_HOLDS:
             raise TooMany(what="reservations", limit=MAX_OPEN_HOLDS)
-        fits(quota_of(work, held), held.amounts)
-        return [(held.stream, UseHeld(generation_id=generation_id, amounts=held.amounts, expires_at=expires_at))]
-    account: Account = work.state(held.stream)
+        fits(quota, held.amounts)
+        work.emit(held.stream, UseHeld(generation_id=generation_id, amounts=held.amounts, expires_at=expires_at))
+        return
+    account = account_of(work, held.stream)
     if generation_id in account.holds:  # a plain reservation has taken the id since
         raise AlreadyExists(field="id", value=generation_id)
     if len(account.holds) >= MAX_ACCOUNT_HOLDS:
@@ -59,52 +76,53 @@ def hold(work: Work, held: Held, generation_id: str, expires_at: datetime, quote
         price_version=quote.price_version,
         generation=True,
     )
-    return [(held.stream, reserved)]
+    work.emit(held.stream, reserved)
 
 
-def extend(work: Work, held: Held, generation_id: str, expires_at: datetime, grown: int) -> Events:
+def extend(work: Work, held: Held, generation_id: str, expires_at: datetime, grown: int) -> None:
     """Hold it longer; on an account `grown` more of it."""
     if not on_account(held):
-        return [(held.stream, UseExtended(generation_id=generation_id, expires_at=expires_at))]
-    account: Account = work.state(held.stream)
+        work.emit(held.stream, UseExtended(generation_id=generation_id, expires_at=expires_at))
+        return
+    account = account_of(work, held.stream)
     slices = grow(account, account.holds[generation_id], grown) if grown else ()
     extended = ReservationExtended(reservation_id=generation_id, expires_at=expires_at, grown=grown, slices=slices)
-    return [(held.stream, extended)]
+    work.emit(held.stream, extended)
 
 
-def release(work: Work, held: Held, generation_id: str, now: datetime) -> Events:
+def release(work: Work, held: Held, generation_id: str) -> None:
     """Give all of it back."""
     if not on_account(held):
         amounts = quota_of(work, held).holds[generation_id].amounts
-        return [(held.stream, UseReleased(generation_id=generation_id, amounts=amounts))]
-    account: Account = work.state(held.stream)
-    kept = account.holds[generation_id]
+        work.emit(held.stream, UseReleased(generation_id=generation_id, amounts=amounts))
+        return
+    kept = account_of(work, held.stream).holds[generation_id]
     released = ReservationReleased(reservation_id=generation_id, amount=kept.amount, returned=kept.slices)
-    return [(held.stream, event) for event in (released, *spoiled(account, kept.slices, now))]
+    work.emit(held.stream, released)
+    expire_returned(work, held.stream, kept.slices)
 
 
-def capture(
-    work: Work, held: Held, generation_id: str, debit_id: str, amount: int, now: datetime, *, final: bool
-) -> Events:
+def capture(work: Work, held: Held, generation_id: str, debit_id: str, amount: int, *, final: bool) -> None:
     """Charge `amount` (1 up to the hold) on an account; with `final` the rest goes back."""
-    account: Account = work.state(held.stream)
-    kept = account.holds[generation_id]
+    kept = account_of(work, held.stream).holds[generation_id]
     final = final or amount == kept.amount
     paid, rest = split(kept.slices, amount)
     returned = rest if final else ()
     captured = ReservationCaptured(
         reservation_id=generation_id, debit_id=debit_id, amount=amount, slices=paid, final=final, returned=returned
     )
-    return [(held.stream, event) for event in (captured, *spoiled(account, returned, now))]
+    work.emit(held.stream, captured)
+    if returned:
+        expire_returned(work, held.stream, returned)
 
 
-def debit(work: Work, stream: str, debit_id: str, amount: int, user: str) -> Events:
+def debit(work: Work, stream: str, debit_id: str, amount: int, user: str) -> None:
     """Charge what is available on an account without a hold; the caller has seen that `amount` (1 or more) is there."""
-    slices = pay(work.state(stream), amount)
-    return [(stream, CreditsDebited(debit_id=debit_id, amount=amount, slices=slices, user=user))]
+    slices = pay(account_of(work, stream), amount)
+    work.emit(stream, CreditsDebited(debit_id=debit_id, amount=amount, slices=slices, user=user))
 
 
-def use(work: Work, held: Held, generation_id: str, used: Amounts, *, final: bool) -> Events:
+def use(work: Work, held: Held, generation_id: str, used: Amounts, *, final: bool) -> None:
     """Count what was really used in a quota, more than was held too; with `final` the rest goes back."""
     kept = quota_of(work, held).holds[generation_id]
     settled = UseSettled(
@@ -114,7 +132,7 @@ def use(work: Work, held: Held, generation_id: str, used: Amounts, *, final: boo
         final=final,
         period=kept.period,
     )
-    return [(held.stream, settled)]
+    work.emit(held.stream, settled)
 
 
 def quota_of(work: Work, held: Held) -> Quota:

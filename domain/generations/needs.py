@@ -1,16 +1,14 @@
 """What a generation would take: priced by the price book, or estimated where nothing is priced (S0, S2, S3, S4)."""
 
-from datetime import datetime
 from typing import NamedTuple
 
 from domain.generations.events import Quoted
 from domain.generations.refusals import NothingToCheck, TokensNeeded
 from domain.generations.request import IMAGE_LIKE, MB, SHORT_VIDEO_S, VIDEO, Request
 from domain.kernel.work import Work
-from domain.plans import state as plans
 from domain.plans.cost import token_cost
-from domain.prices import book as price_book
-from domain.prices.book import PriceBook
+from domain.plans.state import catalogue_of
+from domain.prices.book import book_of
 from domain.prices.names import provider_name
 from domain.prices.quote import Ask, Quote, count_of, quote, quote_or_none
 from domain.prices.refusals import UnpricedScale
@@ -33,15 +31,15 @@ class Needs(NamedTuple):
     model: str | None
 
 
-def needs_of(work: Work, request: Request, now: datetime) -> Needs:
-    """Price the request at `now`.
+def needs_of(work: Work, request: Request) -> Needs:
+    """Price the request as of now.
 
     Raises Unpriced for a model (or count, or complexity) without a price, UnsizedHold where use is charged and nothing
     says how much to hold, UnknownTokenType, TokensNeeded where neither a price nor an estimate says how many tokens it
     takes, NothingToCheck where nothing applies.
     """
     count = count_of(request.options)
-    price = _price(work, request, now)
+    price = _price(work, request)
     token_type, plan_tokens = _plan_tokens(work, request, count)
     tokens = _tokens(request, price, count, planned=plan_tokens > 0)
     size = _bytes(request) * count
@@ -57,12 +55,12 @@ def needs_of(work: Work, request: Request, now: datetime) -> Needs:
     )
     if price is None and not tokens and not plan_tokens and not _stores(request):
         raise NothingToCheck(operation=request.operation)
-    provider = price.named.provider if price else provider_name(_book(work).at(now), request.provider)
+    provider = price.named.provider if price else provider_name(book_of(work).at(work.now), request.provider)
     model = price.named.model if price else request.model
     return Needs(asked, count, _counted(request.operation, count), provider, model)
 
 
-def _price(work: Work, request: Request, now: datetime) -> Quote | None:
+def _price(work: Work, request: Request) -> Quote | None:
     """The price; none where no model is named and no entry matches, for then the estimates apply."""
     ask = Ask(
         provider=request.provider,
@@ -72,13 +70,8 @@ def _price(work: Work, request: Request, now: datetime) -> Quote | None:
         estimate=request.estimate,
         may_lower=request.may_lower,
     )
-    book = _book(work)
-    return quote_or_none(book, ask, now) if request.model is None else quote(book, ask, now)
-
-
-def _book(work: Work) -> PriceBook:
-    book: PriceBook = work.platform(price_book.STREAM)
-    return book
+    book = book_of(work)
+    return quote_or_none(book, ask, work.now) if request.model is None else quote(book, ask, work.now)
 
 
 def _tokens(request: Request, price: Quote | None, count: int, *, planned: bool) -> int:
@@ -127,7 +120,7 @@ def _plan_tokens(work: Work, request: Request, count: int) -> tuple[str | None, 
         return None, 0
     complexity = request.options.get("complexity")
     return token_cost(
-        work.platform(plans.STREAM),
+        catalogue_of(work),
         token_type=request.token_type,
         feature=request.feature,
         quantity=count,

@@ -1,10 +1,9 @@
 """How accounts pay for a generation: from its holds first, then as the organisation's setting `over_actual` says."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.bounds import MAX_TOTAL
-from domain.credits.account import Account
+from domain.credits.account import account_of
 from domain.credits.events import ShortfallRecorded
 from domain.credits.rules import payable
 from domain.generations import movements
@@ -15,8 +14,7 @@ from domain.generations.movements import amount_of
 from domain.generations.state import Generation
 from domain.kernel.work import Work
 from domain.organisations.events import OverActual, Resource
-from domain.organisations.state import STREAM as ORGANISATION
-from domain.organisations.state import Organisation
+from domain.organisations.state import organisation_of
 from domain.quotas.quota import plus
 
 PAID = (Resource.CREDITS, Resource.TOKENS, Resource.PLAN)  # the resources that accounts pay for
@@ -29,7 +27,6 @@ class Payment:
     work: Work
     generation: Generation
     asked: GenerationHeld
-    now: datetime
     bill: Bill
 
     def pay(self, resource: Resource, amount: int, *, final: bool) -> None:
@@ -62,10 +59,10 @@ class Payment:
         unit, left = next(iter(held.amounts)), amount_of(held) - amount
         if amount:
             debit_id = self._debit_id()
-            bill.events += movements.capture(self.work, held, id_, debit_id, amount, self.now, final=final)
+            movements.capture(self.work, held, id_, debit_id, amount, final=final)
             bill.charges.append(Charge(held.resource, held.stream, {unit: amount}, debit_id))
         elif final:
-            bill.events += movements.release(self.work, held, id_, self.now)
+            movements.release(self.work, held, id_)
         if left and final:
             bill.returned = plus(bill.returned, {unit: left})
         elif left:
@@ -73,7 +70,7 @@ class Payment:
 
     def _above(self, resource: Resource, amount: int) -> None:
         """What costs more than was held."""
-        unit, organisation = self._unit(resource), self._organisation
+        unit, organisation = self._unit(resource), organisation_of(self.work)
         if organisation.over_actual is OverActual.REFUSE or not organisation.enforces(resource):
             self.leave(resource, amount)
             return
@@ -85,19 +82,19 @@ class Payment:
     def _from_available(self, resource: Resource, streams: tuple[str, ...], amount: int) -> None:
         bill, unit, left = self.bill, self._unit(resource), amount
         for stream in streams:
-            account: Account = self.work.state(stream)
+            account = account_of(self.work, stream)
             part = min(left, spendable(account), payable(account))
             if part > 0:
                 left -= part
                 debit_id = self._debit_id()
-                bill.events += movements.debit(self.work, stream, debit_id, part, self.asked.user)
+                movements.debit(self.work, stream, debit_id, part, self.asked.user)
                 bill.charges.append(Charge(resource, stream, {unit: part}, debit_id))
         if left and streams:
-            short = min(left, MAX_TOTAL - self.work.state(streams[0]).shortfall)
+            short = min(left, MAX_TOTAL - account_of(self.work, streams[0]).shortfall)
             self.leave(resource, left - short)
             if short:
                 owed = ShortfallRecorded(generation_id=self.asked.generation_id, amount=short)
-                bill.events.append((streams[0], owed))
+                self.work.emit(streams[0], owed)
                 bill.shortfall = plus(bill.shortfall, {unit: short})
 
     def _unit(self, resource: Resource) -> str:
@@ -106,8 +103,3 @@ class Payment:
     def _debit_id(self) -> str:
         """Debits are numbered by their generation."""
         return f"{self.asked.generation_id}.{len(self.generation.charges) + len(self.bill.charges) + 1}"
-
-    @property
-    def _organisation(self) -> Organisation:
-        organisation: Organisation = self.work.state(ORGANISATION)
-        return organisation

@@ -5,16 +5,14 @@ the next grant no longer pays for it.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
-from domain.credits.account import Account, evolve
+from domain.credits.account import account_of
 from domain.credits.address import address_of, debit_tag, parse_address, reservation_tag
 from domain.credits.events import CreditsRefunded, ShortfallRecorded, ShortfallWrittenOff
 from domain.credits.refund import Refund, refund
 from domain.credits.rules import charge_of
 from domain.generations.events import Charge, GenerationRefunded
-from domain.generations.movements import Events
 from domain.generations.refusals import ExceedsCharge, InvalidSettlement, NothingToRefund
 from domain.generations.rules import known
 from domain.generations.state import Generation, stream_of
@@ -37,12 +35,13 @@ class RefundGeneration:
     sealed: str | None = None
 
 
-def refund_generation(work: Work, command: RefundGeneration, now: datetime) -> Events:
+def refund_generation(work: Work, command: RefundGeneration) -> None:
     """Give back `amount` of the main resource and the same share of all else.
 
     In total never more than was charged and is still owed; what is owed ends first. Raises NoSuchGeneration,
     NothingToRefund, ExceedsCharge, InvalidSettlement (a content that it has not made).
     """
+    place = work.mark()
     generation, _ = known(work, command.generation_id)
     owed = _owed(work, command.generation_id)
     main = _main(generation, owed)
@@ -56,9 +55,8 @@ def refund_generation(work: Work, command: RefundGeneration, now: datetime) -> E
     amount = _wanted(generation, command, total, done)
     if amount > total - done:
         raise ExceedsCharge(amount=amount, left=total - done)
-    events: Events = []
     returned: list[Charge] = []
-    written_off = _write_off(command.generation_id, owed, main, amount, (done + amount, total), events)
+    written_off = _write_off(work, command.generation_id, owed, main, amount, (done + amount, total))
     left = amount - min(amount, short)
     for charge in reversed(_joined(generation.charges)):  # what was charged last comes back first
         given = _given_back(generation, charge)
@@ -68,7 +66,7 @@ def refund_generation(work: Work, command: RefundGeneration, now: datetime) -> E
             target = {what: charged * (done + amount) // total for what, charged in charge.amounts.items()}
         back = {what: target[what] - given.get(what, 0) for what in target}
         back = {what: more for what, more in back.items() if more > 0}
-        part = _undo(work, charge, back, command, now, events) if back else None
+        part = _undo(work, charge, back, command) if back else None
         if part is not None:
             returned.append(part)
             left -= _amount(part) if charge.resource is main else 0
@@ -82,7 +80,7 @@ def refund_generation(work: Work, command: RefundGeneration, now: datetime) -> E
         sealed=command.sealed,
         written_off=written_off,
     )
-    return [(stream_of(command.generation_id), refunded), *events]
+    work.emit(stream_of(command.generation_id), refunded, at=place)
 
 
 class _Owed(NamedTuple):
@@ -115,13 +113,13 @@ def _owed(work: Work, generation_id: str) -> list[_Owed]:
     for stream, (recorded, ended) in shortfalls(work, generation_id).items():
         unit = parse_address(address_of(stream)).unit
         resource = Resource.PLAN if unit.startswith("tokens.") else Resource(unit)
-        left = min(recorded - ended, work.state(stream).shortfall)
+        left = min(recorded - ended, account_of(work, stream).shortfall)
         owed.append(_Owed(resource, stream, unit, recorded, ended, left))
     return owed
 
 
 def _write_off(
-    generation_id: str, owed: list[_Owed], main: Resource, amount: int, share: tuple[int, int], events: Events
+    work: Work, generation_id: str, owed: list[_Owed], main: Resource, amount: int, share: tuple[int, int]
 ) -> tuple[Charge, ...]:
     """End `amount` of the main resource's shortfall, as far as it goes, and the same share of the others'."""
     ended = []
@@ -132,7 +130,7 @@ def _write_off(
         else:
             part = min(each.left, max(0, each.recorded * share[0] // share[1] - each.ended))
         if part:
-            events.append((each.stream, ShortfallWrittenOff(amount=part, generation_id=generation_id)))
+            work.emit(each.stream, ShortfallWrittenOff(amount=part, generation_id=generation_id))
             ended.append(Charge(each.resource, each.stream, {each.unit: part}))
     return tuple(ended)
 
@@ -147,15 +145,12 @@ def _joined(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
     return tuple(joined.values())
 
 
-def _undo(
-    work: Work, charge: Charge, back: dict[str, int], command: RefundGeneration, now: datetime, events: Events
-) -> Charge | None:
-    """The event that undoes a part of a charge; of a debit at most what nobody has refunded directly."""
+def _undo(work: Work, charge: Charge, back: dict[str, int], command: RefundGeneration) -> Charge | None:
+    """Undo a part of a charge; of a debit at most what nobody has refunded directly."""
     if charge.debit_id is None:
-        given = UseGivenBack(amounts=back, period=charge.period, ref=command.refund_id)
-        events.append((charge.stream, given))
+        work.emit(charge.stream, UseGivenBack(amounts=back, period=charge.period, ref=command.refund_id))
         return charge._replace(amounts=back)
-    history = tuple(event for home, event in work.events(debit_tag(charge.debit_id)) if home == charge.stream)
+    history = work.history(charge.stream, debit_tag(charge.debit_id))
     gone = sum(event.amount for event in history if isinstance(event, CreditsRefunded))
     ((unit, amount),) = back.items()
     amount = min(amount, charge_of(charge.debit_id, history).amount - gone)
@@ -167,18 +162,8 @@ def _undo(
         debit_id=charge.debit_id,
         amount=amount,
     )
-    account = _account(work, charge.stream, events)
-    events += [(charge.stream, event) for event in refund(account, wanted, now, history)]
+    refund(work, wanted)
     return charge._replace(amounts={unit: amount})
-
-
-def _account(work: Work, stream: str, events: Events) -> Account:
-    """An account after what this refund has given back to it already."""
-    account: Account = work.state(stream)
-    for home, event in events:
-        if home == stream:
-            account = evolve(account, event)
-    return account
 
 
 def _wanted(generation: Generation, command: RefundGeneration, total: int, done: int) -> int:

@@ -4,16 +4,16 @@ from domain.budgets import state as budgets
 from domain.generations.assess import payers
 from domain.generations.events import GenerationHeld
 from domain.generations.refusals import AlreadyStarted, GenerationEnded, NoSuchGeneration
-from domain.generations.state import Generation, Status, stream_of
+from domain.generations.state import Generation, Status, generation_of
 from domain.kernel.work import Work
 from domain.organisations.events import OverActual
-from domain.organisations.state import STREAM as ORGANISATION
+from domain.organisations.state import organisation_of
 from domain.storage import state as storages
 
 
 def known(work: Work, generation_id: str) -> tuple[Generation, GenerationHeld]:
     """The generation and what was asked for. Raises NoSuchGeneration."""
-    generation: Generation = work.state(stream_of(generation_id))
+    generation = generation_of(work, generation_id)
     if generation.asked is None:
         raise NoSuchGeneration(generation_id=generation_id)
     return generation, generation.asked
@@ -37,12 +37,12 @@ def not_started(work: Work, generation_id: str) -> tuple[Generation, GenerationH
 
 def streams_of(work: Work, generation_id: str, *, growing: bool = False) -> tuple[str, ...]:
     """Every stream that settling or `growing` the generation may touch: its holds, and the accounts that pay more."""
-    generation: Generation = work.state(stream_of(generation_id))
+    generation = generation_of(work, generation_id)
     if generation.asked is None:
         return ()
     streams = [held.stream for held in generation.holds]
     streams += [charge.stream for charge in generation.charges]
-    user, organisation = generation.asked.user, work.state(ORGANISATION)
+    user, organisation = generation.asked.user, organisation_of(work)
     if growing or organisation.over_actual is OverActual.AVAILABLE:
         for unit in ("credits", "tokens"):
             streams += payers(work, organisation, user, unit)

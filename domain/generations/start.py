@@ -1,10 +1,9 @@
 """A worker begins; and before that, the generation can be called off."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.generations.events import GenerationCancelled, GenerationStarted
-from domain.generations.movements import Events, release
+from domain.generations.movements import release
 from domain.generations.rules import not_started
 from domain.generations.state import stream_of
 from domain.kernel.work import Work
@@ -17,10 +16,10 @@ class StartGeneration:
     generation_id: str
 
 
-def start(work: Work, command: StartGeneration, _now: datetime) -> Events:
+def start(work: Work, command: StartGeneration) -> None:
     """Raises NoSuchGeneration, GenerationEnded, AlreadyStarted."""
     not_started(work, command.generation_id)
-    return [(stream_of(command.generation_id), GenerationStarted(generation_id=command.generation_id))]
+    work.emit(stream_of(command.generation_id), GenerationStarted(generation_id=command.generation_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +30,10 @@ class CancelGeneration:
     sealed: str | None = None
 
 
-def cancel(work: Work, command: CancelGeneration, now: datetime) -> Events:
+def cancel(work: Work, command: CancelGeneration) -> None:
     """Raises NoSuchGeneration, GenerationEnded, AlreadyStarted."""
     generation, _ = not_started(work, command.generation_id)
     cancelled = GenerationCancelled(generation_id=command.generation_id, sealed=command.sealed)
-    events: Events = [(stream_of(command.generation_id), cancelled)]
+    work.emit(stream_of(command.generation_id), cancelled)
     for held in generation.holds:
-        events += release(work, held, command.generation_id, now)
-    return events
+        release(work, held, command.generation_id)

@@ -22,6 +22,7 @@ from domain.generations.events import (
     Held,
     Settled,
 )
+from domain.kernel.work import Work
 from domain.organisations.events import Outcome, Resource
 from domain.periods import NEVER
 
@@ -134,3 +135,9 @@ def due(generation: Generation, now: datetime) -> tuple[GenerationEvent, ...]:
 def co_expiring_streams(event: GenerationEvent, generation: Generation) -> tuple[str, ...]:
     """Where holds of an expired generation end with it."""
     return tuple(held.stream for held in generation.holds) if isinstance(event, GenerationExpired) else ()
+
+
+def generation_of(work: Work, generation_id: str) -> Generation:
+    """A generation, as a decision sees it."""
+    generation: Generation = work.state(stream_of(generation_id))
+    return generation

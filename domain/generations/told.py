@@ -1,8 +1,8 @@
 """An assessment as it is told to callers: the body of the check and of a refusal (contract, S0)."""
 
-from datetime import datetime
 from typing import Any
 
+from domain.credits.account import account_of
 from domain.credits.refusals import InsufficientCredits
 from domain.generations.alternatives import alternatives
 from domain.generations.assess import OK, Assessment, payers, spendable
@@ -10,20 +10,18 @@ from domain.generations.events import Quoted, Short
 from domain.generations.request import Request
 from domain.kernel.work import Work
 from domain.organisations.events import Resource
-from domain.organisations.state import STREAM as ORGANISATION
-from domain.organisations.state import Organisation
+from domain.organisations.state import organisation_of
 from domain.storage import state as storages
 from domain.storage.now import limit_of
 from domain.wording import amount_text, bytes_share_text, bytes_text, usd_text
 
 
-def told(work: Work, request: Request, assessment: Assessment, now: datetime) -> dict[str, Any]:
+def told(work: Work, request: Request, assessment: Assessment) -> dict[str, Any]:
     """The whole answer, the numbers beside their form for people."""
-    organisation: Organisation = work.state(ORGANISATION)
-    storage: storages.Storage = work.state(storages.stream_of(request.user))
+    organisation, storage = organisation_of(work), storages.storage_of(work, request.user)
     limit = limit_of(storage, organisation, request.defaults.storage_limit)
     used = storage.quota.used.get(storages.BYTES, 0)
-    tokens = sum(spendable(work.state(stream)) for stream in payers(work, organisation, request.user, "tokens"))
+    tokens = sum(spendable(account_of(work, stream)) for stream in payers(work, organisation, request.user, "tokens"))
     return {
         "can_proceed": assessment.ok,
         "reason": assessment.reason,
@@ -36,7 +34,7 @@ def told(work: Work, request: Request, assessment: Assessment, now: datetime) ->
         "storage_formatted": bytes_share_text(used, limit),
         "quote": quoted(assessment.needs.quote),
         "checks": [checked(check) for check in assessment.checks],
-        "alternatives": [] if assessment.ok else alternatives(work, request, assessment, now),
+        "alternatives": [] if assessment.ok else alternatives(work, request, assessment),
     }
 
 

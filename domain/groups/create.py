@@ -1,12 +1,12 @@
 """Create a group with its limits (S1)."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from domain.groups.events import GroupCreated, Limits
 from domain.groups.refusals import GroupExists
 from domain.groups.rules import check_limits, check_texts
-from domain.groups.state import Group
+from domain.groups.state import group_of, stream_of
+from domain.kernel.work import Work
 from domain.periods import Every
 
 
@@ -21,18 +21,17 @@ class CreateGroup:
     every: Every = Every.TOTAL
 
 
-def create(group: Group, command: CreateGroup, _now: datetime) -> tuple[GroupCreated, ...]:
+def create(work: Work, command: CreateGroup) -> None:
     """The id of a deleted group is not used again, for its history stays. Raises GroupExists, InvalidGroup."""
     check_texts(command.name, command.description)
     check_limits(command.limits)
-    if group.exists:
+    if group_of(work, command.group_id).exists:
         raise GroupExists(group_id=command.group_id)
-    return (
-        GroupCreated(
-            group_id=command.group_id,
-            name=command.name,
-            description=command.description,
-            limits=command.limits,
-            every=command.every,
-        ),
+    created = GroupCreated(
+        group_id=command.group_id,
+        name=command.name,
+        description=command.description,
+        limits=command.limits,
+        every=command.every,
     )
+    work.emit(stream_of(command.group_id), created)

@@ -1,11 +1,11 @@
 """Change a group's name, description, limits or period (S1)."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from domain.groups.events import GroupEdited, GroupEvent
+from domain.groups.events import GroupEdited
 from domain.groups.rules import check_limits, check_texts, existing
-from domain.groups.state import Group
+from domain.groups.state import group_of, stream_of
+from domain.kernel.work import Work
 from domain.periods import Every
 from domain.quotas.quota import restarted
 
@@ -21,11 +21,12 @@ class EditGroup:
     every: Every | None = None
 
 
-def edit(group: Group, command: EditGroup, now: datetime) -> tuple[GroupEvent, ...]:
+def edit(work: Work, command: EditGroup) -> None:
     """Recorded use stays as it is (S1), also above a new limit; only another kind of period starts it anew.
 
     Raises NoSuchGroup, InvalidGroup.
     """
+    stream, group = stream_of(command.group_id), group_of(work, command.group_id)
     existing(group, command.group_id)
     changed: dict[str, int | None] = {**group.limits, **command.limits}
     edited = GroupEdited(
@@ -37,4 +38,6 @@ def edit(group: Group, command: EditGroup, now: datetime) -> tuple[GroupEvent, .
     )
     check_texts(edited.name, edited.description)
     check_limits(edited.limits)
-    return (edited,) if edited.every is group.every else (restarted(group.quota, now), edited)
+    if edited.every is not group.every:
+        work.emit(stream, restarted(group.quota, work.now))
+    work.emit(stream, edited)

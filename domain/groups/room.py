@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from domain.groups.state import Group, memberships_of, stream_of
+from domain.groups.state import Group, group_of, groups_joined, stream_of
 from domain.kernel.work import Work
 
 
@@ -26,13 +26,13 @@ class Room(NamedTuple):
 
 
 def group_streams(work: Work, user: str) -> tuple[str, ...]:
-    """The streams of the groups that a user is in: what a handler must see further."""
-    return tuple(stream_of(group_id) for group_id in work.state(memberships_of(user)).groups)
+    """The streams of the groups that a user is in: what a decider must see beside."""
+    return tuple(stream_of(group_id) for group_id in groups_joined(work, user))
 
 
 def groups_of(work: Work, user: str) -> tuple[tuple[str, Group], ...]:
     """The groups that a user is in, with their ids, oldest membership first; deleted ones have no members."""
-    return tuple((group_id, work.state(stream_of(group_id))) for group_id in work.state(memberships_of(user)).groups)
+    return tuple((group_id, group_of(work, group_id)) for group_id in groups_joined(work, user))
 
 
 def room_of(group_id: str, group: Group, what: str) -> Room:

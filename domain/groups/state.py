@@ -16,6 +16,7 @@ from domain.groups.events import (
     MembershipEvent,
     MembersRemoved,
 )
+from domain.kernel.work import Work
 from domain.periods import Every
 from domain.quotas.quota import Quota
 from domain.quotas.quota import evolve as evolve_quota
@@ -91,3 +92,20 @@ def evolve_memberships(memberships: Memberships, event: MembershipEvent) -> Memb
             return Memberships((*memberships.groups, event.group_id))
         case GroupLeft():
             return Memberships(tuple(group for group in memberships.groups if group != event.group_id))
+
+
+def group_of(work: Work, group_id: str) -> Group:
+    """A group, as a decision sees it."""
+    return group_on(work, stream_of(group_id))
+
+
+def group_on(work: Work, stream: str) -> Group:
+    """The group of a stream."""
+    group: Group = work.state(stream)
+    return group
+
+
+def groups_joined(work: Work, user: str) -> tuple[str, ...]:
+    """The ids of the groups that a user is in, oldest membership first; deleted ones have no members."""
+    memberships: Memberships = work.state(memberships_of(user))
+    return memberships.groups

@@ -1,15 +1,15 @@
 """Count use against every group of a user at once (S1): of images and videos made elsewhere, or of plan tokens."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.groups.refusals import GroupLimit, InvalidGroup
 from domain.groups.room import Room, groups_of, room_of, tightest
 from domain.groups.rules import GENERATIONS, MAX_LIMIT
 from domain.groups.state import stream_of
 from domain.kernel.work import Work
-from domain.quotas.events import PeriodStarted, UseCounted
-from domain.quotas.quota import begun, fits
+from domain.organisations.state import organisation_of
+from domain.quotas.events import UseCounted
+from domain.quotas.quota import begin, fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,24 +29,19 @@ class TightestGroup:
     what: str
 
 
-def track(
-    work: Work, command: TrackGeneration, zone: str, now: datetime
-) -> tuple[tuple[str, PeriodStarted | UseCounted], ...]:
-    """Events by stream; none for a user in no group, who is not limited. Raises InvalidGroup, GroupLimit."""
+def track(work: Work, command: TrackGeneration) -> None:
+    """Nothing happens for a user in no group, who is not limited. Raises InvalidGroup, and what `count_use` raises."""
     if command.what not in GENERATIONS:
         raise InvalidGroup(field="type", reason="must be image or video")
     if not 1 <= command.count <= MAX_LIMIT:
         raise InvalidGroup(field="count", reason=f"must be from 1 to {MAX_LIMIT}", limit=MAX_LIMIT)
-    return count_use(work, command.user, command.what, command.count, zone, now)
+    count_use(work, command.user, command.what, command.count)
 
 
-def count_use(
-    work: Work, user: str, what: str, count: int, zone: str, now: datetime, ref: str | None = None
-) -> tuple[tuple[str, PeriodStarted | UseCounted], ...]:
+def count_use(work: Work, user: str, what: str, count: int, ref: str | None = None) -> None:
     """Count `count` of what on all groups of the user, or on none where one has no room; that one is named.
 
-    `zone`: the organisation's time zone, `ref`: what the use was for.
-    Raises GroupLimit, TotalTooLarge.
+    `ref`: what the use was for. Raises GroupLimit, TotalTooLarge.
     """
     groups = groups_of(work, user)
     rooms = (room_of(group_id, group, what) for group_id, group in groups)
@@ -61,15 +56,13 @@ def count_use(
         )
     for _, group in groups:
         fits(group.quota, {what: count})
-    counted = UseCounted(amounts={what: count}, user=user, ref=ref)
-    events: list[tuple[str, PeriodStarted | UseCounted]] = []
+    zone = organisation_of(work).time_zone
     for group_id, group in groups:
         stream = stream_of(group_id)
-        events += [(stream, started) for started in begun(group.quota, group.every, zone, now)]
-        events.append((stream, counted))
-    return tuple(events)
+        begin(work, stream, group.quota, group.every, zone)
+        work.emit(stream, UseCounted(amounts={what: count}, user=user, ref=ref))
 
 
-def tightest_group(work: Work, question: TightestGroup) -> Room | None:
-    """The answer to `TightestGroup`: none for a user in no group."""
+def tightest_group(work: Work, question: TightestGroup | TrackGeneration) -> Room | None:
+    """The answer to `TightestGroup`, and what a `TrackGeneration` has left: none for a user in no group."""
     return tightest(room_of(group_id, group, question.what) for group_id, group in groups_of(work, question.user))

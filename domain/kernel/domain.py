@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,8 +18,7 @@ Value = TypeVar("Value")
 class Decider(NamedTuple):
     """How one command type is handled: its decision, and what that needs to see.
 
-    `decide` emits, or returns streams with events for `execute` to emit, and raises a Refusal; then nothing of what it
-    has emitted is left, unless it raises RefusedWith.
+    `decide` emits, and raises a Refusal; then nothing of what it has emitted is left, unless it raises RefusedWith.
 
     `streams` are known from the command alone, `streams_from_state` only from the states of the first (the groups of a
     user, the holds of a generation). `tags` are loaded with the streams; `rare_tags` only when the decision asks for
@@ -30,19 +28,19 @@ class Decider(NamedTuple):
     """
 
     streams: Callable[[Any], tuple[str, ...]]
-    decide: Callable[[Work, Any, datetime], Iterable[tuple[str, Any]] | None]
+    decide: Callable[[Work, Any], None]
     tags: Callable[[Any], tuple[str, ...]] = lambda _command: ()
     rare_tags: Callable[[Any], tuple[str, ...]] = lambda _command: ()
     platform: tuple[str, ...] = ()
     streams_from_state: Callable[[Work, Any], tuple[str, ...]] = lambda _work, _command: ()
-    result_state: Callable[[Work, Any, datetime], Any] = lambda _work, _command, _now: None
+    result_state: Callable[[Work, Any], Any] = lambda _work, _command: None
 
 
 class Answerer(NamedTuple):
     """How a question is answered from current states: like a decision, but nothing is written."""
 
     streams: Callable[[Any], tuple[str, ...]]
-    answer: Callable[[Work, Any, datetime], Any]
+    answer: Callable[[Work, Any], Any]
     tags: Callable[[Any], tuple[str, ...]] = lambda _question: ()
     platform: tuple[str, ...] = ()
     streams_from_state: Callable[[Work, Any], tuple[str, ...]] = lambda _work, _question: ()
@@ -84,7 +82,7 @@ class LetTimePass:
     stream: str
 
 
-_ALWAYS = Module(deciders={LetTimePass: Decider(lambda command: (command.stream,), lambda _work, _command, _now: None)})
+_ALWAYS = Module(deciders={LetTimePass: Decider(lambda command: (command.stream,), lambda _work, _command: None)})
 
 
 class Domain:
@@ -114,7 +112,9 @@ class Domain:
         return Domain(*self.modules, *modules)
 
     def with_decider(self, command: type, decider: Decider) -> "Domain":
-        """This domain with another decider for one of its commands."""
+        """This domain with another decider for one of its commands. Raises KeyError for a command that it has not."""
+        if command not in self.deciders:
+            raise KeyError(command)
         return Domain(*(_replaced(module, command, decider) for module in self.modules))
 
 

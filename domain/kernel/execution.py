@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.kernel.domain import Domain
-from domain.kernel.work import Work
+from domain.kernel.work import Emitted, Work
 from domain.refusal import Refusal, RefusedWith
 
 
@@ -17,7 +17,7 @@ class Decided:
     as the decider tells it, none with a refusal.
     """
 
-    events: tuple[tuple[str, Any], ...]
+    events: tuple[Emitted, ...]
     due: int
     refusal: Refusal | None = None
     result_state: Any = None
@@ -35,17 +35,14 @@ def execute(work: Work, domain: Domain, command: Any) -> Decided:
         let_time_pass(work, further)
     before = work.mark()
     try:
-        for stream, event in tuple(decider.decide(work, command, work.now) or ()):
-            work.emit(stream, event)
+        decider.decide(work, command)
     except RefusedWith as refused:
-        for stream, event in refused.events:
-            work.emit(stream, event)
         # Without the frames that it came through: they lead to this result, a ring that would stay in memory for long.
         return Decided(tuple(work.emitted), before.emitted, refused.refusal.with_traceback(None))
     except Refusal as refused:
         work.back_to(before)
         return Decided(tuple(work.emitted), before.emitted, refused.with_traceback(None))
-    return Decided(tuple(work.emitted), before.emitted, None, decider.result_state(work, command, work.now))
+    return Decided(tuple(work.emitted), before.emitted, None, decider.result_state(work, command))
 
 
 def ask(work: Work, domain: Domain, question: Any) -> Any:
@@ -58,7 +55,7 @@ def ask(work: Work, domain: Domain, question: Any) -> Any:
     let_time_pass(work, answerer.streams(question))
     let_time_pass(work, answerer.streams_from_state(work, question))
     try:
-        return answerer.answer(work, question, work.now)
+        return answerer.answer(work, question)
     except RefusedWith as refused:
         refusal = refused.refusal
     raise refusal

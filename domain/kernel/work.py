@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 Key = tuple[str, str]  # an organisation, and the name of a stream or a tag of it
+Emitted = tuple[str, Any]  # a stream, and an event on it
 
 
 class Event(Protocol):
@@ -48,7 +49,7 @@ class Tagged(NamedTuple):
     """All events with one tag, each with its stream, up to a position of the partition."""
 
     position: int
-    events: tuple[tuple[str, Any], ...]
+    events: tuple[Emitted, ...]
 
 
 class Known(Protocol):
@@ -81,7 +82,7 @@ class Savepoint(NamedTuple):
     """All streams and tags as they were before an atomic group."""
 
     streams: dict[Key, Stream]
-    tags: dict[Key, tuple[tuple[str, Any], ...]]
+    tags: dict[Key, tuple[Emitted, ...]]
 
 
 class Work:
@@ -102,13 +103,13 @@ class Work:
     ) -> None:
         self.org = ""
         self.now = datetime.min.replace(tzinfo=UTC)
-        self.emitted: list[tuple[str, Any]] = []
+        self.emitted: list[Emitted] = []
         self.kind_of = kind_of
         self.known = known
         self.platform = platform
         self.streams: dict[Key, Stream] = {}
         self._cold = cold
-        self.tags: dict[Key, tuple[tuple[str, Any], ...]] = {}
+        self.tags: dict[Key, tuple[Emitted, ...]] = {}
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []  # what the decision has replaced, in order
 
     def begin(self, org: str, now: datetime) -> None:
@@ -122,7 +123,7 @@ class Work:
         key = (self.org, stream)
         return (self.streams.get(key) or self.known.streams.get(key) or self._cold.stream(key)).state
 
-    def events(self, tag: str) -> tuple[tuple[str, Any], ...]:
+    def events(self, tag: str) -> tuple[Emitted, ...]:
         """The events with this tag, oldest first, each with its stream.
 
         A tag is unique in its organisation, not in a stream.

@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from domain.credits.address import stream_of
 from domain.credits.allowance import SetAllowance, set_allowance
 from domain.kernel.work import Work
 from domain.organisations.events import Billing, PlanChosen
 from domain.organisations.refusals import InvalidSetting, UnknownPlan
-from domain.organisations.state import STARTER, STREAM, Organisation
+from domain.organisations.state import STARTER, STREAM, Organisation, organisation_of
 from domain.periods import CYCLE, cycle_at
 from domain.plans.events import PlanPublished
-from domain.plans.state import Catalogue
+from domain.plans.state import catalogue_of
 
 ANNUAL_CYCLES = 12
 
@@ -33,15 +32,16 @@ class ChoosePlan:
     billing: Billing = Billing.MONTHLY
 
 
-def choose_plan(organisation: Organisation, catalogue: Catalogue, command: ChoosePlan, now: datetime) -> PlanChosen:
-    """The choice with its terms. Raises UnknownPlan; InvalidSetting where starter should be prepaid."""
+def choose_plan(work: Work, command: ChoosePlan) -> None:
+    """In force at once. Raises UnknownPlan; InvalidSetting where starter should be prepaid."""
+    catalogue = catalogue_of(work)
     terms = catalogue.plans.get(command.plan)
     if terms is None:
         raise UnknownPlan(command.plan, tuple(catalogue.plans))
     if terms.plan == STARTER and command.billing is Billing.ANNUAL:
         raise InvalidSetting("billing", "starter is free and cannot be prepaid")
     cycles = ANNUAL_CYCLES if command.billing is Billing.ANNUAL else None
-    return on_terms(organisation, terms, command.billing, cycles, now)
+    take_effect(work, on_terms(organisation_of(work), terms, command.billing, cycles, work.now))
 
 
 def on_terms(
@@ -76,15 +76,14 @@ def plan_accounts(org: str, organisation: Organisation, terms: PlanPublished | N
     return tuple(_stream(org, unit) for unit in sorted(units))
 
 
-def take_effect(work: Work, chosen: PlanChosen, now: datetime) -> list[tuple[str, Any]]:
-    """The choice, and what it changes on each of `plan_accounts`."""
-    events: list[tuple[str, Any]] = [(STREAM, chosen)]
-    organisation: Organisation = work.state(STREAM)
+def take_effect(work: Work, chosen: PlanChosen) -> None:
+    """The choice, and what it changes on each of `plan_accounts`: also where only the plan before allowed something."""
+    before = organisation_of(work)
+    work.emit(STREAM, chosen)
     allowed = _allowances(chosen.tokens, chosen.credits)
-    for unit in sorted(allowed.keys() | _allowances(organisation.tokens, organisation.credits).keys()):
+    for unit in sorted(allowed.keys() | _allowances(before.tokens, before.credits).keys()):
         if chosen.anchor is None:
             continue  # nothing was ever allowed
-        stream = _stream(work.org, unit)
         change = SetAllowance(
             id=f"plan.{unit}",
             plan=chosen.plan,
@@ -92,8 +91,7 @@ def take_effect(work: Work, chosen: PlanChosen, now: datetime) -> list[tuple[str
             anchor=chosen.anchor,
             until=chosen.paid_until,
         )
-        events += [(stream, event) for event in set_allowance(work.state(stream), change, now)]
-    return events
+        set_allowance(work, _stream(work.org, unit), change)
 
 
 def _allowances(tokens: dict[str, int], granted_credits: int) -> dict[str, int]:

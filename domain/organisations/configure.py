@@ -2,15 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
 from zoneinfo import available_timezones
 
 from domain.ids import ID
+from domain.kernel.work import Work
 from domain.organisations.events import OrganisationConfigured, Outcome, OverActual, Resource
 from domain.organisations.refusals import InvalidSetting
-from domain.organisations.state import Organisation
+from domain.organisations.state import STREAM, Organisation, organisation_of
 from domain.refusal import StaleVersion
 
 MAX_PAYERS = 5
@@ -52,27 +52,24 @@ def settings_of(organisation: Organisation) -> OrganisationConfigured:
     )
 
 
-def configure(
-    organisation: Organisation, command: ConfigureOrganisation, _now: datetime
-) -> tuple[OrganisationConfigured, ...]:
+def configure(work: Work, command: ConfigureOrganisation) -> None:
     """The settings, all of them, as they are from now on. Raises StaleVersion, InvalidSetting."""
-    current = settings_of(organisation)
+    current = settings_of(organisation_of(work))
     if command.expected is not None and command.expected != current:
         raise StaleVersion(what="organisation", current="changed")
-    return (
-        OrganisationConfigured(
-            time_zone=current.time_zone if command.time_zone is None else _time_zone(command.time_zone),
-            enforce=current.enforce if command.enforce is None else _resources(command.enforce),
-            pay_from=current.pay_from if command.pay_from is None else _payers(command.pay_from),
-            over_actual=current.over_actual if command.over_actual is None else _over_actual(command.over_actual),
-            settlement_policy=(
-                current.settlement_policy
-                if command.settlement_policy is None
-                else _settlement_policy(command.settlement_policy)
-            ),
-            alert_rules=current.alert_rules if command.alert_rules is None else _alert_rules(command.alert_rules),
+    configured = OrganisationConfigured(
+        time_zone=current.time_zone if command.time_zone is None else _time_zone(command.time_zone),
+        enforce=current.enforce if command.enforce is None else _resources(command.enforce),
+        pay_from=current.pay_from if command.pay_from is None else _payers(command.pay_from),
+        over_actual=current.over_actual if command.over_actual is None else _over_actual(command.over_actual),
+        settlement_policy=(
+            current.settlement_policy
+            if command.settlement_policy is None
+            else _settlement_policy(command.settlement_policy)
         ),
+        alert_rules=current.alert_rules if command.alert_rules is None else _alert_rules(command.alert_rules),
     )
+    work.emit(STREAM, configured)
 
 
 def _time_zone(name: str) -> str:

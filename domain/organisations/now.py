@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from domain.credits.account import Account
+from domain.credits.account import account_of
 from domain.credits.address import stream_of
 from domain.kernel.work import Work
 from domain.organisations.events import Billing
-from domain.organisations.state import STREAM, Organisation
+from domain.organisations.state import Organisation, organisation_of
 from domain.periods import CYCLE, cycle_at
-from domain.plans import state as plans
-from domain.plans.state import Catalogue
+from domain.plans.state import catalogue_of
 
 CREDITS = "credits"
 
@@ -55,10 +54,9 @@ class PlanStanding(NamedTuple):
     used: dict[str, int]  # by token type: all that was ever charged, less what was refunded
 
 
-def organisation_now(work: Work, _question: OrganisationNow, _now: datetime) -> Organisation:
+def organisation_now(work: Work, _question: OrganisationNow) -> Organisation:
     """Settings and plan, defaults included."""
-    organisation: Organisation = work.state(STREAM)
-    return organisation
+    return organisation_of(work)
 
 
 def standing_accounts(work: Work, _question: PlanNow) -> tuple[str, ...]:
@@ -66,9 +64,9 @@ def standing_accounts(work: Work, _question: PlanNow) -> tuple[str, ...]:
     return (_stream(work, CREDITS), *(_stream(work, f"tokens.{name}") for name in _token_types(work)))
 
 
-def plan_now(work: Work, _question: PlanNow, now: datetime) -> PlanStanding:
+def plan_now(work: Work, _question: PlanNow) -> PlanStanding:
     """Current, due renewals included."""
-    organisation: Organisation = work.state(STREAM)
+    organisation, now = organisation_of(work), work.now
     anchor = organisation.anchor
     cycle = cycle_at(anchor, now) if anchor else 0
     return PlanStanding(
@@ -87,13 +85,11 @@ def plan_now(work: Work, _question: PlanNow, now: datetime) -> PlanStanding:
 
 
 def _token_types(work: Work) -> tuple[str, ...]:
-    catalogue: Catalogue = work.platform(plans.STREAM)
-    organisation: Organisation = work.state(STREAM)
-    return tuple(dict.fromkeys((*catalogue.token_costs, *organisation.tokens)))
+    return tuple(dict.fromkeys((*catalogue_of(work).token_costs, *organisation_of(work).tokens)))
 
 
 def _standing(work: Work, unit: str, cycle: int) -> UnitStanding:
-    account: Account = work.state(_stream(work, unit))
+    account = account_of(work, _stream(work, unit))
     allowance = account.allowance
     return UnitStanding(
         balance=max(0, account.spendable),
@@ -104,7 +100,7 @@ def _standing(work: Work, unit: str, cycle: int) -> UnitStanding:
 
 
 def _used(work: Work, unit: str) -> int:
-    account: Account = work.state(_stream(work, unit))
+    account = account_of(work, _stream(work, unit))
     return account.debited - account.refunded
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from domain.kernel.work import Work
 from domain.organisations.events import (
     Billing,
     OrganisationConfigured,
@@ -87,3 +88,9 @@ def due(organisation: Organisation, now: datetime) -> tuple[OrganisationEvent, .
     """A prepaid plan ends when what was paid for is over."""
     ended = organisation.paid_until is not None and organisation.paid_until <= now
     return (PlanEnded(plan=organisation.plan),) if ended else ()
+
+
+def organisation_of(work: Work) -> Organisation:
+    """The organisation that decides."""
+    organisation: Organisation = work.state(STREAM)
+    return organisation

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from domain.credits.account import Account
+from domain.credits.account import account_of
 from domain.credits.address import stream_of
 from domain.credits.events import CreditsDebited
 from domain.credits.rules import pay
@@ -14,11 +14,10 @@ from domain.groups.track import count_use
 from domain.kernel.work import Work
 from domain.organisations.events import Resource
 from domain.organisations.state import STREAM as ORGANISATION
-from domain.organisations.state import Organisation
-from domain.plans import state as plans
+from domain.organisations.state import organisation_of
 from domain.plans.cost import token_cost
 from domain.plans.refusals import InsufficientTokens, PlanBlocked
-from domain.plans.state import Catalogue
+from domain.plans.state import catalogue_of
 from domain.refusal import Refusal, RefusalKind
 
 OK = "ok"
@@ -80,8 +79,7 @@ def first_streams(use: TokenUse) -> tuple[str, ...]:
 
 def further_streams(work: Work, use: TokenUse) -> tuple[str, ...]:
     """The account that pays, and the user's groups; no account for a type or feature that there is not."""
-    catalogue: Catalogue = work.platform(plans.STREAM)
-    feature = catalogue.features.get(use.feature or "")
+    feature = catalogue_of(work).features.get(use.feature or "")
     token_type = use.token_type or (feature.token_type if feature else None)
     account = (token_account(work.org, token_type),) if token_type else ()
     return (*account, *(group_streams(work, use.user) if use.user is not None else ()))
@@ -92,21 +90,22 @@ def token_account(org: str, token_type: str) -> str:
     return stream_of(f"org:{org}:tokens.{token_type}")
 
 
-def deduct(work: Work, command: DeductTokens, now: datetime) -> list[tuple[str, Any]]:
+def deduct(work: Work, command: DeductTokens) -> None:
     """The debit, with what it counts on the user's groups.
 
     Raises UnknownTokenUse, PlanBlocked, GroupLimit, InsufficientTokens, AccountClosed, AccountFrozen.
     """
-    organisation: Organisation = work.state(ORGANISATION)
+    organisation, place = organisation_of(work), work.mark()
     token_type, cost = _cost(work, command)
     stream = token_account(work.org, token_type)
-    account: Account = work.state(stream)
+    account = account_of(work, stream)
     spendable = max(0, account.spendable)
     if not spendable and not organisation.tokens.get(token_type):
         raise PlanBlocked(token_type=token_type, plan=organisation.plan, required=cost)
-    counted = _count(work, command, organisation, f"tokens.{token_type}", cost, now)
+    if command.user is not None and organisation.enforces(Resource.GROUPS):  # a team quota must have room (S3)
+        count_use(work, command.user, f"tokens.{token_type}", cost, command.debit_id)
     if cost > spendable:
-        refresh_date = organisation.refresh_date(now) if organisation.tokens.get(token_type) else None
+        refresh_date = organisation.refresh_date(work.now) if organisation.tokens.get(token_type) else None
         raise InsufficientTokens(token_type=token_type, required=cost, available=spendable, refresh_date=refresh_date)
     debited = CreditsDebited(
         debit_id=command.debit_id,
@@ -116,22 +115,20 @@ def deduct(work: Work, command: DeductTokens, now: datetime) -> list[tuple[str, 
         sealed=command.sealed,
         user=command.user,
     )
-    return [(stream, debited), *counted]
+    work.emit(stream, debited, at=place)  # the debit first, then what it counts
 
 
-def tokens_left(work: Work, command: DeductTokens, now: datetime) -> TokensLeft:
+def tokens_left(work: Work, command: DeductTokens) -> TokensLeft:
     """For the answer to a deduction that has just been decided."""
-    organisation: Organisation = work.state(ORGANISATION)
     token_type, _ = _cost(work, command)
-    account: Account = work.state(token_account(work.org, token_type))
-    return TokensLeft(max(0, account.spendable), organisation.refresh_date(now))
+    account = account_of(work, token_account(work.org, token_type))
+    return TokensLeft(max(0, account.spendable), organisation_of(work).refresh_date(work.now))
 
 
-def tokens_now(work: Work, question: TokensNow, now: datetime) -> TokenAnswer:
+def tokens_now(work: Work, question: TokensNow) -> TokenAnswer:
     """What `deduct` would decide. Raises UnknownTokenUse."""
-    organisation: Organisation = work.state(ORGANISATION)
     token_type, cost = _cost(work, question)
-    account: Account = work.state(token_account(work.org, token_type))
+    account = account_of(work, token_account(work.org, token_type))
     use = DeductTokens(
         debit_id="",
         token_type=question.token_type,
@@ -142,30 +139,22 @@ def tokens_now(work: Work, question: TokensNow, now: datetime) -> TokenAnswer:
     )
     refusal: Refusal | None = None
     try:
-        deduct(work, use, now)
+        deduct(work, use)
     except Refusal as refused:
         if refused.kind is RefusalKind.INVALID:
             raise
         refusal = refused
     reason = refusal.code if refusal else OK
     balance = max(0, account.spendable)
-    return TokenAnswer(refusal is None, reason, token_type, cost, balance, organisation.refresh_date(now), refusal)
+    refresh_date = organisation_of(work).refresh_date(work.now)
+    return TokenAnswer(refusal is None, reason, token_type, cost, balance, refresh_date, refusal)
 
 
 def _cost(work: Work, use: TokenUse) -> tuple[str, int]:
     return token_cost(
-        work.platform(plans.STREAM),
+        catalogue_of(work),
         token_type=use.token_type,
         feature=use.feature,
         quantity=use.quantity,
         complexity=use.complexity,
     )
-
-
-def _count(
-    work: Work, command: DeductTokens, organisation: Organisation, what: str, cost: int, now: datetime
-) -> tuple[tuple[str, Any], ...]:
-    """What the user's groups count: a team quota must have room (S3)."""
-    if command.user is None or not organisation.enforces(Resource.GROUPS):
-        return ()
-    return count_use(work, command.user, what, cost, organisation.time_zone, now, command.debit_id)

@@ -1,12 +1,10 @@
 """How commands and questions on plans, plan tokens and purchases are handled: which streams their decisions see."""
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any
 
 from domain.credits.address import payment_tag
 from domain.kernel.domain import Answerer, Decider, Module, timeless
-from domain.kernel.work import StreamKind, Work
+from domain.kernel.work import StreamKind
 from domain.plans import complete_purchase as completion
 from domain.plans import deduct as tokens
 from domain.plans.complete_purchase import CompletePurchase, complete_purchase
@@ -20,34 +18,19 @@ from domain.plans.start_purchase import StartPurchase, start_purchase
 from domain.plans.state import PURCHASE_PREFIX, STREAM, Catalogue, Purchase, evolve, evolve_purchase, purchase_stream
 
 
-def _offer(decide: Callable[..., Iterable[Any]]) -> Decider:
-    """The handler of a command that changes what the platform offers; it runs in the platform's own organisation."""
-
-    def run(work: Work, command: Any, now: datetime) -> Iterable[tuple[str, Any]]:
-        return [(STREAM, event) for event in decide(work.state(STREAM), command, now)]
-
-    return Decider(lambda _command: (STREAM,), run)
+def _offers(_command: Any) -> tuple[str, ...]:
+    """What changes the platform's offers runs in the platform's own organisation."""
+    return (STREAM,)
 
 
 def _purchase(command: StartPurchase | FailPurchase) -> tuple[str, ...]:
     return (purchase_stream(command.purchase_id),)
 
 
-def _start(work: Work, command: StartPurchase, _now: datetime) -> Iterable[tuple[str, Any]]:
-    stream = purchase_stream(command.purchase_id)
-    started = start_purchase(work.state(stream), work.platform(STREAM), command, work.org)
-    return [(stream, event) for event in started]
-
-
-def _fail(work: Work, command: FailPurchase, _now: datetime) -> Iterable[tuple[str, Any]]:
-    stream = purchase_stream(command.purchase_id)
-    return [(stream, event) for event in fail_purchase(work.state(stream), command)]
-
-
 DECIDERS: dict[type, Decider] = {
-    PublishPlan: _offer(publish_plan),
-    PublishFeatures: _offer(publish_features),
-    PublishPackages: _offer(publish_packages),
+    PublishPlan: Decider(_offers, publish_plan),
+    PublishFeatures: Decider(_offers, publish_features),
+    PublishPackages: Decider(_offers, publish_packages),
     DeductTokens: Decider(
         tokens.first_streams,
         deduct,
@@ -55,14 +38,14 @@ DECIDERS: dict[type, Decider] = {
         streams_from_state=tokens.further_streams,
         result_state=tokens.tokens_left,
     ),
-    StartPurchase: Decider(_purchase, _start, platform=(STREAM,)),
+    StartPurchase: Decider(_purchase, start_purchase, platform=(STREAM,)),
     CompletePurchase: Decider(
         completion.first_streams,
         complete_purchase,
         tags=lambda command: (payment_tag(command.payment_ref),),
         streams_from_state=completion.further_streams,
     ),
-    FailPurchase: Decider(_purchase, _fail),
+    FailPurchase: Decider(_purchase, fail_purchase),
 }
 
 ANSWERERS: dict[type, Answerer] = {

@@ -1,13 +1,13 @@
 """Publish which features there are, and what a use of each feature and token type costs."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.ids import NAME
+from domain.kernel.work import Work
 from domain.plans.bounds import check_bulk, check_count, check_id, check_range
 from domain.plans.events import Feature, FeaturesPublished
 from domain.plans.refusals import InvalidOffer
-from domain.plans.state import Catalogue
+from domain.plans.state import STREAM, Catalogue, own_catalogue
 from domain.refusal import StaleVersion
 
 MAX_FEATURES = 2_000
@@ -29,8 +29,9 @@ class PublishFeatures:
     expected: int | None = None
 
 
-def publish_features(catalogue: Catalogue, command: PublishFeatures, _now: datetime) -> tuple[FeaturesPublished, ...]:
+def publish_features(work: Work, command: PublishFeatures) -> None:
     """The next version, in force at once. Raises StaleVersion, InvalidOffer."""
+    catalogue = own_catalogue(work)
     if command.expected is not None and command.expected != catalogue.features_version:
         raise StaleVersion(what="list of features", current=catalogue.features_version)
     _check_types(catalogue, command.token_costs)
@@ -41,11 +42,10 @@ def publish_features(catalogue: Catalogue, command: PublishFeatures, _now: datet
         if feature.name in seen:
             raise InvalidOffer(f"features[{index}].name", f"{feature.name} is there twice")
         seen.add(feature.name)
-    return (
-        FeaturesPublished(
-            version=catalogue.features_version + 1, features=command.features, token_costs=command.token_costs
-        ),
+    published = FeaturesPublished(
+        version=catalogue.features_version + 1, features=command.features, token_costs=command.token_costs
     )
+    work.emit(STREAM, published)
 
 
 def _check_types(catalogue: Catalogue, token_costs: dict[str, int]) -> None:

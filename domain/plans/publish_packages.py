@@ -1,12 +1,12 @@
 """Publish which packages can be bought."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
+from domain.kernel.work import Work
 from domain.plans.bounds import check_count, check_id, check_name, check_price, check_range
 from domain.plans.events import Package, PackagesPublished
 from domain.plans.refusals import InvalidOffer
-from domain.plans.state import Catalogue
+from domain.plans.state import STREAM, own_catalogue
 from domain.refusal import StaleVersion
 
 MAX_PACKAGES = 500
@@ -25,8 +25,9 @@ class PublishPackages:
     expected: int | None = None
 
 
-def publish_packages(catalogue: Catalogue, command: PublishPackages, _now: datetime) -> tuple[PackagesPublished, ...]:
+def publish_packages(work: Work, command: PublishPackages) -> None:
     """The next version. Raises StaleVersion, InvalidOffer."""
+    catalogue = own_catalogue(work)
     if command.expected is not None and command.expected != catalogue.packages_version:
         raise StaleVersion(what="list of packages", current=catalogue.packages_version)
     check_count("packages", len(command.packages), MAX_PACKAGES)
@@ -37,7 +38,7 @@ def publish_packages(catalogue: Catalogue, command: PublishPackages, _now: datet
         if package.id in seen:
             raise InvalidOffer(f"packages[{index}].id", f"{package.id} is there twice")
         seen.add(package.id)
-    return (PackagesPublished(version=catalogue.packages_version + 1, packages=command.packages),)
+    work.emit(STREAM, PackagesPublished(version=catalogue.packages_version + 1, packages=command.packages))
 
 
 def _check(where: str, package: Package, units: set[str]) -> None:

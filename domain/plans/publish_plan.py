@@ -1,13 +1,13 @@
 """Publish a plan, or new terms of one."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from domain.credits.events import Paid
+from domain.kernel.work import Work
 from domain.plans.bounds import check_count, check_id, check_name, check_price, check_range
 from domain.plans.events import PlanPublished
 from domain.plans.refusals import InvalidOffer
-from domain.plans.state import Catalogue
+from domain.plans.state import STREAM, Catalogue, own_catalogue
 from domain.refusal import StaleVersion
 
 MAX_PLANS = 200
@@ -32,28 +32,28 @@ class PublishPlan:
     expected: int | None = None
 
 
-def publish_plan(catalogue: Catalogue, command: PublishPlan, _now: datetime) -> tuple[PlanPublished, ...]:
+def publish_plan(work: Work, command: PublishPlan) -> None:
     """The plan in its next version. There is no way to take one away, so starter always exists.
 
     Raises StaleVersion, InvalidOffer.
     """
+    catalogue = own_catalogue(work)
     before = catalogue.plans.get(command.plan)
     version = before.version if before else 0
     if command.expected is not None and command.expected != version:
         raise StaleVersion(what=f"plan {command.plan}", current=version)
     _check(catalogue, command)
-    return (
-        PlanPublished(
-            plan=command.plan,
-            version=version + 1,
-            name=command.name,
-            tokens=command.tokens,
-            credits=command.credits,
-            storage_limit=command.storage_limit,
-            price=command.price,
-            annual_percent_off=command.annual_percent_off,
-        ),
+    published = PlanPublished(
+        plan=command.plan,
+        version=version + 1,
+        name=command.name,
+        tokens=command.tokens,
+        credits=command.credits,
+        storage_limit=command.storage_limit,
+        price=command.price,
+        annual_percent_off=command.annual_percent_off,
     )
+    work.emit(STREAM, published)
 
 
 def _check(catalogue: Catalogue, command: PublishPlan) -> None:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from domain.credits.address import parse_address
+from domain.kernel.work import Work
 from domain.organisations.events import Billing
 from domain.plans.cost import price_of
 from domain.plans.events import Package, PurchaseStarted
 from domain.plans.refusals import InvalidOffer, NotForSale, PurchaseExists
-from domain.plans.state import Catalogue, Purchase
+from domain.plans.state import Catalogue, catalogue_of, purchase_of, purchase_stream
 
 MAX_ID = 200  # the grant is named after it, and ids have at most 255 characters
 
@@ -29,30 +30,33 @@ class StartPurchase:
     address: str | None = None
 
 
-def start_purchase(
-    purchase: Purchase, catalogue: Catalogue, command: StartPurchase, org: str
-) -> tuple[PurchaseStarted, ...]:
+def start_purchase(work: Work, command: StartPurchase) -> None:
     """What is bought, at the price of now. Raises PurchaseExists, InvalidOffer, NotForSale."""
-    if purchase.started is not None:
+    if purchase_of(work, command.purchase_id).started is not None:
         raise PurchaseExists(command.purchase_id)
     if len(command.purchase_id) > MAX_ID:
         raise InvalidOffer("purchase_id", f"must have at most {MAX_ID} characters", MAX_ID)
     if (command.package is None) == (command.plan is None):
         raise InvalidOffer("package", "must be given, or a plan, but not both")
+    catalogue = catalogue_of(work)
     if command.plan is not None:
-        return (_plan(catalogue, command, command.plan),)
+        started = _plan(catalogue, command, command.plan)
+    else:
+        started = _package(catalogue, command, work.org)
+    work.emit(purchase_stream(command.purchase_id), started)
+
+
+def _package(catalogue: Catalogue, command: StartPurchase, org: str) -> PurchaseStarted:
     package = next((each for each in catalogue.packages if each.id == command.package), None)
     if package is None:
         raise NotForSale("package", command.package or "", tuple(each.id for each in catalogue.packages))
-    return (
-        PurchaseStarted(
-            purchase_id=command.purchase_id,
-            user=command.user,
-            provider=command.provider,
-            price=package.price,
-            package=package,
-            address=_address(package, command, org),
-        ),
+    return PurchaseStarted(
+        purchase_id=command.purchase_id,
+        user=command.user,
+        provider=command.provider,
+        price=package.price,
+        package=package,
+        address=_address(package, command, org),
     )
 
 

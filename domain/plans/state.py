@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from domain.kernel.work import Work
 from domain.plans.catalogue import FEATURES, PACKAGES, PLANS, TOKEN_COSTS
 from domain.plans.events import (
     Feature,
@@ -72,3 +73,21 @@ def evolve_purchase(purchase: Purchase, event: PurchaseEvent) -> Purchase:
             return purchase._replace(status="completed", payment_ref=event.payment_ref)
         case PurchaseFailed():
             return purchase._replace(status="failed")
+
+
+def catalogue_of(work: Work) -> Catalogue:
+    """What the platform offers, as a decision of any organisation sees it."""
+    catalogue: Catalogue = work.platform(STREAM)
+    return catalogue
+
+
+def own_catalogue(work: Work) -> Catalogue:
+    """What the platform offers, as a decision that changes it sees it: in the platform's own organisation."""
+    catalogue: Catalogue = work.state(STREAM)
+    return catalogue
+
+
+def purchase_of(work: Work, purchase_id: str) -> Purchase:
+    """A purchase, as a decision sees it."""
+    purchase: Purchase = work.state(purchase_stream(purchase_id))
+    return purchase

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from domain.kernel.work import Work
 from domain.prices.events import PricesEvent, PricesPublished
 
 STREAM = "prices"
@@ -33,3 +34,9 @@ class PriceBook(NamedTuple):
 def evolve(book: PriceBook, event: PricesEvent) -> PriceBook:
     """Apply one event."""
     return PriceBook(versions=(*book.versions, event))
+
+
+def book_of(work: Work) -> PriceBook:
+    """The price book, as a decision of any organisation sees it."""
+    book: PriceBook = work.platform(STREAM)
+    return book

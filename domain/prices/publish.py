@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.prices.book import PriceBook
+from domain.kernel.work import Work
+from domain.prices.book import STREAM, PriceBook
 from domain.prices.difference import Priced, priced_thing
 from domain.prices.events import PriceEntry, PricesPublished
 from domain.prices.quote import MAX_CREDITS, metered
@@ -24,18 +25,20 @@ class PublishPrices:
     first: bool = False  # the version that an installation starts with: nothing can have been priced before
 
 
-def publish(book: PriceBook, command: PublishPrices, now: datetime) -> tuple[PricesPublished, ...]:
+def publish(work: Work, command: PublishPrices) -> None:
     """A new price takes effect at least 5 s after it is published. Raises StaleVersion, InvalidPrices."""
+    book: PriceBook = work.state(STREAM)
     if command.first and book.versions:
-        return ()
+        return
     if command.expected is not None and command.expected != book.latest:
         raise StaleVersion(what="price book", current=book.latest)
     _check(command.entries)
-    earliest = now if command.first else now + NOTICE
+    earliest = work.now if command.first else work.now + NOTICE
     effective_at = command.effective_at or earliest
     if effective_at < earliest:
         raise InvalidPrices(field="effective_at", reason="must be at least 5 seconds ahead")
-    return (PricesPublished(version=book.latest + 1, effective_at=effective_at, entries=command.entries),)
+    published = PricesPublished(version=book.latest + 1, effective_at=effective_at, entries=command.entries)
+    work.emit(STREAM, published)
 
 
 def _check(entries: tuple[PriceEntry, ...]) -> None:

@@ -9,7 +9,7 @@ from immutables import Map
 from domain.bounds import within
 from domain.credits.address import generation_stream
 from domain.kernel.domain import Module
-from domain.kernel.work import StreamKind
+from domain.kernel.work import StreamKind, Work
 from domain.periods import NEVER, Every, Period, period_of
 from domain.quotas.events import (
     EVENTS,
@@ -151,6 +151,14 @@ def begun(quota: Quota, every: Every, zone: str, now: datetime) -> tuple[PeriodS
         return ()
     period = running(quota, every, zone, now)
     return (PeriodStarted(key=period.key, start=period.start, end=period.end),)
+
+
+def begin(work: Work, stream: str, quota: Quota, every: Every, zone: str) -> str:
+    """Start the period of the quota on a stream where one is needed and none runs; returns the key that runs then."""
+    for started in begun(quota, every, zone, work.now):
+        work.emit(stream, started)
+        return started.key
+    return quota.key
 
 
 def restarted(quota: Quota, now: datetime) -> PeriodEnded:

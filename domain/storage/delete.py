@@ -1,10 +1,11 @@
 """Delete a stored content, which frees its bytes (S0)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from domain.storage.events import ContentDeleted, ContentStored, StorageEvent
+from domain.kernel.work import Work
+from domain.storage.events import ContentDeleted, ContentStored
 from domain.storage.refusals import NoSuchContent
+from domain.storage.state import content_tag, stream_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +16,10 @@ class DeleteContent:
     content_id: str
 
 
-def delete(command: DeleteContent, history: Iterable[StorageEvent]) -> tuple[ContentDeleted, ...]:
-    """`history` is what happened to the content on the user's stream, in order. Raises NoSuchContent."""
-    last = next(reversed(tuple(history)), None)
+def delete(work: Work, command: DeleteContent) -> None:
+    """Another user's content of this id is none of this user's. Raises NoSuchContent."""
+    stream = stream_of(command.user)
+    last = next(reversed(work.history(stream, content_tag(command.content_id))), None)
     if not isinstance(last, ContentStored):
         raise NoSuchContent(content_id=command.content_id)
-    return (ContentDeleted(content_id=command.content_id, bytes=last.bytes),)
+    work.emit(stream, ContentDeleted(content_id=command.content_id, bytes=last.bytes))

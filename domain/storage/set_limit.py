@@ -1,11 +1,11 @@
 """Give a user a storage limit of the user's own (S0)."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
+from domain.kernel.work import Work
 from domain.storage.events import StorageLimitSet
 from domain.storage.refusals import InvalidLimit
-from domain.storage.state import Storage
+from domain.storage.state import stream_of
 
 MAX_LIMIT = 10**15  # about a petabyte
 
@@ -18,8 +18,8 @@ class SetStorageLimit:
     limit: int | None
 
 
-def set_limit(_storage: Storage, command: SetStorageLimit, _now: datetime) -> tuple[StorageLimitSet, ...]:
+def set_limit(work: Work, command: SetStorageLimit) -> None:
     """What is stored stays, even past the limit. Raises InvalidLimit."""
     if command.limit is not None and not 0 <= command.limit <= MAX_LIMIT:
         raise InvalidLimit(field="bytes", limit=MAX_LIMIT)
-    return (StorageLimitSet(limit=command.limit),)
+    work.emit(stream_of(command.user), StorageLimitSet(limit=command.limit))

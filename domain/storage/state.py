@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from domain.kernel.work import Work
 from domain.quotas.quota import Quota, minus, plus
 from domain.quotas.quota import evolve as evolve_quota
 from domain.storage.events import ContentDeleted, ContentStored, StorageEvent, StorageLimitSet
@@ -38,3 +39,9 @@ def evolve(storage: Storage, event: StorageEvent) -> Storage:
             return storage._replace(limit=event.limit)
         case _:
             return storage._replace(quota=evolve_quota(storage.quota, event))
+
+
+def storage_of(work: Work, user: str) -> Storage:
+    """A user's storage, as a decision sees it."""
+    storage: Storage = work.state(stream_of(user))
+    return storage

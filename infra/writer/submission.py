@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from domain.refusal import Refusal, RefusalKind
 from infra.ids import record_id
@@ -13,6 +13,9 @@ RANDOM = "~"  # how a key begins that is made here
 def _random_key() -> str:
     """A key that nobody else has."""
     return record_id(RANDOM)
+
+
+Told = TypeVar("Told")
 
 
 class Refused(NamedTuple):
@@ -69,6 +72,17 @@ class Outcome(NamedTuple):
     refusal: Refused | None = None
     replayed: bool = False
     result_state: Any = None
+
+    def one(self, kind: type[Told]) -> Told:
+        """The first event of a type, which a command of its kind always decides. Raises LookupError."""
+        for _, event in self.events:
+            if isinstance(event, kind):
+                return event
+        raise LookupError(f"no {kind.__name__} among {len(self.events)} events")
+
+    def all(self, *kinds: type[Told]) -> list[tuple[str, Told]]:
+        """All events of these types, each with its stream."""
+        return [(stream, event) for stream, event in self.events if isinstance(event, kinds)]
 
 
 class Current(NamedTuple):

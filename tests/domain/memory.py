@@ -63,6 +63,10 @@ class Ledger:
             after = self.states[stream] = SCRIP.kind_of(stream).evolve(before, event)
             self.log.append((stream, event))
             self.happened(stream, event, before, after)
+        tagged = [(stream, event) for stream, event in events if event.tag is not None]
+        assert sorted(event.tag for _, event in tagged) == sorted(
+            event.tag for of_tag in work.tags.values() for _, event in of_tag
+        )
         assert {stream for stream, _ in events} <= {stream for _, stream in work.streams}
         for (_, stream), own in work.streams.items():
             refresh = SCRIP.kind_of(stream).refresh

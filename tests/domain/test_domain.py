@@ -12,7 +12,7 @@ class Note(NamedTuple):
     """A command, a question and an event."""
 
 
-def _decide(_work: Any, _command: Any, *_: Any) -> None: ...
+def _decide(_work: Any, _command: Any) -> None: ...
 
 
 NOTES = Module(

@@ -1,6 +1,6 @@
 """How a command becomes events: time first, then the decision, on all streams that it needs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
@@ -134,13 +134,15 @@ def _links(work: Work, command: Command) -> tuple[str, ...]:
     return tuple(line.what for line in work.state(command[0]) if isinstance(line, Noted))
 
 
-def decider(decide: Callable[[Work, Command, datetime], Iterable[tuple[str, Any]]], **more: Any) -> Decider:
+def decider(decide: Callable[[Work, Command], None], **more: Any) -> Decider:
     return Decider(_first, decide, **more)
 
 
-def lines(work: Work, command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
+def lines(work: Work, command: Command) -> None:
     """Note on the first stream how many lines each stream has that the command names."""
-    return [(command[0], Noted(f"{stream} {len(work.state(stream))}")) for stream in command]
+    found = [f"{stream} {len(work.state(stream))}" for stream in command]
+    for line in found:
+        work.emit(command[0], Noted(line))
 
 
 def test_time_passes_before_the_decision_and_only_on_the_streams_of_the_command() -> None:
@@ -159,8 +161,8 @@ def test_further_streams_are_told_from_the_states_of_the_first_after_time_has_pa
 
 
 def test_what_is_due_is_part_of_a_refused_command_and_nothing_else() -> None:
-    def decide(work: Work, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
-        yield "a", Noted("never")
+    def decide(work: Work, _command: Command) -> None:
+        work.emit("a", Noted("never"))
         raise No
 
     ledger = Ledger(decider(decide), a=(due(),))
@@ -173,11 +175,11 @@ def test_what_is_due_is_part_of_a_refused_command_and_nothing_else() -> None:
 def test_a_refusal_holds_on_to_nothing(with_fact: bool) -> None:
     """Its frames lead to the result, which has the refusal: a ring that the collector sees only after minutes."""
 
-    def decide(_work: Work, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
+    def decide(_work: Work, _command: Command) -> None:
         try:
             raise No
         except No as refusal:
-            raise (RefusedWith(refusal, ()) if with_fact else refusal) from None
+            raise (RefusedWith(refusal) if with_fact else refusal) from None
 
     decided = Ledger(decider(decide)).execute("a")
     assert decided.refusal is not None
@@ -185,8 +187,9 @@ def test_a_refusal_holds_on_to_nothing(with_fact: bool) -> None:
 
 
 def test_a_refusal_may_leave_a_fact_of_its_own() -> None:
-    def decide(work: Work, _command: Command, _now: datetime) -> Iterable[tuple[str, Any]]:
-        raise RefusedWith(No(), (("a", Noted("tried")),))
+    def decide(work: Work, _command: Command) -> None:
+        work.emit("a", Noted("tried"))
+        raise RefusedWith(No())
 
     ledger = Ledger(decider(decide), a=(due(),))
     decided = ledger.execute("a")
@@ -215,8 +218,8 @@ def test_nothing_that_is_not_yet_due_is_looked_at_together() -> None:
 
 
 def test_a_question_sees_what_is_due_on_all_that_it_needs() -> None:
-    def answer(work: Work, question: Command, now: datetime) -> Any:
-        assert now == NOW
+    def answer(work: Work, question: Command) -> Any:
+        assert work.now == NOW
         return [work.state(stream) for stream in question]
 
     found = Ledger(
@@ -231,8 +234,9 @@ def test_a_question_sees_what_is_due_on_all_that_it_needs() -> None:
 
 
 def test_a_question_whose_answer_is_no_raises_the_plain_refusal() -> None:
-    def answer(_work: Work, _question: Command, _now: datetime) -> Any:
-        raise RefusedWith(No(), (("a", Noted("tried")),))
+    def answer(work: Work, _question: Command) -> Any:
+        work.emit("a", Noted("tried"))
+        raise RefusedWith(No())
 
     ledger = Ledger(None, Answerer(_first, answer))
     with pytest.raises(No):

@@ -172,6 +172,16 @@ def test_a_refusal_is_a_fact_on_the_generations_own_stream_and_holds_nothing() -
     assert {name: state for name, state in scenario.ledger.states.items() if name != stream} == states
 
 
+def test_where_the_last_hold_fails_nothing_is_left_of_the_others() -> None:
+    """A plain reservation has taken the id, which shows only when the credits are held, after all else."""
+    scenario = shop(credits=500).done(reserve(1, "j1"))
+    states, tags = dict(scenario.ledger.states), dict(scenario.ledger.memory.tags)
+    command = replace(create(), own_id=False)
+    scenario.when(command).then_refused(AlreadyExists(field="id", value="j1"))
+    assert (scenario.ledger.states, scenario.ledger.memory.tags) == (states, tags)
+    scenario.done(replace(command, generation_id="j2"))
+
+
 def test_reasons_come_in_the_contracts_order() -> None:
     """S0-3: the first of them is the reason, also where another comes first in the checks."""
     scenario = shop(credits=1, tokens=1, forecast=0, image=0)

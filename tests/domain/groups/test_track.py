@@ -137,9 +137,11 @@ def test_the_tightest_room_is_a_limited_one_and_the_first_of_equals() -> None:
 def test_s3_a_team_quota_of_tokens_is_a_limit_like_the_others() -> None:
     scenario = Scenario().done(CreateGroup(group_id="g1", name="Team", limits={"tokens.forecast": 10}), add("anna"))
     use = UseCounted(amounts={"tokens.forecast": 8}, user="anna", ref="d1")
-    assert count_use(scenario.ledger.work(NOW), "anna", "tokens.forecast", 8, "UTC", NOW, "d1") == ((G1, use),)
+    work = scenario.ledger.work(NOW)
+    count_use(work, "anna", "tokens.forecast", 8, "d1")
+    assert work.emitted == [(G1, use)]
     scenario.given(use, of=G1)
     with pytest.raises(GroupLimit) as refused:
-        count_use(scenario.ledger.work(NOW), "anna", "tokens.forecast", 4, "UTC", NOW, "d2")
+        count_use(scenario.ledger.work(NOW), "anna", "tokens.forecast", 4, "d2")
     assert refused.value == full(what="tokens.forecast", limit=10, used=8)
     assert str(refused.value).startswith("The forecast token limit of the group g1 is reached")

@@ -6,11 +6,11 @@ import pytest
 
 from domain.credits.events import Paid
 from domain.plans.events import PlanPublished
-from domain.plans.publish_plan import PublishPlan, publish_plan
+from domain.plans.publish_plan import PublishPlan
 from domain.plans.refusals import InvalidOffer
 from domain.plans.state import Catalogue
 from domain.refusal import StaleVersion
-from tests.domain.scenario import NOW, Scenario
+from tests.domain.scenario import Scenario
 
 GOLD = PublishPlan(
     plan="gold",
@@ -81,9 +81,8 @@ def test_refuses_a_plan_that_cannot_be_meant(change: dict[str, object], field: s
 
 def test_there_are_at_most_200_plans() -> None:
     terms = PlanPublished(plan="p", version=1, name="P", tokens={})
-    full = Catalogue(plans={f"p{number}": terms for number in range(200)})
-    with pytest.raises(InvalidOffer) as caught:
-        publish_plan(full, GOLD, NOW)
-    assert caught.value == InvalidOffer("plans", "at most 200 are allowed", 200)
-    assert str(caught.value) == "plans: at most 200 are allowed."
-    assert len(publish_plan(full, replace(GOLD, plan="p7"), NOW)) == 1
+    full = Scenario().given_state(Catalogue(plans={f"p{number}": terms for number in range(200)}), of="plans")
+    refusal = full.when(GOLD).decided.refusal
+    assert refusal == InvalidOffer("plans", "at most 200 are allowed", 200)
+    assert str(refusal) == "plans: at most 200 are allowed."
+    assert len(full.when(replace(GOLD, plan="p7")).decided.events) == 1

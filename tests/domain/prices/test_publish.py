@@ -8,7 +8,7 @@ from domain.prices import book as price_book
 from domain.prices.book import PriceBook
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry, PricesPublished
-from domain.prices.publish import PublishPrices, publish
+from domain.prices.publish import PublishPrices
 from domain.prices.quote import Ask, quote
 from domain.prices.refusals import InvalidPrices
 from domain.refusal import StaleVersion
@@ -30,7 +30,10 @@ UNSIZED = "is needed above 0 beside rates without credits; a hold is sized from 
 
 
 def after_publishing(command: PublishPrices) -> tuple[PricesPublished, ...]:
-    return publish(PriceBook((published(1, CHAT, seconds=0),)), command, NOW)
+    decided = Scenario().given(published(1, CHAT, seconds=0), of=price_book.STREAM).when(command).decided
+    if decided.refusal is not None:
+        raise decided.refusal
+    return tuple(event for _, event in decided.events)
 
 
 def in_book(version: int, entry: PriceEntry) -> tuple[str, PricesPublished]:

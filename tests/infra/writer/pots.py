@@ -1,6 +1,6 @@
 """A domain of a few lines: pots that are linked to others, so that a command needs streams that it cannot name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
@@ -127,12 +127,13 @@ KIND = StreamKind(
 )
 
 
-def _fill(_work: Work, command: Fill, _now: datetime) -> Iterable[tuple[str, Any]]:
-    return [(command.pot, Put(tag=command.tag, amount=command.amount, linked=command.linked, ends=command.ends))]
+def _fill(work: Work, command: Fill) -> None:
+    work.emit(command.pot, Put(tag=command.tag, amount=command.amount, linked=command.linked, ends=command.ends))
 
 
-def _make(_work: Work, command: Make, _now: datetime) -> Iterable[tuple[str, Any]]:
-    return [(command.new, Put(amount=command.amount)), (command.pot, Put(amount=0, linked=(command.new,)))]
+def _make(work: Work, command: Make) -> None:
+    work.emit(command.new, Put(amount=command.amount))
+    work.emit(command.pot, Put(amount=0, linked=(command.new,)))
 
 
 def _linked(work: Work, command: Any) -> tuple[str, ...]:
@@ -140,25 +141,28 @@ def _linked(work: Work, command: Any) -> tuple[str, ...]:
     return pot.linked
 
 
-def _spend(work: Work, command: Spend, _now: datetime) -> Iterable[tuple[str, Any]]:
+def _spend(work: Work, command: Spend) -> None:
     pots = (command.pot, *_linked(work, command))
     for pot in pots:
         if work.state(pot).amount < command.amount:
-            raise RefusedWith(TooLittle(pot), ((command.pot, Tried()),))
-    return [(pot, Put(amount=-command.amount)) for pot in pots]
+            work.emit(command.pot, Tried())
+            raise RefusedWith(TooLittle(pot))
+    for pot in pots:
+        work.emit(pot, Put(amount=-command.amount))
 
 
-def _recall(work: Work, command: Recall, _now: datetime) -> Iterable[tuple[str, Any]]:
+def _recall(work: Work, command: Recall) -> None:
     found = [event for tag in _linked(work, command) for _, event in work.events(tag)]
-    return [(command.pot, Put(amount=sum(event.amount for event in found)))]
+    work.emit(command.pot, Put(amount=sum(event.amount for event in found)))
 
 
-def _how_much(work: Work, question: HowMuch, _now: datetime) -> int:
+def _how_much(work: Work, question: HowMuch) -> int:
     if question.pot == "pot/bug":
         raise ZeroDivisionError("a bug")
     pots: list[Pot] = [work.state(pot) for pot in (question.pot, *_linked(work, question))]
     if not all(pot.amount for pot in pots):
-        raise RefusedWith(TooLittle(question.pot), ((question.pot, Tried()),))
+        work.emit(question.pot, Tried())
+        raise RefusedWith(TooLittle(question.pot))
     platform: Pot = work.platform(OF_THE_PLATFORM)
     return platform.amount + sum(pot.amount for pot in pots)
 

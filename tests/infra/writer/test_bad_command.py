@@ -9,14 +9,21 @@ from typing import Any
 import psycopg
 import pytest
 
+from domain.credits.address import stream_of
+from domain.credits.grant import Grant
+from domain.credits.reserve import Reserve
+from domain.generations.create import CreateGeneration
+from domain.generations.request import Request
 from domain.registry import SCRIP
 from infra.writer.batch import Unit
 from infra.writer.submission import Submission
 from infra.writer.waiting import Waiting
 from infra.writer.writer import Writer
 from tests.conftest import Database
+from tests.infra.writer.asking import now
 from tests.infra.writer.ledger_kit import (
     DEADLINE_S,
+    ORG,
     accepted,
     account,
     check_log,
@@ -25,6 +32,8 @@ from tests.infra.writer.ledger_kit import (
     grant,
     submission,
 )
+
+TOKENS = "user:alice:tokens"
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +87,10 @@ def test_a_bug_in_a_decision(database: Database) -> None:
     poison = debit("d-poison")
     decider = SCRIP.deciders[type(poison)]
 
-    def decide(work: Any, command: Any, now: Any) -> Any:
+    def decide(work: Any, command: Any) -> None:
         if command is poison:
             raise ZeroDivisionError("a bug")
-        return decider.decide(work, command, now)
+        decider.decide(work, command)
 
     with Writer(database.writer_uri, SCRIP.with_decider(type(poison), decider._replace(decide=decide))) as writer:
         accepted(writer, grant(1000))
@@ -90,6 +99,23 @@ def test_a_bug_in_a_decision(database: Database) -> None:
         assert [code(futures[index].result(DEADLINE_S)[0]) for index in (0, 2)] == [None, None]
         assert account(writer).available == 998
         assert len(check_log(database.owner_uri)) == 3
+
+
+def test_what_was_emitted_before_a_refusal_is_nowhere(writer: Writer, database: Database) -> None:
+    """A plain reservation has taken the id: that shows only after the generation and its period have been emitted."""
+    accepted(writer, grant(1000))
+    request = Request(user="alice", operation="chat", provider="any", tokens=5)
+    accepted(writer, Grant(address=TOKENS, grant_id="t", amount=100, source="gift"))
+    taken = Reserve(address=TOKENS, reservation_id="j1", amount=1)
+    makes = [CreateGeneration(generation_id=id_, request=request) for id_ in ("j1", "j2")]
+    found = _each(writer, [submission(command) for command in (taken, *makes, debit("d-1"))])
+    assert [code(each.result(DEADLINE_S)[0]) for each in found] == [None, "exists", None, None]
+    events = check_log(database.owner_uri)
+    assert [event.stream for event in events if event.stream.startswith("generation/")] == ["generation/j2"]
+    current = now(writer, ORG, ["generation/j1", stream_of(TOKENS)], ["reservation/j1"])  # a reader's and the writer's
+    assert current.states["generation/j1"].asked is None
+    assert len(current.tagged["reservation/j1"]) == 1
+    assert sorted(current.states[stream_of(TOKENS)].holds) == ["j1", "j2"]
 
 
 def test_a_command_of_an_unknown_kind(writer: Writer) -> None:
