@@ -23,7 +23,7 @@ from infra.migrations import migrate
 from infra.settings import Settings
 from infra.topics import provision
 from infra.writer.writer import Writer
-from projections.generations import ensure
+from projections.versions import ensure
 
 PARTITIONS = 12
 LOOK_S = 0.05

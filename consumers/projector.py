@@ -24,7 +24,7 @@ from infra.codec import Codec
 from infra.role_metrics import metrics_served
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
-from projections import generations
+from projections import versions
 from projections.rebuild import rebuild
 from projections.runner import Applied, PositionGap, Runner
 
@@ -85,7 +85,7 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
 
 
 def _prepare(uri: str) -> bool:
-    if generations.ensure(uri).shape != generations.shape():
+    if versions.ensure(uri).shape != versions.shape():
         log.warning("the read models are of another version and are rebuilt from the log")
         report = rebuild(uri, Codec.of(SCRIP).decode)
         log.warning("rebuilt %s events into generation %s", report.events, report.generation)

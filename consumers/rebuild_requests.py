@@ -11,7 +11,7 @@ import psycopg
 from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.settings import Settings
-from projections import generations
+from projections import versions
 from projections.rebuild import RebuildReport, rebuild
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 TELL_EVERY_S = 0.25
 TELL_AGAIN_S = 5.0  # also where there is nothing new
-RUNNER = 2  # the lock of the projector that does what is asked for; beside those in projections/generations.py
+RUNNER = 2  # the lock of the projector that does what is asked for; beside those in projections/versions.py
 HANGS = "30s"  # without a word of how far a rebuild is, the server ends the session and with it the lock
 
 Connection = psycopg.AsyncConnection[Any]
@@ -70,14 +70,14 @@ async def _connect(uri: str) -> Connection:
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=10_000,
-        options=f"{generations.OPTIONS} -c lock_timeout=10s -c idle_session_timeout={HANGS}",
+        options=f"{versions.OPTIONS} -c lock_timeout=10s -c idle_session_timeout={HANGS}",
     )
-    await connection.execute(f"set role {generations.OWNER}")
+    await connection.execute(f"set role {versions.OWNER}")
     return connection
 
 
 async def _take_up(connection: Connection, uri: str, stop: asyncio.Event) -> None:
-    lock = (generations.LOCKS, RUNNER)
+    lock = (versions.LOCKS, RUNNER)
     row = await (await connection.execute(_LOCK, lock)).fetchone()
     if row is None or not row[0]:
         return  # another projector does it

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from domain.budgets.events import CostRecorded
 from projections.facts import Fact
-from projections.generation_rows import GenerationRow
+from projections.generations import GenerationRow
 from projections.table import Table
 
 ATTEMPTS = frozenset({"completed", "failed", "settled_late"})  # ends of generations that are attempts

@@ -9,7 +9,7 @@ from domain.generations.events import (
     Settled,
 )
 from domain.organisations.events import Resource
-from projections import costs, generation_rows, refusals, usage
+from projections import costs, generations, refusals, usage
 from projections.facts import Fact
 from projections.models import Needed, ReadModels
 
@@ -29,7 +29,7 @@ def fold(models: ReadModels, fact: Fact) -> None:
     if row is None and (fact.version > 1 or not begins):
         models.missing(fact, "generation")
     elif isinstance(event, GenerationHeld | GenerationRefused):
-        asked = generation_rows.asked(fact, event, row)
+        asked = generations.asked(fact, event, row)
         if row is None:
             models.generations.begin(key, asked)
         else:
@@ -40,23 +40,23 @@ def fold(models: ReadModels, fact: Fact) -> None:
     elif row is not None:
         if isinstance(event, GenerationSettledLate):
             models.usage.add(usage.taken_back(fact, row))
-        generation_rows.apply(row, fact, event)
+        generations.apply(row, fact, event)
         models.generations.put(key, row)
         _effects(models, fact, event, row)
 
 
-def _effects(models: ReadModels, fact: Fact, event: GenerationEvent, row: generation_rows.GenerationRow) -> None:
+def _effects(models: ReadModels, fact: Fact, event: GenerationEvent, row: generations.GenerationRow) -> None:
     if isinstance(event, GenerationRefunded):
-        usd = generation_rows.by_resource(event.returned).get(Resource.BUDGET, 0)
+        usd = generations.by_resource(event.returned).get(Resource.BUDGET, 0)
         if usd:
             models.usage.add(usage.money_back(fact, row, usd))
             models.costs.append(costs.refunded(fact, row, usd))
         return
     if isinstance(event, Settled):
         models.usage.add(usage.settled(fact, row, event))
-    elif row.status not in generation_rows.OPEN:
+    elif row.status not in generations.OPEN:
         models.usage.add(usage.ended(fact, row))
-    if row.status not in generation_rows.OPEN:
+    if row.status not in generations.OPEN:
         # What parts have spent was noted when it expired, where it is completed late.
         usd = event.usd if isinstance(event, GenerationSettledLate) else row.charged_usd
         if usd or (row.quoted_usd and row.status in costs.ATTEMPTS):

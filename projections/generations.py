@@ -1,236 +1,216 @@
-"""Generations of read models: each is a schema of tables; readers see exactly one whole one, through views."""
+"""Read model `generations`: one row for each generation that was asked for, with what it was to take and took."""
 
-import re
-from hashlib import sha256
-from itertools import takewhile
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_never
 
-import psycopg
-from psycopg import sql
-
-from projections.fold import FOLD
-
-FOLDER = Path(__file__).parent
-TABLES = (
-    *("checkpoints", "balances", "transactions", "reservations", "grants", "debits", "prices"),
-    *("generations", "refusals", "usage", "use_holds", "storages", "contents", "groups", "members"),
-    *("group_usage", "budgets", "costs", "organisations", "token_usage", "catalogue", "purchases"),
+from domain.generations.events import (
+    Charge,
+    Described,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationEvent,
+    GenerationExpired,
+    GenerationExtended,
+    GenerationFailed,
+    GenerationHeld,
+    GenerationPartCompleted,
+    GenerationRefunded,
+    GenerationRefused,
+    GenerationSettledLate,
+    GenerationStarted,
+    Held,
+    Settled,
 )
-OWNER = "scrip_projector"
-READERS = sql.SQL("scrip_writer, scrip_reader, scrip_auditor")
-# The first key of the projectors' advisory locks, which nobody else may take; the second: one rebuild at a time.
-LOCKS, REBUILD = 0x5C22, 1
-# Whoever applies or pins holds this table as every reader of it does, a swap alone. Only a projector may have it alone.
-PIN = "lock table public.read_generation in access share mode"
-SWAP = "lock table public.read_generation in access exclusive mode"
-# Makers of the first generation: one at a time, without waiting for readers.
-MAKE = "lock table public.read_generation in share row exclusive mode"
-# As in infra/session.py: what a login, or somebody with a schema of its name, could have left for this session.
-# Others wait for what a transaction here has locked, and for the locks that a rebuild holds between its transactions:
-# both end when the process has done nothing for so long. A session that has nothing to do may stay.
-OPTIONS = (
-    "-c search_path=public,pg_temp -c row_security=on -c default_transaction_read_only=off"
-    " -c default_transaction_isolation=read\\ committed -c default_transaction_deferrable=off"
-    " -c statement_timeout=0 -c lock_timeout=0 -c transaction_timeout=0 -c idle_session_timeout=0"
-    " -c idle_in_transaction_session_timeout=30s -c client_encoding=UTF8 -c datestyle=ISO,YMD -c bytea_output=hex"
-    " -c intervalstyle=postgres -c standard_conforming_strings=on -c timezone=UTC"
+from domain.organisations.events import Resource
+from domain.quotas.quota import minus, plus
+from projections.facts import CannotApply, Fact, follows
+from projections.table import Table
+
+OPEN = frozenset({"held", "running"})
+ENDED = frozenset({"completed", "failed", "cancelled", "settled_late"})  # an expired one may still be completed, late
+
+
+@dataclass(slots=True)
+class GenerationRow:
+    """One generation's row (generations.sql)."""
+
+    org: str
+    id: str
+    user_id: str
+    operation: str
+    provider: str | None
+    model: str | None
+    options: dict[str, Any]
+    count: int
+    feature: str | None
+    token_type: str | None
+    parent_id: str | None
+    status: str
+    reason: str | None
+    outcome: str | None
+    quoted_credits: int
+    quoted_tokens: int
+    quoted_usd: int
+    quoted_bytes: int
+    quoted_plan_tokens: int
+    item: str | None
+    price_version: int | None
+    charged_credits: int
+    charged_tokens: int
+    charged_usd: int
+    charged_plan_tokens: int
+    refunded_credits: int
+    refunded_tokens: int
+    refunded_usd: int
+    refunded_plan_tokens: int
+    uncharged: dict[str, int]
+    shortfall: dict[str, int]
+    holds: list[dict[str, Any]]
+    succeeded: int
+    contents: int
+    content_bytes: int
+    provider_cost: int | None
+    provider_currency: str | None
+    generation_time_ms: int | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    expires_at: datetime | None
+    actor: str
+    sealed: str | None
+    sealed_end: str | None
+    created_position: int
+    version: int
+    position: int
+
+
+_AMOUNTS = ("credits", "tokens", "usd", "plan_tokens")
+
+TABLE = Table(
+    "generations",
+    GenerationRow,
+    {"org": "text", "id": "text", "user_id": "text", "operation": "text", "provider": "text", "model": "text"}
+    | {"options": "jsonb", "count": "int8", "feature": "text", "token_type": "text", "parent_id": "text"}
+    | {"status": "text", "reason": "text", "outcome": "text"}
+    | dict.fromkeys(("quoted_credits", "quoted_tokens", "quoted_usd", "quoted_bytes", "quoted_plan_tokens"), "int8")
+    | {"item": "text", "price_version": "int4"}
+    | dict.fromkeys([f"charged_{name}" for name in _AMOUNTS] + [f"refunded_{name}" for name in _AMOUNTS], "int8")
+    | {"uncharged": "jsonb", "shortfall": "jsonb", "holds": "jsonb"}
+    | dict.fromkeys(("succeeded", "contents", "content_bytes", "provider_cost"), "int8")
+    | {"provider_currency": "text", "generation_time_ms": "int8"}
+    | dict.fromkeys(("created_at", "started_at", "ended_at", "expires_at"), "timestamptz")
+    | {"actor": "text", "sealed": "text", "sealed_end": "text"}
+    | dict.fromkeys(("created_position", "version", "position"), "int8"),
+    key=2,
 )
 
-SHOWN = {
-    "transactions": "select *, lpad(position::text, 16, '0') || '-' || n as id from {table}",
-    "group_usage": "select *, (at at time zone 'UTC')::date as day from {table}",
-}
-# Further views for people who ask in SQL, and the tables that they show.
-VIEW_OF = {"usage_daily": "usage"}
-VIEWS = {
-    "usage_daily": """
-        select org, (at at time zone 'UTC')::date as day, key, user_id, operation, provider, model, size, quality,
-            feature, outcome, reason, currency, unit, sum(generations) as generations,
-            sum(succeeded) as succeeded, sum(credits) as credits, sum(tokens) as tokens,
-            sum(plan_tokens) as plan_tokens, sum(other) as other, sum(usd) as usd,
-            sum(provider_cost) as provider_cost, sum(time_ms) as time_ms
-        from {usage} group by org, day, key, user_id, operation, provider, model, size, quality, feature, outcome,
-            reason, currency, unit"""
-}
 
-_HAS_ORG = """
-    select 1 from information_schema.columns where table_schema = %s and table_name = %s and column_name = 'org'"""
+def asked(fact: Fact, event: GenerationHeld | GenerationRefused, before: GenerationRow | None) -> GenerationRow:
+    """The row of a new generation; `before` is that of a refused one of the same id, which it replaces.
 
-_DESCRIBED = """
-    select relname, obj_description(oid, 'pg_class') from pg_class where relnamespace = 'read'::regnamespace"""
-_SENTENCES = re.compile(r"(?<=\.)\s+")
-
-Cursor = psycopg.Cursor[Any]
-
-
-class Generation(NamedTuple):
-    """The live generation: its number, and the shape of its tables and folds."""
-
-    number: int
-    shape: str
-
-    @property
-    def schema(self) -> str:
-        return schema_of(self.number)
-
-
-class NoGeneration(Exception):
-    """The read models were never made: run `ensure` once after the migrations."""
-
-
-def schema_of(number: int) -> str:
-    """The schema that holds a generation's tables."""
-    return f"read_g{number}"
-
-
-def shape() -> str:
-    """What this code makes of events, as a short text: a generation of another shape must be built anew."""
-    text = "".join(_ddl(name) for name in TABLES) + repr((SHOWN, VIEWS))
-    return f"{FOLD}-{sha256(text.encode()).hexdigest()[:12]}"
-
-
-def connect(uri: str, application: str) -> psycopg.Connection[Any]:
-    """A connection as the read models' owner, for explicit transactions, with plans made for the actual arguments."""
-    connection = psycopg.connect(
-        uri,
-        autocommit=True,
-        application_name=application,
-        connect_timeout=5,
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
-        tcp_user_timeout=10_000,
-        options=f"{OPTIONS} -c plan_cache_mode=force_custom_plan",
-    )
-    connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER)))
-    return connection
-
-
-def ensure(uri: str) -> Generation:
-    """Make the first, empty generation where there is none, and return the live one.
-
-    `uri` is the projector's or the owner's.
-    Safe to call at every start and by several processes at once.
+    Raises CannotApply where something else is known under the id.
     """
-    with connect(uri, "scrip generations") as connection, connection.transaction():
-        cursor = connection.cursor()
-        cursor.execute(MAKE)
-        try:
-            found = live(cursor)
-        except NoGeneration:
-            create_tables(cursor, 1)
-            create_keys(cursor, 1)
-            cursor.execute(
-                sql.SQL(
-                    "insert into {} (partition, position)"
-                    " select p, 0 from public.log, generate_series(0, log.partitions - 1) p"
-                ).format(sql.Identifier(schema_of(1), "checkpoints"))
-            )
-            show(cursor, 1, keep=False)
-            cursor.execute("insert into public.read_generation (live, shape) values (1, %s)", (shape(),))
-            return Generation(1, shape())
-        described = dict(cursor.execute(_DESCRIBED).fetchall())
-        if {name: described.get(name) for name in TABLES} != {name: _head(name) for name in TABLES}:
-            describe(cursor)
-        return found
+    if before is not None and before.status != "refused":
+        raise CannotApply(fact.partition, fact.position, f"the generation {fact.id} is {before.status}")
+    row = _new(fact, event)
+    row.version = 0 if before is None else before.version
+    follows(fact, row.version)
+    match event:
+        case GenerationHeld():
+            row.expires_at, row.sealed, row.holds = event.expires_at, event.sealed, _holds(event.holds)
+        case GenerationRefused():
+            row.status, row.reason, row.ended_at = "refused", event.reason, fact.time
+        case _:
+            assert_never(event)
+    row.version = fact.version
+    return row
 
 
-def live(cursor: Cursor) -> Generation:
-    """The live generation. Raises NoGeneration.
-
-    Who goes on to use its tables directly has it pinned from before this look.
-    """
-    row = cursor.execute("select live, shape from public.read_generation").fetchone()
-    if row is None:
-        raise NoGeneration("the read models do not exist yet")
-    return Generation(*row)
-
-
-def pin(cursor: Cursor) -> None:
-    """Keep the live generation live until the end of this transaction: for who reads several views as one whole.
-
-    In a repeatable-read transaction call it before anything else.
-    """
-    cursor.execute(PIN)
+def _new(fact: Fact, event: Described) -> GenerationRow:
+    quote = event.quote
+    return GenerationRow(
+        fact.org, event.generation_id, event.user, event.operation, event.provider, event.model, event.options,
+        event.count, event.feature, quote.token_type, event.parent_id, "held", None, None,
+        quote.credits, quote.tokens, quote.usd, quote.bytes, quote.plan_tokens, quote.item, quote.price_version,
+        0, 0, 0, 0, 0, 0, 0, 0, {}, {}, [], 0, 0, 0, None, None, None,
+        fact.time, None, None, None, fact.actor, None, None, fact.position, 0, fact.position,
+    )  # fmt: skip
 
 
-def create_tables(cursor: Cursor, number: int) -> None:
-    """A new generation's tables, without keys and indexes."""
-    cursor.execute("select public.make_read_generation(%s)", (number,))
-    _run(cursor, number, part=0)
+def apply(row: GenerationRow, fact: Fact, event: GenerationEvent) -> None:  # noqa: C901 - one case for each event
+    """Fold a later event into the generation's row. Raises CannotApply where it is not the next one."""
+    follows(fact, row.version)
+    row.version, row.position = fact.version, fact.position
+    match event:
+        case GenerationStarted():
+            row.status, row.started_at = "running", fact.time
+        case GenerationExtended():
+            row.expires_at, row.holds = event.expires_at, _holds(event.holds)
+        case GenerationPartCompleted():
+            row.status, row.holds = "running", _holds(event.holds)
+            row.started_at = row.started_at or fact.time
+            _settle(row, event)
+        case GenerationCompleted():
+            _end(row, "completed", fact)
+            _settle(row, event)
+        case GenerationSettledLate():
+            _end(row, "settled_late", fact)
+            _settle(row, event)
+        case GenerationFailed():
+            _end(row, "failed", fact)
+            _settle(row, event)
+            row.outcome = str(event.outcome)
+        case GenerationCancelled():
+            _end(row, "cancelled", fact)
+            row.sealed_end = event.sealed
+        case GenerationExpired():  # its holds stay known: a late completion charges up to them
+            row.status, row.ended_at = "expired", fact.time
+        case GenerationRefunded():
+            back = by_resource(event.returned)
+            row.refunded_credits += back.get(Resource.CREDITS, 0)
+            row.refunded_tokens += back.get(Resource.TOKENS, 0)
+            row.refunded_usd += back.get(Resource.BUDGET, 0)
+            row.refunded_plan_tokens += back.get(Resource.PLAN, 0)
+            for ended in event.written_off:
+                row.shortfall = minus(row.shortfall, ended.amounts)
+        case GenerationHeld() | GenerationRefused():
+            raise CannotApply(fact.partition, fact.position, f"the generation {fact.id} exists")
+        case _:
+            assert_never(event)
 
 
-def create_keys(cursor: Cursor, number: int) -> None:
-    """The keys and indexes of a generation's tables, which are faster to make when the rows are there.
-
-    And their row-level security, which rules out COPY: from here on rows come by INSERT.
-    """
-    _run(cursor, number, part=1)
-    schema = sql.Identifier(schema_of(number))
-    for name in TABLES:
-        table = sql.Identifier(schema_of(number), name)
-        if cursor.execute(_HAS_ORG, (schema_of(number), name)).fetchone():
-            cursor.execute("select public.protect_rows(%s::text::regclass)", (table.as_string(cursor),))
-        cursor.execute(sql.SQL("grant select on {} to {}").format(table, READERS))
-    cursor.execute(sql.SQL("grant usage on schema {} to {}").format(schema, READERS))
+def by_resource(charges: Iterable[Charge]) -> dict[Resource, int]:
+    """What was charged of each resource, over all streams; what groups count is added up as well and of no use."""
+    total: dict[Resource, int] = {}
+    for charge in charges:
+        total[charge.resource] = total.get(charge.resource, 0) + sum(charge.amounts.values())
+    return total
 
 
-def show(cursor: Cursor, number: int, *, keep: bool) -> None:
-    """Point the views at a generation; `keep` where its tables have the same columns as before.
-
-    Views show each reader what it may see of the tables (`security_invoker`), not all that their owner may.
-    """
-    tables = {name: sql.Identifier(schema_of(number), name) for name in TABLES}
-    queries = {name: sql.SQL(SHOWN.get(name, "select * from {table}")).format(table=tables[name]) for name in TABLES}
-    for name, query in (queries | {name: sql.SQL(text).format(**tables) for name, text in VIEWS.items()}).items():
-        view = sql.Identifier("read", name)
-        if not keep:
-            cursor.execute(sql.SQL("drop view if exists {}").format(view))
-        cursor.execute(sql.SQL("create or replace view {} with (security_invoker = true) as {}").format(view, query))
-        cursor.execute(sql.SQL("grant select on {} to {}").format(view, READERS))
-    describe(cursor)
-
-
-def describe(cursor: Cursor) -> None:
-    """Say in the database what each view and its columns are, as the head of its file says it: for psql and others."""
-    for name in (*TABLES, *VIEWS):
-        view, said = sql.Identifier("read", name), _head(VIEW_OF.get(name, name))
-        cursor.execute(sql.SQL("comment on view {} is {}").format(view, sql.Literal(said)))
-        columns = cursor.execute(sql.SQL("select * from {} limit 0").format(view)).description or ()
-        for column in columns:
-            about = [sentence for sentence in _SENTENCES.split(said) if f"`{column.name}`" in sentence]
-            if about:
-                words = sql.SQL("comment on column {}.{} is {}")
-                cursor.execute(words.format(view, sql.Identifier(column.name), sql.Literal(" ".join(about))))
+def _settle(row: GenerationRow, event: Settled) -> None:
+    charged = by_resource(event.charges)
+    row.charged_credits += charged.get(Resource.CREDITS, 0)
+    row.charged_tokens += charged.get(Resource.TOKENS, 0)
+    row.charged_plan_tokens += charged.get(Resource.PLAN, 0)
+    row.charged_usd += event.usd
+    row.uncharged = plus(row.uncharged, event.uncharged)
+    row.shortfall = plus(row.shortfall, event.shortfall)
+    row.succeeded += event.succeeded or 0
+    row.contents += len(event.contents)
+    row.content_bytes += sum(content.bytes for content in event.contents)
+    if event.provider_cost is not None:
+        cost, row.provider_currency = event.provider_cost
+        row.provider_cost = (row.provider_cost or 0) + cost
+    if event.generation_time_ms is not None:
+        row.generation_time_ms = (row.generation_time_ms or 0) + event.generation_time_ms
+    row.sealed_end = event.sealed or row.sealed_end
 
 
-def drop_others(connection: psycopg.Connection[Any]) -> list[str]:
-    """Drop every generation but the live one, each in its own transaction, and return their schemas."""
-    cursor = connection.cursor()
-    number = live(cursor).number
-    rows = cursor.execute(
-        "select nspname from pg_namespace where nspname ~ '^read_g[0-9]+$' and nspname <> %s order by nspname",
-        (schema_of(number),),
-    ).fetchall()
-    for (name,) in rows:
-        cursor.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
-    return [name for (name,) in rows]
+def _end(row: GenerationRow, status: str, fact: Fact) -> None:
+    row.status, row.ended_at, row.holds = status, fact.time, []
 
 
-def _head(name: str) -> str:
-    """The comment at the head of a read model's file, in one line."""
-    lines = takewhile(lambda line: line.startswith("--"), _ddl(name).splitlines())
-    return " ".join(line.removeprefix("--").strip() for line in lines)
-
-
-def _ddl(name: str) -> str:
-    return (FOLDER / f"{name}.sql").read_text(encoding="utf-8")
-
-
-def _run(cursor: Cursor, number: int, part: int) -> None:
-    previous = cursor.execute("select current_setting('search_path')").fetchone()
-    cursor.execute("select set_config('search_path', %s, true)", (schema_of(number),))
-    for name in TABLES:
-        cursor.execute(_ddl(name).split("-- keys\n")[part].encode())
-    cursor.execute("select set_config('search_path', %s, true)", previous)
+def _holds(holds: Iterable[Held]) -> list[dict[str, Any]]:
+    return [{"resource": str(held.resource), "stream": held.stream, "amounts": held.amounts} for held in holds]

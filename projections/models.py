@@ -9,7 +9,7 @@ from projections import (
     contents,
     costs,
     debits,
-    generation_rows,
+    generations,
     grants,
     group_usage,
     groups,
@@ -40,7 +40,7 @@ class ReadModels:
         self.balances = Rows(balances.TABLE)
         self.grants = Rows(grants.TABLE)
         self.reservations = Rows(reservations.TABLE, self._has_ended)
-        self.generations = Rows(generation_rows.TABLE, lambda row: row.status in generation_rows.ENDED)
+        self.generations = Rows(generations.TABLE, lambda row: row.status in generations.ENDED)
         self.use_holds = Rows(use_holds.TABLE)
         self.storages = Rows(storages.TABLE)
         self.contents = Rows(contents.TABLE, lambda _row: True)
@@ -70,7 +70,7 @@ class ReadModels:
         if hold.status == reservations.HELD or not hold.generation:
             return hold.status != reservations.HELD
         generation = self.generations.get((hold.org, hold.id))
-        return generation is None or generation.status not in generation_rows.OPEN
+        return generation is None or generation.status not in generations.OPEN
 
     def missing(self, fact: Fact, what: str) -> None:
         """The row that `fact` is about is not in memory. Raises CannotApply unless it may have been written before."""

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from projections import debits, generations, log
+from projections import debits, log, versions
 from projections.facts import CannotApply, Decode, Fact, fact_of
 from projections.fold import fold, fold_later, needs
-from projections.generations import LOCKS, REBUILD, SWAP, schema_of
 from projections.models import ReadModels
 from projections.runner import apply_to
 from projections.usage import quarter
+from projections.versions import LOCKS, REBUILD, SWAP, schema_of
 from projections.writing import load, move_checkpoints, store
 
 BATCH = 10_000  # events folded before their rows are written
@@ -47,18 +47,18 @@ def rebuild(uri: str, decode: Decode, progress: Progress | None = None) -> Rebui
 
     Works whether projectors run or not and while commands arrive. Everything happens in one transaction, so that
     a rebuild that is killed leaves nothing behind; a second one waits for the first. Raises CannotApply at an
-    event that cannot be folded (the live generation stays), NoGeneration before the first `ensure`, psycopg.Error.
+    event that cannot be folded (the live generation stays), NoReadModels before the first `ensure`, psycopg.Error.
     """
     started = time.monotonic()
     with (
-        generations.connect(uri, "scrip rebuild") as connection,
-        generations.connect(uri, "scrip rebuild log") as source,
+        versions.connect(uri, "scrip rebuild") as connection,
+        versions.connect(uri, "scrip rebuild log") as source,
     ):
         # The lock of the session would outlive a transaction that is ended because this process hangs.
         connection.execute(f"set idle_session_timeout = '{HANGS}'")
         connection.execute(f"set idle_in_transaction_session_timeout = '{HANGS}'")
         connection.execute("select pg_advisory_lock(%s, %s)", (LOCKS, REBUILD))
-        generations.drop_others(connection)
+        versions.drop_others(connection)
         with connection.transaction():
             build = _Build(connection, source, decode, progress, started)
             build.fold_log()
@@ -78,7 +78,7 @@ class _Build:
         self._decode = decode
         self._progress = progress
         self._started = started
-        self._live = generations.live(self._cursor)
+        self._live = versions.live(self._cursor)
         self.number = self._live.number + 1
         self._schema = schema_of(self.number)
         self._positions: dict[int, int] = {}
@@ -89,7 +89,7 @@ class _Build:
 
     def fold_log(self) -> None:
         """Fold all there is now by the fast way: no keys while rows come in, no row read back."""
-        generations.create_tables(self._cursor, self.number)
+        versions.create_tables(self._cursor, self.number)
         ends = log.ends(self._source)
         self._total = sum(ends.values())
         checkpoints: list[tuple[int, int, int | None, object]] = []
@@ -100,11 +100,11 @@ class _Build:
         table = sql.Identifier(self._schema, "checkpoints")
         insert = sql.SQL("insert into {} (partition, position) select unnest(%s::int2[]), 0").format(table)
         self._cursor.execute(insert, ([*ends],))
-        generations.create_keys(self._cursor, self.number)
+        versions.create_keys(self._cursor, self.number)
         debits.add_refunds(self._cursor, self._schema, self._refunds)
         self._fold_later()
         move_checkpoints(self._cursor, self._schema, checkpoints)
-        for name in generations.TABLES:
+        for name in versions.TABLES:
             self._cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(self._schema, name)))
 
     def _fold_partition(self, partition: int, last: int) -> object:
@@ -180,10 +180,10 @@ class _Build:
                     "update {} new set kafka_offset = old.kafka_offset from {} old where old.partition = new.partition"
                 ).format(sql.Identifier(self._schema, "checkpoints"), sql.Identifier(self._live.schema, "checkpoints"))
             )
-            generations.show(self._cursor, self.number, keep=self._live.shape == generations.shape())
+            versions.show(self._cursor, self.number, keep=self._live.shape == versions.shape())
             self._cursor.execute(
                 "update public.read_generation set live = %s, shape = %s, since = clock_timestamp()",
-                (self.number, generations.shape()),
+                (self.number, versions.shape()),
             )
         except BaseException:
             self._positions, self.done = positions, done  # the savepoint takes back what was applied
@@ -209,7 +209,7 @@ class _Build:
     def count_rows(self) -> dict[str, int]:
         """How many rows each table has."""
         rows = {}
-        for name in generations.TABLES:
+        for name in versions.TABLES:
             found = self._cursor.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(self._schema, name)))
             rows[name] = int((found.fetchone() or (0,))[0])
         return rows
@@ -236,7 +236,7 @@ def _drop_old(connection: Connection) -> None:
     """Drop the former generation, unless a reader is still in it for long: then the next rebuild drops it."""
     connection.execute("set lock_timeout = '5s'")
     try:
-        generations.drop_others(connection)
+        versions.drop_others(connection)
     except psycopg.errors.LockNotAvailable:
         pass
     finally:

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.numeric import Int8BinaryDumper
 
-from projections import generations, log
+from projections import log, versions
 from projections.facts import CannotApply, Decode, Fact, Stored, fact_of
 from projections.fold import fold, needs
 from projections.models import ReadModels
@@ -76,8 +76,8 @@ class Runner:
         """All partitions' checkpoints in the live generation."""
         with self.connection().transaction():
             cursor = self.connection().cursor()
-            generations.pin(cursor)
-            schema = generations.live(cursor).schema
+            versions.pin(cursor)
+            schema = versions.live(cursor).schema
             rows = cursor.execute(
                 sql.SQL("select partition, position, kafka_offset from {}").format(
                     sql.Identifier(schema, "checkpoints")
@@ -150,8 +150,8 @@ class Runner:
         connection = self.connection()
         with connection.transaction():
             cursor = connection.cursor()
-            generations.pin(cursor)
-            generation = generations.live(cursor)
+            versions.pin(cursor)
+            generation = versions.live(cursor)
             done = apply_to(cursor, generation.number, facts, self._models)
             going = [partition for partition in done.moved if partition in self._noted]
             if going:
@@ -180,7 +180,7 @@ class Runner:
         """The connection, for what else belongs to applying events; opened where there is none."""
         if self._connection is None or self._connection.closed:
             self._models.clear()
-            self._connection = generations.connect(self._uri, "scrip projector")
+            self._connection = versions.connect(self._uri, "scrip projector")
             # A batch needs few rows of large tables, which the planner does not believe before they were analysed.
             for way in ("hashjoin", "mergejoin", "seqscan", "bitmapscan"):
                 self._connection.execute(f"set enable_{way} = off")
@@ -216,7 +216,7 @@ def apply_to(
     The checkpoint rows are locked first and tell what is new: a process that was suspended, and another that took
     over meanwhile, can never both apply an event.
     """
-    schema = generations.schema_of(generation)
+    schema = versions.schema_of(generation)
     done = Done(0, {}, {}, {})
     if not facts:
         return done

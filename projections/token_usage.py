@@ -6,7 +6,7 @@ from typing import NamedTuple
 from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCaptured, ShortfallCollected
 from projections.balances import Balance
 from projections.facts import Fact
-from projections.generation_rows import GenerationRow
+from projections.generations import GenerationRow
 from projections.table import Table
 from projections.transactions import Transaction
 

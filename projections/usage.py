@@ -17,7 +17,7 @@ from projections.balances import Balance
 from projections.costs import option
 from projections.debits import Charged, Debit
 from projections.facts import Fact
-from projections.generation_rows import GenerationRow
+from projections.generations import GenerationRow
 from projections.reservations import Reservation
 from projections.table import Table
 

@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from infra.embedded import EmbeddedServers
 from infra.migrations import migrate
-from projections.generations import ensure
+from projections.versions import ensure
 
 pytest_plugins = ["tests.time_limits"]
 

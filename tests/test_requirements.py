@@ -10,7 +10,7 @@ import pytest
 
 from api.routes import all_routes
 from domain.registry import SCRIP
-from projections.generations import TABLES
+from projections.versions import TABLES
 from tests.source_tree import ROOT, sources
 
 LINES = {"S0": 10, "S1": 6, "S2": 7, "S3": 9, "S4": 5}  # how many lines the requirements have for each system

@@ -18,7 +18,7 @@ def prepare(as_json: Json = False) -> None:
     from cli.service.settings import log_partitions
     from infra.migrations import migrate
     from infra.settings import Settings
-    from projections.generations import ensure
+    from projections.versions import ensure
 
     settings = Settings()
     owner = settings.owner_url.get_secret_value()

@@ -14,7 +14,7 @@ from cli.doctor.finding import Finding, Severity, look
 from infra.relay.source import ACTIVE_RELAY
 from infra.session import options
 from infra.settings import Settings
-from projections.generations import shape
+from projections.versions import shape
 
 LATE_S, OLD_HOLD_S, OVERDUE_S, OLD_VERIFY_DAYS = 60, 86_400, 60, 7
 SHOWN = 5

@@ -22,7 +22,7 @@ from infra.settings import Settings
 from infra.topics import provision
 from infra.writer.submission import Outcome, Submission
 from infra.writer.writer import Writer
-from projections.generations import OWNER, ensure
+from projections.versions import OWNER, ensure
 
 CALLER = "platform:bootstrap"
 DEADLINE_S = 30.0

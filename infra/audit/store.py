@@ -15,7 +15,7 @@ ROWS_AT_A_TIME = 2_000
 HANGS = "300s"  # without a statement: while it waits for Kafka, an audit asks nothing for up to a minute
 READ_MODELS_HANG = "60s"  # the same while a rebuild waits for the audit
 
-# What a swap of read models waits for (`PIN` in projections/generations.py): until the transaction ends, the views of
+# What a swap of read models waits for (`PIN` in projections/versions.py): until the transaction ends, the views of
 # all read models show one generation.
 PIN = "lock table public.read_generation in access share mode"
 

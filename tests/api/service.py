@@ -25,7 +25,7 @@ from infra.settings import Settings
 from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
 from infra.writer.writer import Writer
-from projections import generations
+from projections import versions
 from projections.runner import Runner
 from tests.conftest import Database
 from tests.loopback import caller
@@ -102,7 +102,7 @@ def _on(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 def running(database: Database, settings: Settings | None = None, **options: Any) -> Iterator[Service]:
     """Serve until the block ends."""
     settings = settings or settings_of(database)
-    generations.ensure(database.projector_uri)
+    versions.ensure(database.projector_uri)
     writer = Writer(database.writer_uri, SCRIP)
     reader = Reader(database.writer_uri, SCRIP, settings.request_deadline_s)
     app = create_app(settings, Ledger(writer, settings.request_deadline_s, reader), **options)

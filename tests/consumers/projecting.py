@@ -13,7 +13,7 @@ from infra.kafka_client import kafka_arguments
 from infra.kafka_record import to_record
 from infra.settings import Settings
 from infra.topics import LEDGER, provision, topic_name
-from projections import generations
+from projections import versions
 from tests.conftest import PARTITIONS, Database
 from tests.waiting import patient
 
@@ -24,7 +24,7 @@ def deployed(database: Database, kafka: str, topic_prefix: str) -> Settings:
     """A deployment with its own database and topics."""
     made = Settings(kafka=kafka, topic_prefix=topic_prefix, projector_url=database.projector_uri)  # type: ignore[arg-type]
     asyncio.run(provision(made, PARTITIONS))
-    generations.ensure(database.projector_uri)
+    versions.ensure(database.projector_uri)
     log_id(database)  # kept: some tests take the database away
     return made
 

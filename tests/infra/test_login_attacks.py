@@ -22,7 +22,7 @@ from infra.migrations import migrate
 from infra.session import connect_owner
 from infra.settings import Settings
 from infra.writer.writer import Writer
-from projections import generations
+from projections import versions
 from projections.rebuild import rebuild
 from tests.conftest import PARTITIONS, PASSWORD, Database
 from tests.infra.login_rights import ANALYST, AUDITOR, PROJECTOR, READER, RELAY, RIGHTS, WRITER
@@ -169,7 +169,7 @@ def test_what_the_projector_planted_does_not_run_at_the_next_start(old: Database
     """A schema of the owner's name stands first in PostgreSQL's usual search path."""
     plant(old.projector_uri)
     applied = migrate(old.owner_uri, PARTITIONS)
-    generations.ensure(old.projector_uri)
+    versions.ensure(old.projector_uri)
     assert "0019_logins.sql" in applied
     with Writer(old.writer_uri, SCRIP) as writer:
         accepted(writer, grant(10))
@@ -213,7 +213,7 @@ def test_an_owner_that_is_no_superuser(managed: tuple[str, str]) -> None:
     assert migrate(owner, PARTITIONS) == []
     set_passwords(owner, dict.fromkeys(LOGINS, PASSWORD))
     uris: dict[str, str] = {login: make_conninfo(owner, user=login, password=PASSWORD) for login in LOGINS}
-    generations.ensure(uris[PROJECTOR])
+    versions.ensure(uris[PROJECTOR])
     with psycopg.connect(uris[AUDITOR], autocommit=True) as attacker, Writer(uris[WRITER], SCRIP) as writer:
         attacker.execute(HOLDING[0])
         accepted(writer, grant(10))

@@ -1,6 +1,6 @@
 """Each login and each table, compared with the one list of what is allowed (tests/infra/login_rights.py)."""
 
-from projections import generations
+from projections import versions
 from tests.infra import login_session
 from tests.infra.login_rights import KINDS, PROJECTOR, READ_MODELS, RIGHTS, columns_allowed, rights_of
 from tests.infra.login_session import Connection, done, one
@@ -24,7 +24,7 @@ def test_each_table_as_the_list_says(session: Connection, login: str) -> None:
 
 
 def test_each_read_model_as_the_list_says(session: Connection, login: str) -> None:
-    for table in generations.TABLES:
+    for table in versions.TABLES:
         check_rights(session, f"read_g1.{table}", rights_of(READ_MODELS, login))
         if login != PROJECTOR:  # which owns them
             assert [text for text in _OF_OWNERS if done(session, text.format(f"read_g1.{table}"))] == [], table

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from infra import migrations
 from infra.embedded import EmbeddedServers
 from infra.session import connect_owner
-from projections import generations
+from projections import versions
 from tests.conftest import LOGINS, Database
 from tests.infra.row_filling import OTHER, OWN, Relation, fill, relations
 
@@ -110,11 +110,11 @@ def test_every_table_with_an_organisation_is_protected_and_every_view_asks_for_t
 
 
 def test_a_new_generation_of_read_models_is_protected_before_anybody_sees_it(filled: Database) -> None:
-    with generations.connect(filled.projector_uri, "test") as connection, connection.transaction(force_rollback=True):
+    with versions.connect(filled.projector_uri, "test") as connection, connection.transaction(force_rollback=True):
         cursor = connection.cursor()
-        generations.create_tables(cursor, 99)
+        versions.create_tables(cursor, 99)
         assert unprotected(connection)
-        generations.create_keys(cursor, 99)
+        versions.create_keys(cursor, 99)
         assert unprotected(connection) == []
         assert "read_g99.balances" in {str(relation) for relation in relations(connection)}
 
@@ -362,7 +362,7 @@ def test_read_models_that_exist_already_are_protected_by_the_migration(
             before.setattr(migrations, "SCHEMA", tmp_path)
             with connect_owner(uri, "test") as owner:
                 migrations.apply_files(owner)
-        with generations.connect(uri, "test") as old:
+        with versions.connect(uri, "test") as old:
             old.execute("create schema read_g1")
             old.execute("create table read_g1.balances (org text)")
             old.execute("create table read_g1.checkpoints (partition smallint)")

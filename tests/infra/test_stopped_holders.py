@@ -22,7 +22,7 @@ from infra.audit import runs, store
 from infra.settings import Settings
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
-from projections import generations
+from projections import versions
 from tests.conftest import Database
 from tests.infra.writer.ledger_kit import accepted, grant, submission
 from tests.waiting import ENOUGH_S, wait_until
@@ -126,7 +126,7 @@ CONNECTIONS: dict[str, tuple[Callable[[Database], "psycopg.Connection[Any]"], st
     "api": (lambda database: connected(database.reader_uri, {"options": OPTIONS}), "10s"),
     "intake": (lambda database: connected(database.writer_uri, POOL["kwargs"]), "10s"),
     "notifier": (lambda database: connected(database.writer_uri, CONNECTION), "10s"),
-    "projector": (lambda database: generations.connect(database.projector_uri, "test"), "30s"),
+    "projector": (lambda database: versions.connect(database.projector_uri, "test"), "30s"),
     "audit": (lambda database: store.connect(database.auditor_uri), "5min"),
 }
 
@@ -169,7 +169,7 @@ def test_a_projector_that_stands_still_leaves_a_rebuild_to_another(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild_requests, "HANGS", "500ms")
-    lock = (generations.LOCKS, rebuild_requests.RUNNER)
+    lock = (versions.LOCKS, rebuild_requests.RUNNER)
 
     async def steps() -> None:
         still = await rebuild_requests._connect(database.projector_uri)

@@ -18,7 +18,7 @@ from infra.sweeper import Sweeper, run_sweeper
 from infra.writer.ledger import Ledger
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer
-from projections import generations
+from projections import versions
 from projections.rebuild import rebuild
 from tests.conftest import Database, move_clock
 from tests.waiting import patient
@@ -53,7 +53,7 @@ def now(database: Database) -> datetime:
 
 def project(database: Database) -> None:
     """Bring the read models up to date."""
-    generations.ensure(database.projector_uri)
+    versions.ensure(database.projector_uri)
     rebuild(database.projector_uri, Codec.of(SCRIP).decode)
 
 

@@ -17,7 +17,7 @@ from domain.credits.grant import Grant
 from domain.registry import SCRIP
 from infra.codec import Codec
 from infra.embedded import EmbeddedServers
-from projections import generations, rebuild
+from projections import rebuild, versions
 from projections.facts import CannotApply
 from projections.runner import Runner
 from tests.conftest import Database, copy_of
@@ -50,7 +50,7 @@ def schemas(database: Database) -> list[str]:
 @pytest.fixture(scope="module")
 def folded_once(module_database: Database) -> str:
     """The name of a database with a log of all kinds of events, whose read models are folded to its end."""
-    generations.ensure(module_database.projector_uri)
+    versions.ensure(module_database.projector_uri)
     write(module_database.owner_uri, LOG)
     runner = Runner(module_database.projector_uri, Codec.of(SCRIP).decode)
     for start in range(0, len(LOG), 97):
@@ -156,7 +156,7 @@ def test_what_is_applied_just_before_the_swap_is_not_lost(
 
 @pytest.mark.parametrize("projector", [True, False])
 def test_under_concurrent_appends_nothing_is_missed(database: Database, projector: bool) -> None:  # noqa: C901 - three at once
-    generations.ensure(database.projector_uri)
+    versions.ensure(database.projector_uri)
     log = busy(busy_shop(LogBuilder(), 800, seed=11), 1700, seed=11).events
     write(database.owner_uri, log[:1000])
     stop = threading.Event()
@@ -181,7 +181,7 @@ def test_under_concurrent_appends_nothing_is_missed(database: Database, projecto
         with psycopg.connect(database.auditor_uri, autocommit=True) as connection:
             while not stop.is_set():
                 with connection.transaction():
-                    generations.pin(connection.cursor())
+                    versions.pin(connection.cursor())
                     rows = connection.execute("select partition, position from read.checkpoints")
                     checkpoints: dict[int, int] = dict(rows.fetchall())
                     for partition, position in checkpoints.items():
@@ -227,7 +227,7 @@ def ends(database: Database) -> dict[int, int]:
 def test_a_pinned_reader_keeps_its_generation(filled: Database) -> None:
     with psycopg.connect(filled.auditor_uri) as reader:
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        generations.pin(reader.cursor())
+        versions.pin(reader.cursor())
         before = reader.execute("select count(*) from read.balances").fetchone()
         done = threading.Thread(target=run, args=(filled,))
         done.start()
@@ -308,11 +308,11 @@ def test_read_models_of_another_shape_are_replaced(filled: Database) -> None:
         connection.execute("create view read.debits as select id, org from read_g1.debits")
     run(filled)
     assert repr(tables(filled.auditor_uri)) == repr(right)
-    assert generations.ensure(filled.projector_uri) == (2, generations.shape())
+    assert versions.ensure(filled.projector_uri) == (2, versions.shape())
 
 
 def test_a_log_that_is_empty(database: Database) -> None:
-    generations.ensure(database.projector_uri)
+    versions.ensure(database.projector_uri)
     assert run(database).events == 0
     log = LogBuilder()
     log.do(Grant(address="user:u:credits", grant_id="g", amount=3, source="gift"))
@@ -326,15 +326,15 @@ STANDS = """
 import sys
 from domain.registry import SCRIP
 from infra.codec import Codec
-from projections import generations, rebuild
+from projections import versions, rebuild
 rebuild.HANGS = "1s" if sys.argv[2] != "show" else "1h"
 rebuild.SWAP_HANGS = "1s"
-step = getattr(generations, sys.argv[2])
+step = getattr(versions, sys.argv[2])
 def stand(*given, **named):
     print("stands", flush=True)
     sys.stdin.readline()
     return step(*given, **named)
-setattr(generations, sys.argv[2], stand)
+setattr(versions, sys.argv[2], stand)
 rebuild.rebuild(sys.argv[1], Codec.of(SCRIP).decode)
 """
 

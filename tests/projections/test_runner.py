@@ -18,7 +18,7 @@ from domain.registry import SCRIP
 from infra.chain import StoredEvent
 from infra.codec import Codec
 from infra.partitions import partition_of
-from projections import generations, runner
+from projections import runner, versions
 from projections.facts import CannotApply
 from projections.runner import Applied, Checkpoint, Runner
 from projections.writing import load
@@ -33,7 +33,7 @@ LOG = busy(busy_shop(LogBuilder(), 300, seed=7), 700, seed=7).events
 @pytest.fixture
 def ready(database: Database) -> Database:
     """A database with an empty first generation."""
-    generations.ensure(database.projector_uri)
+    versions.ensure(database.projector_uri)
     return database
 
 
@@ -111,7 +111,7 @@ def test_any_split_gives_the_same_rows(
 
 def reset(database: Database) -> None:
     with psycopg.connect(database.projector_uri) as connection:
-        for name in generations.TABLES[1:]:
+        for name in versions.TABLES[1:]:
             connection.execute(f"truncate read_g1.{name}")  # type: ignore[arg-type, unused-ignore]
         connection.execute("update read_g1.checkpoints set position = 0, kafka_offset = null, time = null")
 
@@ -262,7 +262,7 @@ def test_a_broken_connection_loses_and_doubles_nothing(ready: Database, one: Run
 def test_readers_may_look_and_not_touch(ready: Database) -> None:
     for uri in (ready.auditor_uri, ready.reader_uri, ready.writer_uri):
         with psycopg.connect(uri, autocommit=True) as connection:
-            for name in generations.TABLES:
+            for name in versions.TABLES:
                 connection.execute(f"select * from read.{name}")  # type: ignore[arg-type, unused-ignore]
             for statement in ("delete from read.balances", "delete from read_g1.balances", "drop view read.balances"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -270,8 +270,8 @@ def test_readers_may_look_and_not_touch(ready: Database) -> None:
 
 
 def test_the_first_generation_is_made_once(database: Database) -> None:
-    first = generations.ensure(database.owner_uri)
-    assert generations.ensure(database.projector_uri) == first == (1, generations.shape())
+    first = versions.ensure(database.owner_uri)
+    assert versions.ensure(database.projector_uri) == first == (1, versions.shape())
     with psycopg.connect(database.projector_uri) as connection:
         connection.execute(
             "insert into read_g1.balances"
@@ -286,7 +286,7 @@ def test_no_read_models_is_said_plainly(database: Database) -> None:
     with psycopg.connect(database.owner_uri) as connection:
         connection.execute("delete from read_generation")
     bare = Runner(database.projector_uri, Codec.of(SCRIP).decode)
-    with pytest.raises(generations.NoGeneration):
+    with pytest.raises(versions.NoReadModels):
         apply(bare, LOG[:1])
     bare.close()
 

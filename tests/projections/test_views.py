@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from projections.generations import TABLES, VIEWS, ensure
+from projections.versions import TABLES, VIEWS, ensure
 from tests.conftest import Database
 
 COMMENTS = """

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from projections import generations
+from projections import versions
 from projections.wait import wait_for
 from tests.conftest import Database
 
@@ -21,7 +21,7 @@ def test_what_is_there_already(database: Database) -> None:
         async with await AsyncConnection.connect(database.auditor_uri, autocommit=True) as connection:
             return await wait_for(connection, 1, 5, 0.0), await wait_for(connection, 1, 6, 0.0)
 
-    generations.ensure(database.projector_uri)
+    versions.ensure(database.projector_uri)
     reach(database, 5)
     assert asyncio.run(go()) == (True, False)
 
@@ -37,7 +37,7 @@ def test_what_comes_while_waiting_and_what_does_not(database: Database) -> None:
             came = all(await asyncio.gather(*waiting))
             return came, await late, loop.time() - started
 
-    generations.ensure(database.projector_uri)
+    versions.ensure(database.projector_uri)
     came, late, seconds = asyncio.run(go())
     assert (came, late) == (True, False)
     assert seconds < 5.0

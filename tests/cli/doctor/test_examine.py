@@ -25,7 +25,7 @@ from infra.disk import Room
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
 from infra.topics import LEDGER, provision, topic_name
-from projections.generations import shape
+from projections.versions import shape
 from tests.api.generating import give, new_user
 from tests.api.service import Service, settings_of
 from tests.conftest import PARTITIONS, Database

@@ -29,7 +29,7 @@ from infra.kafka_record import to_record
 from infra.partitions import PLATFORM
 from infra.settings import Settings
 from infra.topics import LEDGER, provision, topic_name
-from projections import generations
+from projections import versions
 from projections.runner import Runner
 from tests.conftest import PARTITIONS, Database
 from tests.projections.busy_shop import busy_shop
@@ -111,7 +111,7 @@ class Audited:
 
     def project(self, events: Iterable[StoredEvent] | None = None) -> None:
         """Bring the read models up to date."""
-        generations.ensure(self.database.projector_uri)
+        versions.ensure(self.database.projector_uri)
         runner = Runner(self.database.projector_uri, Codec.of(SCRIP).decode)
         applied = apply(runner, self.log.events if events is None else events)
         runner.close()

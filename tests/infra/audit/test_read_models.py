@@ -35,7 +35,7 @@ from infra.audit.tables import (
     TRANSACTIONS,
     Table,
 )
-from projections import generations
+from projections import versions
 from tests.conftest import Database
 from tests.domain.credits.facts import below_zero, granted, part, reserved
 from tests.domain.scenario import ALICE, BOB, after
@@ -88,7 +88,7 @@ def test_every_column_that_readers_see_is_compared(honest: Audited, table: Table
 
 
 def test_the_lock_is_the_one_that_a_swap_waits_for() -> None:
-    assert PIN == generations.PIN
+    assert PIN == versions.PIN
 
 
 Spoil = Callable[[Table, str], Differs]
@@ -100,7 +100,7 @@ def spoiled(honest: Audited) -> Spoil:
 
     def run(table: Table, statement: str) -> Differs:
         with psycopg.connect(honest.database.owner_uri) as connection:
-            name = f"{generations.live(connection.cursor()).schema}.{table.name}"
+            name = f"{versions.live(connection.cursor()).schema}.{table.name}"
             connection.execute(f"create table public.kept as table {name}")
             assert connection.execute(statement.format(name)).rowcount > 0
         try:
