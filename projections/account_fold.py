@@ -46,7 +46,7 @@ def fold(models: ReadModels, fact: Fact) -> None:
     key, event = (fact.org, fact.id), fact.event
     balance = models.balances.get(key)
     if balance is None:
-        balance = balances.opened(*key)
+        balance = balances.opened(fact)
     before = balance.available
     balances.apply(balance, fact)
     models.balances.put(key, balance)

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from domain.credits.address import parse_address
 from domain.credits.events import (
+    EPOCH,
     AccountConfigured,
     AllowanceGranted,
     AllowanceSet,
@@ -29,12 +30,16 @@ from domain.credits.events import (
 )
 from domain.periods import CYCLE, refresh_date
 from projections.facts import Fact, follows
-from projections.table import Table
+from projections.read_model import Due, Int4, ReadModel
 
 
 @dataclass(slots=True)
 class Balance:
-    """One account's row (balances.sql); amounts in whole credits."""
+    """One row for each account that ever had an event. `version` and `position`: the account's last event. `shortfall`:
+    work done that could not be paid for and is still owed. `allowance`: what a plan grants in every 30-day cycle (0:
+    none), `allowance_granted` what it has granted in the cycle `allowance_cycle` (0 for the first), which ends at
+    `refresh_at`; both are null for an account that never had one.
+    """
 
     org: str
     address: str
@@ -56,34 +61,32 @@ class Balance:
     shortfall: int = 0
     allowance: int = 0
     allowance_granted: int = 0
-    allowance_cycle: int | None = None
+    allowance_cycle: Int4 | None = None
     refresh_at: datetime | None = None
     version: int = 0
     position: int = 0
-    updated_at: datetime | None = None
+    updated_at: datetime = EPOCH
 
 
-TABLE = Table(
-    "balances",
-    Balance,
-    {"org": "text", "address": "text", "owner_type": "text", "owner_id": "text", "unit": "text"}
-    | dict.fromkeys(
-        ("granted", "debited", "refunded", "expired", "voided", "transferred_in", "transferred_out"), "int8"
-    )
-    | {"reserved": "int8", "available": "int8", "frozen": "bool", "closed": "bool", "credit_limit": "int8"}
-    | {"shortfall": "int8", "allowance": "int8", "allowance_granted": "int8", "allowance_cycle": "int4"}
-    | {"refresh_at": "timestamptz"}
-    | {"version": "int8", "position": "int8", "updated_at": "timestamptz"},
-    key=2,
+BALANCES = ReadModel(
+    name="balances",
+    row=Balance,
+    key=("org", "address"),
+    stream="'account/' || address",
+    due=(Due("refresh_at", "allowance > 0"),),
+    checks=(
+        "available + reserved + debited - refunded + expired + voided + transferred_out = granted + transferred_in",
+    ),
+    fillfactor=70,
 )
 
 
 Promise = AllowanceSet | AllowanceGranted | ShortfallRecorded | ShortfallCollected | ShortfallWrittenOff
 
 
-def opened(org: str, address: str) -> Balance:
+def opened(fact: Fact) -> Balance:
     """The row of an account before its first event. Raises ValueError for what is no address."""
-    return Balance(org, address, *parse_address(address))
+    return Balance(fact.org, fact.id, *parse_address(fact.id), updated_at=fact.time)
 
 
 def apply(row: Balance, fact: Fact) -> None:

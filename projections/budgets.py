@@ -6,14 +6,17 @@ from datetime import datetime
 from domain.budgets.events import BudgetEvent, BudgetSet, CostRecorded
 from domain.budgets.state import DEFAULT_BUDGET, USD
 from projections.facts import Fact, follows
+from projections.read_model import Due, ReadModel
 from projections.rows import Rows
-from projections.table import Table
 from projections.use_holds import UseHold, change
 
 
 @dataclass(slots=True)
 class BudgetRow:
-    """One user's row (budgets.sql)."""
+    """One row for each user whose budget ever had an event; integer micro-USD. Without a row a user has the default.
+    `used` and `held` are of the month that `period_key` names; where none runs, because nothing was used since the last
+    one ended, `period_start` is null and the key is `idle_key`, which is empty.
+    """
 
     org: str
     user_id: str
@@ -30,13 +33,13 @@ class BudgetRow:
     updated_at: datetime
 
 
-TABLE = Table(
-    "budgets",
-    BudgetRow,
-    {"org": "text", "user_id": "text", "monthly": "int8", "ceiling": "int8", "used": "int8", "held": "int8"}
-    | {"period_key": "text", "idle_key": "text", "period_start": "timestamptz", "period_end": "timestamptz"}
-    | {"version": "int8", "position": "int8", "updated_at": "timestamptz"},
-    key=2,
+BUDGETS = ReadModel(
+    name="budgets",
+    row=BudgetRow,
+    key=("org", "user_id"),
+    stream="'budget/' || user_id",
+    due=(Due("period_end", "period_end is not null"),),
+    fillfactor=70,
 )
 
 

@@ -6,27 +6,24 @@ from typing import Any, NamedTuple, assert_never
 
 from domain.plans.events import FeaturesPublished, PackagesPublished, PlanPublished, PlansEvent
 from projections.facts import Fact
-from projections.table import Table
+from projections.read_model import Int4, ReadModel
 
 
 class Offer(NamedTuple):
-    """One version's row (catalogue.sql)."""
+    """What the platform published: every version of each plan (`kind` plan, `id` its name), of all features with the
+    costs of token types (kind features, id empty) and of all packages (kind packages, id empty). What was never
+    published has no row and is as the code ships it. `terms` is the event's own content.
+    """
 
     kind: str
     id: str
-    version: int
+    version: Int4
     terms: dict[str, Any]
     published_at: datetime
     position: int
 
 
-TABLE = Table(
-    "catalogue",
-    Offer,
-    {"kind": "text", "id": "text", "version": "int4", "terms": "jsonb", "published_at": "timestamptz"}
-    | {"position": "int8"},
-    key=3,
-)
+CATALOGUE = ReadModel(name="catalogue", row=Offer, key=("kind", "id", "version"))
 
 
 def published(fact: Fact, event: PlansEvent) -> Offer:

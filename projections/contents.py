@@ -5,12 +5,12 @@ from datetime import datetime
 
 from domain.storage.events import ContentStored
 from projections.facts import Fact
-from projections.table import Table
+from projections.read_model import Index, ReadModel
 
 
 @dataclass(slots=True)
 class ContentRow:
-    """One object's row (contents.sql)."""
+    """One row for each stored object; `deleted_at` is null while its bytes count. `sealed` is its encrypted URL."""
 
     org: str
     id: str
@@ -24,12 +24,16 @@ class ContentRow:
     position: int
 
 
-TABLE = Table(
-    "contents",
-    ContentRow,
-    {"org": "text", "id": "text", "user_id": "text", "bytes": "int8", "generation_id": "text", "sealed": "text"}
-    | {"created_at": "timestamptz", "created_position": "int8", "deleted_at": "timestamptz", "position": "int8"},
-    key=2,
+CONTENTS = ReadModel(
+    name="contents",
+    row=ContentRow,
+    key=("org", "id"),
+    indexes=(
+        Index("org, user_id, bytes desc, id", "deleted_at is null"),
+        Index("org, user_id, created_position, id", "deleted_at is null"),
+        Index("org, generation_id", "generation_id is not null"),
+    ),
+    fillfactor=90,
 )
 
 

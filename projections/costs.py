@@ -6,13 +6,16 @@ from typing import NamedTuple
 from domain.budgets.events import CostRecorded
 from projections.facts import Fact
 from projections.generations import GenerationRow
-from projections.table import Table
+from projections.read_model import Index, ReadModel
 
 ATTEMPTS = frozenset({"completed", "failed", "settled_late"})  # ends of generations that are attempts
 
 
 class Cost(NamedTuple):
-    """One attempt's row, or that of a refund (costs.sql)."""
+    """One row for each attempt with a price in USD, and for each refund of one; integer micro-USD. `kind`: recorded
+    (made elsewhere), generation (one of Scrip's own that ended; `id` is its id) or refund (of a generation; `usd` is
+    negative, and it is no attempt). `usd` counts only where `success`.
+    """
 
     org: str
     position: int
@@ -28,13 +31,11 @@ class Cost(NamedTuple):
     created_at: datetime
 
 
-TABLE = Table(
-    "costs",
-    Cost,
-    {"org": "text", "position": "int8", "kind": "text", "id": "text", "user_id": "text", "usd": "int8"}
-    | {"success": "bool", "size": "text", "quality": "text", "generation_time_ms": "int8", "sealed": "text"}
-    | {"created_at": "timestamptz"},
-    key=2,
+COSTS = ReadModel(
+    name="costs",
+    row=Cost,
+    key=("org", "position"),
+    indexes=(Index("org, user_id, position desc"), Index("org, user_id, created_at")),
 )
 
 

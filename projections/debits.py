@@ -9,8 +9,8 @@ from psycopg import sql
 
 from domain.credits.events import CreditsDebited, ReservationCaptured, ShortfallCollected, Work
 from projections.facts import Fact
+from projections.read_model import Index, Int4, ReadModel
 from projections.reservations import Reservation
-from projections.table import Table
 
 DebitKey = tuple[str, str]  # organisation, debit id
 Charged = CreditsDebited | ReservationCaptured | ShortfallCollected
@@ -18,7 +18,10 @@ Charged = CreditsDebited | ReservationCaptured | ShortfallCollected
 
 @dataclass(slots=True)
 class Debit:
-    """One charge's row (debits.sql); amounts in whole credits."""
+    """One row for each charge, whether at once or by a capture; `refunded` is how much of it was given back so far.
+    `user_id`: whose use it is, where one user's. `operation`, `provider` and `model`: what it was for, as in `usage`;
+    null where it belongs to a generation, whose debits have its id, a dot and a number.
+    """
 
     org: str
     id: str
@@ -27,7 +30,7 @@ class Debit:
     refunded: int
     reservation_id: str | None
     item: str | None
-    price_version: int | None
+    price_version: Int4 | None
     sealed: str | None
     created_at: datetime
     position: int
@@ -37,13 +40,13 @@ class Debit:
     model: str | None = None
 
 
-TABLE = Table(
-    "debits",
-    Debit,
-    {"org": "text", "id": "text", "address": "text", "amount": "int8", "refunded": "int8", "reservation_id": "text"}
-    | {"item": "text", "price_version": "int4", "sealed": "text", "created_at": "timestamptz", "position": "int8"}
-    | dict.fromkeys(("user_id", "operation", "provider", "model"), "text"),
-    key=2,
+DEBITS = ReadModel(
+    name="debits",
+    row=Debit,
+    key=("org", "id"),
+    indexes=(Index("org, address, position"),),
+    checks=("refunded between 0 and amount",),
+    fillfactor=90,
 )
 
 
@@ -73,7 +76,7 @@ def add_refunds(cursor: psycopg.Cursor[Any], schema: str, refunds: dict[DebitKey
             "update {} d set refunded = d.refunded + more.amount"
             " from unnest(%b::text[], %b::text[], %b::int8[]) as more (org, id, amount)"
             " where d.org = more.org and d.id = more.id"
-        ).format(sql.Identifier(schema, TABLE.name)),
+        ).format(sql.Identifier(schema, DEBITS.name)),
         ([org for org, _ in refunds], [debit_id for _, debit_id in refunds], list(refunds.values())),
     )
     if cursor.rowcount != len(refunds):

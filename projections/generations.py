@@ -26,7 +26,7 @@ from domain.generations.events import (
 from domain.organisations.events import Resource
 from domain.quotas.quota import minus, plus
 from projections.facts import CannotApply, Fact, follows
-from projections.table import Table
+from projections.read_model import Due, Index, Int4, ReadModel
 
 OPEN = frozenset({"held", "running"})
 ENDED = frozenset({"completed", "failed", "cancelled", "settled_late"})  # an expired one may still be completed, late
@@ -34,7 +34,13 @@ ENDED = frozenset({"completed", "failed", "cancelled", "settled_late"})  # an ex
 
 @dataclass(slots=True)
 class GenerationRow:
-    """One generation's row (generations.sql)."""
+    """One row for each generation that was asked for. `status`: refused, held, running, completed, failed, cancelled,
+    expired, settled_late; `reason` of a refusal, `outcome` of a failure. `quoted_…` is what it was expected to take,
+    `charged_…` what it took, `refunded_…` what of that came back; tokens and plan tokens (of `token_type`) are whole,
+    USD is integer micro-USD (`charged_usd`: actually spent), bytes are bytes. `uncharged` and `shortfall` are objects
+    by unit: cost above the hold that nobody paid, and what is owed. `holds`: what is held on each stream, or was when
+    it expired. `sealed` is the encrypted text of the request, `sealed_end` of its end. `position`: its last event.
+    """
 
     org: str
     id: str
@@ -56,7 +62,7 @@ class GenerationRow:
     quoted_bytes: int
     quoted_plan_tokens: int
     item: str | None
-    price_version: int | None
+    price_version: Int4 | None
     charged_credits: int
     charged_tokens: int
     charged_usd: int
@@ -88,22 +94,20 @@ class GenerationRow:
 
 _AMOUNTS = ("credits", "tokens", "usd", "plan_tokens")
 
-TABLE = Table(
-    "generations",
-    GenerationRow,
-    {"org": "text", "id": "text", "user_id": "text", "operation": "text", "provider": "text", "model": "text"}
-    | {"options": "jsonb", "count": "int8", "feature": "text", "token_type": "text", "parent_id": "text"}
-    | {"status": "text", "reason": "text", "outcome": "text"}
-    | dict.fromkeys(("quoted_credits", "quoted_tokens", "quoted_usd", "quoted_bytes", "quoted_plan_tokens"), "int8")
-    | {"item": "text", "price_version": "int4"}
-    | dict.fromkeys([f"charged_{name}" for name in _AMOUNTS] + [f"refunded_{name}" for name in _AMOUNTS], "int8")
-    | {"uncharged": "jsonb", "shortfall": "jsonb", "holds": "jsonb"}
-    | dict.fromkeys(("succeeded", "contents", "content_bytes", "provider_cost"), "int8")
-    | {"provider_currency": "text", "generation_time_ms": "int8"}
-    | dict.fromkeys(("created_at", "started_at", "ended_at", "expires_at"), "timestamptz")
-    | {"actor": "text", "sealed": "text", "sealed_end": "text"}
-    | dict.fromkeys(("created_position", "version", "position"), "int8"),
-    key=2,
+GENERATIONS = ReadModel(
+    name="generations",
+    row=GenerationRow,
+    key=("org", "id"),
+    stream="'generation/' || id",
+    due=(Due("expires_at", "status in ('held', 'running')"),),
+    indexes=(
+        Index("org, user_id, created_position desc"),
+        Index("org, created_at"),
+        Index("org, created_position desc"),
+        Index("org, status, created_position desc"),
+        Index("org, parent_id", "parent_id is not null"),
+    ),
+    fillfactor=70,
 )
 
 

@@ -25,20 +25,24 @@ from domain.credits.events import (
     Slice,
 )
 from projections.facts import Fact
-from projections.table import Table
+from projections.read_model import Due, Int4, ReadModel
 
 GrantKey = tuple[str, str, str]  # organisation, address, grant id
 
 
 @dataclass(slots=True)
 class Grant:
-    """One grant's row (grants.sql); amounts in whole credits, `paid_amount` in micro-units of its currency."""
+    """One row for each grant on each account that has or had some of it (a transfer takes slices along under their id).
+    amount = remaining + reserved + spent + expired + voided + transferred_out, except for a grant that never took
+    effect, which has nothing but its amount. `status`: scheduled, live, spent, expired or voided. `expires_at` is that
+    of the slice that came in last: what is refunded after its end is usable for longer.
+    """
 
     org: str
     address: str
     id: str
     source: str
-    priority: int
+    priority: Int4
     status: str
     amount: int
     remaining: int
@@ -57,14 +61,13 @@ class Grant:
     position: int = 0
 
 
-TABLE = Table(
-    "grants",
-    Grant,
-    {"org": "text", "address": "text", "id": "text", "source": "text", "priority": "int4", "status": "text"}
-    | dict.fromkeys(("amount", "remaining", "reserved", "spent", "expired", "voided", "transferred_out"), "int8")
-    | dict.fromkeys(("granted_at", "effective_at", "expires_at"), "timestamptz")
-    | {"external_ref": "text", "paid_amount": "int8", "paid_currency": "text", "sealed": "text", "position": "int8"},
-    key=3,
+GRANTS = ReadModel(
+    name="grants",
+    row=Grant,
+    key=("org", "address", "id"),
+    stream="'account/' || address",
+    due=(Due("expires_at", "status = 'live'", only="remaining > 0"), Due("effective_at", "status = 'scheduled'")),
+    fillfactor=70,
 )
 
 

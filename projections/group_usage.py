@@ -7,12 +7,15 @@ from typing import NamedTuple
 from domain.groups.events import GroupEvent
 from domain.quotas.events import UseCounted, UseGivenBack, UseSettled
 from projections.facts import Fact
-from projections.table import Table
+from projections.read_model import ReadModel
 from projections.usage import quarter
 
 
 class GroupUse(NamedTuple):
-    """One quarter's row of one thing that is counted (group_usage.sql)."""
+    """How much of each limit a group used (settled or counted, minus given back), by quarter of an hour (`at`, UTC) and
+    by period; `period` is the key of the period that it counts in, empty where there are none. A refund stands at its
+    own time, in the old period.
+    """
 
     org: str
     group_id: str
@@ -22,11 +25,12 @@ class GroupUse(NamedTuple):
     amount: int
 
 
-TABLE = Table(
-    "group_usage",
-    GroupUse,
-    {"org": "text", "group_id": "text", "at": "timestamptz", "period": "text", "what": "text", "amount": "int8"},
-    key=5,
+GROUP_USAGE = ReadModel(
+    name="group_usage",
+    row=GroupUse,
+    key=("org", "group_id", "at", "period", "what"),
+    shows={"day": "(at at time zone 'UTC')::date"},
+    fillfactor=70,
 )
 
 

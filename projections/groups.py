@@ -13,19 +13,24 @@ from domain.groups.events import (
 )
 from domain.quotas.events import Amounts
 from projections.facts import Fact, follows
+from projections.read_model import Due, ReadModel, Words
 from projections.rows import Rows
-from projections.table import Table
 from projections.use_holds import UseHold, change
 
 
 @dataclass(slots=True)
 class GroupRow:
-    """One group's row (groups.sql)."""
+    """One row for each group. `limits`, `used` and `held` are objects by what is counted (image, video, tokens.{type});
+    what `limits` does not name is unlimited. `every`: total, day, week or month. `used` and `held` are of the period
+    that `period_key` names. Where none runs (`period_start` is null: there are none, or nothing was used since the last
+    one ended) it is `idle_key`, which is empty, and another after each change of `every`. A group that was deleted
+    keeps its row, with `deleted_at`.
+    """
 
     org: str
     id: str
-    name: str
-    description: str
+    name: Words
+    description: Words
     limits: Amounts
     every: str
     member_count: int
@@ -42,14 +47,13 @@ class GroupRow:
     updated_at: datetime
 
 
-TABLE = Table(
-    "groups",
-    GroupRow,
-    {"org": "text", "id": "text", "name": "text", "description": "text", "limits": "jsonb", "every": "text"}
-    | {"member_count": "int8", "used": "jsonb", "held": "jsonb", "period_key": "text", "idle_key": "text"}
-    | dict.fromkeys(("period_start", "period_end", "created_at", "deleted_at"), "timestamptz")
-    | {"version": "int8", "position": "int8", "updated_at": "timestamptz"},
-    key=2,
+GROUPS = ReadModel(
+    name="groups",
+    row=GroupRow,
+    key=("org", "id"),
+    stream="'group/' || id",
+    due=(Due("period_end", "period_end is not null"),),
+    fillfactor=70,
 )
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from projections.facts import Fact
-from projections.table import Table
+from projections.read_model import Index, ReadModel
 
 
 @dataclass(slots=True)
 class MemberRow:
-    """One user's row in one group (members.sql)."""
+    """One row for each user in each group; gone when the user leaves or the group is deleted."""
 
     org: str
     group_id: str
@@ -18,11 +18,8 @@ class MemberRow:
     position: int
 
 
-TABLE = Table(
-    "members",
-    MemberRow,
-    {"org": "text", "group_id": "text", "user_id": "text", "joined_at": "timestamptz", "position": "int8"},
-    key=3,
+MEMBERS = ReadModel(
+    name="members", row=MemberRow, key=("org", "group_id", "user_id"), indexes=(Index("org, user_id, position"),)
 )
 
 

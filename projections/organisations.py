@@ -7,24 +7,28 @@ from typing import assert_never
 from domain.organisations.events import Billing, OrganisationConfigured, OrganisationEvent, PlanChosen, PlanEnded
 from domain.organisations.state import STARTER, Organisation
 from projections.facts import Fact, follows
-from projections.table import Table
+from projections.read_model import Due, Int4, ReadModel, Words
 
 Rules = dict[str, dict[str, int | bool]]
 
 
 @dataclass(slots=True)
 class OrganisationRow:
-    """One organisation's row (organisations.sql)."""
+    """One row for each organisation, from its first event on. Settings are the defaults until they are configured:
+    `enforce` and `pay_from` are lists, `settlement_policy` percent by outcome, `alert_rules` thresholds by rule where
+    they differ from the defaults. `tokens`: allowance per token type and cycle; `storage_limit`: bytes for each user.
+    `version`, `position`, `updated_at`: the last event about the organisation itself (0 where there was none).
+    """
 
     org: str
-    time_zone: str
+    time_zone: Words
     enforce: list[str]
     pay_from: list[str]
     over_actual: str
     settlement_policy: dict[str, int]
     alert_rules: Rules
     plan: str
-    plan_version: int
+    plan_version: Int4
     tokens: dict[str, int]
     credits: int
     storage_limit: int | None
@@ -37,15 +41,13 @@ class OrganisationRow:
     updated_at: datetime
 
 
-TABLE = Table(
-    "organisations",
-    OrganisationRow,
-    {"org": "text", "time_zone": "text", "enforce": "jsonb", "pay_from": "jsonb", "over_actual": "text"}
-    | {"settlement_policy": "jsonb", "alert_rules": "jsonb", "plan": "text", "plan_version": "int4"}
-    | {"tokens": "jsonb", "credits": "int8", "storage_limit": "int8", "anchor": "timestamptz", "billing": "text"}
-    | {"paid_until": "timestamptz", "created_at": "timestamptz", "version": "int8", "position": "int8"}
-    | {"updated_at": "timestamptz"},
-    key=1,
+ORGANISATIONS = ReadModel(
+    name="organisations",
+    row=OrganisationRow,
+    key=("org",),
+    stream="'organisation'",
+    due=(Due("paid_until", "paid_until is not null"),),
+    fillfactor=80,
 )
 
 

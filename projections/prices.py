@@ -6,34 +6,23 @@ from typing import Any
 
 from domain.prices.events import PriceEntry, PricesPublished
 from projections.facts import Fact
-from projections.table import Table
+from projections.read_model import Int4, ReadModel
 
 PLATFORM = "platform"  # the organisation whose price book counts
 
 
 @dataclass(slots=True)
 class Prices:
-    """One version's row (prices.sql)."""
+    """Every version of the price book. `entries` is a list of objects, fields without a value left out."""
 
-    version: int
+    version: Int4
     effective_at: datetime
     entries: list[dict[str, Any]]
     published_at: datetime
     position: int
 
 
-TABLE = Table(
-    "prices",
-    Prices,
-    {
-        "version": "int4",
-        "effective_at": "timestamptz",
-        "entries": "jsonb",
-        "published_at": "timestamptz",
-        "position": "int8",
-    },
-    key=1,
-)
+PRICES = ReadModel(name="prices", row=Prices, key=("version",))
 
 
 def published(fact: Fact, event: PricesPublished) -> Prices:

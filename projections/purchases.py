@@ -6,12 +6,15 @@ from typing import Any, assert_never
 
 from domain.plans.events import PurchaseCompleted, PurchaseEvent, PurchaseFailed, PurchaseStarted
 from projections.facts import CannotApply, Fact
-from projections.table import Table
+from projections.read_model import Index, Int4, ReadModel, Words
 
 
 @dataclass(slots=True)
 class PurchaseRow:
-    """One purchase's row (purchases.sql)."""
+    """One row for each purchase. `status`: pending, completed or failed (`reason`). `price` in micro-units of
+    `currency`. What was bought is `package`, as it was offered (an object), for the account `address`, or a `plan` with
+    its `billing`.
+    """
 
     org: str
     id: str
@@ -23,25 +26,22 @@ class PurchaseRow:
     package: dict[str, Any] | None
     address: str | None
     plan: str | None
-    plan_version: int | None
+    plan_version: Int4 | None
     billing: str
     payment_ref: str | None
-    reason: str | None
+    reason: Words | None
     created_at: datetime
     created_position: int
     ended_at: datetime | None
     position: int
 
 
-TABLE = Table(
-    "purchases",
-    PurchaseRow,
-    {"org": "text", "id": "text", "user_id": "text", "provider": "text", "status": "text", "price": "int8"}
-    | {"currency": "text", "package": "jsonb"}
-    | {"address": "text", "plan": "text", "plan_version": "int4"}
-    | dict.fromkeys(("billing", "payment_ref", "reason"), "text")
-    | {"created_at": "timestamptz", "created_position": "int8", "ended_at": "timestamptz", "position": "int8"},
-    key=2,
+PURCHASES = ReadModel(
+    name="purchases",
+    row=PurchaseRow,
+    key=("org", "id"),
+    indexes=(Index("org, user_id, created_position desc"),),
+    fillfactor=80,
 )
 
 

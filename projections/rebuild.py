@@ -104,8 +104,8 @@ class _Build:
         debits.add_refunds(self._cursor, self._schema, self._refunds)
         self._fold_later()
         move_checkpoints(self._cursor, self._schema, checkpoints)
-        for name in versions.TABLES:
-            self._cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(self._schema, name)))
+        for model in versions.tables():
+            self._cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(self._schema, model.name)))
 
     def _fold_partition(self, partition: int, last: int) -> object:
         models = ReadModels(rebuilding=True)
@@ -119,7 +119,7 @@ class _Build:
                 self._copy(log_.table, log_)
             for sums in models.sums:
                 self._copy(sums.table, sums.before(quarter(batch[-1].time)))
-            self._copy(debits.TABLE, models.debits.values())
+            self._copy(debits.DEBITS.table, models.debits.values())
             for key, amount in models.refunds.items():
                 self._refunds[key] = self._refunds.get(key, 0) + amount
             models.written()
@@ -209,9 +209,10 @@ class _Build:
     def count_rows(self) -> dict[str, int]:
         """How many rows each table has."""
         rows = {}
-        for name in versions.TABLES:
-            found = self._cursor.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(self._schema, name)))
-            rows[name] = int((found.fetchone() or (0,))[0])
+        for model in versions.tables():
+            table = sql.Identifier(self._schema, model.name)
+            found = self._cursor.execute(sql.SQL("select count(*) from {}").format(table))
+            rows[model.name] = int((found.fetchone() or (0,))[0])
         return rows
 
     def _count(self, events: int) -> None:

@@ -5,11 +5,13 @@ from typing import Any, NamedTuple
 
 from domain.generations.events import GenerationRefused
 from projections.facts import Fact
-from projections.table import Table
+from projections.read_model import Index, ReadModel
 
 
 class RefusalRow(NamedTuple):
-    """One refusal's row (refusals.sql)."""
+    """One row for each generation that was refused (blocked attempts). `checks`: every resource that was looked at, as
+    objects with resource, ok, reason, needed, available, limit and subject; `deficit` is that of the first that failed.
+    """
 
     org: str
     position: int
@@ -25,13 +27,11 @@ class RefusalRow(NamedTuple):
     checks: list[dict[str, Any]]
 
 
-TABLE = Table(
-    "refusals",
-    RefusalRow,
-    {"org": "text", "position": "int8", "at": "timestamptz"}
-    | dict.fromkeys(("generation_id", "user_id", "operation", "provider", "model", "feature", "reason"), "text")
-    | {"deficit": "int8", "checks": "jsonb"},
-    key=2,
+REFUSALS = ReadModel(
+    name="refusals",
+    row=RefusalRow,
+    key=("org", "position"),
+    indexes=(Index("org, at"), Index("org, user_id, position desc")),
 )
 
 

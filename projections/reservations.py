@@ -12,7 +12,7 @@ from domain.credits.events import (
     Work,
 )
 from projections.facts import CannotApply, Fact
-from projections.table import Table
+from projections.read_model import Due, Index, Int4, ReadModel
 
 HELD = "held"
 HoldKey = tuple[str, str, str]  # organisation, reservation id, address
@@ -20,7 +20,11 @@ HoldKey = tuple[str, str, str]  # organisation, reservation id, address
 
 @dataclass(slots=True)
 class Reservation:
-    """One hold's row (reservations.sql); amounts in whole credits."""
+    """One row for each hold on each account: a generation holds under its own id on every account that pays for it.
+    `amount` is all that was ever held, and amount = captured + returned + "left". `generation`: it ends with one.
+    `operation`, `provider` and `model`: what was priced, of a hold that is of no generation. `status`: held, captured,
+    released or expired; `position`: the reservation's last event.
+    """
 
     org: str
     id: str
@@ -32,7 +36,7 @@ class Reservation:
     left: int
     expires_at: datetime
     item: str | None
-    price_version: int | None
+    price_version: Int4 | None
     generation: bool
     sealed: str | None
     created_at: datetime
@@ -44,15 +48,15 @@ class Reservation:
     model: str | None = None
 
 
-TABLE = Table(
-    "reservations",
-    Reservation,
-    {"org": "text", "id": "text", "address": "text", "status": "text"}
-    | dict.fromkeys(("amount", "captured", "returned", "left"), "int8")
-    | {"expires_at": "timestamptz", "item": "text", "price_version": "int4", "generation": "bool", "sealed": "text"}
-    | {"created_at": "timestamptz", "created_position": "int8", "ended_at": "timestamptz", "position": "int8"}
-    | dict.fromkeys(("operation", "provider", "model"), "text"),
-    key=3,
+RESERVATIONS = ReadModel(
+    name="reservations",
+    row=Reservation,
+    key=("org", "id", "address"),
+    stream="'account/' || address",
+    due=(Due("expires_at", "status = 'held'"),),
+    indexes=(Index("org, address, created_position"),),
+    checks=('amount = captured + returned + "left"',),
+    fillfactor=80,
 )
 
 Later = (

@@ -6,14 +6,16 @@ from datetime import datetime
 from domain.storage.events import ContentDeleted, ContentStored, StorageEvent, StorageLimitSet
 from domain.storage.state import BYTES
 from projections.facts import Fact, follows
+from projections.read_model import ReadModel
 from projections.rows import Rows
-from projections.table import Table
 from projections.use_holds import UseHold, change
 
 
 @dataclass(slots=True)
 class StorageRow:
-    """One user's row (storages.sql)."""
+    """One row for each user whose storage ever had an event; bytes. `storage_limit` is the user's own, null for the
+    plan's.
+    """
 
     org: str
     user_id: str
@@ -25,13 +27,7 @@ class StorageRow:
     updated_at: datetime
 
 
-TABLE = Table(
-    "storages",
-    StorageRow,
-    {"org": "text", "user_id": "text", "used": "int8", "held": "int8", "storage_limit": "int8", "version": "int8"}
-    | {"position": "int8", "updated_at": "timestamptz"},
-    key=2,
-)
+STORAGES = ReadModel(name="storages", row=StorageRow, key=("org", "user_id"), fillfactor=70)
 
 
 def opened(fact: Fact) -> StorageRow:

@@ -7,7 +7,7 @@ from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCa
 from projections.balances import Balance
 from projections.facts import Fact
 from projections.generations import GenerationRow
-from projections.table import Table
+from projections.read_model import Index, ReadModel
 from projections.transactions import Transaction
 
 PLAN = "tokens."  # the units of accounts that plans grant to: tokens.{type}
@@ -16,7 +16,12 @@ Charge = CreditsDebited | ReservationCaptured | ShortfallCollected | CreditsRefu
 
 
 class TokenUse(NamedTuple):
-    """One charge's row (token_usage.sql); amounts in whole tokens."""
+    """The usage log of an organisation's plan tokens, append only: one row for each charge on an account
+    `org:{org}:tokens.{type}`, and for each refund of one (`tokens` is then negative). `remaining` is the account's
+    balance after it. `feature` is that of the deduction or generation; `sealed` is its encrypted metadata. `total` is
+    all that was used of the account until then, refunds taken off, so that what was used in a time is the difference of
+    two rows.
+    """
 
     org: str
     position: int
@@ -34,13 +39,16 @@ class TokenUse(NamedTuple):
     sealed: str | None
 
 
-TABLE = Table(
-    "token_usage",
-    TokenUse,
-    {"org": "text", "position": "int8", "at": "timestamptz", "address": "text", "token_type": "text"}
-    | {"user_id": "text", "feature": "text", "tokens": "int8", "remaining": "int8", "total": "int8"}
-    | {"debit_id": "text", "generation_id": "text", "actor": "text", "sealed": "text"},
-    key=2,
+TOKEN_USAGE = ReadModel(
+    name="token_usage",
+    row=TokenUse,
+    key=("org", "position"),
+    indexes=(
+        Index("org, token_type, position desc"),
+        Index("org, user_id, position desc"),
+        Index("org, at"),
+        Index("org, token_type, at desc, position desc"),
+    ),
 )
 
 

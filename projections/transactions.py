@@ -21,19 +21,24 @@ from domain.credits.events import (
     ShortfallCollected,
 )
 from projections.facts import Fact
+from projections.read_model import Int2, ReadModel
 from projections.reservations import Reservation
-from projections.table import Table
 
 SHORTFALL = "shortfall."  # how debits begin that collect one
 
 
 class Transaction(NamedTuple):
-    """One movement's row (transactions.sql); `amount` in whole credits, negative where they leave."""
+    """Every movement of an account's available credits: the sum of `amount` up to a row is its `balance_after`. `n`
+    numbers the movements of one event. Types: granted, grant_expired, grant_voided, reserved, returned (of a hold that
+    is captured: what had been held of it), captured, released, expired, debited, refunded, transferred_in,
+    transferred_out, shortfall_collected. `generation_id` where it is about a generation. `counterparty` is the other
+    account of a transfer; `sealed` is the encrypted personal text.
+    """
 
     org: str
     address: str
     position: int
-    n: int
+    n: Int2
     type: str
     amount: int
     balance_after: int
@@ -50,14 +55,11 @@ class Transaction(NamedTuple):
     created_at: datetime
 
 
-TABLE = Table(
-    "transactions",
-    Transaction,
-    {"org": "text", "address": "text", "position": "int8", "n": "int2", "type": "text", "amount": "int8"}
-    | {"balance_after": "int8"}
-    | dict.fromkeys(("grant_id", "reservation_id", "debit_id", "refund_id", "transfer_id", "counterparty"), "text")
-    | {"generation_id": "text", "item": "text", "actor": "text", "sealed": "text", "created_at": "timestamptz"},
-    key=4,
+TRANSACTIONS = ReadModel(
+    name="transactions",
+    row=Transaction,
+    key=("org", "address", "position", "n"),
+    shows={"id": "lpad(position::text, 16, '0') || '-' || n"},
 )
 
 

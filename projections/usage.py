@@ -18,8 +18,8 @@ from projections.costs import option
 from projections.debits import Charged, Debit
 from projections.facts import Fact
 from projections.generations import GenerationRow
+from projections.read_model import ReadModel, Unbounded, View
 from projections.reservations import Reservation
-from projections.table import Table
 
 PLAN = "tokens."  # the units of accounts that plans grant to: tokens.{type}
 # Every time zone of today is whole quarters of an hour from UTC: its hours and days are sums of quarters.
@@ -33,7 +33,18 @@ _FROM_KAFKA, _FROM_FILES = "usage:", "usage:scrip-import:"  # how actors of usag
 
 
 class Usage(NamedTuple):
-    """One quarter's row for one combination (usage.sql)."""
+    """All use, by quarter of an hour (`at`; in `usage_daily` by `day`; both UTC): the base of analytics and reports.
+    What accounts were charged stands in `credits`, `tokens`, `plan_tokens` and, of accounts in any other `unit`,
+    `other`, whatever way it came: their sum is what accounts were debited less what was refunded. `usd` is what budgets
+    count. Each amount stands at the time of its charge; refunds lower the sums at their own. A generation counts when
+    it ends (`outcome` completed, failed, cancelled, expired or settled_late) or is refused (refused); what its parts
+    were charged until then has the outcome completed. `reason` is why it was refused or how it failed. One that expired
+    and is completed late is taken off the expired ones then. Charges that were no generation have the outcome charged,
+    and as operation what the price book priced, else debit, metered, import, reservation, deduction (of plan tokens) or
+    shortfall; an attempt that was made elsewhere is recorded, completed or failed. What a row does not have is an empty
+    text; `key` is a digest of all that tells rows of a quarter apart. Credits and tokens are whole, `usd` and
+    `provider_cost` micro-units (the latter in `currency`), `time_ms` milliseconds.
+    """
 
     org: str
     at: datetime
@@ -49,29 +60,27 @@ class Usage(NamedTuple):
     reason: str
     currency: str
     unit: str
-    generations: int
-    succeeded: int
-    credits: int
-    tokens: int
-    plan_tokens: int
-    other: int
-    usd: int
-    provider_cost: int
-    time_ms: int
+    generations: Unbounded
+    succeeded: Unbounded
+    credits: Unbounded
+    tokens: Unbounded
+    plan_tokens: Unbounded
+    other: Unbounded
+    usd: Unbounded
+    provider_cost: Unbounded
+    time_ms: Unbounded
 
 
-AMOUNTS = (
-    "generations", "succeeded", "credits", "tokens", "plan_tokens", "other", "usd", "provider_cost", "time_ms",
-)  # fmt: skip
+AMOUNTS = Usage._fields[Usage._fields.index("generations") :]
 _NOTHING = (0,) * len(AMOUNTS)
 _PLACES = {name: place for place, name in enumerate(AMOUNTS)}
-TABLE = Table(
-    "usage",
-    Usage,
-    {"org": "text", "at": "timestamptz", "key": "text", "user_id": "text", "operation": "text", "provider": "text"}
-    | dict.fromkeys(("model", "size", "quality", "feature", "outcome", "reason", "currency", "unit"), "text")
-    | dict.fromkeys(AMOUNTS, "numeric"),  # sums over many accounts: no 64 bits bound them
-    key=3,
+_COMBINED = ", ".join(Usage._fields[Usage._fields.index("key") : -len(AMOUNTS)])
+_DAILY = f"""
+    select org, (at at time zone 'UTC')::date as day, {_COMBINED},
+        {", ".join(f"sum({name}) as {name}" for name in AMOUNTS)}
+    from {{table}} group by org, day, {_COMBINED}"""
+USAGE = ReadModel(
+    name="usage", row=Usage, key=("org", "at", "key"), views=(View("usage_daily", _DAILY),), fillfactor=70
 )
 
 

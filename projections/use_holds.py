@@ -19,15 +19,18 @@ from domain.quotas.events import (
 )
 from domain.quotas.quota import minus, plus
 from projections.facts import CannotApply, Fact
+from projections.read_model import ReadModel
 from projections.rows import Rows
-from projections.table import Table
 
 UseHoldKey = tuple[str, str, str]  # organisation, stream, generation id
 
 
 @dataclass(slots=True)
 class UseHold:
-    """One generation's hold on one stream (use_holds.sql)."""
+    """What open generations hold of storage, groups and budgets: one row for each generation and stream
+    (`storage/{user}`, `group/{id}`, `budget/{user}`), gone when it ends. `amounts` is by what is counted (bytes, image,
+    video, tokens.…, usd in micro-USD); `period` is the key of the period that it counts in, empty where there are none.
+    """
 
     org: str
     stream: str
@@ -38,13 +41,7 @@ class UseHold:
     position: int
 
 
-TABLE = Table(
-    "use_holds",
-    UseHold,
-    {"org": "text", "stream": "text", "generation_id": "text", "amounts": "jsonb", "period": "text"}
-    | {"expires_at": "timestamptz", "position": "int8"},
-    key=3,
-)
+USE_HOLDS = ReadModel(name="use_holds", row=UseHold, key=("org", "stream", "generation_id"), fillfactor=70)
 
 Ending = UseSettled | UseReleased | UseExpired | UseExtended  # what needs the hold's row
 

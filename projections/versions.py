@@ -1,22 +1,17 @@
 """Generations of read models: each is a schema of tables; readers see exactly one whole one, through views."""
 
-import re
+from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha256
-from itertools import takewhile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
+from projections import READ_MODELS
 from projections.fold import FOLD
+from projections.read_model import Int2, ReadModel
 
-FOLDER = Path(__file__).parent
-TABLES = (
-    *("checkpoints", "balances", "transactions", "reservations", "grants", "debits", "prices"),
-    *("generations", "refusals", "usage", "use_holds", "storages", "contents", "groups", "members"),
-    *("group_usage", "budgets", "costs", "organisations", "token_usage", "catalogue", "purchases"),
-)
 OWNER = "scrip_projector"
 READERS = sql.SQL("scrip_writer, scrip_reader, scrip_auditor")
 # The first key of the projectors' advisory locks, which nobody else may take; the second: one rebuild at a time.
@@ -37,31 +32,27 @@ OPTIONS = (
     " -c intervalstyle=postgres -c standard_conforming_strings=on -c timezone=UTC"
 )
 
-SHOWN = {
-    "transactions": "select *, lpad(position::text, 16, '0') || '-' || n as id from {table}",
-    "group_usage": "select *, (at at time zone 'UTC')::date as day from {table}",
-}
-# Further views for people who ask in SQL, and the tables that they show.
-VIEW_OF = {"usage_daily": "usage"}
-VIEWS = {
-    "usage_daily": """
-        select org, (at at time zone 'UTC')::date as day, key, user_id, operation, provider, model, size, quality,
-            feature, outcome, reason, currency, unit, sum(generations) as generations,
-            sum(succeeded) as succeeded, sum(credits) as credits, sum(tokens) as tokens,
-            sum(plan_tokens) as plan_tokens, sum(other) as other, sum(usd) as usd,
-            sum(provider_cost) as provider_cost, sum(time_ms) as time_ms
-        from {usage} group by org, day, key, user_id, operation, provider, model, size, quality, feature, outcome,
-            reason, currency, unit"""
-}
-
-_HAS_ORG = """
-    select 1 from information_schema.columns where table_schema = %s and table_name = %s and column_name = 'org'"""
-
 _DESCRIBED = """
     select relname, obj_description(oid, 'pg_class') from pg_class where relnamespace = 'read'::regnamespace"""
-_SENTENCES = re.compile(r"(?<=\.)\s+")
 
 Cursor = psycopg.Cursor[Any]
+Models = Sequence[ReadModel[Any]]
+
+
+class CheckpointRow(NamedTuple):
+    """How far each partition of the log is folded into this generation. `kafka_offset` is that of the event at
+    `position` or of an earlier one (none before the first): reading resumes after it, and repeats are recognised by
+    position.
+    """
+
+    partition: Int2
+    position: int
+    kafka_offset: int | None
+    time: datetime | None
+
+
+# The runner's own table, which stands and is shown beside the read models.
+CHECKPOINTS = ReadModel(name="checkpoints", row=CheckpointRow, key=("partition",), fillfactor=50)
 
 
 class ReadModelVersion(NamedTuple):
@@ -84,10 +75,19 @@ def schema_of(number: int) -> str:
     return f"read_g{number}"
 
 
-def shape() -> str:
+def tables(models: Models = READ_MODELS) -> Models:
+    """Everything that a generation has a table of."""
+    return (CHECKPOINTS, *models)
+
+
+def shape(models: Models = READ_MODELS) -> str:
     """What this code makes of events, as a short text: a generation of another shape must be built anew."""
-    text = "".join(_ddl(name) for name in TABLES) + repr((SHOWN, VIEWS))
-    return f"{FOLD}-{sha256(text.encode()).hexdigest()[:12]}"
+    made = [
+        statement.as_string()
+        for model in tables(models)
+        for statement in (model.create(""), *model.create_keys(""), *model.queries("").values())
+    ]
+    return f"{FOLD}-{sha256(repr(made).encode()).hexdigest()[:12]}"
 
 
 def connect(uri: str, application: str) -> psycopg.Connection[Any]:
@@ -107,10 +107,11 @@ def connect(uri: str, application: str) -> psycopg.Connection[Any]:
     return connection
 
 
-def ensure(uri: str) -> ReadModelVersion:
+def ensure(uri: str, models: Models = READ_MODELS) -> ReadModelVersion:
     """Make the first, empty generation where there is none, and return the live one.
 
-    `uri` is the projector's or the owner's.
+    `uri` is the projector's or the owner's. Comments on views are set again where they differ; read models of another
+    shape are left as they are, until a rebuild.
     Safe to call at every start and by several processes at once.
     """
     with connect(uri, "scrip generations") as connection, connection.transaction():
@@ -119,20 +120,21 @@ def ensure(uri: str) -> ReadModelVersion:
         try:
             found = live(cursor)
         except NoReadModels:
-            create_tables(cursor, 1)
-            create_keys(cursor, 1)
+            create_tables(cursor, 1, models)
+            create_keys(cursor, 1, models)
             cursor.execute(
                 sql.SQL(
                     "insert into {} (partition, position)"
                     " select p, 0 from public.log, generate_series(0, log.partitions - 1) p"
                 ).format(sql.Identifier(schema_of(1), "checkpoints"))
             )
-            show(cursor, 1, keep=False)
-            cursor.execute("insert into public.read_generation (live, shape) values (1, %s)", (shape(),))
-            return ReadModelVersion(1, shape())
+            show(cursor, 1, models, keep=False)
+            cursor.execute("insert into public.read_generation (live, shape) values (1, %s)", (shape(models),))
+            return ReadModelVersion(1, shape(models))
         described = dict(cursor.execute(_DESCRIBED).fetchall())
-        if {name: described.get(name) for name in TABLES} != {name: _head(name) for name in TABLES}:
-            describe(cursor)
+        stale = any(described.get(model.name) != model.about for model in tables(models))
+        if stale and found.shape == shape(models):
+            describe(cursor, models)
         return found
 
 
@@ -155,54 +157,58 @@ def pin(cursor: Cursor) -> None:
     cursor.execute(PIN)
 
 
-def create_tables(cursor: Cursor, number: int) -> None:
+def create_tables(cursor: Cursor, number: int, models: Models = READ_MODELS) -> None:
     """A new generation's tables, without keys and indexes."""
     cursor.execute("select public.make_read_generation(%s)", (number,))
-    _run(cursor, number, part=0)
+    for model in tables(models):
+        cursor.execute(model.create(schema_of(number)))
 
 
-def create_keys(cursor: Cursor, number: int) -> None:
+def create_keys(cursor: Cursor, number: int, models: Models = READ_MODELS) -> None:
     """The keys and indexes of a generation's tables, which are faster to make when the rows are there.
 
     And their row-level security, which rules out COPY: from here on rows come by INSERT.
     """
-    _run(cursor, number, part=1)
-    schema = sql.Identifier(schema_of(number))
-    for name in TABLES:
-        table = sql.Identifier(schema_of(number), name)
-        if cursor.execute(_HAS_ORG, (schema_of(number), name)).fetchone():
+    schema = schema_of(number)
+    for model in tables(models):
+        table = sql.Identifier(schema, model.name)
+        for statement in model.create_keys(schema):
+            cursor.execute(statement)
+        if "org" in model.table.columns:
             cursor.execute("select public.protect_rows(%s::text::regclass)", (table.as_string(cursor),))
         cursor.execute(sql.SQL("grant select on {} to {}").format(table, READERS))
-    cursor.execute(sql.SQL("grant usage on schema {} to {}").format(schema, READERS))
+    cursor.execute(sql.SQL("grant usage on schema {} to {}").format(sql.Identifier(schema), READERS))
 
 
-def show(cursor: Cursor, number: int, *, keep: bool) -> None:
+def show(cursor: Cursor, number: int, models: Models = READ_MODELS, *, keep: bool) -> None:
     """Point the views at a generation; `keep` where its tables have the same columns as before.
 
     Views show each reader what it may see of the tables (`security_invoker`), not all that their owner may.
     """
-    tables = {name: sql.Identifier(schema_of(number), name) for name in TABLES}
-    queries = {name: sql.SQL(SHOWN.get(name, "select * from {table}")).format(table=tables[name]) for name in TABLES}
-    for name, query in (queries | {name: sql.SQL(text).format(**tables) for name, text in VIEWS.items()}).items():
-        view = sql.Identifier("read", name)
-        if not keep:
-            cursor.execute(sql.SQL("drop view if exists {}").format(view))
-        cursor.execute(sql.SQL("create or replace view {} with (security_invoker = true) as {}").format(view, query))
-        cursor.execute(sql.SQL("grant select on {} to {}").format(view, READERS))
-    describe(cursor)
+    for model in tables(models):
+        for name, query in model.queries(schema_of(number)).items():
+            view = sql.Identifier("read", name)
+            if not keep:
+                cursor.execute(sql.SQL("drop view if exists {}").format(view))
+            cursor.execute(
+                sql.SQL("create or replace view {} with (security_invoker = true) as {}").format(view, query)
+            )
+            cursor.execute(sql.SQL("grant select on {} to {}").format(view, READERS))
+    describe(cursor, models)
 
 
-def describe(cursor: Cursor) -> None:
-    """Say in the database what each view and its columns are, as the head of its file says it: for psql and others."""
-    for name in (*TABLES, *VIEWS):
-        view, said = sql.Identifier("read", name), _head(VIEW_OF.get(name, name))
-        cursor.execute(sql.SQL("comment on view {} is {}").format(view, sql.Literal(said)))
-        columns = cursor.execute(sql.SQL("select * from {} limit 0").format(view)).description or ()
-        for column in columns:
-            about = [sentence for sentence in _SENTENCES.split(said) if f"`{column.name}`" in sentence]
-            if about:
-                words = sql.SQL("comment on column {}.{} is {}")
-                cursor.execute(words.format(view, sql.Identifier(column.name), sql.Literal(" ".join(about))))
+def describe(cursor: Cursor, models: Models = READ_MODELS) -> None:
+    """Say in the database what each view and its columns are, for psql and others."""
+    for model in tables(models):
+        for name in model.queries(""):
+            view = sql.Identifier("read", name)
+            cursor.execute(sql.SQL("comment on view {} is {}").format(view, sql.Literal(model.about)))
+            columns = cursor.execute(sql.SQL("select * from {} limit 0").format(view)).description or ()
+            for column in columns:
+                about = model.about_column(column.name)
+                if about:
+                    words = sql.SQL("comment on column {}.{} is {}")
+                    cursor.execute(words.format(view, sql.Identifier(column.name), sql.Literal(about)))
 
 
 def drop_others(connection: psycopg.Connection[Any]) -> list[str]:
@@ -216,21 +222,3 @@ def drop_others(connection: psycopg.Connection[Any]) -> list[str]:
     for (name,) in rows:
         cursor.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(name)))
     return [name for (name,) in rows]
-
-
-def _head(name: str) -> str:
-    """The comment at the head of a read model's file, in one line."""
-    lines = takewhile(lambda line: line.startswith("--"), _ddl(name).splitlines())
-    return " ".join(line.removeprefix("--").strip() for line in lines)
-
-
-def _ddl(name: str) -> str:
-    return (FOLDER / f"{name}.sql").read_text(encoding="utf-8")
-
-
-def _run(cursor: Cursor, number: int, part: int) -> None:
-    previous = cursor.execute("select current_setting('search_path')").fetchone()
-    cursor.execute("select set_config('search_path', %s, true)", (schema_of(number),))
-    for name in TABLES:
-        cursor.execute(_ddl(name).split("-- keys\n")[part].encode())
-    cursor.execute("select set_config('search_path', %s, true)", previous)

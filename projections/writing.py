@@ -18,7 +18,7 @@ def load(cursor: Cursor, schema: str, needed: Needed) -> None:
         table = rows.table
         for row in table.load(cursor, schema, needed.keys[table.name]):
             rows[table.key_of(row)] = row
-    for debit in debits.TABLE.load(cursor, schema, needed.debits):
+    for debit in debits.DEBITS.table.load(cursor, schema, needed.debits):
         needed.models.known_debits[debit.org, debit.id] = debit
 
 
@@ -31,7 +31,7 @@ def store(cursor: Cursor, schema: str, changed: list[ReadModels]) -> None:
     with cursor.connection.pipeline():
         for logs in zip(*(models.logs for models in changed), strict=True):
             logs[0].table.insert(cursor, schema, [row for log in logs for row in log])
-        debits.TABLE.insert(cursor, schema, [row for models in changed for row in models.debits.values()])
+        debits.DEBITS.table.insert(cursor, schema, [row for models in changed for row in models.debits.values()])
         for same in zip(*(models.rows for models in changed), strict=True):
             _store_rows(cursor, schema, same)
         for sums in zip(*(models.sums for models in changed), strict=True):

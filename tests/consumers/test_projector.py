@@ -16,7 +16,7 @@ from domain.registry import SCRIP
 from infra.chain import StoredEvent
 from infra.codec import Codec
 from infra.settings import Settings
-from projections import versions
+from projections import READ_MODELS
 from projections.runner import Applied, Runner
 from tests.conftest import PARTITIONS, Database
 from tests.consumers.projecting import DEADLINE_S, deployed, last, positions, publish, serving, until
@@ -36,8 +36,8 @@ def deployment(database: Database, kafka: str, topic_prefix: str) -> Settings:
 def expected(database: Database, events: Sequence[StoredEvent]) -> str:
     """The tables as a runner makes them that gets the events from no queue at all."""
     with psycopg.connect(database.projector_uri, autocommit=True) as connection:
-        for name in versions.TABLES[1:]:
-            connection.execute(f"truncate read_g1.{name}")  # type: ignore[arg-type, unused-ignore]
+        for model in READ_MODELS:
+            connection.execute(f"truncate read_g1.{model.name}")  # type: ignore[arg-type, unused-ignore]
         connection.execute("update read_g1.checkpoints set position = 0, kafka_offset = null, time = null")
     runner = Runner(database.projector_uri, Codec.of(SCRIP).decode)
     apply(runner, events)
@@ -88,8 +88,8 @@ def test_repeats_and_a_gap_heal(deployment: Settings, database: Database) -> Non
         await until(lambda: positions(database) == last(LOG[:400]))
         with psycopg.connect(database.projector_uri) as connection:  # as after a crash that lost the last commits
             connection.execute("delete from read_g1.transactions where created_at >= %s", (LOG[0].time,))
-            for name in versions.TABLES[1:]:
-                connection.execute(f"truncate read_g1.{name}")  # type: ignore[arg-type, unused-ignore]
+            for model in READ_MODELS:
+                connection.execute(f"truncate read_g1.{model.name}")  # type: ignore[arg-type, unused-ignore]
             connection.execute("update read_g1.checkpoints set position = 0, kafka_offset = null")
         await publish(deployment, database, LOG[400:])
         await until(lambda: positions(database) == last(LOG))

@@ -12,16 +12,7 @@ from projections.facts import fact_of
 from projections.fold import fold
 from projections.models import ReadModels
 from projections.runner import Applied, Batches, Incoming, Runner
-from projections.table import Table
-
-MODELS = ReadModels()
-TABLES: list[Table[Any]] = [
-    *(rows.table for rows in MODELS.rows),
-    *(log.table for log in MODELS.logs),
-    *(sums.table for sums in MODELS.sums),
-]
-# The order of rows in each table.
-ORDER = {"checkpoints": "partition", "debits": "org, id"} | {table.name: ", ".join(table.key) for table in TABLES}
+from projections.versions import tables as all_tables
 
 
 def folded(events: Iterable[StoredEvent]) -> ReadModels:
@@ -49,7 +40,8 @@ def tables(uri: str, *, offsets: bool = False) -> dict[str, list[tuple[Any, ...]
     """All rows that readers see, in order of their keys. Kafka's offsets are left out unless asked for."""
     with psycopg.connect(uri) as connection:
         found = {}
-        for name, order in ORDER.items():
-            columns = "partition, position, time" if name == "checkpoints" and not offsets else "*"
-            found[name] = connection.execute(f"select {columns} from read.{name} order by {order}").fetchall()  # type: ignore[arg-type, unused-ignore]
+        for model in all_tables():
+            columns = "partition, position, time" if model.name == "checkpoints" and not offsets else "*"
+            query = f"select {columns} from read.{model.name} order by {', '.join(model.key)}"
+            found[model.name] = connection.execute(query).fetchall()  # type: ignore[arg-type, unused-ignore]
         return found

@@ -18,7 +18,7 @@ from domain.registry import SCRIP
 from infra.chain import StoredEvent
 from infra.codec import Codec
 from infra.partitions import partition_of
-from projections import runner, versions
+from projections import READ_MODELS, runner, versions
 from projections.facts import CannotApply
 from projections.runner import Applied, Checkpoint, Runner
 from projections.writing import load
@@ -111,8 +111,8 @@ def test_any_split_gives_the_same_rows(
 
 def reset(database: Database) -> None:
     with psycopg.connect(database.projector_uri) as connection:
-        for name in versions.TABLES[1:]:
-            connection.execute(f"truncate read_g1.{name}")  # type: ignore[arg-type, unused-ignore]
+        for model in READ_MODELS:
+            connection.execute(f"truncate read_g1.{model.name}")  # type: ignore[arg-type, unused-ignore]
         connection.execute("update read_g1.checkpoints set position = 0, kafka_offset = null, time = null")
 
 
@@ -262,8 +262,8 @@ def test_a_broken_connection_loses_and_doubles_nothing(ready: Database, one: Run
 def test_readers_may_look_and_not_touch(ready: Database) -> None:
     for uri in (ready.auditor_uri, ready.reader_uri, ready.writer_uri):
         with psycopg.connect(uri, autocommit=True) as connection:
-            for name in versions.TABLES:
-                connection.execute(f"select * from read.{name}")  # type: ignore[arg-type, unused-ignore]
+            for model in versions.tables():
+                connection.execute(f"select * from read.{model.name}")  # type: ignore[arg-type, unused-ignore]
             for statement in ("delete from read.balances", "delete from read_g1.balances", "drop view read.balances"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(statement)  # type: ignore[arg-type, unused-ignore]

@@ -1,7 +1,6 @@
 """The folds of storage, groups, budgets, plans and generations: rows agree with the states that decisions see."""
 
 from collections import Counter
-from dataclasses import fields
 from datetime import timedelta
 from itertools import accumulate
 from typing import Any
@@ -29,7 +28,7 @@ from projections.fold import fold
 from projections.models import ReadModels
 from projections.usage import CHARGED, RECORDED
 from tests.projections.busy_shop import busy_shop
-from tests.projections.folding import TABLES, folded
+from tests.projections.folding import folded
 from tests.projections.log_builder import LogBuilder
 
 LOGS = {seed: busy_shop(LogBuilder(), 1500, seed) for seed in range(3)}
@@ -275,10 +274,3 @@ def test_an_event_on_a_stream_of_another_kind_stops_the_partition() -> None:
     for stream in ("generation/g", "storage/ann", "group/g", "budget/ann", "organisation", "purchase/p"):
         with pytest.raises(CannotApply):
             folded([event._replace(stream=stream)])
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_columns_are_the_rows_fields(table: Any) -> None:
-    row = table._row
-    names = row._fields if hasattr(row, "_fields") else tuple(field.name for field in fields(row))
-    assert table.columns == names

@@ -2,10 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psycopg
+import pytest
 
+from projections.members import MemberRow
+from projections.read_model import Due, ReadModel
 from projections.versions import ensure
 from tests.conftest import Database
 
@@ -63,3 +69,38 @@ def _short(said: str, about: str) -> str:
 def test_the_tables_and_views_are_those_that_were_kept(migrated_database: Database) -> None:
     ensure(migrated_database.owner_uri)
     assert "\n".join(catalogue(migrated_database.owner_uri)) == KEPT.read_text(encoding="utf-8")
+
+
+class Undescribed(NamedTuple):
+    org: str
+
+
+class Counted(NamedTuple):
+    """One row for each user."""
+
+    org: str
+    user_id: str
+    seen: datetime | None
+    share: Decimal
+
+
+class Mixed(NamedTuple):
+    """One row for each organisation."""
+
+    org: str
+    either: int | str
+
+
+@pytest.mark.parametrize(
+    ("row", "declared", "wrong"),
+    [
+        (Undescribed, {}, "no docstring"),
+        (Counted, {}, "Counted.share: no column is made of the type"),
+        (Mixed, {}, "Mixed.either: no column is made of the type"),
+        (MemberRow, {"key": ("group_id", "org")}, "the row's first fields"),
+        (MemberRow, {"due": (Due("joined_at", "true"),)}, "on which stream"),
+    ],
+)
+def test_what_makes_no_table_is_refused_when_it_is_declared(row: Any, declared: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(TypeError, match=wrong):
+        ReadModel(**{"name": "wrong", "row": row, "key": ("org",)} | declared)
