@@ -37,8 +37,8 @@ def need(needed: Needed, fact: Fact) -> None:
         generation = transactions.generation_of(event, None)
         if generation is not None:
             needed.row(models.generations, (org, generation))
-        elif isinstance(event, CreditsRefunded):
-            needed.debits.add((org, event.debit_id))
+        if isinstance(event, CreditsRefunded):
+            needed.row(models.debits, (org, event.debit_id))
 
 
 def fold(models: ReadModels, fact: Fact) -> None:
@@ -61,7 +61,10 @@ def fold(models: ReadModels, fact: Fact) -> None:
 
 
 def fold_refund(models: ReadModels, fact: Fact) -> None:
-    """Fold a refund, kept for later by a rebuild, into what was used. Raises CannotApply for an unknown debit."""
+    """Fold a refund, kept for later by a rebuild, into its debit and into what was used.
+
+    Raises CannotApply for an unknown debit.
+    """
     balance = models.balances.get((fact.org, fact.id))
     if balance is None:
         models.missing(fact, "account")
@@ -76,13 +79,7 @@ def _charge(
     balance: balances.Balance,
     hold: reservations.Reservation | None,
 ) -> None:
-    key = (fact.org, event.debit_id)
     if isinstance(event, CreditsRefunded):
-        debit = models.debits.get(key)
-        if debit is not None:
-            debit.refunded += event.amount
-        else:
-            models.refunds[key] = models.refunds.get(key, 0) + event.amount
         _give_back(models, fact, event, balance)
         return
     user = getattr(event, "user", None) or (balance.owner_id if balance.owner_type == "user" else None)
@@ -96,25 +93,26 @@ def _charge(
             raise CannotApply(fact.partition, fact.position, f"the generation {generation_id} is unknown")
         debit = debits.debited(fact, event, hold, user, Work())
         used = usage.paid(fact, balance, generation, debit.amount)
-    models.debits[key] = debit
+    models.debits.begin((fact.org, event.debit_id), debit)
     models.usage.add(used)
 
 
 def _give_back(models: ReadModels, fact: Fact, event: CreditsRefunded, balance: balances.Balance) -> None:
-    """A refund lowers the use that its debit was."""
+    """A refund lowers its debit, and the use that the debit was."""
     key, generation_id = (fact.org, event.debit_id), transactions.generation_of(event, None)
-    if generation_id is not None:
-        generation = models.generations.get((fact.org, generation_id))
-        if generation is None:
-            models.missing(fact, "generation")
-        else:
-            models.usage.add(usage.paid(fact, balance, generation, -event.amount))
+    debit = models.debits.get(key)
+    generation = models.generations.get((fact.org, generation_id)) if generation_id is not None else None
+    if debit is None or (generation is None and generation_id is not None):
+        models.missing(fact, "debit" if debit is None else "generation")
         return
-    debit = models.debits.get(key) or models.known_debits.get(key)
-    if debit is None:
-        models.missing(fact, "debit")
-    else:
-        models.usage.add(usage.debited(fact, balance, debit, -event.amount))
+    used = (
+        usage.paid(fact, balance, generation, -event.amount)
+        if generation
+        else usage.debited(fact, balance, debit, -event.amount)
+    )
+    models.usage.add(used)
+    debit.refunded += event.amount
+    models.debits.put(key, debit)
 
 
 def _hold(models: ReadModels, fact: Fact) -> reservations.Reservation | None:

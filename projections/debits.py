@@ -2,17 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-import psycopg
-from psycopg import sql
 
 from domain.credits.events import CreditsDebited, ReservationCaptured, ShortfallCollected, Work
 from projections.facts import Fact
 from projections.read_model import Index, Int4, ReadModel
 from projections.reservations import Reservation
 
-DebitKey = tuple[str, str]  # organisation, debit id
 Charged = CreditsDebited | ReservationCaptured | ShortfallCollected
 
 
@@ -61,23 +56,3 @@ def debited(fact: Fact, event: Charged, hold: Reservation | None, user: str | No
         getattr(terms, "item", None), getattr(terms, "price_version", None), getattr(event, "sealed", None),
         fact.time, fact.position, user, *work,
     )  # fmt: skip
-
-
-def add_refunds(cursor: psycopg.Cursor[Any], schema: str, refunds: dict[DebitKey, int]) -> None:
-    """Add to `refunded` of older debits, which are never loaded for it.
-
-    Raises LookupError where one does not exist, psycopg.errors.CheckViolation where more would be given back than
-    was charged.
-    """
-    if not refunds:
-        return
-    cursor.execute(
-        sql.SQL(
-            "update {} d set refunded = d.refunded + more.amount"
-            " from unnest(%b::text[], %b::text[], %b::int8[]) as more (org, id, amount)"
-            " where d.org = more.org and d.id = more.id"
-        ).format(sql.Identifier(schema, DEBITS.name)),
-        ([org for org, _ in refunds], [debit_id for _, debit_id in refunds], list(refunds.values())),
-    )
-    if cursor.rowcount != len(refunds):
-        raise LookupError(f"{len(refunds) - cursor.rowcount} of {len(refunds)} refunded debits are unknown")

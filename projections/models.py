@@ -48,6 +48,7 @@ class ReadModels:
         self.members = Rows(members.MEMBERS.table, lambda _row: not rebuilding)
         self.budgets = Rows(budgets.BUDGETS.table)
         self.organisations = Rows(organisations.ORGANISATIONS.table)
+        self.debits = Rows(debits.DEBITS.table, lambda _row: True)
         self.purchases = Rows(purchases.PURCHASES.table)
         self.prices = Log(prices.PRICES.table)
         self.catalogue = Log(catalogue.CATALOGUE.table)
@@ -57,9 +58,6 @@ class ReadModels:
         self.token_usage = Log(token_usage.TOKEN_USAGE.table)
         self.usage = Sums(usage.USAGE.table)
         self.group_usage = Sums(group_usage.GROUP_USAGE.table)
-        self.debits: dict[debits.DebitKey, debits.Debit] = {}
-        self.known_debits: dict[debits.DebitKey, debits.Debit] = {}  # stored before, for what they were for
-        self.refunds: dict[debits.DebitKey, int] = {}  # to be added to debits that were stored before
         self.rows: tuple[Rows[Any], ...] = tuple(value for value in vars(self).values() if isinstance(value, Rows))
         self.logs: tuple[Log[Any], ...] = tuple(value for value in vars(self).values() if isinstance(value, Log))
         self.sums: tuple[Sums, ...] = tuple(value for value in vars(self).values() if isinstance(value, Sums))
@@ -87,9 +85,6 @@ class ReadModels:
         if self.later is None:  # a rebuild takes the sums of a quarter when it is over
             for sums in self.sums:
                 sums.clear()
-        self.debits.clear()
-        self.known_debits.clear()
-        self.refunds.clear()
 
     def __len__(self) -> int:
         """How many rows are held in memory."""
@@ -102,7 +97,6 @@ class Needed:
     def __init__(self, models: ReadModels) -> None:
         self.models = models
         self.keys: dict[str, set[Key]] = {rows.table.name: set() for rows in models.rows}
-        self.debits: set[debits.DebitKey] = set()
 
     def row(self, rows: Rows[Any], key: Key) -> None:
         """Need a row, if it exists."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from projections import debits, log, versions
+from projections import log, versions
 from projections.facts import CannotApply, Decode, Fact, fact_of
 from projections.fold import fold, fold_later, needs
 from projections.models import ReadModels
@@ -82,7 +82,6 @@ class _Build:
         self.number = self._live.number + 1
         self._schema = schema_of(self.number)
         self._positions: dict[int, int] = {}
-        self._refunds: dict[debits.DebitKey, int] = {}
         self._later: list[Fact] = []
         self.done = 0
         self._total = 0
@@ -101,7 +100,6 @@ class _Build:
         insert = sql.SQL("insert into {} (partition, position) select unnest(%s::int2[]), 0").format(table)
         self._cursor.execute(insert, ([*ends],))
         versions.create_keys(self._cursor, self.number)
-        debits.add_refunds(self._cursor, self._schema, self._refunds)
         self._fold_later()
         move_checkpoints(self._cursor, self._schema, checkpoints)
         for model in versions.tables():
@@ -119,9 +117,6 @@ class _Build:
                 self._copy(log_.table, log_)
             for sums in models.sums:
                 self._copy(sums.table, sums.before(quarter(batch[-1].time)))
-            self._copy(debits.DEBITS.table, models.debits.values())
-            for key, amount in models.refunds.items():
-                self._refunds[key] = self._refunds.get(key, 0) + amount
             models.written()
             self._count(len(batch))
         # An organisation lives in one partition: these rows are final now.

@@ -6,7 +6,6 @@ from typing import Any
 
 from psycopg import sql
 
-from projections import debits
 from projections.models import Needed, ReadModels
 from projections.rows import Rows
 from projections.table import Cursor
@@ -18,26 +17,21 @@ def load(cursor: Cursor, schema: str, needed: Needed) -> None:
         table = rows.table
         for row in table.load(cursor, schema, needed.keys[table.name]):
             rows[table.key_of(row)] = row
-    for debit in debits.DEBITS.table.load(cursor, schema, needed.debits):
-        needed.models.known_debits[debit.org, debit.id] = debit
 
 
 def store(cursor: Cursor, schema: str, changed: list[ReadModels]) -> None:
     """Write everything that changed, of several partitions at once.
 
-    Raises psycopg errors (a value that the table cannot hold, a key used twice) and LookupError (an unknown debit).
+    Raises psycopg errors (a value that the table cannot hold, a key used twice).
     """
     # In a pipeline: twenty statements, and one wait for all of them.
     with cursor.connection.pipeline():
         for logs in zip(*(models.logs for models in changed), strict=True):
             logs[0].table.insert(cursor, schema, [row for log in logs for row in log])
-        debits.DEBITS.table.insert(cursor, schema, [row for models in changed for row in models.debits.values()])
         for same in zip(*(models.rows for models in changed), strict=True):
             _store_rows(cursor, schema, same)
         for sums in zip(*(models.sums for models in changed), strict=True):
             sums[0].table.add(cursor, schema, [row for one in sums for row in one.values()])
-    for models in changed:
-        debits.add_refunds(cursor, schema, models.refunds)
 
 
 def _store_rows(cursor: Cursor, schema: str, same: Sequence[Rows[Any]]) -> None:
