@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import assert_never, get_args
 
 from domain.credits.address import parse_address
 from domain.credits.events import (
@@ -30,7 +30,7 @@ from domain.credits.events import (
 )
 from domain.periods import CYCLE, refresh_date
 from projections.facts import Fact, follows
-from projections.read_model import Due, Int4, ReadModel
+from projections.read_model import Due, Int4, Needed, ReadModel, State
 
 
 @dataclass(slots=True)
@@ -68,19 +68,7 @@ class Balance:
     updated_at: datetime = EPOCH
 
 
-BALANCES = ReadModel(
-    name="balances",
-    row=Balance,
-    key=("org", "address"),
-    stream="'account/' || address",
-    due=(Due("refresh_at", "allowance > 0"),),
-    checks=(
-        "available + reserved + debited - refunded + expired + voided + transferred_out = granted + transferred_in",
-    ),
-    fillfactor=70,
-)
-
-
+PLAN = "tokens."  # the units of accounts that plans grant to: tokens.{type}
 Promise = AllowanceSet | AllowanceGranted | ShortfallRecorded | ShortfallCollected | ShortfallWrittenOff
 
 
@@ -184,3 +172,41 @@ def _renew(row: Balance, event: AllowanceGranted) -> None:
         row.refresh_at += (event.cycle - row.allowance_cycle) * CYCLE
         row.allowance_cycle = event.cycle
     row.allowance_granted += event.grant.amount
+
+
+def resource_of(row: Balance) -> tuple[str, str]:
+    """The column that an account's amounts are added in where use is reported, and its unit where that is `other`."""
+    if row.unit in ("credits", "tokens"):
+        return row.unit, ""
+    if row.owner_type == "org" and row.unit.startswith(PLAN):
+        return "plan_tokens", ""
+    return "other", row.unit
+
+
+def needs(needed: Needed, fact: Fact) -> None:
+    """The account's row."""
+    needed.row(BALANCES, (fact.org, fact.id))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where `fact` is not the account's next event, ValueError for what is no address."""
+    rows, key = state.rows(BALANCES), (fact.org, fact.id)
+    row = rows.get(key) or opened(fact)
+    apply(row, fact)
+    rows.put(key, row)
+
+
+BALANCES = ReadModel(
+    name="balances",
+    row=Balance,
+    key=("org", "address"),
+    events={"account": get_args(CreditsEvent)},
+    fold=fold,
+    needs=needs,
+    stream="'account/' || address",
+    due=(Due("refresh_at", "allowance > 0"),),
+    checks=(
+        "available + reserved + debited - refunded + expired + voided + transferred_out = granted + transferred_in",
+    ),
+    fillfactor=70,
+)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from domain.budgets.events import BudgetEvent, BudgetSet, CostRecorded
 from domain.budgets.state import DEFAULT_BUDGET, USD
 from projections.facts import Fact, follows
-from projections.read_model import Due, ReadModel
-from projections.rows import Rows
-from projections.use_holds import UseHold, change
+from projections.read_model import Due, Needed, ReadModel, State
+from projections.use_holds import change_of, turn
 
 
 @dataclass(slots=True)
@@ -33,23 +33,20 @@ class BudgetRow:
     updated_at: datetime
 
 
-BUDGETS = ReadModel(
-    name="budgets",
-    row=BudgetRow,
-    key=("org", "user_id"),
-    stream="'budget/' || user_id",
-    due=(Due("period_end", "period_end is not null"),),
-    fillfactor=70,
-)
-
-
 def opened(fact: Fact) -> BudgetRow:
     """The row of a user before the first event: the default budget (S2)."""
     return BudgetRow(fact.org, fact.id, DEFAULT_BUDGET, None, 0, 0, "", "", None, None, 0, 0, fact.time)
 
 
-def apply(row: BudgetRow, holds: Rows[UseHold], fact: Fact, event: BudgetEvent) -> None:
-    """Fold one event. Raises CannotApply where it is not the next one, or about a hold that is unknown."""
+def needs(needed: Needed, fact: Fact) -> None:
+    """The user's row."""
+    needed.row(BUDGETS, (fact.org, fact.id))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where `fact` is not the next event, or about a hold that is unknown."""
+    rows, key, event = state.rows(BUDGETS), (fact.org, fact.id), fact.event
+    row = rows.get(key) or opened(fact)
     follows(fact, row.version)
     match event:
         case BudgetSet():
@@ -58,5 +55,20 @@ def apply(row: BudgetRow, holds: Rows[UseHold], fact: Fact, event: BudgetEvent) 
             if event.success:
                 row.used += event.usd
         case _:
-            row.used, row.held = change(holds, row, fact, event).amount(USD, row.used, row.held)
+            row.used, row.held = change_of(state, fact, row.period_key).amount(USD, row.used, row.held)
+            turn(row, event)
     row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
+    rows.put(key, row)
+
+
+BUDGETS = ReadModel(
+    name="budgets",
+    row=BudgetRow,
+    key=("org", "user_id"),
+    events={"budget": get_args(BudgetEvent)},
+    fold=fold,
+    needs=needs,
+    stream="'budget/' || user_id",
+    due=(Due("period_end", "period_end is not null"),),
+    fillfactor=70,
+)

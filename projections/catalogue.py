@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never, get_args
 
 from domain.plans.events import FeaturesPublished, PackagesPublished, PlanPublished, PlansEvent
 from projections.facts import Fact
-from projections.read_model import Int4, ReadModel
+from projections.prices import PLATFORM
+from projections.read_model import Int4, Keep, ReadModel, State
 
 
 class Offer(NamedTuple):
@@ -23,9 +24,6 @@ class Offer(NamedTuple):
     position: int
 
 
-CATALOGUE = ReadModel(name="catalogue", row=Offer, key=("kind", "id", "version"))
-
-
 def published(fact: Fact, event: PlansEvent) -> Offer:
     """The row of a new version."""
     match event:
@@ -38,3 +36,19 @@ def published(fact: Fact, event: PlansEvent) -> Offer:
         case _:
             assert_never(event)
     return Offer(kind, id_, event.version, asdict(event), fact.time, fact.position)
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Only the platform's offers count."""
+    if fact.org == PLATFORM:
+        state.log(CATALOGUE).append(published(fact, fact.event))
+
+
+CATALOGUE = ReadModel(
+    name="catalogue",
+    row=Offer,
+    key=("kind", "id", "version"),
+    events={"plans": get_args(PlansEvent)},
+    fold=fold,
+    keep=Keep.LOG,
+)

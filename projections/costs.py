@@ -4,10 +4,20 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.budgets.events import CostRecorded
+from domain.generations.events import (
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationExpired,
+    GenerationFailed,
+    GenerationRefunded,
+    GenerationSettledLate,
+)
+from domain.organisations.events import Resource
 from projections.facts import Fact
-from projections.generations import GenerationRow
-from projections.read_model import Index, ReadModel
+from projections.generations import GENERATIONS, GenerationRow, by_resource
+from projections.read_model import Index, Keep, ReadModel, State
 
+_ENDS = (GenerationCompleted, GenerationSettledLate, GenerationFailed, GenerationCancelled, GenerationExpired)
 ATTEMPTS = frozenset({"completed", "failed", "settled_late"})  # ends of generations that are attempts
 
 
@@ -29,14 +39,6 @@ class Cost(NamedTuple):
     generation_time_ms: int | None
     sealed: str | None
     created_at: datetime
-
-
-COSTS = ReadModel(
-    name="costs",
-    row=Cost,
-    key=("org", "position"),
-    indexes=(Index("org, user_id, position desc"), Index("org, user_id, created_at")),
-)
 
 
 def recorded(fact: Fact, event: CostRecorded) -> Cost:
@@ -71,3 +73,34 @@ def option(row: GenerationRow, name: str) -> str | None:
     """An option as text, none where it was not given."""
     value = row.options.get(name)
     return None if value is None else str(value)
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Add the row of an attempt that cost something or could have, and of a refund of one."""
+    event, log = fact.event, state.log(COSTS)
+    if isinstance(event, CostRecorded):
+        log.append(recorded(fact, event))
+        return
+    row = state.rows(GENERATIONS).get((fact.org, fact.id))
+    if row is None:
+        state.missing(fact, "generation")
+    if isinstance(event, GenerationRefunded):
+        usd = by_resource(event.returned).get(Resource.BUDGET, 0)
+        if usd:
+            log.append(refunded(fact, row, usd))
+    else:
+        # What parts have spent was noted when it expired, where it is completed late.
+        usd = event.usd if isinstance(event, GenerationSettledLate) else row.charged_usd
+        if usd or (row.quoted_usd and row.status in ATTEMPTS):
+            log.append(generated(fact, row, usd))
+
+
+COSTS = ReadModel(
+    name="costs",
+    row=Cost,
+    key=("org", "position"),
+    events={"generation": (*_ENDS, GenerationRefunded), "budget": (CostRecorded,)},
+    fold=fold,
+    keep=Keep.LOG,
+    indexes=(Index("org, user_id, position desc"), Index("org, user_id, created_at")),
+)

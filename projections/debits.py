@@ -3,12 +3,19 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.credits.events import CreditsDebited, ReservationCaptured, ShortfallCollected, Work
+from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCaptured, ShortfallCollected, Work
+from projections.balances import BALANCES, Balance, resource_of
 from projections.facts import Fact
-from projections.read_model import Index, Int4, ReadModel
-from projections.reservations import Reservation
+from projections.read_model import Index, Int4, Needed, ReadModel, State, always
+from projections.reservations import Reservation, hold_of
+from projections.transactions import generation_of
 
 Charged = CreditsDebited | ReservationCaptured | ShortfallCollected
+# What uses that were no generation are called where nothing was priced.
+DEBIT, METERED, IMPORT, RESERVATION, DEDUCTION, SHORTFALL = (
+    "debit", "metered", "import", "reservation", "deduction", "shortfall",
+)  # fmt: skip
+_FROM_KAFKA, _FROM_FILES = "usage:", "usage:scrip-import:"  # how actors of usage events begin
 
 
 @dataclass(slots=True)
@@ -35,24 +42,65 @@ class Debit:
     model: str | None = None
 
 
-DEBITS = ReadModel(
-    name="debits",
-    row=Debit,
-    key=("org", "id"),
-    indexes=(Index("org, address, position"),),
-    checks=("refunded between 0 and amount",),
-    fillfactor=90,
-)
+def needs(needed: Needed, fact: Fact) -> None:
+    """The row of a charge that is refunded."""
+    if isinstance(fact.event, CreditsRefunded):
+        needed.row(DEBITS, (fact.org, fact.event.debit_id))
 
 
-def debited(fact: Fact, event: Charged, hold: Reservation | None, user: str | None, work: Work) -> Debit:
-    """The row of a charge; what a captured hold was charged for stands in the hold.
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where the charge that is refunded is unknown."""
+    rows, event = state.rows(DEBITS), fact.event
+    key = (fact.org, event.debit_id)
+    if not isinstance(event, CreditsRefunded):
+        rows.begin(key, charged(fact, event, hold_of(state, fact), state.rows(BALANCES)[fact.org, fact.id]))
+        return
+    row = rows.get(key)
+    if row is None:
+        state.missing(fact, "debit")
+    row.refunded += event.amount
+    rows.put(key, row)
 
-    `user` and `work`: whose use it is, and what it was for where it belongs to no generation.
-    """
+
+def charged(fact: Fact, event: Charged, hold: Reservation | None, balance: Balance) -> Debit:
+    """The row of a charge on the account `balance`; what a captured hold was charged for stands in the hold."""
     terms = hold if hold is not None else event
+    user = getattr(event, "user", None) or (balance.owner_id if balance.owner_type == "user" else None)
+    work = _work_of(fact, balance, event, hold) if generation_of(event, hold) is None else Work()
     return Debit(
         fact.org, event.debit_id, fact.id, event.amount, 0, getattr(event, "reservation_id", None),
         getattr(terms, "item", None), getattr(terms, "price_version", None), getattr(event, "sealed", None),
         fact.time, fact.position, user, *work,
     )  # fmt: skip
+
+
+def _work_of(fact: Fact, balance: Balance, event: Charged, hold: Reservation | None) -> Work:
+    """What a charge was for that was for no generation: what was priced, else how it came."""
+    if hold is not None:
+        return Work(hold.operation or RESERVATION, hold.provider, hold.model)
+    if not isinstance(event, CreditsDebited):
+        return Work(SHORTFALL)
+    work = event.work or Work()
+    return work if work.operation is not None else work._replace(operation=_way(fact, balance))
+
+
+def _way(fact: Fact, balance: Balance) -> str:
+    if resource_of(balance)[0] == "plan_tokens":
+        return DEDUCTION
+    if fact.actor.startswith(_FROM_FILES):
+        return IMPORT
+    return METERED if fact.actor.startswith(_FROM_KAFKA) else DEBIT
+
+
+DEBITS = ReadModel(
+    name="debits",
+    row=Debit,
+    key=("org", "id"),
+    events={"account": (CreditsDebited, ReservationCaptured, ShortfallCollected, CreditsRefunded)},
+    fold=fold,
+    needs=needs,
+    ended=always,
+    indexes=(Index("org, address, position"),),
+    checks=("refunded between 0 and amount",),
+    fillfactor=90,
+)

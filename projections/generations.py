@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, assert_never, get_args
 
 from domain.generations.events import (
     Charge,
@@ -26,7 +26,7 @@ from domain.generations.events import (
 from domain.organisations.events import Resource
 from domain.quotas.quota import minus, plus
 from projections.facts import CannotApply, Fact, follows
-from projections.read_model import Due, Index, Int4, ReadModel
+from projections.read_model import Due, Index, Int4, Needed, ReadModel, State
 
 OPEN = frozenset({"held", "running"})
 ENDED = frozenset({"completed", "failed", "cancelled", "settled_late"})  # an expired one may still be completed, late
@@ -90,25 +90,6 @@ class GenerationRow:
     created_position: int
     version: int
     position: int
-
-
-_AMOUNTS = ("credits", "tokens", "usd", "plan_tokens")
-
-GENERATIONS = ReadModel(
-    name="generations",
-    row=GenerationRow,
-    key=("org", "id"),
-    stream="'generation/' || id",
-    due=(Due("expires_at", "status in ('held', 'running')"),),
-    indexes=(
-        Index("org, user_id, created_position desc"),
-        Index("org, created_at"),
-        Index("org, created_position desc"),
-        Index("org, status, created_position desc"),
-        Index("org, parent_id", "parent_id is not null"),
-    ),
-    fillfactor=70,
-)
 
 
 def asked(fact: Fact, event: GenerationHeld | GenerationRefused, before: GenerationRow | None) -> GenerationRow:
@@ -218,3 +199,51 @@ def _end(row: GenerationRow, status: str, fact: Fact) -> None:
 
 def _holds(holds: Iterable[Held]) -> list[dict[str, Any]]:
     return [{"resource": str(held.resource), "stream": held.stream, "amounts": held.amounts} for held in holds]
+
+
+def needs(needed: Needed, fact: Fact) -> None:
+    """The generation's row, unless this is its first event."""
+    if fact.version > 1:
+        needed.row(GENERATIONS, (fact.org, fact.id))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where the event is not the generation's next one."""
+    rows, key, event = state.rows(GENERATIONS), (fact.org, fact.id), fact.event
+    row = rows.get(key)
+    begins = isinstance(event, GenerationHeld | GenerationRefused)
+    if row is None:
+        if fact.version > 1 or not begins:
+            state.missing(fact, "generation")
+        rows.begin(key, asked(fact, event, None))
+    elif begins:
+        rows.put(key, asked(fact, event, row))
+    else:
+        apply(row, fact, event)
+        rows.put(key, row)
+
+
+def has_ended(_state: State, row: GenerationRow) -> bool:
+    """Whether nothing but a refund can still come."""
+    return row.status in ENDED
+
+
+GENERATIONS = ReadModel(
+    name="generations",
+    row=GenerationRow,
+    key=("org", "id"),
+    events={"generation": get_args(GenerationEvent)},
+    fold=fold,
+    needs=needs,
+    ended=has_ended,
+    stream="'generation/' || id",
+    due=(Due("expires_at", "status in ('held', 'running')"),),
+    indexes=(
+        Index("org, user_id, created_position desc"),
+        Index("org, created_at"),
+        Index("org, created_position desc"),
+        Index("org, status, created_position desc"),
+        Index("org, parent_id", "parent_id is not null"),
+    ),
+    fillfactor=70,
+)

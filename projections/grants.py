@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from domain.credits.events import (
     OVERDRAFT,
@@ -25,9 +26,7 @@ from domain.credits.events import (
     Slice,
 )
 from projections.facts import Fact
-from projections.read_model import Due, Int4, ReadModel
-
-GrantKey = tuple[str, str, str]  # organisation, address, grant id
+from projections.read_model import Due, Int4, Needed, ReadModel, State
 
 
 @dataclass(slots=True)
@@ -61,16 +60,6 @@ class Grant:
     position: int = 0
 
 
-GRANTS = ReadModel(
-    name="grants",
-    row=Grant,
-    key=("org", "address", "id"),
-    stream="'account/' || address",
-    due=(Due("expires_at", "status = 'live'", only="remaining > 0"), Due("effective_at", "status = 'scheduled'")),
-    fillfactor=70,
-)
-
-
 def touched(event: CreditsEvent) -> Iterator[str]:
     """The ids of the grants whose rows an event changes."""
     for part in (*getattr(event, "slices", ()), *getattr(event, "returned", ())):
@@ -81,19 +70,23 @@ def touched(event: CreditsEvent) -> Iterator[str]:
         yield grant.grant
 
 
-def apply(  # noqa: C901 - one case for each event
-    rows: dict[GrantKey, Grant], changed: dict[GrantKey, Grant], fact: Fact
-) -> None:
-    """Fold one event into the grants of its account; `rows` has all that exist of those it touches."""
-    org, address, event = fact.org, fact.id, fact.event
+def needs(needed: Needed, fact: Fact) -> None:
+    """The rows of the grants that an event changes."""
+    for grant_id in touched(fact.event):
+        needed.row(GRANTS, (fact.org, fact.id, grant_id))
+
+
+def fold(state: State, fact: Fact) -> None:  # noqa: C901 - one case for each event
+    """Fold one event into the grants of its account that it touches."""
+    rows, org, address, event = state.rows(GRANTS), fact.org, fact.id, fact.event
 
     def row_of(part: Slice) -> Grant:
         key = (org, address, part.grant)
         row = rows.get(key)
         if row is None:
-            row = rows[key] = _new(org, address, part)
+            row = _new(org, address, part)
         row.position = fact.position
-        changed[key] = row
+        rows.put(key, row)
         return row
 
     match event:
@@ -197,3 +190,16 @@ def _move(row: Grant, remaining: int, reserved: int = 0, spent: int = 0) -> None
             row.status = "live"
         else:
             row.status = "expired" if row.expired else "spent"
+
+
+GRANTS = ReadModel(
+    name="grants",
+    row=Grant,
+    key=("org", "address", "id"),
+    events={"account": get_args(CreditsEvent)},
+    fold=fold,
+    needs=needs,
+    stream="'account/' || address",
+    due=(Due("expires_at", "status = 'live'", only="remaining > 0"), Due("effective_at", "status = 'scheduled'")),
+    fillfactor=70,
+)

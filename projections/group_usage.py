@@ -1,13 +1,12 @@
 """Read model: the history of what groups used, by quarter of an hour and period, for charts and reports (S1)."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from domain.groups.events import GroupEvent
 from domain.quotas.events import UseCounted, UseGivenBack, UseSettled
 from projections.facts import Fact
-from projections.read_model import ReadModel
+from projections.groups import GROUPS
+from projections.read_model import Keep, ReadModel, State
 from projections.usage import quarter
 
 
@@ -25,26 +24,27 @@ class GroupUse(NamedTuple):
     amount: int
 
 
-GROUP_USAGE = ReadModel(
-    name="group_usage",
-    row=GroupUse,
-    key=("org", "group_id", "at", "period", "what"),
-    shows={"day": "(at at time zone 'UTC')::date"},
-    fillfactor=70,
-)
-
-
-def changes(fact: Fact, event: GroupEvent, current: str) -> Iterator[GroupUse]:
-    """What an event adds to the history; `current` is the key of the group's period."""
+def fold(state: State, fact: Fact) -> None:
+    """Add what an event counts or gives back."""
+    event, sums = fact.event, state.sums(GROUP_USAGE)
     match event:
         case UseSettled():
             period, amounts, sign = event.period, event.used, 1
         case UseCounted():
-            period, amounts, sign = current, event.amounts, 1
+            period, amounts, sign = state.rows(GROUPS)[fact.org, fact.id].period_key, event.amounts, 1
         case UseGivenBack():
             period, amounts, sign = event.period, event.amounts, -1
-        case _:
-            return
-    at = quarter(fact.time)
     for what, amount in amounts.items():
-        yield GroupUse(fact.org, fact.id, at, period, what, sign * amount)
+        sums.add(GroupUse(fact.org, fact.id, quarter(fact.time), period, what, sign * amount))
+
+
+GROUP_USAGE = ReadModel(
+    name="group_usage",
+    row=GroupUse,
+    key=("org", "group_id", "at", "period", "what"),
+    events={"group": (UseSettled, UseCounted, UseGivenBack)},
+    fold=fold,
+    keep=Keep.SUMS,
+    shows={"day": "(at at time zone 'UTC')::date"},
+    fillfactor=70,
+)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from domain.groups.events import (
     GroupCreated,
@@ -13,9 +14,8 @@ from domain.groups.events import (
 )
 from domain.quotas.events import Amounts
 from projections.facts import Fact, follows
-from projections.read_model import Due, ReadModel, Words
-from projections.rows import Rows
-from projections.use_holds import UseHold, change
+from projections.read_model import Due, Needed, ReadModel, State, Words
+from projections.use_holds import change_of, turn
 
 
 @dataclass(slots=True)
@@ -47,24 +47,21 @@ class GroupRow:
     updated_at: datetime
 
 
-GROUPS = ReadModel(
-    name="groups",
-    row=GroupRow,
-    key=("org", "id"),
-    stream="'group/' || id",
-    due=(Due("period_end", "period_end is not null"),),
-    fillfactor=70,
-)
-
-
 def opened(fact: Fact) -> GroupRow:
     """The row of a group before its first event."""
     time = fact.time
     return GroupRow(fact.org, fact.id, "", "", {}, "total", 0, {}, {}, "", "", None, None, time, None, 0, 0, time)
 
 
-def apply(row: GroupRow, holds: Rows[UseHold], fact: Fact, event: GroupEvent) -> None:
-    """Fold one event. Raises CannotApply where it is not the next one, or about a hold that is unknown."""
+def needs(needed: Needed, fact: Fact) -> None:
+    """The group's row."""
+    needed.row(GROUPS, (fact.org, fact.id))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where `fact` is not the next event, or about a hold that is unknown."""
+    rows, key, event = state.rows(GROUPS), (fact.org, fact.id), fact.event
+    row = rows.get(key) or opened(fact)
     follows(fact, row.version)
     match event:
         case GroupCreated() | GroupEdited():
@@ -79,5 +76,20 @@ def apply(row: GroupRow, holds: Rows[UseHold], fact: Fact, event: GroupEvent) ->
         case MembersRemoved(users=users):
             row.member_count -= len(users)
         case _:
-            row.used, row.held = change(holds, row, fact, event).amounts(row.used, row.held)
+            row.used, row.held = change_of(state, fact, row.period_key).amounts(row.used, row.held)
+            turn(row, event)
     row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
+    rows.put(key, row)
+
+
+GROUPS = ReadModel(
+    name="groups",
+    row=GroupRow,
+    key=("org", "id"),
+    events={"group": get_args(GroupEvent)},
+    fold=fold,
+    needs=needs,
+    stream="'group/' || id",
+    due=(Due("period_end", "period_end is not null"),),
+    fillfactor=70,
+)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.groups.events import GroupDeleted, MembersAdded, MembersRemoved
 from projections.facts import Fact
-from projections.read_model import Index, ReadModel
+from projections.read_model import Index, ReadModel, State, always
 
 
 @dataclass(slots=True)
@@ -18,11 +19,27 @@ class MemberRow:
     position: int
 
 
+def fold(state: State, fact: Fact) -> None:
+    """Add and delete the rows of users who join and leave."""
+    rows = state.rows(MEMBERS)
+    match fact.event:
+        case MembersAdded(users=users):
+            for user in users:
+                rows.put((fact.org, fact.id, user), MemberRow(fact.org, fact.id, user, fact.time, fact.position))
+        case MembersRemoved(users=users):
+            for user in users:
+                rows.drop((fact.org, fact.id, user))
+        case GroupDeleted():
+            rows.drop_all((fact.org, fact.id))
+
+
 MEMBERS = ReadModel(
-    name="members", row=MemberRow, key=("org", "group_id", "user_id"), indexes=(Index("org, user_id, position"),)
+    name="members",
+    row=MemberRow,
+    key=("org", "group_id", "user_id"),
+    events={"group": (MembersAdded, MembersRemoved, GroupDeleted)},
+    fold=fold,
+    ended=always,
+    deletes=True,
+    indexes=(Index("org, user_id, position"),),
 )
-
-
-def joined(fact: Fact, user: str) -> MemberRow:
-    """The row of a user who has just been added to the group of `fact`."""
-    return MemberRow(fact.org, fact.id, user, fact.time, fact.position)

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import assert_never, get_args
 
 from domain.organisations.events import Billing, OrganisationConfigured, OrganisationEvent, PlanChosen, PlanEnded
 from domain.organisations.state import STARTER, Organisation
 from projections.facts import Fact, follows
-from projections.read_model import Due, Int4, ReadModel, Words
+from projections.read_model import EVERY, Due, Int4, Needed, ReadModel, State, Words
 
 Rules = dict[str, dict[str, int | bool]]
+_PLATFORMS = frozenset({"prices", "plans"})  # streams that make no organisation
 
 
 @dataclass(slots=True)
@@ -39,16 +40,6 @@ class OrganisationRow:
     version: int
     position: int
     updated_at: datetime
-
-
-ORGANISATIONS = ReadModel(
-    name="organisations",
-    row=OrganisationRow,
-    key=("org",),
-    stream="'organisation'",
-    due=(Due("paid_until", "paid_until is not null"),),
-    fillfactor=80,
-)
 
 
 def opened(fact: Fact) -> OrganisationRow:
@@ -81,3 +72,32 @@ def apply(row: OrganisationRow, fact: Fact, event: OrganisationEvent) -> None:
         case _:
             assert_never(event)
     row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
+
+
+def needs(needed: Needed, fact: Fact) -> None:
+    """The organisation's row."""
+    needed.row(ORGANISATIONS, (fact.org,))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Any first event makes the row. Raises CannotApply where one about the organisation is not the next."""
+    rows, key = state.rows(ORGANISATIONS), (fact.org,)
+    if key not in rows and fact.kind not in _PLATFORMS:
+        rows.begin(key, opened(fact))
+    if fact.kind == "organisation":
+        row = rows[key]
+        apply(row, fact, fact.event)
+        rows.put(key, row)
+
+
+ORGANISATIONS = ReadModel(
+    name="organisations",
+    row=OrganisationRow,
+    key=("org",),
+    events={EVERY: (object,), "organisation": get_args(OrganisationEvent)},
+    fold=fold,
+    needs=needs,
+    stream="'organisation'",
+    due=(Due("paid_until", "paid_until is not null"),),
+    fillfactor=80,
+)

@@ -2,11 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, assert_never, get_args
 
 from domain.plans.events import PurchaseCompleted, PurchaseEvent, PurchaseFailed, PurchaseStarted
 from projections.facts import CannotApply, Fact
-from projections.read_model import Index, Int4, ReadModel, Words
+from projections.read_model import Index, Int4, Needed, ReadModel, State, Words
 
 
 @dataclass(slots=True)
@@ -36,15 +36,6 @@ class PurchaseRow:
     position: int
 
 
-PURCHASES = ReadModel(
-    name="purchases",
-    row=PurchaseRow,
-    key=("org", "id"),
-    indexes=(Index("org, user_id, created_position desc"),),
-    fillfactor=80,
-)
-
-
 def started(fact: Fact, event: PurchaseStarted) -> PurchaseRow:
     """The row of a new purchase."""
     plan = event.plan
@@ -72,3 +63,26 @@ def apply(row: PurchaseRow | None, fact: Fact, event: PurchaseEvent) -> Purchase
             assert_never(event)
     row.ended_at, row.position = fact.time, fact.position
     return row
+
+
+def needs(needed: Needed, fact: Fact) -> None:
+    """The purchase's row."""
+    needed.row(PURCHASES, (fact.org, fact.id))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where the purchase is unknown, or started twice."""
+    rows, key = state.rows(PURCHASES), (fact.org, fact.id)
+    rows.put(key, apply(rows.get(key), fact, fact.event))
+
+
+PURCHASES = ReadModel(
+    name="purchases",
+    row=PurchaseRow,
+    key=("org", "id"),
+    events={"purchase": get_args(PurchaseEvent)},
+    fold=fold,
+    needs=needs,
+    indexes=(Index("org, user_id, created_position desc"),),
+    fillfactor=80,
+)

@@ -1,19 +1,26 @@
-"""A read model, declared once: its table, its keys, its view and what people are told of it follow from here."""
+"""A read model, declared once: its table, its view and its fold; and the rows of read models in memory."""
 
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from inspect import cleandoc
 from itertools import chain
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from operator import add
+from typing import Annotated, Any, Generic, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from psycopg import sql
 
-from projections.table import Table
+from projections.facts import CannotApply, Fact
+from projections.table import SUMMED, Table
 
 Row = TypeVar("Row")
+Key = tuple[Any, ...]
+Needs = Callable[["Needed", Fact], None]
+Fold = Callable[["State", Fact], None]
+EVERY = "*"  # in `events` of a read model: whatever the kind of stream
 _SENTENCES = re.compile(r"(?<=\.)\s+")
 
 # Columns whose type is not the usual one of the Python type; for mypy they are int and str.
@@ -30,6 +37,14 @@ _USUAL: dict[Any, tuple[str, str]] = {  # PostgreSQL's type, and the same where 
     dict: ("jsonb", "jsonb"),
     list: ("jsonb", "jsonb"),
 }
+
+
+class Keep(Enum):
+    """What becomes of a read model's rows."""
+
+    ROWS = "rows"  # they change, and are written whole
+    LOG = "log"  # they are only added
+    SUMS = "sums"  # named tuples with a time `at`; integers beside the key are added to those of the row with that key
 
 
 class Index(NamedTuple):
@@ -62,18 +77,38 @@ class Column(NamedTuple):
     definition: str
 
 
+def never(_state: "State", _row: Any) -> bool:
+    """No row is let go."""
+    return False
+
+
+def always(_state: "State", _row: Any) -> bool:
+    """Every row is let go as soon as it is written."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadModel(Generic[Row]):
     """One read model. It is listed in projections/__init__.py, and nowhere else.
 
     Its columns are the fields of `row` (a dataclass or named tuple) in their order. The row's docstring is the comment
     of the view; a sentence that names a column in backticks is that column's comment, too.
-    Raises TypeError where the table does not follow from it.
+
+    `fold` takes an event that is among `events` into the rows, and may read those of other models, as models that
+    stand before it in the list have left them. `needs` names the stored rows that the fold reads, where no other model
+    names them for that event. A fold whose row is not there says so by `state.missing`, before it changes anything.
+    Raises TypeError where the table does not follow from the declaration.
     """
 
     name: str  # of the table, and of the view in schema `read`
     row: type[Row]
     key: tuple[str, ...]  # the first columns
+    events: Mapping[str, tuple[type, ...]]  # kind of stream (what its name begins with), or EVERY -> classes of events
+    fold: Fold
+    needs: Needs | None = None
+    keep: Keep = Keep.ROWS
+    ended: Callable[["State", Row], bool] = never  # such a row hardly ever changes again: it is not kept in memory
+    deletes: bool = False  # rows are deleted: then a rebuild keeps all in memory until its end
     stream: str = ""  # SQL: the stream of a row, where it has `due`
     due: tuple[Due, ...] = ()
     indexes: tuple[Index, ...] = ()
@@ -123,6 +158,139 @@ class ReadModel(Generic[Row]):
 
     def _of(self, schema: str, statement: str) -> sql.Composed:
         return sql.SQL(statement).format(sql.Identifier(schema, self.name))
+
+
+class Rows(dict[Key, Row]):
+    """Rows by key, and which of them changed since they were last written."""
+
+    def __init__(self, model: ReadModel[Row], *, rebuilding: bool) -> None:
+        super().__init__()
+        self.table = model.table
+        self.changed: dict[Key, Row] = {}
+        self.new: set[Key] = set()  # of the changed ones, those that were never stored
+        self.gone: set[Key] = set()  # to be deleted, before anything is written
+        self._ended = never if rebuilding and model.deletes else model.ended
+
+    def begin(self, key: Key, row: Row) -> None:
+        """A row that was never stored."""
+        self[key] = self.changed[key] = row
+        self.new.add(key)
+
+    def put(self, key: Key, row: Row) -> None:
+        """A row that may be stored already."""
+        self[key] = self.changed[key] = row
+
+    def drop(self, key: Key) -> None:
+        """A row ends to exist, whether it is in memory or not."""
+        self._forget(key)
+        if key in self.new:
+            self.new.discard(key)
+        else:
+            self.gone.add(key)
+
+    def drop_all(self, start: Key) -> None:
+        """All rows whose keys start like this end to exist. Takes time for every row in memory: for rare events."""
+        for key in [key for key in self if key[: len(start)] == start]:
+            self._forget(key)
+            self.new.discard(key)
+        self.gone.add(start)
+
+    def written(self, state: "State") -> list[Row]:
+        """Everything that changed is stored, or is about to be. Lets go of what has ended, and returns it."""
+        ended = [(key, row) for key, row in self.changed.items() if self._ended(state, row)]
+        for key, _ in ended:
+            self.pop(key, None)
+        self.changed.clear()
+        self.new.clear()
+        self.gone.clear()
+        return [row for _, row in ended]
+
+    def _forget(self, key: Key) -> None:
+        self.pop(key, None)
+        self.changed.pop(key, None)
+
+
+class Sums(dict[Key, Any]):
+    """Rows whose integers are added to those that the table has by then."""
+
+    def __init__(self, model: ReadModel[Any]) -> None:
+        super().__init__()
+        self.table = model.table
+        self._first = next(place for place, type_ in enumerate(self.table.types) if type_ in SUMMED)
+
+    def add(self, row: Any) -> None:
+        """Add a row's amounts to those of its key."""
+        key, first = self.table.key_of(row), self._first
+        known = self.get(key)
+        self[key] = row if known is None else row._make(row[:first] + tuple(map(add, known[first:], row[first:])))
+
+    def before(self, at: datetime) -> list[Any]:
+        """Take out the rows of times that are over."""
+        return [self.pop(key) for key in [key for key, row in self.items() if row.at < at]]
+
+
+class Later(Exception):
+    """The row that an event is about is written already: a rebuild folds it when rows can be found by their keys."""
+
+
+class State:
+    """Rows of one partition in memory.
+
+    `rebuilding`: rows that have ended are written at once and never read back, so that events about them are kept in
+    `later`, each with the read model that misses a row, to be folded when everything else is there.
+    """
+
+    def __init__(self, models: Sequence[ReadModel[Any]], *, rebuilding: bool = False) -> None:
+        self.models = tuple(models)
+        self.later: list[tuple[ReadModel[Any], Fact]] = []
+        self._rebuilding = rebuilding
+        self.all_rows = {m: Rows(m, rebuilding=rebuilding) for m in self.models if m.keep is Keep.ROWS}
+        self.all_logs: dict[ReadModel[Any], list[Any]] = {m: [] for m in self.models if m.keep is Keep.LOG}
+        self.all_sums = {m: Sums(m) for m in self.models if m.keep is Keep.SUMS}
+
+    def rows(self, model: ReadModel[Row]) -> Rows[Row]:
+        """Of a model that keeps ROWS."""
+        return self.all_rows[model]
+
+    def log(self, model: ReadModel[Row]) -> list[Row]:
+        """Of a model that keeps a LOG: what has been added."""
+        return self.all_logs[model]
+
+    def sums(self, model: ReadModel[Any]) -> Sums:
+        """Of a model that keeps SUMS: what is to be added."""
+        return self.all_sums[model]
+
+    def missing(self, fact: Fact, what: str) -> NoReturn:
+        """The row that `fact` is about is not in memory. Raises CannotApply, or Later in a rebuild."""
+        if self._rebuilding:
+            raise Later
+        raise CannotApply(fact.partition, fact.position, f"the {what} is unknown")
+
+    def written(self) -> None:
+        """Everything that changed is stored now: what has ended is let go."""
+        for rows in self.all_rows.values():
+            rows.written(self)
+        for log in self.all_logs.values():
+            log.clear()
+        for sums in self.all_sums.values():
+            sums.clear()
+
+    def __len__(self) -> int:
+        """How many rows are held in memory."""
+        return sum(map(len, self.all_rows.values()))
+
+
+class Needed:
+    """The keys of stored rows that events need and that are not in memory, by read model."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.keys: dict[ReadModel[Any], set[Key]] = {model: set() for model in state.all_rows}
+
+    def row(self, model: ReadModel[Any], key: Key) -> None:
+        """Need a row, if it exists."""
+        if key not in self.state.all_rows[model]:
+            self.keys[model].add(key)
 
 
 def _columns(row: type[Any]) -> Iterable[Column]:

@@ -1,16 +1,16 @@
 """Build a new generation of the read models from the log beside the live one, and swap them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from projections import log, versions
+from projections import READ_MODELS, log, versions
 from projections.facts import CannotApply, Decode, Fact, fact_of
 from projections.fold import fold, fold_later, needs
-from projections.models import ReadModels
+from projections.read_model import ReadModel, State
 from projections.runner import apply_to
 from projections.usage import quarter
 from projections.versions import LOCKS, REBUILD, SWAP, schema_of
@@ -42,7 +42,9 @@ class RebuildReport(NamedTuple):
         return self.events / self.seconds if self.seconds else 0.0
 
 
-def rebuild(uri: str, decode: Decode, progress: Progress | None = None) -> RebuildReport:
+def rebuild(
+    uri: str, decode: Decode, progress: Progress | None = None, models: Sequence[ReadModel[Any]] = READ_MODELS
+) -> RebuildReport:
     """Fold the whole log into a new generation and make it the live one. `uri`: the projector's or the owner's login.
 
     Works whether projectors run or not and while commands arrive. Everything happens in one transaction, so that
@@ -60,7 +62,7 @@ def rebuild(uri: str, decode: Decode, progress: Progress | None = None) -> Rebui
         connection.execute("select pg_advisory_lock(%s, %s)", (LOCKS, REBUILD))
         versions.drop_others(connection)
         with connection.transaction():
-            build = _Build(connection, source, decode, progress, started)
+            build = _Build(connection, source, decode, progress, started, models)
             build.fold_log()
             build.swap()
             rows = build.count_rows()
@@ -70,7 +72,13 @@ def rebuild(uri: str, decode: Decode, progress: Progress | None = None) -> Rebui
 
 class _Build:
     def __init__(
-        self, connection: Connection, source: Connection, decode: Decode, progress: Progress | None, started: float
+        self,
+        connection: Connection,
+        source: Connection,
+        decode: Decode,
+        progress: Progress | None,
+        started: float,
+        models: Sequence[ReadModel[Any]],
     ) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
@@ -78,17 +86,18 @@ class _Build:
         self._decode = decode
         self._progress = progress
         self._started = started
+        self._models = models
         self._live = versions.live(self._cursor)
         self.number = self._live.number + 1
         self._schema = schema_of(self.number)
         self._positions: dict[int, int] = {}
-        self._later: list[Fact] = []
+        self._later: list[tuple[ReadModel[Any], Fact]] = []
         self.done = 0
         self._total = 0
 
     def fold_log(self) -> None:
         """Fold all there is now by the fast way: no keys while rows come in, no row read back."""
-        versions.create_tables(self._cursor, self.number)
+        versions.create_tables(self._cursor, self.number, self._models)
         ends = log.ends(self._source)
         self._total = sum(ends.values())
         checkpoints: list[tuple[int, int, int | None, object]] = []
@@ -99,41 +108,39 @@ class _Build:
         table = sql.Identifier(self._schema, "checkpoints")
         insert = sql.SQL("insert into {} (partition, position) select unnest(%s::int2[]), 0").format(table)
         self._cursor.execute(insert, ([*ends],))
-        versions.create_keys(self._cursor, self.number)
+        versions.create_keys(self._cursor, self.number, self._models)
         self._fold_later()
         move_checkpoints(self._cursor, self._schema, checkpoints)
-        for model in versions.tables():
+        for model in versions.tables(self._models):
             self._cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(self._schema, model.name)))
 
     def _fold_partition(self, partition: int, last: int) -> object:
-        models = ReadModels(rebuilding=True)
+        state = State(self._models, rebuilding=True)
         final: object = None
         for batch in _batches(self._facts(partition, last)):
-            fold(models, batch)
+            fold(state, batch)
             final = batch[-1].time
-            for rows in models.rows:
-                self._copy(rows.table, rows.ended())
-            for log_ in models.logs:
-                self._copy(log_.table, log_)
-            for sums in models.sums:
-                self._copy(sums.table, sums.before(quarter(batch[-1].time)))
-            models.written()
+            for model, rows in state.all_rows.items():
+                self._copy(model, rows.written(state))
+            for model, log_ in state.all_logs.items():
+                self._copy(model, log_)
+                log_.clear()
+            for model, sums in state.all_sums.items():
+                self._copy(model, sums.before(quarter(batch[-1].time)))
             self._count(len(batch))
         # An organisation lives in one partition: these rows are final now.
-        for rows in models.rows:
-            self._copy(rows.table, rows.values())
-        for sums in models.sums:
-            self._copy(sums.table, sums.values())
-        self._later += models.later or ()
+        for model, rest in (state.all_rows | state.all_sums).items():
+            self._copy(model, rest.values())
+        self._later += state.later
         return final
 
     def _fold_later(self) -> None:
         """Fold what is about rows that had been written, now that they can be found by their keys."""
         for start in range(0, len(self._later), BATCH):
-            models, facts = ReadModels(), self._later[start : start + BATCH]
-            load(self._cursor, self._schema, needs(models, facts))
-            fold_later(models, facts)
-            store(self._cursor, self._schema, [models])
+            state, later = State(self._models), self._later[start : start + BATCH]
+            load(self._cursor, self._schema, needs(state, (fact for _, fact in later)))
+            fold_later(state, later)
+            store(self._cursor, self._schema, [state])
 
     def _facts(self, partition: int, last: int) -> Iterator[Fact]:
         expected = 1
@@ -143,9 +150,9 @@ class _Build:
             expected += 1
             yield fact_of(row, self._decode)
 
-    def _copy(self, table: Any, rows: Any) -> None:
+    def _copy(self, model: ReadModel[Any], rows: Collection[Any]) -> None:
         if rows:
-            table.copy(self._cursor, self._schema, rows, fresh=True)
+            model.table.copy(self._cursor, self._schema, rows, fresh=True)
 
     def swap(self) -> None:
         """Apply what has come since, and make the generation live between two batches of the projectors."""
@@ -175,10 +182,11 @@ class _Build:
                     "update {} new set kafka_offset = old.kafka_offset from {} old where old.partition = new.partition"
                 ).format(sql.Identifier(self._schema, "checkpoints"), sql.Identifier(self._live.schema, "checkpoints"))
             )
-            versions.show(self._cursor, self.number, keep=self._live.shape == versions.shape())
+            shape = versions.shape(self._models)
+            versions.show(self._cursor, self.number, self._models, keep=self._live.shape == shape)
             self._cursor.execute(
                 "update public.read_generation set live = %s, shape = %s, since = clock_timestamp()",
-                (self.number, versions.shape()),
+                (self.number, shape),
             )
         except BaseException:
             self._positions, self.done = positions, done  # the savepoint takes back what was applied
@@ -191,7 +199,7 @@ class _Build:
             while self._positions[partition] < last:
                 rows = log.after(self._source, partition, self._positions[partition], BATCH)
                 facts = [(fact_of(row, self._decode), None) for row in rows]
-                applied = apply_to(self._cursor, self.number, {partition: facts}, {})
+                applied = apply_to(self._cursor, self.number, {partition: facts}, self._models, {})
                 self._positions[partition] += applied.events
                 count += applied.events
                 self._total += applied.events
@@ -204,7 +212,7 @@ class _Build:
     def count_rows(self) -> dict[str, int]:
         """How many rows each table has."""
         rows = {}
-        for model in versions.tables():
+        for model in versions.tables(self._models):
             table = sql.Identifier(self._schema, model.name)
             found = self._cursor.execute(sql.SQL("select count(*) from {}").format(table))
             rows[model.name] = int((found.fetchone() or (0,))[0])

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from domain.generations.events import GenerationRefused
 from projections.facts import Fact
-from projections.read_model import Index, ReadModel
+from projections.read_model import Index, Keep, ReadModel, State
 
 
 class RefusalRow(NamedTuple):
@@ -27,14 +27,6 @@ class RefusalRow(NamedTuple):
     checks: list[dict[str, Any]]
 
 
-REFUSALS = ReadModel(
-    name="refusals",
-    row=RefusalRow,
-    key=("org", "position"),
-    indexes=(Index("org, at"), Index("org, user_id, position desc")),
-)
-
-
 def refused(fact: Fact, event: GenerationRefused) -> RefusalRow:
     """The row of a refusal."""
     deficit = next((max(0, check.needed - (check.available or 0)) for check in event.checks if not check.ok), 0)
@@ -42,3 +34,19 @@ def refused(fact: Fact, event: GenerationRefused) -> RefusalRow:
         fact.org, fact.position, fact.time, event.generation_id, event.user, event.operation, event.provider,
         event.model, event.feature, event.reason, deficit, [check._asdict() for check in event.checks],
     )  # fmt: skip
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Add the row of a refusal."""
+    state.log(REFUSALS).append(refused(fact, fact.event))
+
+
+REFUSALS = ReadModel(
+    name="refusals",
+    row=RefusalRow,
+    key=("org", "position"),
+    events={"generation": (GenerationRefused,)},
+    fold=fold,
+    keep=Keep.LOG,
+    indexes=(Index("org, at"), Index("org, user_id, position desc")),
+)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from domain.credits.events import (
     CreditsReserved,
@@ -12,7 +13,8 @@ from domain.credits.events import (
     Work,
 )
 from projections.facts import CannotApply, Fact
-from projections.read_model import Due, Index, Int4, ReadModel
+from projections.generations import GENERATIONS, OPEN
+from projections.read_model import Due, Index, Int4, Needed, ReadModel, State
 
 HELD = "held"
 HoldKey = tuple[str, str, str]  # organisation, reservation id, address
@@ -47,17 +49,6 @@ class Reservation:
     provider: str | None = None
     model: str | None = None
 
-
-RESERVATIONS = ReadModel(
-    name="reservations",
-    row=Reservation,
-    key=("org", "id", "address"),
-    stream="'account/' || address",
-    due=(Due("expires_at", "status = 'held'"),),
-    indexes=(Index("org, address, created_position"),),
-    checks=('amount = captured + returned + "left"',),
-    fillfactor=80,
-)
 
 Later = (
     ReservationCaptured | ReservationReleased | ReservationExpired | ReservationExtended
@@ -133,3 +124,53 @@ def _end(row: Reservation, status: str, fact: Fact) -> None:
     row.left = 0
     row.status = status
     row.ended_at = fact.time
+
+
+def has_ended(state: State, row: Reservation) -> bool:
+    """Whether a hold cannot go on: one of an open generation may, after all of it was charged."""
+    if row.status == HELD or not row.generation:
+        return row.status != HELD
+    generation = state.rows(GENERATIONS).get((row.org, row.id))
+    return generation is None or generation.status not in OPEN
+
+
+def hold_of(state: State, fact: Fact) -> Reservation | None:
+    """The hold that an event of an account is about, if any."""
+    id_ = getattr(fact.event, "reservation_id", None)
+    return None if id_ is None else state.rows(RESERVATIONS).get((fact.org, id_, fact.id))
+
+
+def needs(needed: Needed, fact: Fact) -> None:
+    """The hold's row, unless the event makes it: only a generation may hold again."""
+    event = fact.event
+    if not isinstance(event, CreditsReserved) or event.generation:
+        needed.row(RESERVATIONS, (fact.org, event.reservation_id, fact.id))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where the hold is unknown or has ended."""
+    rows, event = state.rows(RESERVATIONS), fact.event
+    key = (fact.org, event.reservation_id, fact.id)
+    known = rows.get(key)
+    if not isinstance(event, CreditsReserved):
+        rows.put(key, apply(known, fact, event))
+    elif known is None:
+        rows.begin(key, held(fact, event))
+    else:
+        rows.put(key, resumed(known, fact, event))
+
+
+RESERVATIONS = ReadModel(
+    name="reservations",
+    row=Reservation,
+    key=("org", "id", "address"),
+    events={"account": (CreditsReserved, *get_args(Later))},
+    fold=fold,
+    needs=needs,
+    ended=has_ended,
+    stream="'account/' || address",
+    due=(Due("expires_at", "status = 'held'"),),
+    indexes=(Index("org, address, created_position"),),
+    checks=('amount = captured + returned + "left"',),
+    fillfactor=80,
+)

@@ -7,10 +7,10 @@ import psycopg
 from psycopg import sql
 from psycopg.types.numeric import Int8BinaryDumper
 
-from projections import log, versions
+from projections import READ_MODELS, log, versions
 from projections.facts import CannotApply, Decode, Fact, Stored, fact_of
 from projections.fold import fold, needs
-from projections.models import ReadModels
+from projections.read_model import ReadModel, State
 from projections.writing import load, move_checkpoints, store
 
 MAX_ROWS_IN_MEMORY = 30_000  # for each process, before they are let go and read again: bounds its memory
@@ -57,18 +57,19 @@ class Runner:
     comes second with the same events finds them repeated and changes nothing.
     """
 
-    def __init__(self, uri: str, decode: Decode) -> None:
+    def __init__(self, uri: str, decode: Decode, models: Sequence[ReadModel[Any]] = READ_MODELS) -> None:
         self._uri = uri
         self._decode = decode
+        self._models = models
         self._connection: psycopg.Connection[Any] | None = None
-        self._models: dict[int, tuple[int, int, ReadModels]] = {}  # by partition: generation, position, rows
+        self._kept: dict[int, tuple[int, int, State]] = {}  # by partition: generation, position, rows
         self._noted: set[int] = set()  # partitions with a row in read_stops
         self.stopped: dict[int, CannotApply] = {}
 
     def close(self) -> None:
         """Give the connection back; the next batch opens a new one."""
         connection, self._connection = self._connection, None
-        self._models.clear()
+        self._kept.clear()
         if connection is not None:
             connection.close()
 
@@ -129,7 +130,7 @@ class Runner:
         try:
             return self._transaction(facts)
         except UNFIT as error:
-            self._models.clear()
+            self._kept.clear()
             if len(facts) > 1:
                 parts = [self._isolating({partition: list_}) for partition, list_ in facts.items()]
             else:
@@ -152,17 +153,17 @@ class Runner:
             cursor = connection.cursor()
             versions.pin(cursor)
             generation = versions.live(cursor)
-            done = apply_to(cursor, generation.number, facts, self._models)
+            done = apply_to(cursor, generation.number, facts, self._models, self._kept)
             going = [partition for partition in done.moved if partition in self._noted]
             if going:
                 cursor.execute("delete from public.read_stops where partition = any(%s)", (going,))
         self._noted.difference_update(going)
         for partition, position in done.moved.items():
-            models = done.models[partition]
-            models.written()
-            self._models[partition] = (generation.number, position, models)
-        if sum(len(models) for _, _, models in self._models.values()) > MAX_ROWS_IN_MEMORY:
-            self._models.clear()
+            state = done.states[partition]
+            state.written()
+            self._kept[partition] = (generation.number, position, state)
+        if sum(len(state) for _, _, state in self._kept.values()) > MAX_ROWS_IN_MEMORY:
+            self._kept.clear()
         return Applied(done.events, done.gaps, {})
 
     def stop(self, error: CannotApply) -> None:
@@ -174,12 +175,12 @@ class Runner:
         )
         self.stopped[error.partition] = error
         self._noted.add(error.partition)
-        self._models.pop(error.partition, None)
+        self._kept.pop(error.partition, None)
 
     def connection(self) -> psycopg.Connection[Any]:
         """The connection, for what else belongs to applying events; opened where there is none."""
         if self._connection is None or self._connection.closed:
-            self._models.clear()
+            self._kept.clear()
             self._connection = versions.connect(self._uri, "scrip projector")
             # A batch needs few rows of large tables, which the planner does not believe before they were analysed.
             for way in ("hashjoin", "mergejoin", "seqscan", "bitmapscan"):
@@ -200,7 +201,7 @@ class Done(NamedTuple):
 
     events: int
     moved: dict[int, int]
-    models: dict[int, ReadModels]
+    states: dict[int, State]
     gaps: dict[int, PositionGap]
 
 
@@ -208,7 +209,8 @@ def apply_to(
     cursor: psycopg.Cursor[Any],
     generation: int,
     facts: Mapping[int, Sequence[tuple[Fact, int | None]]],
-    kept: Mapping[int, tuple[int, int, ReadModels]],
+    models: Sequence[ReadModel[Any]],
+    kept: Mapping[int, tuple[int, int, State]],
 ) -> Done:
     """Apply facts to a generation inside the caller's transaction.
 
@@ -238,17 +240,16 @@ def apply_to(
             done.gaps[partition] = gap
         if not new:
             continue
-        models = ReadModels()
-        if partition in kept and kept[partition][:2] == (generation, position):
-            models = kept[partition][2]
-        load(cursor, schema, needs(models, (fact for fact, _ in new)))
-        fold(models, (fact for fact, _ in new))
+        found = kept.get(partition)
+        state = found[2] if found and found[:2] == (generation, position) else State(models)
+        load(cursor, schema, needs(state, (fact for fact, _ in new)))
+        fold(state, (fact for fact, _ in new))
         last, offset = new[-1]
         moved.append((partition, last.position, offset, last.time))
-        done.moved[partition], done.models[partition] = last.position, models
+        done.moved[partition], done.states[partition] = last.position, state
         count += len(new)
     if moved:
-        store(cursor, schema, list(done.models.values()))
+        store(cursor, schema, list(done.states.values()))
         move_checkpoints(cursor, schema, moved)
     return done._replace(events=count)
 

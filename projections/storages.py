@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from domain.storage.events import ContentDeleted, ContentStored, StorageEvent, StorageLimitSet
 from domain.storage.state import BYTES
 from projections.facts import Fact, follows
-from projections.read_model import ReadModel
-from projections.rows import Rows
-from projections.use_holds import UseHold, change
+from projections.read_model import Needed, ReadModel, State
+from projections.use_holds import change_of
 
 
 @dataclass(slots=True)
@@ -27,16 +27,20 @@ class StorageRow:
     updated_at: datetime
 
 
-STORAGES = ReadModel(name="storages", row=StorageRow, key=("org", "user_id"), fillfactor=70)
-
-
 def opened(fact: Fact) -> StorageRow:
     """The row of a user before the first event."""
     return StorageRow(fact.org, fact.id, 0, 0, None, 0, 0, fact.time)
 
 
-def apply(row: StorageRow, holds: Rows[UseHold], fact: Fact, event: StorageEvent) -> None:
-    """Fold one event. Raises CannotApply where it is not the next one, or about a hold that is unknown."""
+def needs(needed: Needed, fact: Fact) -> None:
+    """The user's row."""
+    needed.row(STORAGES, (fact.org, fact.id))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where `fact` is not the next event, or about a hold that is unknown."""
+    rows, key, event = state.rows(STORAGES), (fact.org, fact.id), fact.event
+    row = rows.get(key) or opened(fact)
     follows(fact, row.version)
     match event:
         case ContentStored():
@@ -46,5 +50,17 @@ def apply(row: StorageRow, holds: Rows[UseHold], fact: Fact, event: StorageEvent
         case StorageLimitSet():
             row.storage_limit = event.limit
         case _:
-            row.used, row.held = change(holds, None, fact, event).amount(BYTES, row.used, row.held)
+            row.used, row.held = change_of(state, fact, "").amount(BYTES, row.used, row.held)
     row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
+    rows.put(key, row)
+
+
+STORAGES = ReadModel(
+    name="storages",
+    row=StorageRow,
+    key=("org", "user_id"),
+    events={"storage": get_args(StorageEvent)},
+    fold=fold,
+    needs=needs,
+    fillfactor=70,
+)

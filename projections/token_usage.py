@@ -4,15 +4,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCaptured, ShortfallCollected
-from projections.balances import Balance
+from projections.balances import BALANCES, PLAN
 from projections.facts import Fact
-from projections.generations import GenerationRow
-from projections.read_model import Index, ReadModel
-from projections.transactions import Transaction
-
-PLAN = "tokens."  # the units of accounts that plans grant to: tokens.{type}
-
-Charge = CreditsDebited | ReservationCaptured | ShortfallCollected | CreditsRefunded
+from projections.generations import GENERATIONS
+from projections.read_model import Index, Keep, ReadModel, State
+from projections.reservations import hold_of
+from projections.transactions import TRANSACTIONS
 
 
 class TokenUse(NamedTuple):
@@ -39,10 +36,35 @@ class TokenUse(NamedTuple):
     sealed: str | None
 
 
+def is_plan_account(address: str) -> bool:
+    """Whether an account is an organisation's for one type of plan tokens."""
+    return address.startswith("org:") and address.rpartition(":")[2].startswith(PLAN)
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Add the row of a charge or refund of plan tokens. What a hold was for is said by its generation."""
+    if not is_plan_account(fact.id):
+        return
+    event, hold, last = fact.event, hold_of(state, fact), state.log(TRANSACTIONS)[-1]
+    balance = state.rows(BALANCES)[fact.org, fact.id]
+    generation = state.rows(GENERATIONS).get((fact.org, hold.id)) if hold is not None and hold.generation else None
+    user = generation.user_id if generation is not None else getattr(event, "user", None)
+    feature = generation.feature if generation is not None else getattr(event, "item", None)
+    use = TokenUse(
+        fact.org, fact.position, fact.time, fact.id, balance.unit.removeprefix(PLAN), user, feature, -last.amount,
+        balance.available, balance.debited - balance.refunded, event.debit_id, last.generation_id, fact.actor,
+        last.sealed,
+    )  # fmt: skip
+    state.log(TOKEN_USAGE).append(use)
+
+
 TOKEN_USAGE = ReadModel(
     name="token_usage",
     row=TokenUse,
     key=("org", "position"),
+    events={"account": (CreditsDebited, ReservationCaptured, ShortfallCollected, CreditsRefunded)},
+    fold=fold,
+    keep=Keep.LOG,
     indexes=(
         Index("org, token_type, position desc"),
         Index("org, user_id, position desc"),
@@ -50,20 +72,3 @@ TOKEN_USAGE = ReadModel(
         Index("org, token_type, at desc, position desc"),
     ),
 )
-
-
-def is_plan_account(address: str) -> bool:
-    """Whether an account is an organisation's for one type of plan tokens."""
-    return address.startswith("org:") and address.rpartition(":")[2].startswith(PLAN)
-
-
-def used(fact: Fact, balance: Balance, last: Transaction, generation: GenerationRow | None) -> TokenUse:
-    """The row of a charge or refund; `last` is its movement, `generation` what a hold was for."""
-    event = fact.event
-    user = generation.user_id if generation is not None else getattr(event, "user", None)
-    feature = generation.feature if generation is not None else getattr(event, "item", None)
-    return TokenUse(
-        fact.org, fact.position, fact.time, fact.id, balance.unit.removeprefix(PLAN), user, feature, -last.amount,
-        balance.available, balance.debited - balance.refunded, event.debit_id, last.generation_id, fact.actor,
-        last.sealed,
-    )  # fmt: skip

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from domain.credits.events import (
     AllowanceGranted,
     CreditsDebited,
+    CreditsEvent,
     CreditsGranted,
     CreditsRefunded,
     CreditsReserved,
@@ -20,9 +21,10 @@ from domain.credits.events import (
     ReservationReleased,
     ShortfallCollected,
 )
+from projections.balances import BALANCES
 from projections.facts import Fact
-from projections.read_model import Int2, ReadModel
-from projections.reservations import Reservation
+from projections.read_model import Int2, Keep, ReadModel, State
+from projections.reservations import Reservation, hold_of
 
 SHORTFALL = "shortfall."  # how debits begin that collect one
 
@@ -53,14 +55,6 @@ class Transaction(NamedTuple):
     actor: str
     sealed: str | None
     created_at: datetime
-
-
-TRANSACTIONS = ReadModel(
-    name="transactions",
-    row=Transaction,
-    key=("org", "address", "position", "n"),
-    shows={"id": "lpad(position::text, 16, '0') || '-' || n"},
-)
 
 
 class _Movement(NamedTuple):
@@ -140,3 +134,21 @@ def _moves(event: object) -> tuple[_Movement, ...]:  # noqa: C901, PLR0911, PLR0
             return (_Movement("transferred_in", event.amount, **moved),)
         case _:
             return ()  # settings, promises and a longer hold move nothing
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Add the event's movements; the account's row is still that of before."""
+    balance = state.rows(BALANCES).get((fact.org, fact.id))
+    available = balance.available if balance is not None else 0
+    state.log(TRANSACTIONS).extend(movements(fact, available, hold_of(state, fact)))
+
+
+TRANSACTIONS = ReadModel(
+    name="transactions",
+    row=Transaction,
+    key=("org", "address", "position", "n"),
+    events={"account": get_args(CreditsEvent)},
+    fold=fold,
+    keep=Keep.LOG,
+    shows={"id": "lpad(position::text, 16, '0') || '-' || n"},
+)

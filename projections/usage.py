@@ -8,28 +8,40 @@ with what they cost the platform.
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from domain.budgets.events import CostRecorded
-from domain.credits.events import CreditsDebited, Work
-from domain.generations.events import GenerationPartCompleted, Settled
-from projections.balances import Balance
+from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCaptured, ShortfallCollected
+from domain.generations.events import (
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationExpired,
+    GenerationFailed,
+    GenerationPartCompleted,
+    GenerationRefunded,
+    GenerationRefused,
+    GenerationSettledLate,
+    Settled,
+)
+from domain.organisations.events import Resource
+from projections.balances import BALANCES, Balance, resource_of
 from projections.costs import option
-from projections.debits import Charged, Debit
+from projections.debits import DEBIT, DEBITS, DEDUCTION, Debit
 from projections.facts import Fact
-from projections.generations import GenerationRow
-from projections.read_model import ReadModel, Unbounded, View
-from projections.reservations import Reservation
+from projections.generations import GENERATIONS, GenerationRow, by_resource
+from projections.read_model import Keep, Needed, ReadModel, State, Unbounded, View
+from projections.reservations import RESERVATIONS, hold_of
+from projections.transactions import generation_of
 
-PLAN = "tokens."  # the units of accounts that plans grant to: tokens.{type}
 # Every time zone of today is whole quarters of an hour from UTC: its hours and days are sums of quarters.
 QUARTER = timedelta(minutes=15)
-# What uses that were no generation are called where nothing was priced.
-DEBIT, METERED, IMPORT, RESERVATION, DEDUCTION, SHORTFALL, RECORDED = (
-    "debit", "metered", "import", "reservation", "deduction", "shortfall", "recorded",
-)  # fmt: skip
-CHARGED = "charged"  # their outcome
-_FROM_KAFKA, _FROM_FILES = "usage:", "usage:scrip-import:"  # how actors of usage events begin
+_Charge = CreditsDebited | ReservationCaptured | ShortfallCollected | CreditsRefunded
+_COUNTED = (
+    *(GenerationRefused, GenerationPartCompleted, GenerationCompleted, GenerationSettledLate, GenerationFailed),
+    *(GenerationCancelled, GenerationExpired, GenerationRefunded),
+)
+CHARGED = "charged"  # the outcome of uses that were no generation
+RECORDED = "recorded"  # the operation of an attempt that was made elsewhere
 
 
 class Usage(NamedTuple):
@@ -79,9 +91,6 @@ _DAILY = f"""
     select org, (at at time zone 'UTC')::date as day, {_COMBINED},
         {", ".join(f"sum({name}) as {name}" for name in AMOUNTS)}
     from {{table}} group by org, day, {_COMBINED}"""
-USAGE = ReadModel(
-    name="usage", row=Usage, key=("org", "at", "key"), views=(View("usage_daily", _DAILY),), fillfactor=70
-)
 
 
 def quarter(time: datetime) -> datetime:
@@ -93,7 +102,7 @@ def quarter(time: datetime) -> datetime:
 
 def debited(fact: Fact, balance: Balance, debit: Debit, amount: int) -> Usage:
     """What a debit that was for no generation adds, or what a refund of it takes off (`amount` below zero)."""
-    resource, unit = _resource(balance)
+    resource, unit = resource_of(balance)
     return _usage(
         fact, user_id=debit.user_id or "", operation=debit.operation or DEBIT, provider=debit.provider or "",
         model=debit.model or "", feature=debit.item or "" if debit.operation == DEDUCTION else "", outcome=CHARGED,
@@ -103,35 +112,8 @@ def debited(fact: Fact, balance: Balance, debit: Debit, amount: int) -> Usage:
 
 def paid(fact: Fact, balance: Balance, generation: GenerationRow, amount: int) -> Usage:
     """What a debit for a generation adds, or what a refund of it takes off (`amount` below zero)."""
-    resource, unit = _resource(balance)
+    resource, unit = resource_of(balance)
     return _of_generation(fact, generation, _paid_as(generation), unit=unit, amounts={resource: amount})
-
-
-def _resource(balance: Balance) -> tuple[str, str]:
-    """The column that an account's amounts are added in, and its unit where that is `other`."""
-    if balance.unit in ("credits", "tokens"):
-        return balance.unit, ""
-    if balance.owner_type == "org" and balance.unit.startswith(PLAN):
-        return "plan_tokens", ""
-    return "other", balance.unit
-
-
-def work_of(fact: Fact, balance: Balance, event: Charged, hold: Reservation | None) -> Work:
-    """What a debit was for that was for no generation: what was priced, else how it came."""
-    if hold is not None:
-        return Work(hold.operation or RESERVATION, hold.provider, hold.model)
-    if not isinstance(event, CreditsDebited):
-        return Work(SHORTFALL)
-    work = event.work or Work()
-    return work if work.operation is not None else work._replace(operation=_way(fact, balance))
-
-
-def _way(fact: Fact, balance: Balance) -> str:
-    if _resource(balance)[0] == "plan_tokens":
-        return DEDUCTION
-    if fact.actor.startswith(_FROM_FILES):
-        return IMPORT
-    return METERED if fact.actor.startswith(_FROM_KAFKA) else DEBIT
 
 
 def settled(fact: Fact, row: GenerationRow, event: Settled) -> Usage:
@@ -153,8 +135,8 @@ def ended(fact: Fact, row: GenerationRow) -> Usage:
 
 
 def taken_back(fact: Fact, row: GenerationRow) -> Usage:
-    """What a generation that had expired takes off its row when it is about to be completed late."""
-    return _of_generation(fact, row, row.status, amounts={"generations": -1})
+    """What a generation takes off the expired ones when it is completed late."""
+    return _of_generation(fact, row, "expired", amounts={"generations": -1})
 
 
 def money_back(fact: Fact, row: GenerationRow, usd: int) -> Usage:
@@ -205,3 +187,71 @@ def _usage(
 def _key(what: tuple[str, ...]) -> str:
     """Combinations may be longer than what an index holds, so a digest of them is the key."""
     return sha256("\0".join(f"{len(text)}:{text}" for text in what).encode()).hexdigest()[:32]
+
+
+def needs(needed: Needed, fact: Fact) -> None:
+    """The generation that a charge or refund belongs to."""
+    event = fact.event
+    if isinstance(event, CreditsDebited | CreditsRefunded):
+        generation = generation_of(event, None)
+    elif isinstance(event, ReservationCaptured):
+        hold = needed.state.rows(RESERVATIONS).get((fact.org, event.reservation_id, fact.id))
+        generation = event.reservation_id if hold is None or hold.generation else None
+    else:
+        return
+    if generation is not None:
+        needed.row(GENERATIONS, (fact.org, generation))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where the account, debit or generation of a charge is unknown."""
+    sums = state.sums(USAGE)
+    for use in _uses(state, fact):
+        sums.add(use)
+
+
+def _uses(state: State, fact: Fact) -> tuple[Usage, ...]:
+    event = fact.event
+    if fact.kind == "account":
+        return (_charged(state, fact, event),)
+    if isinstance(event, CostRecorded):
+        return (recorded(fact, event),)
+    row = state.rows(GENERATIONS).get((fact.org, fact.id))
+    if row is None:
+        state.missing(fact, "generation")
+    if isinstance(event, GenerationRefunded):
+        usd = by_resource(event.returned).get(Resource.BUDGET, 0)
+        return (money_back(fact, row, usd),) if usd else ()
+    if isinstance(event, GenerationSettledLate):
+        return taken_back(fact, row), settled(fact, row, event)
+    return (settled(fact, row, event) if isinstance(event, Settled) else ended(fact, row),)
+
+
+def _charged(state: State, fact: Fact, event: _Charge) -> Usage:
+    balance = state.rows(BALANCES).get((fact.org, fact.id))
+    if balance is None:
+        state.missing(fact, "account")
+    amount = -event.amount if isinstance(event, CreditsRefunded) else event.amount
+    generation_id = generation_of(event, hold_of(state, fact))
+    if generation_id is not None:
+        generation = state.rows(GENERATIONS).get((fact.org, generation_id))
+        if generation is None:
+            state.missing(fact, f"generation {generation_id}")
+        return paid(fact, balance, generation, amount)
+    debit = state.rows(DEBITS).get((fact.org, event.debit_id))
+    if debit is None:
+        state.missing(fact, "debit")
+    return debited(fact, balance, debit, amount)
+
+
+USAGE = ReadModel(
+    name="usage",
+    row=Usage,
+    key=("org", "at", "key"),
+    events={"account": get_args(_Charge), "generation": _COUNTED, "budget": (CostRecorded,)},
+    fold=fold,
+    needs=needs,
+    keep=Keep.SUMS,
+    views=(View("usage_daily", _DAILY),),
+    fillfactor=70,
+)

@@ -1,8 +1,9 @@
-"""Read model: what open generations hold of storage, groups and budgets; and what an event of these comes to."""
+"""Read model: what open generations hold of storage, groups and budgets; and how events change what is used of them."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol, assert_never
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, assert_never, get_args
 
 from domain.quotas.events import (
     Amounts,
@@ -19,8 +20,7 @@ from domain.quotas.events import (
 )
 from domain.quotas.quota import minus, plus
 from projections.facts import CannotApply, Fact
-from projections.read_model import ReadModel
-from projections.rows import Rows
+from projections.read_model import EVERY, Needed, ReadModel, State
 
 UseHoldKey = tuple[str, str, str]  # organisation, stream, generation id
 
@@ -40,8 +40,6 @@ class UseHold:
     expires_at: datetime
     position: int
 
-
-USE_HOLDS = ReadModel(name="use_holds", row=UseHold, key=("org", "stream", "generation_id"), fillfactor=70)
 
 Ending = UseSettled | UseReleased | UseExpired | UseExtended  # what needs the hold's row
 
@@ -84,59 +82,97 @@ def hold_key(fact: Fact, generation_id: str) -> UseHoldKey:
     return fact.org, f"{fact.kind}/{fact.id}", generation_id
 
 
-def change(holds: Rows[UseHold], row: Counted | None, fact: Fact, event: QuotaEvent) -> Change:
-    """Fold one event into the holds and the row's period, and return what it does to the row's amounts.
+def change_of(state: State, fact: Fact, period: str) -> Change:  # noqa: PLR0911 - one plain branch for each event
+    """What an event does to what is used and held; `period` is the key of the one that runs, empty without periods.
 
-    `row` is none for what has no periods. Raises CannotApply where the hold is unknown.
+    Raises CannotApply where the hold is unknown.
     """
-    key = row.period_key if row is not None else ""
+    event: QuotaEvent = fact.event
     match event:
-        case UseHeld(generation_id=generation, amounts=amounts):
-            place = hold_key(fact, generation)
-            holds.begin(place, UseHold(*place, amounts, key, event.expires_at, fact.position))
+        case UseHeld(amounts=amounts):
             return Change(held=amounts)
-        case UseSettled() | UseReleased() | UseExpired() | UseExtended():
-            return _later(holds, key, fact, event)
+        case UseSettled():
+            hold = _hold(state, fact, event)
+            freed = minus(hold.amounts, _left(hold, event))
+            return Change(used=event.used, freed=freed) if hold.period == period else NO_CHANGE
+        case UseReleased(amounts=amounts) | UseExpired(amounts=amounts):
+            return Change(freed=amounts) if _hold(state, fact, event).period == period else NO_CHANGE
+        case UseExtended(grown=grown):
+            return Change(held=grown) if _hold(state, fact, event).period == period else NO_CHANGE
         case UseCounted(amounts=amounts):
             return Change(used=amounts)
         case UseGivenBack(amounts=amounts):
-            return Change(given_back=amounts) if event.period == key else NO_CHANGE
-        case PeriodStarted():
-            if row is not None:
-                row.period_key, row.period_start, row.period_end = event.key, event.start, event.end
-            return Change(anew=True)
-        case PeriodEnded():
-            if row is not None:
-                row.idle_key = row.idle_key if event.at is None else event.then
-                row.period_key, row.period_start, row.period_end = row.idle_key, None, None
+            return Change(given_back=amounts) if event.period == period else NO_CHANGE
+        case PeriodStarted() | PeriodEnded():
             return Change(anew=True)
         case _:
             assert_never(event)
 
 
-def _later(holds: Rows[UseHold], key: str, fact: Fact, event: Ending) -> Change:
-    place = hold_key(fact, event.generation_id)
-    hold = holds.get(place)
+def turn(row: Counted, event: QuotaEvent) -> None:
+    """Begin or end a row's period, where that is what the event says."""
+    if isinstance(event, PeriodStarted):
+        row.period_key, row.period_start, row.period_end = event.key, event.start, event.end
+    elif isinstance(event, PeriodEnded):
+        row.idle_key = row.idle_key if event.at is None else event.then
+        row.period_key, row.period_start, row.period_end = row.idle_key, None, None
+
+
+def needs(needed: Needed, fact: Fact) -> None:
+    """The row of the hold that an event is about."""
+    if isinstance(fact.event, Ending):
+        needed.row(USE_HOLDS, hold_key(fact, fact.event.generation_id))
+
+
+def fold(state: State, fact: Fact) -> None:
+    """Raises CannotApply where the hold is unknown."""
+    rows, event = state.rows(USE_HOLDS), fact.event
+    if isinstance(event, UseHeld):
+        key = hold_key(fact, event.generation_id)
+        rows.begin(key, UseHold(*key, event.amounts, _period(state, fact), event.expires_at, fact.position))
+        return
+    hold, key = _hold(state, fact, event), hold_key(fact, event.generation_id)
+    if isinstance(event, UseExtended):
+        hold.amounts, hold.expires_at = plus(hold.amounts, event.grown), event.expires_at
+    elif isinstance(event, UseSettled) and not event.final:
+        hold.amounts = _left(hold, event)
+    else:
+        rows.drop(key)
+        return
+    hold.position = fact.position
+    rows.put(key, hold)
+
+
+def _hold(state: State, fact: Fact, event: Ending) -> UseHold:
+    key = hold_key(fact, event.generation_id)
+    hold = state.rows(USE_HOLDS).get(key)
     if hold is None:
-        raise CannotApply(fact.partition, fact.position, f"the hold of {event.generation_id} on {place[1]} is unknown")
-    current = hold.period == key
-    match event:
-        case UseSettled():
-            left = {} if event.final else minus(minus(hold.amounts, event.used), event.returned)
-            freed = minus(hold.amounts, left)
-            if event.final:
-                holds.drop(place)
-            else:
-                hold.amounts, hold.position = left, fact.position
-                holds.put(place, hold)
-            return Change(used=event.used, freed=freed) if current else NO_CHANGE
-        case UseReleased(amounts=amounts) | UseExpired(amounts=amounts):
-            holds.drop(place)
-            return Change(freed=amounts) if current else NO_CHANGE
-        case UseExtended(grown=grown):
-            hold.amounts, hold.expires_at = plus(hold.amounts, grown), event.expires_at
-            hold.position = fact.position
-            holds.put(place, hold)
-            return Change(held=grown) if current else NO_CHANGE
-        case _:
-            assert_never(event)
+        raise CannotApply(fact.partition, fact.position, f"the hold of {event.generation_id} on {key[1]} is unknown")
+    return hold
+
+
+def _left(hold: UseHold, event: UseSettled) -> Amounts:
+    return {} if event.final else minus(minus(hold.amounts, event.used), event.returned)
+
+
+def _period(state: State, fact: Fact) -> str:
+    """The key of the period that runs on a stream, from its own row; empty where that has none."""
+    model = _with_periods(state.models, fact.kind)
+    return state.rows(model)[fact.org, fact.id].period_key if model is not None else ""
+
+
+@lru_cache(maxsize=100)
+def _with_periods(models: tuple[ReadModel[Any], ...], kind: str) -> ReadModel[Counted] | None:
+    return next((model for model in models if kind in model.events and "period_key" in model.table.columns), None)
+
+
+USE_HOLDS = ReadModel(
+    name="use_holds",
+    row=UseHold,
+    key=("org", "stream", "generation_id"),
+    events={EVERY: (UseHeld, *get_args(Ending))},
+    fold=fold,
+    needs=needs,
+    deletes=True,
+    fillfactor=70,
+)

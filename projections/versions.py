@@ -51,8 +51,15 @@ class CheckpointRow(NamedTuple):
     time: datetime | None
 
 
-# The runner's own table, which stands and is shown beside the read models.
-CHECKPOINTS = ReadModel(name="checkpoints", row=CheckpointRow, key=("partition",), fillfactor=50)
+# A table beside those of the read models, and shown like them. The runner writes it, so no event is folded into it.
+CHECKPOINTS = ReadModel(
+    name="checkpoints",
+    row=CheckpointRow,
+    key=("partition",),
+    events={},
+    fold=lambda _state, _fact: None,
+    fillfactor=50,
+)
 
 
 class ReadModelVersion(NamedTuple):

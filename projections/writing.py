@@ -6,32 +6,31 @@ from typing import Any
 
 from psycopg import sql
 
-from projections.models import Needed, ReadModels
-from projections.rows import Rows
+from projections.read_model import Needed, Rows, State
 from projections.table import Cursor
 
 
 def load(cursor: Cursor, schema: str, needed: Needed) -> None:
-    """Read the stored rows that a batch needs into its models."""
-    for rows in needed.models.rows:
-        table = rows.table
-        for row in table.load(cursor, schema, needed.keys[table.name]):
+    """Read the stored rows that a batch needs into memory."""
+    for model, keys in needed.keys.items():
+        rows, table = needed.state.rows(model), model.table
+        for row in table.load(cursor, schema, keys):
             rows[table.key_of(row)] = row
 
 
-def store(cursor: Cursor, schema: str, changed: list[ReadModels]) -> None:
+def store(cursor: Cursor, schema: str, changed: Sequence[State]) -> None:
     """Write everything that changed, of several partitions at once.
 
     Raises psycopg errors (a value that the table cannot hold, a key used twice).
     """
     # In a pipeline: twenty statements, and one wait for all of them.
     with cursor.connection.pipeline():
-        for logs in zip(*(models.logs for models in changed), strict=True):
-            logs[0].table.insert(cursor, schema, [row for log in logs for row in log])
-        for same in zip(*(models.rows for models in changed), strict=True):
-            _store_rows(cursor, schema, same)
-        for sums in zip(*(models.sums for models in changed), strict=True):
-            sums[0].table.add(cursor, schema, [row for one in sums for row in one.values()])
+        for model in changed[0].all_logs:
+            model.table.insert(cursor, schema, [row for state in changed for row in state.log(model)])
+        for model in changed[0].all_rows:
+            _store_rows(cursor, schema, [state.rows(model) for state in changed])
+        for model in changed[0].all_sums:
+            model.table.add(cursor, schema, [row for state in changed for row in state.sums(model).values()])
 
 
 def _store_rows(cursor: Cursor, schema: str, same: Sequence[Rows[Any]]) -> None:

@@ -8,18 +8,19 @@ import psycopg
 from domain.registry import SCRIP
 from infra.chain import StoredEvent
 from infra.codec import Codec
+from projections import READ_MODELS
 from projections.facts import fact_of
 from projections.fold import fold
-from projections.models import ReadModels
+from projections.read_model import State
 from projections.runner import Applied, Batches, Incoming, Runner
 from projections.versions import tables as all_tables
 
 
-def folded(events: Iterable[StoredEvent]) -> ReadModels:
+def folded(events: Iterable[StoredEvent]) -> State:
     """Everything that a list of events comes to."""
-    models = ReadModels()
-    fold(models, [fact_of(event, Codec.of(SCRIP).decode) for event in events])
-    return models
+    state = State(READ_MODELS)
+    fold(state, [fact_of(event, Codec.of(SCRIP).decode) for event in events])
+    return state
 
 
 def by_partition(events: Iterable[StoredEvent]) -> dict[int, list[Incoming]]:

@@ -83,9 +83,10 @@ def test_two_rebuilds_and_the_live_tables_are_identical(filled: Database) -> Non
     assert schemas(filled) == ["read_g4"]
 
 
-def test_small_batches_give_the_same_rows(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1, 13])
+def test_small_batches_give_the_same_rows(filled: Database, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     live = tables(filled.auditor_uri)
-    monkeypatch.setattr(rebuild, "BATCH", 13)  # refunds of debits and ends of holds of earlier batches
+    monkeypatch.setattr(rebuild, "BATCH", size)  # refunds of debits and ends of holds of earlier batches
     run(filled)
     assert repr(tables(filled.auditor_uri)) == repr(live)
 

@@ -20,13 +20,30 @@ from domain.kernel.domain import LetTimePass
 from domain.organisations.choose import ChoosePlan
 from domain.plans.deduct import DeductTokens
 from domain.registry import SCRIP
+from domain.storage.delete import DeleteContent
 from infra.codec import Codec
 from infra.partitions import PLATFORM
-from projections.balances import Balance
+from projections import READ_MODELS
+from projections.balances import BALANCES, Balance
+from projections.budgets import BUDGETS
+from projections.contents import CONTENTS
+from projections.costs import COSTS
 from projections.facts import CannotApply, fact_of
-from projections.fold import fold
-from projections.models import ReadModels
-from projections.usage import CHARGED, RECORDED
+from projections.fold import fold, fold_later
+from projections.generations import GENERATIONS
+from projections.grants import GRANTS
+from projections.group_usage import GROUP_USAGE
+from projections.groups import GROUPS
+from projections.members import MEMBERS
+from projections.organisations import ORGANISATIONS
+from projections.purchases import PURCHASES
+from projections.read_model import State
+from projections.refusals import REFUSALS
+from projections.storages import STORAGES
+from projections.token_usage import TOKEN_USAGE
+from projections.transactions import TRANSACTIONS
+from projections.usage import CHARGED, RECORDED, USAGE
+from projections.use_holds import USE_HOLDS
 from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import folded
 from tests.projections.log_builder import LogBuilder
@@ -37,7 +54,7 @@ STATUSES = {"completed", "failed", "cancelled", "expired", "settled_late", "refu
 
 
 @pytest.fixture(params=LOGS, scope="module")
-def both(request: pytest.FixtureRequest) -> tuple[LogBuilder, ReadModels]:
+def both(request: pytest.FixtureRequest) -> tuple[LogBuilder, State]:
     """A log of all systems, and what it folds to."""
     log = LOGS[request.param]
     return log, folded(log.events)
@@ -52,16 +69,16 @@ def states(log: LogBuilder, kind: str) -> list[tuple[str, str, Any]]:
 def test_the_logs_of_this_test_are_not_tame() -> None:
     """Every outcome and every kind of event of the new systems occurs, and many refusals."""
     models = [folded(log.events) for log in LOGS.values()]
-    assert {row.status for each in models for row in each.generations.values()} == STATUSES
+    assert {row.status for each in models for row in each.rows(GENERATIONS).values()} == STATUSES
     types = Counter(event.type for log in LOGS.values() for event in log.events)
     rare = "shortfall-recorded shortfall-collected use-given-back generation-part-completed use-extended plan-ended"
     assert all(types[f"{name}.v1"] for name in rare.split()), types
 
 
-def test_generations(both: tuple[LogBuilder, ReadModels]) -> None:
+def test_generations(both: tuple[LogBuilder, State]) -> None:
     log, models = both
     for org, id_, state in states(log, "generation"):
-        row = models.generations[org, id_]
+        row = models.rows(GENERATIONS)[org, id_]
         assert (row.status, row.succeeded) == (state.status, state.succeeded)
         charged = {name: getattr(row, f"charged_{name}") for name in ("credits", "tokens", "plan_tokens")}
         returned = {name: getattr(row, f"refunded_{name}") for name in ("credits", "tokens", "plan_tokens", "usd")}
@@ -79,29 +96,29 @@ def _amounts(charges: Any, *names: str) -> dict[str, int]:
     }
 
 
-def test_storages_groups_and_budgets(both: tuple[LogBuilder, ReadModels]) -> None:
+def test_storages_groups_and_budgets(both: tuple[LogBuilder, State]) -> None:
     """S0-5, S1-4, S2-1: used, held and limits are those that decisions see."""
     log, models = both
     for org, user, storage in states(log, "storage"):
-        row = models.storages[org, user]
+        row = models.rows(STORAGES)[org, user]
         used, held = storage.quota.used.get("bytes", 0), storage.quota.held.get("bytes", 0)
         assert (row.used, row.held, row.storage_limit) == (used, held, storage.limit)
-        live = [each for each in models.contents.values() if (each.org, each.user_id) == (org, user)]
+        live = [each for each in models.rows(CONTENTS).values() if (each.org, each.user_id) == (org, user)]
         assert sum(each.bytes for each in live if each.deleted_at is None) == used
     for org, id_, group in states(log, "group"):
-        shown = models.groups[org, id_]
+        shown = models.rows(GROUPS)[org, id_]
         assert (shown.used, shown.held, shown.limits) == (group.quota.used, group.quota.held, group.limits)
         assert (shown.period_key, shown.every, shown.deleted_at is not None) == (
             group.quota.key, group.every, group.deleted,
         )  # fmt: skip
         assert shown.member_count == len(group.members)
     for org, user, budget in states(log, "budget"):
-        money = models.budgets[org, user]
+        money = models.rows(BUDGETS)[org, user]
         assert (money.used, money.held) == (budget.quota.used.get("usd", 0), budget.quota.held.get("usd", 0))
         assert (money.monthly, money.ceiling, money.period_key) == (budget.monthly, budget.ceiling, budget.quota.key)
 
 
-def test_holds_and_members(both: tuple[LogBuilder, ReadModels]) -> None:
+def test_holds_and_members(both: tuple[LogBuilder, State]) -> None:
     log, models = both
     held = {
         (org, f"{kind}/{id_}", generation): hold.amounts
@@ -109,56 +126,56 @@ def test_holds_and_members(both: tuple[LogBuilder, ReadModels]) -> None:
         for org, id_, state in states(log, kind)
         for generation, hold in state.quota.holds.items()
     }
-    assert {key: row.amounts for key, row in models.use_holds.items()} == held
+    assert {key: row.amounts for key, row in models.rows(USE_HOLDS).items()} == held
     members = {(org, group, user) for org, group, state in states(log, "group") for user in state.members}
-    assert set(models.members) == members
+    assert set(models.rows(MEMBERS)) == members
 
 
-def test_the_history_of_a_group_adds_up(both: tuple[LogBuilder, ReadModels]) -> None:
+def test_the_history_of_a_group_adds_up(both: tuple[LogBuilder, State]) -> None:
     """S1-4: what a group used in its current period is the sum of its days."""
     _, models = both
-    for row in models.groups.values():
-        days = [each for each in models.group_usage.values() if (each.org, each.group_id) == (row.org, row.id)]
+    for row in models.rows(GROUPS).values():
+        days = [each for each in models.sums(GROUP_USAGE).values() if (each.org, each.group_id) == (row.org, row.id)]
         for what, used in row.used.items():
             assert sum(each.amount for each in days if (each.period, each.what) == (row.period_key, what)) == used
 
 
-def test_organisations_allowances_and_purchases(both: tuple[LogBuilder, ReadModels]) -> None:
+def test_organisations_allowances_and_purchases(both: tuple[LogBuilder, State]) -> None:
     """S3-2, S3-4: settings, plan and what it grants in the cycle."""
     log, models = both
-    assert set(models.organisations) == {(org,) for org, _ in log.streams() if org != PLATFORM}
+    assert set(models.rows(ORGANISATIONS)) == {(org,) for org, _ in log.streams() if org != PLATFORM}
     for org, _, state in states(log, "organisation"):
-        row = models.organisations[org,]
+        row = models.rows(ORGANISATIONS)[org,]
         for name in ("time_zone", "plan", "plan_version", "tokens", "credits", "storage_limit", "anchor", "paid_until"):
             assert getattr(row, name) == getattr(state, name)
         assert (row.enforce, row.pay_from, row.over_actual) == ([*state.enforce], [*state.pay_from], state.over_actual)
     for org, address in log.accounts():
-        account, balance = log.state(org, address), models.balances[org, address]
+        account, balance = log.state(org, address), models.rows(BALANCES)[org, address]
         assert (balance.available, balance.shortfall) == (account.available, account.shortfall)
         if account.allowance is not None:
             seen = (balance.allowance, balance.allowance_granted, balance.allowance_cycle, balance.refresh_at)
             kept = account.allowance
             assert seen == (kept.amount, kept.granted, kept.cycle, kept.refresh_at)
     for org, id_, purchase in states(log, "purchase"):
-        bought = models.purchases[org, id_]
+        bought = models.rows(PURCHASES)[org, id_]
         assert (bought.status, bought.payment_ref) == (purchase.status, purchase.payment_ref)
 
 
-def test_use_adds_up_to_the_ledger(both: tuple[LogBuilder, ReadModels]) -> None:
+def test_use_adds_up_to_the_ledger(both: tuple[LogBuilder, State]) -> None:
     """S4-5: each attempt counts once, under its last outcome; every debit counts, and refunds are taken off."""
     _, models = both
-    rows, days = models.generations.values(), models.usage.values()
-    again = len(models.refusals) - sum(row.status == "refused" for row in rows)  # refused, and asked for again
+    rows, days = models.rows(GENERATIONS).values(), models.sums(USAGE).values()
+    again = len(models.log(REFUSALS)) - sum(row.status == "refused" for row in rows)  # refused, and asked for again
     over = [row for row in rows if row.status not in OPEN]
     ended = Counter(row.status for row in over) + Counter({"refused": again})
     made = [day for day in days if day.operation != RECORDED]
     assert Counter({day.outcome: 0 for day in made if day.outcome != CHARGED}) | _by(made, "generations") == ended
     for unit in ("credits", "tokens", "plan_tokens", "other"):
-        accounts = [each for each in models.balances.values() if _column(each) == unit]
+        accounts = [each for each in models.rows(BALANCES).values() if _column(each) == unit]
         assert sum(getattr(day, unit) for day in days) == sum(each.debited - each.refunded for each in accounts)
-    assert sum(day.usd for day in days) == sum(cost.usd for cost in models.costs if cost.success)
+    assert sum(day.usd for day in days) == sum(cost.usd for cost in models.log(COSTS) if cost.success)
     assert sum(day.usd for day in made) == sum(row.charged_usd - row.refunded_usd for row in rows)
-    own = [cost.usd for cost in models.costs if cost.kind != "recorded"]
+    own = [cost.usd for cost in models.log(COSTS) if cost.kind != "recorded"]
     assert sum(own) == sum(row.charged_usd - row.refunded_usd for row in over)
 
 
@@ -175,12 +192,12 @@ def _by(days: Any, name: str) -> Counter[str]:
     return +total
 
 
-def test_the_usage_log_of_plan_tokens(both: tuple[LogBuilder, ReadModels]) -> None:
+def test_the_usage_log_of_plan_tokens(both: tuple[LogBuilder, State]) -> None:
     """S3-5: every token that was used or came back is a row, with the user and what was left."""
     _, models = both
-    for balance in models.balances.values():
+    for balance in models.rows(BALANCES).values():
         if balance.unit.startswith("tokens."):
-            rows = [row for row in models.token_usage if (row.org, row.address) == (balance.org, balance.address)]
+            rows = [row for row in models.log(TOKEN_USAGE) if (row.org, row.address) == (balance.org, balance.address)]
             assert sum(row.tokens for row in rows) == balance.debited - balance.refunded
             assert [row.total for row in rows] == list(accumulate(row.tokens for row in rows))
             assert all(row.user_id for row in rows if row.tokens > 0 and not row.debit_id.startswith("shortfall."))
@@ -205,12 +222,12 @@ def generated(**given: Any) -> LogBuilder:
 def test_a_generation_that_was_refused_first() -> None:
     """S0-10: a refusal is counted by operation and reason, and stays when the id is used again."""
     models = folded(generated().events)
-    (refusal,) = models.refusals
+    (refusal,) = models.log(REFUSALS)
     assert (refusal.operation, refusal.reason, refusal.deficit) == ("image", "insufficient_tokens", 200)
     assert [check["resource"] for check in refusal.checks if not check["ok"]] == ["tokens"]
-    row = models.generations["acme", "g"]
+    row = models.rows(GENERATIONS)["acme", "g"]
     assert (row.status, row.reason, row.sealed, row.version) == ("held", None, "prompt", 2)
-    assert models.use_holds["acme", "group/team", "g"].amounts == {"image": 2, "tokens.lead_generation": 10}
+    assert models.rows(USE_HOLDS)["acme", "group/team", "g"].amounts == {"image": 2, "tokens.lead_generation": 10}
 
 
 def test_the_whole_life_of_a_generation() -> None:
@@ -219,16 +236,16 @@ def test_the_whole_life_of_a_generation() -> None:
     log.do(ConfirmGeneration(generation_id="g", reported=Reported(contents=contents, succeeded=1), sealed="done"))
     log.do(RefundGeneration(generation_id="g", refund_id="f", contents=("c2",)))
     models = folded(log.events)
-    row = models.generations["acme", "g"]
+    row = models.rows(GENERATIONS)["acme", "g"]
     assert (row.status, row.charged_tokens, row.charged_plan_tokens) == ("completed", 100, 5)
     assert (row.refunded_tokens, row.refunded_plan_tokens, row.sealed_end) == (50, 2, "done")
-    assert models.storages["acme", "ann"].used == 150
-    first, second = (each for each in models.token_usage)
+    assert models.rows(STORAGES)["acme", "ann"].used == 150
+    first, second = (each for each in models.log(TOKEN_USAGE))
     assert (first.user_id, first.feature, first.tokens, first.generation_id) == ("ann", "generate_leads", 5, "g")
     assert (second.tokens, second.remaining) == (-2, first.remaining + 2)
-    moved = {(each.type, each.generation_id) for each in models.transactions if each.address == "user:ann:tokens"}
+    moved = {(each.type, each.generation_id) for each in models.log(TRANSACTIONS) if each.address == "user:ann:tokens"}
     assert moved == {("granted", None), ("reserved", "g"), ("returned", "g"), ("captured", "g"), ("refunded", "g")}
-    assert {(day.outcome, day.size, day.generations, day.tokens) for day in models.usage.values()} == {
+    assert {(day.outcome, day.size, day.generations, day.tokens) for day in models.sums(USAGE).values()} == {
         ("refused", "large", 1, 0), ("completed", "large", 1, 50),
     }  # fmt: skip
 
@@ -238,13 +255,13 @@ def test_a_generation_that_expires_and_is_completed_late() -> None:
     log.now += timedelta(hours=1)
     log.do(LetTimePass(stream="generation/g"))
     early = folded(log.events)
-    assert {(day.outcome, day.generations) for day in early.usage.values()} >= {("expired", 1)}
+    assert {(day.outcome, day.generations) for day in early.sums(USAGE).values()} >= {("expired", 1)}
     log.do(ConfirmGeneration(generation_id="g"))
     late = folded(log.events)
-    assert late.generations["acme", "g"].status == "settled_late"
-    counted = {(day.outcome, day.generations, day.tokens) for day in late.usage.values()}
+    assert late.rows(GENERATIONS)["acme", "g"].status == "settled_late"
+    counted = {(day.outcome, day.generations, day.tokens) for day in late.sums(USAGE).values()}
     assert counted == {("refused", 1, 0), ("expired", 0, 0), ("settled_late", 1, 200)}
-    assert not late.use_holds
+    assert not late.rows(USE_HOLDS)
 
 
 def test_deductions_are_logged_with_their_user() -> None:
@@ -252,7 +269,7 @@ def test_deductions_are_logged_with_their_user() -> None:
     log = LogBuilder()
     log.do(ChoosePlan(plan="pro"))
     log.do(DeductTokens(feature="generate_goal", user="ann", debit_id="d", sealed="meta"))
-    (row,) = folded(log.events).token_usage
+    (row,) = folded(log.events).log(TOKEN_USAGE)
     assert (row.token_type, row.user_id, row.feature, row.tokens, row.remaining, row.sealed) == (
         "goal_generation", "ann", "generate_goal", 3, 17, "meta",
     )  # fmt: skip
@@ -265,7 +282,7 @@ def test_a_missing_event_is_found_by_the_version(kind: str) -> None:
     place = next(key for key, count in counts.items() if count > 2 and key[1].partition("/")[0] == kind)
     own = [event for event in events if (event.org, event.stream) == place]
     with pytest.raises(CannotApply, match="is at version 1, the event is version 3|is unknown"):
-        fold(ReadModels(), [fact_of(event, Codec.of(SCRIP).decode) for event in (own[0], own[2])])
+        fold(State(READ_MODELS), [fact_of(event, Codec.of(SCRIP).decode) for event in (own[0], own[2])])
 
 
 def test_an_event_on_a_stream_of_another_kind_stops_the_partition() -> None:
@@ -274,3 +291,43 @@ def test_an_event_on_a_stream_of_another_kind_stops_the_partition() -> None:
     for stream in ("generation/g", "storage/ann", "group/g", "budget/ann", "organisation", "purchase/p"):
         with pytest.raises(CannotApply):
             folded([event._replace(stream=stream)])
+
+
+def test_what_misses_its_row_is_left_for_later_as_a_whole() -> None:
+    """A rebuild has written such rows: each read model says so before it changes anything, and the others go on."""
+    log = generated()
+    contents = (Content("c1", 100), Content("c2", 50))
+    log.do(ConfirmGeneration(generation_id="g", reported=Reported(contents=contents, succeeded=1)))
+    whole = len(log.events)
+    log.do(RefundGeneration(generation_id="g", refund_id="f", contents=("c2",)))
+    log.do(DeleteContent(user="ann", content_id="c1"))
+    facts = [fact_of(event, Codec.of(SCRIP).decode) for event in log.events]
+    state = State(READ_MODELS, rebuilding=True)
+    fold(state, facts[:whole])
+    written = {model: rows.written(state) for model, rows in state.all_rows.items()}
+    gone = {model.name for model, rows in written.items() if rows}
+    assert gone == {"generations", "reservations", "debits", "contents"}
+    used = {**state.sums(USAGE)}
+    fold(state, facts[whole:])
+    late = {(model.name, type(fact.event).__name__) for model, fact in state.later}
+    assert late == {
+        ("generations", "GenerationRefunded"), ("usage", "GenerationRefunded"), ("costs", "GenerationRefunded"),
+        ("debits", "CreditsRefunded"), ("usage", "CreditsRefunded"), ("contents", "ContentDeleted"),
+    }  # fmt: skip
+    ended = [model for model in READ_MODELS if model.name in gone - {"reservations"}]
+    assert not any(state.rows(model) for model in ended)
+    assert state.sums(USAGE) == used
+    assert state.rows(STORAGES)["acme", "ann"].used == 50
+
+    later = State(READ_MODELS)
+    for model, rows in written.items():
+        for row in rows:
+            later.rows(model)[model.table.key_of(row)] = row
+    later.rows(BALANCES).update(state.rows(BALANCES))
+    later.rows(GRANTS).update(state.rows(GRANTS))
+    fold_later(later, state.later)
+    expected = folded(log.events)
+    assert [later.rows(model) for model in ended] == [expected.rows(model) for model in ended]
+    for use in later.sums(USAGE).values():
+        state.sums(USAGE).add(use)
+    assert state.sums(USAGE) == expected.sums(USAGE)

@@ -103,4 +103,4 @@ class Mixed(NamedTuple):
 )
 def test_what_makes_no_table_is_refused_when_it_is_declared(row: Any, declared: dict[str, Any], wrong: str) -> None:
     with pytest.raises(TypeError, match=wrong):
-        ReadModel(**{"name": "wrong", "row": row, "key": ("org",)} | declared)
+        ReadModel(**{"name": "wrong", "row": row, "key": ("org",), "events": {}, "fold": lambda *_: None} | declared)
