@@ -6,7 +6,7 @@ this role: it may be late, run twice or not at all.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -32,27 +32,14 @@ LAST_PAUSE_S = 5.0
 ACTOR = "system:sweeper"
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
-# What ends or begins by time alone: the stream it happens on, the moment, and which rows still wait for it.
-_SOURCES = (
-    ("reservations", "'account/' || address", "expires_at", "status = 'held'"),
-    ("grants", "'account/' || address", "expires_at", "status = 'live' and remaining > 0"),
-    ("grants", "'account/' || address", "effective_at", "status = 'scheduled'"),
-    ("balances", "'account/' || address", "refresh_at", "allowance > 0"),
-    ("generations", "'generation/' || id", "expires_at", "status in ('held', 'running')"),
-    ("groups", "'group/' || id", "period_end", "period_end is not null"),
-    ("budgets", "'budget/' || user_id", "period_end", "period_end is not null"),
-    ("organisations", "'organisation'", "paid_until", "paid_until is not null"),
-)
 
-# `scrip_now()` is volatile and would keep the indexes from being used, so the time is read first.
-_DUE = (
-    " union all ".join(
-        f"(select org, {stream} as stream, {moment} as due from read.{table} where {waits}"
-        f" and {moment} > %(after)s and {moment} <= %(now)s order by {moment} limit %(page)s)"
-        for table, stream, moment, waits in _SOURCES
-    )
-    + " order by due limit %(page)s"
-)
+class Source(NamedTuple):
+    """Rows of a read model on which something ends or begins by time alone. All but `table` is SQL."""
+
+    table: str
+    stream: str  # on which it happens
+    moment: str
+    waits: str  # which rows still wait for it; an index of `moment` has this condition, or a part of it
 
 
 class Due(NamedTuple):
@@ -69,9 +56,10 @@ class Sweeper:
     still say so. `pool`: login scrip_writer, autocommit. `swept` counts streams.
     """
 
-    def __init__(self, ledger: Ledger, pool: "AsyncConnectionPool[Any]") -> None:
+    def __init__(self, ledger: Ledger, pool: "AsyncConnectionPool[Any]", sources: Iterable[Source]) -> None:
         self._ledger = ledger
         self._pool = pool
+        self._query = _query(sources)
         self._until: dict[Due, datetime] = {}
         self.swept = 0
 
@@ -103,7 +91,7 @@ class Sweeper:
             clock = await (await connection.execute("select scrip_now()")).fetchone()
             if clock is None:
                 raise AssertionError("scrip_now() always returns a row")
-            found = await connection.execute(_DUE, {"after": after, "now": clock[0], "page": PAGE})
+            found = await connection.execute(self._query, {"after": after, "now": clock[0], "page": PAGE})
             return clock[0], await found.fetchall()
 
     async def _let_time_pass(self, streams: list[Due]) -> None:
@@ -115,8 +103,26 @@ class Sweeper:
             await self._ledger.execute_all(submissions)
 
 
+def _query(sources: Iterable[Source]) -> bytes:
+    """A page of what is due, oldest first.
+
+    `scrip_now()` is volatile and would keep the indexes from being used, so the time is a parameter.
+    """
+    due = " union all ".join(
+        f"(select org, {stream} as stream, {moment} as due from read.{table} where {waits}"
+        f" and {moment} > %(after)s and {moment} <= %(now)s order by {moment} limit %(page)s)"
+        for table, stream, moment, waits in sources
+    )
+    return f"{due} order by due limit %(page)s".encode()
+
+
 async def run_sweeper(
-    settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None, *, domain: Domain
+    settings: Settings,
+    stop: asyncio.Event,
+    on_ready: Callable[[], None] | None = None,
+    *,
+    domain: Domain,
+    sources: Iterable[Source],
 ) -> None:
     """Sweep every second until `stop` is set; `on_ready` is called when the ledger is reached.
 
@@ -134,7 +140,7 @@ async def run_sweeper(
         uri, min_size=1, max_size=1, open=False, timeout=5.0, kwargs=options, check=AsyncConnectionPool.check_connection
     )
     await pool.open()
-    sweeper = Sweeper(Ledger(writer, deadline_s=settings.request_deadline_s), pool)
+    sweeper = Sweeper(Ledger(writer, deadline_s=settings.request_deadline_s), pool, sources)
     try:
         with metrics_served(settings, sweeper_metrics(lambda: sweeper.swept, writer)):
             await _sweep_until(stop, sweeper, Leftovers(pool), writer, on_ready)

@@ -61,6 +61,11 @@ class Due(NamedTuple):
     where: str  # which rows still wait for it: the condition of the index
     only: str = ""  # a further condition, which the index does not have
 
+    @property
+    def waits(self) -> str:
+        """Which rows the sweeper takes."""
+        return f"{self.where} and {self.only}" if self.only else self.where
+
 
 class View(NamedTuple):
     """A further view of a read model, for people who ask in SQL. `query` has `{table}` in place of the table."""

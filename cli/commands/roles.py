@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from infra.settings import Settings
+    from infra.sweeper import Source
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,15 @@ def sweeper(data: RoleData = None, ready: Ready = None, pulse: Pulse = None) -> 
     from domain.registry import SCRIP
     from infra.sweeper import run_sweeper
 
-    _serve(partial(run_sweeper, domain=SCRIP), data, ready, pulse)
+    _serve(partial(run_sweeper, domain=SCRIP, sources=sweeper_sources()), data, ready, pulse)
+
+
+def sweeper_sources() -> list[Source]:
+    """Where the sweeper looks: each read model says what of it falls due."""
+    from infra.sweeper import Source
+    from projections import READ_MODELS
+
+    return [Source(model.name, model.stream, due.at, due.waits) for model in READ_MODELS for due in model.due]
 
 
 class _Run(Protocol):

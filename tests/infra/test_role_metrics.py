@@ -6,6 +6,7 @@ import threading
 import httpx
 import pytest
 
+from cli.commands.roles import sweeper_sources
 from domain.registry import SCRIP
 from infra.embedded.errors import PortInUse
 from infra.embedded.ports import free_port
@@ -56,7 +57,8 @@ def test_a_role_serves_its_own_and_its_writers(database: Database) -> None:
 
     async def while_it_runs() -> str:
         stop, ready = asyncio.Event(), asyncio.Event()
-        role = asyncio.create_task(run_sweeper(settings_of(database, metrics_port=port), stop, ready.set, domain=SCRIP))
+        served = settings_of(database, metrics_port=port)
+        role = asyncio.create_task(run_sweeper(served, stop, ready.set, domain=SCRIP, sources=sweeper_sources()))
         async with asyncio.timeout(patient(20)):
             await ready.wait()
             text = await asyncio.to_thread(shown, port)

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
+from cli.commands.roles import sweeper_sources
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
 from domain.registry import SCRIP
@@ -32,7 +33,7 @@ async def ledger_and_sweeper(database: Database) -> AsyncIterator[tuple[Ledger, 
             database.writer_uri, min_size=1, max_size=1, open=False, kwargs={"autocommit": True}
         ) as pool:
             ledger = Ledger(writer)
-            yield ledger, Sweeper(ledger, pool)
+            yield ledger, Sweeper(ledger, pool, sweeper_sources())
 
 
 async def submit(ledger: Ledger, *commands: Any) -> None:
@@ -151,7 +152,8 @@ def test_the_role_waits_for_read_models_and_then_sweeps(database: Database) -> N
     async def whole() -> None:
         stop, ready = asyncio.Event(), asyncio.Event()
         values: dict[str, Any] = {"writer_url": database.writer_uri}
-        role = asyncio.create_task(run_sweeper(Settings(**values), stop, ready.set, domain=SCRIP))
+        running = run_sweeper(Settings(**values), stop, ready.set, domain=SCRIP, sources=sweeper_sources())
+        role = asyncio.create_task(running)
         await asyncio.wait_for(ready.wait(), patient(30))
         async with ledger_and_sweeper(database) as (ledger, _):
             await submit(
