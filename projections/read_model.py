@@ -68,10 +68,11 @@ class Due(NamedTuple):
 
 
 class View(NamedTuple):
-    """A further view of a read model, for people who ask in SQL. `query` has `{table}` in place of the table."""
+    """A further view of a read model, for people who ask in SQL."""
 
     name: str
-    query: str
+    query: str  # with `{table}` in place of the table
+    about: str  # how it differs from the read model's own
 
 
 class Column(NamedTuple):
@@ -80,6 +81,7 @@ class Column(NamedTuple):
     name: str
     type: str
     definition: str
+    empty: bool  # whether it may be null
 
 
 def never(_state: "State", _row: Any) -> bool:
@@ -305,7 +307,8 @@ def _columns(row: type[Any]) -> Iterable[Column]:
         if others:
             raise TypeError(f"{row.__name__}.{name}: no column is made of the type {hint}")
         type_, definition = _type(of_value, f"{row.__name__}.{name}")
-        yield Column(name, type_, f'"{name}" {definition}{" not null" if len(kinds) == 1 else ""}')
+        empty = len(kinds) > 1
+        yield Column(name, type_, f'"{name}" {definition}{"" if empty else " not null"}', empty)
 
 
 def _type(hint: Any, place: str) -> tuple[str, str]:

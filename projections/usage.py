@@ -252,6 +252,6 @@ USAGE = ReadModel(
     fold=fold,
     needs=needs,
     keep=Keep.SUMS,
-    views=(View("usage_daily", _DAILY),),
+    views=(View("usage_daily", _DAILY, "the same by `day` in place of `at`."),),
     fillfactor=70,
 )

@@ -9,7 +9,14 @@ import typer.core
 
 from cli.reference.http import http_page, objects_page
 from cli.reference.messages import events_page, topics_page
-from cli.reference.pages import alerts_page, commands_page, metrics_page, refusals_page, settings_page
+from cli.reference.pages import (
+    alerts_page,
+    commands_page,
+    metrics_page,
+    read_models_page,
+    refusals_page,
+    settings_page,
+)
 
 
 def pages(program: typer.core.TyperGroup) -> dict[str, Callable[[], str]]:
@@ -20,6 +27,7 @@ def pages(program: typer.core.TyperGroup) -> dict[str, Callable[[], str]]:
         "refusals.md": refusals_page,
         "events.md": events_page,
         "topics.md": topics_page,
+        "read-models.md": read_models_page,
         "alerts.md": alerts_page,
         "cli.md": partial(commands_page, program),
         "configuration.md": settings_page,

@@ -1,4 +1,4 @@
-"""The pages of alert rules, refusals, settings, metrics and the command line."""
+"""The pages of alert rules, refusals, settings, metrics, read models and the command line."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
 from infra.writer.submission import Refused
 from infra.writer.writer import Writer
+from projections.read_model import ReadModel
+from projections.versions import tables
 
 ALERTS = """Each crossing is told once: on `scrip.notifications`, under `GET /api/v1/alerts` and by webhook.
 Every rule can be switched off and its figures changed with `PUT /api/v1/alert-rules`. What to do
@@ -45,6 +47,9 @@ application](../how-to/application-engineer.md#answers-that-are-not-a-success)."
 CONFIGURATION = """The service roles are configured by these environment variables; `scrip config` shows what they are
 now, with secrets masked. `scrip up` and `scrip demo` set all of them themselves. A value out of its
 bounds stops a role at its start with one sentence that names the variable."""
+READ_MODELS = """The views of the schema `read` in PostgreSQL. [Ready SQL](../how-to/ready-sql.md) says with which
+login, and has questions that are asked often. A login of one organisation sees the rows of that one. The views and
+their columns have the same texts as comments: `\\d+ read.balances` in psql."""
 COMMAND_LINE = """`./scrip` sets itself up on first use and runs a command. Every command explains itself with
 `--help`, and those that answer something take `--json`. What can be expected to go wrong is one
 sentence on standard error and exit status 1; wrong usage is exit status 2."""
@@ -117,6 +122,27 @@ def _limits(metadata: list[Any]) -> Iterator[str]:
         for name, word in words.items():
             if hasattr(each, name):
                 yield f"{word} {getattr(each, name):,}"
+
+
+def read_models_page() -> str:
+    """The views with their columns, for people who ask in SQL."""
+    return "\n".join([head("Read models", READ_MODELS), *map(_view, sorted(tables(), key=lambda model: model.name))])
+
+
+def _view(model: ReadModel[Any]) -> str:
+    further = [f"`{view.name}`: {view.about}\n" for view in model.views]
+    key = f"Key: {', '.join(f'`{name}`' for name in model.key)}.\n"
+    columns = table(("column", "type", "null", "meaning"), _columns(model))
+    return "\n".join([f"## {model.name}\n", f"{model.about}\n", *further, key, columns])
+
+
+def _columns(model: ReadModel[Any]) -> Iterator[tuple[str, str, str, str]]:
+    named = {"int2": "smallint", "int4": "integer", "int8": "bigint", "bool": "boolean"}  # as psql has them
+    for column in model.columns:
+        type_ = f"`{named.get(column.type, column.type)}`"
+        yield f"`{column.name}`", type_, "yes" if column.empty else "", model.about_column(column.name)
+    for name in model.shows:
+        yield f"`{name}`", "computed", "", model.about_column(name)
 
 
 def commands_page(program: typer.core.TyperGroup) -> str:
