@@ -6,8 +6,8 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from api.reading import wait_for
 from projections import versions
-from projections.wait import wait_for
 from tests.conftest import Database
 
 
