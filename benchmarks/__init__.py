@@ -12,5 +12,6 @@ BENCHES: dict[str, str] = {
     "lag": "time from the HTTP answer until the balance read model covers it, at 500 commands a second",
     "memory": "resident memory of API, relay and projector after 1,000,000 commands",
     "attacks": "the API's memory under each way to take it, at its highest and a minute later",
+    "fairness": "others' times beside the load of one user or organisation, and without it, in the same minute",
     "neighbour": "batches of a busy writer while a second one, idle for 100,000 events, wakes up",
 }

@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from time import monotonic, perf_counter, sleep
+from time import perf_counter
 from typing import NamedTuple
 from urllib.parse import quote
 
 import httpx
-import psycopg
 
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.load import Load
-from benchmarks.stage import whole_service
+from benchmarks.stage import wait_until_projected, whole_service
 from benchmarks.work import SettledWork
 from cli.service.service import ROLES, Service
 from cli.service.tokens import signed_token
@@ -25,7 +24,6 @@ USERS = 100
 ORG = "bench0"
 LOOKS = 30  # at each page
 UNDER_MS = 100
-SEEN_WITHIN_S = 600.0
 # As whom the pages are opened: the user has a hundredth of all transactions.
 PEOPLE = {"user": "u0", "org_admin": "boss", "auditor": "reader", "admin": "root"}
 
@@ -57,10 +55,6 @@ EXAMPLES = {
     "/operator/runbook/{anchor}": "anchor",
 }
 
-_BEHIND = """
-    select coalesce(sum(e.position - coalesce(c.position, 0)), 0) from (
-        select partition, max(position) as position from events group by partition
-    ) e left join read.checkpoints c using (partition)"""
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
@@ -127,12 +121,7 @@ def _fill(service: Service, transactions: int) -> SettledWork:
     work = SettledWork(USERS)
     with Writer(service.settings.writer_url.get_secret_value(), SCRIP) as writer:
         Load(writer, USERS, work=work).run(2 * transactions)
-    until = monotonic() + SEEN_WITHIN_S
-    with psycopg.connect(service.settings.auditor_url.get_secret_value(), autocommit=True) as connection:
-        while (connection.execute(_BEHIND).fetchone() or (0,))[0]:
-            if monotonic() > until:
-                raise RuntimeError(f"the read models are not there after {SEEN_WITHIN_S:.0f} s")
-            sleep(0.5)
+    wait_until_projected(service.settings)
     return work
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, LiteralString
 
 import psycopg
@@ -27,6 +27,11 @@ from projections.versions import ensure
 
 PARTITIONS = 12
 LOOK_S = 0.05
+SEEN_WITHIN_S = 600.0
+_BEHIND = """
+    select coalesce(sum(e.position - coalesce(c.position, 0)), 0) from (
+        select partition, max(position) as position from events group by partition
+    ) e left join read.checkpoints c using (partition)"""
 
 Role = Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -103,6 +108,16 @@ def whole_service(*roles: str) -> Iterator[Service]:
     """The service as `scrip up` runs it, with these roles as processes of their own."""
     with _folder() as folder, Service(folder, roles=roles) as service:
         yield service
+
+
+def wait_until_projected(settings: Settings) -> None:
+    """Return when the read models have every event. Raises RuntimeError when that takes longer than SEEN_WITHIN_S."""
+    until = monotonic() + SEEN_WITHIN_S
+    with psycopg.connect(settings.auditor_url.get_secret_value(), autocommit=True) as connection:
+        while (connection.execute(_BEHIND).fetchone() or (0,))[0]:
+            if monotonic() > until:
+                raise RuntimeError(f"the read models are not there after {SEEN_WITHIN_S:.0f} s")
+            sleep(0.5)
 
 
 @contextmanager

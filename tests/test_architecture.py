@@ -40,7 +40,6 @@ SMALL_FILES: dict[str, str] = {
     "cli/commands/": "a command is found under its name, and is light: help loads all of them",
     "cli/app.py": "the list of commands, which tests run without `python -m cli`",
     "console/navigation.py": "the menu, where a page is added",
-    "benchmarks/open_load.py": "how an open loop measures, which is no matter of what it sends",
     "benchmarks/projector.py": "run by its name, and its filled topic serves another benchmark",
     "benchmarks/relay.py": "run by its name, and its waiting for the relay serves another benchmark",
 }
