@@ -20,13 +20,13 @@ from domain.periods import Period
 from domain.quotas.events import UseCounted
 from domain.refusal import Refusal
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.position import format_position
 from infra.writer.submission import Answered, Outcome, Refused
 
 COUNTED = ("image", "video")
 CHUNK = 2_000
-_CODEC = Codec.of(SCRIP)
+_CODEC = LedgerMapper.of(SCRIP)
 _EVENTS = """
     select version, type, data from events
     where org = %(org)s and stream = %(stream)s and version > %(version)s and position <= %(position)s

@@ -12,10 +12,10 @@ from domain.credits.account import Account, evolve
 from domain.credits.address import stream_of
 from domain.credits.due import due
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 
 CHUNK = 2_000
-_CODEC = Codec.of(SCRIP)
+_CODEC = LedgerMapper.of(SCRIP)
 _EVENTS = """
     select version, position, type, data from events
     where org = %(org)s and stream = %(stream)s and version > %(version)s and time <= %(until)s

@@ -14,14 +14,14 @@ from api.problems import Problem
 from api.services import Services
 from domain.periods import NEVER
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.snapshots import decode_state
 
 MOST_SHOWN = 100  # entries of each collection
 MOST_FOLDED = 200_000  # events that one answer may take, a second's work or so
 CHUNK = 2_000
 
-_codec = Codec.of(SCRIP)
+_codec = LedgerMapper.of(SCRIP)
 _EVENTS = """
     select version, type, data from events
     where org = %(org)s and stream = %(stream)s and version > %(after)s and version <= %(until)s

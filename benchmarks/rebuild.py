@@ -7,7 +7,7 @@ import psycopg
 from benchmarks.figures import Figure, Report
 from benchmarks.stage import Stage, database_only
 from consumers.rebuild import rebuild
-from infra.event_log import COLUMNS
+from infra.log.statements import COLUMNS
 from infra.tuning import tune_interpreter
 
 COMMANDS = 200_000

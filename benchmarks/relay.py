@@ -8,10 +8,10 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.figures import Figure, Report
 from benchmarks.stage import Stage, both_servers
-from infra.chain import StoredEvent
-from infra.event_log import COLUMNS
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import to_record
+from infra.log.events import LedgerEvent
+from infra.log.statements import COLUMNS
 from infra.relay.role import relay_of
 from infra.topics import USAGE
 
@@ -51,7 +51,7 @@ async def relay_all(stage: Stage, events: int) -> float:
 async def _raw_produce(stage: Stage) -> float:
     with psycopg.connect(stage.owner_uri) as connection:
         rows = connection.execute(f"select {COLUMNS} from events order by partition, position").fetchall()
-    records = [to_record(StoredEvent(*row), "bench") for row in rows]
+    records = [to_record(LedgerEvent(*row), "bench") for row in rows]
     producer = AIOKafkaProducer(**kafka_arguments(stage.settings()), enable_idempotence=True, linger_ms=5)
     await producer.start()
     try:

@@ -20,7 +20,7 @@ from consumers.projector_metrics import projector_metrics
 from consumers.rebuild_requests import serve_rebuilds
 from consumers.topic_check import MISSING, Fault, TopicCheck, note
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.role_metrics import metrics_served
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
@@ -62,7 +62,7 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
     first. Raises ProjectorStuck, and KafkaMisconfigured for wrong settings.
     """
     uri = settings.projector_url.get_secret_value()
-    projection = Projection(Runner(uri, Codec.of(SCRIP).decode), stop)
+    projection = Projection(Runner(uri, LedgerMapper.of(SCRIP).decode), stop)
     broker = consuming_broker(settings, "scrip-projector", log)
     projection.attach(broker, topic_name(settings, LEDGER), group_id(settings))
     try:
@@ -87,7 +87,7 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
 def _prepare(uri: str) -> bool:
     if versions.ensure(uri).shape != versions.shape():
         log.warning("the read models are of another version and are rebuilt from the log")
-        report = rebuild(uri, Codec.of(SCRIP).decode)
+        report = rebuild(uri, LedgerMapper.of(SCRIP).decode)
         log.warning("rebuilt %s events into generation %s", report.events, report.generation)
     return True
 

@@ -1,7 +1,7 @@
 """Rebuild the read models of a deployment from its log."""
 
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.settings import Settings
 from projections.rebuild import Progress, RebuildReport
 from projections.rebuild import rebuild as rebuild_from
@@ -12,4 +12,4 @@ def rebuild(settings: Settings, progress: Progress | None = None) -> RebuildRepo
 
     Raises CannotApply at an event that cannot be folded (the live generation stays), psycopg.Error.
     """
-    return rebuild_from(settings.projector_url.get_secret_value(), Codec.of(SCRIP).decode, progress)
+    return rebuild_from(settings.projector_url.get_secret_value(), LedgerMapper.of(SCRIP).decode, progress)

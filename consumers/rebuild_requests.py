@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.settings import Settings
 from projections import versions
 from projections.rebuild import RebuildReport, rebuild
@@ -98,7 +98,7 @@ async def _run(connection: Connection, uri: str, id_: int, stop: asyncio.Event) 
             raise Stopping
         seen = (done, total)
 
-    work = asyncio.create_task(asyncio.to_thread(rebuild, uri, Codec.of(SCRIP).decode, progress))
+    work = asyncio.create_task(asyncio.to_thread(rebuild, uri, LedgerMapper.of(SCRIP).decode, progress))
     log.warning("rebuild %s of the read models begins", id_)
     try:
         while not work.done():

@@ -15,10 +15,11 @@ from aiokafka import ConsumerRecord
 
 from domain.registry import SCRIP
 from domain.untagged import Untagged
-from infra.chain import GENESIS, StoredEvent, link_of
-from infra.codec import Codec
-from infra.event_log import COLUMNS
 from infra.kafka_record import NotALedgerRecord, difference, from_record
+from infra.log.chain import GENESIS, link_of
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
+from infra.log.statements import COLUMNS
 from projections.runner import Incoming
 
 FOREIGN, MISSING = "foreign", "missing"
@@ -69,7 +70,7 @@ class TopicCheck:
     """Separates the log's own events from everything else in the topic."""
 
     def __init__(self) -> None:
-        self._codec = Codec.of(SCRIP)
+        self._codec = LedgerMapper.of(SCRIP)
         self._log_id = ""
         self._proven: dict[int, tuple[int, bytes]] = {}  # partition -> a position and its hash in the log
 
@@ -133,7 +134,7 @@ class TopicCheck:
         self._proven[event.partition] = (event.position, hash_)
         return True
 
-    def _says_who(self, event: StoredEvent) -> bool:
+    def _says_who(self, event: LedgerEvent) -> bool:
         """Whether actor and tag, which no hash covers, are those of the bytes, which it does."""
         if not event.data.startswith(_beginning(event.actor)):
             return False
@@ -149,7 +150,7 @@ class TopicCheck:
         if not doubtful:
             return {}
         places = {(one.event.partition, one.event.position) for one in doubtful}
-        stored = {row[:2]: StoredEvent._make(row) for row in _rows(connection, _EVENTS, places)}
+        stored = {row[:2]: LedgerEvent._make(row) for row in _rows(connection, _EVENTS, places)}
         refused = {}
         for one in doubtful:
             event = stored.get((one.event.partition, one.event.position))
@@ -162,7 +163,7 @@ class TopicCheck:
 
 
 class _Read(NamedTuple):
-    event: StoredEvent
+    event: LedgerEvent
     record: "ConsumerRecord[bytes, bytes]"
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from infra.chain import StoredEvent
+from infra.log.events import LedgerEvent
 
 Headers = list[tuple[str, bytes]]
 MAX_REASON = 300  # letters: anybody may have written the record, and what is said of it is shown on pages
@@ -50,7 +50,7 @@ def _source(log_id: str) -> tuple[str, bytes]:
     return ("ce_source", f"/scrip/{log_id}".encode())
 
 
-def to_record(event: StoredEvent, log_id: str) -> LedgerRecord:
+def to_record(event: LedgerEvent, log_id: str) -> LedgerRecord:
     """The record of an event of the log `log_id`. The value are the stored bytes, untouched.
 
     The event's time must carry UTC as its zone. It is a header, never the record's own timestamp: the broker
@@ -79,7 +79,7 @@ def to_record(event: StoredEvent, log_id: str) -> LedgerRecord:
     return LedgerRecord(organisation + b"/" + subject, data, headers)
 
 
-def from_record(record: ReceivedRecord) -> StoredEvent:
+def from_record(record: ReceivedRecord) -> LedgerEvent:
     """The event of a record of the ledger's topic; equal, to the byte, to the stored one.
 
     Raises NotALedgerRecord.
@@ -87,7 +87,7 @@ def from_record(record: ReceivedRecord) -> StoredEvent:
     headers = dict(record.headers)
     try:
         tag = headers.get("ce_tag")
-        return StoredEvent(
+        return LedgerEvent(
             record.partition,
             _position(int(headers["ce_position"])),  # type: ignore[arg-type]  # None raises TypeError, see below
             headers["ce_scriporg"].decode(),  # type: ignore[union-attr]
@@ -107,7 +107,7 @@ def from_record(record: ReceivedRecord) -> StoredEvent:
         ) from error
 
 
-def difference(record: WholeRecord, event: StoredEvent, log_id: str) -> str:
+def difference(record: WholeRecord, event: LedgerEvent, log_id: str) -> str:
     """What of a record is not as the relay of the log `log_id` writes it for `event`; empty where nothing is."""
     key, value, headers = to_record(event, log_id)
     found = list(record.headers)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
-from infra.event_log import columns
+from infra.log.statements import columns
 
 CALLER = "usage|"  # `commands.caller` of a usage event is this and its CloudEvents source
 UNREADABLE = "kafka"  # the source of a record whose own identity cannot be read; its id is topic/partition/offset

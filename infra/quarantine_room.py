@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from infra.event_log import columns
+from infra.log.statements import columns
 from infra.partitions import PLATFORM
 from infra.quarantine import UNREADABLE, Connection, quarantine_id
 

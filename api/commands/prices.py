@@ -12,7 +12,7 @@ from api.problems import Problem, invalid
 from domain.money import decimal_text, micros
 from domain.prices.events import PriceEntry
 from domain.prices.publish import MAX_ENTRIES, PublishPrices
-from infra.event_log import MAX_EVENT_BYTES
+from infra.log.statements import MAX_EVENT_BYTES
 from infra.partitions import PLATFORM
 
 MAX_PRICES_BODY = 1_048_576  # 2,000 entries of half a KiB

@@ -15,10 +15,10 @@ from domain.generations.events import Charge, Quoted
 from domain.groups.state import MEMBERSHIPS
 from domain.groups.state import PREFIX as GROUP
 from domain.registry import SCRIP
-from infra.codec import Codec, UnknownEventType
+from infra.log.mapper import LedgerMapper, UnknownEventType
 from infra.position import format_position
 
-_codec = Codec.of(SCRIP)
+_codec = LedgerMapper.of(SCRIP)
 _NOT_TOLD = frozenset({"sealed", "user"})
 _OF_PEOPLE = frozenset({"ref", "generation_id"})  # on a group's stream: whose work it was is not every member's to know
 

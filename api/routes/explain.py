@@ -20,10 +20,10 @@ from domain.credits.address import debit_tag, reservation_tag
 from domain.generations.state import stream_of
 from domain.registry import SCRIP
 from domain.storage.state import content_tag
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 
 MAX_OWN, MAX_OTHERS = 1_000, 5_000  # events that are read
-_CODEC = Codec.of(SCRIP)
+_CODEC = LedgerMapper.of(SCRIP)
 _COLUMNS = "position, stream, type, actor, time, data"
 _OWN = f"""
     select {_COLUMNS} from events where org = %(org)s and stream = %(stream)s

@@ -19,7 +19,7 @@ from api.problems import invalid, not_found
 from api.reading import Json, cursors
 from api.routing import ReadRoute, call_of
 from api.services import Services
-from infra.chain import GENESIS, head_of, microseconds
+from infra.log.chain import GENESIS, head_of, microseconds
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position
 from infra.topics import LEDGER, topic_name

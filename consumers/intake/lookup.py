@@ -6,8 +6,8 @@ from typing import NamedTuple
 from domain.credits.address import address_of, parse_address, reservation_tag
 from domain.generations.state import stream_of
 from domain.registry import SCRIP
-from infra.codec import Codec
-from infra.event_log import columns
+from infra.log.mapper import LedgerMapper
+from infra.log.statements import columns
 from infra.quarantine import Connection
 
 # A generation's holds on accounts have its tag too, so the generation is looked for first. Captures are tagged with
@@ -26,7 +26,7 @@ _WORK = """
 
 WorkKey = tuple[str, str]  # organisation, id of a generation or reservation
 
-_codec = Codec.of(SCRIP)
+_codec = LedgerMapper.of(SCRIP)
 
 
 class Work(NamedTuple):

@@ -17,8 +17,8 @@ from aiokafka.errors import (
     UnsupportedForMessageFormatError,
 )
 
-from infra.chain import StoredEvent
 from infra.lease import LeaseLost
+from infra.log.events import LedgerEvent
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.publisher import Publisher
 from infra.relay.source import MAX_BYTES, MAX_EVENTS, Log, Source, Stop
@@ -56,7 +56,7 @@ class Lane:
         self._topic = topic
         self._transactional_id = f"{prefix}scrip-relay-{log.id}-{partition}"
         self._on_change = on_change
-        self._waiting: list[StoredEvent] = []
+        self._waiting: list[LedgerEvent] = []
         self._waiting_bytes = 0
         self._filled = asyncio.Event()
         self._stopping = False
@@ -88,7 +88,7 @@ class Lane:
         full = len(self._waiting) >= MAX_EVENTS or self._waiting_bytes >= MAX_BYTES
         return None if full else self._read_to
 
-    def fill(self, after: int, events: list[StoredEvent]) -> None:
+    def fill(self, after: int, events: list[LedgerEvent]) -> None:
         """Hand over the events that follow position `after`. Ignored where the lane started anew meanwhile.
 
         Raises LogGap.

@@ -8,8 +8,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from infra.chain import StoredEvent
 from infra.kafka_record import to_record
+from infra.log.events import LedgerEvent
 from infra.topic_limit import RECORD_BATCH_BYTES
 
 START_S = 30.0
@@ -63,7 +63,7 @@ class Publisher:
             await self._producer.start()
         self._watch()
 
-    async def publish(self, events: Sequence[StoredEvent]) -> int:
+    async def publish(self, events: Sequence[LedgerEvent]) -> int:
         """Commit events, in order, in one transaction and return how many: as many as fit into one record batch.
 
         Raises KafkaError (ProducerFenced: another relay took over) and TimeoutError.

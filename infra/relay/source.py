@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, Self
 
 import psycopg
 
-from infra.chain import StoredEvent
-from infra.event_log import COLUMNS
 from infra.lease import Lease
+from infra.log.events import LedgerEvent
+from infra.log.statements import COLUMNS
 from infra.session import options
 
 ACTIVE_RELAY = "relay"  # the lease of the active relay of a database
@@ -130,21 +130,21 @@ class Source:
             raise LookupError("the database holds no log yet: migrate it first")
         return Log(*rows[0])
 
-    async def after(self, positions: Mapping[int, int]) -> dict[int, list[StoredEvent]]:
+    async def after(self, positions: Mapping[int, int]) -> dict[int, list[LedgerEvent]]:
         """The events that follow `positions` (partition -> last position), for the partitions that have any.
 
         At most MAX_EVENTS and about MAX_BYTES of each partition.
         """
-        found: dict[int, list[StoredEvent]] = {}
+        found: dict[int, list[LedgerEvent]] = {}
         for row in await self._rows(_NEXT, (list(positions), list(positions.values()))):
-            event = StoredEvent._make(row)
+            event = LedgerEvent._make(row)
             found.setdefault(event.partition, []).append(event)
         return found
 
-    async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, StoredEvent]:
+    async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, LedgerEvent]:
         """The events of a partition at those of the positions that the log has."""
         rows = await self._rows(_AT, (partition, list(positions)))
-        return {event.position: event for event in map(StoredEvent._make, rows)}
+        return {event.position: event for event in map(LedgerEvent._make, rows)}
 
     async def heads(self, partitions: int) -> dict[int, int]:
         """The last position of every partition."""

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from infra.chain import GENESIS, StoredEvent, link_of
 from infra.kafka_record import NotALedgerRecord, difference, from_record, log_of
+from infra.log.chain import GENESIS, link_of
+from infra.log.events import LedgerEvent
 from infra.relay.disagreement import TopicDisagrees
 
 FIRST_STEP = 16  # offsets looked at first, from the end; a marker ends every transaction
@@ -25,7 +26,7 @@ class UndecidedTransaction(KafkaError):  # type: ignore[misc]  # aiokafka has no
 class Stored(Protocol):
     """What is asked of the log: the events of a partition at some positions; `Source` is one."""
 
-    async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, StoredEvent]: ...
+    async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, LedgerEvent]: ...
 
 
 async def last_published(kafka: Mapping[str, Any], topic: str, partition: int, stored: Stored, log_id: str) -> int:
@@ -88,7 +89,7 @@ class _History:
             if event is not None:
                 self._take(record, event, rows)
 
-    def _take(self, record: ConsumerRecord, event: StoredEvent, rows: Mapping[int, StoredEvent]) -> None:
+    def _take(self, record: ConsumerRecord, event: LedgerEvent, rows: Mapping[int, LedgerEvent]) -> None:
         position, row = event.position, rows.get(event.position)
         if row is not None and not difference(record, row, self._log_id):
             if position == 1 or position - 1 in self._seen:
@@ -120,7 +121,7 @@ class _History:
         return last
 
 
-def _event(record: ConsumerRecord) -> StoredEvent | None:
+def _event(record: ConsumerRecord) -> LedgerEvent | None:
     try:
         log_of(record)
         return from_record(record)

@@ -8,10 +8,10 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from psycopg.rows import namedtuple_row
 
 from infra import topics
-from infra.chain import StoredEvent
-from infra.event_log import COLUMNS
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import to_record
+from infra.log.events import LedgerEvent
+from infra.log.statements import COLUMNS
 from infra.session import options
 from infra.settings import Settings
 from infra.topic_limit import max_message_bytes, set_max_message_bytes
@@ -60,7 +60,7 @@ def stopped_partitions(settings: Settings, partition: int | None = None) -> list
         return found
 
 
-def record_batch_bytes(event: StoredEvent, log_id: str) -> int:
+def record_batch_bytes(event: LedgerEvent, log_id: str) -> int:
     """The bytes of a batch with nothing but the record of one event, as the relay sends it."""
     batch = BatchBuilder(0, 0, is_transactional=1)
     key, value, headers = to_record(event, log_id)
@@ -87,7 +87,7 @@ def make_room(settings: Settings, size: int) -> Limits:
 def _size_of_largest(connection: psycopg.Connection[Any], partition: int, position: int) -> int:
     event = connection.execute(_LARGEST, (partition, position)).fetchone()
     log = connection.execute(_LOG).fetchone()
-    return record_batch_bytes(StoredEvent._make(event), log.id) if event is not None and log is not None else 0
+    return record_batch_bytes(LedgerEvent._make(event), log.id) if event is not None and log is not None else 0
 
 
 def _connected(settings: Settings) -> psycopg.Connection[Any]:

@@ -11,7 +11,7 @@ from psycopg import pq
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 
-from infra.chain import microseconds
+from infra.log.chain import microseconds
 
 BINARY = pq.Format.BINARY
 

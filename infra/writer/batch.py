@@ -14,10 +14,11 @@ from domain.kernel.domain import Domain
 from domain.kernel.execution import Decided, execute
 from domain.prices.publish import NOTICE
 from domain.refusal import RefusalKind
-from infra import event_log, failpoints
-from infra.chain import StoredEvent
-from infra.event_log import CommandRow
+from infra import failpoints
 from infra.failpoints import failpoint
+from infra.log import statements
+from infra.log.events import LedgerEvent
+from infra.log.statements import CommandRow
 from infra.partitions import PLATFORM, partition_of
 from infra.wire.pipeline import Pipeline
 from infra.writer.catching_up import catch_up
@@ -161,15 +162,15 @@ class Batch:
         streams, cold_tags = loader.missing(wanted, tags)
         keys = list({(item.org, item.caller, item.key) for item in submissions})
         known = loader.known(touched)
-        locked = event_log.lock(self._pipeline, touched)
-        look = self._pipeline.execute(event_log.LOOK, loader.seen(known))
-        rows = event_log.find_commands(self._pipeline, keys)
+        locked = statements.lock(self._pipeline, touched)
+        look = self._pipeline.execute(statements.LOOK, loader.seen(known))
+        rows = statements.find_commands(self._pipeline, keys)
         asked = loader.ask(self._pipeline, streams, cold_tags)
         looked = loader.follow(known, look.fetchall())
-        event_log.must_be_locked(touched, locked.fetchall())
+        statements.must_be_locked(touched, locked.fetchall())
         new = [partition for partition in touched if not loader.cache(partition).known]
         if new:
-            loader.start_at(new, self._pipeline.execute(event_log.HEADS, (new,)).fetchall())
+            loader.start_at(new, self._pipeline.execute(statements.HEADS, (new,)).fetchall())
         loader.take(self._pipeline, asked)
         found = {row[:3]: CommandRow(*row) for row in rows.fetchall()}
         # What was cached may have been dropped because the log had run too far ahead.
@@ -231,8 +232,8 @@ class Batch:
         """The answers that earlier submissions got, built again from their events."""
         if not rows:
             return iter(())
-        ranges = event_log.columns([(row.partition, row.position, row.events) for row in rows], 3)
-        return iter(_outcomes(rows, self._pipeline.execute(event_log.RANGES, ranges).fetchall(), self._loader))
+        ranges = statements.columns([(row.partition, row.position, row.events) for row in rows], 3)
+        return iter(_outcomes(rows, self._pipeline.execute(statements.RANGES, ranges).fetchall(), self._loader))
 
 
 def _is_kept(item: Submission, refused: Refused, own: Sequence[Any]) -> bool:
@@ -264,7 +265,7 @@ def _outcomes(rows: Sequence[CommandRow], records: Sequence[Any], loader: Loader
     events: dict[tuple[int, int], Any] = {}
     times: dict[tuple[int, int], datetime] = {}
     for record in records:
-        stored = StoredEvent(*record)
+        stored = LedgerEvent(*record)
         events[stored.partition, stored.position] = (stored.stream, loader.codec.decode(stored.type, stored.data))
         times[stored.partition, stored.position] = stored.time
     return [

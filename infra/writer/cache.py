@@ -6,8 +6,9 @@ from datetime import datetime
 from time import monotonic
 
 from domain.kernel.work import Key, Stream, StreamKind, Tagged, Work
-from infra.chain import GENESIS, StoredEvent
-from infra.codec import Codec
+from infra.log.chain import GENESIS
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 
 
 class Cache:
@@ -16,7 +17,7 @@ class Cache:
     Bounded by weight: an entry weighs one, and one more for each live hold and grant of its state.
     """
 
-    def __init__(self, kind_of: Callable[[str], StreamKind], codec: Codec, max_weight: int) -> None:
+    def __init__(self, kind_of: Callable[[str], StreamKind], codec: LedgerMapper, max_weight: int) -> None:
         self._kind_of = kind_of
         self._codec = codec
         self._max_weight = max_weight
@@ -53,7 +54,7 @@ class Cache:
         self.known = True
         self.position, self.hash, self.time = position, hash_, time
 
-    def follow(self, event: StoredEvent) -> None:
+    def follow(self, event: LedgerEvent) -> None:
         """Fold in an event that another process has committed, where it concerns something cached."""
         stream = self.streams.get((event.org, event.stream))
         tag = (event.org, event.tag) if event.tag else None

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import psycopg
 
-from infra import event_log
+from infra.log import statements
 from infra.partitions import Placed
 from infra.wire.pipeline import Pipeline
 from infra.writer.loading import MAX_LOOKS, Loader
@@ -26,9 +26,9 @@ def catch_up(
         for _ in range(MAX_LOOKS):
             new = [partition for partition in partitions if not loader.cache(partition).known]
             if new:
-                loader.start_at(new, pipeline.execute(event_log.HEADS, (new,)).fetchall())
+                loader.start_at(new, pipeline.execute(statements.HEADS, (new,)).fetchall())
             loader.load(pipeline, *loader.missing(wanted, tags))
-            looked = loader.follow(partitions, pipeline.execute(event_log.LOOK, loader.seen(partitions)).fetchall())
+            looked = loader.follow(partitions, pipeline.execute(statements.LOOK, loader.seen(partitions)).fetchall())
             if not looked.lost:
                 return looked.time
     raise psycopg.OperationalError("the log runs ahead of every look")

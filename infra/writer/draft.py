@@ -10,10 +10,12 @@ import msgspec
 from domain.kernel.execution import Decided
 from domain.kernel.work import START, Savepoint, Work
 from domain.refusal import EventTooLarge
-from infra import event_log, failpoints
-from infra.chain import StoredEvent, link, microseconds
-from infra.event_log import MAX_EVENT_BYTES, CommandRow
+from infra import failpoints
 from infra.failpoints import failpoint
+from infra.log import statements
+from infra.log.chain import link, microseconds
+from infra.log.events import LedgerEvent
+from infra.log.statements import MAX_EVENT_BYTES, CommandRow
 from infra.snapshots import encode_state
 from infra.wire.pipeline import Pipeline
 from infra.writer.demand import Demand
@@ -63,7 +65,7 @@ class Draft:
         self._codec = loader.codec
         self._caches = {p: loader.cache(p) for p in partitions}
         self._kind_of = loader.domain.kind_of
-        self._events: list[StoredEvent] = []
+        self._events: list[LedgerEvent] = []
         self.sent: Counter[str] = Counter()  # events by type
         self._commands: list[CommandRow] = []
         self._works = {p: loader.domain.work(cache, demand, platform) for p, cache in self._caches.items()}
@@ -112,7 +114,7 @@ class Draft:
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
             self._events.append(
-                StoredEvent(partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
+                LedgerEvent(partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
             )
         self._ends[partition] = _End(position, hash_)
         return None
@@ -170,13 +172,13 @@ class Draft:
         """
         any_sent = False
         if self._events and len(self._events) >= at_least:
-            event_log.append(pipeline, self._events)
+            statements.append(pipeline, self._events)
             self.sent.update([event.type for event in self._events])
             self._events = []
             any_sent = True
             failpoint(failpoints.EVENTS_SENT, pipeline)
         if self._commands and len(self._commands) >= at_least:
-            event_log.insert_commands(pipeline, self._commands)
+            statements.insert_commands(pipeline, self._commands)
             self._commands = []
             any_sent = True
             failpoint(failpoints.KEYS_SENT, pipeline)
@@ -186,7 +188,7 @@ class Draft:
         """Send snapshots of the streams that have grown by more events than their state has entries."""
         snapshots = self._snapshots()
         if snapshots:
-            pipeline.execute(event_log.UPSERT_SNAPSHOTS, event_log.columns(snapshots, 5))
+            pipeline.execute(statements.UPSERT_SNAPSHOTS, statements.columns(snapshots, 5))
 
     def merge(self) -> None:
         """After the commit: the drafted states are the committed ones."""

@@ -10,9 +10,10 @@ import msgspec
 
 from domain.kernel.domain import Domain
 from domain.kernel.work import Key, Stream, Tagged
-from infra import event_log
-from infra.chain import GENESIS, StoredEvent
-from infra.codec import Codec
+from infra.log import statements
+from infra.log.chain import GENESIS
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from infra.snapshots import decode_state
 from infra.wire.pipeline import Pipeline, Sent
 from infra.writer.cache import Cache
@@ -47,7 +48,7 @@ class Loader:
 
     def __init__(self, domain: Domain, max_weight: int) -> None:
         self.domain = domain
-        self.codec = Codec.of(domain)
+        self.codec = LedgerMapper.of(domain)
         self._max_weight = max_weight
         self.caches: dict[int, Cache] = {}
 
@@ -74,29 +75,29 @@ class Loader:
         return [partition for partition in partitions if self.cache(partition).known]
 
     def seen(self, partitions: Sequence[int]) -> tuple[list[int], list[int]]:
-        """The arguments of `event_log.LOOK` for known partitions: each with its last position."""
+        """The arguments of `statements.LOOK` for known partitions: each with its last position."""
         return list(partitions), [self.cache(partition).position for partition in partitions]
 
     def follow(self, partitions: Sequence[int], rows: Sequence[Any]) -> Looked:
-        """Fold what `event_log.LOOK` has found in these partitions."""
+        """Fold what `statements.LOOK` has found in these partitions."""
         caches = {partition: self.cache(partition) for partition in partitions}
         found: Counter[int] = Counter()
         for _, _, partition, position, *rest in rows:
             if partition is not None:
                 found[partition] += 1
                 if position - caches[partition].position == 1:
-                    caches[partition].follow(StoredEvent(partition, position, *rest))
+                    caches[partition].follow(LedgerEvent(partition, position, *rest))
         lost = []
         for partition, cache in caches.items():
             cache.looked()
-            if found[partition] > event_log.MAX_TAIL or (cache.position and not found[partition]):
+            if found[partition] > statements.MAX_TAIL or (cache.position and not found[partition]):
                 cache.forget()
                 lost.append(partition)
         return Looked(rows[0][0], rows[0][1], lost)
 
     def start_at(self, partitions: Iterable[int], rows: Sequence[Any]) -> None:
-        """Take over the last event of each partition, of which `event_log.HEADS` has found `rows`."""
-        ends = {row[0]: event_log.Head(*row[1:]) for row in rows}
+        """Take over the last event of each partition, of which `statements.HEADS` has found `rows`."""
+        ends = {row[0]: statements.Head(*row[1:]) for row in rows}
         for partition in partitions:
             cache, head = self.cache(partition), ends.get(partition)
             cache.looked()
@@ -123,9 +124,9 @@ class Loader:
         """Send the queries for cold streams and tags."""
         return Loading(
             streams,
-            pipeline.execute(event_log.STREAMS, self.stream_arguments(streams)) if streams else None,
+            pipeline.execute(statements.STREAMS, self.stream_arguments(streams)) if streams else None,
             tags,
-            pipeline.execute(event_log.TAGGED, tag_arguments(tags)) if tags else None,
+            pipeline.execute(statements.TAGGED, tag_arguments(tags)) if tags else None,
         )
 
     def take(self, pipeline: Pipeline, asked: "Loading") -> None:
@@ -133,13 +134,13 @@ class Loader:
         if asked.of_streams:
             unusable = self.keep_streams(asked.streams, asked.of_streams.fetchall())
             if unusable:
-                rows = pipeline.execute(event_log.STREAMS, self.stream_arguments(unusable, NO_SCHEMA)).fetchall()
+                rows = pipeline.execute(statements.STREAMS, self.stream_arguments(unusable, NO_SCHEMA)).fetchall()
                 self.keep_streams(unusable, rows)
         if asked.of_tags:
             self.keep_tags(asked.tags, asked.of_tags.fetchall())
 
     def keep_streams(self, streams: dict[Key, int], rows: Sequence[Any]) -> dict[Key, int]:
-        """Fold and keep what `event_log.STREAMS` has found; a stream without events is known to have none.
+        """Fold and keep what `statements.STREAMS` has found; a stream without events is known to have none.
 
         Returns the streams whose snapshots cannot be used: of those, all events are needed.
         """
@@ -163,7 +164,7 @@ class Loader:
         return unusable
 
     def keep_tags(self, tags: dict[Key, int], rows: Sequence[Any]) -> None:
-        """Keep the events that `event_log.TAGGED` has found; a tag without events is known to have none."""
+        """Keep the events that `statements.TAGGED` has found; a tag without events is known to have none."""
         found: dict[Key, list[tuple[int, str, Any]]] = {key: [] for key in tags}
         for org, tag, position, stream, type_, data in rows:
             # Not what this very transaction has sent, nor what the partition's cache has yet to follow.
@@ -176,13 +177,13 @@ class Loader:
     def stream_arguments(
         self, streams: Iterable[Key], schema: int | None = None
     ) -> tuple[list[str], list[str], list[int]]:
-        """The arguments of `event_log.STREAMS`. `schema`: of which snapshots are used; none for the current ones."""
+        """The arguments of `statements.STREAMS`. `schema`: of which snapshots are used; none for the current ones."""
         keys = list(streams)
         schemas = [self.domain.kind_of(stream).schema if schema is None else schema for _, stream in keys]
         return [org for org, _ in keys], [stream for _, stream in keys], schemas
 
 
 def tag_arguments(tags: Iterable[Key]) -> tuple[list[str], list[str]]:
-    """The arguments of `event_log.TAGGED`."""
+    """The arguments of `statements.TAGGED`."""
     keys = list(tags)
     return [org for org, _ in keys], [tag for _, tag in keys]

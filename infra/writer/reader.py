@@ -12,8 +12,8 @@ import psycopg
 
 from domain.kernel.domain import Domain
 from domain.kernel.work import Key
-from infra import event_log
 from infra.disk import NOT_WATCHED, DiskWatch
+from infra.log import statements
 from infra.partitions import PLATFORM, partition_of, placed
 from infra.wire.wire import Wire
 from infra.writer.foresight import Foresight
@@ -133,7 +133,7 @@ class Reader:
             except asyncio.CancelledError:
                 self._waiting.extendleft(reversed(items))  # to be told by whoever stops
                 raise
-            except event_log.LOST as error:
+            except statements.LOST as error:
                 log.warning("the log cannot be read: %s", error)
                 self._waiting.extendleft(reversed(items))
                 await self._reconnect()
@@ -148,7 +148,7 @@ class Reader:
             self._loader.forget()
             resolve([(item.future, StorageFull()) for item in items])
             return
-        except event_log.LOST:
+        except statements.LOST:
             raise
         except Exception as error:
             self._loader.forget()
@@ -187,7 +187,7 @@ class Reader:
         for streams, tags in foresight.rounds(needs.asked):
             try:
                 await self._load_keys(streams, tags)
-            except event_log.LOST:
+            except statements.LOST:
                 raise
             except Exception:  # whoever really needs what cannot be read is told when it is loaded for him alone
                 log.debug("looking ahead failed", exc_info=True)
@@ -204,21 +204,21 @@ class Reader:
         loader = self._loader
         if streams:
             unusable = loader.keep_streams(
-                streams, await self._rows(event_log.STREAMS, *loader.stream_arguments(streams))
+                streams, await self._rows(statements.STREAMS, *loader.stream_arguments(streams))
             )
             if unusable:
-                found = await self._rows(event_log.STREAMS, *loader.stream_arguments(unusable, NO_SCHEMA))
+                found = await self._rows(statements.STREAMS, *loader.stream_arguments(unusable, NO_SCHEMA))
                 loader.keep_streams(unusable, found)
         if tags:
-            loader.keep_tags(tags, await self._rows(event_log.TAGGED, *tag_arguments(tags)))
+            loader.keep_tags(tags, await self._rows(statements.TAGGED, *tag_arguments(tags)))
 
     async def _look(self, partitions: Sequence[int]) -> Looked:
         self._looked = asyncio.get_running_loop().time()
-        return self._loader.follow(partitions, await self._rows(event_log.LOOK, *self._loader.seen(partitions)))
+        return self._loader.follow(partitions, await self._rows(statements.LOOK, *self._loader.seen(partitions)))
 
     async def _start_at_heads(self, partitions: Sequence[int]) -> None:
         if partitions:
-            self._loader.start_at(partitions, await self._rows(event_log.HEADS, partitions))
+            self._loader.start_at(partitions, await self._rows(statements.HEADS, partitions))
 
     async def _rows(self, query: LiteralString, *arguments: Any) -> list[Any]:
         if self._wire is None:
@@ -238,7 +238,7 @@ class Reader:
     async def _keep_up(self) -> None:
         try:
             await self._look(self._loader.known(sorted(self._loader.caches)))
-        except event_log.LOST as error:
+        except statements.LOST as error:
             log.warning("the log cannot be read: %s", error)
             await self._reconnect()
         except Exception:  # such as an event of a newer version: whoever needs its stream is told
@@ -246,7 +246,7 @@ class Reader:
             self._loader.forget()
 
     async def _connect(self) -> None:
-        connection = await event_log.connect_async(self._uri, "scrip-reader")
+        connection = await statements.connect_async(self._uri, "scrip-reader")
         try:
             row = await (await connection.execute("select partitions from log")).fetchone()
             if row is None:

@@ -12,9 +12,10 @@ from typing import Any, Self
 import psycopg
 
 from domain.kernel.domain import Domain
-from infra import event_log, pulse
+from infra import pulse
 from infra.disk import NOT_WATCHED, DiskWatch
-from infra.event_log import Connection
+from infra.log import statements
+from infra.log.statements import Connection
 from infra.wire.pipeline import Pipeline
 from infra.writer.batch import Batch, Result, Unit
 from infra.writer.catching_up import catch_up
@@ -175,7 +176,7 @@ class Writer:
             except psycopg.errors.DiskFull as error:  # a kind of LOST, but the connection is whole
                 self._refuse(items, error)
                 return
-            except event_log.LOST as error:
+            except statements.LOST as error:
                 # The commit may have gone through. The next attempt, on a new connection, waits for the partition's
                 # lock and so for the end of this one; then the idempotency rows tell.
                 self._lost(items, error)
@@ -240,7 +241,7 @@ class Writer:
         return []
 
     def _connect(self) -> None:
-        connection = event_log.connect(self._uri, "scrip-writer")
+        connection = statements.connect(self._uri, "scrip-writer")
         row = connection.execute("select partitions from log").fetchone()
         if row is None:
             raise psycopg.OperationalError("the database has no log yet: run the migrations first")

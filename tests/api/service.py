@@ -16,9 +16,9 @@ from api.app import create_app
 from api.serve import serve
 from api.services import Services
 from domain.registry import SCRIP
-from infra import event_log
-from infra.chain import StoredEvent
-from infra.codec import Codec
+from infra.log import statements
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
 from infra.settings import Settings
@@ -32,7 +32,7 @@ from tests.loopback import caller
 from tests.waiting import patient
 
 ORG = "acme"
-_AFTER = f"select {event_log.COLUMNS} from events where partition = %s and position > %s order by position"
+_AFTER = f"select {statements.COLUMNS} from events where partition = %s and position > %s order by position"
 SECRET = "a secret of at least thirty-two bytes"
 
 
@@ -76,11 +76,11 @@ class Service:
 
     def project(self) -> None:
         """Bring the read models up to date with the log, as a projector does."""
-        runner = Runner(self.database.projector_uri, Codec.of(SCRIP).decode)
+        runner = Runner(self.database.projector_uri, LedgerMapper.of(SCRIP).decode)
         with psycopg.connect(self.database.projector_uri) as connection:
             for partition, checkpoint in runner.checkpoints().items():
                 rows = connection.execute(_AFTER, (partition, checkpoint.position))
-                applied = runner.apply({partition: [(StoredEvent(*row), None) for row in rows]})
+                applied = runner.apply({partition: [(LedgerEvent(*row), None) for row in rows]})
                 assert not (applied.gaps or applied.stopped), applied
         runner.close()
 

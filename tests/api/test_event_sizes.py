@@ -11,8 +11,8 @@ import pytest
 
 from domain.bounds import MAX_SLICES
 from domain.credits.grant import Grant
-from infra.event_log import MAX_EVENT_BYTES
 from infra.ids import uuid7
+from infra.log.statements import MAX_EVENT_BYTES
 from infra.writer.submission import Submission
 from tests.api.generating import FILM, new_user
 from tests.api.service import ORG, Service, address

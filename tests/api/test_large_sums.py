@@ -37,7 +37,7 @@ from domain.periods import Every
 from domain.quotas.events import UseCounted
 from domain.registry import SCRIP
 from domain.storage.events import ContentStored
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM, partition_of
 from projections.rebuild import rebuild
 from tests.api.service import Service, running
@@ -149,7 +149,7 @@ def test_every_event_is_applied_and_a_rebuild_says_the_same(large: Service, modu
     assert daily is not None
     assert daily[0] >= TOTAL > 2**63
     before = tables(module_database.auditor_uri)
-    rebuild(module_database.projector_uri, Codec.of(SCRIP).decode)
+    rebuild(module_database.projector_uri, LedgerMapper.of(SCRIP).decode)
     assert tables(module_database.auditor_uri) == before
 
 

@@ -26,7 +26,7 @@ from domain.registry import SCRIP
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Section
 from infra.audit.store import heads, one_moment
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from projections.rebuild import rebuild
 from tests.api.generating import ok, tell
 from tests.api.service import Service
@@ -304,7 +304,7 @@ def test_the_tables_and_the_audit_say_the_same_also_after_a_rebuild(walked: Serv
                              int(ledger["usd"] * 10**6))  # fmt: skip
         (charged,) = connection.execute("select sum(amount - refunded) from read.debits where org = %s", (ORG,))
         assert charged[0] == sum(ledger["accounts"].values())
-        rebuild(walked.database.projector_uri, Codec.of(SCRIP).decode)
+        rebuild(walked.database.projector_uri, LedgerMapper.of(SCRIP).decode)
         assert connection.execute(usage).fetchall() == kept
     with one_moment(walked.database.auditor_uri, read_models=True) as look:
         shown = Section("read models")

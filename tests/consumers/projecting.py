@@ -8,9 +8,9 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 
 from consumers.projector import run_projector
-from infra.chain import StoredEvent
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import to_record
+from infra.log.events import LedgerEvent
 from infra.settings import Settings
 from infra.topics import LEDGER, provision, topic_name
 from projections import versions
@@ -39,7 +39,7 @@ def log_id(database: Database) -> str:
 
 
 async def publish(
-    settings: Settings, database: Database, events: Sequence[StoredEvent], *, abort: bool = False, size: int = 100
+    settings: Settings, database: Database, events: Sequence[LedgerEvent], *, abort: bool = False, size: int = 100
 ) -> None:
     """What the relay does: transactions of some events each, in order."""
     log = log_id(database)
@@ -65,7 +65,7 @@ def positions(database: Database) -> dict[int, int]:
         return dict(rows.fetchall())
 
 
-def last(events: Sequence[StoredEvent]) -> dict[int, int]:
+def last(events: Sequence[LedgerEvent]) -> dict[int, int]:
     """The last position of each partition."""
     return {event.partition: event.position for event in events}
 

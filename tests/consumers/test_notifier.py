@@ -28,8 +28,8 @@ from domain.groups.members import AddMembers
 from domain.groups.track import TrackGeneration
 from domain.organisations.configure import ConfigureOrganisation
 from domain.registry import SCRIP
-from infra.codec import Codec
 from infra.decisions import CHECK, RefusedChecks
+from infra.log.mapper import LedgerMapper
 from infra.outlet import Outgoing, Outlet
 from infra.settings import Settings
 from infra.topics import DECISIONS, NOTIFICATIONS, provision, topic_name
@@ -71,7 +71,7 @@ def submit(database: Database, org: str, *commands: Any) -> None:
             [Submission(org=org, command=command, actor="admin:t", caller="test") for command in commands]
         ).result(20)
     assert all(getattr(outcome, "refusal", outcome) is None for outcome in outcomes), outcomes
-    rebuild(database.projector_uri, Codec.of(SCRIP).decode)
+    rebuild(database.projector_uri, LedgerMapper.of(SCRIP).decode)
 
 
 def exhaust(database: Database, org: str) -> None:
@@ -184,7 +184,7 @@ def test_refused_generations_are_published_once_per_position(
         submission = Submission(org=org, command=asked, actor="user:u1", caller="test")
         (outcome,) = writer.submit([submission]).result(20)
     assert getattr(outcome, "refusal", None) is not None, outcome
-    rebuild(module_database.projector_uri, Codec.of(SCRIP).decode)
+    rebuild(module_database.projector_uri, LedgerMapper.of(SCRIP).decode)
     topic = topic_name(settings, DECISIONS)
 
     async def whole() -> list["ConsumerRecord[bytes, bytes]"]:

@@ -13,8 +13,8 @@ from consumers import projector
 from consumers.projector import ProjectorStuck, run_projector
 from consumers.rebuild import rebuild
 from domain.registry import SCRIP
-from infra.chain import StoredEvent
-from infra.codec import Codec
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from infra.settings import Settings
 from projections import READ_MODELS
 from projections.runner import Applied, Runner
@@ -33,13 +33,13 @@ def deployment(database: Database, kafka: str, topic_prefix: str) -> Settings:
     return deployed(database, kafka, topic_prefix)
 
 
-def expected(database: Database, events: Sequence[StoredEvent]) -> str:
+def expected(database: Database, events: Sequence[LedgerEvent]) -> str:
     """The tables as a runner makes them that gets the events from no queue at all."""
     with psycopg.connect(database.projector_uri, autocommit=True) as connection:
         for model in READ_MODELS:
             connection.execute(f"truncate read_g1.{model.name}")  # type: ignore[arg-type, unused-ignore]
         connection.execute("update read_g1.checkpoints set position = 0, kafka_offset = null, time = null")
-    runner = Runner(database.projector_uri, Codec.of(SCRIP).decode)
+    runner = Runner(database.projector_uri, LedgerMapper.of(SCRIP).decode)
     apply(runner, events)
     runner.close()
     return repr(tables(database.auditor_uri))

@@ -11,10 +11,11 @@ from consumers import projector
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
 from domain.registry import SCRIP
-from infra.chain import StoredEvent, link_of
-from infra.codec import Codec
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import LedgerRecord, to_record
+from infra.log.chain import link_of
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from infra.partitions import partition_of
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
@@ -54,19 +55,19 @@ async def send(settings: Settings, records: Sequence[LedgerRecord], partition: i
         await producer.stop()
 
 
-def rich(event: StoredEvent) -> StoredEvent:
+def rich(event: LedgerEvent) -> LedgerEvent:
     """The same place in the log, with a million credits: the hash as it was."""
-    type_, data = Codec.of(SCRIP).encode(_a_million(), event.actor, "key")
+    type_, data = LedgerMapper.of(SCRIP).encode(_a_million(), event.actor, "key")
     return event._replace(type=type_, data=data)
 
 
 def _a_million() -> Any:
     log = LogBuilder(PARTITIONS)
     (row,) = log.do(Grant(address=ADDRESS, grant_id="forged", amount=1_000_000, source="gift"))
-    return Codec.of(SCRIP).decode(row.type, row.data)
+    return LedgerMapper.of(SCRIP).decode(row.type, row.data)
 
 
-def chained(previous: StoredEvent, event: StoredEvent) -> StoredEvent:
+def chained(previous: LedgerEvent, event: LedgerEvent) -> LedgerEvent:
     """The event with the hash that follows from the one before it: anybody who reads the topic can make it."""
     return event._replace(hash=link_of(previous.hash, event))
 
@@ -102,7 +103,7 @@ def without(record: LedgerRecord, name: str, value: bytes | None = None) -> Ledg
     return record._replace(headers=[(key, old) for key, old in headers if old is not None])
 
 
-Forge = Callable[[list[StoredEvent], str], list[LedgerRecord]]
+Forge = Callable[[list[LedgerEvent], str], list[LedgerRecord]]
 
 # Each makes records that come after the first two events of the log, and before the other three.
 FORGED: dict[str, Forge] = {

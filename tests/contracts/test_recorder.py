@@ -17,8 +17,8 @@ from psycopg_pool import ConnectionPool
 
 from domain.credits.grant import Grant
 from domain.registry import SCRIP
-from infra.chain import GENESIS, link_of
-from infra.recorder import ScripRecorder, StreamRecorder
+from infra.log.chain import GENESIS, link_of
+from infra.log.recorder import ScripRecorder, StreamRecorder
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database

@@ -30,7 +30,7 @@ from domain.plans.deduct import TokensNow
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry
 from domain.refusal import Refusal
-from infra.chain import StoredEvent
+from infra.log.events import LedgerEvent
 from tests.projections.busy_shop import MB, Shop, busy_shop
 from tests.projections.log_builder import LogBuilder, busy
 
@@ -55,7 +55,7 @@ class _Told(LogBuilder):
         """One thing that must stay as it is."""
         self.digest.update(msgspec.json.encode(what, enc_hook=_plain, order="deterministic"))
 
-    def do(self, command: Any, org: str = "acme") -> list[StoredEvent]:
+    def do(self, command: Any, org: str = "acme") -> list[LedgerEvent]:
         """Decide, and before it ask for what the command would come to."""
         if isinstance(command, CreateGeneration):
             self._asked(AssessGeneration(request=command.request), org)

@@ -9,9 +9,9 @@ from domain.credits.account import Account
 from domain.credits.address import stream_of
 from domain.registry import SCRIP
 from infra.audit.verify import verify
-from infra.chain import StoredEvent
-from infra.codec import Codec
-from infra.event_log import COLUMNS, CommandRow
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
+from infra.log.statements import COLUMNS, CommandRow
 from infra.partitions import partition_of
 from infra.position import parse_position
 from infra.quarantine import CALLER
@@ -29,14 +29,14 @@ class Log:
     def __init__(self, settings: Settings) -> None:
         with psycopg.connect(settings.owner_url.get_secret_value()) as connection:
             rows = connection.execute(f"select {COLUMNS} from events order by partition, position")
-            self.events = {(event.partition, event.position): event for event in map(StoredEvent._make, rows)}
+            self.events = {(event.partition, event.position): event for event in map(LedgerEvent._make, rows)}
             fields = ", ".join(CommandRow._fields)
             found = connection.execute(f"select {fields} from commands where caller not like 'platform:%'")
             self.commands: dict[tuple[str, str], list[CommandRow]] = {}
             for command in map(CommandRow._make, found):
                 self.commands.setdefault((command.org, command.key), []).append(command)
             ((self.partitions,),) = connection.execute("select partitions from log").fetchall()
-        codec = Codec.of(SCRIP)
+        codec = LedgerMapper.of(SCRIP)
         self.causes = {place: codec.cause(event.data) for place, event in self.events.items()}
         self.effects = Counter((event.org, self.causes[place], event.type) for place, event in self.events.items())
         self.accounts: dict[tuple[str, str], Account] = {}
@@ -113,7 +113,7 @@ def _once(log: Log, told: Told) -> None:
 
 
 def _amount_of(log: Log, row: CommandRow, effect: str) -> int:
-    codec = Codec.of(SCRIP)
+    codec = LedgerMapper.of(SCRIP)
     own = [log.events[row.partition, at] for at in range(row.position - row.events + 1, row.position + 1)]
     (event,) = (codec.decode(one.type, one.data) for one in own if one.type == effect)
     return int(event.grant.amount if hasattr(event, "grant") else event.amount)

@@ -12,8 +12,8 @@ import pytest
 from domain.credits.events import CreditsDebited
 from domain.registry import SCRIP
 from infra import failpoints
-from infra.codec import Codec
 from infra.failpoints import ACTIONS, PLACES, FailpointHit, Fault, failpoint
+from infra.log.mapper import LedgerMapper
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
 from tests.conftest import Database
@@ -85,7 +85,7 @@ def prepared(database: Database, org: str) -> None:
 
 def effects(database: Database, org: str) -> list[str]:
     """The keys whose debits are in the log, each as often as it took effect."""
-    codec = Codec.of(SCRIP)
+    codec = LedgerMapper.of(SCRIP)
     return [
         codec.cause(event.data)
         for event in check_log(database.owner_uri)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from tests.golden.examples import ACTOR, CAUSE, EXAMPLES
 
 FOLDER = Path(__file__).parent
@@ -36,18 +36,18 @@ def test_every_type_has_its_file_and_every_file_its_type() -> None:
 
 @pytest.mark.parametrize("form", sorted(EXAMPLES))
 def test_decodes_to_what_it_always_meant(form: str) -> None:
-    assert Codec.of(SCRIP).decode(type_of(form), stored(form)) == EXAMPLES[form]
+    assert LedgerMapper.of(SCRIP).decode(type_of(form), stored(form)) == EXAMPLES[form]
 
 
 @pytest.mark.parametrize("type_", sorted(SCRIP.events))
 def test_is_written_to_the_same_bytes(type_: str) -> None:
     form = newest(type_)
-    assert Codec.of(SCRIP).encode(EXAMPLES[form], ACTOR, CAUSE) == (type_, stored(form))
+    assert LedgerMapper.of(SCRIP).encode(EXAMPLES[form], ACTOR, CAUSE) == (type_, stored(form))
 
 
 @pytest.mark.parametrize("form", sorted(EXAMPLES))
 def test_says_who_and_why_beside_what(form: str) -> None:
     said = json.loads(stored(form))
     assert list(said) == ["actor", "cause", "data"]
-    assert Codec.of(SCRIP).cause(stored(form)) == CAUSE
+    assert LedgerMapper.of(SCRIP).cause(stored(form)) == CAUSE
     assert said["actor"] == ACTOR

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from infra.codec import Codec, UnknownEventType
+from infra.log.mapper import LedgerMapper, UnknownEventType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ def credits_spent_v2_to_v3(data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 UPCASTERS = {"credits-spent.v1": credits_spent_v1_to_v2, "credits-spent.v2": credits_spent_v2_to_v3}
-CODEC = Codec({"credits-spent.v3": CreditsSpent}, UPCASTERS)
+CODEC = LedgerMapper({"credits-spent.v3": CreditsSpent}, UPCASTERS)
 
 FIRST = b'{"actor":"user:u_42","cause":"k1","data":{"credits":70}}'
 SECOND = b'{"actor":"user:u_42","cause":"k2","data":{"amount":70,"unit":"tokens"}}'
@@ -67,7 +67,7 @@ def test_a_type_from_the_future_is_never_skipped(type_: str) -> None:
 
 
 def test_a_chain_of_upcasters_that_leads_nowhere_is_no_event() -> None:
-    broken = Codec({"credits-spent.v3": CreditsSpent}, {"credits-spent.v1": credits_spent_v1_to_v2})
+    broken = LedgerMapper({"credits-spent.v3": CreditsSpent}, {"credits-spent.v1": credits_spent_v1_to_v2})
     with pytest.raises(UnknownEventType):
         broken.decode("credits-spent.v1", FIRST)
 

@@ -10,11 +10,13 @@ from typing import Any
 import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from infra import event_log, topics
-from infra.chain import GENESIS, StoredEvent, link_of
-from infra.event_log import Head
+from infra import topics
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import from_record
+from infra.log import statements
+from infra.log.chain import GENESIS, link_of
+from infra.log.events import LedgerEvent
+from infra.log.statements import Head
 from infra.relay import Relay
 from infra.settings import Settings
 from tests.waiting import patient
@@ -34,17 +36,17 @@ def ledger(settings: Settings) -> str:
 
 def head(cursor: psycopg.Cursor[Any], partition: int) -> Head:
     """A partition's last event."""
-    row = cursor.execute(event_log.HEADS, ([partition],)).fetchone()
+    row = cursor.execute(statements.HEADS, ([partition],)).fetchone()
     return Head(*row[1:]) if row else Head(0, GENESIS, None)
 
 
-def following(last: Head, partition: int, count: int, data: bytes = b'{"n":1}') -> list[StoredEvent]:
+def following(last: Head, partition: int, count: int, data: bytes = b'{"n":1}') -> list[LedgerEvent]:
     """Events that follow, hashed as the writer does."""
     events = []
     position, digest = last.position, last.hash
     for _ in range(count):
         position += 1
-        event = StoredEvent(
+        event = LedgerEvent(
             partition, position, f"org-{partition}", "account/user:u_1:credits", position, "credits-granted.v1",
             f"grant/{position}" if position % 2 else None, "user:ü_42", datetime.now(UTC), data, b"",
         )  # fmt: skip
@@ -53,27 +55,27 @@ def following(last: Head, partition: int, count: int, data: bytes = b'{"n":1}') 
     return events
 
 
-def write(uri: str, partition: int, count: int, data: bytes = b'{"n":1}', hold_s: float = 0.0) -> list[StoredEvent]:
+def write(uri: str, partition: int, count: int, data: bytes = b'{"n":1}', hold_s: float = 0.0) -> list[LedgerEvent]:
     """Append events as a writer does, under the partition's lock; the commit comes `hold_s` after the insert."""
     with psycopg.connect(uri, autocommit=True) as connection, connection.transaction(), connection.cursor() as cursor:
-        event_log.lock(cursor, [partition])
+        statements.lock(cursor, [partition])
         events = following(head(cursor, partition), partition, count, data)
-        event_log.append(cursor, events)
+        statements.append(cursor, events)
         if hold_s:
             time.sleep(hold_s)
     return events
 
 
-def stored(uri: str, partition: int) -> list[StoredEvent]:
+def stored(uri: str, partition: int) -> list[LedgerEvent]:
     """All events of a partition."""
     with psycopg.connect(uri, autocommit=True, options="-c timezone=UTC") as connection:
         rows = connection.execute(
-            f"select {event_log.COLUMNS} from events where partition = %s order by position", (partition,)
+            f"select {statements.COLUMNS} from events where partition = %s order by position", (partition,)
         ).fetchall()
-    return [StoredEvent._make(row) for row in rows]
+    return [LedgerEvent._make(row) for row in rows]
 
 
-async def committed(settings: Settings, partition: int) -> list[StoredEvent]:
+async def committed(settings: Settings, partition: int) -> list[LedgerEvent]:
     """The events that a `read_committed` reader sees in a partition of the topic, from its beginning to its end."""
     return [from_record(record) for record in await records_of(settings, partition)]
 

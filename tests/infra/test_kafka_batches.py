@@ -13,9 +13,9 @@ from consumers.notifier.refused_checks import _row
 from infra import kafka_batches
 from infra.audit.report import Differs
 from infra.audit.topic import _same
-from infra.chain import StoredEvent
 from infra.embedded import EmbeddedServers
 from infra.kafka_client import kafka_arguments
+from infra.log.events import LedgerEvent
 from infra.relay.tail import last_published
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
@@ -45,7 +45,7 @@ async def read(settings: Settings, count: int) -> list[Any]:
 class _Stored:
     """The log, as the relay asks it."""
 
-    async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, StoredEvent]:
+    async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, LedgerEvent]:
         return {event.position: event for event in LOG if event.partition == partition and event.position in positions}
 
 

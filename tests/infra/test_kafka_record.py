@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra.chain import StoredEvent
 from infra.kafka_record import NotALedgerRecord, from_record, log_of, to_record
+from infra.log.events import LedgerEvent
 
 LOG = "0b6a1c52-5a0e-4a51-8c0f-3f6d5d1c9a11"
-EVENT = StoredEvent(
+EVENT = LedgerEvent(
     7, 123, "acme", "account/user:ü_42:credits", 5, "credits-reserved.v1", "reservation/r_1", "user:ü_42",
     datetime(2026, 3, 1, 12, 0, 0, 0, UTC), b'{"n": 1}', bytes(range(32)),
 )  # fmt: skip
@@ -24,7 +24,7 @@ class Received:
     headers: list[tuple[str, bytes | None]]
 
 
-def received(event: StoredEvent, **changed: bytes | None) -> Received:
+def received(event: LedgerEvent, **changed: bytes | None) -> Received:
     headers: dict[str, bytes | None] = dict(to_record(event, LOG).headers)
     headers.update(changed)
     return Received(event.partition, event.data, list(headers.items()))
@@ -64,7 +64,7 @@ def test_the_record_is_what_the_contract_says() -> None:
         EVENT._replace(data=b""),
     ],
 )
-def test_there_and_back(event: StoredEvent) -> None:
+def test_there_and_back(event: LedgerEvent) -> None:
     record = received(event)
     assert from_record(record) == event
     assert log_of(record) == LOG

@@ -16,7 +16,7 @@ from cli.service.prepare import set_passwords
 from domain.registry import SCRIP
 from infra import migrations
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
-from infra.event_log import NotLocked
+from infra.log.statements import NotLocked
 from infra.logins import LOGINS
 from infra.migrations import migrate
 from infra.session import connect_owner
@@ -107,7 +107,7 @@ def test_a_partition_without_a_lock_is_not_written(migrated_database: Database) 
 
 def test_who_only_reads_does_not_hold_up_a_rebuild_by_locks(migrated_database: Database) -> None:
     """An open transaction of a reader delays the swap, as it does in any database; its time-outs end it."""
-    from infra.codec import Codec
+    from infra.log.mapper import LedgerMapper
 
     with ExitStack() as stack:
         for name in (READER, AUDITOR, ANALYST, RELAY):
@@ -117,7 +117,7 @@ def test_who_only_reads_does_not_hold_up_a_rebuild_by_locks(migrated_database: D
                     holder.execute(statement)  # type: ignore[arg-type, unused-ignore]
                 except (errors.InsufficientPrivilege, errors.NoActiveSqlTransaction):
                     continue
-        assert rebuild(migrated_database.projector_uri, Codec.of(SCRIP).decode).generation > 1
+        assert rebuild(migrated_database.projector_uri, LedgerMapper.of(SCRIP).decode).generation > 1
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from infra import event_log, topics
-from infra.chain import StoredEvent
+from infra import topics
 from infra.embedded.ports import free_port
-from infra.event_log import Head
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import LedgerRecord, to_record
+from infra.log import statements
+from infra.log.events import LedgerEvent
+from infra.log.statements import Head
 from infra.relay import TopicDisagrees, run_relay
 from infra.relay.disagreement import LogGap
 from infra.relay.source import Source
@@ -60,7 +61,7 @@ async def tail_of(settings: Settings, database: Database) -> int:
         return await last_published(kafka_arguments(settings), ledger(settings), 0, source, log_id(database))
 
 
-async def send_foreign(settings: Settings, events: Sequence[StoredEvent], log: str, *, end: str) -> AIOKafkaProducer:
+async def send_foreign(settings: Settings, events: Sequence[LedgerEvent], log: str, *, end: str) -> AIOKafkaProducer:
     """Records by a producer that is not the relay's; `end` is commit, abort or open."""
     producer = AIOKafkaProducer(**kafka_arguments(settings), transactional_id=f"{settings.topic_prefix}foreign")
     await producer.start()
@@ -356,7 +357,7 @@ def test_a_lane_whose_cancellation_is_swallowed_ends_with_the_others(
     assert sorted(cancelled) == [*range(1, PARTITIONS)]
 
 
-Strangers = Callable[[list[StoredEvent], str], list[LedgerRecord]]
+Strangers = Callable[[list[LedgerEvent], str], list[LedgerRecord]]
 STRANGERS: dict[str, Strangers] = {
     "no record of ours": lambda events, log: [LedgerRecord(b"", b"hello", [])],
     "an old event again": lambda events, log: [to_record(events[2], log)],
@@ -448,7 +449,7 @@ def test_a_position_that_is_not_there_yet_is_never_skipped(database: Database, s
     """Could a writer commit position 3 before 2, it would be refused rather than 2 lost for ever."""
     with psycopg.connect(database.owner_uri) as connection, connection.cursor() as cursor:
         first, _, third = following(head(cursor, 0), 0, 3)
-        event_log.append(cursor, [first, third])
+        statements.append(cursor, [first, third])
 
     async def steps() -> None:
         with pytest.raises(LogGap, match="Partition 0 of the log has a gap"):

@@ -20,8 +20,8 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from infra import lease, topics
-from infra.chain import StoredEvent
 from infra.lease import Lease
+from infra.log.events import LedgerEvent
 from infra.relay.lane import Lane
 from infra.relay.publisher import Publisher
 from infra.settings import Settings
@@ -151,7 +151,7 @@ class Standstill:
 
             return at
 
-        async def publish(publisher: Publisher, events: Sequence[StoredEvent]) -> int:
+        async def publish(publisher: Publisher, events: Sequence[LedgerEvent]) -> int:
             if publisher._partition == 0 and stage.armed.is_set() and not stage.there.is_set():
                 raise KafkaError("planted: the lane begins anew")
             return await stage._publish(publisher, events)

@@ -17,8 +17,8 @@ from consumers import rebuild_requests
 from consumers.intake.opening import POOL
 from consumers.notifier.role import CONNECTION
 from domain.registry import SCRIP
-from infra import event_log
 from infra.audit import runs, store
+from infra.log import statements
 from infra.settings import Settings
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
@@ -33,23 +33,23 @@ LIMITS = ("transaction_timeout", "tcp_user_timeout")
 HOLDS = f"""
 import os, signal, sys
 from domain.registry import SCRIP
-from infra import event_log
+from infra.log import statements
 from infra.partitions import partition_of
 from infra.writer.writer import Writer
 from tests.infra.writer.ledger_kit import ORG, accepted, grant
 for name in {LIMITS}:
-    event_log._CONNECTED["options"] += f" -c {{name}}=1s"
+    statements._CONNECTED["options"] += f" -c {{name}}=1s"
 uri, partitions, how = sys.argv[1:]
 def stop(*_):
     print("holds", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 if how == "works":
-    event_log.append = stop
+    statements.append = stop
     with Writer(uri, SCRIP) as writer:
         accepted(writer, grant(1, grant_id="stopped"))
-connection = event_log.connect(uri, "stopped")
+connection = statements.connect(uri, "stopped")
 connection.execute("begin")
-event_log.lock(connection.cursor(), [partition_of(ORG, int(partitions))])
+statements.lock(connection.cursor(), [partition_of(ORG, int(partitions))])
 connection.pgconn.send_query(b"select repeat('x', 1000000) from generate_series(1, 100)")  # more than buffers take
 stop()
 """
@@ -90,7 +90,7 @@ def test_a_writer_that_stood_still_with_the_lock_does_it_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server has ended its session and its transaction: nobody is told of an error, and nothing is done twice."""
-    stands, goes_on, append = Event(), Event(), event_log.append
+    stands, goes_on, append = Event(), Event(), statements.append
 
     def slow(session: Any, events: Any) -> None:
         if not stands.is_set():
@@ -98,11 +98,11 @@ def test_a_writer_that_stood_still_with_the_lock_does_it_again(
             goes_on.wait(ENOUGH_S)
         append(session, events)
 
-    options = event_log._CONNECTED["options"]
-    monkeypatch.setitem(event_log._CONNECTED, "options", f"{options} -c transaction_timeout=500ms")
+    options = statements._CONNECTED["options"]
+    monkeypatch.setitem(statements._CONNECTED, "options", f"{options} -c transaction_timeout=500ms")
     with Writer(database.writer_uri, SCRIP) as first, Writer(database.writer_uri, SCRIP) as second:
         accepted(second, grant(1, grant_id="g-1"))
-        monkeypatch.setattr(event_log, "append", slow)
+        monkeypatch.setattr(statements, "append", slow)
         waiting = first.submit([submission(grant(1, grant_id="g-2"))])
         assert stands.wait(ENOUGH_S)
         accepted(second, grant(1, grant_id="g-3"))
@@ -122,7 +122,7 @@ def connected(uri: str, arguments: dict[str, Any]) -> "psycopg.Connection[Any]":
 
 
 CONNECTIONS: dict[str, tuple[Callable[[Database], "psycopg.Connection[Any]"], str]] = {
-    "writer": (lambda database: event_log.connect(database.writer_uri, "test"), "10s"),
+    "writer": (lambda database: statements.connect(database.writer_uri, "test"), "10s"),
     "api": (lambda database: connected(database.reader_uri, {"options": OPTIONS}), "10s"),
     "intake": (lambda database: connected(database.writer_uri, POOL["kwargs"]), "10s"),
     "notifier": (lambda database: connected(database.writer_uri, CONNECTION), "10s"),

@@ -13,7 +13,7 @@ from cli.commands.roles import sweeper_sources
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.settings import Settings
 from infra.sweeper import Sweeper, run_sweeper
 from infra.writer.ledger import Ledger
@@ -55,7 +55,7 @@ def now(database: Database) -> datetime:
 def project(database: Database) -> None:
     """Bring the read models up to date."""
     versions.ensure(database.projector_uri)
-    rebuild(database.projector_uri, Codec.of(SCRIP).decode)
+    rebuild(database.projector_uri, LedgerMapper.of(SCRIP).decode)
 
 
 def swept(database: Database) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ from api.live import tail
 from consumers import cloud_event
 from consumers.intake import record
 from consumers.notifier import refused_checks
-from infra import event_log, kafka_batches, leftovers, pace, quarantine_room, sealing, topics
+from infra import kafka_batches, leftovers, pace, quarantine_room, sealing, topics
+from infra.log import statements
 from infra.relay import source
 from infra.security import authenticator, console_sessions, tokens
 from infra.settings import Settings
@@ -107,7 +108,7 @@ BOUNDS: dict[str, Bound] = {
         reader.CACHE_WEIGHT, "tests/infra/writer/test_cache.py::test_reading_keeps_the_bound_too"
     ),
     "Events read under a partition's lock": Bound(
-        event_log.MAX_TAIL, "tests/infra/writer/test_tail.py::test_at_most_2000_events_are_read_under_the_lock"
+        statements.MAX_TAIL, "tests/infra/writer/test_tail.py::test_at_most_2000_events_are_read_under_the_lock"
     ),
     "Rows that a projector keeps": Bound(
         runner.MAX_ROWS_IN_MEMORY, "tests/projections/test_runner.py::test_any_split_gives_the_same_rows"

@@ -4,7 +4,8 @@ from cli import role_log
 from cli.service import signs
 from domain.bounds import MAX_SLICES, MAX_TOTAL
 from domain.generations.state import MAX_PARTS
-from infra import disk, event_log, lease, logins, topic_limit
+from infra import disk, lease, logins, topic_limit
+from infra.log import statements
 from infra.security import failed_logins
 from infra.settings import Settings
 from tests.limits.bound import Bound
@@ -25,7 +26,7 @@ def _default(name: str) -> float:
 
 BOUNDS: dict[str, Bound] = {
     "Event": Bound(
-        event_log.MAX_EVENT_BYTES,
+        statements.MAX_EVENT_BYTES,
         "tests/infra/writer/test_event_size.py::test_it_is_refused_with_its_size_and_neighbours_are_committed",
     ),
     "Grants that one movement or hold takes parts of": Bound(

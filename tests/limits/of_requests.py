@@ -26,7 +26,8 @@ from console import bounded_form
 from domain import ids
 from domain.credits import reserve
 from domain.prices import publish
-from infra import event_log, strict_json
+from infra import strict_json
+from infra.log import statements
 from infra.security import tokens
 from infra.settings import Settings
 from infra.webhooks import destination
@@ -177,7 +178,7 @@ BOUNDS: dict[str, Bound] = {
         sends("PUT", "/api/v1/prices", json={"entries": [{"operation": "chat", "credits": 1}] * 2_001}),
     ),
     "Prices as one event": Bound(
-        event_log.MAX_EVENT_BYTES,
+        statements.MAX_EVENT_BYTES,
         sends(
             "PUT",
             "/api/v1/prices",

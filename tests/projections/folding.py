@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 
 from domain.registry import SCRIP
-from infra.chain import StoredEvent
-from infra.codec import Codec
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from projections import READ_MODELS
 from projections.facts import fact_of
 from projections.fold import fold
@@ -16,14 +16,14 @@ from projections.runner import Applied, Batches, Incoming, Runner
 from projections.versions import tables as all_tables
 
 
-def folded(events: Iterable[StoredEvent]) -> State:
+def folded(events: Iterable[LedgerEvent]) -> State:
     """Everything that a list of events comes to."""
     state = State(READ_MODELS)
-    fold(state, [fact_of(event, Codec.of(SCRIP).decode) for event in events])
+    fold(state, [fact_of(event, LedgerMapper.of(SCRIP).decode) for event in events])
     return state
 
 
-def by_partition(events: Iterable[StoredEvent]) -> dict[int, list[Incoming]]:
+def by_partition(events: Iterable[LedgerEvent]) -> dict[int, list[Incoming]]:
     """Events as batches, with made-up offsets in which every tenth is a marker."""
     batches: dict[int, list[Incoming]] = {}
     for event in events:
@@ -31,7 +31,7 @@ def by_partition(events: Iterable[StoredEvent]) -> dict[int, list[Incoming]]:
     return batches
 
 
-def apply(runner: Runner, events: Iterable[StoredEvent]) -> Applied:
+def apply(runner: Runner, events: Iterable[LedgerEvent]) -> Applied:
     """Apply events in one call."""
     batches: Batches = by_partition(events)
     return runner.apply(batches)

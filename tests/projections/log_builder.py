@@ -25,12 +25,13 @@ from domain.kernel.memory import Memory
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from domain.registry import SCRIP
-from infra.chain import GENESIS, StoredEvent, link_of
-from infra.codec import Codec
+from infra.log.chain import GENESIS, link_of
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM, partition_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-NAMES = ", ".join(StoredEvent._fields)
+NAMES = ", ".join(LedgerEvent._fields)
 
 
 class LogBuilder:
@@ -38,15 +39,15 @@ class LogBuilder:
 
     def __init__(self, partitions: int = 4) -> None:
         self.now = START
-        self.events: list[StoredEvent] = []
+        self.events: list[LedgerEvent] = []
         self.refused = 0
         self._partitions = partitions
-        self._codec = Codec.of(SCRIP)
+        self._codec = LedgerMapper.of(SCRIP)
         self._memory = Memory(SCRIP, PLATFORM)
         self._versions: dict[tuple[str, str], int] = defaultdict(int)
         self._heads: dict[int, tuple[int, bytes]] = defaultdict(lambda: (0, GENESIS))
 
-    def do(self, command: Any, org: str = "acme") -> list[StoredEvent]:
+    def do(self, command: Any, org: str = "acme") -> list[LedgerEvent]:
         """Decide one command and return the rows it came to; a refused one brings only what was due."""
         return [self.store(org, stream, event) for stream, event in self.decide(command, org).events]
 
@@ -61,17 +62,17 @@ class LogBuilder:
         """Answer a question as of now. Raises its refusal."""
         return self._memory.ask(question, org, self.now)
 
-    def store(self, org: str, stream: str, event: Any) -> StoredEvent:
+    def store(self, org: str, stream: str, event: Any) -> LedgerEvent:
         """Append an event as it is."""
         type_, data = self._codec.encode(event, "user:tester", "key")
         return self.store_bytes(org, stream, type_, data, getattr(event, "tag", None))
 
-    def store_bytes(self, org: str, stream: str, type_: str, data: bytes, tag: str | None = None) -> StoredEvent:
+    def store_bytes(self, org: str, stream: str, type_: str, data: bytes, tag: str | None = None) -> LedgerEvent:
         """Append bytes under a type name, whether or not they can be read."""
         partition = partition_of(org, self._partitions)
         position, previous = self._heads[partition]
         self._versions[org, stream] += 1
-        row = StoredEvent(
+        row = LedgerEvent(
             partition, position + 1, org, stream, self._versions[org, stream],
             type_, tag, "user:tester", self.now, data, b"",
         )  # fmt: skip
@@ -103,7 +104,7 @@ class LogBuilder:
                 yield org, stream.removeprefix(STREAM_PREFIX)
 
 
-def write(uri: str, events: Iterable[StoredEvent]) -> None:
+def write(uri: str, events: Iterable[LedgerEvent]) -> None:
     """Put rows into the table `events`. `uri`: the owner's or the writer's."""
     statement = f"copy events ({NAMES}) from stdin (format binary)"
     with psycopg.connect(uri) as connection, connection.cursor().copy(statement) as copy:

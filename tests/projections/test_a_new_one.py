@@ -9,7 +9,7 @@ import psycopg
 
 from domain.credits.events import CreditsDebited, ReservationCaptured
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from projections import READ_MODELS
 from projections.facts import Fact
 from projections.read_model import Due, Index, ReadModel, State
@@ -63,7 +63,7 @@ def rows(uri: str, org: str = "") -> list[tuple[Any, ...]]:
 
 
 def test_it_is_made_filled_and_shown(database: Database) -> None:
-    uri, decode = database.projector_uri, Codec.of(SCRIP).decode
+    uri, decode = database.projector_uri, LedgerMapper.of(SCRIP).decode
     half = len(LOG) // 2
     write(database.owner_uri, LOG[:half])
     assert ensure(uri, MODELS).shape != shape(MODELS), "the live read models are without it, and are built anew"

@@ -19,7 +19,7 @@ from domain.kernel.domain import LetTimePass
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from projections import balances, debits, grants, reservations, transactions
 from projections.balances import BALANCES
 from projections.debits import DEBITS
@@ -144,7 +144,7 @@ def test_a_refund_of_an_older_debit_is_an_addition() -> None:
     models.rows(DEBITS)["acme", "d1"] = stored
     log.do(Refund(address=ANN, refund_id="f1", debit_id="d1", amount=1))
     log.do(Refund(address=ANN, refund_id="f2", debit_id="d1", amount=2))
-    fold(models, [fact_of(event, Codec.of(SCRIP).decode) for event in log.events[2:]])
+    fold(models, [fact_of(event, LedgerMapper.of(SCRIP).decode) for event in log.events[2:]])
     assert [(each.id, each.refunded) for each in models.rows(DEBITS).changed.values()] == [("d1", 3)]
     assert not models.rows(DEBITS).new
     used = models.sums(USAGE).values()
@@ -245,7 +245,7 @@ def test_a_missing_event_of_an_account_is_found_by_its_version() -> None:
 def test_what_cannot_be_read_says_which_event_it_is() -> None:
     event = granted().events[0]._replace(type="credits-minted.v7")
     with pytest.raises(CannotApply, match=r"event 1 of partition \d cannot be applied: credits-minted.v7: .*unknown"):
-        fact_of(event, Codec.of(SCRIP).decode)
+        fact_of(event, LedgerMapper.of(SCRIP).decode)
 
 
 def test_the_version_of_the_folds_is_known() -> None:

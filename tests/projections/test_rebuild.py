@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
 from domain.registry import SCRIP
-from infra.codec import Codec
 from infra.embedded import EmbeddedServers
+from infra.log.mapper import LedgerMapper
 from projections import rebuild, versions
 from projections.facts import CannotApply
 from projections.runner import Runner
@@ -31,7 +31,7 @@ LOG = busy(busy_shop(LogBuilder(), 600), 1000, seed=3).events
 
 
 def run(database: Database, progress: rebuild.Progress | None = None) -> rebuild.RebuildReport:
-    return rebuild.rebuild(database.projector_uri, Codec.of(SCRIP).decode, progress)
+    return rebuild.rebuild(database.projector_uri, LedgerMapper.of(SCRIP).decode, progress)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -52,7 +52,7 @@ def folded_once(module_database: Database) -> str:
     """The name of a database with a log of all kinds of events, whose read models are folded to its end."""
     versions.ensure(module_database.projector_uri)
     write(module_database.owner_uri, LOG)
-    runner = Runner(module_database.projector_uri, Codec.of(SCRIP).decode)
+    runner = Runner(module_database.projector_uri, LedgerMapper.of(SCRIP).decode)
     for start in range(0, len(LOG), 97):
         apply(runner, LOG[start : start + 97])
     runner.close()
@@ -107,7 +107,7 @@ def test_a_projector_goes_on_with_the_new_generation(filled: Database) -> None:
         log.do(Grant(address="user:u:credits", grant_id=f"g{number}", amount=1, source="gift"), "new")
     base = {event.partition: event.position for event in LOG}.get(log.events[0].partition, 0)
     later = [event._replace(position=event.position + base) for event in log.events]
-    runner = Runner(filled.projector_uri, Codec.of(SCRIP).decode)
+    runner = Runner(filled.projector_uri, LedgerMapper.of(SCRIP).decode)
     write(filled.owner_uri, later)
     apply(runner, later[:20])
     assert run(filled).generation == 2
@@ -132,7 +132,7 @@ def test_what_is_applied_just_before_the_swap_is_not_lost(
     def at_the_last_moment(build: rebuild._Build) -> None:
         if not tries:
             write(filled.owner_uri, later)
-            runner = Runner(filled.projector_uri, Codec.of(SCRIP).decode)
+            runner = Runner(filled.projector_uri, LedgerMapper.of(SCRIP).decode)
             assert apply(runner, later).events == len(later)
             runner.close()
             if hindered:
@@ -168,7 +168,7 @@ def test_under_concurrent_appends_nothing_is_missed(database: Database, projecto
             write(database.owner_uri, log[start : start + 25])
 
     def project() -> None:
-        runner = Runner(database.projector_uri, Codec.of(SCRIP).decode)
+        runner = Runner(database.projector_uri, LedgerMapper.of(SCRIP).decode)
         while not stop.is_set():
             for start in range(0, len(log), 50):
                 part = log[start : start + 50]
@@ -249,13 +249,13 @@ def waits(database: Database) -> bool:
 KILLED = """
 import sys
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from projections import rebuild
 rebuild.BATCH = 50
 def progress(done, total, rate):
     print(done, flush=True)
     sys.stdin.readline()
-rebuild.rebuild(sys.argv[1], Codec.of(SCRIP).decode, progress)
+rebuild.rebuild(sys.argv[1], LedgerMapper.of(SCRIP).decode, progress)
 """
 
 
@@ -318,7 +318,7 @@ def test_a_log_that_is_empty(database: Database) -> None:
     log = LogBuilder()
     log.do(Grant(address="user:u:credits", grant_id="g", amount=3, source="gift"))
     log.do(Debit(address="user:u:credits", debit_id="d", amount=1))
-    runner = Runner(database.projector_uri, Codec.of(SCRIP).decode)
+    runner = Runner(database.projector_uri, LedgerMapper.of(SCRIP).decode)
     assert apply(runner, log.events).events == 2
     runner.close()
 
@@ -326,7 +326,7 @@ def test_a_log_that_is_empty(database: Database) -> None:
 STANDS = """
 import sys
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from projections import versions, rebuild
 rebuild.HANGS = "1s" if sys.argv[2] != "show" else "1h"
 rebuild.SWAP_HANGS = "1s"
@@ -336,7 +336,7 @@ def stand(*given, **named):
     sys.stdin.readline()
     return step(*given, **named)
 setattr(versions, sys.argv[2], stand)
-rebuild.rebuild(sys.argv[1], Codec.of(SCRIP).decode)
+rebuild.rebuild(sys.argv[1], LedgerMapper.of(SCRIP).decode)
 """
 
 
@@ -354,7 +354,7 @@ def test_a_rebuild_that_hangs_holds_up_nobody_for_long(filled: Database, where: 
     assert child.stdout is not None
     assert child.stdout.readline() == "stands\n"
     child.send_signal(signal.SIGSTOP)
-    runner = Runner(filled.projector_uri, Codec.of(SCRIP).decode)
+    runner = Runner(filled.projector_uri, LedgerMapper.of(SCRIP).decode)
     assert len(runner.checkpoints()) == 4
     runner.close()
     assert run(filled).generation == 2

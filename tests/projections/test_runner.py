@@ -15,8 +15,8 @@ from domain.credits.debit import Debit
 from domain.credits.events import AccountConfigured
 from domain.credits.grant import Grant
 from domain.registry import SCRIP
-from infra.chain import StoredEvent
-from infra.codec import Codec
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from infra.partitions import partition_of
 from projections import READ_MODELS, runner, versions
 from projections.facts import CannotApply
@@ -40,7 +40,7 @@ def ready(database: Database) -> Database:
 @pytest.fixture
 def one(ready: Database) -> Iterator[Runner]:
     """A runner on it."""
-    made = Runner(ready.projector_uri, Codec.of(SCRIP).decode)
+    made = Runner(ready.projector_uri, LedgerMapper.of(SCRIP).decode)
     yield made
     made.close()
 
@@ -48,13 +48,13 @@ def one(ready: Database) -> Iterator[Runner]:
 @pytest.fixture
 def at_once(ready: Database) -> str:
     """All rows after the whole log in one batch."""
-    whole = Runner(ready.projector_uri, Codec.of(SCRIP).decode)
+    whole = Runner(ready.projector_uri, LedgerMapper.of(SCRIP).decode)
     apply(whole, LOG)
     whole.close()
     return repr(tables(ready.auditor_uri))
 
 
-def two_debits(org: str) -> list[StoredEvent]:
+def two_debits(org: str) -> list[LedgerEvent]:
     log = LogBuilder()
     log.do(Grant(address="user:u:credits", grant_id="g", amount=10, source="gift"), org)
     log.do(Debit(address="user:u:credits", debit_id="d1", amount=1), org)
@@ -101,7 +101,7 @@ def test_any_split_gives_the_same_rows(
 ) -> None:
     monkeypatch.setattr(runner, "MAX_ROWS_IN_MEMORY", 3 if small else 30_000)
     reset(ready)
-    split = Runner(ready.projector_uri, Codec.of(SCRIP).decode)
+    split = Runner(ready.projector_uri, LedgerMapper.of(SCRIP).decode)
     edges = [0, *sorted(set(cuts)), len(LOG)]
     for start, end in pairwise(edges):
         assert apply(split, LOG[max(0, start - again) : end]).events == end - start
@@ -128,7 +128,7 @@ def test_a_gap_is_reported_and_what_lies_before_it_applied(ready: Database, one:
 
 def test_a_zombie_applies_nothing_twice(ready: Database, one: Runner) -> None:
     events = two_debits("acme")
-    zombie = Runner(ready.projector_uri, Codec.of(SCRIP).decode)
+    zombie = Runner(ready.projector_uri, LedgerMapper.of(SCRIP).decode)
     apply(zombie, events[:2])  # it now has the account in memory, as it is after two events
     assert apply(one, events).events == 1
     assert apply(zombie, events).events == 0
@@ -139,7 +139,7 @@ def test_a_zombie_applies_nothing_twice(ready: Database, one: Runner) -> None:
 def test_a_zombie_with_rows_in_memory_reads_them_again(ready: Database, one: Runner) -> None:
     log = LogBuilder()
     log.do(Grant(address="user:u:credits", grant_id="g", amount=10, source="gift"))
-    slow = Runner(ready.projector_uri, Codec.of(SCRIP).decode)
+    slow = Runner(ready.projector_uri, LedgerMapper.of(SCRIP).decode)
     apply(slow, log.events)
     log.do(Debit(address="user:u:credits", debit_id="d1", amount=1))
     apply(one, log.events)
@@ -153,7 +153,7 @@ def test_two_at_once_apply_an_event_once(ready: Database, one: Runner, monkeypat
     """The second waits for the first one's checkpoint, and then finds the event repeated."""
     events = two_debits("acme")
     apply(one, events[:1])
-    second = Runner(ready.projector_uri, Codec.of(SCRIP).decode)
+    second = Runner(ready.projector_uri, LedgerMapper.of(SCRIP).decode)
     second.checkpoints()  # connected
     waiting = (
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'scrip projector'"
@@ -189,7 +189,7 @@ def of_a_later_version(type_: str, data: bytes) -> object:
     """Decodes the event type of the next test, which this version does not know."""
     if type_ == "credits-minted.v9":
         return AccountConfigured(frozen=False, closed=False, credit_limit=0)
-    return Codec.of(SCRIP).decode(type_, data)
+    return LedgerMapper.of(SCRIP).decode(type_, data)
 
 
 def test_an_unknown_event_stops_its_partition_and_no_other(ready: Database, one: Runner) -> None:
@@ -285,7 +285,7 @@ def test_the_first_generation_is_made_once(database: Database) -> None:
 def test_no_read_models_is_said_plainly(database: Database) -> None:
     with psycopg.connect(database.owner_uri) as connection:
         connection.execute("delete from read_generation")
-    bare = Runner(database.projector_uri, Codec.of(SCRIP).decode)
+    bare = Runner(database.projector_uri, LedgerMapper.of(SCRIP).decode)
     with pytest.raises(versions.NoReadModels):
         apply(bare, LOG[:1])
     bare.close()

@@ -21,7 +21,7 @@ from domain.organisations.choose import ChoosePlan
 from domain.plans.deduct import DeductTokens
 from domain.registry import SCRIP
 from domain.storage.delete import DeleteContent
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM
 from projections import READ_MODELS
 from projections.balances import BALANCES, Balance
@@ -282,7 +282,7 @@ def test_a_missing_event_is_found_by_the_version(kind: str) -> None:
     place = next(key for key, count in counts.items() if count > 2 and key[1].partition("/")[0] == kind)
     own = [event for event in events if (event.org, event.stream) == place]
     with pytest.raises(CannotApply, match="is at version 1, the event is version 3|is unknown"):
-        fold(State(READ_MODELS), [fact_of(event, Codec.of(SCRIP).decode) for event in (own[0], own[2])])
+        fold(State(READ_MODELS), [fact_of(event, LedgerMapper.of(SCRIP).decode) for event in (own[0], own[2])])
 
 
 def test_an_event_on_a_stream_of_another_kind_stops_the_partition() -> None:
@@ -301,7 +301,7 @@ def test_what_misses_its_row_is_left_for_later_as_a_whole() -> None:
     whole = len(log.events)
     log.do(RefundGeneration(generation_id="g", refund_id="f", contents=("c2",)))
     log.do(DeleteContent(user="ann", content_id="c1"))
-    facts = [fact_of(event, Codec.of(SCRIP).decode) for event in log.events]
+    facts = [fact_of(event, LedgerMapper.of(SCRIP).decode) for event in log.events]
     state = State(READ_MODELS, rebuilding=True)
     fold(state, facts[:whole])
     written = {model: rows.written(state) for model, rows in state.all_rows.items()}

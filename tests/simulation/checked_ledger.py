@@ -20,12 +20,12 @@ from infra.audit.rules import apply as apply_to_reference
 from infra.audit.rules import tag_of
 from infra.audit.together import Together
 from infra.audit.use import Budget, Group, Storage
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.snapshots import decode_state, encode_state
 from tests.domain.memory import Ledger, check_books
 from tests.domain.scenario import NOW
 
-CODEC = Codec.of(SCRIP)
+CODEC = LedgerMapper.of(SCRIP)
 ORG = "acme"
 OTHERS: dict[str, Callable[[], Any]] = {
     "storage": Storage,

@@ -44,12 +44,12 @@ from domain.registry import SCRIP
 from domain.storage.events import ContentDeleted, ContentStored, StorageLimitSet
 from domain.storage.now import limit_of
 from domain.storage.state import Storage
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.snapshots import decode_state, encode_state
 from tests.domain.memory import Ledger
 from tests.simulation.checked_ledger import check_account
 
-CODEC = Codec.of(SCRIP)
+CODEC = LedgerMapper.of(SCRIP)
 MAIN = ("credits", "tokens", "plan", "budget", "groups")  # an amount to refund is of the first that was charged
 COUNTED = ("budget", "groups")
 ENDS = (GenerationCompleted, GenerationFailed, GenerationCancelled, GenerationExpired, GenerationSettledLate)

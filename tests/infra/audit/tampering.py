@@ -23,9 +23,10 @@ from domain.credits.void import VoidGrant
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from domain.registry import SCRIP
-from infra.chain import GENESIS, StoredEvent, link_of
-from infra.codec import Codec
 from infra.kafka_record import to_record
+from infra.log.chain import GENESIS, link_of
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM
 from infra.settings import Settings
 from infra.topics import LEDGER, provision, topic_name
@@ -104,28 +105,28 @@ class Audited:
         return found
 
     @property
-    def busiest(self) -> list[StoredEvent]:
+    def busiest(self) -> list[LedgerEvent]:
         """The events of the partition that has most."""
         place = max(self.heads, key=self.heads.__getitem__)
         return [event for event in self.log.events if event.partition == place]
 
-    def project(self, events: Iterable[StoredEvent] | None = None) -> None:
+    def project(self, events: Iterable[LedgerEvent] | None = None) -> None:
         """Bring the read models up to date."""
         versions.ensure(self.database.projector_uri)
-        runner = Runner(self.database.projector_uri, Codec.of(SCRIP).decode)
+        runner = Runner(self.database.projector_uri, LedgerMapper.of(SCRIP).decode)
         applied = apply(runner, self.log.events if events is None else events)
         runner.close()
         assert not applied.gaps
         assert not applied.stopped
 
-    async def publish(self, events: Iterable[StoredEvent] | None = None) -> None:
+    async def publish(self, events: Iterable[LedgerEvent] | None = None) -> None:
         """Write the events to the topic as the relay does, in a transaction."""
         await provision(self.settings, PARTITIONS)
         with psycopg.connect(self.database.owner_uri) as connection:
             log_id = str(connection.execute("select id from log").fetchall()[0][0])
         await self.send((event, to_record(event, log_id)) for event in (self.log.events if events is None else events))
 
-    async def send(self, records: Iterable[tuple[StoredEvent, Any]]) -> None:
+    async def send(self, records: Iterable[tuple[LedgerEvent, Any]]) -> None:
         """Write any records to the ledger's topic, committed."""
         producer = AIOKafkaProducer(
             bootstrap_servers=self.settings.kafka, transactional_id=f"{self.settings.topic_prefix}tampering"
@@ -151,7 +152,7 @@ class Audited:
             changed = connection.execute(statement, arguments).rowcount
             assert changed > 0, "nothing was tampered with"
 
-    def relink(self, first: StoredEvent) -> None:
+    def relink(self, first: LedgerEvent) -> None:
         """Make the chain of a partition valid again from an event on, as a clever forger would."""
         with psycopg.connect(self.database.owner_uri) as connection:
             connection.execute("set session_replication_role = replica")
@@ -160,7 +161,7 @@ class Audited:
                 " where partition = %s and position >= %s order by position",
                 (first.partition, first.position - 1),
             ).fetchall()
-            rows = [StoredEvent._make(row) for row in found]
+            rows = [LedgerEvent._make(row) for row in found]
             previous = rows.pop(0).hash if rows[0].position < first.position else GENESIS
             for row in rows:
                 previous = link_of(previous, row)

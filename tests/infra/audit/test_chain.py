@@ -5,7 +5,7 @@ import pytest
 from infra.audit.chain import check_chain, hash_of
 from infra.audit.report import Differs, Section
 from infra.audit.store import heads, one_moment
-from infra.chain import link_of
+from infra.log.chain import link_of
 from tests.conftest import Database
 from tests.infra.audit.tampering import Audited, busy_log
 

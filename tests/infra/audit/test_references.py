@@ -32,7 +32,7 @@ from infra.audit.expected import Stored
 from infra.audit.report import Differs, Section
 from infra.audit.streams import Streams, Transfers
 from infra.audit.together import Together, differing
-from infra.chain import StoredEvent
+from infra.log.events import LedgerEvent
 from infra.partitions import PLATFORM
 from tests.projections.busy_shop import busy_shop
 from tests.projections.log_builder import LogBuilder
@@ -40,7 +40,7 @@ from tests.projections.log_builder import LogBuilder
 Change = Callable[[list[Stored]], list[Stored]]
 
 
-def read(events: Iterable[StoredEvent]) -> list[Stored]:
+def read(events: Iterable[LedgerEvent]) -> list[Stored]:
     """Rows of a log with their bytes read."""
     return [Stored._make((*event[:9], json.loads(event.data)["data"])) for event in events]
 

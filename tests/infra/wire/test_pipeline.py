@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from infra import event_log
+from infra.log import statements
 from infra.wire.pipeline import Pipeline
 from tests.conftest import Database
 from tests.infra.writer.proxy import Proxy
@@ -21,7 +21,7 @@ LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 @pytest.fixture
 def pipeline(database: Database) -> Iterator[Pipeline]:
-    with event_log.connect(database.writer_uri, "test") as connection:
+    with statements.connect(database.writer_uri, "test") as connection:
         yield Pipeline(connection)
 
 
@@ -148,7 +148,7 @@ def test_a_type_that_it_cannot_write_is_refused(pipeline: Pipeline) -> None:
 
 
 def test_a_connection_that_is_lost_is_an_operational_error(database: Database) -> None:
-    with Proxy(database.writer_uri) as proxy, event_log.connect(proxy.uri, "test") as connection:
+    with Proxy(database.writer_uri) as proxy, statements.connect(proxy.uri, "test") as connection:
         pipeline = Pipeline(connection)
 
         def lose() -> None:

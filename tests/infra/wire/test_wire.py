@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from domain.registry import SCRIP
-from infra import event_log
+from infra.log import statements
 from infra.partitions import partition_of
 from infra.wire.wire import Wire
 from infra.writer.writer import Writer
@@ -26,7 +26,7 @@ ARRAYS = "select %b::text[], %b::smallint[], %b::bigint[]"
 
 @asynccontextmanager
 async def wired(database: Database) -> AsyncIterator[Wire]:
-    async with await event_log.connect_async(database.writer_uri, "test") as connection:
+    async with await statements.connect_async(database.writer_uri, "test") as connection:
         with closing(Wire(connection)) as wire:
             yield wire
 
@@ -59,10 +59,10 @@ def test_the_rows_of_a_look_are_those_of_a_cursor(database: Database) -> None:
 
     async def scene() -> None:
         async with wired(database) as wire:
-            found = await wire.rows(event_log.LOOK, [partition], [0])
-        async with await event_log.connect_async(database.writer_uri, "test") as connection:
+            found = await wire.rows(statements.LOOK, [partition], [0])
+        async with await statements.connect_async(database.writer_uri, "test") as connection:
             cursor = connection.cursor(binary=True)
-            expected = await (await cursor.execute(event_log.LOOK, ([partition], [0]))).fetchall()
+            expected = await (await cursor.execute(statements.LOOK, ([partition], [0]))).fetchall()
             assert [row[2:] for row in found] == [row[2:] for row in expected]
             assert len(found) == 2
             assert isinstance(found[0][0], datetime)
@@ -93,7 +93,7 @@ def test_a_connection_that_is_lost_is_an_operational_error(
     caplog.set_level(logging.CRITICAL)
 
     async def scene(proxy: Proxy) -> None:
-        connection = await event_log.connect_async(proxy.uri, "test")
+        connection = await statements.connect_async(proxy.uri, "test")
         wire = Wire(connection)
         waiting = asyncio.create_task(wire.rows("select pg_sleep(n) from unnest(%b::bigint[]) n", [60]))
         with psycopg.connect(database.owner_uri, autocommit=True) as owner:

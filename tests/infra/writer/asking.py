@@ -11,7 +11,7 @@ import pytest
 
 from domain.kernel.domain import Domain
 from domain.kernel.work import StreamKind
-from infra import event_log
+from infra.log import statements
 from infra.writer.batch import Unit
 from infra.writer.catching_up import catch_up
 from infra.writer.loading import Loader
@@ -127,10 +127,10 @@ def _exact(kind_of: Callable[[str], StreamKind], current: Current) -> tuple[dict
     return {stream: kind_of(stream).refresh(state) for stream, state in current.states.items()}, current.tagged
 
 
-_NAMES = {event_log.HEADS: "heads", event_log.LOOK: "look", event_log.STREAMS: "streams", event_log.TAGGED: "tags"}
+_NAMES = {statements.HEADS: "heads", statements.LOOK: "look", statements.STREAMS: "streams", statements.TAGGED: "tags"}
 
 
-def statements(patch: pytest.MonkeyPatch, before: Callable[[str], None] = lambda _: None) -> list[str]:
+def sent_by_readers(patch: pytest.MonkeyPatch, before: Callable[[str], None] = lambda _: None) -> list[str]:
     """The names of the statements that readers send from now on; `before` is called before each."""
     sent: list[str] = []
     rows = Reader._rows

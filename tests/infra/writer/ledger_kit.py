@@ -14,10 +14,11 @@ from domain.credits.debit import Debit
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
 from domain.registry import SCRIP
-from infra import event_log
-from infra.chain import GENESIS, StoredEvent, link_of
-from infra.codec import Codec
-from infra.event_log import Connection
+from infra.log import statements
+from infra.log.chain import GENESIS, link_of
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
+from infra.log.statements import Connection
 from infra.partitions import partition_of
 from infra.writer.batch import Unit
 from infra.writer.submission import KeyReused, NotApplied, Outcome, Submission
@@ -88,15 +89,15 @@ def account(writer: Writer, address: str = ALICE, org: str = ORG) -> Account:
     return state
 
 
-def stored(uri: str, partition: int | None = None) -> list[StoredEvent]:
+def stored(uri: str, partition: int | None = None) -> list[LedgerEvent]:
     """The log, in order; only one partition's part where it is given."""
     where = "" if partition is None else f"where partition = {partition}"
     with psycopg.connect(uri) as connection:
-        rows = connection.execute(f"select {event_log.COLUMNS} from events {where} order by partition, position")
-        return [StoredEvent(*row) for row in rows]
+        rows = connection.execute(f"select {statements.COLUMNS} from events {where} order by partition, position")
+        return [LedgerEvent(*row) for row in rows]
 
 
-def check_log(uri: str) -> list[StoredEvent]:
+def check_log(uri: str) -> list[LedgerEvent]:
     """The log, after a check that positions and versions have no gaps and that every hash follows from the last."""
     events = stored(uri)
     versions: dict[tuple[str, str], int] = {}
@@ -115,7 +116,7 @@ def check_log(uri: str) -> list[StoredEvent]:
 
 def replayed(uri: str, address: str = ALICE, org: str = ORG) -> Account:
     """An account folded from its first event, without any cache or snapshot."""
-    codec, stream = Codec.of(SCRIP), stream_of(address)
+    codec, stream = LedgerMapper.of(SCRIP), stream_of(address)
     kind = SCRIP.kind_of(stream)
     state: Account = kind.initial
     for event in stored(uri, partition_of(org, PARTITIONS)):
@@ -143,7 +144,7 @@ def locked(uri: str, org: str = ORG) -> Iterator[Connection]:
     """Another session that holds the partition's lock, in a transaction that is rolled back at the end."""
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute("begin")
-        event_log.lock(connection.cursor(), [partition_of(org, PARTITIONS)])
+        statements.lock(connection.cursor(), [partition_of(org, PARTITIONS)])
         yield connection
         if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             connection.execute("rollback")

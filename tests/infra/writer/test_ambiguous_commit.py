@@ -9,8 +9,9 @@ import psycopg
 import pytest
 
 from domain.registry import SCRIP
-from infra import event_log, failpoints
+from infra import failpoints
 from infra.failpoints import PLACES, Fault
+from infra.log import statements
 from infra.partitions import partition_of
 from infra.writer.submission import Outcome, OutcomeUnknown
 from infra.writer.writer import Writer
@@ -195,10 +196,10 @@ def test_a_writer_connects_again_while_nothing_is_asked_of_it(proxy: Proxy) -> N
 
 
 def test_the_lock_is_free_when_a_client_is_gone(proxy: Proxy, database: Database) -> None:
-    gone = event_log.connect(proxy.uri, "test")
+    gone = statements.connect(proxy.uri, "test")
     with Writer(database.writer_uri, SCRIP) as writer:
         gone.execute("begin")
-        event_log.lock(gone.cursor(), list(range(PARTITIONS)))
+        statements.lock(gone.cursor(), list(range(PARTITIONS)))
         waiting = writer.submit([submission(grant(10))])
         until(lambda: waiting_for_lock(database.owner_uri), "the writer waits")
         proxy.cut()

@@ -6,13 +6,13 @@ import psycopg
 import pytest
 
 from domain.registry import SCRIP
-from infra.codec import UnknownEventType
+from infra.log.mapper import UnknownEventType
 from infra.partitions import PLATFORM, partition_of
 from infra.writer.questions import Query, Question
 from infra.writer.submission import Current
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database, move_clock
-from tests.infra.writer.asking import NewAsking, loaded, statements
+from tests.infra.writer.asking import NewAsking, loaded, sent_by_readers
 from tests.infra.writer.ledger_kit import accepted, locked, results, stored, submission
 from tests.infra.writer.pots import (
     LONG_AGO,
@@ -83,7 +83,7 @@ def test_questions_and_reads_that_wait_share_their_loading(
         accepted(one, Fill(pot=f"pot/l{n}", amount=n + 1), org=org)
     last = accepted(one, Fill(pot="pot/all", amount=1000), org=org)
     other = asking()
-    sent, streams = statements(monkeypatch), loaded(monkeypatch, other.reader)
+    sent, streams = sent_by_readers(monkeypatch), loaded(monkeypatch, other.reader)
     works = [Question(org, HowMuch(pot=f"pot/{n}")) for n in range(count)]
     found = other.together(Query(org, ("pot/all",)), *works)
     assert isinstance(found[0], Current)
@@ -115,7 +115,7 @@ def test_what_is_loaded_for_an_answer_is_of_the_same_moment_as_the_rest(
             moved.extend(results(one, *move, atomic=True))
 
     moved: list[object] = []
-    sent = statements(monkeypatch, meanwhile)
+    sent = sent_by_readers(monkeypatch, meanwhile)
     assert other.ask(org, HowMuch(pot="pot/a"))[::2] == (14, before + 2)
     assert sent[-3:] == ["look", "streams", "look"]
     assert other.ask(org, HowMuch(pot="pot/a"))[::2] == (14, before + 2)

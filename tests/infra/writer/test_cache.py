@@ -8,7 +8,7 @@ from domain.credits.account import Account
 from domain.credits.address import stream_of
 from domain.kernel.work import Stream, Tagged
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.partitions import partition_of
 from infra.writer.cache import Cache
 from infra.writer.loading import Loader
@@ -89,7 +89,7 @@ def test_reading_keeps_the_bound_too(small: Database) -> None:
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:
-    cache = Cache(SCRIP.kind_of, Codec.of(SCRIP), 3)
+    cache = Cache(SCRIP.kind_of, LedgerMapper.of(SCRIP), 3)
     for name in "abc":
         cache.put(("acme", f"account/{name}"), Stream(1, Account(), 0))
     cache.put(("acme", "account/a"), Stream(2, Account(), 0))
@@ -99,7 +99,7 @@ def test_what_was_not_used_for_longest_goes_first() -> None:
 
 
 def test_many_tags_do_not_drive_out_the_states() -> None:
-    cache = Cache(SCRIP.kind_of, Codec.of(SCRIP), 10)
+    cache = Cache(SCRIP.kind_of, LedgerMapper.of(SCRIP), 10)
     cache.put(("acme", "account/a"), Stream(1, Account(), 0))
     for number in range(100):
         cache.tags["acme", f"debit/{number}"] = Tagged(0, ())

@@ -39,10 +39,10 @@ from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.quotas.events import PeriodEnded
 from domain.registry import SCRIP
-from infra.chain import StoredEvent
-from infra.codec import Codec
-from infra.event_log import MAX_EVENT_BYTES
 from infra.kafka_record import to_record
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
+from infra.log.statements import MAX_EVENT_BYTES
 from infra.topic_limit import RECORD_BATCH_BYTES
 from infra.writer.submission import NotApplied, Outcome
 from infra.writer.writer import Writer
@@ -84,10 +84,10 @@ def test_of_an_atomic_group_nothing_is_written(database: Database, writer: Write
     check_log(database.owner_uri)
 
 
-def event(data: bytes, **changed: Any) -> StoredEvent:
+def event(data: bytes, **changed: Any) -> LedgerEvent:
     """The largest that its fields may be."""
     long = "x" * 255
-    stored = StoredEvent(
+    stored = LedgerEvent(
         511, 2**62, long, f"account/{long}:{long}:{long}", 2**62, "generation-part-completed.v1",
         f"reservation/{long}", f"usage:{long}", NOW, data, b"\0" * 32,
     )  # fmt: skip
@@ -156,4 +156,4 @@ WORST = [
 
 @pytest.mark.parametrize("worst", WORST, ids=lambda event: type(event).__name__)
 def test_no_event_grows_beyond_what_can_be_published(worst: Any) -> None:
-    assert len(Codec.of(SCRIP).encode(worst, LONG, ID)[1]) < MAX_EVENT_BYTES
+    assert len(LedgerMapper.of(SCRIP).encode(worst, LONG, ID)[1]) < MAX_EVENT_BYTES

@@ -30,7 +30,7 @@ from domain.organisations.events import Outcome, Resource
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.registry import SCRIP
-from infra.codec import Codec
+from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM, partition_of
 from infra.writer.batch import Result
 from infra.writer.submission import Outcome as Answer
@@ -143,7 +143,7 @@ def test_confirm_fail_and_expiry_race_for_each_of_2000_generations(
         _hold(writers[0], org, names)
         _end(writers, org, names, turn, module_database)
     ends: dict[str, list[type]] = defaultdict(list)
-    codec = Codec.of(SCRIP)
+    codec = LedgerMapper.of(SCRIP)
     for row in stored(module_database.owner_uri, partition_of(org, PARTITIONS)):
         if row.org == org and row.stream.startswith("generation/"):
             event = codec.decode(row.type, row.data)

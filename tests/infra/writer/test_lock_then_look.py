@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from domain.credits.address import stream_of
 from domain.credits.events import CreditsDebited
 from domain.registry import SCRIP
-from infra import event_log
-from infra.chain import StoredEvent, link_of
-from infra.codec import Codec
+from infra.log import statements
+from infra.log.chain import link_of
+from infra.log.events import LedgerEvent
+from infra.log.mapper import LedgerMapper
 from infra.partitions import partition_of
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
@@ -41,7 +42,7 @@ def test_a_writer_that_waited_for_the_lock_sees_what_was_committed_meanwhile(dat
             waiting = other.submit([submission(debit("d-2", 5))])
             until(lambda: waiting_for_lock(database.owner_uri), "the writer waits for the lock")
             last = stored(database.owner_uri, PARTITION)[-1]
-            event_log.append(holder.cursor(), [_debited(last, "d-1", 6)])
+            statements.append(holder.cursor(), [_debited(last, "d-1", 6)])
             holder.execute("commit")
         (refused,) = waiting.result(DEADLINE_S)
         assert isinstance(refused, Outcome)
@@ -57,7 +58,7 @@ def test_no_event_is_missed_while_one_writer_sleeps_between_insert_and_commit(da
     done = threading.Event()
 
     def follow() -> None:
-        with event_log.connect(database.relay_uri, "test") as connection:
+        with statements.connect(database.relay_uri, "test") as connection:
             while True:
                 ended = done.is_set()
                 rows = connection.execute(
@@ -82,7 +83,7 @@ def test_no_event_is_missed_while_one_writer_sleeps_between_insert_and_commit(da
     with locked(database.writer_uri) as sleeper:
         # All eight wait for this transaction, which has inserted and not committed.
         last = stored(database.owner_uri, PARTITION)[-1]
-        event_log.append(sleeper.cursor(), [_debited(last, "d-slow", 1)])
+        statements.append(sleeper.cursor(), [_debited(last, "d-slow", 1)])
         for thread in threads:
             thread.start()
         until(lambda: waiting_for_lock(database.owner_uri) == writers, "all writers wait")
@@ -129,11 +130,11 @@ def test_a_batch_of_many_partitions_meets_another_in_the_other_order_without_a_d
     assert len(check_log(database.owner_uri)) == 30 * 2 * len(orgs)
 
 
-def _debited(last: StoredEvent, debit_id: str, amount: int) -> StoredEvent:
+def _debited(last: LedgerEvent, debit_id: str, amount: int) -> LedgerEvent:
     """The event that another process would write after `last`."""
-    (first,) = [Codec.of(SCRIP).decode(last.type, last.data)]
+    (first,) = [LedgerMapper.of(SCRIP).decode(last.type, last.data)]
     event = CreditsDebited(debit_id=debit_id, amount=amount, slices=(first.grant._replace(amount=amount),))
-    type_, data = Codec.of(SCRIP).encode(event, "user:other", "other-key")
+    type_, data = LedgerMapper.of(SCRIP).encode(event, "user:other", "other-key")
     bare = last._replace(
         position=last.position + 1,
         version=last.version + 1,

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from consumers.notifier import touched
-from infra import event_log
 from infra.embedded import EmbeddedServers
-from infra.event_log import Connection
+from infra.log import statements
+from infra.log.statements import Connection
 from infra.partitions import partition_of
 from infra.writer.loading import NO_SCHEMA
 from tests.conftest import PARTITIONS, copy_of
@@ -25,18 +25,18 @@ MOST = 32 * 130  # the events of the streams asked for, and no others
 KEYS = [([ORG] * 32, ["test"] * 32, [f"k-{number * 77 + 1}" for number in range(32)])]
 STREAMS = [([ORG] * 32, [f"account/user:u{number}:credits" for number in range(32)], [1] * 32)]
 LOOKUPS: dict[str, tuple[str, Any]] = {
-    "commands": (event_log.COMMANDS, tuple(event_log.joined(column) for column in KEYS[0])),
-    "streams": (event_log.STREAMS, STREAMS[0]),
-    "streams without snapshots": (event_log.STREAMS, (*STREAMS[0][:2], [NO_SCHEMA] * 32)),
-    "tagged": (event_log.TAGGED, ([ORG] * 32, [f"debit/d-{number * 77}" for number in range(32)])),
-    "heads": (event_log.HEADS, (list(range(PARTITIONS)),)),
-    "look": (event_log.LOOK, ([PARTITION], [ROWS - 10])),
+    "commands": (statements.COMMANDS, tuple(statements.joined(column) for column in KEYS[0])),
+    "streams": (statements.STREAMS, STREAMS[0]),
+    "streams without snapshots": (statements.STREAMS, (*STREAMS[0][:2], [NO_SCHEMA] * 32)),
+    "tagged": (statements.TAGGED, ([ORG] * 32, [f"debit/d-{number * 77}" for number in range(32)])),
+    "heads": (statements.HEADS, (list(range(PARTITIONS)),)),
+    "look": (statements.LOOK, ([PARTITION], [ROWS - 10])),
     "look at all": (
-        event_log.LOOK,
+        statements.LOOK,
         (list(range(PARTITIONS)), [ROWS - 10 if p == PARTITION else 0 for p in range(PARTITIONS)]),
     ),
     "what changed, for alerts": (touched._STREAMS, ([PARTITION], [ROWS - 10], [ROWS])),
-    "ranges": (event_log.RANGES, ([PARTITION] * 32, [number * 77 + 10 for number in range(32)], [1] * 32)),
+    "ranges": (statements.RANGES, ([PARTITION] * 32, [number * 77 + 10 for number in range(32)], [1] * 32)),
 }
 
 
@@ -48,7 +48,7 @@ def session(request: pytest.FixtureRequest, servers: EmbeddedServers, template: 
     """
     with (
         contextmanager(copy_of)(servers, template) as database,
-        event_log.connect(database.writer_uri, "test") as connection,
+        statements.connect(database.writer_uri, "test") as connection,
     ):
         with psycopg.connect(database.owner_uri, autocommit=True) as owner:
             for table in TABLES:

@@ -16,7 +16,7 @@ from infra.writer.reader import Reader
 from infra.writer.submission import Current, OutcomeUnknown, Overloaded
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
-from tests.infra.writer.asking import GIVE_UP_S, Asking, gathered, statements, until
+from tests.infra.writer.asking import GIVE_UP_S, Asking, gathered, sent_by_readers, until
 from tests.infra.writer.ledger_kit import ALICE, ORG, accepted, debit, grant
 from tests.infra.writer.proxy import Proxy
 from tests.waiting import ENOUGH_S, patient
@@ -98,7 +98,7 @@ def test_many_questions_are_answered_in_parts(
     accepted(writer, grant(10))
     with Asking(database.writer_uri, SCRIP) as asking:
         asking.now(*QUERY)
-        sent = statements(monkeypatch)
+        sent = sent_by_readers(monkeypatch)
         assert {available(found) for found in asking.together(*[QUERY] * 120)} == {10}
         assert sent == ["look"] * 3
         assert asking.reader.answered == 121

@@ -6,12 +6,12 @@ import pytest
 
 from domain.credits.address import debit_tag, grant_tag, stream_of
 from domain.registry import SCRIP
-from infra import event_log
+from infra.log import statements
 from infra.partitions import partition_of
 from infra.writer.questions import Query
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
-from tests.infra.writer.asking import Asking, seen_by, statements
+from tests.infra.writer.asking import Asking, seen_by, sent_by_readers
 from tests.infra.writer.ledger_kit import (
     ALICE,
     BOB,
@@ -90,7 +90,7 @@ def test_a_tag_that_is_loaded_while_an_event_gets_it_has_each_event_once(
                 debits.append(accepted(writer, debit("d-0")))
 
         debits: list[object] = []
-        sent = statements(monkeypatch, meanwhile)
+        sent = sent_by_readers(monkeypatch, meanwhile)
         tags = [grant_tag("g-1"), debit_tag("d-0"), debit_tag("d-1")]
         current = reader.now(ORG, [OF_ALICE], tags)
         assert (current.position, current.states[OF_ALICE].available) == (2, 9)
@@ -133,9 +133,9 @@ def test_an_unknown_event_type_stops_reading_its_account_and_no_other(
     last = stored(database.owner_uri, partition_of(ORG, PARTITIONS))[-1]
     with Asking(database.writer_uri, SCRIP) as reader:
         assert available(reader) == available(reader, OF_BOB) == 10
-        with event_log.connect(database.writer_uri, "test") as connection:
+        with statements.connect(database.writer_uri, "test") as connection:
             newer = last._replace(stream=OF_ALICE, position=3, version=2, type="credits-teleported.v9", tag=None)
-            event_log.append(connection.cursor(), [newer])
+            statements.append(connection.cursor(), [newer])
         cache = reader.reader._loader.cache(last.partition)
         reader.until(lambda: not cache.known, "the idle reader has met it")
         said = len(caplog.records)

@@ -6,11 +6,11 @@ import pytest
 
 from domain.credits.address import stream_of
 from domain.registry import SCRIP
-from infra import event_log
+from infra.log import statements
 from infra.partitions import partition_of
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
-from tests.infra.writer.asking import Asking, statements
+from tests.infra.writer.asking import Asking, sent_by_readers
 from tests.infra.writer.ledger_kit import (
     ALICE,
     BOB,
@@ -74,9 +74,9 @@ def test_at_most_2000_events_are_read_under_the_lock(database: Database, monkeyp
         for start in range(0, 3000, 1000):
             one.submit([submission(debit(f"d-{n}")) for n in range(start, start + 1000)]).result(DEADLINE_S)
     partition = partition_of("acme", PARTITIONS)
-    with event_log.connect(database.writer_uri, "test") as connection:
-        rows = connection.execute(event_log.LOOK, ([partition], [0])).fetchall()
-    assert len(rows) == event_log.MAX_TAIL + 1  # one more, so that "too far behind" can be told from "just caught up"
+    with statements.connect(database.writer_uri, "test") as connection:
+        rows = connection.execute(statements.LOOK, ([partition], [0])).fetchall()
+    assert len(rows) == statements.MAX_TAIL + 1  # one more, so that "too far behind" can be told from "just caught up"
 
 
 def test_a_writer_that_is_far_behind_sees_right(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_a_reader_that_is_far_behind_answers_right(
         for start in range(0, behind, 500):
             batch = [submission(debit(f"d-{n}")) for n in range(start, min(start + 500, behind))]
             assert {code(item) for item in one.submit(batch).result(DEADLINE_S)} == {None}
-        sent = statements(monkeypatch)
+        sent = sent_by_readers(monkeypatch)
         found = sleeper.now(ORG, streams[:1], ["debit/d-7"])
         assert found.states[streams[0]].available == 10_000 - behind
         assert len(found.tagged["debit/d-7"]) == 1
@@ -119,11 +119,11 @@ def test_an_unknown_event_type_stops_its_account_and_no_other(
     accepted(writer, grant(10))
     accepted(writer, grant(10, BOB, "g-2"))
     last = stored(database.owner_uri, partition_of("acme", PARTITIONS))[-1]
-    with event_log.connect(database.writer_uri, "test") as connection:
+    with statements.connect(database.writer_uri, "test") as connection:
         newer = last._replace(
             stream="account/user:alice:credits", position=3, version=2, type="credits-teleported.v9", tag=None
         )
-        event_log.append(connection.cursor(), [newer])
+        statements.append(connection.cursor(), [newer])
     until(lambda: "the writer failed" in caplog.text, "the idle writer has met it")
     said = len(caplog.records)
     cache = writer._loader.cache(last.partition)

@@ -21,9 +21,10 @@ from eventsourcing.persistence import (
 )
 from psycopg_pool import ConnectionPool
 
-from infra import chain, event_log
-from infra.chain import GENESIS, link_of
-from infra.event_log import MAX_EVENT_BYTES, Head
+from infra.log import statements
+from infra.log.chain import GENESIS, link_of
+from infra.log.events import LedgerEvent
+from infra.log.statements import MAX_EVENT_BYTES, Head
 from infra.partitions import partition_of
 from infra.writer.draft import TICK
 
@@ -84,26 +85,26 @@ class StreamRecorder(AggregateRecorder):
                 connection.transaction(),
                 connection.cursor(binary=True) as cursor,
             ):
-                locked = event_log.lock(cursor, [self._partition]).fetchall()
-                event_log.must_be_locked([self._partition], locked)
+                locked = statements.lock(cursor, [self._partition]).fetchall()
+                statements.must_be_locked([self._partition], locked)
                 rows = self._rows(cursor, stored_events)
-                event_log.append(cursor, rows)
+                statements.append(cursor, rows)
         except psycopg.IntegrityError as error:
             raise IntegrityError(error) from error
         except psycopg.Error as error:
             raise OperationalError(error) from error
         return [row.position for row in rows]
 
-    def _rows(self, cursor: psycopg.Cursor[Any], stored_events: Sequence[StoredEvent]) -> list[chain.StoredEvent]:
+    def _rows(self, cursor: psycopg.Cursor[Any], stored_events: Sequence[StoredEvent]) -> list[LedgerEvent]:
         """The rows that follow the log's last event. The look comes in statements after the lock's."""
-        found = cursor.execute(event_log.HEADS, ([self._partition],)).fetchone()
+        found = cursor.execute(statements.HEADS, ([self._partition],)).fetchone()
         position, previous, last = Head(*found[1:]) if found else Head(0, GENESIS, None)
         ((now,),) = cursor.execute("select scrip_now()").fetchall()
         time = max(now, last + TICK) if last else now
-        rows: list[chain.StoredEvent] = []
+        rows: list[LedgerEvent] = []
         for event in stored_events:
             position += 1
-            row = chain.StoredEvent(
+            row = LedgerEvent(
                 self._partition,
                 position,
                 self._org,

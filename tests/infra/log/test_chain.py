@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from infra.chain import GENESIS, StoredEvent, link, link_of, microseconds
+from infra.log.chain import GENESIS, link, link_of, microseconds
+from infra.log.events import LedgerEvent
 
 TIME = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-EVENT = StoredEvent(
+EVENT = LedgerEvent(
     3, 7, "acme", "account/user:ü:credits", 2, "credits-granted.v1", "grant/g-1", "user:t", TIME, b'{"data":1}', b""
 )
 

@@ -6,7 +6,7 @@ from typing import Any, LiteralString, NamedTuple, Protocol
 
 import psycopg
 
-from infra.chain import StoredEvent
+from infra.log.events import LedgerEvent
 from infra.session import options
 
 Connection = psycopg.Connection[Any]
@@ -197,7 +197,7 @@ def must_be_locked(partitions: Sequence[int], rows: Sequence[Any]) -> None:
         raise NotLocked(f"partition_locks has no row for {sorted(missing)}: run the migrations")
 
 
-def append(session: Session, events: Sequence[StoredEvent]) -> None:
+def append(session: Session, events: Sequence[LedgerEvent]) -> None:
     """Insert events whose positions, versions and hashes were given out under the partition's lock.
 
     Raises psycopg.errors.UniqueViolation where a position or a stream's version is taken.

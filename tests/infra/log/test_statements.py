@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from psycopg import errors
 
-from infra import event_log
-from infra.chain import GENESIS, StoredEvent, link_of
-from infra.event_log import CommandRow, Connection, columns, joined
+from infra.log import statements
+from infra.log.chain import GENESIS, link_of
+from infra.log.events import LedgerEvent
+from infra.log.statements import CommandRow, Connection, columns, joined
 from infra.partitions import partition_of
 from tests.conftest import PARTITIONS, Database
 from tests.infra.writer.ledger_kit import check_log, locked, stored
@@ -19,13 +20,13 @@ TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def session(database: Database) -> Connection:
     """The writer's kind of connection."""
-    return event_log.connect(database.writer_uri, "test")
+    return statements.connect(database.writer_uri, "test")
 
 
-def some(count: int) -> list[StoredEvent]:
+def some(count: int) -> list[LedgerEvent]:
     events, previous = [], GENESIS
     for position in range(1, count + 1):
-        event = StoredEvent(
+        event = LedgerEvent(
             0,
             position,
             "acme",
@@ -46,8 +47,8 @@ def some(count: int) -> list[StoredEvent]:
 @pytest.mark.parametrize("count", [0, 1, 2, 500])
 def test_what_is_appended_comes_back_as_it_was(session: Connection, database: Database, count: int) -> None:
     with session, session.transaction(), session.cursor(binary=True) as cursor:
-        event_log.lock(cursor, [0])
-        event_log.append(cursor, some(count))
+        statements.lock(cursor, [0])
+        statements.append(cursor, some(count))
     assert stored(database.owner_uri) == some(count)
     assert check_log(database.owner_uri) == some(count)
 
@@ -59,12 +60,14 @@ def test_keys_are_found_with_what_was_kept_for_them(session: Connection, count: 
         for n in range(count)
     ]
     with session, session.cursor(binary=True) as cursor:
-        event_log.insert_commands(cursor, [])
-        event_log.insert_commands(cursor, rows)
-        event_log.find_commands(cursor, [row[:3] for row in rows] + [("acme", "user:ü", "k"), ("acme", "other", "k-0")])
+        statements.insert_commands(cursor, [])
+        statements.insert_commands(cursor, rows)
+        statements.find_commands(
+            cursor, [row[:3] for row in rows] + [("acme", "user:ü", "k"), ("acme", "other", "k-0")]
+        )
         assert sorted(CommandRow(*row) for row in cursor.fetchall()) == sorted(rows)
         with pytest.raises(errors.UniqueViolation):
-            event_log.insert_commands(cursor, rows[:1])
+            statements.insert_commands(cursor, rows[:1])
 
 
 @pytest.mark.parametrize("field", ["org", "stream", "type", "actor"])
@@ -76,7 +79,7 @@ def test_control_characters_in_a_text_are_refused_and_move_nothing(
     changed: dict[str, Any] = {field: text}
     events[1] = events[1]._replace(**changed)
     with session, session.cursor(binary=True) as cursor, pytest.raises(errors.NotNullViolation):
-        event_log.append(cursor, events)
+        statements.append(cursor, events)
     assert stored(database.owner_uri) == []
 
 
@@ -85,21 +88,21 @@ def test_the_lock_keeps_others_out_until_the_end_of_the_transaction(session: Con
         session.execute("set lock_timeout = '50ms'")
         session.execute("begin")
         with pytest.raises(errors.LockNotAvailable):
-            event_log.lock(session.cursor(), [partition_of("acme", PARTITIONS)])
+            statements.lock(session.cursor(), [partition_of("acme", PARTITIONS)])
         session.execute("rollback")
         session.execute("begin")
-        event_log.lock(session.cursor(), [(partition_of("acme", PARTITIONS) + 1) % PARTITIONS])
+        statements.lock(session.cursor(), [(partition_of("acme", PARTITIONS) + 1) % PARTITIONS])
         session.execute("rollback")
 
 
 def test_a_look_begins_with_what_was_seen_and_heads_are_the_last(session: Connection) -> None:
     with session, session.cursor(binary=True) as cursor:
-        event_log.append(cursor, some(5))
-        seen = cursor.execute(event_log.LOOK, ([0, 1], [3, 0])).fetchall()
-        assert [StoredEvent(*row[2:]) for row in seen] == some(5)[2:]
-        ((time, waited_s, *nothing),) = cursor.execute(event_log.LOOK, ([1], [0])).fetchall()
+        statements.append(cursor, some(5))
+        seen = cursor.execute(statements.LOOK, ([0, 1], [3, 0])).fetchall()
+        assert [LedgerEvent(*row[2:]) for row in seen] == some(5)[2:]
+        ((time, waited_s, *nothing),) = cursor.execute(statements.LOOK, ([1], [0])).fetchall()
         assert (type(time), waited_s >= 0, set(nothing)) == (datetime, True, {None})
-        heads = cursor.execute(event_log.HEADS, ([0, 1],)).fetchall()
+        heads = cursor.execute(statements.HEADS, ([0, 1],)).fetchall()
         assert heads == [(0, 5, some(5)[-1].hash, TIME)]
 
 

@@ -2,25 +2,10 @@
 
 from datetime import datetime
 from hashlib import sha256
-from typing import NamedTuple
+
+from infra.log.events import LedgerEvent
 
 GENESIS = bytes(32)  # what stands for the hash before a partition's first event
-
-
-class StoredEvent(NamedTuple):
-    """One row of the log. `data` are the bytes that are hashed, stored and published, never encoded again."""
-
-    partition: int
-    position: int
-    org: str
-    stream: str
-    version: int
-    type: str
-    tag: str | None
-    actor: str
-    time: datetime
-    data: bytes
-    hash: bytes
 
 
 def microseconds(time: datetime) -> int:
@@ -61,7 +46,7 @@ def head_of(
     )
 
 
-def link_of(previous: bytes, event: StoredEvent) -> bytes:
+def link_of(previous: bytes, event: LedgerEvent) -> bytes:
     """The hash that `event` must carry after `previous`."""
     return link(
         previous,
