@@ -1,24 +1,27 @@
 """States to bytes and back, for the snapshots of long streams."""
 
 from hashlib import sha256
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 from immutables import Map
 
+from domain.kernel.holds import Holds
 from domain.kernel.work import StreamKind
 
 CHECKSUM_BYTES = 16
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Map):
-        return dict(value)
+    if isinstance(value, Map | Holds):
+        return dict(value.items())
     raise NotImplementedError(type(value))
 
 
 def _rich(type_: Any, value: Any) -> Any:
-    """The only type that msgspec does not know is the persistent map, such as `Map[str, Hold]`."""
+    """The types that msgspec does not know: persistent maps, such as `Map[str, Hold]` and `Holds[Hold]`."""
+    if get_origin(type_) is Holds:
+        return Holds.of(msgspec.convert(value, dict[str, get_args(type_)[0]], dec_hook=_rich))  # type: ignore[misc]
     keys, values = get_args(type_)
     return Map(msgspec.convert(value, dict[keys, values], dec_hook=_rich))  # type: ignore[valid-type]
 

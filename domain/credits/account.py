@@ -3,8 +3,6 @@
 from datetime import datetime
 from typing import Any, NamedTuple, assert_never
 
-from immutables import Map
-
 from domain.credits.burn import add, joined, overdraft_in, subtract
 from domain.credits.events import (
     AccountConfigured,
@@ -29,6 +27,7 @@ from domain.credits.events import (
     ShortfallWrittenOff,
     Slice,
 )
+from domain.kernel.holds import Holds
 from domain.kernel.work import Work
 from domain.periods import NEVER, refresh_date
 
@@ -84,7 +83,7 @@ class Account(NamedTuple):
     overdraft_held: int = 0  # held below zero
     grants: tuple[Slice, ...] = ()  # live ones with something free, in burn order
     scheduled: tuple[GrantScheduled, ...] = ()
-    holds: Map[str, Hold] = Map()
+    holds: Holds[Hold] = Holds()
     voided_grants: frozenset[str] = frozenset()
     frozen: bool = False
     closed: bool = False

@@ -4,6 +4,7 @@ from bisect import bisect_left, insort_left
 from collections.abc import Iterable
 from datetime import datetime
 
+from domain.bounds import MAX_SLICES
 from domain.credits.events import EPOCH, OVERDRAFT, Slice
 from domain.periods import NEVER
 
@@ -23,17 +24,20 @@ def sized(part: Slice, amount: int) -> Slice:
 def take(grants: tuple[Slice, ...], amount: int) -> tuple[Slice, ...]:
     """Choose the slices that pay `amount` (1 or more) in burn order; what no grant covers is an overdraft slice.
 
-    Whether an overdraft is allowed is the caller's decision.
+    Whether an overdraft is allowed is the caller's decision. More than MAX_SLICES are refused by all callers, so that
+    no more than one beyond them is returned.
     """
     if grants and grants[0].amount > amount:  # nearly always
         return (sized(grants[0], amount),)
     taken: list[Slice] = []
-    for grant in grants:
+    for grant in grants[: MAX_SLICES + 1]:
         if grant.amount >= amount:
             taken.append(sized(grant, amount))
             return tuple(taken)
         taken.append(grant)
         amount -= grant.amount
+    if len(grants) > len(taken):
+        return tuple(taken)
     taken.append(Slice(OVERDRAFT, amount, "overdraft", 0, None, EPOCH))
     return tuple(taken)
 

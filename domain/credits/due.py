@@ -37,8 +37,7 @@ def due(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:  # noqa: C
                     sealed=waiting.sealed,
                 )
             )
-    ended = [(hold.expires_at, key, hold) for key, hold in account.holds.items() if hold.expires_at <= now]
-    for _, reservation_id, hold in sorted(ended, key=lambda item: item[:2]):
+    for reservation_id, hold in account.holds.ended(now):
         happened(
             ReservationExpired(
                 reservation_id=reservation_id,
@@ -68,7 +67,7 @@ def refresh(account: Account) -> Account:
 def next_due(account: Account) -> datetime:
     """When something will next become due; NEVER where nothing will."""
     return min(
-        min((hold.expires_at for hold in account.holds.values()), default=NEVER),
+        account.holds.next_end(),
         min((grant.expires_at for grant in account.grants if grant.expires_at), default=NEVER),
         min((waiting.effective_at for waiting in account.scheduled), default=NEVER),
         account.allowance.refresh_at if account.allowance and account.allowance.amount else NEVER,

@@ -1,1 +1,1 @@
-"""What every decision stands on: what it sees and emits, how it is run, and the one object that says what there is."""
+"""What every decision stands on: what it sees and emits, how it is run, what there is, and how holds are kept."""

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple, assert_never
 
-from immutables import Map
-
 from domain.bounds import within
 from domain.credits.address import generation_stream
 from domain.kernel.domain import Module
+from domain.kernel.holds import Holds
 from domain.kernel.work import StreamKind, Work
 from domain.periods import NEVER, Every, Period, period_of
 from domain.quotas.events import (
@@ -42,7 +41,7 @@ class Quota(NamedTuple):
 
     used: Amounts = {}  # noqa: RUF012 - never changed in place
     held: Amounts = {}  # noqa: RUF012 - never changed in place
-    holds: Map[str, UseHold] = Map()
+    holds: Holds[UseHold] = Holds()
     period: Period | None = None
     ended: Period | None = None  # the last one that is over, of the same kind
     idle_key: str = ""  # while no period runs; `.1` after the first change of the kind of period, and so on
@@ -120,8 +119,9 @@ def due(quota: Quota, now: datetime) -> tuple[QuotaEvent, ...]:
     """What time alone brought about at `now`, in order: holds that ended, then the period."""
     if quota.next_due > now:
         return ()
-    ended = sorted((hold.expires_at, key) for key, hold in quota.holds.items() if hold.expires_at <= now)
-    events: list[QuotaEvent] = [UseExpired(generation_id=key, amounts=quota.holds[key].amounts) for _, key in ended]
+    events: list[QuotaEvent] = [
+        UseExpired(generation_id=id_, amounts=hold.amounts) for id_, hold in quota.holds.ended(now)
+    ]
     if quota.period and quota.period.end <= now:
         events.append(PeriodEnded(key=quota.period.key, used=quota.used, then=quota.idle_key))
     return tuple(events)
@@ -129,8 +129,7 @@ def due(quota: Quota, now: datetime) -> tuple[QuotaEvent, ...]:
 
 def refresh(quota: Quota) -> Quota:
     """The same quota with `next_due` exact again."""
-    holds = min((hold.expires_at for hold in quota.holds.values()), default=NEVER)
-    return quota._replace(next_due=min(holds, quota.period.end if quota.period else NEVER))
+    return quota._replace(next_due=min(quota.holds.next_end(), quota.period.end if quota.period else NEVER))
 
 
 def running(quota: Quota, every: Every, zone: str, now: datetime) -> Period:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from immutables import Map
 
 from domain.bounds import MAX_AMOUNT, MAX_SLICES, MAX_TOTAL, TotalTooLarge
 from domain.budgets.record_cost import RecordCost
@@ -22,6 +21,7 @@ from domain.generations.refusals import InvalidSettlement
 from domain.generations.state import MAX_PARTS, Generation, Status
 from domain.groups.state import Group, Memberships
 from domain.groups.track import TrackGeneration
+from domain.kernel.holds import Holds
 from domain.periods import NEVER
 from domain.quotas.quota import Quota
 from domain.refusal import EventTooLarge
@@ -36,7 +36,7 @@ def rich(**totals: Any) -> Account:
     account = Account(exists=True, free=FULL.amount, grants=(FULL,))._replace(**totals)
     if account.reserved:
         held = part(account.reserved, "g2")
-        account = account._replace(holds=Map({"r2": Hold(account.reserved, after(900), (held,))}))
+        account = account._replace(holds=Holds.of({"r2": Hold(account.reserved, after(900), (held,))}))
     came_in = account.granted + account.transferred_in
     there = account.free + account.reserved + account.debited + account.transferred_out
     more = there - came_in

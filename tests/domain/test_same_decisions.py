@@ -24,6 +24,7 @@ from domain.generations.request import Request
 from domain.groups.create import CreateGroup
 from domain.groups.edit import EditGroup
 from domain.kernel.execution import Decided
+from domain.kernel.holds import Holds
 from domain.organisations.configure import ConfigureOrganisation
 from domain.periods import Every
 from domain.plans.deduct import TokensNow
@@ -174,8 +175,8 @@ def _told(refusal: Refusal | None) -> tuple[Any, ...]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Map):
-        return dict(value)
+    if isinstance(value, Map | Holds):
+        return dict(value.items())
     raise NotImplementedError(type(value))
 
 

@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from immutables import Map
 
 from domain.credits.account import MAX_OPEN_HOLDS, Account, Hold
 from domain.credits.events import CreditsReserved, GrantExpired, Work
 from domain.credits.refusals import AccountClosed, AccountFrozen, AlreadyExists, InsufficientCredits, TooMany
 from domain.credits.release import Release
 from domain.credits.reserve import Reserve, ReservePriced
+from domain.kernel.holds import Holds
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.quote import Ask
 from domain.prices.refusals import Unpriced
@@ -141,7 +141,7 @@ def test_the_number_of_open_holds_is_bounded() -> None:
         reserved=MAX_OPEN_HOLDS,
         free=MAX_OPEN_HOLDS,
         grants=(part(MAX_OPEN_HOLDS),),
-        holds=Map({f"h{number}": hold for number in range(MAX_OPEN_HOLDS)}),
+        holds=Holds.of({f"h{number}": hold for number in range(MAX_OPEN_HOLDS)}),
         next_due=ENDS,
     )
     refusal = TooMany(what="reservations", limit=100_000)
