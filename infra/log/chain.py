@@ -1,11 +1,12 @@
 """The hash chain over a partition's events (contract, "Events and the message queue")."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from infra.log.events import LedgerEvent
 
 GENESIS = bytes(32)  # what stands for the hash before a partition's first event
+TICK = timedelta(microseconds=1)  # by which a partition's time goes on where the clock does not
 
 
 def microseconds(time: datetime) -> int:

@@ -1,60 +1,155 @@
-"""The log as a recorder of the library `eventsourcing`: one organisation's events, by stream and by position.
+"""The event log as recorders of the library eventsourcing: one view of a partition, one of an organisation.
 
-The same `append`, lock and hash chain as the writer's. It keeps the library's promises to whoever writes with that
-library; Scrip's own commands do not go this way.
+Every event that they return is a `LedgerEvent`, which is one of the library's notifications too. Where the events are
+stored is the matter of `infra/log/postgres.py` and `infra/log/memory.py`.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-import psycopg
 from eventsourcing.persistence import (
-    AggregateRecorder,
     ApplicationRecorder,
-    IntegrityError,
-    Notification,
     OperationalError,
+    ProgrammingError,
     StoredEvent,
     Subscription,
 )
-from psycopg_pool import ConnectionPool
 
-from infra.log import statements
-from infra.log.chain import GENESIS, link_of
-from infra.log.events import LedgerEvent
+from infra.log.chain import GENESIS, TICK, link_of
+from infra.log.events import Drafted, LedgerEvent, stream_of
+from infra.log.mapper import LedgerMapper
 from infra.log.statements import MAX_EVENT_BYTES, Head
 from infra.partitions import partition_of
-from infra.writer.draft import TICK
 
-STREAM = "recorded/"
+ACTOR = "recorder"  # of events that are written through the library
+WINDOW = 20_000  # positions that one read looks at for one organisation: no index says which events are whose
+PAGE = 500  # events that a subscription reads at once
 POLL_S = 0.02
-PAGE = 500
-
-# An originator's id is a UUID or a text, and comes back as what it was.
-_AS_UUID, _AS_TEXT = "uuid:", "text:"
+LAST = 2**63 - 1
+EMPTY = Head(0, GENESIS, None)  # the end of a partition without events
 
 
-class StreamRecorder(AggregateRecorder):
-    """Events of one organisation by stream. Thread-safe.
+class Wanted(NamedTuple):
+    """Which events of a partition: of an organisation, of one of its streams, of some types, or caused by an actor."""
 
-    `pool`: connections of the login scrip_writer in autocommit mode; `partitions`: how many the log has.
+    org: str | None = None
+    stream: str | None = None
+    topics: Sequence[str] = ()
+    actor: str | None = None
+
+
+class EventLog(ABC):
+    """The log. Thread-safe. All methods raise the library's OperationalError where it cannot be reached.
+
+    `foreign`: events of types that the mapper does not know may be inserted; the projector stops at such an event for
+    good, so this is for a log of one's own.
     """
 
-    def __init__(self, pool: "ConnectionPool[Any]", org: str, partitions: int, actor: str = "recorder") -> None:
-        self._pool = pool
-        self._org = org
-        self._partition = partition_of(org, partitions)
-        self._actor = actor
+    def __init__(self, mapper: LedgerMapper, partitions: int, log_id: str, *, foreign: bool = False) -> None:
+        self.mapper = mapper
+        self.partitions = partitions
+        self.id = log_id
+        self.foreign = foreign
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **_kwargs: Any) -> Sequence[int] | None:
-        """Append the events, all or none. Raises IntegrityError where a version is taken, OperationalError otherwise.
+    def partition(self, number: int) -> "PartitionLog":
+        """The events of a partition, 0 to `partitions` - 1."""
+        return PartitionLog(self, number)
 
-        Nothing is tried again here: after a lost connection only the caller can tell whether it would write twice.
+    def organisation(self, org: str) -> "OrganisationLog":
+        """The events of an organisation."""
+        return OrganisationLog(self, org)
+
+    def insert(self, partition: int, drafted: Sequence[Drafted]) -> list[int]:
+        """Append events of one partition, all or none; returns their positions.
+
+        Raises IntegrityError where a version is taken, ProgrammingError for a type that the mapper does not know,
+        OperationalError otherwise. Nothing is tried again here: after a lost connection only the caller can tell
+        whether it would write twice.
         """
-        self._insert(stored_events)
-        return None
+        if not drafted:
+            return []
+        if unknown := {event.type for event in drafted if not (self.foreign or self.mapper.knows(event.type))}:
+            raise ProgrammingError(f"the log has no events of type {', '.join(sorted(unknown))}")
+        if any(len(event.data) > MAX_EVENT_BYTES for event in drafted):
+            raise OperationalError(f"an event has more than {MAX_EVENT_BYTES} bytes, so it could not be published")
+        return [event.position for event in self._store(partition, drafted)]
+
+    @abstractmethod
+    def _store(self, partition: int, drafted: Sequence[Drafted]) -> list[LedgerEvent]:
+        """Store events that were looked at, and return them. Raises IntegrityError, OperationalError."""
+
+    @abstractmethod
+    def head(self, partition: int) -> int:
+        """The last position of a partition, 0 where there is none."""
+
+    @abstractmethod
+    def heads(self) -> dict[int, int]:
+        """The same of every partition."""
+
+    @abstractmethod
+    def at(self, partition: int, positions: Sequence[int]) -> dict[int, LedgerEvent]:
+        """The events of a partition at those of the positions that the log has."""
+
+    @abstractmethod
+    def tagged(self, org: str, tags: Sequence[str], limit: int) -> list[LedgerEvent]:
+        """The first events of an organisation that have one of the tags, by position."""
+
+    @abstractmethod
+    def by_stream(self, cut: Mapping[int, int], org: str | None = None) -> Iterator[LedgerEvent]:
+        """The events up to a position of each partition, by organisation, stream and version.
+
+        `org`: only that organisation's. They are not all in memory at once.
+        """
+
+    @abstractmethod
+    def in_stream(
+        self, org: str, stream: str, *, gt: int | None, lte: int | None, desc: bool, limit: int | None,
+        until: datetime | None,
+    ) -> list[LedgerEvent]:  # fmt: skip
+        """A stream's events by version, see `OrganisationLog.select_events`."""
+
+    @abstractmethod
+    def between(
+        self, partition: int, after: int, until: int, limit: int, wanted: Wanted, *, desc: bool, max_bytes: int | None
+    ) -> list[LedgerEvent]:
+        """Events by position, after the one and up to the other, see `PartitionLog.select_notifications`."""
+
+
+class _View(ApplicationRecorder):
+    """Some of the log's events, in the order of their positions."""
+
+    def __init__(self, log: EventLog, number: int) -> None:
+        self._log = log
+        self._number = number
+
+    @property
+    def name(self) -> str:
+        """The name of the sequence of notifications, for the library's tracking records."""
+        return f"scrip.{self._number}"
+
+    @property
+    def head(self) -> int:
+        """The last position of the partition, 0 where there is none."""
+        return self._log.head(self._number)
+
+    @abstractmethod
+    def _place(self, originator_id: UUID | str) -> tuple[str, str]:
+        """Organisation and stream. Raises ProgrammingError for an originator that has no place in this view."""
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_kwargs: Any) -> Sequence[int]:
+        """Append the events, all or none; returns their positions. Raises as `EventLog.insert` does."""
+        return self._log.insert(self._number, [self._drafted(event) for event in stored_events])
+
+    def _drafted(self, event: StoredEvent) -> Drafted:
+        org, stream = self._place(event.originator_id)
+        if isinstance(event, Drafted):
+            return event
+        return Drafted(org, stream, event.originator_version, event.topic, None, ACTOR, event.state)
 
     def select_events(
         self,
@@ -64,77 +159,44 @@ class StreamRecorder(AggregateRecorder):
         lte: int | None = None,
         desc: bool = False,
         limit: int | None = None,
-    ) -> Sequence[StoredEvent]:
-        """A stream's events in the order of their versions, or the reverse."""
-        rows = self._select(
-            "select version, type, data from events where org = %(org)s and stream = %(stream)s"
-            " and (%(gt)s::bigint is null or version > %(gt)s) and (%(lte)s::bigint is null or version <= %(lte)s)"
-            f" order by version {'desc' if desc else 'asc'} limit %(limit)s",
-            {"org": self._org, "stream": _stream_of(originator_id), "gt": gt, "lte": lte, "limit": limit},
-        )
-        return [StoredEvent(originator_id, version, type_, data) for version, type_, data in rows]
+        until: datetime | None = None,
+    ) -> Sequence[LedgerEvent]:
+        """A stream's events in the order of their versions, or the reverse. `until`: those up to that time."""
+        org, stream = self._place(originator_id)
+        return self._log.in_stream(org, stream, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
 
-    def _insert(self, stored_events: Sequence[StoredEvent]) -> list[int]:
-        if not stored_events:
-            return []
-        if any(len(event.state) > MAX_EVENT_BYTES for event in stored_events):
-            raise OperationalError(f"an event has more than {MAX_EVENT_BYTES} bytes, so it could not be published")
-        try:
-            with (
-                self._pool.connection() as connection,
-                connection.transaction(),
-                connection.cursor(binary=True) as cursor,
-            ):
-                locked = statements.lock(cursor, [self._partition]).fetchall()
-                statements.must_be_locked([self._partition], locked)
-                rows = self._rows(cursor, stored_events)
-                statements.append(cursor, rows)
-        except psycopg.IntegrityError as error:
-            raise IntegrityError(error) from error
-        except psycopg.Error as error:
-            raise OperationalError(error) from error
-        return [row.position for row in rows]
+    @abstractmethod
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+        desc: bool = False,
+        actor: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Sequence[LedgerEvent]:
+        """Events from `start` to `stop`, both included, `limit` at most.
 
-    def _rows(self, cursor: psycopg.Cursor[Any], stored_events: Sequence[StoredEvent]) -> list[LedgerEvent]:
-        """The rows that follow the log's last event. The look comes in statements after the lock's."""
-        found = cursor.execute(statements.HEADS, ([self._partition],)).fetchone()
-        position, previous, last = Head(*found[1:]) if found else Head(0, GENESIS, None)
-        ((now,),) = cursor.execute("select scrip_now()").fetchall()
-        time = max(now, last + TICK) if last else now
-        rows: list[LedgerEvent] = []
-        for event in stored_events:
-            position += 1
-            row = LedgerEvent(
-                self._partition,
-                position,
-                self._org,
-                _stream_of(event.originator_id),
-                event.originator_version,
-                event.topic,
-                None,
-                self._actor,
-                time,
-                event.state,
-                b"",
-            )
-            previous = link_of(previous, row)
-            rows.append(row._replace(hash=previous))
-        return rows
+        `desc`: backwards, from `start` or the end down to `stop`. `max_bytes`: of stored bytes, the event that passes
+        it included.
+        """
 
-    def _select(self, sql: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:
-        try:
-            with self._pool.connection() as connection, connection.cursor(binary=True) as cursor:
-                return cursor.execute(sql, arguments).fetchall()  # type: ignore[no-any-return]
-        except psycopg.Error as error:
-            raise OperationalError(error) from error
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> "LogSubscription":
+        """Notifications with ids above `gt`, those to come included."""
+        return LogSubscription(self, gt, topics)
 
 
-class ScripRecorder(StreamRecorder, ApplicationRecorder):
-    """The same with the order of all events: a notification's id is its position in the organisation's partition."""
+class PartitionLog(_View):
+    """A partition: ids of notifications are 1, 2, 3 and so on. An originator's id is `{org}/{stream}`."""
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **_kwargs: Any) -> Sequence[int]:
-        """As in `StreamRecorder`; returns the positions."""
-        return self._insert(stored_events)
+    def _place(self, originator_id: UUID | str) -> tuple[str, str]:
+        org, slash, stream = str(originator_id).partition("/")
+        if isinstance(originator_id, UUID) or not slash or partition_of(org, self._log.partitions) != self._number:
+            raise ProgrammingError(f"{originator_id} names no stream of an organisation of partition {self._number}")
+        return org, stream
 
     def select_notifications(
         self,
@@ -144,47 +206,88 @@ class ScripRecorder(StreamRecorder, ApplicationRecorder):
         topics: Sequence[str] = (),
         *,
         inclusive_of_start: bool = True,
-    ) -> Sequence[Notification]:
-        """The organisation's events by position; where others share the partition, theirs are left out."""
-        rows = self._select(
-            "select position, stream, version, type, data from events"
-            " where partition = %(partition)s and org = %(org)s and position > %(after)s"
-            " and (%(stop)s::bigint is null or position <= %(stop)s)"
-            " and (%(topics)s::text[] is null or type = any(%(topics)s)) order by position limit %(limit)s",
-            {
-                "partition": self._partition,
-                "org": self._org,
-                "after": 0 if start is None else start - inclusive_of_start,
-                "stop": stop,
-                "topics": list(topics) or None,
-                "limit": limit,
-            },
-        )
-        return [
-            Notification(_originator_of(stream), version, type_, data, position)
-            for position, stream, version, type_, data in rows
-        ]
+        desc: bool = False,
+        actor: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Sequence[LedgerEvent]:
+        """Events of the partition by position, see `_View`."""
+        after, until = _bounds(start, stop, inclusive_of_start=inclusive_of_start, desc=desc)
+        wanted = Wanted(topics=topics, actor=actor)
+        return self._log.between(self._number, after, until, limit, wanted, desc=desc, max_bytes=max_bytes)
 
     def max_notification_id(self) -> int | None:
-        """The position of the organisation's last event, or none."""
-        rows = self._select(
-            "select position from events where partition = %(partition)s and org = %(org)s"
-            " order by position desc limit 1",
-            {"partition": self._partition, "org": self._org},
-        )
-        return int(rows[0][0]) if rows else None
-
-    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> "RecorderSubscription":
-        """Notifications with ids above `gt`, those to come included."""
-        return RecorderSubscription(self, gt, topics)
+        """The last position, None where there is none."""
+        return self.head or None
 
 
-class RecorderSubscription(Subscription[ScripRecorder]):
-    """Follows the log by asking again: a notification could get lost, a position cannot."""
+class OrganisationLog(_View):
+    """An organisation: where others share its partition, the ids of notifications have gaps.
 
-    def __init__(self, recorder: ScripRecorder, gt: int | None = None, topics: Sequence[str] = ()) -> None:
+    An originator's id is `{org}/{stream}`, or a UUID or a text without a slash: then its stream is the library's own.
+    `window`: positions that one read looks at.
+    """
+
+    def __init__(self, log: EventLog, org: str, window: int = WINDOW) -> None:
+        super().__init__(log, partition_of(org, log.partitions))
+        self._org = org
+        self._window = window
+
+    def _place(self, originator_id: UUID | str) -> tuple[str, str]:
+        stream = stream_of(originator_id, self._org)
+        if stream is None:
+            raise ProgrammingError(f"{originator_id} belongs to another organisation than {self._org}")
+        return self._org, stream
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+        desc: bool = False,
+        actor: str | None = None,
+        max_bytes: int | None = None,
+        stream: str | None = None,
+    ) -> Sequence[LedgerEvent]:
+        """The organisation's events by position, see `_View`. `stream`: only that one's, found by an index.
+
+        Without a stream it looks at the partition in windows until it has found enough: give a `stop` where the work
+        has to be bounded.
+        """
+        after, until = _bounds(start, stop, inclusive_of_start=inclusive_of_start, desc=desc)
+        until = min(until, self.head)
+        wanted = Wanted(self._org, stream, topics, actor)
+        window = max(1, until) if stream else self._window
+        found: list[LedgerEvent] = []
+        left = max_bytes
+        while after < until and len(found) < limit and (left is None or left > 0):
+            low, high = (max(after, until - window), until) if desc else (after, min(until, after + window))
+            missing = limit - len(found)
+            page = self._log.between(self._number, low, high, missing, wanted, desc=desc, max_bytes=left)
+            found += page
+            if left is not None:
+                left -= sum(len(event.data) for event in page)
+            after, until = (after, low) if desc else (high, until)
+        return found
+
+    def max_notification_id(self) -> int | None:
+        """The position of the organisation's last event, None where there is none."""
+        last = self.select_notifications(None, 1, desc=True)
+        return last[0].position if last else None
+
+
+class LogSubscription(Subscription[_View]):
+    """Follows the log by asking again: a notification could get lost, a position cannot.
+
+    PostgreSQL's LISTEN and NOTIFY would take a lock of the whole server at each commit.
+    """
+
+    def __init__(self, recorder: _View, gt: int | None = None, topics: Sequence[str] = ()) -> None:
         super().__init__(recorder, gt, topics)
-        self._page: list[Notification] = []
+        self._seen = gt or 0  # searched up to here: a rare topic is not looked for from its last event again and again
+        self._page: deque[LedgerEvent] = deque()
         self._stopped = Event()
 
     def stop(self) -> None:
@@ -192,28 +295,43 @@ class RecorderSubscription(Subscription[ScripRecorder]):
         super().stop()
         self._stopped.set()
 
-    def __next__(self) -> Notification:
+    def __next__(self) -> LedgerEvent:
         """The next notification; waits for it. Raises StopIteration after `stop`."""
         while not self._stopped.is_set():
-            if not self._page:
-                self._page = list(
-                    self._recorder.select_notifications(
-                        self._last_notification_id, PAGE, topics=self._topics, inclusive_of_start=False
-                    )
-                )
-            if self._page:
-                notification = self._page.pop(0)
-                self._last_notification_id = notification.id
-                return notification
-            self._stopped.wait(POLL_S)
+            if not self._page and not self._read():
+                self._stopped.wait(POLL_S)
+                continue
+            notification = self._page.popleft()
+            self._last_notification_id = notification.position
+            return notification
         raise StopIteration
 
+    def _read(self) -> bool:
+        """Read what follows; whether there is any."""
+        head = self._recorder.head
+        if head > self._seen:
+            found = self._recorder.select_notifications(self._seen, PAGE, head, self._topics, inclusive_of_start=False)
+            self._seen = found[-1].position if len(found) == PAGE else head
+            self._page.extend(found)
+        return bool(self._page)
 
-def _stream_of(originator_id: UUID | str) -> str:
-    kind = _AS_UUID if isinstance(originator_id, UUID) else _AS_TEXT
-    return f"{STREAM}{kind}{originator_id}"
+
+def placed(partition: int, end: Head, now: datetime, drafted: Sequence[Drafted]) -> list[LedgerEvent]:
+    """The events that follow a partition's last one. `now`: by the log's clock, under the partition's lock."""
+    position, previous, last = end
+    time = max(now, last + TICK) if last else now
+    events: list[LedgerEvent] = []
+    for org, stream, version, type_, tag, actor, data in drafted:
+        position += 1
+        event = LedgerEvent(partition, position, org, stream, version, type_, tag, actor, time, data, b"")
+        previous = link_of(previous, event)
+        events.append(event._replace(hash=previous))
+    return events
 
 
-def _originator_of(stream: str) -> UUID | str:
-    name = stream.removeprefix(STREAM)
-    return UUID(name.removeprefix(_AS_UUID)) if name.startswith(_AS_UUID) else name.removeprefix(_AS_TEXT)
+def _bounds(start: int | None, stop: int | None, *, inclusive_of_start: bool, desc: bool) -> tuple[int, int]:
+    """The positions after which and up to which is read."""
+    if desc:
+        until = LAST if start is None else start - (not inclusive_of_start)
+        return (0 if stop is None else stop - 1), until
+    return (0 if start is None else start - inclusive_of_start), (LAST if stop is None else stop)

@@ -142,6 +142,58 @@ UPSERT_SNAPSHOTS = """
     where snapshots.version < excluded.version or snapshots.schema <> excluded.schema"""
 
 
+LAST_POSITIONS = """
+    select p, coalesce((select max(position) from events where partition = p), 0)
+    from generate_series(0, %(partitions)s::int - 1) p"""
+
+LAST_POSITION = "select coalesce(max(position), 0) from events where partition = %(partition)s"
+
+AT = f"select {COLUMNS} from events where partition = %(partition)s and position = any(%(positions)s::bigint[])"
+
+OF_TAGS = f"""
+    select {COLUMNS} from events where org = %(org)s and tag = any(%(tags)s::text[])
+    order by position limit %(limit)s"""
+
+BY_STREAM = f"""
+    select {COLUMNS} from events
+    join unnest(%(partitions)s::smallint[], %(last)s::bigint[]) as cut (partition, last) using (partition)
+    where position <= cut.last and (%(org)s::text is null or org = %(org)s)
+    order by org, stream, version"""
+
+
+def of_stream(*, desc: bool) -> LiteralString:
+    """A stream's events by version."""
+    return f"""
+        select {COLUMNS} from events where org = %(org)s and stream = %(stream)s
+        and (%(gt)s::bigint is null or version > %(gt)s) and (%(lte)s::bigint is null or version <= %(lte)s)
+        and (%(until)s::timestamptz is null or time <= %(until)s)
+        order by version {"desc" if desc else "asc"} limit %(limit)s"""
+
+
+def notifications(*, of_org: bool, of_stream: bool, desc: bool, bounded: bool) -> LiteralString:
+    """Events of a partition by position: of all or of one organisation, or of a stream of that, found by its index.
+
+    `bounded` by a number of bytes too. The limit comes before their sum, so that a reader who is far behind does not
+    add up the rest of the log.
+    """
+    whose: LiteralString = "partition = %(partition)s" + (" and org = %(org)s" if of_org else "")
+    if of_stream:
+        whose = "org = %(org)s and stream = %(stream)s"
+    order: LiteralString = "position desc" if desc else "position"
+    found: LiteralString = f"""
+        select {COLUMNS} from events
+        where {whose} and position > %(after)s and position <= %(until)s
+        and (%(topics)s::text[] is null or type = any(%(topics)s))
+        and (%(actor)s::text is null or actor = %(actor)s)
+        order by {order} limit %(limit)s"""
+    if not bounded:
+        return found
+    return f"""
+        select {COLUMNS} from (
+            select n.*, sum(length(data)) over (order by {order}) - length(data) as before from ({found}) n
+        ) e where before < %(bytes)s order by {order}"""
+
+
 # Planning costs three times as much as running these statements, so each is planned once, for whatever arguments. As
 # that may be on empty tables, where every way looks equally short, only those by an index are left to choose from.
 _CONNECTED: dict[str, Any] = {

@@ -1,0 +1,205 @@
+"""The event log in PostgreSQL, behind the views of `infra/log/recorder.py`: the writer's own insert, locks, hashes."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from eventsourcing.persistence import IntegrityError, OperationalError
+from psycopg_pool import ConnectionPool
+
+from infra.log import statements
+from infra.log.events import Drafted, LedgerEvent
+from infra.log.mapper import LedgerMapper
+from infra.log.recorder import EMPTY, EventLog, Wanted, placed
+from infra.log.statements import Connection, Head
+from infra.session import options
+
+TIMEOUT_S = 10.0  # of a wait for a connection of the pool
+ROWS = 2_000  # of a long read that are in memory at once
+
+Cursor = psycopg.Cursor[Any]
+# A cursor with binary results, for one organisation or for all. For one it may be that of a login that row level
+# security shows no other; for all it must be one that sees every position.
+Sessions = Callable[[str | None], AbstractContextManager[Cursor]]
+
+_CONNECTED: dict[str, Any] = {
+    "autocommit": True,
+    "connect_timeout": 5,
+    "prepare_threshold": 0,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": options(
+        # A plan made for an empty log would read a full one from end to end.
+        "-c plan_cache_mode=force_custom_plan -c lock_timeout=10s -c statement_timeout=30s"
+        " -c idle_in_transaction_session_timeout=10s -c transaction_timeout=30s"
+    ),
+}
+
+
+class PostgresLog(EventLog):
+    """The log of one database; as a context manager it closes itself."""
+
+    def __init__(
+        self, sessions: Sessions, mapper: LedgerMapper, partitions: int, log_id: str, *, foreign: bool = False,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`close` is called when the log is closed."""
+        super().__init__(mapper, partitions, log_id, foreign=foreign)
+        self._sessions = sessions
+        self._close = close
+
+    @classmethod
+    def open(cls, uri: str, mapper: LedgerMapper, *, application: str, pool: int = 1, foreign: bool = False) -> Self:
+        """A log with up to `pool` connections of its own.
+
+        Raises OperationalError; LookupError for a database without a log.
+        """
+        kwargs = {**_CONNECTED, "application_name": application}
+        connections: ConnectionPool[Any] = ConnectionPool(
+            uri, min_size=1, max_size=pool, timeout=TIMEOUT_S, open=True, kwargs=kwargs
+        )
+        try:
+            return cls._found(sessions_of(connections), mapper, foreign=foreign, close=connections.close)
+        except BaseException:
+            connections.close()
+            raise
+
+    @classmethod
+    def within(cls, connection: Connection, mapper: LedgerMapper) -> Self:
+        """A log whose reads are part of the caller's transaction, and see what the caller's login sees."""
+        return cls._found(lambda _org: connection.cursor(binary=True), mapper)
+
+    @classmethod
+    def _found(cls, sessions: Sessions, mapper: LedgerMapper, **more: Any) -> Self:
+        with _translated(), sessions(None) as session:
+            row = session.execute("select partitions, id::text from log").fetchone()
+        if row is None:
+            raise LookupError("the database holds no log yet: migrate it first")
+        return cls(sessions, mapper, *row, **more)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that `open` has made."""
+        self._close()
+
+    def append(self, session: statements.Session, events: Sequence[LedgerEvent]) -> None:
+        """Insert events whose places were given out under the partition's lock: THE insert of the log.
+
+        Raises psycopg.errors.UniqueViolation where a position or a stream's version is taken.
+        """
+        statements.append(session, events)
+
+    def _store(self, partition: int, drafted: Sequence[Drafted]) -> list[LedgerEvent]:
+        with _translated(), self._sessions(None) as cursor, cursor.connection.transaction():
+            statements.must_be_locked([partition], statements.lock(cursor, [partition]).fetchall())
+            # The looks are statements of their own after the lock's, which sees what was there before its wait.
+            found = cursor.execute(statements.HEADS, ([partition],)).fetchone()
+            ((now,),) = cursor.execute("select scrip_now()").fetchall()
+            events = placed(partition, Head(*found[1:]) if found else EMPTY, now, drafted)
+            self.append(cursor, events)
+        return events
+
+    def head(self, partition: int) -> int:
+        """See `EventLog`."""
+        ((last,),) = self._rows(None, statements.LAST_POSITION, {"partition": partition})
+        return int(last)
+
+    def heads(self) -> dict[int, int]:
+        """See `EventLog`. One statement."""
+        return dict(self._rows(None, statements.LAST_POSITIONS, {"partitions": self.partitions}))
+
+    def at(self, partition: int, positions: Sequence[int]) -> dict[int, LedgerEvent]:
+        """See `EventLog`."""
+        found = self._events(None, statements.AT, {"partition": partition, "positions": list(positions)})
+        return {event.position: event for event in found}
+
+    def tagged(self, org: str, tags: Sequence[str], limit: int) -> list[LedgerEvent]:
+        """See `EventLog`."""
+        return self._events(org, statements.OF_TAGS, {"org": org, "tags": list(tags), "limit": limit})
+
+    def by_stream(self, cut: Mapping[int, int], org: str | None = None) -> Iterator[LedgerEvent]:
+        """See `EventLog`. By a cursor of the server's, in a transaction of its own or the caller's."""
+        arguments = {"partitions": list(cut), "last": list(cut.values()), "org": org}
+        with (
+            _translated(),
+            self._sessions(org) as session,
+            session.connection.transaction(),
+            session.connection.cursor("by_stream", binary=True) as cursor,
+        ):
+            cursor.itersize = ROWS
+            cursor.execute(statements.BY_STREAM, arguments)
+            for row in cursor:
+                yield LedgerEvent._make(row)
+
+    def in_stream(
+        self, org: str, stream: str, *, gt: int | None, lte: int | None, desc: bool, limit: int | None,
+        until: datetime | None,
+    ) -> list[LedgerEvent]:  # fmt: skip
+        """See `EventLog`."""
+        wanted = {"org": org, "stream": stream, "gt": gt, "lte": lte, "limit": limit, "until": until}
+        return self._events(org, statements.of_stream(desc=desc), wanted)
+
+    def between(
+        self, partition: int, after: int, until: int, limit: int, wanted: Wanted, *, desc: bool, max_bytes: int | None
+    ) -> list[LedgerEvent]:
+        """See `EventLog`."""
+        query = statements.notifications(
+            of_org=wanted.org is not None, of_stream=wanted.stream is not None, desc=desc, bounded=max_bytes is not None
+        )
+        arguments = {
+            **wanted._asdict(),
+            "topics": list(wanted.topics) or None,
+            "partition": partition,
+            "after": after,
+            "until": until,
+            "limit": limit,
+            "bytes": max_bytes,
+        }
+        return self._events(wanted.org, query, arguments)
+
+    def _events(self, org: str | None, query: Any, arguments: Mapping[str, Any]) -> list[LedgerEvent]:
+        return [LedgerEvent._make(row) for row in self._rows(org, query, arguments)]
+
+    def _rows(self, org: str | None, query: Any, arguments: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of a read: of one organisation, or of all that the login may see."""
+        with _translated(), self._sessions(org) as cursor:
+            return cursor.execute(query, arguments).fetchall()
+
+
+def sessions_of(pool: "ConnectionPool[Any]") -> Sessions:
+    """Sessions of one login, whose connections are in autocommit mode."""
+
+    @contextmanager
+    def session(org: str | None) -> Iterator[Cursor]:
+        with pool.connection() as connection, connection.cursor(binary=True) as cursor:
+            if org is None:
+                yield cursor
+            else:
+                with connection.transaction():  # the setting must not outlive it: the next one may be another's
+                    cursor.execute("select set_config('scrip.org', %s, true)", (org,))
+                    yield cursor
+
+    return session
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Have what psycopg raises raised as the library's errors."""
+    try:
+        yield
+    except psycopg.IntegrityError as error:
+        raise IntegrityError(error) from error
+    except psycopg.Error as error:
+        raise OperationalError(error) from error
