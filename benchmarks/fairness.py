@@ -50,7 +50,7 @@ ALONE = "crowd"  # the organisation of a load that is not in one of the others'
 CROWD = 200  # users of a load from many connections
 HELD_RATE, BALANCE_RATE = 10, 2  # requests a second of the user with many holds
 SPREAD_S = (60, 3_600)  # over which the holds of that user end: one each 40 ms
-FILL_RATE = 3_000  # holds a second that are at least written, projected included
+FILL_RATE = 3_000  # holds a second that are written, projected included, where nothing else runs
 PLENTY = 10**12
 IN_BATCH = 1_000
 MOST = 2.0  # times as long as in the quiet windows
@@ -198,8 +198,7 @@ class Bench:
         for _ in range(rounds):
             end = None
             if load.kind == "together":
-                user = record_id("together")
-                end = self._held(load.org, user)
+                user, end = self._held(load.org)
                 sleep(max(0.0, end - 1 - self._seconds - monotonic()))
             seen.quiet.append(uvloop.run(self._others(self._seconds)))
             if load.restart:
@@ -246,19 +245,20 @@ class Bench:
                 _line(process)
         return self._keepers[org]
 
-    def _held(self, org: str, user: str) -> float:
-        """Give the user as many holds as may be; returns when they end, by the monotonic clock."""
-        with self._writer() as writer:
-            _all_well(writer, [_granted(org, user)])
-            end = monotonic() + self._holds / FILL_RATE + self._seconds + 10
-            for start in range(0, self._holds, IN_BATCH):
-                ttl_s = ceil(end - monotonic())
-                batch = [_reserved(org, user, ttl_s) for _ in range(min(IN_BATCH, self._holds - start))]
-                _all_well(writer, batch)
-        self._wait()
-        if monotonic() > end - 1 - self._seconds:
-            raise RuntimeError("the holds took too long to be written: lower FILL_RATE")
-        return end
+    def _held(self, org: str) -> tuple[str, float]:
+        """A user with as many holds as may be, and when they all end, by the monotonic clock."""
+        for patience in (1, 2, 4):  # on a busy machine it takes longer to write them
+            user = record_id("together")
+            end = monotonic() + patience * (self._holds / FILL_RATE + 5) + self._seconds
+            with self._writer() as writer:
+                _all_well(writer, [_granted(org, user)])
+                for start in range(0, self._holds, IN_BATCH):
+                    ttl_s = max(1, ceil(end - monotonic()))
+                    _all_well(writer, [_reserved(org, user, ttl_s) for _ in range(min(IN_BATCH, self._holds - start))])
+            self._wait()
+            if monotonic() < end - 1 - self._seconds:
+                return user, end
+        raise RuntimeError("the holds ended before all of them were written")
 
     def _until_ended(self, org: str, user: str) -> float:
         """Wait until each hold has one event for its end; returns when that was."""

@@ -1,11 +1,13 @@
-"""An account with as many holds as may be costs a request no more than one with a few."""
+"""An account with as many holds or grants as may be costs a request little more than one with a few."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from domain.bounds import MAX_SLICES
 from domain.credits.account import Account, Hold
 from domain.credits.address import stream_of
+from domain.credits.burn import take
 from domain.credits.capture import Capture
 from domain.credits.due import due, next_due, refresh
 from domain.credits.events import Slice
@@ -94,3 +96,12 @@ def test_no_use_looks_at_the_holds_of_others() -> None:
             quota = quota_evolve(quota, event)
         assert len(quota_due(quota, after(102))) == 3
         assert quota_refresh(quota).next_due == after(100)
+
+
+def test_no_more_grants_are_taken_than_one_too_many() -> None:
+    grants = tuple(PART._replace(grant=f"g{number}") for number in range(10_000))
+    assert take(grants, 3) == grants[:3]
+    assert take(grants, MAX_SLICES) == grants[:MAX_SLICES]
+    assert take(grants, 9_000) == grants[: MAX_SLICES + 1], "enough to be refused"
+    assert take(grants[:MAX_SLICES], MAX_SLICES + 5)[-1].amount == 5, "what no grant covers is below zero"
+    assert take(grants[: MAX_SLICES + 1], MAX_SLICES + 6)[-1].amount == 5
