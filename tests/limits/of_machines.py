@@ -8,7 +8,7 @@ from consumers.intake import record
 from consumers.notifier import refused_checks
 from infra import event_log, kafka_batches, leftovers, pace, quarantine_room, sealing, topics
 from infra.relay import source
-from infra.security import authenticator, console_sessions, jwks
+from infra.security import authenticator, console_sessions, jwks, request_rates
 from infra.settings import Settings
 from infra.webhooks import deliveries, sending
 from infra.writer import reader, writer
@@ -19,6 +19,7 @@ ROOM, LEFTOVERS = "tests/consumers/test_quarantine_room.py::", "tests/infra/test
 TOPICS = "tests/infra/test_topics.py::test_what_is_kept_of_each_topic"
 BATCHES, USAGE = "tests/infra/test_kafka_batches.py::", "tests/consumers/test_usage.py::"
 SESSIONS, CONSOLE = "tests/infra/test_console_sessions.py::", "tests/console/test_sessions.py::"
+RATES = "tests/infra/test_request_rates.py::"
 DELIVERIES = "tests/infra/webhooks/test_deliveries.py::"
 KNOWN, EDGES = "tests/limits/test_memory.py::", "tests/limits/test_edges.py::"
 
@@ -112,6 +113,8 @@ BOUNDS: dict[str, Bound] = {
     "Rows that a projector keeps": Bound(
         runner.MAX_ROWS_IN_MEMORY, "tests/projections/test_runner.py::test_any_split_gives_the_same_rows"
     ),
+    "Refusals of a rate that are remembered": Bound(request_rates.REFUSED, RATES + "test_a_refusal_is_remembered"),
+    "Time that a refusal is remembered": Bound(request_rates.REFUSED_S, RATES + "test_a_refusal_is_remembered"),
     "Connections for reads of one organisation": Bound(services.MAX_READS, EDGES + "test_pools"),
     "Connections for reads of all": Bound(services.MAX_READS_OF_ALL, EDGES + "test_pools"),
     "Connections for keys, rates and sessions": Bound(services.MAX_WRITES, EDGES + "test_pools"),
