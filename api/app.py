@@ -20,7 +20,7 @@ from api.guard import UNREACHABLE
 from api.hosts import of_pages, of_whole_service
 from api.live.service import Live
 from api.policy import check_policy
-from api.problems import MEDIA_TYPE, Problem, fault, of_the_machine, unavailable
+from api.problems import MEDIA_TYPE, Problem, away, fault, of_the_machine, unavailable
 from api.query import PLUS
 from api.routes import all_routes
 from api.routes.documents import TITLE, VERSION
@@ -174,7 +174,7 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 async def _unreachable(request: Request, error: Exception) -> Response:
     log.warning("a read failed", path=request.url.path, error=type(error).__name__)
-    return await _problem(request, of_the_machine(error, request.method) or unavailable())
+    return await _problem(request, of_the_machine(error, request.method) or away(error))
 
 
 async def _http(request: Request, error: Exception) -> Response:

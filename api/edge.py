@@ -21,6 +21,7 @@ from api.hosts import Hosts
 from api.metrics import Metrics
 from api.problems import Problem, fault, of_the_machine
 from api.routing import send_problem
+from infra.turns import CALLER, STRANGERS
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
@@ -56,6 +57,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
+        client = scope.get("client")
+        CALLER.set((STRANGERS, client[0] if client else ""))  # until the guard knows who it is
         found = _look(scope["headers"])
         request_id = self._request_id(found)
         bind_contextvars(request_id=request_id.decode())  # in everything that is logged on the way

@@ -1,6 +1,5 @@
 """What callers are told of a group (S1)."""
 
-from asyncio import to_thread
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +8,7 @@ from api.current import ask
 from api.guard import UNREACHABLE
 from api.if_match import tag_of
 from api.operation import Call
-from api.problems import refused, unavailable
+from api.problems import away, refused
 from api.services import Services
 from domain.groups.events import GroupCreated, Limits
 from domain.groups.now import GroupNow, GroupUse, max_status
@@ -142,10 +141,10 @@ async def _at(services: Services, org: str, stream: str, position: int) -> Group
         wanted = {"org": org, "stream": stream, "version": version, "position": position, "limit": CHUNK}
         try:
             rows = await services.rows(_EVENTS, wanted)
-        except UNREACHABLE:
-            raise unavailable() from None
+        except UNREACHABLE as error:
+            raise away(error) from None
         if rows:
-            group = await to_thread(_fold, group, rows)
+            group = await services.threads.run(_fold, group, rows)
             version = rows[-1]["version"]
         if len(rows) < CHUNK:
             return group

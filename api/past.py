@@ -1,6 +1,5 @@
 """A balance at another time: the account's events up to then, folded again, and what time alone does until then."""
 
-from asyncio import to_thread
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -40,11 +39,11 @@ async def balance_at(
         wanted = {"org": org, "stream": stream_of(address), "version": version, "until": recorded_by, "limit": CHUNK}
         rows = await services.rows(_EVENTS, wanted)
         if rows:
-            account = await to_thread(_fold, account, rows)
+            account = await services.threads.run(_fold, account, rows)
             version, position = rows[-1]["version"], rows[-1]["position"]
         if len(rows) < CHUNK:
             break
-    account = await to_thread(_let_pass, account, effective)
+    account = await services.threads.run(_let_pass, account, effective)
     return balance_of(address, account, position, effective)
 
 

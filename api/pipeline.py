@@ -1,6 +1,5 @@
 """From a request's bytes to a command and from its outcome to an answer: one code for single calls and batches."""
 
-from asyncio import to_thread
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from api.guard import ORGANISATION_NAMES, UNREACHABLE, Head, other_organisation
 from api.in_use import release
 from api.large_bodies import Room
 from api.operation import Call, Operation
-from api.problems import Problem, disk_full, refused, turned_away, unavailable, unknown_outcome
+from api.problems import Problem, away, disk_full, refused, turned_away, unknown_outcome
 from api.services import Services
 from api.strict_json import MAX_DEPTH, strict_json
 from infra.security.principal import Principal
@@ -167,9 +166,9 @@ async def prepare(
         work = partial(seal, services, org, owner, texts)
         try:
             # A thread costs more than sealing a text; only reading a key would hold up everybody.
-            sealed = work() if services.sealer.knows(org, owner) else await to_thread(work)
-        except UNREACHABLE:
-            raise unavailable() from None
+            sealed = work() if services.sealer.knows(org, owner) else await services.threads.run(work)
+        except UNREACHABLE as error:
+            raise away(error) from None
     return submission(services, operation, call, read, key, path, sealed)
 
 

@@ -1,6 +1,5 @@
 """What reads share: the wait for a position, personal text opened for those who may see it, and the way to answer."""
 
-from asyncio import to_thread
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -17,9 +16,6 @@ from api.services import Row, Services
 from domain.credits.address import parse_address
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position
-from projections.wait import wait_for
-
-WAIT_S = 2.0
 
 
 def _position(text: str) -> str:
@@ -55,7 +51,7 @@ async def seen(services: Services, call: Call, min_position: str | None) -> None
         return
     partition = partition_of(call.org, services.ledger.writer.partitions)
     try:
-        reached = await wait_for(services.reads_all, partition, parse_position(min_position), WAIT_S)
+        reached = await services.visible.reached(partition, parse_position(min_position))
     except psycopg.errors.UndefinedTable:
         reached = False
     if not reached:
@@ -72,7 +68,7 @@ async def open_text(services: Services, call: Call, address: str, rows: Iterable
     rows = list(rows)
     owner = parse_address(address).owner
     if any(row["sealed"] for row in rows):
-        await to_thread(_open_all, services, call.org, owner, rows)
+        await services.threads.run(_open_all, services, call.org, owner, rows)
     else:
         _open_all(services, call.org, owner, rows)
 

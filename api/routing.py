@@ -34,7 +34,7 @@ from api.pipeline import (
     require_room,
     says_none,
 )
-from api.problems import MEDIA_TYPE, Problem, unavailable
+from api.problems import MEDIA_TYPE, Problem, away
 from api.query import NOTHING, Known, known_of
 from api.reading import current
 from api.schemas import PROBLEMS
@@ -204,8 +204,8 @@ class BodyRoute(APIRoute):
                 answer, headers = await handler(given)
             except Problem as problem:
                 await send_problem(send, problem)
-            except UNREACHABLE:
-                await send_problem(send, unavailable())
+            except UNREACHABLE as error:
+                await send_problem(send, away(error))
             else:
                 await send_bytes(send, status, msgspec.json.encode(answer), JSON, headers)
 
@@ -256,7 +256,7 @@ def _guarded(operation: str, services: Services, inner: ASGIApp, parameters: Kno
             await send_problem(send, problem)
         except UNREACHABLE as error:
             log.warning("a read failed", path=scope["path"], error=type(error).__name__)
-            await send_problem(send, unavailable())
+            await send_problem(send, away(error))
 
     return app
 

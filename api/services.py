@@ -24,7 +24,10 @@ from api.large_bodies import LargeBodies
 from api.links import Links, links_of
 from api.metrics import Metrics
 from api.streams_room import StreamsRoom
+from api.threads import Threads
+from api.visible import Visible
 from domain.generations.request import Defaults
+from infra.fair_pool import FairPool
 from infra.payments.provider import PaymentProvider
 from infra.payments.providers import provider_of
 from infra.sealing import Sealer
@@ -42,9 +45,9 @@ if TYPE_CHECKING:
     from api.live.service import Live
 
 MAX_READS = 8  # connections for reads of one organisation,
-MAX_READS_OF_ALL = 3  # for those of the whole platform,
-MAX_WRITES = 3  # for API keys, rates and the console's sessions
-MAX_READS_WAITING = 200  # more are turned away at once
+MAX_READS_OF_ALL = 4  # for those of the whole platform,
+MAX_WRITES = 4  # for API keys, rates and the console's sessions; callers take turns (infra/turns.py)
+MAX_TEXTS = 2  # for keys of personal text; who may ask for them takes turns at the threads
 READ_WAIT_S = 2.0
 WORKS_S = 1.0  # a connection that worked is taken to work for so long
 KEEPALIVE: dict[str, Any] = {
@@ -78,9 +81,9 @@ class Services:
 
     settings: Settings
     ledger: Ledger
-    reads: "AsyncConnectionPool[Any]"
-    reads_all: "AsyncConnectionPool[Any]"
-    writes: "AsyncConnectionPool[Any]"
+    reads: FairPool
+    reads_all: FairPool
+    writes: FairPool
     text: "ConnectionPool[Any]"
     sealer: Sealer
     tokens: Tokens
@@ -104,6 +107,8 @@ class Services:
     live: "Live" = field(init=False)  # made with the application, because it is served by these services
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     documents: DocumentsRoom = field(default_factory=DocumentsRoom)
+    threads: Threads = field(default_factory=Threads)
+    visible: Visible = field(init=False)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None
@@ -112,7 +117,7 @@ class Services:
         """The rows of a read in the organisation that `parameters` name as `org`.
 
         The database shows that organisation's rows and no others, whatever the query says (row-level
-        security). Raises psycopg.Error; psycopg_pool's PoolTimeout and TooManyRequests when busy.
+        security). Callers take turns. Raises psycopg.Error; psycopg_pool's PoolTimeout and TooManyRequests when busy.
         """
         async with self.reads.connection() as connection:
             # One round trip: what a pipeline sends between two syncs is one transaction, and so is the setting's life.
@@ -146,6 +151,7 @@ class Services:
         await self.consumers.stop()
         self.text.close()
         self.documents.close()
+        self.threads.close()
         for pool in (self.writes, self.reads_all, self.reads):
             await pool.close()
 
@@ -157,8 +163,7 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
     text: ConnectionPool[Any] = ConnectionPool(
         settings.writer_url.get_secret_value(),
         min_size=1,
-        max_size=2,
-        max_waiting=MAX_READS_WAITING,
+        max_size=MAX_TEXTS,
         timeout=READ_WAIT_S,
         open=False,
         check=ConnectionPool.check_connection,
@@ -189,11 +194,12 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
         fingerprints=hmac.new(secret, digestmod="sha256"),
         payments=provider_of(settings),
     )
+    services.visible = Visible(reads_all)
     services.consumers = services.metrics.consumers = ConsumerWatch(services)
     return services
 
 
-def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]":
+def _pool(uri: SecretStr, name: str, max_size: int) -> FairPool:
     checked: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
 
     async def check(connection: AsyncConnection[Any]) -> None:
@@ -207,11 +213,10 @@ def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]
         set_json_loads(msgspec.json.decode, connection)
         connection.adapters.register_loader("numeric", WholeLoader)
 
-    return AsyncConnectionPool(
+    return FairPool(
         uri.get_secret_value(),
         min_size=1,
         max_size=max_size,
-        max_waiting=MAX_READS_WAITING,
         timeout=READ_WAIT_S,
         open=False,
         check=check,

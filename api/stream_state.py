@@ -1,6 +1,5 @@
 """The state of a stream before and after one of its events: the log folded up to there."""
 
-from asyncio import to_thread
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -55,7 +54,7 @@ async def state_around(services: Services, org: str, stream: str, version: int) 
         )
     while reached < version - 1:
         rows = await _events(services, org, stream, reached, version - 1)
-        state = await to_thread(_fold, stream, state, rows)
+        state = await services.threads.run(_fold, stream, state, rows)
         reached = rows[-1]["version"]
     last = await _events(services, org, stream, version - 1, version)
     return state, _fold(stream, state, last)

@@ -33,7 +33,6 @@ FLOATS = "floating point beside amounts"
 CALLS_FLOAT = "float() of input"
 ALLOWED: dict[tuple[str, str], str] = {
     (FLOATS, "projections/rebuild.py"): "seconds and events per second, for the progress bar; no amount",
-    (FLOATS, "projections/wait.py"): "seconds until the waiting is given up; no amount",
     (CALLS_FLOAT, "infra/strict_json.py"): "tells whether a number is finite; amounts are never floats",
     (CALLS_FLOAT, "infra/security/tokens.py"): "RFC 7519 lets `exp` be a fraction of a second",
     (CALLS_FLOAT, "api/backlog.py"): "seconds that the read models are behind, from PostgreSQL's numeric",

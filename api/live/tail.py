@@ -12,6 +12,7 @@ from api.live.entry import Entry
 from api.live.owners import Owners
 from api.services import Row, Services
 from infra.partitions import partition_of
+from infra.turns import ours
 
 POLL_S = 0.1
 RETRY_S = 1.0
@@ -119,11 +120,13 @@ class LogTail:
         async with self._joining:
             followed = self._followed.get(partition)
             if followed is None:
-                followed = self._followed[partition] = _Followed(await self.head(partition))
+                with ours("live"):  # all others who join wait for it
+                    followed = self._followed[partition] = _Followed(await self.head(partition))
             listener = Listener(org, partition, followed.position)
             followed.listeners.add(listener)
             if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._follow())
+                with ours("live"):
+                    self._task = asyncio.create_task(self._follow())
         return listener
 
     def leave(self, listener: Listener) -> None:

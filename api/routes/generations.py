@@ -1,6 +1,5 @@
 """May a generation run, and what has become of those that were asked for."""
 
-from asyncio import to_thread
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -87,7 +86,7 @@ def routes(services: Services) -> list[APIRoute]:
         first, last = await bounds(services, partition_of(call.org, services.ledger.writer.partitions), from_, to)
         limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
         rows = await services.rows(_LIST, wanted | limits)
-        await to_thread(_open, services, call.org, rows)
+        await services.threads.run(_open, services, call.org, rows)
         return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
 
     async def read_generation(id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
@@ -98,7 +97,7 @@ def routes(services: Services) -> list[APIRoute]:
             raise not_found("generation", id)
         own_only(call, row["user_id"])
         children = await services.rows(_CHILDREN, wanted)
-        await to_thread(_open, services, call.org, [row, *children])
+        await services.threads.run(_open, services, call.org, [row, *children])
         told = generation_row(row)
         told["stored"] = await stored_of(services, call.org, id)
         told["children"] = [generation_row(child) for child in children]

@@ -1,6 +1,5 @@
 """An account's statement over a period, as JSON, CSV or PDF."""
 
-from asyncio import to_thread
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -18,12 +17,13 @@ from api.problems import Problem
 from api.reading import Json, MinPosition, open_text, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import Statement
-from api.services import Services
+from api.services import Row, Services
 from api.statement import as_csv, as_pdf
 from api.windows import moments
 from infra.partitions import partition_of
 
 MAX_MOVEMENTS = 10_000
+FEW = 500  # movements that are put together without a thread
 _OPENING = """
     select balance_after from read.transactions
     where org = %(org)s and address = %(address)s and position < %(first)s
@@ -50,9 +50,12 @@ def routes(services: Services) -> list[APIRoute]:
         await seen(services, call, min_position)
         statement = await _read(services, call, address, from_, to)
         if format == "json":
-            return Json(statement)
+            few = len(statement["movements"]) < FEW
+            return Json(statement) if few else await services.threads.run(Json, statement)
         if format == "csv":
-            return _file(await to_thread(as_csv, statement, bom=bom), "text/csv; charset=utf-8", "statement.csv")
+            return _file(
+                await services.threads.run(as_csv, statement, bom=bom), "text/csv; charset=utf-8", "statement.csv"
+            )
         document = await services.documents.make(call.org, partial(as_pdf, statement))
         return _file(document, "application/pdf", "statement.pdf")
 
@@ -87,7 +90,8 @@ async def _read(services: Services, call: Call, address: str, from_: Any, to: An
         )
     await open_text(services, call, address, rows)
     opening = before["balance_after"] if before else 0
-    movements = [movement(row) for row in rows]
+    few = len(rows) < FEW
+    movements = _shown(rows) if few else await services.threads.run(_shown, rows)
     closing = movements[-1]["balance_after"] if movements else opening
     return {
         "address": address,
@@ -97,6 +101,10 @@ async def _read(services: Services, call: Call, address: str, from_: Any, to: An
         "closing": closing,
         "movements": movements,
     }
+
+
+def _shown(rows: list[Row]) -> list[dict[str, Any]]:
+    return [movement(row) for row in rows]
 
 
 def _file(body: bytes, media_type: str, name: str) -> Response:

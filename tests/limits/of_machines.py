@@ -1,12 +1,12 @@
 """Bounds on what roles, topics, tables and caches take up."""
 
-from api import known_owners, serve, services
+from api import known_owners, serve, services, threads
 from api.guard import _path_address
 from api.live import owners
 from consumers import cloud_event
 from consumers.intake import record
 from consumers.notifier import refused_checks
-from infra import event_log, kafka_batches, leftovers, pace, quarantine_room, sealing, topics
+from infra import event_log, kafka_batches, leftovers, pace, quarantine_room, sealing, topics, turns
 from infra.relay import source
 from infra.security import authenticator, console_sessions, jwks, request_rates
 from infra.settings import Settings
@@ -113,8 +113,18 @@ BOUNDS: dict[str, Bound] = {
     "Rows that a projector keeps": Bound(
         runner.MAX_ROWS_IN_MEMORY, "tests/projections/test_runner.py::test_any_split_gives_the_same_rows"
     ),
+    "Threads for personal text and long histories": Bound(
+        threads.THREADS, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"
+    ),
+    "Of these connections and threads, for one organisation": Bound(
+        turns.OF_ORG, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"
+    ),
+    "The same, for one login": Bound(turns.OF_LOGIN, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"),
     "Refusals of a rate that are remembered": Bound(request_rates.REFUSED, RATES + "test_a_refusal_is_remembered"),
     "Time that a refusal is remembered": Bound(request_rates.REFUSED_S, RATES + "test_a_refusal_is_remembered"),
+    "Console sessions whose person is known": Bound(
+        console_sessions.KNOWN, SESSIONS + "test_known_sessions_do_not_queue_with_invented_ones"
+    ),
     "Connections for reads of one organisation": Bound(services.MAX_READS, EDGES + "test_pools"),
     "Connections for reads of all": Bound(services.MAX_READS_OF_ALL, EDGES + "test_pools"),
     "Connections for keys, rates and sessions": Bound(services.MAX_WRITES, EDGES + "test_pools"),
