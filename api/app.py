@@ -26,6 +26,7 @@ from api.routes import all_routes
 from api.routes.documents import TITLE, VERSION
 from api.services import Retry, Services, Verify, make_services
 from infra.settings import Settings
+from infra.turns import TooManyWaiting
 from infra.writer.ledger import Ledger
 
 log = structlog.get_logger()
@@ -173,7 +174,8 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 
 async def _unreachable(request: Request, error: Exception) -> Response:
-    log.warning("a read failed", path=request.url.path, error=type(error).__name__)
+    if not isinstance(error, TooManyWaiting):  # that is logged as what was denied
+        log.warning("a read failed", path=request.url.path, error=type(error).__name__)
     return await _problem(request, of_the_machine(error, request.method) or away(error))
 
 

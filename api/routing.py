@@ -40,6 +40,7 @@ from api.reading import current
 from api.schemas import PROBLEMS
 from api.services import Services
 from api.strict_json import MAX_DEPTH
+from infra.turns import TooManyWaiting
 
 JSON = b"application/json"
 MAY_WAIT = Known(frozenset({"min_position"}))  # a question that is asked by POST is a read: current without it
@@ -255,7 +256,8 @@ def _guarded(operation: str, services: Services, inner: ASGIApp, parameters: Kno
         except Problem as problem:
             await send_problem(send, problem)
         except UNREACHABLE as error:
-            log.warning("a read failed", path=scope["path"], error=type(error).__name__)
+            if not isinstance(error, TooManyWaiting):  # that is logged as what was denied
+                log.warning("a read failed", path=scope["path"], error=type(error).__name__)
             await send_problem(send, away(error))
 
     return app
