@@ -107,7 +107,7 @@ def routes(services: Services) -> list[APIRoute]:
         during = await window(services, call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
         items = await _usage(services, call.org, id, during, bucket)
         if format == "csv":
-            return csv_response("group-usage.csv", *_table(id, use.group, items), bom=bom)
+            return await services.threads.run(csv_response, "group-usage.csv", *_table(id, use.group, items), bom=bom)
         told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
         times = {"from": during.start, "to": during.end, "time_zone": during.zone.key}
         return Json(told | {"bucket": bucket, **times, "items": items})

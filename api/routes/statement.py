@@ -56,7 +56,7 @@ def routes(services: Services) -> list[APIRoute]:
             return _file(
                 await services.threads.run(as_csv, statement, bom=bom), "text/csv; charset=utf-8", "statement.csv"
             )
-        document = await services.documents.make(call.org, partial(as_pdf, statement))
+        document = await services.documents.make(call.org, call.principal.actor, partial(as_pdf, statement))
         return _file(document, "application/pdf", "statement.pdf")
 
     return [

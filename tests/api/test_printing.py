@@ -64,10 +64,10 @@ class Printing:
         self.go_on.wait(ENOUGH_S)
         return b"%PDF-"
 
-    def ask(self, org: str) -> httpx.Response:
-        """Ask for a document of this organisation."""
+    def ask(self, org: str, sub: str) -> httpx.Response:
+        """Ask for a document of this organisation, as one of its people."""
         path = "/api/v1/accounts/user:u:credits/statement"
-        return self._service.client(org=org).get(path, params={"format": "pdf"}, timeout=ENOUGH_S)
+        return self._service.client(org=org, sub=sub).get(path, params={"format": "pdf"}, timeout=ENOUGH_S)
 
 
 @pytest.fixture
@@ -81,11 +81,12 @@ def printing(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prin
 
 def test_documents_have_a_bound_and_keep_nobody_else_waiting(service: Service, printing: Printing) -> None:
     room = service.services.documents
-    orgs = [f"p{number // documents_room.MOST_OF_ORG}" for number in range(documents_room.MOST)]
+    orgs = [divmod(number, documents_room.MOST_OF_ORG) for number in range(documents_room.MOST)]
     with ThreadPoolExecutor(documents_room.MOST) as callers:
-        asked = [callers.submit(printing.ask, org) for org in orgs]
+        asked = [callers.submit(printing.ask, f"p{org}", f"u{sub}") for org, sub in orgs]
         wait_until(lambda: room.waiting == documents_room.MOST, ENOUGH_S, "all are asked for")
-        own, others = printing.ask("p0"), printing.ask("p99")
+        again, own, others = printing.ask("p0", "u0"), printing.ask("p0", "u9"), printing.ask("p99", "u0")
+        assert (again.status_code, again.json()["code"], again.json()["limit"]) == (429, "too_many_documents", 1)
         assert (own.status_code, own.json()["code"], own.json()["limit"]) == (429, "too_many_documents", 2)
         assert own.headers["Retry-After"]
         assert (others.status_code, others.json()["code"]) == (503, "overloaded")

@@ -133,6 +133,7 @@ BOUNDS: dict[str, Bound] = {
     "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
     "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, lambda attacker: _large(attacker, 1)),
     "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, lambda attacker: _large(attacker, 2)),
+    "Documents (PDF) of a login at a time": Bound(documents_room.MOST_OF_LOGIN, DOCUMENTS),
     "Documents (PDF) of an organisation at a time": Bound(documents_room.MOST_OF_ORG, DOCUMENTS),
     "Documents (PDF) of a process at a time": Bound(documents_room.MOST, DOCUMENTS),
     "Depth of JSON": Bound(strict_json.MAX_DEPTH, sends("POST", GRANTS, json=GRANT | {"metadata": _nested(16)})),
