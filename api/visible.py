@@ -10,7 +10,7 @@ from infra.turns import CALLER, Turns, ours
 WAIT_S = 2.0
 MOST = 2_000  # that wait at a time, in this process,
 MOST_OF_ORG = 500  # of one organisation,
-MOST_OF_LOGIN = 100  # and of one login
+MOST_OF_LOGIN = 250  # and of one login
 LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.025  # between looks
 _LOOK = "select partition, position from read.checkpoints where partition = any(%s)"
 

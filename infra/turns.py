@@ -16,9 +16,9 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 WAIT_S = 2.0
 OF_ORG, OF_LOGIN = 75, 50  # percent of the places
-WAITING_OF_LOGIN = 100
-WAITING_OF_ORG = 200
-WAITING = 1_000
+WAITING_OF_LOGIN = 200
+WAITING_OF_ORG = 400
+WAITING = 2_000
 # A refusal comes so late, or a caller who asks again at once would take the event loop from all others: hundreds of
 # connections that were refused at once made a read of another organisation take 3 s.
 REFUSE_AFTER_S = 1.0

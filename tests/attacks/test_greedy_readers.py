@@ -106,7 +106,7 @@ def test_many_reads_of_one_user_keep_nobody_else_out(api: Api) -> None:
             assert [answer.status_code for answer in answers] == [200, 200], answers[0].text[:200]
             assert [len(answer.json()["items"]) for answer in answers] == [200, 200]
     assert set(greedy.answers) <= {200, 429, 503}, greedy.answers
-    assert greedy.answers[429] > greedy.answers[503], "most are refused at once, the rest wait for their own reads"
+    assert greedy.answers[429], "what is beyond their place in the queue is refused; the rest waits for their own reads"
     for other in others:
         other.close()
 
