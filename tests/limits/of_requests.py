@@ -7,6 +7,7 @@ import httpx
 from api import (
     arriving,
     connection,
+    crowd,
     documents_room,
     fields,
     known_users,
@@ -40,6 +41,7 @@ GRANTS = "/api/v1/accounts/user:u:credits/grants"
 GRANT: dict[str, Any] = {"amount": 1, "source": "gift"}
 FORMS = "tests/console/test_form_bounds.py::"
 DOCUMENTS = "tests/api/test_printing.py::test_documents_have_a_bound_and_keep_nobody_else_waiting"
+FAIR = "tests/attacks/test_fair_shares.py::"
 WIRE, PIPELINES, PROOF = "tests/api/test_wire.py::", "tests/api/test_pipelines.py::", "tests/api/test_proof.py::"
 
 
@@ -115,6 +117,9 @@ BOUNDS: dict[str, Bound] = {
     "Memory of requests that are read or wait": Bound(
         Settings.model_fields["request_memory_mb"].default,
         "tests/attacks/test_unread_answers.py::test_requests_have_a_memory",
+    ),
+    "What a caller has of it and is served from the reserve": Bound(
+        crowd.LITTLE, FAIR + "test_six_addresses_that_fill_the_memory_of_requests_stop_nobody"
     ),
     "Form of somebody who is signed in": Bound(
         bounded_form.MAX_FORM, FORMS + "test_a_form_of_somebody_signed_in_has_a_limit"

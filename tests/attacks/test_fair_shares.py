@@ -1,0 +1,123 @@
+"""A few addresses, or one login, take all that there is for everybody: the others are served all the same."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from api import arriving, unread
+from api.connection import COST
+from api.crowd import LITTLE, Crowd
+from api.fair_share import fits
+from tests.api.conftest import service  # noqa: F401 - one API for this module
+from tests.api.service import Service
+from tests.api.wire import Wire, request
+from tests.waiting import ENOUGH_S, wait_until
+
+JSON = "Content-Type: application/json"
+
+
+class Edge:
+    """The service, and callers from other addresses of this machine."""
+
+    def __init__(self, service: Service, open_: ExitStack) -> None:  # noqa: F811 - the fixture's value
+        crowd = service.services.metrics.crowd
+        assert crowd is not None
+        self.service, self.crowd, self._open = service, crowd, open_
+
+    def from_(self, number: int, sent: bytes, room: int | None = None) -> Wire:
+        """A connection from 127.0.0.`number` on which this is sent. `room`: bytes that it takes in, about."""
+        wire = self._open.enter_context(Wire(self.service, f"127.0.0.{number}", room))
+        wire.send(sent)
+        return wire
+
+    def held(self, body: int, announced: int = 1_000_000) -> bytes:
+        """A request that has begun, with so many bytes of a longer body."""
+        return request(self.service, "/api/v1/batch", JSON, f"Content-Length: {announced}") + b" " * body
+
+
+@pytest.fixture
+def edge(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:  # noqa: F811 - the fixture
+    """With nothing held before and after, and with more time for slow callers than a test takes."""
+    monkeypatch.setattr(arriving, "HEAD_S", ENOUGH_S)
+    monkeypatch.setattr(arriving, "BODY_S", ENOUGH_S)
+    monkeypatch.setattr(unread, "UNREAD_S", ENOUGH_S)
+    with ExitStack() as open_:
+        made = Edge(service, open_)
+        wait_until(lambda: not made.crowd.held and not made.crowd.unread, 5, "nothing is held")
+        yield made
+    wait_until(lambda: not made.crowd.held and not made.crowd.unread, 10, "all is given back")
+
+
+def test_six_addresses_that_fill_the_memory_of_requests_stop_nobody(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody got 503, /livez included. Who has little has a reserve; for the others who has far more is cut."""
+    greedy = [edge.from_(number, edge.held(250_000)) for number in range(2, 8)]
+    wait_until(lambda: edge.crowd.held > 6 * 250_000, 10, "all is held")
+    monkeypatch.setattr(edge.crowd, "memory", edge.crowd.held)
+    cut = edge.crowd.refused["memory"]
+    assert edge.service.client(None).get("/livez").status_code == 200
+    assert edge.crowd.refused["memory"] == cut, "the reserve was enough"
+    batch = b'{"operations":[]}' + b" " * (LITTLE + 10_000)
+    whole = request(edge.service, "/api/v1/batch", JSON, f"Content-Length: {len(batch)}") + batch
+    answer = edge.from_(9, whole).answer()
+    assert answer is not None
+    assert answer.json()["code"] == "invalid_value"
+    assert edge.crowd.refused["memory"] == cut + 1
+    told = [answer for wire in greedy if (answer := wire.told()) is not None]
+    assert [(each.status, each.json()["code"]) for each in told] == [(503, "overloaded")]
+
+
+def test_unread_answers_of_two_addresses_cut_no_other_answer(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = request(edge.service, "/api/openapi.json", method="GET")
+    for number in (2, 2, 2, 3, 3, 3):
+        before = edge.crowd.unread
+        edge.from_(number, head, room=4_096)
+        wait_until(lambda before=before: edge.crowd.unread > before + 65_536, 10, "it waits")  # type: ignore[misc]
+    monkeypatch.setattr(edge.crowd, "memory", edge.crowd.unread)
+    cut = edge.crowd.refused["unread"]
+    slow = edge.from_(9, head, room=4_096)
+    wait_until(lambda: edge.crowd.refused["unread"] > cut, 10, "there is no room for one more")
+    answer = slow.answer()
+    assert answer is not None
+    assert len(answer.body) == int(answer.headers["content-length"])
+
+
+def test_a_head_that_has_begun_is_counted_from_its_first_byte(edge: Edge) -> None:
+    edge.from_(2, b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: " + b"a" * 3_000)
+    wait_until(lambda: edge.crowd.held >= COST, 5, "it is counted")
+
+
+def test_slow_bodies_of_a_few_addresses_keep_no_place(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their requests ran already, so they did not make room, and new callers got 503 for as long as they liked."""
+    client = edge.service.client(None)
+    free = edge.crowd.count
+    for number in (2, 2, 2, 3, 3, 3):
+        edge.from_(number, edge.held(1))
+    wait_until(lambda: edge.crowd.held > 6 * COST, 10, "all are there")
+    monkeypatch.setattr(edge.crowd, "most", free + 6)
+    assert client.get("/livez").status_code == 200
+
+
+def test_a_reserve_is_a_bound_too() -> None:
+    assert [fits(own, 10, total, 100) for own, total in ((90, 100), (10, 101), (11, 101), (10, 150), (1, 151))] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_behind_a_trusted_proxy_each_connection_counts_by_itself() -> None:
+    """By its address, who has little would be taken for the one that has the most."""
+    crowd = Crowd(100, 0, 1_000_000)
+    greedy, other = crowd.enter("10.0.0.1"), crowd.enter("10.0.0.1")
+    assert crowd.hold(greedy, 1_000_000)
+    assert crowd.hold(other, LITTLE)
+    assert not crowd.hold(other, 1)
+    for guest in (greedy, other):
+        crowd.hold(guest, -guest.held)
+        crowd.leave(guest, gave_way=False)
+    assert (crowd.held, crowd.count) == (0, 0)
