@@ -198,7 +198,7 @@ class BodyRoute(APIRoute):
             try:
                 head = read_head(scope)
                 call = await admit(services, operation, scope, head, parameters)
-                raw = await receive_body(receive, head, max_bytes, services.large_bodies.room(scope, call.org))
+                raw = await receive_body(receive, head, max_bytes, services.large_bodies.room(scope, call))
                 read = read_body(adapter, call, raw, max_depth)
                 key = idempotency_key(head) if keyed else None
                 given = Given(services, call, read.body, read.canonical, key, scope["path"])
@@ -224,11 +224,14 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
         try:
             head = read_head(scope)
             call = await admit(services, operation.name, scope, head)
-            raw = await receive_body(receive, head, operation.max_bytes, services.large_bodies.room(scope, call.org))
+            room = services.large_bodies.room(scope, call)
+            if room is not None:  # a large body is not read and kept for who must wait
+                services.free_writes.check(call.principal, call.org)
+            raw = await receive_body(receive, head, operation.max_bytes, room)
             read = read_body(operation.adapter, call, raw, none_said=not operation.sized or says_none(head))
             key = idempotency_key(head) if operation.method == "POST" else None
             require_room(services)
-            services.free_writes.check(call.principal, call.org)
+            services.free_writes.check(call.principal, call.org)  # others of the caller may have come meanwhile
             if operation.limited(read.body):
                 await within_rate(services, call, key)
             item = await prepare(services, operation, call, read, key, scope["path"])

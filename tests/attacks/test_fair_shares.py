@@ -1,20 +1,25 @@
 """A few addresses, or one login, take all that there is for everybody: the others are served all the same."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
+import httpx
 import pytest
 
-from api import arriving, unread
+from api import arriving, large_bodies, unread
 from api.connection import COST
 from api.crowd import LITTLE, Crowd
 from api.fair_share import fits
+from api.large_bodies import MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, LargeBodies
+from api.problems import Problem
 from tests.api.conftest import service  # noqa: F401 - one API for this module
 from tests.api.service import Service
-from tests.api.wire import Wire, request
+from tests.api.wire import Answer, Wire, request
 from tests.waiting import ENOUGH_S, wait_until
 
 JSON = "Content-Type: application/json"
+GENERATION = {"operation": "image", "prompt": "a tree"}
 
 
 class Edge:
@@ -47,6 +52,7 @@ def edge(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:  
         wait_until(lambda: not made.crowd.held and not made.crowd.unread, 5, "nothing is held")
         yield made
     wait_until(lambda: not made.crowd.held and not made.crowd.unread, 10, "all is given back")
+    wait_until(lambda: not service.services.large_bodies.taken, 10, "no large body any more")
 
 
 def test_six_addresses_that_fill_the_memory_of_requests_stop_nobody(
@@ -98,6 +104,64 @@ def test_slow_bodies_of_a_few_addresses_keep_no_place(edge: Edge, monkeypatch: p
     wait_until(lambda: edge.crowd.held > 6 * COST, 10, "all are there")
     monkeypatch.setattr(edge.crowd, "most", free + 6)
     assert client.get("/livez").status_code == 200
+
+
+def _generate(edge: Edge, sub: str, size: int) -> httpx.Response:
+    text = httpx.Request("POST", "http://a", json=GENERATION).content.ljust(size)
+    headers = {"Content-Type": "application/json"}
+    return edge.service.client("user", sub=sub).post("/api/v1/generations", content=text, headers=headers)
+
+
+def test_large_bodies_that_one_login_announces_keep_nobody_out(edge: Edge) -> None:
+    """64 heads took all that their organisation may have: its other users were refused."""
+    size = 262_144
+    token = edge.service.token("user", sub="greedy").encode()
+    head = (
+        b"POST /api/v1/generations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (token, size)
+    )
+    greedy = [edge.from_(2, head) for _ in range(MAX_OF_ORG // size)]
+    wait_until(lambda: edge.crowd.held > len(greedy) * COST, 10, "all are there")
+    assert _generate(edge, "other", 100_000).status_code not in (429, 503)
+    for wire in greedy:
+        wire.send(b" " * (size - 1))
+    room = edge.service.services.large_bodies
+    wait_until(lambda: room.taken > MAX_OF_LOGIN - 2 * size, 20, "the login has all that it may")
+    assert room.taken <= MAX_OF_LOGIN
+    refused: list[Answer] = []
+
+    def told() -> bool:
+        refused.extend(answer for wire in greedy if (answer := wire.told()) is not None)
+        return bool(refused)
+
+    wait_until(told, 20, "the others are told")
+    assert {(each.status, each.json()["code"], each.json()["limit"]) for each in refused} == {
+        (429, "too_many_large_bodies", MAX_OF_LOGIN)
+    }
+    assert _generate(edge, "other", 100_000).status_code not in (429, 503)
+
+
+def _refused(take: Callable[[], Any]) -> tuple[int, int | None]:
+    with pytest.raises(Problem) as refused:
+        take()
+    return refused.value.status, refused.value.facts.get("limit")
+
+
+def test_large_bodies_are_shared() -> None:
+    """Two logins fill what their organisation has, and two organisations what all have; others have the reserve."""
+    room = LargeBodies()
+    assert _refused(lambda: room.take("a", "1", MAX_OF_LOGIN + 1)) == (429, MAX_OF_LOGIN)
+    for login in "12":
+        room.take("a", login, MAX_OF_LOGIN)
+    assert _refused(lambda: room.take("a", "3", large_bodies.LITTLE_OF_LOGIN + 1)) == (429, MAX_OF_ORG)
+    room.take("a", "3", large_bodies.LITTLE_OF_LOGIN)
+    for login in "12":
+        room.take("b", login, MAX_OF_LOGIN - large_bodies.LITTLE_OF_LOGIN // 2)
+    assert room.taken == MAX_BYTES
+    assert _refused(lambda: room.take("c", "1", large_bodies.LITTLE_OF_ORG + 1)) == (503, None)
+    room.take("c", "1", large_bodies.LITTLE_OF_ORG)
+    room.give_back("a", "3", large_bodies.LITTLE_OF_LOGIN)
+    assert _refused(lambda: room.take("a", "1", 1)) == (429, MAX_OF_LOGIN)
 
 
 def test_a_reserve_is_a_bound_too() -> None:

@@ -32,10 +32,8 @@ from infra import event_log, strict_json
 from infra.security import tokens
 from infra.settings import Settings
 from infra.webhooks import destination
-from tests.api.wire import Wire
 from tests.limits import answers
-from tests.limits.bound import Attacker, Bound, sends
-from tests.waiting import wait_until
+from tests.limits.bound import Attacker, Attempt, Bound, sends
 
 GRANTS = "/api/v1/accounts/user:u:credits/grants"
 GRANT: dict[str, Any] = {"amount": 1, "source": "gift"}
@@ -54,34 +52,14 @@ def _too_long_a_token(attacker: Attacker) -> httpx.Response:
     return attacker.client().get("/api/auth/me", headers=login)
 
 
-def _large(attacker: Attacker, orgs: int) -> httpx.Response:
-    """Announce large bodies that never come, for so many organisations, until another one finds no room."""
-    size = batch.MAX_BATCH_BODY
-    held = [Attacker(attacker.service, attacker.lower) for _ in range(orgs)]
-    wires = [Wire(attacker.service) for _ in held for _ in range(large_bodies.MAX_OF_ORG // size)]
-    answer: httpx.Response | None = None
+def _large(name: str) -> Attempt:
+    """A large body where there is no room left. How it is taken: tests/attacks/test_fair_shares.py."""
 
-    def refused() -> bool:
-        nonlocal answer
-        asks = held[0] if orgs == 1 else attacker
-        answer = asks.client("worker").post("/api/v1/batch", content=b" " * size)
-        return answer.status_code in (429, 503)
+    def attempt(attacker: Attacker) -> httpx.Response:
+        attacker.lower(large_bodies, name, 0)
+        return attacker.client("worker").post("/api/v1/batch", content=b" " * (fields.MAX_BODY + 1))
 
-    try:
-        for number, wire in enumerate(wires):
-            login = attacker.service.token("worker", org=held[number % orgs].org)
-            wire.send(
-                b"POST /api/v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (login.encode(), size)
-            )
-        wait_until(refused, 20, "a large body that finds no room")
-    finally:
-        for wire in wires:
-            wire.__exit__()
-    # What they held is given back.
-    wait_until(lambda: not attacker.service.services.large_bodies.taken, 20, "no large body any more")
-    assert answer is not None
-    return answer
+    return attempt
 
 
 def _nested(depth: int) -> dict[str, Any]:
@@ -136,8 +114,9 @@ BOUNDS: dict[str, Bound] = {
     "Body of features, and of packages": _body("/api/v1/features", plans.MAX_CATALOGUE_BODY, "PUT"),
     "Body of cost records": _body("/api/v1/budgets/costs", budgets.MAX_COSTS_BODY),
     "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
-    "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, lambda attacker: _large(attacker, 1)),
-    "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, lambda attacker: _large(attacker, 2)),
+    "Large bodies of a login at a time": Bound(large_bodies.MAX_OF_LOGIN, _large("MAX_OF_LOGIN")),
+    "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, _large("MAX_OF_ORG")),
+    "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, _large("MAX_BYTES")),
     "Documents (PDF) of a login at a time": Bound(documents_room.MOST_OF_LOGIN, DOCUMENTS),
     "Documents (PDF) of an organisation at a time": Bound(documents_room.MOST_OF_ORG, DOCUMENTS),
     "Documents (PDF) of a process at a time": Bound(documents_room.MOST, DOCUMENTS),
