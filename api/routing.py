@@ -242,8 +242,7 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
             await send_problem(send, problem)
             return
         headers = _REPLAYED if outcome.replayed else None
-        media_type = JSON if status < 400 else MEDIA_TYPE
-        await send_bytes(send, status, msgspec.json.encode(answer), media_type, headers)
+        await send_bytes(send, status, msgspec.json.encode(answer), JSON if status < 400 else MEDIA_TYPE, headers)
 
     return around(services, app, operation.max_bytes)
 

@@ -12,7 +12,9 @@ from api.connection import COST
 from api.crowd import LITTLE, Crowd
 from api.fair_share import fits
 from api.large_bodies import MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, LargeBodies
+from api.live import service as live_service
 from api.problems import Problem
+from infra.security.principal import Principal, Role
 from tests.api.conftest import service  # noqa: F401 - one API for this module
 from tests.api.service import Service
 from tests.api.wire import Answer, Wire, request
@@ -162,6 +164,31 @@ def test_large_bodies_are_shared() -> None:
     room.take("c", "1", large_bodies.LITTLE_OF_ORG)
     room.give_back("a", "3", large_bodies.LITTLE_OF_LOGIN)
     assert _refused(lambda: room.take("a", "1", 1)) == (429, MAX_OF_LOGIN)
+
+
+def test_live_streams_are_shared(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in {
+        "MOST_OF_ONE": 2,
+        "MOST_OF_ORG": 4,
+        "MOST_STREAMS": 8,
+        "LITTLE_OF_ONE": 1,
+        "LITTLE_OF_ORG": 1,
+    }.items():
+        monkeypatch.setattr(live_service, name, most)
+    live = edge.service.services.live
+    assert live is not None
+    with ExitStack() as open_:
+
+        def enter(org: str, sub: str) -> None:
+            open_.enter_context(live.room(Principal.of_token(org, sub, Role.USER)))
+
+        for sub in "aabbcd":  # two more than there may be, each of a login with none
+            enter("full", sub)
+        assert [_refused(lambda sub=sub: enter("full", sub)) for sub in "ae"] == [(429, 2), (429, 4)]  # type: ignore[misc]
+        for org in ("two", "two", "p", "q", "r", "s"):
+            enter(org, "a")
+        assert [_refused(lambda org=org: enter(org, "b")) for org in ("two", "t")] == [(503, None)] * 2  # type: ignore[misc]
+    assert live.streams == 0
 
 
 def test_a_reserve_is_a_bound_too() -> None:
