@@ -18,7 +18,7 @@ from api.reading import Json, MinPosition, open_text, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import Statement
 from api.services import Row, Services
-from api.statement import as_csv, as_pdf
+from api.statement import as_csv
 from api.windows import moments
 from infra.partitions import partition_of
 
@@ -105,6 +105,13 @@ async def _read(services: Services, call: Call, address: str, from_: Any, to: An
 
 def _shown(rows: list[Row]) -> list[dict[str, Any]]:
     return [movement(row) for row in rows]
+
+
+def as_pdf(statement: dict[str, Any]) -> bytes:
+    """The document to print. What makes it is loaded with the first one: it is a third of what the API loads."""
+    from api import statement_pdf  # noqa: PLC0415 - see above
+
+    return statement_pdf.as_pdf(statement)
 
 
 def _file(body: bytes, media_type: str, name: str) -> Response:

@@ -12,7 +12,7 @@ from fpdf import FPDF
 
 from api import documents_room
 from api.routes import statement as route
-from api.statement import MOST_IN_A_CELL, as_pdf
+from api.statement_pdf import MOST_IN_A_CELL, as_pdf
 from tests.api.service import Service
 from tests.waiting import ENOUGH_S, wait_until
 
