@@ -17,7 +17,7 @@ _LONG = re.compile(rb"[0-9]{16}")  # no shorter number is too large
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?')
 _JSON = (b"application/json", b"application/problem+json")
 _LINES = (b"text/event-stream", b"application/x-ndjson")  # JSON in lines, sent as it comes about
-_APPLIED: list[Header] = [(b"preference-applied", b"big-integers=string"), (b"vary", b"Prefer")]
+_APPLIED: list[Header] = [(b"preference-applied", b"big-integers=string")]
 
 
 def with_strings(text: bytes) -> bytes:
