@@ -101,7 +101,7 @@ async def tracked_answer(services: Services, call: Call, body: Any, outcome: Out
     room: Room | None = outcome.left
     if room is None:  # the answer comes from the log, or the user is in no group
         streams = [stream for stream, event in outcome.events if isinstance(event, UseCounted)]
-        groups = {stream: await _at(services, call.org, stream, outcome.position) for stream in streams}
+        groups = await _all_at(services, call, streams, outcome.position) if streams else {}
         room = tightest(room_of(stream.removeprefix(PREFIX), groups[stream], body.type) for stream in streams)
     numbers = _numbers(room.group_id, room.limit, room.used, room.remaining) if room else _numbers()
     return {"allowed": True, "error": None, **numbers, "position": format_position(outcome.position)}
@@ -132,6 +132,12 @@ def _percent(room: Room) -> int:
     if room.limit is None:
         return 0
     return room.used * 100 // room.limit if room.limit else 100
+
+
+async def _all_at(services: Services, call: Call, streams: list[str], position: int) -> dict[str, Group]:
+    """Groups as they were at a position. Raises Problem (429, 503)."""
+    async with services.folds.enter(call.org, call.principal.actor):
+        return {stream: await _at(services, call.org, stream, position) for stream in streams}
 
 
 async def _at(services: Services, org: str, stream: str, position: int) -> Group:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from api.consumers import ConsumerWatch
 from api.defaults import defaults_of
 from api.documents_room import DocumentsRoom
+from api.folds_room import FoldsRoom
 from api.free_writes import FreeWrites
 from api.known_owners import KnownOwners
 from api.large_bodies import LargeBodies
@@ -109,6 +110,7 @@ class Services:
     documents: DocumentsRoom = field(default_factory=DocumentsRoom)
     threads: Threads = field(default_factory=Threads)
     visible: Visible = field(init=False)
+    folds: FoldsRoom = field(default_factory=FoldsRoom)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None

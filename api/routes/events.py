@@ -81,7 +81,8 @@ def routes(services: Services) -> list[APIRoute]:
 
     async def read_stream_state(position: str, call: CallNow) -> Json:
         row = await _one(services, call.org, position)
-        before, after = await state_around(services, call.org, row["stream"], row["version"])
+        async with services.folds.enter(call.org, call.principal.actor):
+            before, after = await state_around(services, call.org, row["stream"], row["version"])
         told = {
             "position": position,
             "stream": row["stream"],

@@ -10,6 +10,7 @@ from api import (
     crowd,
     documents_room,
     fields,
+    folds_room,
     known_users,
     large_bodies,
     paging,
@@ -38,6 +39,9 @@ from tests.limits.bound import Attacker, Attempt, Bound, sends
 GRANTS = "/api/v1/accounts/user:u:credits/grants"
 GRANT: dict[str, Any] = {"amount": 1, "source": "gift"}
 FORMS = "tests/console/test_form_bounds.py::"
+PAST = "tests/api/test_past.py::"
+PAST_OF_ONE = PAST + "test_one_login_and_one_organisation_have_so_many_at_a_time"
+PAST_OF_ALL = PAST + "test_a_process_has_so_many_at_a_time_and_each_so_much_time"
 DOCUMENTS = "tests/api/test_printing.py::test_documents_have_a_bound_and_keep_nobody_else_waiting"
 FAIR = "tests/attacks/test_fair_shares.py::"
 WIRE, PIPELINES, PROOF = "tests/api/test_wire.py::", "tests/api/test_pipelines.py::", "tests/api/test_proof.py::"
@@ -119,6 +123,10 @@ BOUNDS: dict[str, Bound] = {
     "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, _large("MAX_BYTES")),
     "Documents (PDF) of a login at a time": Bound(documents_room.MOST_OF_LOGIN, DOCUMENTS),
     "Documents (PDF) of an organisation at a time": Bound(documents_room.MOST_OF_ORG, DOCUMENTS),
+    "Answers from the past of a login at a time": Bound(folds_room.MOST_OF_LOGIN, PAST_OF_ONE),
+    "Answers from the past of an organisation at a time": Bound(folds_room.MOST_OF_ORG, PAST_OF_ONE),
+    "Answers from the past of a process at a time": Bound(folds_room.MOST, PAST_OF_ALL),
+    "Time for an answer from the past": Bound(folds_room.MOST_S, PAST_OF_ALL),
     "Documents (PDF) of a process at a time": Bound(documents_room.MOST, DOCUMENTS),
     "Depth of JSON": Bound(strict_json.MAX_DEPTH, sends("POST", GRANTS, json=GRANT | {"metadata": _nested(16)})),
     "Digits of a whole number": Bound(strict_json.MAX_DIGITS, sends("POST", GRANTS, json=GRANT | {"amount": 10**18})),
@@ -201,7 +209,7 @@ BOUNDS: dict[str, Bound] = {
     "Entries of a state": Bound(
         stream_state.MOST_SHOWN, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),
-    "Events that a state is folded from": Bound(
+    "Events that a state or a balance at another time is folded from": Bound(
         stream_state.MOST_FOLDED, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),
     "Results of a search, of each kind": Bound(search.MOST, answers.hits),
