@@ -3,6 +3,7 @@
 from api import known_owners, serve, services, threads
 from api.guard import _path_address
 from api.live import owners
+from cli import role
 from consumers import cloud_event
 from consumers.intake import record
 from consumers.notifier import refused_checks
@@ -131,6 +132,9 @@ BOUNDS: dict[str, Bound] = {
     "Time of a read": Bound(5, EDGES + "test_pools"),
     "Time of a commit's statement": Bound(
         60, "tests/infra/writer/test_plans.py::test_the_session_bounds_its_waits_and_plans_once"
+    ),
+    "Time until a role's process has ended": Bound(
+        role.END_S, "tests/cli/test_role_end.py::test_a_thread_that_waits_for_ever_does_not_keep_the_process"
     ),
     "Time to finish at a stop": Bound(
         serve.DRAIN_S, "tests/api/live/test_stream.py::test_streams_do_not_hold_up_the_stop_and_end_cleanly"
