@@ -295,8 +295,11 @@ class Files(LoadFileScheduling):
 
 
 def grace_s(limit_s: float) -> float:
-    """How long after its limit a test may still take itself down, in seconds: a minute after five."""
-    return max(2.0, limit_s / 5)
+    """How long after its limit a test may still take itself down, in seconds: a minute after five.
+
+    On a busy machine it takes two seconds only to say what all threads and tasks were doing.
+    """
+    return max(5.0, limit_s / 5)
 
 
 def other_stacks() -> str:

@@ -40,9 +40,10 @@ def hold(view: View, held: Held, generation_id: str, expires_at: datetime, quote
     Raises TooMany, TotalTooLarge, AlreadyExists, TooManyGrantsAtOnce.
     """
     if not on_account(held):
-        if len(quota_of(view, held).holds) >= MAX_OPEN_HOLDS:
+        quota = quota_of(view, held)
+        if len(quota.holds) >= MAX_OPEN_HOLDS:
             raise TooMany(what="reservations", limit=MAX_OPEN_HOLDS)
-        fits(quota_of(view, held), held.amounts)
+        fits(quota, held.amounts)
         return [(held.stream, UseHeld(generation_id=generation_id, amounts=held.amounts, expires_at=expires_at))]
     account: Account = view.state(held.stream)
     if generation_id in account.holds:  # a plain reservation has taken the id since

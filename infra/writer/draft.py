@@ -84,8 +84,7 @@ class Draft:
     def overlay(self, partition: int, org: str) -> Overlay:
         """What a decision of the organisation sees, at the start of one."""
         overlay = self._overlays[partition]
-        overlay.org = org
-        overlay.begin()
+        overlay.begin(org)
         return overlay
 
     def record(self, partition: int, item: Submission, decided: Decided) -> EventTooLarge | None:

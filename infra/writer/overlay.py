@@ -34,7 +34,8 @@ class Overlay:
         self._cold = cold
         self.streams: dict[StreamKey, Stream] = {}
         self._own: dict[TagKey, tuple[tuple[str, Any], ...]] = {}  # the batch's own events by tag
-        self._before: list[tuple[dict[Any, Any], Any, Any]] = []  # what the current command has replaced, in order
+        # What the current command has replaced, in order: a stream's state, and what was known of a tag.
+        self._before: list[tuple[StreamKey, Stream | None, TagKey | None, tuple[tuple[str, Any], ...] | None]] = []
 
     def state(self, stream: str) -> Any:
         """The stream's state, events of this batch included; loaded where it is not yet known."""
@@ -56,17 +57,18 @@ class Overlay:
         own = self.streams.get(key)
         before = own or self.cache.streams.get(key)
         kind = kind_of(stream)
-        self._before.append((self.streams, key, own))
         if before is None:
             after = Stream(1, kind.evolve(kind.initial, event), 0)
         else:
             after = Stream(before.version + 1, kind.evolve(before.state, event), before.snapshot)
         self.streams[key] = after
-        if event.tag is not None:
-            tag = (self.org, event.tag)
-            known = self._own.get(tag)
-            self._before.append((self._own, tag, known))
-            self._own[tag] = (*(known or ()), (stream, event))
+        if event.tag is None:
+            self._before.append((key, own, None, None))
+            return
+        tag = (self.org, event.tag)
+        known = self._own.get(tag)
+        self._before.append((key, own, tag, known))
+        self._own[tag] = ((stream, event),) if known is None else (*known, (stream, event))
 
     def refresh(self, stream: str) -> None:
         """Make the state's hint of what is next due exact."""
@@ -74,20 +76,20 @@ class Overlay:
         own = self.streams.get(key)
         found = own or self.cache.streams.get(key)
         if found is not None:
-            self._before.append((self.streams, key, own))
+            self._before.append((key, own, None, None))
             self.streams[key] = found._replace(state=kind_of(stream).refresh(found.state))
 
-    def begin(self) -> None:
-        """A command begins: `take_back` undoes what comes from now on."""
+    def begin(self, org: str) -> None:
+        """A command of an organisation begins: `take_back` undoes what comes from now on."""
+        self.org = org
         self._before.clear()
 
     def take_back(self) -> None:
         """Undo everything since `begin`, so that nothing of the command is left."""
-        for where, key, before in reversed(self._before):
-            if before is None:
-                del where[key]
-            else:
-                where[key] = before
+        for key, own, tag, known in reversed(self._before):
+            _put_back(self.streams, key, own)
+            if tag is not None:
+                _put_back(self._own, tag, known)
         self._before.clear()
 
     def savepoint(self) -> "Savepoint":
@@ -109,3 +111,10 @@ class Overlay:
                 tags[tag] = Tagged(position, (*tags[tag].events, *events))
                 tags.move_to_end(tag)
         self.cache.trim()
+
+
+def _put_back(where: dict[Any, Any], key: tuple[str, str], before: Any) -> None:
+    if before is None:
+        del where[key]
+    else:
+        where[key] = before
