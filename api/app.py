@@ -20,13 +20,14 @@ from api.database import UNREACHABLE
 from api.edge import Edge
 from api.hosts import of_pages, of_whole_service
 from api.policy import check_policy
-from api.problems import MEDIA_TYPE, Problem, fault, of_the_machine, unavailable
+from api.problems import MEDIA_TYPE, Problem, away, fault, of_the_machine, unavailable
 from api.query import PLUS
 from api.routes import all_routes
 from api.routes.documents import TITLE, VERSION
 from api.routing import BodyRoute, CommandRoute, ReadRoute, send_problem
 from api.services import Retry, Services, Verify, make_services
 from infra.settings import Settings
+from infra.turns import TooManyWaiting
 from infra.writer.ledger import Ledger
 
 log = structlog.get_logger()
@@ -172,8 +173,9 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 
 async def _unreachable(request: Request, error: Exception) -> Response:
-    log.warning("a read failed", path=request.url.path, error=type(error).__name__)
-    return await _problem(request, of_the_machine(error, request.method) or unavailable())
+    if not isinstance(error, TooManyWaiting):  # that is logged as what was denied
+        log.warning("a read failed", path=request.url.path, error=type(error).__name__)
+    return await _problem(request, of_the_machine(error, request.method) or away(error))
 
 
 async def _http(request: Request, error: Exception) -> Response:

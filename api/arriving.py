@@ -46,6 +46,7 @@ class Arriving(Answering):
         self._moved = False
         self._unset_late()
         if self._coming is not None:
+            self._since = self.loop.time()
             seconds = HEAD_S if self._coming is Part.HEAD else BODY_S
             self._late = self.loop.call_later(seconds, self._end_late)
 

@@ -13,6 +13,7 @@ uvicorn's protocol on llhttp, the strictest of its parsers (docs/decisions/0015-
 """
 
 from asyncio import Transport
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.arriving import Arriving, Part
+from api.crowd import Kind
 from api.headers import Header
 from api.problems import Problem, overloaded
 from api.unread import MAX_WAITING
@@ -70,9 +72,39 @@ class Connection(Arriving):
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when it has waited for a request, by the loop's clock; None while it has one."""
-        busy = self._runs or self.pipeline or self.flow.write_paused or self.transport.is_closing()
+        """Since when it has waited for a request or the rest of one, by the loop's clock; None while it has one."""
+        runs = self._runs and not self._comes  # who sends a body slowly must not keep a place with it
+        busy = runs or self.pipeline or self.flow.write_paused or self.transport.is_closing()
         return None if busy else self._since
+
+    @property
+    def _comes(self) -> bool:
+        """Whether the request that runs still waits for a part of its body, and nothing is answered yet."""
+        running = self._running
+        return running is not None and running.more_body and not running.response_started
+
+    @property
+    def _answered(self) -> int:
+        """Bytes of the request that came whole and is being answered."""
+        return self._holds[0] if self._holds and self._runs and not self._comes else 0
+
+    def kept(self, kind: Kind) -> int:
+        """For `crowd`; see there."""
+        return self._unread if kind == "unread" else sum(self._holds) + self._raw - self._new - self._answered
+
+    def cut(self, kind: Kind) -> None:
+        """For `crowd`; see there. Who sends is told."""
+        self.crowd.refused["memory" if kind == "held" else "unread"] += 1
+        if kind == "unread":
+            self._look_no_more()
+            self.transport.abort()
+            return
+        self.crowd.hold(self.guest, -self.kept("held"))
+        self._holds = deque([self._answered] if self._answered else ())
+        self._raw = self._new = 0
+        if not self._refused and not self.transport.is_closing():
+            self._problem = overloaded()
+            self._refuse()
 
     def data_received(self, data: bytes) -> None:
         """Read what has arrived, then start the request that it holds, if none runs yet."""
@@ -136,9 +168,11 @@ class Connection(Arriving):
         if self._coming is not None:
             if len(self.headers) > MAX_HEADERS:
                 self._say(_too_many_headers())
-            raw += self._bare  # of a head, or of trailers
+            raw += self._bare  # of a head, or of trailers,
+            if self._coming is _HEAD or self.headers:
+                raw += COST  # and the piece in which they began
         more, self._raw, self._new = self._new + raw - self._raw, raw, 0
-        if more and not self.crowd.hold(self.guest, more) and more > 0:
+        if more and not self.crowd.hold(self.guest, more):
             self.crowd.refused["memory"] += 1
             self._say(overloaded())
 

@@ -16,13 +16,14 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout, TooManyRequests
 from pydantic import SecretStr
 
+from infra.fair_pool import FairPool
 from infra.session import options
 from infra.settings import Settings
 
 MAX_READS = 8  # connections for reads of one organisation,
-MAX_READS_OF_ALL = 3  # for those of the whole platform,
-MAX_WRITES = 3  # for API keys, rates and the console's sessions
-MAX_READS_WAITING = 200  # more are turned away at once
+MAX_READS_OF_ALL = 4  # for those of the whole platform,
+MAX_WRITES = 4  # for API keys, rates and the console's sessions; callers take turns (infra/turns.py)
+MAX_TEXTS = 2  # for keys of personal text; who may ask for them takes turns at the threads
 READ_WAIT_S = 2.0
 WORKS_S = 1.0  # a connection that worked is taken to work for so long
 KEEPALIVE: dict[str, Any] = {
@@ -64,8 +65,7 @@ class Database:
         self.text: ConnectionPool[Any] = ConnectionPool(
             settings.writer_url.get_secret_value(),
             min_size=1,
-            max_size=2,
-            max_waiting=MAX_READS_WAITING,
+            max_size=MAX_TEXTS,
             timeout=READ_WAIT_S,
             open=False,
             check=ConnectionPool.check_connection,
@@ -76,7 +76,7 @@ class Database:
         """The rows of a read in the organisation that `parameters` name as `org`.
 
         The database shows that organisation's rows and no others, whatever the query says (row-level
-        security). Raises psycopg.Error; psycopg_pool's PoolTimeout and TooManyRequests when busy.
+        security). Callers take turns. Raises psycopg.Error; psycopg_pool's PoolTimeout and TooManyRequests when busy.
         """
         async with self.reads.connection() as connection:
             # One round trip: what a pipeline sends between two syncs is one transaction, and so is the setting's life.
@@ -111,7 +111,7 @@ class Database:
             await pool.close()
 
 
-def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]":
+def _pool(uri: SecretStr, name: str, max_size: int) -> FairPool:
     checked: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
 
     async def check(connection: AsyncConnection[Any]) -> None:
@@ -125,11 +125,10 @@ def _pool(uri: SecretStr, name: str, max_size: int) -> "AsyncConnectionPool[Any]
         set_json_loads(msgspec.json.decode, connection)
         connection.adapters.register_loader("numeric", WholeLoader)
 
-    return AsyncConnectionPool(
+    return FairPool(
         uri.get_secret_value(),
         min_size=1,
         max_size=max_size,
-        max_waiting=MAX_READS_WAITING,
         timeout=READ_WAIT_S,
         open=False,
         check=check,

@@ -21,6 +21,7 @@ from api.hosts import Hosts
 from api.metrics import Metrics
 from api.problems import Problem, fault, of_the_machine
 from api.routing import send_problem
+from infra.turns import CALLER, STRANGERS
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
@@ -41,7 +42,7 @@ _LONG = re.compile(rb"[0-9]{16}")  # no shorter number is too large
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?')
 _JSON = (b"application/json", b"application/problem+json")
 _LINES = (b"text/event-stream", b"application/x-ndjson")  # JSON in lines, sent as it comes about
-_APPLIED: list[Header] = [(b"preference-applied", b"big-integers=string"), (b"vary", b"Prefer")]
+_APPLIED: list[Header] = [(b"preference-applied", b"big-integers=string")]
 
 
 class Edge:
@@ -62,6 +63,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
+        client = scope.get("client")
+        CALLER.set((STRANGERS, client[0] if client else ""))  # until the guard knows who it is
         found = _look(scope["headers"])
         request_id = self._request_id(found)
         bind_contextvars(request_id=request_id.decode())  # in everything that is logged on the way

@@ -1,6 +1,5 @@
 """What callers are told of a group (S1)."""
 
-from asyncio import to_thread
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +8,7 @@ from api.current import ask
 from api.database import UNREACHABLE
 from api.if_match import tag_of
 from api.operation import Call
-from api.problems import refused, unavailable
+from api.problems import away, refused
 from api.services import Services
 from domain.groups.events import GroupCreated, Limits
 from domain.groups.now import GroupNow, GroupUse, max_status
@@ -103,7 +102,7 @@ async def tracked_answer(services: Services, call: Call, body: Any, outcome: Out
     room: Room | None = outcome.result_state
     if room is None:  # the answer comes from the log, or the user is in no group
         streams = [stream for stream, _ in outcome.all(UseCounted)]
-        groups = {stream: await _at(services, call.org, stream, outcome.position) for stream in streams}
+        groups = await _all_at(services, call, streams, outcome.position) if streams else {}
         room = tightest(room_of(stream.removeprefix(PREFIX), groups[stream], body.type) for stream in streams)
     numbers = _numbers(room.group_id, room.limit, room.used, room.remaining) if room else _numbers()
     return {"allowed": True, "error": None, **numbers, "position": format_position(outcome.position)}
@@ -136,6 +135,12 @@ def _percent(room: Room) -> int:
     return room.used * 100 // room.limit if room.limit else 100
 
 
+async def _all_at(services: Services, call: Call, streams: list[str], position: int) -> dict[str, Group]:
+    """Groups as they were at a position. Raises Problem (429, 503)."""
+    async with services.folds.enter(call.org, call.principal.actor):
+        return {stream: await _at(services, call.org, stream, position) for stream in streams}
+
+
 async def _at(services: Services, org: str, stream: str, position: int) -> Group:
     """A group as it was at a position, its events folded again: only replays need it."""
     group, version = Group(), 0
@@ -143,10 +148,10 @@ async def _at(services: Services, org: str, stream: str, position: int) -> Group
         wanted = {"org": org, "stream": stream, "version": version, "position": position, "limit": CHUNK}
         try:
             rows = await services.rows(_EVENTS, wanted)
-        except UNREACHABLE:
-            raise unavailable() from None
+        except UNREACHABLE as error:
+            raise away(error) from None
         if rows:
-            group = await to_thread(_fold, group, rows)
+            group = await services.threads.run(_fold, group, rows)
             version = rows[-1]["version"]
         if len(rows) < CHUNK:
             return group

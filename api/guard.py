@@ -11,12 +11,13 @@ from api.fields import AddressText
 from api.guesses import guessed, may_try_key
 from api.operation import Call
 from api.policy import POLICY, authorise
-from api.problems import Problem, invalid, unavailable
+from api.problems import Problem, away, invalid
 from api.query import NOTHING, Known, check_query, read_query
 from api.services import Services
 from domain.credits.address import Address, parse_address
 from domain.ids import is_id
 from infra.security.principal import Principal, Role, Unauthenticated
+from infra.turns import CALLER
 
 _ADDRESS: TypeAdapter[str] = TypeAdapter(AddressText)
 # Under which names a query or a body may name an organisation.
@@ -65,6 +66,7 @@ async def admit(services: Services, operation: str, scope: Any, head: Head, para
     `parameters` are those of its query. Raises Problem (401, 403, 422).
     """
     principal = await who(services, scope, head)
+    CALLER.set((principal.org, principal.actor))
     known(scope, principal, principal.org)
     org = organisation(principal, head)
     known(scope, principal, org)
@@ -83,13 +85,15 @@ async def who(services: Services, scope: Any, head: Head) -> Principal:
         if known is not None:
             return known
     may_try_key(services, scope, head.authorization)
+    if (before := services.authenticator.before(head.authorization)) is not None:
+        CALLER.set((before.org, before.actor))  # a login that was good does not queue with those who guess
     try:
         return await services.authenticator.verify(head.authorization)
     except Unauthenticated as refused:
         guessed(services, scope, refused, head.authorization)
         raise Problem(401, refused.code, refused.detail, headers=_LOGIN) from None
-    except UNREACHABLE:
-        raise unavailable() from None
+    except UNREACHABLE as error:
+        raise away(error) from None
 
 
 def organisation(principal: Principal, head: Head) -> str:

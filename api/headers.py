@@ -1,4 +1,4 @@
-"""The headers that make an answer safe in a browser (S1, S3: XSS protection headers), as bytes made once.
+"""The headers that make an answer safe in browsers (S1, S3: XSS protection headers) and caches, as bytes made once.
 
 An API's answers need nothing from anywhere, so they are allowed nothing. A page that does need something sends its
 own Content-Security-Policy, which is then left alone; so is a Cache-Control of its own.
@@ -17,6 +17,7 @@ ALWAYS: list[Header] = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"vary", b"Prefer"),  # whoever asks may get another form (`api.edge.BigIntegers`), and a cache must know it
 ]
 TLS_ONLY: Header = (b"strict-transport-security", b"max-age=%d; includeSubDomains" % TWO_YEARS_S)
 POLICY: Header = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")

@@ -1,15 +1,21 @@
-"""Room for bodies beyond the usual limit: who sends many of them, or sends them slowly, fills no memory with them."""
+"""Room for bodies beyond the usual limit: who sends many of them, or sends them slowly, fills no memory with them.
+
+What has come is counted, not what a head announces: heads without bodies keep nobody out.
+"""
 
 from collections import Counter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.fair_share import fits
 from api.fields import MAX_BODY
 from api.in_use import release
-from api.problems import limit_reached, overloaded
+from api.problems import Problem, limit_reached, overloaded
 
 MAX_BYTES = 33_554_432  # of large bodies that are read or worked on, in this process,
-MAX_OF_ORG = 16_777_216  # and of one organisation
+MAX_OF_ORG = 16_777_216  # of one organisation,
+MAX_OF_LOGIN = 8_388_608  # and of one login
+LITTLE_OF_ORG, LITTLE_OF_LOGIN = 1_048_576, 262_144  # who has no more is served while others fill what all have
 RETRY_AFTER_S = 1
 _ROOM = "scrip.room"
 
@@ -20,7 +26,7 @@ def around(large_bodies: "LargeBodies", app: ASGIApp, limit: int) -> ASGIApp:
         return app
 
     async def within(scope: Scope, receive: Receive, send: Send) -> None:
-        room = scope[_ROOM] = Room(large_bodies, limit)
+        room = scope[_ROOM] = Room(large_bodies)
         try:
             await app(scope, receive, send)
         finally:
@@ -30,25 +36,27 @@ def around(large_bodies: "LargeBodies", app: ASGIApp, limit: int) -> ASGIApp:
 
 
 class Room:
-    """One request's part of it. `limit`: the most that its body may have."""
+    """One request's part of it."""
 
-    __slots__ = ("_all", "_limit", "_taken", "org")
+    __slots__ = ("_all", "_taken", "login", "org")
 
-    def __init__(self, all_: "LargeBodies", limit: int) -> None:
-        self._all, self._limit, self._taken = all_, limit, 0
-        self.org = ""
+    def __init__(self, all_: "LargeBodies") -> None:
+        self._all, self._taken = all_, 0
+        self.org = self.login = ""
 
-    def take(self, announced: int | None) -> None:
-        """Before more than usual of a body is read; what is announced, or else the most. Raises Problem (429, 503)."""
-        if not self._taken:
-            size = self._limit if announced is None else announced
-            self._all.take(self.org, size)
-            self._taken = size
+    def look(self, announced: int) -> None:
+        """Before a body of so many bytes is read. Raises Problem (429, 503) where there is no room for it now."""
+        self._all.check(self.org, self.login, announced)
+
+    def take(self, size: int) -> None:
+        """Count a body of which `size` bytes have come so far. Raises Problem (429, 503) where there is no room."""
+        self._all.take(self.org, self.login, size - self._taken)
+        self._taken = size
 
     def leave(self) -> None:
         """At the request's end."""
         if self._taken:
-            self._all.give_back(self.org, self._taken)
+            self._all.give_back(self.org, self.login, self._taken)
             self._taken = 0
 
 
@@ -57,31 +65,45 @@ class LargeBodies:
 
     def __init__(self) -> None:
         self._bytes = 0
-        self._of: Counter[str] = Counter()
+        self._of_orgs: Counter[str] = Counter()
+        self._of_logins: Counter[tuple[str, str]] = Counter()
 
     @property
     def taken(self) -> int:
         """Bytes that large bodies take up now."""
         return self._bytes
 
-    def take(self, org: str, size: int) -> None:
-        """Raises Problem (429, 503) where there is no room."""
-        if self._of[org] + size > MAX_OF_ORG:
-            detail = f"The organisation's requests may have {MAX_OF_ORG:,} bytes of large bodies at a time."
-            raise limit_reached("too_many_large_bodies", detail, MAX_OF_ORG, RETRY_AFTER_S)
-        if self._bytes + size > MAX_BYTES:
-            raise overloaded()
-        self._bytes += size
-        self._of[org] += size
-
-    def room(self, scope: Scope, org: str) -> Room | None:
-        """The room of a request, for its organisation; none where it may have no large body."""
+    def room(self, scope: Scope, org: str, login: str) -> Room | None:
+        """The room of a request, for its caller; none where it may have no large body."""
         room: Room | None = scope.get(_ROOM)
         if room is not None:
-            room.org = org
+            room.org, room.login = org, login
         return room
 
-    def give_back(self, org: str, size: int) -> None:
+    def check(self, org: str, login: str, size: int) -> None:
+        """Raises Problem (429, 503) where there is no room for `size` bytes more."""
+        of_login, of_org = self._of_logins[org, login] + size, self._of_orgs[org] + size
+        if of_login > MAX_OF_LOGIN:
+            raise _too_many("login", MAX_OF_LOGIN)
+        if not fits(of_login, LITTLE_OF_LOGIN, of_org, MAX_OF_ORG):
+            raise _too_many("organisation", MAX_OF_ORG)
+        if not fits(of_org, LITTLE_OF_ORG, self._bytes + size, MAX_BYTES):
+            raise overloaded()
+
+    def take(self, org: str, login: str, size: int) -> None:
+        """Count `size` bytes more. Raises Problem (429, 503) where there is no room."""
+        self.check(org, login, size)
+        self._bytes += size
+        self._of_orgs[org] += size
+        self._of_logins[org, login] += size
+
+    def give_back(self, org: str, login: str, size: int) -> None:
         """The request is answered."""
         self._bytes -= size
-        release(self._of, org, size)
+        release(self._of_orgs, org, size)
+        release(self._of_logins, (org, login), size)
+
+
+def _too_many(whose: str, most: int) -> Problem:
+    detail = f"The requests of one {whose} may have {most:,} bytes of large bodies at a time."
+    return limit_reached("too_many_large_bodies", detail, most, RETRY_AFTER_S)

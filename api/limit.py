@@ -2,7 +2,7 @@
 
 from api.database import UNREACHABLE
 from api.operation import Call
-from api.problems import rate_limited, unavailable
+from api.problems import away, rate_limited
 from api.services import Services
 from infra.security.principal import Role
 from infra.security.request_rates import Limit
@@ -21,7 +21,7 @@ async def within_rate(services: Services, call: Call, key: str | None) -> None:
     limit = Limit(requests, settings.rate_window_s)
     try:
         wait_s = await services.rates.wait_s(call.org, call.principal.actor, limit, key)
-    except UNREACHABLE:
-        raise unavailable() from None
+    except UNREACHABLE as error:
+        raise away(error) from None
     if wait_s:
         raise rate_limited(wait_s, limit.requests, limit.window_s)

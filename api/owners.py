@@ -7,7 +7,7 @@ from api.acting import own_only
 from api.current import read_current
 from api.database import UNREACHABLE
 from api.operation import Call, Found
-from api.problems import Problem, refused, unavailable
+from api.problems import Problem, away, refused
 from api.services import Services
 from domain.credits.address import reservation_tag
 from domain.credits.address import stream_of as account_stream
@@ -73,8 +73,8 @@ async def reserved_by_caller(services: Services, call: Call, reservation_id: str
     }
     try:
         row = await services.row(_RESERVED_BY, wanted)
-    except UNREACHABLE:
-        raise unavailable() from None
+    except UNREACHABLE as error:
+        raise away(error) from None
     if row is None:
         raise _missing(NotFound(what="reservation", id=reservation_id))
     if row["actor"] != call.principal.actor:

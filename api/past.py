@@ -1,58 +1,68 @@
 """A balance at another time: the account's events up to then, folded again, and what time alone does until then."""
 
-from asyncio import to_thread
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from api.current import balance_of, database_time
+from api.operation import Call
 from api.problems import invalid
 from api.services import Services
+from api.stream_state import MOST_FOLDED, folded, nearest, too_many_events
 from domain.credits.account import Account, evolve
 from domain.credits.address import stream_of
 from domain.credits.due import due
-from domain.registry import SCRIP
-from infra.log.mapper import LedgerMapper
 
-CHUNK = 2_000
-_CODEC = LedgerMapper.of(SCRIP)
-_EVENTS = """
-    select version, position, type, data from events
-    where org = %(org)s and stream = %(stream)s and version > %(version)s and time <= %(until)s
-    order by version limit %(limit)s"""
+# Times never go back within a stream, so its event of a version tells whether that version was reached by then. Looked
+# for by halves: events that came later cost nothing, however many there are.
+_REACHED = """
+    with recursive newest as (
+        select coalesce(max(version), 0) as version from events where org = %(org)s and stream = %(stream)s
+    ), search (low, high) as (
+        select 0::bigint, version::bigint from newest
+        union all
+        select case when found.then then middle else low end, case when found.then then high else middle - 1 end
+        from (select low, high, (low + high + 1) / 2 as middle from search where low < high) s,
+            lateral (
+                select time <= %(until)s as then from events
+                where org = %(org)s and stream = %(stream)s and version = s.middle
+            ) found
+    )
+    select low as version from search where low = high"""
 
 
 async def balance_at(
-    services: Services, org: str, address: str, effective_at: datetime | None, known_at: datetime | None
+    services: Services, call: Call, address: str, effective_at: datetime | None, known_at: datetime | None
 ) -> dict[str, Any]:
     """The balance at `effective_at` by what had been recorded at `known_at`.
 
     Either defaults to the other. Time that lies beyond what was known is let pass: grants begin and end, holds expire.
-    Raises Problem (422) for a `known_at` in the future.
+    Raises Problem: 422 for a `known_at` in the future and where too many events would have to be folded, 429 and 503
+    where too much is folded already.
     """
     now = await database_time(services)
     if known_at is not None and known_at > now:
         raise invalid("known_at", "must not be in the future")
     effective = effective_at or known_at or now
     recorded_by = min(known_at or now, effective)
-    account, position = Account(), 0
-    version = 0
-    while True:
-        wanted = {"org": org, "stream": stream_of(address), "version": version, "until": recorded_by, "limit": CHUNK}
-        rows = await services.rows(_EVENTS, wanted)
-        if rows:
-            account = await to_thread(_fold, account, rows)
-            version, position = rows[-1]["version"], rows[-1]["position"]
-        if len(rows) < CHUNK:
-            break
-    account = await to_thread(_let_pass, account, effective)
-    return balance_of(address, account, position, effective)
+    stream = stream_of(address)
+    async with services.folds.enter(call.org, call.principal.actor):
+        wanted = {"org": call.org, "stream": stream, "until": recorded_by}
+        found = await services.row(_REACHED, wanted)
+        version = found["version"] if found else 0
+        after, account = await _start(services, call.org, stream, version)
+        account, position = await folded(services, call.org, stream, account, after, version)
+        account = await services.threads.run(_let_pass, account, effective)
+    return balance_of(address, account, position or 0, effective)
 
 
-def _fold(account: Account, rows: Sequence[dict[str, Any]]) -> Account:
-    for row in rows:
-        account = evolve(account, _CODEC.decode(row["type"], bytes(row["data"])))
-    return account
+async def _start(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
+    """The version to fold from, before `version`, and its state. Raises Problem (422) where that is too far away."""
+    if version <= MOST_FOLDED:
+        return 0, Account()
+    after, account = await nearest(services, org, stream, version)
+    if version - after > MOST_FOLDED:
+        raise too_many_events()
+    return after, account
 
 
 def _let_pass(account: Account, until: datetime) -> Account:

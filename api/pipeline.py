@@ -1,6 +1,5 @@
 """From a request's bytes to a command and from its outcome to an answer: one code for single calls and batches."""
 
-from asyncio import to_thread
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from api.guard import ORGANISATION_NAMES, Head, other_organisation
 from api.in_use import release
 from api.large_bodies import Room
 from api.operation import Call, Operation
-from api.problems import Problem, disk_full, refused, turned_away, unavailable, unknown_outcome
+from api.problems import Problem, away, disk_full, refused, turned_away, unknown_outcome
 from api.services import Services
 from api.strict_json import MAX_DEPTH, strict_json
 from infra.security.principal import Principal
@@ -35,23 +34,19 @@ async def receive_body(receive: Any, head: Head, limit: int = MAX_BODY, room: Ro
 
     Raises Problem (413, 415, 400 where the caller went away; 429, 503 where there is no room).
     """
-    if head.content_length is not None and (not head.content_length.isdigit() or int(head.content_length) > limit):
-        raise _too_large(limit)
-    if head.content_encoding not in (None, b"identity"):
-        raise Problem(415, "unsupported_encoding", "The body must not be compressed.")
-    announced = None if head.content_length is None else int(head.content_length)
-    if room is not None and announced is not None and announced > MAX_BODY:
-        room.take(announced)
+    _check_head(head, limit, room)
     message = await receive()
     body: bytes = message.get("body", b"")
+    if room is not None and len(body) > MAX_BODY:
+        room.take(len(body))
     if message.get("more_body"):
         parts, size = [body], len(body)
         while message.get("more_body") and size <= limit:
             message = await receive()
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-            if room is not None and size > MAX_BODY:
-                room.take(announced)
+            if room is not None and MAX_BODY < size <= limit:
+                room.take(size)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise Problem(400, "incomplete", "The request ended before its body was complete.")
@@ -60,6 +55,17 @@ async def receive_body(receive: Any, head: Head, limit: int = MAX_BODY, room: Ro
     if body and head.content_type is not None and not _is_json(head.content_type):
         raise Problem(415, "unsupported_media_type", "The body must be application/json in UTF-8.")
     return body
+
+
+def _check_head(head: Head, limit: int, room: Room | None) -> None:
+    """Raises Problem for a body that need not be read (413, 415), or for which there is no room now (429, 503)."""
+    length = head.content_length
+    if length is not None and (not length.isdigit() or int(length) > limit):
+        raise _too_large(limit)
+    if head.content_encoding not in (None, b"identity"):
+        raise Problem(415, "unsupported_encoding", "The body must not be compressed.")
+    if room is not None and length is not None and int(length) > MAX_BODY:
+        room.look(int(length))
 
 
 def read_body(
@@ -168,9 +174,9 @@ async def prepare(
         work = partial(seal, services, org, owner, texts)
         try:
             # A thread costs more than sealing a text; only reading a key would hold up everybody.
-            sealed = work() if services.sealer.knows(org, owner) else await to_thread(work)
-        except UNREACHABLE:
-            raise unavailable() from None
+            sealed = work() if services.sealer.knows(org, owner) else await services.threads.run(work)
+        except UNREACHABLE as error:
+            raise away(error) from None
     return submission(services, operation, call, read, key, path, sealed)
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg_pool import TooManyRequests
 
 from domain.refusal import RefusalKind
 from infra.disk import NO_ROOM
+from infra.turns import TooManyWaiting
 from infra.writer.submission import Overloaded, Refused, StorageFull
 
 MEDIA_TYPE = b"application/problem+json"
@@ -106,6 +108,13 @@ def of_the_machine(error: BaseException, method: str) -> Problem | None:
     if method not in _READS:
         return unknown_outcome()
     return disk_full() if full else unavailable()
+
+
+def away(error: BaseException) -> Problem:
+    """The problem for one of UNREACHABLE: too much of one caller's waits, or of all, or something does not answer."""
+    if isinstance(error, TooManyWaiting):
+        return limit_reached("too_many_waiting", str(error), error.limit, RETRY_AFTER_S)
+    return overloaded() if isinstance(error, TooManyRequests) else unavailable()
 
 
 def unavailable() -> Problem:

@@ -1,15 +1,11 @@
 """What reads share: the wait for a position, personal text opened for those who may see it, and the way to answer."""
 
-import asyncio
-from asyncio import to_thread
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
 import psycopg
 from fastapi import Query
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 from pydantic import AfterValidator
 from starlette.responses import Response
 
@@ -21,12 +17,6 @@ from api.services import Services
 from domain.credits.address import parse_address
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position
-
-WAIT_S = 2.0
-FIRST_PAUSE_S = 0.002
-LONGEST_PAUSE_S = 0.025
-
-Source = AsyncConnection[Any] | AsyncConnectionPool[Any]
 
 
 def _position(text: str) -> str:
@@ -62,38 +52,11 @@ async def seen(services: Services, call: Call, min_position: str | None) -> None
         return
     partition = partition_of(call.org, services.ledger.writer.partitions)
     try:
-        reached = await wait_for(services.database.reads_all, partition, parse_position(min_position), WAIT_S)
+        reached = await services.visible.reached(partition, parse_position(min_position))
     except psycopg.errors.UndefinedTable:
         reached = False
     if not reached:
         raise not_yet_visible()
-
-
-async def wait_for(source: Source, partition: int, position: int, timeout_s: float) -> bool:
-    """True as soon as events up to `position` of the log's partition are in the read models, False after `timeout_s`.
-
-    A connection must be outside a transaction, or it would look at the same moment again and again; from a pool
-    one is taken for each look only, so that waiting readers do not keep it empty.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
-    pause = FIRST_PAUSE_S
-    while await _reached(source, partition) < position:
-        left = deadline - loop.time()
-        if left <= 0:
-            return False
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 2, LONGEST_PAUSE_S)
-    return True
-
-
-async def _reached(source: Source, partition: int) -> int:
-    if isinstance(source, AsyncConnectionPool):
-        async with source.connection() as connection:
-            return await _reached(connection, partition)
-    cursor = await source.execute("select position from read.checkpoints where partition = %s", (partition,))
-    row = await cursor.fetchone()
-    return row[0] if row else 0
 
 
 def cursors(services: Services, call: Call, *list_: str) -> Cursors:
@@ -106,7 +69,7 @@ async def open_text(services: Services, call: Call, address: str, rows: Iterable
     rows = list(rows)
     owner = parse_address(address).owner
     if any(row["sealed"] for row in rows):
-        await to_thread(_open_all, services, call.org, owner, rows)
+        await services.threads.run(_open_all, services, call.org, owner, rows)
     else:
         _open_all(services, call.org, owner, rows)
 

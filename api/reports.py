@@ -71,7 +71,8 @@ def report_route(
 
         if format == "csv":
             rows = map(shown, await report.read(services, asked))
-            return csv_response(f"{report.subjects}-usage.csv", report.columns, map(report.line, rows), bom=bom)
+            name, lines = f"{report.subjects}-usage.csv", map(report.line, rows)  # made in the thread, one by one
+            return await services.threads.run(csv_response, name, report.columns, lines, bom=bom)
         pages = cursors(services, call, operation, during.start.isoformat(), during.end.isoformat())
         after = pages.decode(cursor, str)[0] if cursor else None
         found = await report.read(services, asked._replace(after=after, limit=limit + 1))

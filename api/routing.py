@@ -34,12 +34,13 @@ from api.pipeline import (
     require_room,
     says_none,
 )
-from api.problems import MEDIA_TYPE, Problem, unavailable
+from api.problems import MEDIA_TYPE, Problem, away
 from api.query import NOTHING, Known, known_of
 from api.reading import current
 from api.schemas import PROBLEMS
 from api.services import Services
 from api.strict_json import MAX_DEPTH
+from infra.turns import TooManyWaiting
 
 JSON = b"application/json"
 MAY_WAIT = Known(frozenset({"min_position"}))  # a question that is asked by POST is a read: current without it
@@ -219,15 +220,16 @@ class BodyRoute(APIRoute):
             try:
                 head = read_head(scope)
                 call = await admit(services, operation, scope, head, parameters)
-                raw = await receive_body(receive, head, max_bytes, services.large_bodies.room(scope, call.org))
+                room = services.large_bodies.room(scope, call.org, call.principal.actor)
+                raw = await receive_body(receive, head, max_bytes, room)
                 read = read_body(adapter, call, raw, max_depth)
                 key = idempotency_key(head) if keyed else None
                 given = Given(services, call, read.body, read.canonical, key, scope["path"])
                 answer, headers = await handler(given)
             except Problem as problem:
                 await send_problem(send, problem)
-            except UNREACHABLE:
-                await send_problem(send, unavailable())
+            except UNREACHABLE as error:
+                await send_problem(send, away(error))
             else:
                 await send_bytes(send, status, msgspec.json.encode(answer), JSON, headers)
 
@@ -245,11 +247,14 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
         try:
             head = read_head(scope)
             call = await admit(services, operation.name, scope, head)
-            raw = await receive_body(receive, head, operation.max_bytes, services.large_bodies.room(scope, call.org))
+            room = services.large_bodies.room(scope, call.org, call.principal.actor)
+            if room is not None:  # a large body is not read and kept for who must wait
+                services.free_writes.check(call.principal, call.org)
+            raw = await receive_body(receive, head, operation.max_bytes, room)
             read = read_body(operation.adapter, call, raw, none_said=not operation.sized or says_none(head))
             key = idempotency_key(head) if operation.method == "POST" else None
             require_room(services)
-            services.free_writes.check(call.principal, call.org)
+            services.free_writes.check(call.principal, call.org)  # others of the caller may have come meanwhile
             if operation.limited(read.body):
                 await within_rate(services, call, key)
             item = await prepare(services, operation, call, read, key, scope["path"])
@@ -260,8 +265,7 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
             await send_problem(send, problem)
             return
         headers = _REPLAYED if outcome.replayed else None
-        media_type = JSON if status < 400 else MEDIA_TYPE
-        await send_bytes(send, status, msgspec.json.encode(answer), media_type, headers)
+        await send_bytes(send, status, msgspec.json.encode(answer), JSON if status < 400 else MEDIA_TYPE, headers)
 
     return around(services.large_bodies, app, operation.max_bytes)
 
@@ -277,8 +281,9 @@ def _guarded(operation: str, services: Services, inner: ASGIApp, parameters: Kno
         except Problem as problem:
             await send_problem(send, problem)
         except UNREACHABLE as error:
-            log.warning("a read failed", path=scope["path"], error=type(error).__name__)
-            await send_problem(send, unavailable())
+            if not isinstance(error, TooManyWaiting):  # that is logged as what was denied
+                log.warning("a read failed", path=scope["path"], error=type(error).__name__)
+            await send_problem(send, away(error))
 
     return app
 

@@ -10,12 +10,15 @@ from api.consumers import ConsumerWatch
 from api.database import Database, Row
 from api.defaults import defaults_of
 from api.documents_room import DocumentsRoom
+from api.folds_room import FoldsRoom
 from api.free_writes import FreeWrites
 from api.large_bodies import LargeBodies
 from api.links import Links, links_of
 from api.live.tail import Live
 from api.metrics import Metrics
 from api.streams_room import StreamsRoom
+from api.threads import Threads
+from api.visible import Visible
 from domain.generations.request import Defaults
 from infra.payments.provider import PaymentProvider
 from infra.payments.providers import provider_of
@@ -61,6 +64,7 @@ class Services:
     database: Database
     consumers: ConsumerWatch
     live: Live
+    visible: Visible
     sealer: Sealer
     tokens: Tokens
     keys: ApiKeys
@@ -81,6 +85,8 @@ class Services:
     asyncapi: Callable[[], dict[str, Any]] | None = None
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     documents: DocumentsRoom = field(default_factory=DocumentsRoom)
+    threads: Threads = field(default_factory=Threads)
+    folds: FoldsRoom = field(default_factory=FoldsRoom)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None
@@ -106,6 +112,7 @@ class Services:
         """Stop watching the consumers and close the pools."""
         await self.consumers.stop()
         self.documents.close()
+        self.threads.close()
         await self.database.close()
 
 
@@ -125,6 +132,7 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
         database=database,
         consumers=consumers,
         live=Live(database, ledger),
+        visible=Visible(database.reads_all),
         sealer=Sealer(database.text),
         tokens=tokens,
         keys=keys,

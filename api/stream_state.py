@@ -1,6 +1,5 @@
 """The state of a stream before and after one of its events: the log folded up to there."""
 
-from asyncio import to_thread
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -20,12 +19,17 @@ from infra.snapshots import decode_state
 MOST_SHOWN = 100  # entries of each collection
 MOST_FOLDED = 200_000  # events that one answer may take, a second's work or so
 CHUNK = 2_000
+CHUNK_BYTES = 4_000_000  # of stored bytes, the event that passes it included: an event may have a megabyte
 
 _codec = LedgerMapper.of(SCRIP)
-_EVENTS = """
-    select version, type, data from events
-    where org = %(org)s and stream = %(stream)s and version > %(after)s and version <= %(until)s
-    order by version limit %(limit)s"""
+_EVENTS = f"""
+    select version, position, type, data from (
+        select n.*, sum(length(data)) over (order by version) - length(data) as before from (
+            select version, position, type, data from events
+            where org = %(org)s and stream = %(stream)s and version > %(after)s and version <= %(until)s
+            order by version limit %(limit)s
+        ) n
+    ) e where before < {CHUNK_BYTES} order by version"""
 # Snapshots are the writer's alone, as they hold what a whole organisation's accounts hold.
 _SNAPSHOT = "select version, state from snapshots where org = %s and stream = %s and schema = %s and version < %s"
 
@@ -46,23 +50,38 @@ async def state_around(services: Services, org: str, stream: str, version: int) 
 
     Raises Problem (422) where too many events would have to be folded, psycopg.Error.
     """
-    reached, state = await _nearest(services, org, stream, version)
+    reached, state = await nearest(services, org, stream, version)
     if version - reached > MOST_FOLDED:
-        raise Problem(
-            422,
-            "too_long",
-            f"The state would have to be folded from more than {MOST_FOLDED:,} events.",
-            limit=MOST_FOLDED,
-        )
-    while reached < version - 1:
-        rows = await _events(services, org, stream, reached, version - 1)
-        state = await to_thread(_fold, stream, state, rows)
-        reached = rows[-1]["version"]
+        raise too_many_events()
+    state, _ = await folded(services, org, stream, state, reached, version - 1)
     last = await _events(services, org, stream, version - 1, version)
     return state, _fold(stream, state, last)
 
 
-async def _nearest(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
+def too_many_events() -> Problem:
+    """More than anybody may have folded for one answer."""
+    detail = f"The state would have to be folded from more than {MOST_FOLDED:,} events."
+    return Problem(422, "too_many_events", detail, limit=MOST_FOLDED)
+
+
+async def folded(
+    services: Services, org: str, stream: str, state: Any, after: int, until: int
+) -> tuple[Any, int | None]:
+    """`state`, that of the version `after`, with all events up to `until`, and the position of the last of these.
+
+    No position where there is none. Raises psycopg.Error.
+    """
+    position = None
+    while after < until:
+        rows = await _events(services, org, stream, after, until)
+        if not rows:
+            break
+        state = await services.threads.run(_fold, stream, state, rows)
+        after, position = rows[-1]["version"], rows[-1]["position"]
+    return state, position
+
+
+async def nearest(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
     """The snapshot before the event and its version; the empty state and 0 where there is none that serves."""
     kind = SCRIP.kind_of(stream)
     async with services.database.writes.connection() as connection:

@@ -11,6 +11,7 @@ import structlog
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from api.problems import Problem
+from infra.turns import ours
 
 MAX_GROUPS = 10_000  # of an organisation
 MOST_KNOWN = 20_000  # organisations whose room is known in this process
@@ -96,7 +97,8 @@ class StreamsRoom:
 
     def _count_soon(self, org: str) -> None:
         if org not in self._counting and len(self._counting) < MOST_WAITING:
-            task = self._counting[org] = asyncio.create_task(self._count(org))
+            with ours("streams"):  # one is counted after the other: this one must not wait for its organisation's reads
+                task = self._counting[org] = asyncio.create_task(self._count(org))
             task.add_done_callback(lambda _done: self._counting.pop(org, None))
 
     async def _count(self, org: str) -> None:

@@ -59,8 +59,7 @@ class Answering(HttpToolsProtocol):
         """By the transport: there is more to be read than it likes to keep."""
         super().pause_writing()
         self.flow.pause_reading()
-        self._look_later()
-        if not self.crowd.keep_unread(self.guest, 0):
+        if not self._look_later():
             self.crowd.refused["unread"] += 1
             self.transport.abort()
 
@@ -104,11 +103,12 @@ class Answering(HttpToolsProtocol):
         """Whether a request is being answered."""
         return self._running is not None and not self._running.response_complete
 
-    def _look_later(self) -> None:
+    def _look_later(self) -> bool:
+        """Whether there is memory for what is not read."""
         self._look_no_more()
         self._unread = self.transport.get_write_buffer_size()
-        self.crowd.keep_unread(self.guest, self._unread)
         self._unread_timer = self.loop.call_later(UNREAD_S, self._look)
+        return self.crowd.keep_unread(self.guest, self._unread)
 
     def _look(self) -> None:
         left = self.transport.get_write_buffer_size()

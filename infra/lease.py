@@ -15,19 +15,24 @@ from infra.session import options
 TERM_S = 5.0  # from the last renewal to the moment at which another process may take over
 RENEW_EVERY_S = 1.0
 
-# All times are the database's. A deadline further ahead than two terms was set before its clock was put back.
+# All times are the database's. A deadline further ahead than two terms was set before its clock was put back. Without
+# an epoch: there is no such row, because somebody deleted it.
 _FREE = """
-    select epoch, until from leases l where name = %s and (
-        until <= clock_timestamp() or until > clock_timestamp() + 2 * %s::interval
+    select epoch, until from (select) here left join leases l on l.name = %s where (
+        l.name is null or until <= clock_timestamp() or until > clock_timestamp() + 2 * %s::interval
         or not exists (select from pg_stat_activity a where a.pid = session and a.backend_start = session_start))"""
 # Only the lease that was found free is taken, so one of several succeeds, and none where it was renewed meanwhile.
 _TAKE = """
-    update leases set epoch = epoch + 1, session = pg_backend_pid(), since = clock_timestamp(),
+    update leases set epoch = case when epoch < 9223372036854775807 then epoch + 1 else 1 end,
+        session = pg_backend_pid(), since = clock_timestamp(),
         session_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid()),
         until = clock_timestamp() + %s::interval
     where name = %s and epoch = %s and until = %s returning epoch"""
+_MAKE = "select make_lease(%s)"
+# By the session too: the epoch could be an earlier one's, where somebody deleted or changed the row.
 _RENEW = """
-    update leases set until = clock_timestamp() + %s::interval where name = %s and epoch = %s returning epoch"""
+    update leases set until = clock_timestamp() + %s::interval
+    where name = %s and epoch = %s and session = pg_backend_pid() returning epoch"""
 
 
 class LeaseLost(Exception):
@@ -79,6 +84,9 @@ class Lease:
         """
         term = f"{TERM_S} s"
         free = await self._row(_FREE, (self._name, term))
+        if free and free[0] is None:
+            await self._row(_MAKE, (self._name,))
+            free = await self._row(_FREE, (self._name, term))
         taken = free and await self._row(_TAKE, (term, self._name, *free))
         if taken:
             self.epoch = taken[0]

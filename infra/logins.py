@@ -14,11 +14,23 @@ from infra.session import SEARCH_PATH
 Connection = psycopg.Connection[Any]
 
 
+FEWEST = 5  # connections of a login, however small the server
+
+
 class Login(NamedTuple):
-    """A login's share of the server's connections, in percent, and what its sessions begin with."""
+    """A login's share of the server's connections, in percent, and what its sessions begin with.
+
+    `most` bounds the connections of a large server too; None: the share alone does.
+    """
 
     connections: int
     settings: Mapping[str, str]
+    most: int | None = None
+
+    def connections_of(self, slots: int) -> int:
+        """How many connections it may have at a server that takes `slots` of all logins together."""
+        wanted = max(FEWEST, slots * self.connections // 100)
+        return wanted if self.most is None else min(wanted, self.most)
 
 
 _WAITS = {
@@ -37,9 +49,10 @@ LOGINS: Mapping[str, Login] = {
     "scrip_projector": Login(20, {"search_path": SEARCH_PATH, "idle_in_transaction_session_timeout": "5min"}),
     "scrip_reader": Login(30, _READS | {"statement_timeout": "1min", "temp_file_limit": "1GB"}),
     "scrip_auditor": Login(30, _READS | {"statement_timeout": "5min", "temp_file_limit": "10GB"}),
-    "scrip_analyst": Login(10, _READS | {"statement_timeout": "5min", "temp_file_limit": "10GB"}),
+    # People get this one. PostgreSQL bounds the temporary files of a session, not those of a login: the product of
+    # both numbers is what it can fill, 4 GB, and as much again by the server's parallel workers.
+    "scrip_analyst": Login(10, _READS | {"statement_timeout": "5min", "temp_file_limit": "512MB"}, most=8),
 }
-FEWEST = 5  # connections of a login, however small the server
 SUPERUSERS = ("temp_file_limit",)  # only a superuser may set it
 
 _SLOTS = """
@@ -75,7 +88,7 @@ def bind_logins(connection: Connection) -> None:
     for name, login in LOGINS.items():
         role = sql.Identifier(name)
         ((limit,),) = connection.execute(_LIMIT, (name,)).fetchall()
-        wanted = max(FEWEST, slots * login.connections // 100)
+        wanted = login.connections_of(slots)
         if limit != wanted:
             connection.execute(sql.SQL("alter role {} connection limit {}").format(role, sql.Literal(wanted)))
         if (name, True) in found:

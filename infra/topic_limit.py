@@ -32,22 +32,27 @@ async def max_message_bytes(kafka: Mapping[str, Any], topic: str) -> int:
         await admin.close()
 
 
-async def set_max_message_bytes(kafka: Mapping[str, Any], topic: str, limit: int) -> int:
+async def set_max_message_bytes(kafka: Mapping[str, Any], topic: str, limit: int, *, only_raise: bool = False) -> int:
     """Let the topic take batches of `limit` bytes and no more; returns what it takes then.
 
-    No other setting of the topic changes. Raises KafkaError, also where that is not allowed; TimeoutError where the
-    brokers do not say so soon.
+    `only_raise`: a larger limit is left alone; Kafka has no condition for a change, so another one may still come
+    between the look and the change. No other setting of the topic changes. Raises KafkaError, also where that is not
+    allowed; TimeoutError where the brokers do not say so soon.
     """
     admin = AIOKafkaAdminClient(**kafka)
     try:
         await admin.start()
+        if only_raise and (now := await _ask(admin, topic)) >= limit:
+            return now
         request = _IncrementalAlter([(int(ConfigResourceType.TOPIC), topic, [(SETTING, _SET, str(limit))])])
         answer = await admin._send_to_controller(request)  # noqa: SLF001 - aiokafka has no call for it
         for code, reason, _, _ in answer.resources:
             if code:
                 raise for_code(code)(f"{SETTING} of {topic} cannot be set to {limit}: {reason}")
         async with asyncio.timeout(EVERYWHERE_S):
-            while (now := await _ask(admin, topic)) != limit:  # noqa: ASYNC110 - only asking tells
+            while (now := await _ask(admin, topic)) != limit:
+                if only_raise and now > limit:
+                    break
                 await asyncio.sleep(POLL_S)
         return now
     finally:

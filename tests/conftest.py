@@ -10,33 +10,42 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from infra.embedded import EmbeddedServers
+from infra.embedded import EmbeddedKafka, EmbeddedServers
 from infra.migrations import migrate
 from projections.versions import ensure
+from tests.cli.shared import SHARED
+from tests.order import ONE_SERVICE, group, place
 
 pytest_plugins = ["tests.time_limits"]
 
 PARTITIONS = 4
 PASSWORD = "for-tests-only"
 LOGINS = ("scrip_writer", "scrip_relay", "scrip_projector", "scrip_reader", "scrip_auditor", "scrip_analyst")
-# `scrip test` gives each process one file at a time. These take longest: begun last, they would run alone at the end.
-LONGEST = (
-    "tests/browser/",
-    "faults/test_campaign.py",
-    "faults/test_full_disk.py",
-    "tests/test_time_limits.py",
-    "cli/test_up.py",
-    "cli/test_hung.py",
-    "infra/writer/test_generation_races.py",
-    "cli/test_demo.py",
-    "simulation/test_generations_machine.py",
-    "simulation/test_credits_machine.py",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files."""
-    items.sort(key=lambda item: not any(name in item.path.as_posix() for name in LONGEST))
+    items.sort(key=lambda item: place(item.nodeid))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the service that tests share after the last of them: idle, it takes a seventh of a core."""
+    if nextitem is None or group(nextitem.nodeid) != ONE_SERVICE[0]:
+        SHARED.end()
+
+
+class PatientServers(EmbeddedServers):
+    """PostgreSQL, and a broker from the moment that somebody asks for it: idle, it takes 3 % of a core."""
+
+    @property
+    def kafka(self) -> EmbeddedKafka:
+        """The broker."""
+        broker = super().kafka
+        broker.start()
+        return broker
+
+    def _start_kafka(self) -> None:
+        """Wait until it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Database:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
     """PostgreSQL and Kafka for the whole session."""
     folder: Path = tmp_path_factory.mktemp("servers")
-    with EmbeddedServers(folder / "data") as running:
+    with PatientServers(folder / "data") as running:
         _sign_in_quickly(running.postgres_uri)
         yield running
 

@@ -21,6 +21,7 @@ from domain.registry import SCRIP
 from domain.storage.events import StorageEvent
 from infra.audit import rules
 from infra.settings import Settings
+from tests.order import LONGEST, TOGETHER
 from tests.source_tree import PRODUCT, ROOT, Source, sources
 
 COMMANDS = sorted(SCRIP.deciders, key=lambda command: command.__name__)
@@ -166,6 +167,11 @@ def _raised(function: ast.FunctionDef) -> set[str]:
             raised: Any = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
             names.add(raised.id if isinstance(raised, ast.Name) else ast.unparse(raised))
     return names
+
+
+def test_the_order_of_the_tests_names_files_that_are_there() -> None:
+    names = {*LONGEST, *(name for names in TOGETHER for name in names)}
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 def test_the_kit_of_this_file_sees_what_it_is_for() -> None:

@@ -38,6 +38,7 @@ from xdist.workermanage import WorkerController
 
 from cli.output import complain
 from cli.testing import RUN_FOLDER, end_marked, mark_of
+from tests.order import group
 from tests.waiting import SLOWNESS
 
 COLLECTING, IDLE, LEAVING, FINISHING, ENDED = "collecting", "waiting for a test", "leaving", "finishing", "ended"
@@ -255,13 +256,10 @@ class Workers:
             return ""
 
 
-TOGETHER = ("tests/browser/",)  # one service and one browser for all of it; two of each cost more than they save
-
-
 class Files(LoadFileScheduling):
     """Each worker gets one file at a time, as by `--dist loadfile`; and the run goes on when a worker dies.
 
-    The files of a folder in TOGETHER count as one.
+    The files that are to run together (tests/order.py) count as one.
 
     pytest-xdist 3.8 hands out again all files that a dead worker ever had, and the test that ended it. A worker whose
     new file has nothing left to do, or one test only, then waits for ever.
@@ -272,7 +270,7 @@ class Files(LoadFileScheduling):
         self._begun = begun
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+        return group(nodeid) or super()._split_scope(nodeid)
 
     def remove_node(self, node: WorkerController) -> str | None:
         """Hand out what a worker has not begun. Returns the test that it was running, None if there was none."""
@@ -297,8 +295,11 @@ class Files(LoadFileScheduling):
 
 
 def grace_s(limit_s: float) -> float:
-    """How long after its limit a test may still take itself down, in seconds: a minute after five."""
-    return max(2.0, limit_s / 5)
+    """How long after its limit a test may still take itself down, in seconds: a minute after five.
+
+    On a busy machine it takes two seconds only to say what all threads and tasks were doing.
+    """
+    return max(5.0, limit_s / 5)
 
 
 def other_stacks() -> str:

@@ -15,11 +15,12 @@ from api.guesses import failed
 from api.live.sending import send_blocks
 from api.operation import Call
 from api.policy import authorise
-from api.problems import Problem, unavailable
+from api.problems import Problem, away
 from api.query import Known, check_query, read_query
 from api.routing import send_problem
 from api.schemas import PROBLEMS
 from api.services import Services
+from infra.turns import CALLER
 
 MAX_TICKET = 100
 TICKET = "From `POST /api/v1/stream/tickets`, in place of the header Authorization."
@@ -85,8 +86,8 @@ async def serve_stream(
                 await send_blocks(receive, send, all_, services.live.closing)
     except Problem as problem:
         await send_problem(send, problem)
-    except UNREACHABLE:
-        await send_problem(send, unavailable())
+    except UNREACHABLE as error:
+        await send_problem(send, away(error))
 
 
 async def admit_to_stream(
@@ -106,6 +107,7 @@ async def admit_to_stream(
     if principal is None:
         failed(services, scope)
         raise Problem(401, "invalid_ticket", "The ticket is unknown, used or over: get another one.")
+    CALLER.set((principal.org, principal.actor))
     known(scope, principal, principal.org)
     authorise(principal, operation)
     bare = Head(authorization=None, organisation=head.organisation)

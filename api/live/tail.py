@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from api.database import UNREACHABLE, Database, Row
+from api.fair_share import fits
 from api.in_use import release
 from api.live.entry import Entry
 from api.problems import Problem, limit_reached
@@ -18,11 +19,13 @@ from domain.plans.state import PURCHASE_PREFIX as PURCHASE
 from infra.partitions import partition_of
 from infra.security.principal import Principal
 from infra.security.stream_tickets import StreamTickets
+from infra.turns import ours
 from infra.writer.ledger import Ledger
 
 MOST_STREAMS = 2_000  # in this process
 MOST_OF_ORG = 1_000  # of one organisation: half, so that the others have room
 MOST_OF_ONE = 50  # of one login: a browser has six connections, a display of many screens has more
+LITTLE_OF_ORG, LITTLE_OF_ONE = 50, 6  # who has no more is let in while others fill what all have
 RETRY_AFTER_S = 10
 POLL_S = 0.1
 RETRY_S = 1.0
@@ -138,11 +141,13 @@ class LogTail:
         async with self._joining:
             followed = self._followed.get(partition)
             if followed is None:
-                followed = self._followed[partition] = _Followed(await self.head(partition))
+                with ours("live"):  # all others who join wait for it
+                    followed = self._followed[partition] = _Followed(await self.head(partition))
             listener = Listener(org, partition, followed.position)
             followed.listeners.add(listener)
             if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._follow())
+                with ours("live"):
+                    self._task = asyncio.create_task(self._follow())
         return listener
 
     def leave(self, listener: Listener) -> None:
@@ -277,11 +282,12 @@ class Live:
     def room(self, principal: Principal) -> Iterator[None]:
         """Count a stream while it is open. Raises Problem (429, 503) where there are too many."""
         org, who = principal.org, (principal.org, principal.actor)
-        if self._of_logins[who] >= MOST_OF_ONE:
+        of_login, of_org = self._of_logins[who] + 1, self._of_orgs[org] + 1
+        if of_login > MOST_OF_ONE:
             raise _too_many("login", MOST_OF_ONE)
-        if self._of_orgs[org] >= MOST_OF_ORG:
+        if not fits(of_login, LITTLE_OF_ONE, of_org, MOST_OF_ORG):
             raise _too_many("organisation", MOST_OF_ORG)
-        if self.streams >= MOST_STREAMS:
+        if not fits(of_org, LITTLE_OF_ORG, self.streams + 1, MOST_STREAMS):
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             raise Problem(503, "overloaded", "Too many live streams are open.", headers=headers)
         self._of_logins[who] += 1

@@ -50,7 +50,7 @@ def routes(services: Services) -> list[APIRoute]:
             account, now = await account_now(services, call.org, address)
             told = balance_of(address, account, now.position, now.time)
             return Json(told, headers={"ETag": settings_tag(account)})
-        return Json(await balance_at(services, call.org, address, effective_at, known_at))
+        return Json(await balance_at(services, call, address, effective_at, known_at))
 
     async def list_accounts(
         call: CallNow,

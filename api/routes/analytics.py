@@ -136,13 +136,15 @@ def routes(services: Services) -> list[APIRoute]:
         wanted = {"org": call.org, "starts": [*starts], "start": during.start, "end": during.end, "limit": MAX_ROWS + 1}
         parts = {"key": _KEYS[group_by], "members": _MEMBERS if group_by == "group" else ""}
         if metric in COSTS:
-            figures = _costs(metric, currency, names, await services.rows(_COSTS.format(**parts), wanted))
+            rows = await services.rows(_COSTS.format(**parts), wanted)
+            figures = await services.threads.run(_costs, metric, currency, names, rows)
         else:
             rows = await services.rows(_USAGE.format(sum=_SUMS[metric], **parts), wanted)
             checks = await services.rows(_CHECKS.format(**parts), wanted) if metric == "refusals" else []
-            figures = _figures(metric, names, rows, checks)
+            figures = await services.threads.run(_figures, metric, names, rows, checks)
         if format == "csv":
-            return csv_response("analytics.csv", *_table(metric, group_by, bucket, figures), bom=bom)
+            table = _table(metric, group_by, bucket, figures)
+            return await services.threads.run(csv_response, "analytics.csv", *table, bom=bom)
         return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.told() | figures)
 
     return [

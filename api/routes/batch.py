@@ -1,7 +1,7 @@
 """Many commands in one request: each is checked as if it came alone, and all go to the ledger together."""
 
 import re
-from asyncio import gather, to_thread
+from asyncio import gather
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -19,7 +19,7 @@ from api.limit import within_rate
 from api.operation import Call, Found, Operation
 from api.pipeline import Read, answer_of, count, key_reused, read_body, require_room, seal, sealable, submission, whose
 from api.policy import authorise
-from api.problems import Problem, turned_away, unavailable, unknown_outcome
+from api.problems import Problem, away, turned_away, unknown_outcome
 from api.routing import BodyRoute, Given
 from api.services import Services
 from api.strict_json import MAX_DEPTH
@@ -104,9 +104,9 @@ async def _run(given: Given) -> tuple[dict[str, Any], None]:
     if batch.atomic and len(ready) < len(found):
         return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}, None
     try:
-        await to_thread(_seal_all, services, ready)
-    except UNREACHABLE:
-        raise unavailable() from None
+        await services.threads.run(_seal_all, services, ready)
+    except UNREACHABLE as error:
+        raise away(error) from None
     outcomes = iter(await _execute(services, [_submission(services, each) for each in ready], batch.atomic))
     return {
         "results": [

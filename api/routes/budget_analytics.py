@@ -1,6 +1,5 @@
 """What a user has spent: the attempts, their sums, alerts, and whether budgets are well (S2)."""
 
-from asyncio import to_thread
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends
@@ -77,7 +76,7 @@ def routes(services: Services) -> list[APIRoute]:
         page = pages.page(await services.rows(_COSTS, wanted), limit, lambda row: [row["position"]], lambda row: row)
         made = [row["id"] for row in page["items"] if row["kind"] == "generation"]
         contents = await services.rows(_CONTENTS, {"org": call.org, "ids": made}) if made else []
-        page["items"] = await to_thread(_shown, services, call.org, page["items"], contents)
+        page["items"] = await services.threads.run(_shown, services, call.org, page["items"], contents)
         return Json(page)
 
     async def read_analytics(

@@ -1,6 +1,6 @@
 """Where a budget stands, whether a cost fits, and costs of what was generated elsewhere (S2)."""
 
-from asyncio import gather, to_thread
+from asyncio import gather
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,7 +18,7 @@ from api.database import UNREACHABLE
 from api.fields import Body, Id, Label, Text, Usd, UserId
 from api.operation import Call
 from api.pipeline import fingerprint, invalid_body, key_reused, require_room
-from api.problems import Problem, refused, turned_away, unavailable, unknown_outcome
+from api.problems import Problem, away, refused, turned_away, unknown_outcome
 from api.reading import Json, current
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas_groups import BudgetAnswer, BudgetChecked, CostResults
@@ -174,9 +174,9 @@ async def _record(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     for user in {entry.user_id for entry in entries}:
         await services.room.take(call.org, Begins("budget", user))
     try:
-        sealed = await to_thread(_seal, services, call.org, entries)
-    except UNREACHABLE:
-        raise unavailable() from None
+        sealed = await services.threads.run(_seal, services, call.org, entries)
+    except UNREACHABLE as error:
+        raise away(error) from None
     print_ = fingerprint(services, "POST", given.path, given.canonical) if given.key else None
     actor, items = call.principal.actor, []
     for place, (entry, text) in enumerate(zip(entries, sealed, strict=True)):

@@ -1,6 +1,5 @@
 """Stored generations (S0)."""
 
-from asyncio import to_thread
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -58,7 +57,7 @@ def routes(services: Services) -> list[APIRoute]:
         wanted = {"org": call.org, "user": user, "key": key, "id": id_, "limit": limit + 1}
         rows = await services.rows(query, wanted)
         page = pages.page(rows, limit, lambda row: [row[column], row["id"]], lambda row: row)
-        page["items"] = await to_thread(_shown, services, call.org, page["items"])
+        page["items"] = await services.threads.run(_shown, services, call.org, page["items"])
         return Json(page)
 
     return [
@@ -77,7 +76,7 @@ def routes(services: Services) -> list[APIRoute]:
 async def stored_of(services: Services, org: str, generation_id: str) -> list[dict[str, Any]]:
     """What one generation has stored and nobody has deleted."""
     rows = await services.rows(_OF_ONE, {"org": org, "id": generation_id})
-    return await to_thread(_shown, services, org, rows)
+    return await services.threads.run(_shown, services, org, rows)
 
 
 def _shown(services: Services, org: str, rows: list[Row]) -> list[dict[str, Any]]:

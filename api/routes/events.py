@@ -84,7 +84,8 @@ class _Events:
 
     async def read_stream_state(self, position: str, call: CallNow) -> Json:
         row = await self._one(call.org, position)
-        before, after = await state_around(self._services, call.org, row["stream"], row["version"])
+        async with self._services.folds.enter(call.org, call.principal.actor):
+            before, after = await state_around(self._services, call.org, row["stream"], row["version"])
         told = {
             "position": position,
             "stream": row["stream"],

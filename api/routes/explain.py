@@ -1,6 +1,5 @@
 """Why a generation was allowed or refused, which grants paid, and what has happened since: from the log."""
 
-from asyncio import to_thread
 from typing import Annotated, Any
 
 from fastapi import Depends
@@ -60,7 +59,7 @@ def routes(services: Services) -> list[APIRoute]:
 
 
 async def _read(services: Services, query: str, wanted: dict[str, Any]) -> list[Recorded]:
-    return await to_thread(_decoded, await services.rows(query, wanted))
+    return await services.threads.run(_decoded, await services.rows(query, wanted))
 
 
 def _decoded(rows: list[Row]) -> list[Recorded]:

@@ -1,6 +1,5 @@
 """May a generation run, and what has become of those that were asked for."""
 
-from asyncio import to_thread
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -91,7 +90,7 @@ class _Generations:
         first, last = await bounds(self._services, partition, from_, to)
         limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
         rows = await self._services.rows(_LIST, wanted | limits)
-        await to_thread(self._open, call.org, rows)
+        await self._services.threads.run(self._open, call.org, rows)
         return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
 
     async def read_generation(self, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
@@ -102,7 +101,7 @@ class _Generations:
             raise not_found("generation", id)
         own_only(call, row["user_id"])
         children = await self._services.rows(_CHILDREN, wanted)
-        await to_thread(self._open, call.org, [row, *children])
+        await self._services.threads.run(self._open, call.org, [row, *children])
         told = generation_row(row)
         told["stored"] = await stored_of(self._services, call.org, id)
         told["children"] = [generation_row(child) for child in children]

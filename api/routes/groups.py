@@ -121,7 +121,8 @@ class _Groups:
         during = await window(self._services, call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
         items = await self._usage(call.org, id, during, bucket)
         if format == "csv":
-            return csv_response("group-usage.csv", *_table(id, use.group, items), bom=bom)
+            table = _table(id, use.group, items)
+            return await self._services.threads.run(csv_response, "group-usage.csv", *table, bom=bom)
         told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
         times = {"from": during.start, "to": during.end, "time_zone": during.zone.key}
         return Json(told | {"bucket": bucket, **times, "items": items})

@@ -14,7 +14,7 @@ from api.fields import Id, Name
 from api.guard import is_open, read_head
 from api.guesses import failed
 from api.pipeline import execute, receive_body
-from api.problems import Problem, refused, unavailable
+from api.problems import Problem, away, refused
 from api.routes.purchases import paid
 from api.routing import JSON, send_bytes, send_problem
 from api.schemas import PROBLEMS
@@ -91,8 +91,8 @@ def _app(services: Services) -> ASGIApp:
             told = await _received(services, scope, await receive_body(receive, read_head(scope)))
         except Problem as problem:
             await send_problem(send, problem)
-        except UNREACHABLE:
-            await send_problem(send, unavailable())
+        except UNREACHABLE as error:
+            await send_problem(send, away(error))
         else:
             await send_bytes(send, 200, msgspec.json.encode(told), JSON)
 

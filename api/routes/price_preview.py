@@ -1,6 +1,5 @@
 """What a new price book would change, before it is published, and the versions that there were."""
 
-from asyncio import to_thread
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -127,7 +126,7 @@ async def _preview(given: Given) -> tuple[dict[str, Any], None]:
     since = current.time - timedelta(days=WINDOW_DAYS)
     own = None if call.principal.role is Role.ADMIN else call.org
     rows = await services.rows_of_all(USAGE, {"from": since, "to": current.time, "own": own})
-    told = await to_thread(preview, book.at(new.effective_at), new, rows)
+    told = await services.threads.run(preview, book.at(new.effective_at), new, rows)
     return {"from": since, "to": current.time, **told}, None
 
 

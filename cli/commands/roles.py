@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from infra.sweeper import Source
 
 log = logging.getLogger(__name__)
+
+END_S = 20.0  # from the signal, or the role's own end, to that of the process
 
 RoleData = Annotated[
     Path | None,
@@ -117,6 +120,29 @@ def _leave_note(ready: Path | None) -> None:
         log.warning("the note %s was not left: %s", ready, error)
 
 
+_ending = threading.Event()
+
+
+def _end_within(seconds: float) -> None:
+    """End this process after so many seconds if it is still there then; the first call counts.
+
+    Python waits for every thread before it ends, and a thread may wait for a server for as long as it likes. Nothing
+    is lost: what was acknowledged is stored, as after a crash.
+    """
+    if _ending.is_set():
+        return
+    _ending.set()
+
+    def end() -> None:
+        log.error("the role has not ended %.0f s after it was told to: its process is ended now", seconds)
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
 def _serve(run: _Run, data: Path | None, ready: Path | None, pulse: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT; whatever the role raises ends the process, and its supervisor starts it again.
 
@@ -142,12 +168,18 @@ def _serve(run: _Run, data: Path | None, ready: Path | None, pulse: int | None =
     async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def told() -> None:
+            stop.set()
+            _end_within(END_S)
+
         beating = loop.create_task(beat(pulse)) if pulse is not None else None
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, told)
         try:
             await run(settings, stop, lambda: _leave_note(ready))
         finally:
+            _end_within(END_S)
             if beating is not None:
                 beating.cancel()
 

@@ -70,11 +70,11 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     if any(not argument.startswith("-") for argument in extra):
         # Somebody works on a part of the tests.
         steps = {"pytest": [*python, "pytest", "-q", "--durations=10", *extra]}
-    else:
+    # Beside the installation and the tests, which wait for networks, browsers and servers often enough.
+    checks = {name: _beside(name, command) for name, command in steps.items() if name != "pytest"}
+    if checks:
         _install_missing()
         complain(f"pictures of the screens go to {os.environ.get('SCRIP_SCREENSHOTS') or PICTURES}")
-    # Beside the tests, which wait for browsers and servers often enough.
-    checks = {name: _beside(name, command) for name, command in steps.items() if name != "pytest"}
     complain("== pytest")
     results = {"pytest": _run_tests(steps["pytest"], quiet=as_json)}
     results |= {name: check.result() for name, check in checks.items()}

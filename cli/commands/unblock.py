@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0  # for the relay, which tries again every few seconds
 POLL_S = 0.25
+LOOK_S = 2.0  # between two looks at whether the limit is still large enough
 
 Partition = Annotated[
     int | None, typer.Option("--partition", min=0, max=511, help="Only this one; without it all that stand still.")
@@ -64,10 +65,10 @@ def _unblocked(settings: Settings, partition: int | None) -> list[dict[str, Any]
     size = max((stop.size for stop in stops), default=0)
     try:
         limits = make_room(settings, size) if size else None
+        if limits is not None:
+            _wait(settings, {stop.partition: stop.position for stop in stops if stop.size}, size)
     except TimeoutError:
         raise Failure("Kafka did not take the topic's new limit in time; run the command again.") from None
-    if limits is not None:
-        _wait(settings, {stop.partition: stop.position for stop in stops if stop.size})
     left = {(stop.partition, stop.position) for stop in stopped_partitions(settings, partition)}
     told = []
     for stop in stops:
@@ -84,14 +85,19 @@ def _unblocked(settings: Settings, partition: int | None) -> list[dict[str, Any]
     return told
 
 
-def _wait(settings: Settings, positions: dict[int, int]) -> None:
+def _wait(settings: Settings, positions: dict[int, int], size: int) -> None:
+    """Until these events are published. Raises TimeoutError, KafkaError, psycopg.Error."""
     from time import monotonic, sleep
 
-    from infra.relay.unblocking import stopped_partitions
+    from infra.relay.unblocking import make_room, stopped_partitions
 
     until = monotonic() + PATIENCE_S
+    look_at = monotonic() + LOOK_S
     while monotonic() < until:
         found = {stop.partition: stop.position for stop in stopped_partitions(settings)}
         if not any(found.get(partition) == position for partition, position in positions.items()):
             return
+        if monotonic() >= look_at:  # somebody who needs less may have set the limit at the same time
+            make_room(settings, size)
+            look_at = monotonic() + LOOK_S
         sleep(POLL_S)

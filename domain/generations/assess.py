@@ -136,13 +136,14 @@ def _payers(
 def _plan(work: Work, organisation: Organisation, quote: Quoted, checks: list[Short], holds: list[Held]) -> None:
     token_type = quote.token_type or ""
     stream = plan_account(work.org, token_type)
-    available = spendable(account_of(work, stream))
+    account = account_of(work, stream)
+    available = spendable(account)
     blocked = not available and not organisation.tokens.get(token_type)
     reason = "plan_blocked" if blocked else "insufficient_tokens"
     unit = f"tokens.{token_type}"
     ok = quote.plan_tokens <= available
     if ok:
-        at_once(account_of(work, stream), quote.plan_tokens)
+        at_once(account, quote.plan_tokens)
     checks.append(
         Short(Resource.PLAN, ok, reason, quote.plan_tokens, available, organisation.tokens.get(token_type, 0), unit)
     )

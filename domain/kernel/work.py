@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 Key = tuple[str, str]  # an organisation, and the name of a stream or a tag of it
 Emitted = tuple[str, Any]  # a stream, and an event on it
+Tags = dict[Key, tuple[Emitted, ...]]
 
 
 class Event(Protocol):
@@ -82,7 +83,7 @@ class Savepoint(NamedTuple):
     """All streams and tags as they were before an atomic group."""
 
     streams: dict[Key, Stream]
-    tags: dict[Key, tuple[Emitted, ...]]
+    tags: Tags
 
 
 class Work:
@@ -109,8 +110,9 @@ class Work:
         self.platform = platform
         self.streams: dict[Key, Stream] = {}
         self._cold = cold
-        self.tags: dict[Key, tuple[Emitted, ...]] = {}
-        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []  # what the decision has replaced, in order
+        self.tags: Tags = {}
+        # What the decision has replaced, in order: a stream's state, and what was known of a tag.
+        self._undo: list[tuple[Key, Stream | None, Key | None, tuple[Emitted, ...] | None]] = []
 
     def begin(self, org: str, now: datetime) -> None:
         """Start a decision of an organisation at this moment: nothing is emitted yet."""
@@ -145,21 +147,22 @@ class Work:
         own = streams.get(key)
         before = own or self.known.streams.get(key)
         kind = self.kind_of(stream)
-        self._undo.append((streams, key, own))
         if before is None:
             streams[key] = Stream(1, kind.evolve(kind.initial, event), 0)
         else:
             streams[key] = Stream(before.version + 1, kind.evolve(before.state, event), before.snapshot)
-        name = event.tag
-        if name is not None:
+        emitted, name = (stream, event), event.tag
+        if name is None:
+            self._undo.append((key, own, None, None))
+        else:
             tag = (self.org, name)
             known = self.tags.get(tag)
-            self._undo.append((self.tags, tag, known))
-            self.tags[tag] = (*(known or ()), (stream, event))
+            self._undo.append((key, own, tag, known))
+            self.tags[tag] = (emitted,) if known is None else (*known, emitted)
         if at is None:
-            self.emitted.append((stream, event))
+            self.emitted.append(emitted)
         else:
-            self.emitted.insert(at.emitted, (stream, event))
+            self.emitted.insert(at.emitted, emitted)
 
     def refresh(self, stream: str) -> None:
         """Make the state's hint of what is next due exact."""
@@ -167,7 +170,7 @@ class Work:
         own = self.streams.get(key)
         found = own or self.known.streams.get(key)
         if found is not None:
-            self._undo.append((self.streams, key, own))
+            self._undo.append((key, own, None, None))
             self.streams[key] = found._replace(state=self.kind_of(stream).refresh(found.state))
 
     def mark(self) -> Mark:
@@ -177,11 +180,17 @@ class Work:
     def back_to(self, mark: Mark) -> None:
         """Undo everything since the mark, of this decision: states, tags, what was emitted."""
         while len(self._undo) > mark.changes:
-            where, key, before = self._undo.pop()
-            if before is None:
-                del where[key]
+            key, own, tag, known = self._undo.pop()
+            if own is None:
+                del self.streams[key]
             else:
-                where[key] = before
+                self.streams[key] = own
+            if tag is None:
+                continue
+            if known is None:
+                del self.tags[tag]
+            else:
+                self.tags[tag] = known
         del self.emitted[mark.emitted :]
 
     def savepoint(self) -> Savepoint:

@@ -57,6 +57,9 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 
+# The controller writes a record of nothing to its own log and waits for the disk, twice a second by default.
+metadata.max.idle.interval.ms=5000
+
 num.network.threads=2
 num.io.threads=4
 background.threads=2

@@ -27,10 +27,13 @@ from infra.topic_limit import RECORD_BATCH_BYTES, max_message_bytes
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
+GROW_EVERY_S = 30.0  # so often, batches that were made smaller are tried larger: the topic may take more again
+ASK_S = 5.0  # for what the topic takes
 STANDS_S = 2.0  # with an error; shorter ones are a producer's that is replaced
 # The broker's answers that concern the records themselves: the same ones get the same answer again.
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 REFUSALS = (
-    MessageSizeTooLargeError, RecordListTooLargeError, CorruptRecordException, InvalidTimestampError,
+    *TOO_LARGE, CorruptRecordException, InvalidTimestampError,
     PolicyViolationError, UnsupportedForMessageFormatError, TopicAuthorizationFailedError,
 )  # fmt: skip
 
@@ -70,6 +73,7 @@ class Lane:
         self._failing_since = 0.0
         self._tried: int | None = None  # the position of the first event that is being published
         self._batch_bytes = RECORD_BATCH_BYTES
+        self._grow_at: float | None = None  # no time before a batch of this size was taken
 
     @property
     def stop_now(self) -> Stop | None:
@@ -121,9 +125,7 @@ class Lane:
             before = self.published
             # Who is no longer the active relay must not fence the one that is.
             await self._source.confirm()
-            publisher = Publisher(
-                *(self._kafka, self._topic, self.partition, self._transactional_id, self._log.id), self._batch_bytes
-            )
+            publisher = Publisher(self._kafka, self._topic, self.partition, self._transactional_id, self._log.id)
             try:
                 await publisher.start()
                 # From here on, whoever takes over fences this producer. Before, a process that stood still between the
@@ -135,7 +137,8 @@ class Lane:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, a producer that met it is not used again
                 self._fail(error)
-                if isinstance(error, MessageSizeTooLargeError):
+                # A single event is tried whatever its size, so no smaller batch would help it.
+                if isinstance(error, TOO_LARGE) and publisher.tried > 1:
                     await self._shrink()
                 if self.published > before:
                     pause = FIRST_PAUSE_S
@@ -167,9 +170,13 @@ class Lane:
             self._on_change()
             while batch and not self._stopping:
                 self._tried = batch[0].position
-                done = await publisher.publish(batch)
+                if self._grow_at is not None and monotonic() >= self._grow_at:
+                    await self._grow()
+                done = await publisher.publish(batch, self._batch_bytes)
                 self.position = batch[done - 1].position
                 self._goes_on()
+                if self._grow_at is None and self._batch_bytes < RECORD_BATCH_BYTES:
+                    self._grow_at = monotonic() + GROW_EVERY_S
                 self.published += done
                 batch = batch[done:]
 
@@ -177,13 +184,25 @@ class Lane:
         self._tried, self.error, self._refused = None, "", False
 
     async def _shrink(self) -> None:
-        """Make batches as small as the topic wants them; a single event is tried whatever its size."""
+        """Make batches as small as the topic wants them."""
+        limit, half = await self._topics_limit(), max(self._batch_bytes // 2, 1)
+        self._batch_bytes = half if limit is None or limit >= self._batch_bytes else limit
+        self._grow_at = None
+
+    async def _grow(self) -> None:
+        """Make them as large as the topic takes now; where it does not say so, twice as large as before."""
+        limit, double = await self._topics_limit(), 2 * self._batch_bytes
+        self._batch_bytes = min(double if limit is None else limit, RECORD_BATCH_BYTES)
+        self._grow_at = None
+
+    async def _topics_limit(self) -> int | None:
+        """The most bytes of a batch, by the topic's settings; None where they cannot be read."""
         try:
-            limit = await max_message_bytes(self._kafka, self._topic)
-        except Exception as error:  # noqa: BLE001 - then it is found by halves
+            async with asyncio.timeout(ASK_S):
+                return await max_message_bytes(self._kafka, self._topic)
+        except Exception as error:  # noqa: BLE001 - then it is found by trying
             _log.warning("relay.limit_unknown", partition=self.partition, error=f"{type(error).__name__}: {error}")
-            limit = max(self._batch_bytes // 2, 1)
-        self._batch_bytes = min(limit, RECORD_BATCH_BYTES)
+            return None
 
     def _fail(self, error: Exception) -> None:
         self.restarts += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.kafka_record import to_record
 from infra.log.events import LedgerEvent
@@ -36,23 +37,19 @@ class Publisher:
         partition: int,
         transactional_id: str,
         log_id: str,
-        batch_bytes: int = RECORD_BATCH_BYTES,
     ) -> None:
-        """`kafka` are aiokafka's arguments, `batch_bytes` the most for several events; nothing happens before `start`.
-
-        An event that is larger is tried alone: the broker knows best what it takes.
-        """
+        """`kafka` are aiokafka's arguments; nothing happens before `start`."""
         self._topic = topic
         self._partition = partition
         self._log_id = log_id
         self._disturbance: BaseException | None = None
         self._discarded = False
+        self.tried = 0
         self._limit: asyncio.Timeout | None = None
         self._producer = AIOKafkaProducer(
             **kafka,
             transactional_id=transactional_id,
             transaction_timeout_ms=int(TRANSACTION_S * 1000),
-            max_batch_size=batch_bytes,
             retry_backoff_ms=20,  # the coordinator is busy for milliseconds after each commit, not for 100
             acks="all",
         )
@@ -63,12 +60,14 @@ class Publisher:
             await self._producer.start()
         self._watch()
 
-    async def publish(self, events: Sequence[LedgerEvent]) -> int:
+    async def publish(self, events: Sequence[LedgerEvent], batch_bytes: int = RECORD_BATCH_BYTES) -> int:
         """Commit events, in order, in one transaction and return how many: as many as fit into one record batch.
 
-        Raises KafkaError (ProducerFenced: another relay took over) and TimeoutError.
+        `batch_bytes` is the most for several events. One that is larger is tried alone: the broker knows best what it
+        takes. `tried` is how many it was, also where they were refused. Raises KafkaError (ProducerFenced: another
+        relay took over) and TimeoutError.
         """
-        batch = self._producer.create_batch()
+        batch = BatchBuilder(batch_bytes, 0, is_transactional=True)
         count = 0
         for event in events:
             key, value, headers = to_record(event, self._log_id)
@@ -76,6 +75,7 @@ class Publisher:
                 break
             count += 1
         batch.close()
+        self.tried = count
         try:
             async with asyncio.timeout(TRANSACTION_S) as self._limit:
                 await self._transaction(batch)

@@ -79,7 +79,8 @@ def make_room(settings: Settings, size: int) -> Limits:
         before = await max_message_bytes(kafka, topic)
         if before >= size:
             return Limits(before, before)
-        return Limits(before, await set_max_message_bytes(kafka, topic, -(-size // STEP) * STEP))
+        wanted = -(-size // STEP) * STEP
+        return Limits(before, await set_max_message_bytes(kafka, topic, wanted, only_raise=True))
 
     return asyncio.run(asyncio.wait_for(change(), topics.DEADLINE_S))
 

@@ -36,6 +36,11 @@ class Authenticator:
         found = self._known.get(authorization)
         return found[0] if found and found[1] > time() else None
 
+    def before(self, authorization: bytes | None) -> Principal | None:
+        """The principal of a header that was verified before, even if that is too long ago to rely on."""
+        found = self._known.get(authorization) if authorization is not None else None
+        return found[0] if found else None
+
     def was_good(self, authorization: bytes) -> bool:
         """Whether a header was verified before, even if that is too long ago to rely on."""
         return authorization in self._known

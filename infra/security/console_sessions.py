@@ -1,6 +1,7 @@
 """Sessions of people at the console: kept in PostgreSQL, under the hash of the id in the browser's cookie."""
 
 import json
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from infra.turns import CALLER, Caller
+
 PER_SUBJECT = 20  # live sessions of one person,
 TOTAL = 20_000  # and of all people; above these the one that ends first is ended
+KNOWN = 20_000  # sessions whose person this process knows before it has asked
 CLAIM_S = 15  # a process that refreshes a token and dies blocks the next try for so long
 
 _BEGIN = """
@@ -109,6 +113,7 @@ class ConsoleSessions:
         self._pool = pool
         self._cipher = AESGCM(hmac_digest(secret.encode(), b"console sessions v1", "sha256"))
         self._limits = {"idle": timedelta(seconds=idle_s), "most": timedelta(seconds=max_s)}
+        self._callers: OrderedDict[bytes, Caller] = OrderedDict()
         self._bounds = {"others": per_subject - 1, "total": total - 1}
 
     async def begin(
@@ -142,6 +147,8 @@ class ConsoleSessions:
         """The session, also for a day after its end; None if it is unknown or was encrypted with another secret."""
         hash_ = _hash(id_)
         named = {"hash": hash_, "idle": self._limits["idle"]}
+        if (caller := self._callers.get(hash_)) is not None:
+            CALLER.set(caller)  # a session that was found before does not queue with invented ones
         async with self._connected() as connection:
             row = await (await connection.execute(_FIND, named)).fetchone()
             if row is None:
@@ -149,6 +156,10 @@ class ConsoleSessions:
             org, sub, sealed, kept, version, ended, over, renewable, due, stale = row
             if stale and not ended:
                 await connection.execute(_TOUCH, named)
+        self._callers[hash_] = caller = org, sub
+        if len(self._callers) > KNOWN:
+            self._callers.popitem(last=False)
+        CALLER.set(caller)
         credentials = self._opened(hash_, "credentials", None if ended else sealed)
         if not ended and not credentials:
             return None

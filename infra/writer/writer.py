@@ -113,7 +113,7 @@ class Writer:
         """Put waiting work into the queue. Raises Overloaded where it is full or the writer stops, StorageFull."""
         if self.disk.full:
             raise StorageFull
-        size = sum(item.size for item in items)
+        size = items[0].size if len(items) == 1 else sum(item.size for item in items)
         with self._ready:
             if self._stopping or self._waiting + size > MAX_WAITING:
                 raise Overloaded

@@ -76,17 +76,22 @@ class Service:
 
     def project(self) -> None:
         """Bring the read models up to date with the log, as a projector does."""
-        runner = Runner(self.database.projector_uri, LedgerMapper.of(SCRIP).decode)
-        with psycopg.connect(self.database.projector_uri) as connection:
-            for partition, checkpoint in runner.checkpoints().items():
-                rows = connection.execute(_AFTER, (partition, checkpoint.position))
-                applied = runner.apply({partition: [(LedgerEvent(*row), None) for row in rows]})
-                assert not (applied.gaps or applied.stopped), applied
-        runner.close()
+        project(self.database)
 
     def close(self) -> None:
         for client in self._clients:
             client.close()
+
+
+def project(database: Database) -> None:
+    """Bring the read models up to date with the log, as a projector does."""
+    runner = Runner(database.projector_uri, LedgerMapper.of(SCRIP).decode)
+    with psycopg.connect(database.projector_uri) as connection:
+        for partition, checkpoint in runner.checkpoints().items():
+            rows = connection.execute(_AFTER, (partition, checkpoint.position))
+            applied = runner.apply({partition: [(LedgerEvent(*row), None) for row in rows]})
+            assert not (applied.gaps or applied.stopped), applied
+    runner.close()
 
 
 def address(unit: str = "credits") -> str:

@@ -65,7 +65,30 @@ def test_how_it_is_asked_for(service: Service, prefer: str, applied: bool) -> No
     answer = service.client("user").get("/api/auth/me", headers={"Prefer": prefer})
     assert answer.status_code == 200
     assert (answer.headers.get("preference-applied") == "big-integers=string") is applied
-    assert ("Prefer" in answer.headers.get("vary", "")) is applied
+    assert answer.headers.get_list("vary", split_commas=True) == ["Prefer"]
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "status"),
+    [
+        ("user", "/api/auth/me", 200),
+        (None, "/api/auth/me", 401),
+        (None, "/api/openapi.json", 200),
+        (None, "/livez", 200),
+        ("user", "/api/v1/nothing", 404),
+        ("user", "/api/v1/accounts/x/balance", 422),
+    ],
+)
+def test_a_cache_is_told_that_the_form_depends_on_who_asks(
+    service: Service, role: str | None, path: str, status: int
+) -> None:
+    """Also by the answer to who does not ask: a cache would give that one to who does, and the other way round."""
+    client = service.client(role)
+    for headers in ({}, ASKED):
+        for method in ("GET", "HEAD"):
+            answer = client.request(method, path, headers=headers)
+            assert answer.headers.get_list("vary", split_commas=True) == ["Prefer"], (method, headers)
+        assert answer.status_code == status
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from api import unread
-from api.connection import PIECE, Connection
+from api.connection import COST, PIECE, Connection
 from api.edge import Edge
 from api.guard import read_head
 from api.metrics import Metrics
@@ -339,3 +339,34 @@ def test_a_connection_that_has_ended_leaves_nothing_behind(sent: bytes) -> None:
         asyncio.run(main())
     finally:
         gc.enable()
+
+
+LATE = EARLY.replace(b"early", b"late") + b"{}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered", "refused"), [(GET[:20], 0, 1), (CUT, 0, 1), (LATE + CUT, 1, 0), (LATE + GET[:20], 1, 0)]
+)
+def test_a_connection_that_is_cut_for_others_answers_what_came_whole(sent: bytes, answered: int, refused: int) -> None:
+    """And lets go of the rest at once: what is counted must not wait for the transport to close."""
+
+    async def main() -> None:
+        ran: list[tuple[int, bytes]] = []
+        made, transport, state = connect(recording(ran, random.Random(1)))
+        made.data_received(sent)
+        kept, before = made.kept("held"), made.crowd.held
+        assert kept >= COST
+        for _ in range(2):  # who is looked at once more, before it is gone, is told once
+            made.cut("held")
+            assert (made.kept("held"), made.crowd.held) == (0, before - kept)
+        await _until(lambda: not state.tasks)
+        assert (len(ran), transport.out.count(b"HTTP/1.1 200"), transport.out.count(b" 503 ")) == (
+            answered,
+            answered,
+            refused,
+        )
+        assert transport.closed
+        made.connection_lost(None)
+        assert (made.crowd.held, made.guest.held) == (0, 0)
+
+    asyncio.run(main())

@@ -1,7 +1,7 @@
 """Documents to print: long texts are cut quickly, and who asks for many documents keeps nobody else waiting."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any
@@ -12,7 +12,7 @@ from fpdf import FPDF
 
 from api import documents_room
 from api.routes import transactions as route
-from api.statement import MOST_IN_A_CELL, as_pdf
+from api.statement_pdf import MOST_IN_A_CELL, as_pdf
 from tests.api.service import Service
 from tests.waiting import ENOUGH_S, wait_until
 
@@ -64,10 +64,10 @@ class Printing:
         self.go_on.wait(ENOUGH_S)
         return b"%PDF-"
 
-    def ask(self, org: str) -> httpx.Response:
+    def ask(self, org: str, sub: str = "boss") -> httpx.Response:
         """Ask for a document of this organisation."""
         path = "/api/v1/accounts/user:u:credits/statement"
-        return self._service.client(org=org).get(path, params={"format": "pdf"}, timeout=ENOUGH_S)
+        return self._service.client(org=org, sub=sub).get(path, params={"format": "pdf"}, timeout=ENOUGH_S)
 
 
 @pytest.fixture
@@ -80,18 +80,31 @@ def printing(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prin
 
 
 def test_documents_have_a_bound_and_keep_nobody_else_waiting(service: Service, printing: Printing) -> None:
+    """One login, one organisation and all have so many, and those who have none one more each, which is bounded too."""
     room = service.services.documents
-    orgs = [f"p{number // documents_room.MOST_OF_ORG}" for number in range(documents_room.MOST)]
-    with ThreadPoolExecutor(documents_room.MOST) as callers:
-        asked = [callers.submit(printing.ask, org) for org in orgs]
-        wait_until(lambda: room.waiting == documents_room.MOST, ENOUGH_S, "all are asked for")
-        own, others = printing.ask("p0"), printing.ask("p99")
-        assert (own.status_code, own.json()["code"], own.json()["limit"]) == (429, "too_many_documents", 2)
-        assert own.headers["Retry-After"]
-        assert (others.status_code, others.json()["code"]) == (503, "overloaded")
+    first = [("p0", f"s{number // 2}") for number in range(4)] + [("p0", "s2"), ("p0", "s3")]
+    others = [(org, sub) for org in ("p1", "p2") for sub in ("s0", "s1")] + [(f"o{number}", "s") for number in range(5)]
+
+    def asked(who: list[tuple[str, str]]) -> list[Future[httpx.Response]]:
+        before = room.waiting
+        asked = []
+        for number, each in enumerate(who, before + 1):
+            asked.append(callers.submit(printing.ask, *each))
+            wait_until(lambda number=number: room.waiting == number, ENOUGH_S, "it is asked for")  # type: ignore[misc]
+        return asked
+
+    with ThreadPoolExecutor(documents_room.MOST * 2) as callers:
+        waiting = asked(first)
+        own, organisation = printing.ask("p0", "s0"), printing.ask("p0", "s4")
+        for answer, limit in ((own, documents_room.MOST_OF_LOGIN), (organisation, documents_room.MOST_OF_ORG)):
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_documents")
+            assert (answer.json()["limit"], answer.headers["Retry-After"]) == (limit, "5")
+        waiting += asked(others)
+        full = printing.ask("p99")
+        assert (full.status_code, full.json()["code"]) == (503, "overloaded")
         body = {"amount": 1, "source": "gift"}
         batch = {"operations": [{"path": "/api/v1/accounts/user:b:credits/grants", "body": body}]}
         assert service.client(org="p99").post("/api/v1/batch", json=batch).status_code == 200
         printing.go_on.set()
-        assert {each.result(ENOUGH_S).status_code for each in asked} == {200}
+        assert {each.result(ENOUGH_S).status_code for each in waiting} == {200}
     wait_until(lambda: room.waiting == 0, ENOUGH_S, "all are made")

@@ -115,7 +115,7 @@ def test_a_state_shows_so_many_entries_those_that_changed_first(
     assert next(iter(told["after"]["holds"])) == f"{user}-4"
     assert len(told["after"]["holds"]) == len(told["before"]["holds"]) == 3
     monkeypatch.setattr(stream_state, "MOST_FOLDED", 2)
-    assert service.client("auditor").get(f"/api/v1/events/{last['position']}/state").json()["code"] == "too_long"
+    assert service.client("auditor").get(f"/api/v1/events/{last['position']}/state").json()["code"] == "too_many_events"
 
 
 def test_events_newest_first_and_by_each_filter(service: Service) -> None:

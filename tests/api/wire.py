@@ -1,6 +1,7 @@
 """Requests as bytes on a socket: what a client or a proxy may send and an HTTP library would not."""
 
 import json
+import select
 import socket
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -41,10 +42,17 @@ class Answer:
 class Wire:
     """A connection. `send` makes each of its arguments a segment of its own."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, source: str | None = None, room: int | None = None) -> None:
+        """`source`: the caller's address. `room`: bytes that its system takes in before they are read, about."""
         parts = urlsplit(service.url)
         self._service = service
-        self._socket = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20)
+        self._socket = socket.socket()
+        self._socket.settimeout(20)
+        if room is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        if source is not None:
+            self._socket.bind((source, 0))
+        self._socket.connect((parts.hostname or "", parts.port or 0))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._in = self._socket.makefile("rb")
 
@@ -65,6 +73,10 @@ class Wire:
     def end(self) -> None:
         """Say that nothing more comes."""
         self._socket.shutdown(socket.SHUT_WR)
+
+    def told(self) -> Answer | None:
+        """The next answer, if it has begun to come already."""
+        return self.answer() if select.select([self._socket], [], [], 0)[0] else None
 
     def answer(self, *, head: bool = False) -> Answer | None:
         """The next answer, None where the server has closed. `head`: it has no body, being HEAD's."""

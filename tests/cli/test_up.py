@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,15 @@ import psycopg
 import pytest
 
 from cli.service.priority import AHEAD, BEHIND
-from infra.embedded.folder import read_running
 from tests.cli.program import PROGRAM, environment, scrip
-from tests.cli.running import ADDRESSES, GONE_S, Up, gone
+from tests.cli.running import ADDRESSES, Up, gone
+from tests.cli.shared import up
 from tests.waiting import wait_until
+
+__all__ = ["up"]
 
 ACCOUNT = "user:u_1:credits"
 ROWS = "time,Tokens\nt1,1000\nt2,2500\nt2,2500\n"
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    service = Up(tmp_path_factory.mktemp("up") / "data").await_ready()
-    yield service
-    service.terminate()
 
 
 def grant(up: Up, org: str, account: str, amount: int) -> None:
@@ -288,38 +282,6 @@ def test_a_role_that_dies_is_started_again(up: Up, name: str) -> None:
     grant(up, org, ACCOUNT, 3)
     with up.client(org, "auditor") as client:
         assert client.get(f"/api/v1/accounts/{ACCOUNT}/balance").json()["available"] == 3
-
-
-def test_data_survives_a_kill_of_everything_and_a_clean_stop(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    first = Up(data).await_ready()
-    grant(first, "survivors", ACCOUNT, 123)
-    family = first.family()
-    first.kill_everything()
-    wait_until(lambda: gone(family), GONE_S, "everything has ended")
-
-    second = Up(data).await_ready()
-    assert second.json("balance", ACCOUNT, "--org", "survivors")["available"] == 123
-    grant(second, "survivors", ACCOUNT, 1)
-    family = second.family()
-    # Only the parent dies: the children must notice.
-    second.process.kill()
-    second.process.wait(10)
-    wait_until(lambda: gone(family), GONE_S, "the children have ended")
-
-    third = Up(data)
-    wait_until(lambda: read_running(data) is not None, 30, "it has begun")
-    beside = third.json("balance", ACCOUNT, "--org", "survivors")  # beside one that still starts: waits for it
-    assert beside["available"] == 124
-    third.await_ready()
-    family = third.family()
-    assert third.terminate() == 0
-    assert gone(family)
-    assert [line.split(" ")[0] for line in third.lines] == ["kafka", "postgres", "ready"]
-    # Without a running service a command starts one of its own, and leaves nothing behind.
-    answer = scrip("balance", ACCOUNT, "--org", "survivors", "--data", str(data), "--json", timeout_s=90)
-    assert '"available": 124' in answer.stdout
-    assert not (data / "state.json").exists()
 
 
 def test_a_signal_while_it_starts_stops_it_cleanly(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
+from infra.security import console_sessions
 from infra.security.console_sessions import ConsoleSessions
+from infra.turns import CALLER, STRANGERS, Caller
 from tests.conftest import Database
 
 LATER = 4_102_444_800  # in 2100
@@ -139,3 +141,32 @@ def test_a_database_that_does_not_answer_is_a_connection_error() -> None:
             await ConsoleSessions(pool, "one", idle_s=600, max_s=3_600).find("s")
 
     asyncio.run(run())
+
+
+def test_known_sessions_do_not_queue_with_invented_ones(
+    module_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever invents sessions waits among strangers; who was found once has their own turns from then on."""
+    stranger = (STRANGERS, "127.0.0.9")
+
+    async def work(sessions: ConsoleSessions) -> None:
+        turns: list[Caller] = []
+        connection = sessions._pool.connection
+
+        def seen(*given: Any, **named: Any) -> Any:
+            turns.append(CALLER.get())
+            return connection(*given, **named)
+
+        monkeypatch.setattr(sessions._pool, "connection", seen)
+        await begin(sessions, "s0")
+        turns.clear()
+        for id_ in ("s0", "s0", "invented", "invented"):
+            CALLER.set(stranger)
+            await sessions.find(id_)
+        assert turns == [stranger, ("acme", "ann"), stranger, stranger]
+        monkeypatch.setattr(console_sessions, "KNOWN", 1)
+        await begin(sessions, "s1", sub="bob")
+        await sessions.find("s1")
+        assert list(sessions._callers.values()) == [("acme", "bob")]
+
+    with_sessions(module_database, work)

@@ -101,6 +101,40 @@ def test_a_clock_that_was_put_back_keeps_nobody_out(database: Database) -> None:
     asyncio.run(steps())
 
 
+def test_a_lease_that_somebody_deleted_is_made_again_and_its_holder_has_it_no_more(database: Database) -> None:
+    async def steps() -> None:
+        async with candidates(database, 3) as (silent, holder, other):
+            assert await silent.take()
+            for _ in range(2):  # the new one counts from anew: the same epoch must not be the same right
+                with psycopg.connect(database.owner_uri, autocommit=True) as owner:
+                    owner.execute("delete from leases where name = 'relay'")
+                taken = await asyncio.gather(holder.take(), other.take())
+                assert sum(taken) == 1, "one of them has it at once"
+                new = (holder, other)[taken.index(True)]
+                await new.confirm()
+                change(database, f"epoch = {silent.epoch}")
+                with pytest.raises(LeaseLost):
+                    await silent.confirm()
+
+    asyncio.run(steps())
+
+
+def test_no_epoch_is_the_last_one(database: Database) -> None:
+    """A login that takes a lease may set it to anything."""
+
+    async def steps() -> None:
+        async with candidates(database, 2) as (first, second):
+            change(database, "epoch = 9223372036854775807")
+            assert await first.take()
+            await first.confirm()
+            change(database, "until = clock_timestamp()")
+            assert await second.take()
+            with pytest.raises(LeaseLost):
+                await first.confirm()
+
+    asyncio.run(steps())
+
+
 def test_work_ends_with_the_lease(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RENEW_EVERY_S", 0.05)
     ended: list[str] = []

@@ -170,6 +170,17 @@ def test_one_login_cannot_take_all_connections(migrated_database: Database) -> N
                 assert one(connection, "select 1") == 1
 
 
+def test_people_with_their_sql_cannot_fill_the_disk(migrated_database: Database) -> None:
+    """What all sessions of their login can write at once is bounded, however many connections the server takes."""
+    with psycopg.connect(migrated_database.analyst_uri, autocommit=True) as connection:
+        of_one = int(one(connection, "select pg_size_bytes(current_setting('temp_file_limit'))"))
+        for statement in ("set temp_file_limit = -1", "create temp table t ()"):
+            assert refused(connection, statement)
+        most = int(one(connection, "select rolconnlimit from pg_roles where rolname = %s", ANALYST))
+    assert most * of_one <= 4 << 30
+    assert LOGINS[ANALYST].connections_of(10_000) * of_one <= 4 << 30
+
+
 def take_all(taken: ExitStack, uri: str) -> None:
     for _ in range(100):
         taken.enter_context(psycopg.connect(uri))

@@ -3,10 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from unittest.mock import AsyncMock
 
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from infra import topics
 from infra.embedded.ports import free_port
@@ -210,6 +213,40 @@ def test_a_topic_that_takes_less_than_it_did_gets_smaller_batches(database: Data
             await until(lambda: not noted(database), "it is forgotten")
         assert await committed(settings, 0) == stored(database.owner_uri, 0)
         await topics.check(settings, PARTITIONS)  # no other setting has changed
+
+    asyncio.run(steps())
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["the topic tells", "the topic does not tell"])
+def test_batches_grow_again_once_the_topic_takes_more(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    arguments, small, data = kafka_arguments(settings), 300_000, b"x" * 20_000
+    monkeypatch.setattr("infra.relay.lane.GROW_EVERY_S", 0.1)
+    if not told:
+        monkeypatch.setattr("infra.relay.lane.max_message_bytes", AsyncMock(side_effect=KafkaError("not allowed")))
+
+    async def batches() -> list[int]:
+        """How many events each of them had: what ends a transaction takes an offset of its own."""
+        offsets = [record.offset for record in await records_of(settings, 0)]
+        starts = [i for i, offset in enumerate(offsets) if i == 0 or offset != offsets[i - 1] + 1]
+        return [end - start for start, end in pairwise([*starts, len(offsets)])]
+
+    async def steps() -> None:
+        await set_max_message_bytes(arguments, ledger(settings), small)
+        async with running(settings) as relay:
+            write(database.writer_uri, 0, 100, data=data)
+            await published(relay, 0, 100)
+            before = await batches()
+            assert max(before) <= small // len(data)
+            await set_max_message_bytes(arguments, ledger(settings), 2_000_000)
+            for last in range(200, 1_100, 100):
+                write(database.writer_uri, 0, 100, data=data)
+                await published(relay, 0, last)
+                if max(await batches()) > 2 * max(before):
+                    break
+            assert max(await batches()) > 2 * max(before)
+        assert await committed(settings, 0) == stored(database.owner_uri, 0)
 
     asyncio.run(steps())
 

@@ -151,10 +151,10 @@ class Standstill:
 
             return at
 
-        async def publish(publisher: Publisher, events: Sequence[LedgerEvent]) -> int:
+        async def publish(publisher: Publisher, events: Sequence[LedgerEvent], batch_bytes: int) -> int:
             if publisher._partition == 0 and stage.armed.is_set() and not stage.there.is_set():
                 raise KafkaError("planted: the lane begins anew")
-            return await stage._publish(publisher, events)
+            return await stage._publish(publisher, events, batch_bytes)
 
         async def keep(held: Lease) -> None:
             while not (stage.armed.is_set() and held.epoch == 1):

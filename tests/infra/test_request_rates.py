@@ -12,7 +12,7 @@ from infra.security import request_rates
 from infra.security.request_rates import Limit, RequestRates
 from tests.conftest import Database, move_clock
 
-TEN = Limit(10, 60)
+TEN, SINGLE = Limit(10, 60), Limit(1, 60)
 Work = Callable[[RequestRates, RequestRates], Coroutine[Any, Any, None]]
 
 
@@ -46,7 +46,9 @@ def test_ten_pass_whatever_the_process_and_the_eleventh_waits(module_database: D
     with_two_processes(module_database, work)
 
 
-def test_the_window_slides(database: Database) -> None:
+def test_the_window_slides(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_rates, "REFUSED_S", 0.0)
+
     async def work(one: RequestRates, _two: RequestRates) -> None:
         three = Limit(3, 60)
         assert [await one.wait_s("acme", "user:u", three, None) for _ in range(2)] == [0, 0]
@@ -60,7 +62,9 @@ def test_the_window_slides(database: Database) -> None:
     with_two_processes(database, work)
 
 
-def test_a_refused_request_does_not_count(database: Database) -> None:
+def test_a_refused_request_does_not_count(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_rates, "REFUSED_S", 0.0)
+
     async def work(one: RequestRates, _two: RequestRates) -> None:
         single = Limit(1, 60)
         assert await one.wait_s("acme", "user:u", single, None) == 0
@@ -120,3 +124,35 @@ def test_a_database_that_is_away_lets_nobody_through() -> None:
             await pool.close()
 
     asyncio.run(run())
+
+
+def test_a_refusal_is_remembered(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs no statement until it is over, but for some requests whose key may have its answer."""
+    asked: list[str] = []
+
+    async def work(one: RequestRates, _two: RequestRates) -> None:
+        async def ask(caller: str = "user:many", limit: Limit = SINGLE, key: str | None = None) -> int:
+            return await one.wait_s("acme", caller, limit, key)
+
+        connection = one._pool.connection
+
+        def counted(*given: Any, **named: Any) -> Any:
+            asked.append("")
+            return connection(*given, **named)
+
+        monkeypatch.setattr(one._pool, "connection", counted)
+        assert await ask() == 0
+        assert 1 <= await ask() <= 60
+        asked.clear()
+        assert all([1 <= await ask() <= 60 for _ in range(50)])
+        assert asked == []
+        assert all([await ask(key=f"k{n}") > 0 for n in range(50)])
+        assert len(asked) == request_rates.LOOKS
+        assert await ask(limit=TEN) == 0, "a higher limit counts at once"
+        assert await ask("user:few") == 0, "others are not refused"
+        assert await ask() > 0
+        monkeypatch.setattr(request_rates, "REFUSED", 1)
+        assert await ask("user:few") > 0
+        assert len(one._refusals) == 1
+
+    with_two_processes(module_database, work)

@@ -1,15 +1,16 @@
 """Bounds on what roles, topics, tables and caches take up."""
 
-from api import database, serve, services
+from api import database, serve, services, threads
 from api.guard import _path_address
 from api.live import tail
+from cli.commands import roles
 from consumers import cloud_event
 from consumers.intake import record
 from consumers.notifier import refused_checks
-from infra import kafka_batches, leftovers, pace, quarantine_room, sealing, topics
+from infra import kafka_batches, leftovers, pace, quarantine_room, sealing, topics, turns
 from infra.log import statements
 from infra.relay import source
-from infra.security import authenticator, console_sessions, tokens
+from infra.security import authenticator, console_sessions, request_rates, tokens
 from infra.settings import Settings
 from infra.webhooks import deliveries, sending
 from infra.writer import reader, writer
@@ -20,6 +21,7 @@ ROOM, LEFTOVERS = "tests/consumers/test_quarantine_room.py::", "tests/infra/test
 TOPICS = "tests/infra/test_topics.py::test_what_is_kept_of_each_topic"
 BATCHES, USAGE = "tests/infra/test_kafka_batches.py::", "tests/consumers/test_usage.py::"
 SESSIONS, CONSOLE = "tests/infra/test_console_sessions.py::", "tests/console/test_sessions.py::"
+RATES = "tests/infra/test_request_rates.py::"
 DELIVERIES = "tests/infra/webhooks/test_deliveries.py::"
 KNOWN, EDGES = "tests/limits/test_memory.py::", "tests/limits/test_edges.py::"
 
@@ -113,12 +115,27 @@ BOUNDS: dict[str, Bound] = {
     "Rows that a projector keeps": Bound(
         runner.MAX_ROWS_IN_MEMORY, "tests/projections/test_runner.py::test_any_split_gives_the_same_rows"
     ),
+    "Threads for personal text and long histories": Bound(
+        threads.THREADS, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"
+    ),
+    "Of these connections and threads, for one organisation": Bound(
+        turns.OF_ORG, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"
+    ),
+    "The same, for one login": Bound(turns.OF_LOGIN, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"),
+    "Refusals of a rate that are remembered": Bound(request_rates.REFUSED, RATES + "test_a_refusal_is_remembered"),
+    "Time that a refusal is remembered": Bound(request_rates.REFUSED_S, RATES + "test_a_refusal_is_remembered"),
+    "Console sessions whose person is known": Bound(
+        console_sessions.KNOWN, SESSIONS + "test_known_sessions_do_not_queue_with_invented_ones"
+    ),
     "Connections for reads of one organisation": Bound(database.MAX_READS, EDGES + "test_pools"),
     "Connections for reads of all": Bound(database.MAX_READS_OF_ALL, EDGES + "test_pools"),
     "Connections for keys, rates and sessions": Bound(database.MAX_WRITES, EDGES + "test_pools"),
     "Time of a read": Bound(5, EDGES + "test_pools"),
     "Time of a commit's statement": Bound(
         60, "tests/infra/writer/test_plans.py::test_the_session_bounds_its_waits_and_plans_once"
+    ),
+    "Time until a role's process has ended": Bound(
+        roles.END_S, "tests/cli/test_role_end.py::test_a_thread_that_waits_for_ever_does_not_keep_the_process"
     ),
     "Time to finish at a stop": Bound(
         serve.DRAIN_S, "tests/api/live/test_stream.py::test_streams_do_not_hold_up_the_stop_and_end_cleanly"

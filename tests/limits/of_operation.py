@@ -76,8 +76,13 @@ BOUNDS: dict[str, Bound] = {
     "PostgreSQL connections of the writer's login": Bound(logins.LOGINS["scrip_writer"].connections, BOUNDS_OF),
     "The same, of the reader's and of the auditor's": Bound(logins.LOGINS["scrip_reader"].connections, BOUNDS_OF),
     "The same, of the projector's": Bound(logins.LOGINS["scrip_projector"].connections, BOUNDS_OF),
-    "The same, of the relay's and of the analyst's": Bound(
-        logins.LOGINS["scrip_analyst"].connections, LOGINS + "test_one_login_cannot_take_all_connections"
+    "The same, of the relay's": Bound(logins.LOGINS["scrip_relay"].connections, BOUNDS_OF),
+    "The same, of the analyst's": Bound(
+        logins.LOGINS["scrip_analyst"].most or 0, LOGINS + "test_one_login_cannot_take_all_connections"
+    ),
+    "Temporary files of one of the analyst's sessions": Bound(
+        int(logins.LOGINS["scrip_analyst"].settings["temp_file_limit"].removesuffix("MB")),
+        LOGINS + "test_people_with_their_sql_cannot_fill_the_disk",
     ),
     "Prepared transactions": Bound(0, LOGINS + "test_no_transaction_outlives_its_session"),
 }

@@ -1,12 +1,13 @@
 """Bounds on what one organisation has, on what waits, and on what is asked for without being paid."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from inspect import signature
 
 import httpx
 import psycopg
 
-from api import database, streams_room
+from api import streams_room, threads, visible
 from api.live import tail
 from api.routes import stream
 from domain.credits import account, rules, void
@@ -18,7 +19,7 @@ from domain.groups import state as group_state
 from domain.organisations import configure
 from domain.plans import publish_features, publish_packages, publish_plan
 from domain.quotas import quota
-from infra import decisions
+from infra import decisions, turns
 from infra.security import api_keys, stream_tickets
 from infra.settings import Settings
 from infra.webhooks import store
@@ -28,6 +29,7 @@ from tests.limits.bound import Attacker, Bound
 
 ACCOUNT = "/api/v1/accounts/user:u:credits"
 TOO_MANY = {"amount": 1}
+TURNS = "tests/infra/test_turns.py::"
 
 
 def _default(name: str) -> float:
@@ -153,16 +155,40 @@ def _full_reader(attacker: Attacker) -> httpx.Response:
     return attacker.client().get(f"{ACCOUNT}/balance")
 
 
-def _full_pool(attacker: Attacker) -> httpx.Response:
-    """All connections for reads wait for a table, one request waits for a connection, and the next is turned away."""
-    attacker.lower(attacker.service.services.database.reads, "max_waiting", 1)
-    clients = [attacker.client() for _ in range(database.MAX_READS + 4)]
+def _full_pool(attacker: Attacker, bound: str = "") -> httpx.Response:
+    """Connections for reads wait for a table, one request waits for a connection, and the next is turned away."""
+    turns = attacker.service.services.database.reads.turns
+    attacker.lower(turns, "refuse_after_s", 0.0)
+    if bound:
+        attacker.lower(turns, bound, 1)
+    clients = [attacker.client() for _ in range(turns.of_login + 2)]
     with psycopg.connect(attacker.service.database.owner_uri) as connection:
         connection.execute("lock table read.balances in access exclusive mode")
         with ThreadPoolExecutor(len(clients)) as pool:
-            answers: list[httpx.Response] = list(pool.map(lambda client: client.get("/api/v1/accounts"), clients))
-    assert {answer.status_code for answer in answers} == {503}
-    return answers[-1]
+            answers = [pool.submit(client.get, "/api/v1/accounts") for client in clients]
+            first = next(as_completed(answers)).result()
+            connection.rollback()
+    return first
+
+
+def _no_connection(attacker: Attacker) -> httpx.Response:
+    turns = attacker.service.services.database.reads.turns
+    attacker.lower(turns, "wait_s", 0.1)
+    return _full_pool(attacker)
+
+
+def _no_thread(attacker: Attacker) -> httpx.Response:
+    turns = attacker.service.services.threads.turns
+    attacker.lower(turns, "wait_s", 0.1)
+    attacker.lower(turns, "_free", 0)
+    return attacker.client().get("/api/v1/generations")
+
+
+def _for_a_position(attacker: Attacker, bound: str) -> httpx.Response:
+    turns = attacker.service.services.visible.turns
+    attacker.lower(turns, "refuse_after_s", 0.0)
+    attacker.lower(turns, bound, 0)
+    return attacker.client().get("/api/v1/accounts", params={"min_position": "0" * 16})
 
 
 def _streams_of_login(attacker: Attacker) -> httpx.Response:
@@ -278,7 +304,27 @@ BOUNDS: dict[str, Bound] = {
         signature(Writer).parameters["max_batch"].default, "tests/infra/writer/test_queue.py::test_a_batch_has_a_bound"
     ),
     "Questions that wait for the reader": Bound(reader.MAX_WAITING, _full_reader),
-    "Reads that wait for a connection": Bound(database.MAX_READS_WAITING, _full_pool),
+    "Reads of a login that wait for a connection, or for a thread": Bound(
+        turns.WAITING_OF_LOGIN, partial(_full_pool, bound="waiting_of_login")
+    ),
+    "Reads of an organisation that wait for a connection, or for a thread": Bound(
+        turns.WAITING_OF_ORG,
+        partial(_full_pool, bound="waiting_of_org"),
+    ),
+    "Reads of a process that wait for a connection, or for a thread": Bound(
+        turns.WAITING,
+        partial(_full_pool, bound="most_waiting"),
+    ),
+    "Time that a read waits for a connection": Bound(turns.WAIT_S, _no_connection),
+    "Time that a request waits for a thread": Bound(threads.WAIT_S, _no_thread),
+    "Time until what waits too much is refused": Bound(turns.REFUSE_AFTER_S, TURNS + "test_waiting_has_bounds"),
+    "Reads of a login that wait for a position": Bound(
+        visible.MOST_OF_LOGIN, partial(_for_a_position, bound="of_login")
+    ),
+    "Reads of an organisation that wait for a position": Bound(
+        visible.MOST_OF_ORG, partial(_for_a_position, bound="of_org")
+    ),
+    "Reads of a process that wait for a position": Bound(visible.MOST, partial(_for_a_position, bound="_free")),
     "Live streams of a login": Bound(tail.MOST_OF_ONE, _streams_of_login),
     "Live streams of an organisation": Bound(tail.MOST_OF_ORG, _streams_of_organisation),
     "Live streams of a process": Bound(tail.MOST_STREAMS, _streams_of_all),

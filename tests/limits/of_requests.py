@@ -7,8 +7,10 @@ import httpx
 from api import (
     arriving,
     connection,
+    crowd,
     documents_room,
     fields,
+    folds_room,
     large_bodies,
     paging,
     price_preview,
@@ -31,15 +33,17 @@ from infra.log import statements
 from infra.security import tokens
 from infra.settings import Settings
 from infra.webhooks import destination
-from tests.api.wire import Wire
 from tests.limits import answers
-from tests.limits.bound import Attacker, Bound, sends
-from tests.waiting import wait_until
+from tests.limits.bound import Attacker, Attempt, Bound, sends
 
 GRANTS = "/api/v1/accounts/user:u:credits/grants"
 GRANT: dict[str, Any] = {"amount": 1, "source": "gift"}
 FORMS = "tests/console/test_form_bounds.py::"
+PAST = "tests/api/test_past.py::"
+PAST_OF_ONE = PAST + "test_one_login_and_one_organisation_have_so_many_at_a_time"
+PAST_OF_ALL = PAST + "test_a_process_has_so_many_at_a_time_and_each_so_much_time"
 DOCUMENTS = "tests/api/test_printing.py::test_documents_have_a_bound_and_keep_nobody_else_waiting"
+FAIR = "tests/attacks/test_fair_shares.py::"
 WIRE, PIPELINES, PROOF = "tests/api/test_wire.py::", "tests/api/test_pipelines.py::", "tests/api/test_proof.py::"
 
 
@@ -52,34 +56,14 @@ def _too_long_a_token(attacker: Attacker) -> httpx.Response:
     return attacker.client().get("/api/auth/me", headers=login)
 
 
-def _large(attacker: Attacker, orgs: int) -> httpx.Response:
-    """Announce large bodies that never come, for so many organisations, until another one finds no room."""
-    size = batch.MAX_BATCH_BODY
-    held = [Attacker(attacker.service, attacker.lower) for _ in range(orgs)]
-    wires = [Wire(attacker.service) for _ in held for _ in range(large_bodies.MAX_OF_ORG // size)]
-    answer: httpx.Response | None = None
+def _large(name: str) -> Attempt:
+    """A large body where there is no room left. How it is taken: tests/attacks/test_fair_shares.py."""
 
-    def refused() -> bool:
-        nonlocal answer
-        asks = held[0] if orgs == 1 else attacker
-        answer = asks.client("worker").post("/api/v1/batch", content=b" " * size)
-        return answer.status_code in (429, 503)
+    def attempt(attacker: Attacker) -> httpx.Response:
+        attacker.lower(large_bodies, name, 0)
+        return attacker.client("worker").post("/api/v1/batch", content=b" " * (fields.MAX_BODY + 1))
 
-    try:
-        for number, wire in enumerate(wires):
-            login = attacker.service.token("worker", org=held[number % orgs].org)
-            wire.send(
-                b"POST /api/v1/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (login.encode(), size)
-            )
-        wait_until(refused, 20, "a large body that finds no room")
-    finally:
-        for wire in wires:
-            wire.__exit__()
-    # What they held is given back.
-    wait_until(lambda: not attacker.service.services.large_bodies.taken, 20, "no large body any more")
-    assert answer is not None
-    return answer
+    return attempt
 
 
 def _nested(depth: int) -> dict[str, Any]:
@@ -116,6 +100,9 @@ BOUNDS: dict[str, Bound] = {
         Settings.model_fields["request_memory_mb"].default,
         "tests/attacks/test_unread_answers.py::test_requests_have_a_memory",
     ),
+    "What a caller has of it and is served from the reserve": Bound(
+        crowd.LITTLE, FAIR + "test_six_addresses_that_fill_the_memory_of_requests_stop_nobody"
+    ),
     "Form of somebody who is signed in": Bound(
         bounded_form.MAX_FORM, FORMS + "test_a_form_of_somebody_signed_in_has_a_limit"
     ),
@@ -131,9 +118,15 @@ BOUNDS: dict[str, Bound] = {
     "Body of features, and of packages": _body("/api/v1/features", plans.MAX_CATALOGUE_BODY, "PUT"),
     "Body of cost records": _body("/api/v1/budgets/costs", budgets.MAX_COSTS_BODY),
     "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
-    "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, lambda attacker: _large(attacker, 1)),
-    "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, lambda attacker: _large(attacker, 2)),
+    "Large bodies of a login at a time": Bound(large_bodies.MAX_OF_LOGIN, _large("MAX_OF_LOGIN")),
+    "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, _large("MAX_OF_ORG")),
+    "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, _large("MAX_BYTES")),
+    "Documents (PDF) of a login at a time": Bound(documents_room.MOST_OF_LOGIN, DOCUMENTS),
     "Documents (PDF) of an organisation at a time": Bound(documents_room.MOST_OF_ORG, DOCUMENTS),
+    "Answers from the past of a login at a time": Bound(folds_room.MOST_OF_LOGIN, PAST_OF_ONE),
+    "Answers from the past of an organisation at a time": Bound(folds_room.MOST_OF_ORG, PAST_OF_ONE),
+    "Answers from the past of a process at a time": Bound(folds_room.MOST, PAST_OF_ALL),
+    "Time for an answer from the past": Bound(folds_room.MOST_S, PAST_OF_ALL),
     "Documents (PDF) of a process at a time": Bound(documents_room.MOST, DOCUMENTS),
     "Depth of JSON": Bound(strict_json.MAX_DEPTH, sends("POST", GRANTS, json=GRANT | {"metadata": _nested(16)})),
     "Digits of a whole number": Bound(strict_json.MAX_DIGITS, sends("POST", GRANTS, json=GRANT | {"amount": 10**18})),
@@ -216,7 +209,7 @@ BOUNDS: dict[str, Bound] = {
     "Entries of a state": Bound(
         stream_state.MOST_SHOWN, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),
-    "Events that a state is folded from": Bound(
+    "Events that a state or a balance at another time is folded from": Bound(
         stream_state.MOST_FOLDED, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),
     "Results of a search, of each kind": Bound(search.MOST, answers.hits),

@@ -49,7 +49,8 @@ def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.Monke
 
 def test_pools(service: Service) -> None:
     made = service.services.database
-    assert [pool.max_size for pool in (made.reads, made.reads_all, made.writes)] == [8, 3, 3]
+    assert [pool.max_size for pool in (made.reads, made.reads_all, made.writes)] == [8, 4, 4]
+    assert made.text.max_size == 2
     pools: list[Any] = [made.reads, made.reads_all, made.writes]
     for pool in pools:
         with psycopg.connect(pool.conninfo, **pool.kwargs) as connection:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -48,15 +49,20 @@ from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import folded
 from tests.projections.log_builder import LogBuilder
 
-LOGS = {seed: busy_shop(LogBuilder(), 1500, seed) for seed in range(3)}
+SEEDS = range(3)
 OPEN = {"held", "running"}
 STATUSES = {"completed", "failed", "cancelled", "expired", "settled_late", "refused"} | OPEN
 
 
-@pytest.fixture(params=LOGS, scope="module")
+@cache
+def _log(seed: int) -> LogBuilder:
+    return busy_shop(LogBuilder(), 1500, seed)
+
+
+@pytest.fixture(params=SEEDS, scope="module")
 def both(request: pytest.FixtureRequest) -> tuple[LogBuilder, State]:
     """A log of all systems, and what it folds to."""
-    log = LOGS[request.param]
+    log = _log(request.param)
     return log, folded(log.events)
 
 
@@ -68,9 +74,10 @@ def states(log: LogBuilder, kind: str) -> list[tuple[str, str, Any]]:
 
 def test_the_logs_of_this_test_are_not_tame() -> None:
     """Every outcome and every kind of event of the new systems occurs, and many refusals."""
-    models = [folded(log.events) for log in LOGS.values()]
+    logs = [_log(seed) for seed in SEEDS]
+    models = [folded(log.events) for log in logs]
     assert {row.status for each in models for row in each.rows(GENERATIONS).values()} == STATUSES
-    types = Counter(event.type for log in LOGS.values() for event in log.events)
+    types = Counter(event.type for log in logs for event in log.events)
     rare = "shortfall-recorded shortfall-collected use-given-back generation-part-completed use-extended plan-ended"
     assert all(types[f"{name}.v1"] for name in rare.split()), types
 
@@ -277,7 +284,7 @@ def test_deductions_are_logged_with_their_user() -> None:
 
 @pytest.mark.parametrize("kind", ["generation", "storage", "group", "budget", "organisation"])
 def test_a_missing_event_is_found_by_the_version(kind: str) -> None:
-    events = LOGS[0].events
+    events = _log(0).events
     counts = Counter((event.org, event.stream) for event in events)
     place = next(key for key, count in counts.items() if count > 2 and key[1].partition("/")[0] == kind)
     own = [event for event in events if (event.org, event.stream) == place]

@@ -24,7 +24,7 @@ case "$*" in
         mkdir -p "$4/bin"
         cp "$0" "$4/bin/python"
         touch "$4/bin/pip" ;;
-    "-m pip install --require"*)
+    "-m pip install --no-compile --require"*)
         sleep ${FAKE_DELAY:-0}
         [ -z "${FAKE_PIP_SAYS:-}" ] || { echo "$FAKE_PIP_SAYS"; exit 1; } ;;
     "-P -m cli"*) echo "cli: $*" ;;
