@@ -12,7 +12,7 @@ from api.connection import COST
 from api.crowd import LITTLE, Crowd
 from api.fair_share import fits
 from api.large_bodies import MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, LargeBodies
-from api.live import service as live_service
+from api.live import tail as live_tail
 from api.problems import Problem
 from infra.security.principal import Principal, Role
 from tests.api.conftest import service  # noqa: F401 - one API for this module
@@ -174,7 +174,7 @@ def test_live_streams_are_shared(edge: Edge, monkeypatch: pytest.MonkeyPatch) ->
         "LITTLE_OF_ONE": 1,
         "LITTLE_OF_ORG": 1,
     }.items():
-        monkeypatch.setattr(live_service, name, most)
+        monkeypatch.setattr(live_tail, name, most)
     live = edge.service.services.live
     assert live is not None
     with ExitStack() as open_:
