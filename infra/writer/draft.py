@@ -27,6 +27,9 @@ TICK = timedelta(microseconds=1)
 CommandKey = tuple[str, str, str]
 
 
+_new: Any = tuple.__new__  # takes half the time of a NamedTuple's own, and every event passes here
+
+
 class _End(NamedTuple):
     """Where a partition's log ends, this draft included."""
 
@@ -97,7 +100,7 @@ class Draft:
         events, first = decided.events, len(self._events)
         now_us = self._now_us[partition]
         position, hash_ = self._ends[partition]
-        later = Counter(stream for stream, _ in events) if len(events) > 1 else None  # nearly always one
+        later = _counted(events) if len(events) > 1 else None  # nearly always one
         for stream, event in events:
             version = overlay.streams[org, stream].version
             if later is not None:
@@ -110,9 +113,8 @@ class Draft:
                 return EventTooLarge(size=len(data), limit=MAX_EVENT_BYTES)
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
-            self._events.append(
-                StoredEvent(partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
-            )
+            stored = (partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
+            self._events.append(_new(StoredEvent, stored))
         self._ends[partition] = _End(position, hash_)
         return None
 
@@ -206,3 +208,11 @@ class Draft:
                     rows.append((org, stream, drafted.version, kind.schema, encode_state(drafted.state)))
                     overlay.streams[org, stream] = drafted._replace(snapshot=drafted.version)
         return rows
+
+
+def _counted(events: Sequence[tuple[str, Any]]) -> dict[str, int]:
+    """How many events each stream has; a Counter takes three times as long."""
+    counts: dict[str, int] = {}
+    for stream, _ in events:
+        counts[stream] = counts.get(stream, 0) + 1
+    return counts

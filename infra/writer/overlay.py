@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Protocol
 from domain.registry import kind_of
 from infra.writer.cache import Cache, Stream, StreamKey, Tagged, TagKey
 
+_new: Any = tuple.__new__  # takes half the time of a NamedTuple's own, and every event passes here
+
 
 class Cold(Protocol):
     """Where an overlay gets what is not cached; whatever it gives is committed, nothing of the batch's own."""
@@ -60,7 +62,7 @@ class Overlay:
         if before is None:
             after = Stream(1, kind.evolve(kind.initial, event), 0)
         else:
-            after = Stream(before.version + 1, kind.evolve(before.state, event), before.snapshot)
+            after = _new(Stream, (before.version + 1, kind.evolve(before.state, event), before.snapshot))
         self.streams[key] = after
         if event.tag is None:
             self._before.append((key, own, None, None))
