@@ -5,7 +5,6 @@ from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -16,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.edge import Edge
 from api.front import Front
-from api.guard import UNREACHABLE
+from api.guard import UNREACHABLE, log_failed_read
 from api.hosts import of_pages, of_whole_service
 from api.live.service import Live
 from api.policy import check_policy
@@ -26,10 +25,8 @@ from api.routes import all_routes
 from api.routes.documents import TITLE, VERSION
 from api.services import Retry, Services, Verify, make_services
 from infra.settings import Settings
-from infra.turns import TooManyWaiting
 from infra.writer.ledger import Ledger
 
-log = structlog.get_logger()
 MIN_SECRET_BYTES = 32
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
@@ -174,8 +171,7 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 
 async def _unreachable(request: Request, error: Exception) -> Response:
-    if not isinstance(error, TooManyWaiting):  # that is logged as what was denied
-        log.warning("a read failed", path=request.url.path, error=type(error).__name__)
+    log_failed_read(request.url.path, error)
     return await _problem(request, of_the_machine(error, request.method) or away(error))
 
 

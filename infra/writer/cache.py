@@ -12,6 +12,8 @@ from infra.codec import Codec
 StreamKey = tuple[str, str]  # organisation, stream
 TagKey = tuple[str, str]  # organisation, tag
 
+make: Any = tuple.__new__  # `make(Stream, (…))` takes half the time of `Stream(…)`: for what every event passes
+
 
 class Stream(NamedTuple):
     """A stream's state at a version; `snapshot` is the version of its last snapshot, 0 for none."""
