@@ -6,7 +6,6 @@ from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.database import UNREACHABLE
 from api.edge import Edge
+from api.guard import log_failed_read
 from api.hosts import of_pages, of_whole_service
 from api.policy import check_policy
 from api.problems import MEDIA_TYPE, Problem, away, fault, of_the_machine, unavailable
@@ -27,10 +27,8 @@ from api.routes.documents import TITLE, VERSION
 from api.routing import BodyRoute, CommandRoute, ReadRoute, send_problem
 from api.services import Retry, Services, Verify, make_services
 from infra.settings import Settings
-from infra.turns import TooManyWaiting
 from infra.writer.ledger import Ledger
 
-log = structlog.get_logger()
 MIN_SECRET_BYTES = 32
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
@@ -173,8 +171,7 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 
 async def _unreachable(request: Request, error: Exception) -> Response:
-    if not isinstance(error, TooManyWaiting):  # that is logged as what was denied
-        log.warning("a read failed", path=request.url.path, error=type(error).__name__)
+    log_failed_read(request.url.path, error)
     return await _problem(request, of_the_machine(error, request.method) or away(error))
 
 

@@ -73,7 +73,7 @@ class Connection(Arriving):
     @property
     def waiting_since(self) -> float | None:
         """Since when it has waited for a request or the rest of one, by the loop's clock; None while it has one."""
-        runs = self._runs and not self._comes  # who sends a body slowly must not keep a place with it
+        runs = self._runs and not self._comes  # a slow body must not keep its place
         busy = runs or self.pipeline or self.flow.write_paused or self.transport.is_closing()
         return None if busy else self._since
 
@@ -89,11 +89,11 @@ class Connection(Arriving):
         return self._holds[0] if self._holds and self._runs and not self._comes else 0
 
     def kept(self, kind: Kind) -> int:
-        """For `crowd`; see there."""
+        """See `Member` in api/crowd.py."""
         return self._unread if kind == "unread" else sum(self._holds) + self._raw - self._new - self._answered
 
     def cut(self, kind: Kind) -> None:
-        """For `crowd`; see there. Who sends is told."""
+        """See `Member` in api/crowd.py. A client whose request is cut gets 503."""
         self.crowd.refused["memory" if kind == "held" else "unread"] += 1
         if kind == "unread":
             self._look_no_more()

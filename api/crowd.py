@@ -1,8 +1,9 @@
 """Everybody who is connected: how many, from where, and how much memory is kept for each.
 
-What one address may have is a part of what all may have, so that nobody is turned away because of another. Where a few
-addresses have filled the memory, a reserve is left for who has little, and room is made for the others by cutting those
-that have far more. Behind a trusted proxy all callers have its address: then each connection counts by itself.
+One address may have only a part of what all may have, so that no caller is refused because of another one. When a few
+addresses have filled the memory, there is still a reserve for those that have little, and room is made for the others
+by cutting connections of the addresses that have far more. Behind a trusted proxy all callers have the proxy's address:
+then each connection counts by itself.
 """
 
 from collections.abc import Collection

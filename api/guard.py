@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from api.audit_log import known
@@ -17,7 +18,9 @@ from api.services import Services
 from domain.credits.address import Address, parse_address
 from domain.ids import is_id
 from infra.security.principal import Principal, Role, Unauthenticated
-from infra.turns import CALLER
+from infra.turns import CALLER, TooManyWaiting
+
+log = structlog.get_logger()
 
 _ADDRESS: TypeAdapter[str] = TypeAdapter(AddressText)
 # Under which names a query or a body may name an organisation.
@@ -149,3 +152,9 @@ def _same_organisation(query: list[tuple[str, str]], org: str) -> list[tuple[str
     if any(name in ORGANISATION_NAMES and value != org for name, value in query):
         raise other_organisation()
     return [(name, value) for name, value in query if name not in ORGANISATION_NAMES]
+
+
+def log_failed_read(path: str, error: BaseException) -> None:
+    """Write down that a read failed; not where its caller had too much waiting, which is logged as what was denied."""
+    if not isinstance(error, TooManyWaiting):
+        log.warning("a read failed", path=path, error=type(error).__name__)

@@ -17,7 +17,7 @@ ALWAYS: list[Header] = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-    (b"vary", b"Prefer"),  # whoever asks may get another form (`api.edge.BigIntegers`), and a cache must know it
+    (b"vary", b"Prefer"),  # it changes the answer (`api.edge.BigIntegers`), and caches must know that
 ]
 TLS_ONLY: Header = (b"strict-transport-security", b"max-age=%d; includeSubDomains" % TWO_YEARS_S)
 POLICY: Header = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")

@@ -1,16 +1,13 @@
 """Room for bodies beyond the usual limit: who sends many of them, or sends them slowly, fills no memory with them.
 
-What has come is counted, not what a head announces: heads without bodies keep nobody out.
+Only bytes that have come are counted, not the length that a head announces: a caller who sends heads without bodies
+takes no room from others.
 """
-
-from collections import Counter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.fair_share import fits
+from api.fair_share import Bounds, Shares
 from api.fields import MAX_BODY
-from api.in_use import release
-from api.problems import Problem, limit_reached, overloaded
 
 MAX_BYTES = 33_554_432  # of large bodies that are read or worked on, in this process,
 MAX_OF_ORG = 16_777_216  # of one organisation,
@@ -60,18 +57,19 @@ class Room:
             self._taken = 0
 
 
-class LargeBodies:
-    """What large bodies take up, until their requests are answered. Made once for each process."""
+def _bounds() -> Bounds:
+    detail = "The requests of one {whose} may have {most:,} bytes of large bodies at a time."
+    return Bounds(
+        *(MAX_OF_LOGIN, MAX_OF_ORG, MAX_BYTES), "too_many_large_bodies", detail, RETRY_AFTER_S,
+        little_of_login=LITTLE_OF_LOGIN, little_of_org=LITTLE_OF_ORG,
+    )  # fmt: skip
+
+
+class LargeBodies(Shares):
+    """The bytes of large bodies, until their requests are answered. Made once for each process."""
 
     def __init__(self) -> None:
-        self._bytes = 0
-        self._of_orgs: Counter[str] = Counter()
-        self._of_logins: Counter[tuple[str, str]] = Counter()
-
-    @property
-    def taken(self) -> int:
-        """Bytes that large bodies take up now."""
-        return self._bytes
+        super().__init__(_bounds)
 
     def room(self, scope: Scope, org: str, login: str) -> Room | None:
         """The room of a request, for its caller; none where it may have no large body."""
@@ -79,31 +77,3 @@ class LargeBodies:
         if room is not None:
             room.org, room.login = org, login
         return room
-
-    def check(self, org: str, login: str, size: int) -> None:
-        """Raises Problem (429, 503) where there is no room for `size` bytes more."""
-        of_login, of_org = self._of_logins[org, login] + size, self._of_orgs[org] + size
-        if of_login > MAX_OF_LOGIN:
-            raise _too_many("login", MAX_OF_LOGIN)
-        if not fits(of_login, LITTLE_OF_LOGIN, of_org, MAX_OF_ORG):
-            raise _too_many("organisation", MAX_OF_ORG)
-        if not fits(of_org, LITTLE_OF_ORG, self._bytes + size, MAX_BYTES):
-            raise overloaded()
-
-    def take(self, org: str, login: str, size: int) -> None:
-        """Count `size` bytes more. Raises Problem (429, 503) where there is no room."""
-        self.check(org, login, size)
-        self._bytes += size
-        self._of_orgs[org] += size
-        self._of_logins[org, login] += size
-
-    def give_back(self, org: str, login: str, size: int) -> None:
-        """The request is answered."""
-        self._bytes -= size
-        release(self._of_orgs, org, size)
-        release(self._of_logins, (org, login), size)
-
-
-def _too_many(whose: str, most: int) -> Problem:
-    detail = f"The requests of one {whose} may have {most:,} bytes of large bodies at a time."
-    return limit_reached("too_many_large_bodies", detail, most, RETRY_AFTER_S)

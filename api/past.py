@@ -12,8 +12,8 @@ from domain.credits.account import Account, evolve
 from domain.credits.address import stream_of
 from domain.credits.due import due
 
-# Times never go back within a stream, so its event of a version tells whether that version was reached by then. Looked
-# for by halves: events that came later cost nothing, however many there are.
+# The last version that a stream had at a moment. Times never go back within a stream, so a binary search over the
+# versions finds it; the events that came later need not be read.
 _REACHED = """
     with recursive newest as (
         select coalesce(max(version), 0) as version from events where org = %(org)s and stream = %(stream)s

@@ -9,7 +9,6 @@ from inspect import Parameter, Signature, cleandoc, signature
 from typing import Any, NamedTuple
 
 import msgspec
-import structlog
 from fastapi import Request, params
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
@@ -19,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.database import UNREACHABLE
 from api.fields import MAX_BODY, Body
-from api.guard import admit, is_open, read_head
+from api.guard import admit, is_open, log_failed_read, read_head
 from api.large_bodies import around
 from api.limit import within_rate
 from api.operation import Call, Operation
@@ -40,12 +39,10 @@ from api.reading import current
 from api.schemas import PROBLEMS
 from api.services import Services
 from api.strict_json import MAX_DEPTH
-from infra.turns import TooManyWaiting
 
 JSON = b"application/json"
 MAY_WAIT = Known(frozenset({"min_position"}))  # a question that is asked by POST is a read: current without it
 
-log = structlog.get_logger()
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "parameters": [
         {
@@ -281,8 +278,7 @@ def _guarded(operation: str, services: Services, inner: ASGIApp, parameters: Kno
         except Problem as problem:
             await send_problem(send, problem)
         except UNREACHABLE as error:
-            if not isinstance(error, TooManyWaiting):  # that is logged as what was denied
-                log.warning("a read failed", path=scope["path"], error=type(error).__name__)
+            log_failed_read(scope["path"], error)
             await send_problem(send, away(error))
 
     return app

@@ -1,4 +1,4 @@
-"""Read your own writes: who waits for a position is told of it by one look for all, not by a look of each."""
+"""Read your own writes: all requests that wait for a position share one query, which is repeated while any waits."""
 
 import asyncio
 from typing import Any

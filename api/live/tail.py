@@ -1,19 +1,18 @@
 """What the live streams of this process share: one reader of the log, tickets, room for listeners, and an end."""
 
 import asyncio
-from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
 import structlog
 
 from api.database import UNREACHABLE, Database, Row
-from api.fair_share import fits
-from api.in_use import release
+from api.fair_share import Bounds, Shares
 from api.live.entry import Entry
-from api.problems import Problem, limit_reached
+from api.problems import Problem
 from domain.generations.state import PREFIX as GENERATION
 from domain.plans.state import PURCHASE_PREFIX as PURCHASE
 from infra.partitions import partition_of
@@ -263,6 +262,19 @@ class _Stored(msgspec.Struct):
     data: _Named
 
 
+def _bounds() -> Bounds:
+    detail = "One {whose} may have {most:,} live streams at a time."
+    return Bounds(
+        *(MOST_OF_ONE, MOST_OF_ORG, MOST_STREAMS), "too_many_streams", detail, RETRY_AFTER_S,
+        little_of_login=LITTLE_OF_ONE, little_of_org=LITTLE_OF_ORG, full=_full,
+    )  # fmt: skip
+
+
+def _full() -> Problem:
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(503, "overloaded", "Too many live streams are open.", headers=headers)
+
+
 class Live:
     """Made once for each process. `closing` is set when the process stops, so that no stream holds it up."""
 
@@ -270,41 +282,18 @@ class Live:
         self.tail = LogTail(database, ledger)
         self.tickets = StreamTickets(database.writes)
         self.closing = asyncio.Event()
-        self._of_logins: Counter[tuple[str, str]] = Counter()
-        self._of_orgs: Counter[str] = Counter()
+        self._shares = Shares(_bounds)
 
     @property
     def streams(self) -> int:
         """How many are open."""
-        return self._of_orgs.total()
+        return self._shares.taken
 
-    @contextmanager
-    def room(self, principal: Principal) -> Iterator[None]:
+    def room(self, principal: Principal) -> AbstractContextManager[None]:
         """Count a stream while it is open. Raises Problem (429, 503) where there are too many."""
-        org, who = principal.org, (principal.org, principal.actor)
-        of_login, of_org = self._of_logins[who] + 1, self._of_orgs[org] + 1
-        if of_login > MOST_OF_ONE:
-            raise _too_many("login", MOST_OF_ONE)
-        if not fits(of_login, LITTLE_OF_ONE, of_org, MOST_OF_ORG):
-            raise _too_many("organisation", MOST_OF_ORG)
-        if not fits(of_org, LITTLE_OF_ORG, self.streams + 1, MOST_STREAMS):
-            headers = {"Retry-After": str(RETRY_AFTER_S)}
-            raise Problem(503, "overloaded", "Too many live streams are open.", headers=headers)
-        self._of_logins[who] += 1
-        self._of_orgs[org] += 1
-        try:
-            yield
-        finally:
-            release(self._of_logins, who)
-            release(self._of_orgs, org)
+        return self._shares.held(principal.org, principal.actor)
 
     async def close(self) -> None:
         """End all streams and stop following the log."""
         self.closing.set()
         await self.tail.close()
-
-
-def _too_many(whose: str, most: int) -> Problem:
-    return limit_reached(
-        "too_many_streams", f"One {whose} may have {most:,} live streams at a time.", most, RETRY_AFTER_S
-    )

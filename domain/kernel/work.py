@@ -8,6 +8,8 @@ Key = tuple[str, str]  # an organisation, and the name of a stream or a tag of i
 Emitted = tuple[str, Any]  # a stream, and an event on it
 Tags = dict[Key, tuple[Emitted, ...]]
 
+make: Any = tuple.__new__  # `make(Stream, (…))` takes half the time of `Stream(…)`: for what every event passes
+
 
 class Event(Protocol):
     """Any stored fact. `tag` names the one entity (reservation, debit, …) that the event is about, or is none."""
@@ -150,7 +152,7 @@ class Work:
         if before is None:
             streams[key] = Stream(1, kind.evolve(kind.initial, event), 0)
         else:
-            streams[key] = Stream(before.version + 1, kind.evolve(before.state, event), before.snapshot)
+            streams[key] = make(Stream, (before.version + 1, kind.evolve(before.state, event), before.snapshot))
         emitted, name = (stream, event), event.tag
         if name is None:
             self._undo.append((key, own, None, None))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from domain.kernel.execution import Decided
-from domain.kernel.work import START, Savepoint, Work
+from domain.kernel.work import START, Savepoint, Work, make
 from domain.refusal import EventTooLarge
 from infra import failpoints
 from infra.failpoints import failpoint
@@ -100,7 +100,7 @@ class Draft:
         events, first = decided.events, len(self._events)
         now_us = self._now_us[partition]
         position, hash_ = self._ends[partition]
-        later = Counter(stream for stream, _ in events) if len(events) > 1 else None  # nearly always one
+        later = _counted(events) if len(events) > 1 else None  # nearly always one
         for stream, event in events:
             version = work.streams[org, stream].version
             if later is not None:
@@ -113,9 +113,8 @@ class Draft:
                 return EventTooLarge(size=len(data), limit=MAX_EVENT_BYTES)
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
-            self._events.append(
-                LedgerEvent(partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
-            )
+            stored = (partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
+            self._events.append(make(LedgerEvent, stored))
         self._ends[partition] = _End(position, hash_)
         return None
 
@@ -209,3 +208,11 @@ class Draft:
                     rows.append((org, stream, drafted.version, kind.schema, encode_state(drafted.state)))
                     work.streams[org, stream] = drafted._replace(snapshot=drafted.version)
         return rows
+
+
+def _counted(events: Sequence[tuple[str, Any]]) -> dict[str, int]:
+    """How many events each stream has; a Counter takes three times as long."""
+    counts: dict[str, int] = {}
+    for stream, _ in events:
+        counts[stream] = counts.get(stream, 0) + 1
+    return counts

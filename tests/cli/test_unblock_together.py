@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from cli.commands import unblock
-from infra import topics
 from infra.kafka_client import kafka_arguments
 from infra.relay import unblocking
 from infra.settings import Settings
 from infra.topic_limit import max_message_bytes, set_max_message_bytes
-from tests.conftest import PARTITIONS, Database
-from tests.infra.relaying import ledger, settings_for
+from tests.conftest import Database
+from tests.infra.relaying import deployed, ledger
 
 SMALL, LARGE = 1_500_000, 2_500_000
 
@@ -20,9 +19,7 @@ SMALL, LARGE = 1_500_000, 2_500_000
 @pytest.fixture
 def settings(database: Database, kafka: str, topic_prefix: str) -> Settings:
     """A deployment's topics."""
-    here = settings_for(database.relay_uri, kafka, topic_prefix)
-    asyncio.run(topics.provision(here, PARTITIONS))
-    return here
+    return deployed(database.relay_uri, kafka, topic_prefix)
 
 
 def limit(settings: Settings) -> int:
@@ -59,7 +56,7 @@ def test_what_somebody_lowers_while_a_command_waits_is_raised_again(
         return [] if looks > 1 and limit(settings) == raised else [unblocking.Stopped(0, 2, "", LARGE)]
 
     monkeypatch.setattr(unblocking, "stopped_partitions", stops)
-    monkeypatch.setattr(unblock, "LOOK_S", 0.0, raising=False)
+    monkeypatch.setattr(unblock, "LOOK_S", 0.0)
     monkeypatch.setattr(unblock, "PATIENCE_S", 10.0)
     unblock._wait(settings, {0: 2}, LARGE)
     assert limit(settings) == raised

@@ -19,6 +19,7 @@ from infra.log.events import LedgerEvent
 from infra.log.statements import Head
 from infra.relay import Relay
 from infra.settings import Settings
+from tests.conftest import PARTITIONS
 from tests.waiting import patient
 
 DEADLINE_S = patient(60.0)
@@ -27,6 +28,13 @@ DEADLINE_S = patient(60.0)
 def settings_for(relay_uri: str, kafka: str, prefix: str) -> Settings:
     """Settings as the role gets them."""
     return Settings.model_validate({"relay_url": relay_uri, "kafka": kafka, "topic_prefix": prefix})
+
+
+def deployed(relay_uri: str, kafka: str, prefix: str) -> Settings:
+    """The settings of a deployment of its own, whose topics are there."""
+    settings = settings_for(relay_uri, kafka, prefix)
+    asyncio.run(topics.provision(settings, PARTITIONS))
+    return settings
 
 
 def ledger(settings: Settings) -> str:

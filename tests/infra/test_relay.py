@@ -28,6 +28,7 @@ from infra.unsafe_setting import UnsafeSetting
 from tests.conftest import PARTITIONS, Database
 from tests.infra.relaying import (
     committed,
+    deployed,
     following,
     head,
     ledger,
@@ -46,9 +47,7 @@ from tests.waiting import patient
 @pytest.fixture
 def settings(database: Database, kafka: str, topic_prefix: str) -> Settings:
     """A deployment of its own, with its topics."""
-    here = settings_for(database.relay_uri, kafka, topic_prefix)
-    asyncio.run(topics.provision(here, PARTITIONS))
-    return here
+    return deployed(database.relay_uri, kafka, topic_prefix)
 
 
 def log_id(database: Database) -> str:

@@ -19,12 +19,11 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import EndTxnRequest
 from psycopg.conninfo import conninfo_to_dict
 
-from infra import topics
 from infra.embedded import EmbeddedServers
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
 from tests.conftest import PARTITIONS, Database, copy_of, database_of
-from tests.infra.relaying import DEADLINE_S, committed, ledger, published, running, settings_for, stored, until, write
+from tests.infra.relaying import DEADLINE_S, committed, deployed, ledger, published, running, stored, until, write
 from tests.waiting import ENOUGH_S
 
 ROOT = Path(__file__).parents[2]
@@ -52,9 +51,7 @@ def log(own_servers: EmbeddedServers, own_database: Database) -> Iterator[Databa
 @pytest.fixture
 def settings(own_servers: EmbeddedServers, log: Database, topic_prefix: str) -> Settings:
     """A deployment on them, with its topics."""
-    here = settings_for(log.relay_uri, own_servers.kafka_bootstrap, topic_prefix)
-    asyncio.run(topics.provision(here, PARTITIONS))
-    return here
+    return deployed(log.relay_uri, own_servers.kafka_bootstrap, topic_prefix)
 
 
 @contextmanager

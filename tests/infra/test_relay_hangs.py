@@ -19,14 +19,14 @@ import psycopg
 import pytest
 from aiokafka.errors import KafkaError
 
-from infra import lease, topics
+from infra import lease
 from infra.lease import Lease
 from infra.log.events import LedgerEvent
 from infra.relay.lane import Lane
 from infra.relay.publisher import Publisher
 from infra.settings import Settings
 from tests.conftest import PARTITIONS, Database
-from tests.infra.relaying import committed, published, running, settings_for, stored, until, write
+from tests.infra.relaying import committed, deployed, published, running, stored, until, write
 from tests.waiting import ENOUGH_S, wait_until
 
 pause = threading.Event().wait  # for a moment that the test chooses
@@ -38,9 +38,7 @@ TERM_S = 0.4  # so that the rounds are short
 @pytest.fixture
 def settings(database: Database, kafka: str, topic_prefix: str) -> Settings:
     """A deployment of its own, with its topics."""
-    here = settings_for(database.relay_uri, kafka, topic_prefix)
-    asyncio.run(topics.provision(here, PARTITIONS))
-    return here
+    return deployed(database.relay_uri, kafka, topic_prefix)
 
 
 @contextmanager
