@@ -8,7 +8,7 @@ from domain.generations.events import (
     GenerationSettledLate,
     Settled,
 )
-from domain.organisations.events import Resource
+from domain.resources.budget import BUDGET
 from projections import costs, generation_rows, refusals, usage
 from projections.facts import Fact
 from projections.models import Needed, ReadModels
@@ -47,7 +47,7 @@ def fold(models: ReadModels, fact: Fact) -> None:
 
 def _effects(models: ReadModels, fact: Fact, event: GenerationEvent, row: generation_rows.GenerationRow) -> None:
     if isinstance(event, GenerationRefunded):
-        usd = generation_rows.by_resource(event.returned).get(Resource.BUDGET, 0)
+        usd = generation_rows.by_resource(event.returned).get(BUDGET.name, 0)
         if usd:
             models.usage.add(usage.money_back(fact, row, usd))
             models.costs.append(costs.refunded(fact, row, usd))

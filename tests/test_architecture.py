@@ -57,7 +57,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("the process's wall clock", "console/analytics.py"): "up to which day charts go, for people; nothing is decided",
     ("the process's wall clock", "benchmarks/figures.py"): "the day on which a figure was measured, for people",
     ("a sleep for luck", "tests/infra/relaying.py"): "the writer that sleeps between insert and commit is the test",
-    (FLOATS, "domain/generations/told.py"): "the percentage of storage for people; nothing is decided from it",
+    (FLOATS, "domain/resources/storage.py"): "the percentage of storage for people; nothing is decided from it",
     ("a function of more than 60 lines", "domain/credits/account.py"): "`evolve` is one short case for each event",
 }
 

@@ -8,13 +8,14 @@ from domain.credits.address import reservation_tag
 from domain.credits.refusals import AlreadyExists
 from domain.generations.assess import Assessment, assess
 from domain.generations.events import GenerationHeld, GenerationRefused
-from domain.generations.movements import begin, hold
 from domain.generations.refusals import ResourcesShort, UnknownParent
 from domain.generations.request import Request
 from domain.generations.state import Status, generation_of, stream_of
 from domain.generations.told import sentences, told
 from domain.kernel.work import Work
 from domain.refusal import RefusedWith
+from domain.resources.resource import HoldTerms
+from domain.resources.table import table
 
 DEFAULT_TTL_S = 900
 MAX_TTL_S = 604_800
@@ -35,8 +36,8 @@ class CreateGeneration:
 def create(work: Work, command: CreateGeneration) -> None:
     """All that applies is held in one commit (contract, "Generations").
 
-    Raises AlreadyExists, UnknownParent, what `assess` and `hold` raise, and RefusedWith ResourcesShort: the refusal
-    is a fact on the generation's own stream.
+    Raises AlreadyExists, UnknownParent, what `assess` and `Resource.hold` raise, and RefusedWith ResourcesShort: the
+    refusal is a fact on the generation's own stream.
     """
     _new(work, command)
     assessment = assess(work, command.request)
@@ -44,7 +45,7 @@ def create(work: Work, command: CreateGeneration) -> None:
     if not assessment.ok:
         refusal = ResourcesShort(
             reason=assessment.reason,
-            sentence=sentences(assessment),
+            sentence=sentences(table(work), assessment.checks, assessment.reason),
             told=told(work, command.request, assessment),
         )
         refused = GenerationRefused(
@@ -53,14 +54,16 @@ def create(work: Work, command: CreateGeneration) -> None:
         work.emit(stream, refused)
         raise RefusedWith(refusal)
     expires_at = work.now + timedelta(seconds=command.ttl_s)
-    held = GenerationHeld(
+    event = GenerationHeld(
         **_described(command, assessment), expires_at=expires_at, holds=assessment.holds, sealed=command.sealed
     )
-    work.emit(stream, held)
-    for each in assessment.holds:
-        begin(work, each)
-    for each in assessment.holds:
-        hold(work, each, command.generation_id, expires_at, assessment.needs.quote)
+    work.emit(stream, event)
+    resources, quote = table(work), event.quote
+    terms = HoldTerms(command.generation_id, expires_at, quote.item, quote.price_version)
+    for held in assessment.holds:
+        resources.by_name[held.resource].begin(work, held)
+    for held in assessment.holds:
+        resources.by_name[held.resource].hold(work, held, terms)
 
 
 def _new(work: Work, command: CreateGeneration) -> None:
@@ -77,16 +80,16 @@ def _new(work: Work, command: CreateGeneration) -> None:
 
 def _described(command: CreateGeneration, assessment: Assessment) -> dict[str, Any]:
     """The fields of `Described`; provider and model as the price book spells them, so that reports have one name."""
-    request, needs = command.request, assessment.needs
+    request, quote = command.request, assessment.quote
     return {
         "generation_id": command.generation_id,
         "user": request.user,
         "operation": request.operation,
-        "provider": needs.provider,
-        "model": needs.model,
+        "provider": quote.provider,
+        "model": quote.model,
         "options": request.options,
-        "count": needs.units,
+        "count": quote.count,
         "feature": request.feature,
         "parent_id": command.parent_id,
-        "quote": needs.quote,
+        "quote": quote.stored(),
     }

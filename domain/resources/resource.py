@@ -1,0 +1,156 @@
+"""What a limited resource is. There are two families: it is paid from accounts, or counted against a limit."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from domain.generations.events import Charge, Held, ResourceCheck
+from domain.generations.quote import QuotedAmounts
+from domain.generations.request import Request
+from domain.generations.settlement import Settlement
+from domain.kernel.work import Work
+from domain.quotas.events import Amounts
+
+
+class Action(NamedTuple):
+    """What a person can do about a refusal; `page` is the application's: tokens, plan, generations, budget, admin."""
+
+    label: str
+    page: str
+
+
+UPGRADE = Action("Upgrade Plan", "plan")
+ASK_ADMIN = Action("Ask Your Admin", "admin")
+
+
+class Need(NamedTuple):
+    """Amounts by unit that must be there: on the accounts that pay, in this order, or in one quota.
+
+    `default_limit` holds where neither the quota nor the plan has a limit; None: then it is unlimited.
+    """
+
+    streams: tuple[str, ...]
+    amounts: Amounts
+    default_limit: int | None = None
+
+
+class Checked(NamedTuple):
+    """What a resource said to a need, one check for each unit, and what would be held of it."""
+
+    checks: Sequence[ResourceCheck]
+    holds: Sequence[Held]
+
+
+class HoldTerms(NamedTuple):
+    """For which generation something is held, until when, and by which entry of the price book."""
+
+    generation_id: str
+    expires_at: datetime
+    item: str | None
+    price_version: int | None
+
+
+class Resource(Protocol):
+    """One limited resource.
+
+    `name` is stored in events and settings, so it never changes. `reason` is the code of its refusal, `short` the same
+    in a few words. Answers and read models add its charges up under `figure`; None: they do not show them. `money`: its
+    amounts are micro-USD.
+    """
+
+    name: str
+    reason: str
+    short: str
+    money: bool
+
+    @property
+    def figure(self) -> str | None:
+        """The name of its charges' sum."""
+
+    def first_streams(self, request: Request, /) -> tuple[str, ...]:
+        """The streams that a check needs, as far as the request alone names them."""
+
+    def more_streams(self, work: Work, request: Request, /) -> tuple[str, ...]:
+        """Those that only states name: who pays, the groups of a user."""
+
+    def settling_streams(self, work: Work, user: str, /, *, growing: bool) -> tuple[str, ...]:
+        """Those that settling or `growing` a user's generation may need beside the streams of its holds."""
+
+    def quote(self, work: Work, request: Request, quote: QuotedAmounts, /) -> None:
+        """Add what it would take of this resource to a quote, which has the amounts of the resources before it.
+
+        Raises refusals of kind INVALID.
+        """
+
+    def needs(self, work: Work, request: Request, quote: QuotedAmounts, /) -> Iterable[Need]:
+        """What must be there; nothing where it does not apply."""
+
+    def check(self, work: Work, need: Need, /) -> Checked:
+        """Whether it is there; exactly enough is enough. Raises TooManyGrantsAtOnce."""
+
+    def begin(self, work: Work, held: Held, /) -> None:
+        """Start the period of a quota where none runs, before anything is held."""
+
+    def hold(self, work: Work, held: Held, terms: HoldTerms, /) -> None:
+        """Hold what a check has found. Raises TooMany, TotalTooLarge, AlreadyExists, TooManyGrantsAtOnce."""
+
+    def extend(self, work: Work, held: Held, terms: HoldTerms, grown: int, /) -> Held:
+        """Hold it longer, and `grown` more of what is paid; returns what is held then."""
+
+    def release(self, work: Work, held: Held, generation_id: str, /) -> None:
+        """Give all of it back."""
+
+    def settle(self, settlement: Settlement, /) -> None:
+        """Charge what an open generation cost. Raises refusals of what was reported, and TotalTooLarge."""
+
+    def settle_failed(self, settlement: Settlement, percent: int, /) -> None:
+        """Give it back, but for the percentage that the organisation's policy charges of what is paid."""
+
+    def settle_late(self, settlement: Settlement, /) -> None:
+        """Charge what a generation cost after its holds have expired, as far as it is still there."""
+
+    def refund(self, work: Work, charge: Charge, back: Amounts, refund_id: str, /) -> Charge | None:
+        """Undo a part of a charge; returns what was undone, None for nothing."""
+
+    def sentence(self, check: ResourceCheck, /) -> str:
+        """Why it is short, for people."""
+
+    def actions(self, reason: str, /) -> tuple[Action, ...]:
+        """What helps against a refusal for this reason."""
+
+    def facts(self, work: Work, request: Request, checks: Sequence[ResourceCheck], /) -> dict[str, Any]:
+        """What the answer of a check has about it, at the top; `checks` are its own."""
+
+    def eased_by_price(self, check: ResourceCheck, /) -> bool:
+        """Whether something cheaper may pass the check that failed."""
+
+    def place(self, stream: str, /) -> tuple[str, str]:
+        """Where it is held or charged: `account`, `group` or `user`, and which."""
+
+    def whose(self, stream: str, /) -> str:
+        """The same for people: `the storage of ann`."""
+
+
+class Unknown:
+    """A resource in a stored event that this version of the code does not have: it is shown all the same."""
+
+    money = False
+    figure = None
+
+    def sentence(self, check: ResourceCheck) -> str:
+        return f"Not enough {check.resource}. You need {check.needed} but only have {check.available or 0}."
+
+    def actions(self, _reason: str) -> tuple[Action, ...]:
+        return (ASK_ADMIN,)
+
+    def place(self, stream: str) -> tuple[str, str]:
+        kind, _, owner = stream.partition("/")
+        return kind, owner
+
+    def whose(self, stream: str) -> str:
+        return stream
+
+
+def deficit(checks: Sequence[ResourceCheck]) -> int:
+    """What is missing in the checks that failed."""
+    return sum(check.needed - (check.available or 0) for check in checks if not check.ok)
