@@ -25,7 +25,7 @@ class QuotedAmounts:
     @property
     def plan_tokens(self) -> int:
         """The plan's tokens that it would take."""
-        return self.amounts.get(f"tokens.{self.token_type}", 0)
+        return self.amounts.get(f"tokens.{self.token_type}", 0) if self.token_type else 0
 
     def stored(self) -> Quoted:
         """The same as events have it."""

@@ -302,7 +302,7 @@ def _split_over(work: Work, streams: tuple[str, ...], amount: int) -> tuple[dict
     """How much each account pays of an amount, in order, and what they have in all. Raises TooManyGrantsAtOnce."""
     parts, left, available = {}, amount, 0
     for stream in streams:
-        account = account_of(work, stream)
+        account: Account = work.state(stream)
         has = spendable(account)
         available += has
         part = min(left, has)

@@ -6,6 +6,7 @@ from domain.generations.events import ResourceCheck
 from domain.generations.quote import QuotedAmounts
 from domain.generations.request import IMAGE_LIKE, VIDEO, Request
 from domain.groups.room import group_streams
+from domain.groups.rules import GENERATIONS
 from domain.groups.state import PREFIX, Group, group_on, memberships_of
 from domain.kernel.work import Work
 from domain.periods import Every
@@ -45,12 +46,13 @@ class Groups(QuotaResource):
             quote.amounts["video"] = quote.count
 
     def needs(self, work: Work, request: Request, quote: QuotedAmounts) -> Iterable[Need]:
-        counted = ("image", "video", f"tokens.{quote.token_type}")
-        amounts = {unit: quote.amounts[unit] for unit in counted if unit in quote.amounts}
-        if not amounts:
-            return ()
         streams = group_streams(work, request.user)
-        return [Need((stream,), amounts) for stream in streams if group_on(work, stream).live]
+        if not streams:
+            return ()
+        amounts = {unit: amount for unit, amount in quote.amounts.items() if unit in GENERATIONS}
+        if quote.plan_tokens:
+            amounts[f"tokens.{quote.token_type}"] = quote.plan_tokens
+        return [Need((stream,), amounts) for stream in streams if group_on(work, stream).live] if amounts else ()
 
     def sentence(self, check: ResourceCheck) -> str:
         what, _, group = check.subject.partition("/")

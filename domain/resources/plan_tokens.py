@@ -1,5 +1,7 @@
 """Plan tokens: what a use of the organisation's plan takes, by token type (S3)."""
 
+from collections.abc import Iterable
+
 from domain.credits import address
 from domain.credits.account import account_of
 from domain.generations.events import Held, ResourceCheck
@@ -60,6 +62,9 @@ class PlanTokens(AccountResource):
         )
         if cost:
             quote.amounts[self.unit_of(quote.token_type)] = cost
+
+    def needs(self, work: Work, request: Request, quote: QuotedAmounts) -> Iterable[Need]:
+        return super().needs(work, request, quote) if quote.token_type is not None else ()
 
     def check(self, work: Work, need: Need) -> Checked:
         (stream,) = need.streams
