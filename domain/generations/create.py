@@ -6,7 +6,8 @@ from typing import Any
 
 from domain.credits.address import reservation_tag
 from domain.credits.refusals import AlreadyExists
-from domain.generations.assess import Assessment, assess
+from domain.generations.assess import assess
+from domain.generations.assessment import Assessment
 from domain.generations.events import GenerationHeld, GenerationRefused
 from domain.generations.refusals import ResourcesShort, UnknownParent
 from domain.generations.request import Request
@@ -46,16 +47,16 @@ def create(work: Work, command: CreateGeneration) -> None:
         refusal = ResourcesShort(
             reason=assessment.reason,
             sentence=sentences(table(work), assessment.checks, assessment.reason),
-            told=told(work, command.request, assessment),
+            told=told(assessment),
         )
         refused = GenerationRefused(
-            **_described(command, assessment), reason=assessment.reason, checks=assessment.checks
+            **_described(command, assessment), reason=assessment.reason, checks=tuple(assessment.checks)
         )
         work.emit(stream, refused)
         raise RefusedWith(refusal)
     expires_at = work.now + timedelta(seconds=command.ttl_s)
     event = GenerationHeld(
-        **_described(command, assessment), expires_at=expires_at, holds=assessment.holds, sealed=command.sealed
+        **_described(command, assessment), expires_at=expires_at, holds=tuple(assessment.holds), sealed=command.sealed
     )
     work.emit(stream, event)
     resources, quote = table(work), event.quote
@@ -80,16 +81,16 @@ def _new(work: Work, command: CreateGeneration) -> None:
 
 def _described(command: CreateGeneration, assessment: Assessment) -> dict[str, Any]:
     """The fields of `Described`; provider and model as the price book spells them, so that reports have one name."""
-    request, quote = command.request, assessment.quote
+    request = command.request
     return {
         "generation_id": command.generation_id,
         "user": request.user,
         "operation": request.operation,
-        "provider": quote.provider,
-        "model": quote.model,
+        "provider": assessment.provider,
+        "model": assessment.model,
         "options": request.options,
-        "count": quote.count,
+        "count": assessment.count,
         "feature": request.feature,
         "parent_id": command.parent_id,
-        "quote": quote.stored(),
+        "quote": assessment.quoted(),
     }

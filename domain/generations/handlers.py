@@ -87,7 +87,7 @@ def module(resources: Resources) -> Module:
     )
     assessing = Answerer(
         streams=lambda question: of_request(question.request),
-        answer=lambda work, question: told(work, question.request, assess(work, question.request)),
+        answer=lambda work, question: told(assess(work, question.request)),
         platform=PLATFORM,
         streams_from_state=lambda work, question: _more(work, question.request),
     )

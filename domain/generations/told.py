@@ -4,27 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from domain.generations.alternatives import alternatives
-from domain.generations.assess import OK, Assessment
+from domain.generations.assessment import OK, Assessment
 from domain.generations.events import ResourceCheck
-from domain.generations.request import Request
-from domain.kernel.work import Work
 from domain.resources.table import Resources, table
 from domain.wording import amount_text
 
 
-def told(work: Work, request: Request, assessment: Assessment) -> dict[str, Any]:
+def told(assessment: Assessment) -> dict[str, Any]:
     """The whole answer, the numbers beside their form for people; `usd` is micro-USD."""
-    resources = table(work)
+    resources = table(assessment.work)
     facts: dict[str, Any] = {}
     for each in resources:
-        facts |= each.facts(work, request, [check for check in assessment.checks if check.resource == each.name])
+        facts |= each.facts(assessment, [check for check in assessment.checks if check.resource == each.name])
     return {
         "can_proceed": assessment.ok,
         "reason": assessment.reason,
         **facts,
-        "quote": assessment.quote.stored()._asdict(),
+        "quote": assessment.quoted()._asdict(),
         "checks": [checked(resources, check) for check in assessment.checks],
-        "alternatives": [] if assessment.ok else alternatives(work, request, assessment),
+        "alternatives": [] if assessment.ok else alternatives(assessment),
     }
 
 

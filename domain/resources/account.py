@@ -20,17 +20,17 @@ from domain.credits.events import (
 from domain.credits.refund import Refund, refund
 from domain.credits.refusals import AlreadyExists, TooMany, TooManyGrantsAtOnce
 from domain.credits.rules import charge_of, expire_returned, grow, pay, payable
+from domain.generations.assessment import Assessment
 from domain.generations.events import Charge, Held, ResourceCheck
-from domain.generations.quote import QuotedAmounts
 from domain.generations.request import Request
 from domain.generations.settlement import Settlement
 from domain.kernel.work import Work
 from domain.organisations.events import OverActual
-from domain.organisations.state import organisation_of
+from domain.organisations.state import Organisation, organisation_of
 from domain.quotas.events import Amounts
 from domain.quotas.quota import plus
 from domain.refusal import Refusal
-from domain.resources.resource import UPGRADE, Action, Checked, HoldTerms, Need
+from domain.resources.resource import UPGRADE, Action, HoldTerms
 
 
 class AccountResource:
@@ -61,9 +61,9 @@ class AccountResource:
         """Whether accounts of this unit pay for it."""
         return unit == self.unit
 
-    def payers(self, work: Work, user: str, unit: str) -> tuple[str, ...]:
+    def payers(self, org: str, organisation: Organisation, user: str, unit: str) -> tuple[str, ...]:
         """The streams of the accounts that pay for a user, in order."""
-        return _payers(organisation_of(work).pay_from, work.org, user, unit)
+        return _payers(organisation.pay_from, org, user, unit)
 
     def reported(self, _settlement: Settlement) -> int | None:
         """The cost that a worker reports; None where it follows from the hold. Raises refusals of kind INVALID."""
@@ -77,26 +77,29 @@ class AccountResource:
         return ()
 
     def more_streams(self, work: Work, request: Request) -> tuple[str, ...]:
-        return self.payers(work, request.user, self.unit)
+        return self.payers(work.org, organisation_of(work), request.user, self.unit)
 
     def settling_streams(self, work: Work, user: str, *, growing: bool) -> tuple[str, ...]:
-        if growing or organisation_of(work).over_actual is OverActual.AVAILABLE:
-            return self.payers(work, user, self.unit)
+        organisation = organisation_of(work)
+        if growing or organisation.over_actual is OverActual.AVAILABLE:
+            return self.payers(work.org, organisation, user, self.unit)
         return ()
 
-    def quote(self, work: Work, request: Request, quote: QuotedAmounts) -> None:
+    def quote(self, assessment: Assessment) -> None:
         raise NotImplementedError
 
-    def needs(self, work: Work, request: Request, quote: QuotedAmounts) -> Iterable[Need]:
-        unit = self.unit_of(quote.token_type)
-        amount = quote.amounts.get(unit)
-        return (Need(self.payers(work, request.user, unit), {unit: amount}),) if amount else ()
-
-    def check(self, work: Work, need: Need) -> Checked:
-        ((unit, amount),) = need.amounts.items()
-        parts, available = _split_over(work, need.streams, amount)
-        check = ResourceCheck(self.name, available >= amount, self.reason, amount, available, None, unit)
-        return Checked((check,), [Held(self.name, stream, {unit: part}) for stream, part in parts.items()])
+    def check(self, assessment: Assessment) -> None:
+        unit = self.unit
+        amount = assessment.amounts.get(unit)
+        if not amount:
+            return
+        work = assessment.work
+        streams = self.payers(work.org, assessment.organisation, assessment.request.user, unit)
+        parts, available = _split_over(work, streams, amount)
+        enough = available >= amount
+        assessment.checks.append(ResourceCheck(self.name, enough, self.reason, amount, available, None, unit))
+        for stream, part in parts.items():
+            assessment.holds.append(Held(self.name, stream, {unit: part}))
 
     def begin(self, _work: Work, _held: Held) -> None:
         return
@@ -123,9 +126,10 @@ class AccountResource:
 
         Raises what `too_few` makes, and TooManyGrantsAtOnce.
         """
-        if not amount or not organisation_of(work).enforces(self.name):
+        organisation = organisation_of(work)
+        if not amount or not organisation.enforces(self.name):
             return {}
-        streams = self.payers(work, user, self.unit)
+        streams = self.payers(work.org, organisation, user, self.unit)
         parts, available = _split_over(work, streams, amount)
         if available < amount:
             raise self.too_few(amount, available)
@@ -185,7 +189,7 @@ class AccountResource:
     def actions(self, _reason: str) -> tuple[Action, ...]:
         return (self.buy, UPGRADE)
 
-    def facts(self, _work: Work, _request: Request, _checks: Sequence[ResourceCheck]) -> dict[str, Any]:
+    def facts(self, _assessment: Assessment, _checks: Sequence[ResourceCheck]) -> dict[str, Any]:
         return {}
 
     def eased_by_price(self, _check: ResourceCheck) -> bool:
@@ -218,7 +222,7 @@ class AccountResource:
         if organisation.over_actual is OverActual.REFUSE or not organisation.enforces(self.name):
             settlement.leave(unit, left)
             return
-        streams += self.payers(settlement.work, settlement.asked.user, unit)
+        streams += self.payers(settlement.work.org, organisation, settlement.asked.user, unit)
         self._pay_available(settlement, tuple(dict.fromkeys(streams)), left)
 
     def _pay_held(self, settlement: Settlement, held: Held, amount: int) -> None:

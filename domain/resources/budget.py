@@ -4,15 +4,16 @@ from collections.abc import Iterable
 
 from domain.budgets import state as budgets
 from domain.budgets.state import USD
+from domain.generations.assessment import Assessment
 from domain.generations.events import ResourceCheck
-from domain.generations.quote import QuotedAmounts
 from domain.generations.request import Request
 from domain.generations.settlement import Settlement
 from domain.kernel.work import Work
 from domain.organisations.state import organisation_of
 from domain.periods import Every
+from domain.quotas.events import Amounts
 from domain.resources.quota import QuotaResource
-from domain.resources.resource import Action, Need
+from domain.resources.resource import Action
 from domain.wording import usd_text
 
 
@@ -40,13 +41,13 @@ class Budget(QuotaResource):
         del growing
         return (budgets.stream_of(user),)
 
-    def quote(self, _work: Work, _request: Request, quote: QuotedAmounts) -> None:
-        if quote.price is not None and quote.price.usd_micros:
-            quote.amounts[USD] = quote.price.usd_micros
+    def quote(self, assessment: Assessment) -> None:
+        if assessment.price is not None and assessment.price.usd_micros:
+            assessment.amounts[USD] = assessment.price.usd_micros
 
-    def needs(self, _work: Work, request: Request, quote: QuotedAmounts) -> Iterable[Need]:
-        usd = quote.amounts.get(USD)
-        return (Need((budgets.stream_of(request.user),), {USD: usd}),) if usd else ()
+    def needs(self, assessment: Assessment) -> Iterable[tuple[str, Amounts]]:
+        usd = assessment.amounts.get(USD)
+        return ((budgets.stream_of(assessment.request.user), {USD: usd}),) if usd else ()
 
     def settle(self, settlement: Settlement) -> None:
         settlement.usd = self._spent(settlement)

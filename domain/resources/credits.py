@@ -1,11 +1,9 @@
 """Credits: what generations cost by the price book."""
 
 from domain.credits.refusals import InsufficientCredits
+from domain.generations.assessment import Assessment
 from domain.generations.events import GenerationHeld
-from domain.generations.quote import QuotedAmounts
-from domain.generations.request import Request
 from domain.generations.settlement import Settlement
-from domain.kernel.work import Work
 from domain.prices.book import book_of
 from domain.prices.quote import Ask, priced_by_use, usage_cost
 from domain.refusal import Refusal
@@ -24,9 +22,9 @@ class Credits(AccountResource):
     def too_few(self, required: int, available: int) -> Refusal:
         return InsufficientCredits(required, available)
 
-    def quote(self, _work: Work, _request: Request, quote: QuotedAmounts) -> None:
-        if quote.price is not None and quote.price.credits:
-            quote.amounts[self.unit] = quote.price.credits
+    def quote(self, assessment: Assessment) -> None:
+        if assessment.price is not None and assessment.price.credits:
+            assessment.amounts[self.unit] = assessment.price.credits
 
     def reported(self, settlement: Settlement) -> int | None:
         """What is reported, or the price of the reported use. Raises Unpriced for a unit without a rate."""

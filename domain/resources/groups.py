@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 
+from domain.generations.assessment import Assessment
 from domain.generations.events import ResourceCheck
-from domain.generations.quote import QuotedAmounts
 from domain.generations.request import IMAGE_LIKE, VIDEO, Request
 from domain.groups.room import group_streams
 from domain.groups.rules import GENERATIONS
 from domain.groups.state import PREFIX, Group, group_on, memberships_of
 from domain.kernel.work import Work
 from domain.periods import Every
+from domain.quotas.events import Amounts
 from domain.resources.quota import QuotaResource
-from domain.resources.resource import ASK_ADMIN, Need
+from domain.resources.resource import ASK_ADMIN
 
 
 class Groups(QuotaResource):
@@ -39,20 +40,22 @@ class Groups(QuotaResource):
     def more_streams(self, work: Work, request: Request) -> tuple[str, ...]:
         return group_streams(work, request.user)
 
-    def quote(self, _work: Work, request: Request, quote: QuotedAmounts) -> None:
-        if request.operation in IMAGE_LIKE:
-            quote.amounts["image"] = quote.count
-        elif request.operation == VIDEO:
-            quote.amounts["video"] = quote.count
+    def quote(self, assessment: Assessment) -> None:
+        operation = assessment.request.operation
+        if operation in IMAGE_LIKE:
+            assessment.amounts["image"] = assessment.count
+        elif operation == VIDEO:
+            assessment.amounts["video"] = assessment.count
 
-    def needs(self, work: Work, request: Request, quote: QuotedAmounts) -> Iterable[Need]:
-        streams = group_streams(work, request.user)
+    def needs(self, assessment: Assessment) -> Iterable[tuple[str, Amounts]]:
+        work = assessment.work
+        streams = group_streams(work, assessment.request.user)
         if not streams:
             return ()
-        amounts = {unit: amount for unit, amount in quote.amounts.items() if unit in GENERATIONS}
-        if quote.plan_tokens:
-            amounts[f"tokens.{quote.token_type}"] = quote.plan_tokens
-        return [Need((stream,), amounts) for stream in streams if group_on(work, stream).live] if amounts else ()
+        amounts = {unit: amount for unit, amount in assessment.amounts.items() if unit in GENERATIONS}
+        if assessment.plan_tokens:
+            amounts[f"tokens.{assessment.token_type}"] = assessment.plan_tokens
+        return [(stream, amounts) for stream in streams if group_on(work, stream).live] if amounts else ()
 
     def sentence(self, check: ResourceCheck) -> str:
         what, _, group = check.subject.partition("/")

@@ -1,18 +1,16 @@
 """Plan tokens: what a use of the organisation's plan takes, by token type (S3)."""
 
-from collections.abc import Iterable
-
 from domain.credits import address
 from domain.credits.account import account_of
+from domain.generations.assessment import Assessment
 from domain.generations.events import Held, ResourceCheck
-from domain.generations.quote import QuotedAmounts
 from domain.generations.request import Request
 from domain.kernel.work import Work
-from domain.organisations.state import organisation_of
+from domain.organisations.state import Organisation
 from domain.plans.cost import token_cost
 from domain.plans.state import catalogue_of
 from domain.resources.account import AccountResource, check_grants, spendable
-from domain.resources.resource import UPGRADE, Action, Checked, Need
+from domain.resources.resource import UPGRADE, Action
 from domain.resources.tokens import TOKENS
 
 
@@ -32,9 +30,8 @@ class PlanTokens(AccountResource):
     def owns(self, unit: str) -> bool:
         return unit.startswith("tokens.")
 
-    def payers(self, work: Work, user: str, unit: str) -> tuple[str, ...]:
-        del user
-        return (address.stream_of(f"org:{work.org}:{unit}"),)
+    def payers(self, org: str, _organisation: Organisation, _user: str, unit: str) -> tuple[str, ...]:
+        return (address.stream_of(f"org:{org}:{unit}"),)
 
     def more_streams(self, work: Work, request: Request) -> tuple[str, ...]:
         token_type = request.token_type
@@ -48,35 +45,35 @@ class PlanTokens(AccountResource):
         del growing
         return ()
 
-    def quote(self, work: Work, request: Request, quote: QuotedAmounts) -> None:
+    def quote(self, assessment: Assessment) -> None:
         """Add the cost of the type or feature. Raises UnknownTokenUse."""
+        request = assessment.request
         if request.token_type is None and request.feature is None:
             return
         complexity = request.options.get("complexity")
-        quote.token_type, cost = token_cost(
-            catalogue_of(work),
+        assessment.token_type, cost = token_cost(
+            catalogue_of(assessment.work),
             token_type=request.token_type,
             feature=request.feature,
-            quantity=quote.count,
+            quantity=assessment.count,
             complexity=str(complexity) if complexity is not None else None,
         )
         if cost:
-            quote.amounts[self.unit_of(quote.token_type)] = cost
+            assessment.amounts[self.unit_of(assessment.token_type)] = cost
 
-    def needs(self, work: Work, request: Request, quote: QuotedAmounts) -> Iterable[Need]:
-        return super().needs(work, request, quote) if quote.token_type is not None else ()
-
-    def check(self, work: Work, need: Need) -> Checked:
-        (stream,) = need.streams
-        ((unit, amount),) = need.amounts.items()
-        account = account_of(work, stream)
-        available, limit = spendable(account), organisation_of(work).tokens.get(unit.removeprefix("tokens."), 0)
+    def check(self, assessment: Assessment) -> None:
+        token_type, amount = assessment.token_type, assessment.plan_tokens
+        if token_type is None or not amount:
+            return
+        stream, unit = plan_account(assessment.work.org, token_type), self.unit_of(token_type)
+        account = account_of(assessment.work, stream)
+        available, limit = spendable(account), assessment.organisation.tokens.get(token_type, 0)
         ok = amount <= available
         if ok:
             check_grants(account, amount)
         reason = TOKENS.reason if available or limit else self.reason
-        check = ResourceCheck(self.name, ok, reason, amount, available, limit, unit)
-        return Checked((check,), (Held(self.name, stream, need.amounts),))
+        assessment.checks.append(ResourceCheck(self.name, ok, reason, amount, available, limit, unit))
+        assessment.holds.append(Held(self.name, stream, {unit: amount}))
 
     def sentence(self, check: ResourceCheck) -> str:
         token_type = check.subject.removeprefix("tokens.")

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from domain.credits.refusals import TooMany
+from domain.generations.assessment import Assessment
 from domain.generations.events import Charge, Held, ResourceCheck
-from domain.generations.quote import QuotedAmounts
 from domain.generations.request import Request
 from domain.generations.settlement import Settlement
 from domain.kernel.work import Work
@@ -14,7 +14,7 @@ from domain.periods import Every
 from domain.quotas import quota as quotas
 from domain.quotas.events import Amounts, UseCounted, UseExtended, UseGivenBack, UseHeld, UseReleased, UseSettled
 from domain.quotas.quota import MAX_OPEN_HOLDS, Quota, fits, minus
-from domain.resources.resource import Action, Checked, HoldTerms, Need
+from domain.resources.resource import Action, HoldTerms
 
 
 class QuotaResource:
@@ -35,6 +35,10 @@ class QuotaResource:
     def limit(self, work: Work, state: Any, unit: str) -> int | None:
         """The limit for a unit by the state of one of its streams; None: there is none."""
         raise NotImplementedError
+
+    def default_limit(self, _assessment: Assessment) -> int | None:
+        """The limit where the state has none; None: it is unlimited."""
+        return None
 
     def period(self, _state: Any) -> Every:
         """How long its use counts."""
@@ -60,29 +64,27 @@ class QuotaResource:
         del growing
         return ()
 
-    def quote(self, work: Work, request: Request, quote: QuotedAmounts) -> None:
-        """It counts nothing that the other resources do not count."""
-
-    def needs(self, work: Work, request: Request, quote: QuotedAmounts) -> Iterable[Need]:
+    def quote(self, assessment: Assessment) -> None:
         raise NotImplementedError
 
-    def check(self, work: Work, need: Need) -> Checked:
-        (stream,) = need.streams
-        state = work.state(stream)
-        quota: Quota = state.quota
-        checks = []
-        for unit, amount in need.amounts.items():
-            limit = self.limit(work, state, unit)
-            if limit is None:
-                limit = need.default_limit
-            subject = self.subject(stream, unit)
-            if limit is None:
-                checks.append(ResourceCheck(self.name, True, self.reason, amount, None, None, subject))
-                continue
-            left = limit - quota.taken(unit)
-            available = max(0, left)
-            checks.append(ResourceCheck(self.name, amount <= left, self.reason, amount, available, limit, subject))
-        return Checked(checks, (Held(self.name, stream, need.amounts),) if any(need.amounts.values()) else ())
+    def needs(self, assessment: Assessment) -> Iterable[tuple[str, Amounts]]:
+        """Its streams, each with the amounts that must be free there."""
+        raise NotImplementedError
+
+    def check(self, assessment: Assessment) -> None:
+        work = assessment.work
+        for stream, amounts in self.needs(assessment):
+            state = work.state(stream)
+            for unit, amount in amounts.items():
+                limit = self.limit(work, state, unit)
+                if limit is None:
+                    limit = self.default_limit(assessment)
+                left = None if limit is None else limit - state.quota.taken(unit)
+                ok, available = (True, None) if left is None else (amount <= left, max(0, left))
+                subject = self.subject(stream, unit)
+                assessment.checks.append(ResourceCheck(self.name, ok, self.reason, amount, available, limit, subject))
+            if any(amounts.values()):
+                assessment.holds.append(Held(self.name, stream, amounts))
 
     def begin(self, work: Work, held: Held) -> None:
         state = work.state(held.stream)
@@ -137,7 +139,7 @@ class QuotaResource:
     def actions(self, _reason: str) -> tuple[Action, ...]:
         return self.ways_out
 
-    def facts(self, _work: Work, _request: Request, _checks: Sequence[ResourceCheck]) -> dict[str, Any]:
+    def facts(self, _assessment: Assessment, _checks: Sequence[ResourceCheck]) -> dict[str, Any]:
         return {}
 
     def eased_by_price(self, _check: ResourceCheck) -> bool:

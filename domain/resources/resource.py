@@ -1,11 +1,11 @@
 """What a limited resource is. There are two families: it is paid from accounts, or counted against a limit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from domain.generations.assessment import Assessment
 from domain.generations.events import Charge, Held, ResourceCheck
-from domain.generations.quote import QuotedAmounts
 from domain.generations.request import Request
 from domain.generations.settlement import Settlement
 from domain.kernel.work import Work
@@ -21,24 +21,6 @@ class Action(NamedTuple):
 
 UPGRADE = Action("Upgrade Plan", "plan")
 ASK_ADMIN = Action("Ask Your Admin", "admin")
-
-
-class Need(NamedTuple):
-    """Amounts by unit that must be there: on the accounts that pay, in this order, or in one quota.
-
-    `default_limit` holds where neither the quota nor the plan has a limit; None: then it is unlimited.
-    """
-
-    streams: tuple[str, ...]
-    amounts: Amounts
-    default_limit: int | None = None
-
-
-class Checked(NamedTuple):
-    """What a resource said to a need, one check for each unit, and what would be held of it."""
-
-    checks: Sequence[ResourceCheck]
-    holds: Sequence[Held]
 
 
 class HoldTerms(NamedTuple):
@@ -76,17 +58,17 @@ class Resource(Protocol):
     def settling_streams(self, work: Work, user: str, /, *, growing: bool) -> tuple[str, ...]:
         """Those that settling or `growing` a user's generation may need beside the streams of its holds."""
 
-    def quote(self, work: Work, request: Request, quote: QuotedAmounts, /) -> None:
-        """Add what it would take of this resource to a quote, which has the amounts of the resources before it.
+    def quote(self, assessment: Assessment, /) -> None:
+        """Add what it would take of this resource to the amounts, which have those of the resources before it.
 
         Raises refusals of kind INVALID.
         """
 
-    def needs(self, work: Work, request: Request, quote: QuotedAmounts, /) -> Iterable[Need]:
-        """What must be there; nothing where it does not apply."""
+    def check(self, assessment: Assessment, /) -> None:
+        """Add whether it is there, and what would be held of it; nothing where it does not apply.
 
-    def check(self, work: Work, need: Need, /) -> Checked:
-        """Whether it is there; exactly enough is enough. Raises TooManyGrantsAtOnce."""
+        Exactly enough is enough. Raises TooManyGrantsAtOnce.
+        """
 
     def begin(self, work: Work, held: Held, /) -> None:
         """Start the period of a quota where none runs, before anything is held."""
@@ -118,7 +100,7 @@ class Resource(Protocol):
     def actions(self, reason: str, /) -> tuple[Action, ...]:
         """What helps against a refusal for this reason."""
 
-    def facts(self, work: Work, request: Request, checks: Sequence[ResourceCheck], /) -> dict[str, Any]:
+    def facts(self, assessment: Assessment, checks: Sequence[ResourceCheck], /) -> dict[str, Any]:
         """What the answer of a check has about it, at the top; `checks` are its own."""
 
     def eased_by_price(self, check: ResourceCheck, /) -> bool:

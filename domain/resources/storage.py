@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from domain.generations.assessment import Assessment
 from domain.generations.events import Held, ResourceCheck
-from domain.generations.quote import QuotedAmounts
 from domain.generations.request import IMAGE_LIKE, MB, VIDEO, Request
 from domain.generations.settlement import Settlement
 from domain.kernel.work import Work
-from domain.organisations.state import organisation_of
-from domain.quotas.events import UseSettled
+from domain.quotas.events import Amounts, UseSettled
 from domain.quotas.quota import fits, minus
 from domain.resources.quota import QuotaResource
-from domain.resources.resource import Action, Need, deficit
+from domain.resources.resource import Action, deficit
 from domain.storage import state as storages
 from domain.storage.events import ContentStored
 from domain.storage.now import limit_of
@@ -31,8 +30,13 @@ class Storage(QuotaResource):
     kind = storages.PREFIX
     ways_out = (Action("Delete Old Generations", "generations"), Action("Upgrade for More Storage", "plan"))
 
-    def limit(self, work: Work, state: storages.Storage, _unit: str) -> int | None:
-        return organisation_of(work).storage_limit if state.limit is None else state.limit
+    def limit(self, _work: Work, state: storages.Storage, _unit: str) -> int | None:
+        return state.limit
+
+    def default_limit(self, assessment: Assessment) -> int:
+        """The plan's, else the deployment's."""
+        of_plan = assessment.organisation.storage_limit
+        return assessment.request.defaults.storage_limit if of_plan is None else of_plan
 
     def first_streams(self, request: Request) -> tuple[str, ...]:
         return (storages.stream_of(request.user),)
@@ -41,22 +45,21 @@ class Storage(QuotaResource):
         del growing
         return (storages.stream_of(user),)
 
-    def quote(self, _work: Work, request: Request, quote: QuotedAmounts) -> None:
+    def quote(self, assessment: Assessment) -> None:
         """Add the bytes; what the caller declares can only raise what the kind of operation needs."""
+        request = assessment.request
         size = request.bytes or 0
         if request.operation in IMAGE_LIKE:
             size = max(IMAGE_BYTES, size)
         elif request.operation == VIDEO:
             size = max(VIDEO_BYTES, size)
         if size:
-            quote.amounts[BYTES] = size * quote.count
+            assessment.amounts[BYTES] = size * assessment.count
 
-    def needs(self, _work: Work, request: Request, quote: QuotedAmounts) -> Iterable[Need]:
+    def needs(self, assessment: Assessment) -> Iterable[tuple[str, Amounts]]:
         """Where bytes are declared there is a check, also of 0 bytes."""
-        size = quote.amounts.get(BYTES, 0)
-        if not size and request.bytes is None:
-            return ()
-        return (Need((storages.stream_of(request.user),), {BYTES: size}, request.defaults.storage_limit),)
+        request, size = assessment.request, assessment.amounts.get(BYTES, 0)
+        return () if not size and request.bytes is None else ((storages.stream_of(request.user), {BYTES: size}),)
 
     def settle(self, settlement: Settlement) -> None:
         self._store(settlement)
@@ -81,9 +84,10 @@ class Storage(QuotaResource):
             f"{bytes_text(check.limit or 0)} is free. You're {bytes_text(check.needed - available)} short."
         )
 
-    def facts(self, work: Work, request: Request, checks: Sequence[ResourceCheck]) -> dict[str, Any]:
-        storage = storage_of(work, request.user)
-        limit = limit_of(storage, organisation_of(work), request.defaults.storage_limit)
+    def facts(self, assessment: Assessment, checks: Sequence[ResourceCheck]) -> dict[str, Any]:
+        request = assessment.request
+        storage = storage_of(assessment.work, request.user)
+        limit = limit_of(storage, assessment.organisation, request.defaults.storage_limit)
         used = storage.quota.used.get(BYTES, 0)
         return {
             "storage_needed": deficit(checks),

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from domain.credits.account import account_of
+from domain.generations.assessment import Assessment
 from domain.generations.events import ResourceCheck
-from domain.generations.quote import QuotedAmounts
 from domain.generations.refusals import InsufficientTokens, TokensNeeded
 from domain.generations.request import SHORT_VIDEO_S, Request
 from domain.generations.settlement import Settlement
-from domain.kernel.work import Work
 from domain.prices.refusals import UnpricedScale
 from domain.refusal import Refusal
 from domain.resources.account import AccountResource, spendable
@@ -27,18 +26,18 @@ class Tokens(AccountResource):
     def too_few(self, required: int, available: int) -> Refusal:
         return InsufficientTokens(required, available)
 
-    def quote(self, work: Work, request: Request, quote: QuotedAmounts) -> None:
+    def quote(self, assessment: Assessment) -> None:
         """Add the tokens. Raises UnpricedScale; TokensNeeded where nothing says how many they are."""
-        del work
-        tokens = _tokens(request, quote)
+        tokens = _tokens(assessment)
         if tokens:
-            quote.amounts[self.unit] = tokens
+            assessment.amounts[self.unit] = tokens
 
     def reported(self, settlement: Settlement) -> int | None:
         return settlement.reported.tokens
 
-    def facts(self, work: Work, request: Request, checks: Sequence[ResourceCheck]) -> dict[str, Any]:
-        streams = self.payers(work, request.user, self.unit)
+    def facts(self, assessment: Assessment, checks: Sequence[ResourceCheck]) -> dict[str, Any]:
+        work = assessment.work
+        streams = self.payers(work.org, assessment.organisation, assessment.request.user, self.unit)
         return {
             "tokens_needed": deficit(checks),
             "current_tokens": sum(spendable(account_of(work, stream)) for stream in streams),
@@ -48,17 +47,18 @@ class Tokens(AccountResource):
 TOKENS = Tokens()
 
 
-def _tokens(request: Request, quote: QuotedAmounts) -> int:
+def _tokens(assessment: Assessment) -> int:
     """What the caller declares can only raise the price or the estimate. Raises UnpricedScale, TokensNeeded."""
-    declared, price = request.tokens or 0, quote.price
+    request, price = assessment.request, assessment.price
+    declared = request.tokens or 0
     if price is not None and (price.tokens is not None or price.credits is not None):
         return max(price.tokens or 0, declared)
     if request.model is not None:
         return declared
     estimate = _estimate(request)
     if estimate is not None:
-        return max(estimate * quote.count, declared)
-    paid_otherwise = quote.plan_tokens > 0 or price is not None or request.only_stores
+        return max(estimate * assessment.count, declared)
+    paid_otherwise = assessment.plan_tokens > 0 or price is not None or request.only_stores
     if request.tokens is None and not paid_otherwise:
         raise TokensNeeded(operation=request.operation)
     return declared
