@@ -30,7 +30,7 @@ class Resources:
     """
 
     def __init__(self, *resources: AccountResource | QuotaResource) -> None:
-        self.all: tuple[Resource, ...] = resources
+        self.all = resources
         self.by_name: dict[str, Resource] = {each.name: each for each in resources}
         if len(self.by_name) < len(resources):
             raise ValueError("two resources have one name")
