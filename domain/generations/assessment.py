@@ -45,14 +45,6 @@ class Assessment:
 
     def quoted(self) -> Quoted:
         """What it would take, as events have it."""
-        amounts, price = self.amounts, self.price
-        return Quoted(
-            amounts.get("credits", 0),
-            amounts.get("tokens", 0),
-            amounts.get("usd", 0),
-            amounts.get("bytes", 0),
-            self.token_type,
-            self.plan_tokens,
-            price.item if price else None,
-            price.price_version if price else None,
-        )
+        price = self.price
+        item, version = (price.item, price.price_version) if price else (None, None)
+        return Quoted.of(self.amounts, self.token_type, item, version)

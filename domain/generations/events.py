@@ -31,6 +31,14 @@ class Quoted(NamedTuple):
     item: str | None = None
     price_version: int | None = None
 
+    @classmethod
+    def of(cls, amounts: Amounts, token_type: str | None, item: str | None, price_version: int | None) -> "Quoted":
+        """The amounts, by unit, that have a place here."""
+        get = amounts.get
+        plan_tokens = get(f"tokens.{token_type}", 0) if token_type else 0
+        taken = get("credits", 0), get("tokens", 0), get("usd", 0), get("bytes", 0)
+        return cls(*taken, token_type, plan_tokens, item, price_version)
+
     def amounts(self) -> Amounts:
         """All that it takes, by unit."""
         return {
