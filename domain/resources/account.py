@@ -1,8 +1,7 @@
 """Resources that are paid from grants on accounts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 from domain.bounds import MAX_SLICES, MAX_TOTAL
 from domain.credits import address
@@ -30,21 +29,17 @@ from domain.organisations.state import Organisation, organisation_of
 from domain.quotas.events import Amounts
 from domain.quotas.quota import plus
 from domain.refusal import Refusal
-from domain.resources.resource import UPGRADE, Action, HoldTerms
+from domain.resources.resource import UPGRADE, Action, HoldTerms, Resource
 
 
-class AccountResource:
+class AccountResource(Resource):
     """Paid from accounts of one unit, those of the organisation's setting `pay_from`, in that order.
 
     It is charged to its holds first, then as the organisation's setting `over_actual` says. `grows`: a generation can
     be extended to hold more of it.
     """
 
-    name: str
-    reason: str
-    short: str
     figure: str
-    money = False
     unit: str
     grows = True
     buy: Action
@@ -73,9 +68,6 @@ class AccountResource:
         """The amount of which the organisation's policy charges a percentage: what is held."""
         return _sum(settlement.generation.held(self.name))
 
-    def first_streams(self, _request: Request) -> tuple[str, ...]:
-        return ()
-
     def more_streams(self, work: Work, request: Request) -> tuple[str, ...]:
         return self.payers(work.org, organisation_of(work), request.user, self.unit)
 
@@ -84,9 +76,6 @@ class AccountResource:
         if growing or organisation.over_actual is OverActual.AVAILABLE:
             return self.payers(work.org, organisation, user, self.unit)
         return ()
-
-    def quote(self, assessment: Assessment) -> None:
-        raise NotImplementedError
 
     def check(self, assessment: Assessment) -> None:
         unit = self.unit
@@ -100,9 +89,6 @@ class AccountResource:
         assessment.checks.append(ResourceCheck(self.name, enough, self.reason, amount, available, None, unit))
         for stream, part in parts.items():
             assessment.holds.append(Held(self.name, stream, {unit: part}))
-
-    def begin(self, _work: Work, _held: Held) -> None:
-        return
 
     def hold(self, work: Work, held: Held, terms: HoldTerms) -> None:
         account, amount = account_of(work, held.stream), amount_of(held)
@@ -188,9 +174,6 @@ class AccountResource:
 
     def actions(self, _reason: str) -> tuple[Action, ...]:
         return (self.buy, UPGRADE)
-
-    def facts(self, _assessment: Assessment, _checks: Sequence[ResourceCheck]) -> dict[str, Any]:
-        return {}
 
     def eased_by_price(self, _check: ResourceCheck) -> bool:
         return True

@@ -1,12 +1,11 @@
 """Resources that are counted against a limit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from domain.credits.refusals import TooMany
 from domain.generations.assessment import Assessment
 from domain.generations.events import Charge, Held, ResourceCheck
-from domain.generations.request import Request
 from domain.generations.settlement import Settlement
 from domain.kernel.work import Work
 from domain.organisations.state import organisation_of
@@ -14,20 +13,15 @@ from domain.periods import Every
 from domain.quotas import quota as quotas
 from domain.quotas.events import Amounts, UseCounted, UseExtended, UseGivenBack, UseHeld, UseReleased, UseSettled
 from domain.quotas.quota import MAX_OPEN_HOLDS, Quota, fits, minus
-from domain.resources.resource import Action, HoldTerms
+from domain.resources.resource import Action, HoldTerms, Resource
 
 
-class QuotaResource:
+class QuotaResource(Resource):
     """Counted against a limit, in a period where it has one. Its streams' states have a `quota`.
 
     `kind` is how the names of its streams begin; the rest of the name is the id of its `owner` (`user`, `group`).
     """
 
-    name: str
-    reason: str
-    short: str
-    figure: str | None = None
-    money = False
     kind: str
     owner = "user"
     ways_out: tuple[Action, ...]
@@ -53,19 +47,6 @@ class QuotaResource:
         for held in settlement.generation.held(self.name):
             return {unit: settlement.share(amount) for unit, amount in held.amounts.items()}
         return {}
-
-    def first_streams(self, _request: Request) -> tuple[str, ...]:
-        return ()
-
-    def more_streams(self, _work: Work, _request: Request) -> tuple[str, ...]:
-        return ()
-
-    def settling_streams(self, _work: Work, _user: str, *, growing: bool) -> tuple[str, ...]:
-        del growing
-        return ()
-
-    def quote(self, assessment: Assessment) -> None:
-        raise NotImplementedError
 
     def needs(self, assessment: Assessment) -> Iterable[tuple[str, Amounts]]:
         """Its streams, each with the amounts that must be free there."""
@@ -138,12 +119,6 @@ class QuotaResource:
 
     def actions(self, _reason: str) -> tuple[Action, ...]:
         return self.ways_out
-
-    def facts(self, _assessment: Assessment, _checks: Sequence[ResourceCheck]) -> dict[str, Any]:
-        return {}
-
-    def eased_by_price(self, _check: ResourceCheck) -> bool:
-        return False
 
     def place(self, stream: str) -> tuple[str, str]:
         return self.owner, stream.removeprefix(self.kind)

@@ -43,20 +43,21 @@ class Resource(Protocol):
     name: str
     reason: str
     short: str
-    money: bool
+    figure: str | None = None
+    money: bool = False
 
-    @property
-    def figure(self) -> str | None:
-        """The name of its charges' sum."""
-
-    def first_streams(self, request: Request, /) -> tuple[str, ...]:
+    def first_streams(self, _request: Request, /) -> tuple[str, ...]:
         """The streams that a check needs, as far as the request alone names them."""
+        return ()
 
-    def more_streams(self, work: Work, request: Request, /) -> tuple[str, ...]:
+    def more_streams(self, _work: Work, _request: Request, /) -> tuple[str, ...]:
         """Those that only states name: who pays, the groups of a user."""
+        return ()
 
-    def settling_streams(self, work: Work, user: str, /, *, growing: bool) -> tuple[str, ...]:
+    def settling_streams(self, _work: Work, _user: str, /, *, growing: bool) -> tuple[str, ...]:
         """Those that settling or `growing` a user's generation may need beside the streams of its holds."""
+        del growing
+        return ()
 
     def quote(self, assessment: Assessment, /) -> None:
         """Add what it would take of this resource to the amounts, which have those of the resources before it.
@@ -70,8 +71,9 @@ class Resource(Protocol):
         Exactly enough is enough. Raises TooManyGrantsAtOnce.
         """
 
-    def begin(self, work: Work, held: Held, /) -> None:
+    def begin(self, _work: Work, _held: Held, /) -> None:
         """Start the period of a quota where none runs, before anything is held."""
+        return
 
     def hold(self, work: Work, held: Held, terms: HoldTerms, /) -> None:
         """Hold what a check has found. Raises TooMany, TotalTooLarge, AlreadyExists, TooManyGrantsAtOnce."""
@@ -100,11 +102,13 @@ class Resource(Protocol):
     def actions(self, reason: str, /) -> tuple[Action, ...]:
         """What helps against a refusal for this reason."""
 
-    def facts(self, assessment: Assessment, checks: Sequence[ResourceCheck], /) -> dict[str, Any]:
-        """What the answer of a check has about it, at the top; `checks` are its own."""
+    def facts(self, _assessment: Assessment, _checks: Sequence[ResourceCheck], /) -> dict[str, Any]:
+        """What the answer of a check has about it, at the top, by its own checks."""
+        return {}
 
-    def eased_by_price(self, check: ResourceCheck, /) -> bool:
+    def eased_by_price(self, _check: ResourceCheck, /) -> bool:
         """Whether something cheaper may pass the check that failed."""
+        return False
 
     def place(self, stream: str, /) -> tuple[str, str]:
         """Where it is held or charged: `account`, `group` or `user`, and which."""
