@@ -39,6 +39,7 @@ class AccountResource(Resource):
     be extended to hold more of it.
     """
 
+    kind = address.STREAM_PREFIX
     figure: str
     unit: str
     grows = True

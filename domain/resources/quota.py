@@ -19,10 +19,9 @@ from domain.resources.resource import Action, HoldTerms, Resource
 class QuotaResource(Resource):
     """Counted against a limit, in a period where it has one. Its streams' states have a `quota`.
 
-    `kind` is how the names of its streams begin; the rest of the name is the id of its `owner` (`user`, `group`).
+    After `kind` comes the id of the `owner` (`user`, `group`) in a stream's name.
     """
 
-    kind: str
     owner = "user"
     ways_out: tuple[Action, ...]
 

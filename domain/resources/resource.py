@@ -36,13 +36,14 @@ class Resource(Protocol):
     """One limited resource.
 
     `name` is stored in events and settings, so it never changes. `reason` is the code of its refusal, `short` the same
-    in a few words. Answers and read models add its charges up under `figure`; None: they do not show them. `money`: its
-    amounts are micro-USD.
+    in a few words. `kind` is how the names of its streams begin. Answers and read models add its charges up under
+    `figure`; None: they do not show them. `money`: its amounts are micro-USD.
     """
 
     name: str
     reason: str
     short: str
+    kind: str
     figure: str | None = None
     money: bool = False
 

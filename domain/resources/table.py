@@ -25,8 +25,8 @@ class Resources:
 
     It is the order of checks, holds and reasons. A generation is charged in the order `settling`, accounts first. The
     first of `main` that it was charged is what it mainly cost. `loading_first` and `loading_more` are the orders in
-    which time passes on streams before a check. `enforceable`: the names, in the order of settings. A row is never
-    removed, because stored events have its name.
+    which time passes on streams before a check. `kinds`: how the streams of each begin.
+    `enforceable`: the names, in the order of settings. A row is never removed, because stored events have its name.
     """
 
     def __init__(self, *resources: AccountResource | QuotaResource) -> None:
@@ -40,6 +40,7 @@ class Resources:
         self.main: tuple[Resource, ...] = (*self.accounts, *reversed(self.quotas))
         self.loading_first: tuple[Resource, ...] = self.all[::-1]
         self.loading_more: tuple[Resource, ...] = (*self.quotas, *self.accounts)
+        self.kinds = {each.name: each.kind for each in resources}
         self.reasons = tuple(each.reason for each in resources)
         self.enforceable = tuple(sorted(self.by_name, key=_as_configured))
 
