@@ -9,7 +9,7 @@ from api.links import Links, actions
 from api.services import Services
 from domain.generations.events import GenerationRefused
 from domain.money import decimal_text
-from domain.organisations.events import Resource
+from domain.resources.table import RESOURCES
 from infra.writer.submission import Outcome
 
 USD = "usd"
@@ -52,8 +52,8 @@ def amounts_answer(amounts: dict[str, int]) -> dict[str, int | str]:
 
 
 def check_answer(check: dict[str, Any]) -> dict[str, Any]:
-    """One resource's answer, a budget's numbers as text."""
-    if check["resource"] != Resource.BUDGET:
+    """One resource's answer, money as text."""
+    if not RESOURCES.shown(check["resource"]).money:
         return check
     money = {name: None if check[name] is None else decimal_text(check[name]) for name in _NUMBERS}
     return {**check, **money, "currency": "USD"}

@@ -33,8 +33,9 @@ from domain.generations.events import (
     Settled,
 )
 from domain.generations.state import Status
-from domain.generations.told import checked, sentence
+from domain.generations.told import checked, sentences
 from domain.quotas.events import Amounts
+from domain.resources.table import RESOURCES
 from domain.storage.events import ContentDeleted, ContentStored
 from domain.wording import amount_text, bytes_text, usd_text
 from infra.position import format_position
@@ -82,7 +83,7 @@ def explained(own: Sequence[Recorded], others: Sequence[Recorded]) -> dict[str, 
         "reason": "ok" if allowed else getattr(decided, "reason", ""),
         "decision": _reasons(decided),
         "quote": quote_answer(decided.quote._asdict()),
-        "checks": [check_answer(checked(check)) for check in checks],
+        "checks": [check_answer(checked(RESOURCES, check)) for check in checks],
         "holds": holds_answer(decided.holds if isinstance(decided, GenerationHeld) else ()),
         "held_from": [part for each in others for part in _held_from(each)],
         "paid_by": [part for each in others for part in _paid_by(each)],
@@ -107,8 +108,7 @@ def _status(events: Sequence[Any]) -> Status:
 
 def _reasons(decided: GenerationHeld | GenerationRefused) -> str:
     if isinstance(decided, GenerationRefused):
-        failed = sorted((check for check in decided.checks if not check.ok), key=lambda c: c.reason != decided.reason)
-        return "Refused. " + " ".join(sentence(check) for check in failed)
+        return "Refused. " + sentences(RESOURCES, decided.checks, decided.reason)
     if not decided.holds:
         return "Allowed: nothing that the organisation has checked applies to it."
     return (
@@ -124,16 +124,9 @@ def _price(decided: Described) -> str:
 
 
 def _held(holds: Iterable[Held]) -> str:
-    return ", ".join(f"{_amounts(held.amounts)} of {_whose(held.stream)}" for held in holds)
-
-
-def _whose(stream: str) -> str:
-    kind, _, owner = stream.partition("/")
-    return {
-        "storage": f"the storage of {owner}",
-        "group": f"the group {owner}",
-        "budget": f"the budget of {owner}",
-    }.get(kind, owner)
+    return ", ".join(
+        f"{_amounts(held.amounts)} of {RESOURCES.shown(held.resource).whose(held.stream)}" for held in holds
+    )
 
 
 def _amounts(amounts: Amounts) -> str:

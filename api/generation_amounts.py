@@ -5,8 +5,9 @@ from typing import Any
 from api.database import Row
 from api.outcome_text import OPEN, Moved, outcome_text
 from domain.money import decimal_text
+from domain.resources.table import RESOURCES
 
-RESOURCES = ("credits", "tokens", "plan_tokens", "usd")
+FIGURES = tuple(each.figure for each in RESOURCES.settling if each.figure)
 # What generations `g` held by resource, extensions included: a generation holds under its own id on every account that
 # pays for it. None where it held nothing.
 HELD = """
@@ -25,7 +26,7 @@ def amounts_of(row: Row) -> dict[str, Any]:
     Of USD, which no account holds, `held` is what it was expected to cost.
     """
     ended = row["status"] not in OPEN
-    moved = {name: _moved(row, name, ended=ended) for name in RESOURCES}
+    moved = {name: _moved(row, name, ended=ended) for name in FIGURES}
     amounts: dict[str, dict[str, Any]] = {name: each._asdict() for name, each in moved.items()}
     amounts["usd"] = {what: decimal_text(amount) for what, amount in amounts["usd"].items()}
     return {

@@ -5,7 +5,7 @@ from typing import Any
 
 from api.answers import Answer, transaction_answer
 from api.assessment import amounts_answer, quote_answer
-from domain.credits.address import STREAM_PREFIX, address_of, parse_address
+from domain.credits.address import address_of, parse_address
 from domain.credits.events import ReservationReleased
 from domain.generations.events import (
     Charge,
@@ -24,9 +24,9 @@ from domain.generations.events import (
 )
 from domain.generations.state import Status
 from domain.money import decimal_text
-from domain.organisations.events import Resource
 from domain.quotas.events import Amounts, UseReleased
 from domain.quotas.quota import plus
+from domain.resources.table import RESOURCES
 from infra.position import format_position
 from infra.writer.submission import Outcome
 
@@ -136,17 +136,15 @@ def my_transaction(outcome: Outcome) -> Answer:
 def charged_answer(event: Settled) -> dict[str, int | str]:
     """What was charged, by resource; USD is what was actually spent, the budget's or not."""
     return {
-        "credits": charged_of(event.charges, Resource.CREDITS),
-        "tokens": charged_of(event.charges, Resource.TOKENS),
-        "plan_tokens": charged_of(event.charges, Resource.PLAN),
+        **{each.figure: charged_of(event.charges, each.name) for each in RESOURCES.accounts},
         "usd": decimal_text(event.usd),
         "currency": "USD",
     }
 
 
-def charged_of(charges: Iterable[Charge], resource: Resource) -> int:
+def charged_of(charges: Iterable[Charge], resource: str) -> int:
     """What of one resource was charged, over all accounts."""
-    return sum(sum(charge.amounts.values()) for charge in charges if charge.resource is resource)
+    return sum(sum(charge.amounts.values()) for charge in charges if charge.resource == resource)
 
 
 def total(charges: Iterable[Charge]) -> Amounts:
@@ -160,18 +158,16 @@ def total(charges: Iterable[Charge]) -> Amounts:
 def holds_answer(holds: Iterable[Held]) -> list[dict[str, Any]]:
     """What is held, one entry for each amount: of which account, user or group."""
     return [
-        {"resource": held.resource, **_where(held.stream), "unit": what, "amount": shown}
+        {"resource": held.resource, **_where(held), "unit": what, "amount": shown}
         for held in holds
         for what, shown in amounts_answer(held.amounts).items()
     ]
 
 
-def _where(stream: str) -> dict[str, str]:
-    """Whose a stream is: `account/…` names the account, `group/…` the group, `storage/…` and `budget/…` the user."""
-    if stream.startswith(STREAM_PREFIX):
-        return {"account": address_of(stream)}
-    kind, _, owner = stream.partition("/")
-    return {"group" if kind == "group" else "user": owner}
+def _where(held: Held) -> dict[str, str]:
+    """The account, the user or the group."""
+    kind, which = RESOURCES.shown(held.resource).place(held.stream)
+    return {kind: which}
 
 
 def _released(outcome: Outcome) -> Amounts:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from domain.organisations.events import Resource
+from domain.resources.table import RESOURCES
 from infra.settings import Settings
 
 
@@ -30,25 +30,5 @@ def links_of(settings: Settings) -> Links:
 def actions(checks: list[dict[str, Any]], reason: str, links: Links) -> list[dict[str, str]]:
     """What helps against the checks that failed, each way once; that for the `reason` of the refusal first."""
     failed = sorted((check for check in checks if not check["ok"]), key=lambda check: check["reason"] != reason)
-    found = [action for check in failed for action in _ways_out(check, links)]
-    return [{"label": label, "href": href} for label, href in dict.fromkeys(found)]
-
-
-def _ways_out(check: dict[str, Any], links: Links) -> list[tuple[str, str]]:
-    upgrade = ("Upgrade Plan", links.plan)
-    match check["resource"]:
-        case Resource.TOKENS:
-            return [("Buy More Tokens", links.tokens), upgrade]
-        case Resource.CREDITS:
-            return [("Buy More Credits", links.tokens), upgrade]
-        case Resource.PLAN:
-            return [upgrade] if check["reason"] == "plan_blocked" else [("Buy More Tokens", links.tokens), upgrade]
-        case Resource.STORAGE:
-            return [
-                ("Delete Old Generations", links.generations),
-                ("Upgrade for More Storage", links.plan),
-            ]
-        case Resource.BUDGET:
-            return [("Raise Budget", links.budget)]
-        case _:
-            return [("Ask Your Admin", links.admin)]  # a group's limit is nobody's to change but an admin's
+    found = [action for check in failed for action in RESOURCES.shown(check["resource"]).actions(check["reason"])]
+    return [{"label": action.label, "href": getattr(links, action.page)} for action in dict.fromkeys(found)]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from api.counted_text import amount_of_unit
+from domain.resources.table import RESOURCES
 
 _BEGINNINGS = {
     "refused": "Refused",
@@ -16,14 +17,7 @@ _BEGINNINGS = {
     "settled_late": "Completed late",
 }
 OPEN = frozenset({"held", "running"})
-_REFUSED = {
-    "plan_blocked": "the plan does not include this",
-    "group_limit": "a group's limit is reached",
-    "budget_exceeded": "it would exceed the monthly budget",
-    "insufficient_storage": "not enough storage",
-    "insufficient_tokens": "not enough tokens",
-    "insufficient_credits": "not enough credits",
-}
+_REFUSED = {each.reason: each.short for each in RESOURCES}
 
 
 class Moved(NamedTuple):

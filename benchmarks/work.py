@@ -6,11 +6,11 @@ from typing import Any, Protocol
 from domain.credits.capture import Capture
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content
 from domain.generations.request import Defaults, Request
+from domain.generations.settlement import Reported
 from domain.groups.create import CreateGroup
 from domain.groups.members import AddMembers
 from domain.periods import Every

@@ -55,7 +55,7 @@ async def run_api(settings: Settings, stop: asyncio.Event, on_ready: Callable[[]
     ledger = Ledger(Writer(uri, SCRIP, disk=disk), deadline_s, Reader(uri, SCRIP, deadline_s, disk=disk))
 
     async def audit(by: str, progress: Progress) -> dict[str, Any]:
-        return (await audited(settings, by, progress)).as_json()
+        return (await audited(settings, SCRIP.resources.kinds, by, progress)).as_json()
 
     async with quarantine_retry(settings, ledger) as again:
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def audit(settings: Settings) -> Report:
     """Check everything against everything, with progress on standard error. Raises what reaching the servers raises."""
     from cli.service.interrupt import run_async
+    from domain.registry import SCRIP
     from infra.audit.runs import audited
 
     with status("verifying") as show:
@@ -22,7 +23,7 @@ def audit(settings: Settings) -> Report:
         def seen(section: str, done: int, total: int) -> None:
             show(f"verifying: {section} {done:,}{f' of {total:,}' if total else ''}")
 
-        return run_async(audited(settings, "cli", seen))
+        return run_async(audited(settings, SCRIP.resources.kinds, "cli", seen))
 
 
 def show_audit(report: Mapping[str, Any]) -> None:

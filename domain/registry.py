@@ -1,4 +1,7 @@
-"""What to read first: the modules of Scrip, each with its commands, questions, kinds of stream and events."""
+"""What to read first: the modules of Scrip, each with its commands, questions, kinds of stream and events.
+
+The limited resources are in `RESOURCES`.
+"""
 
 from domain.budgets import handlers as budgets
 from domain.credits import handlers as accounts
@@ -9,16 +12,23 @@ from domain.organisations import handlers as organisations
 from domain.plans import handlers as plans
 from domain.prices import handlers as prices
 from domain.quotas import quota as quotas
+from domain.resources.table import RESOURCES, Resources
 from domain.storage import handlers as storage
 
-SCRIP = Domain(
-    accounts.MODULE,
-    prices.MODULE,
-    quotas.MODULE,
-    storage.MODULE,
-    groups.MODULE,
-    budgets.MODULE,
-    organisations.MODULE,
-    plans.MODULE,
-    generations.MODULE,
-)
+
+def scrip(resources: Resources) -> Domain:
+    """Scrip with these limited resources."""
+    return Domain(
+        accounts.MODULE,
+        prices.MODULE,
+        quotas.MODULE,
+        storage.MODULE,
+        groups.MODULE,
+        budgets.MODULE,
+        organisations.MODULE,
+        plans.MODULE,
+        generations.module(resources),
+    )
+
+
+SCRIP = scrip(RESOURCES)

@@ -12,7 +12,7 @@ from domain.generations.events import (
     GenerationRefunded,
     GenerationSettledLate,
 )
-from domain.organisations.events import Resource
+from domain.resources.budget import BUDGET
 from projections.facts import Fact
 from projections.generations import GENERATIONS, GenerationRow, by_resource
 from projections.read_model import Index, Keep, ReadModel, State
@@ -85,7 +85,7 @@ def fold(state: State, fact: Fact) -> None:
     if row is None:
         state.missing(fact, "generation")
     if isinstance(event, GenerationRefunded):
-        usd = by_resource(event.returned).get(Resource.BUDGET, 0)
+        usd = by_resource(event.returned).get(BUDGET.name, 0)
         if usd:
             log.append(refunded(fact, row, usd))
     else:

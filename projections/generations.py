@@ -23,8 +23,11 @@ from domain.generations.events import (
     Held,
     Settled,
 )
-from domain.organisations.events import Resource
 from domain.quotas.quota import minus, plus
+from domain.resources.budget import BUDGET
+from domain.resources.credits import CREDITS
+from domain.resources.plan_tokens import PLAN_TOKENS
+from domain.resources.tokens import TOKENS
 from projections.facts import CannotApply, Fact, follows
 from projections.read_model import Due, Index, Int4, Needed, ReadModel, State
 
@@ -154,10 +157,10 @@ def apply(row: GenerationRow, fact: Fact, event: GenerationEvent) -> None:  # no
             row.status, row.ended_at = "expired", fact.time
         case GenerationRefunded():
             back = by_resource(event.returned)
-            row.refunded_credits += back.get(Resource.CREDITS, 0)
-            row.refunded_tokens += back.get(Resource.TOKENS, 0)
-            row.refunded_usd += back.get(Resource.BUDGET, 0)
-            row.refunded_plan_tokens += back.get(Resource.PLAN, 0)
+            row.refunded_credits += back.get(CREDITS.name, 0)
+            row.refunded_tokens += back.get(TOKENS.name, 0)
+            row.refunded_usd += back.get(BUDGET.name, 0)
+            row.refunded_plan_tokens += back.get(PLAN_TOKENS.name, 0)
             for ended in event.written_off:
                 row.shortfall = minus(row.shortfall, ended.amounts)
         case GenerationHeld() | GenerationRefused():
@@ -166,9 +169,9 @@ def apply(row: GenerationRow, fact: Fact, event: GenerationEvent) -> None:  # no
             assert_never(event)
 
 
-def by_resource(charges: Iterable[Charge]) -> dict[Resource, int]:
+def by_resource(charges: Iterable[Charge]) -> dict[str, int]:
     """What was charged of each resource, over all streams; what groups count is added up as well and of no use."""
-    total: dict[Resource, int] = {}
+    total: dict[str, int] = {}
     for charge in charges:
         total[charge.resource] = total.get(charge.resource, 0) + sum(charge.amounts.values())
     return total
@@ -176,9 +179,9 @@ def by_resource(charges: Iterable[Charge]) -> dict[Resource, int]:
 
 def _settle(row: GenerationRow, event: Settled) -> None:
     charged = by_resource(event.charges)
-    row.charged_credits += charged.get(Resource.CREDITS, 0)
-    row.charged_tokens += charged.get(Resource.TOKENS, 0)
-    row.charged_plan_tokens += charged.get(Resource.PLAN, 0)
+    row.charged_credits += charged.get(CREDITS.name, 0)
+    row.charged_tokens += charged.get(TOKENS.name, 0)
+    row.charged_plan_tokens += charged.get(PLAN_TOKENS.name, 0)
     row.charged_usd += event.usd
     row.uncharged = plus(row.uncharged, event.uncharged)
     row.shortfall = plus(row.shortfall, event.shortfall)

@@ -23,7 +23,7 @@ from domain.generations.events import (
     GenerationSettledLate,
     Settled,
 )
-from domain.organisations.events import Resource
+from domain.resources.budget import BUDGET
 from projections.balances import BALANCES, Balance, resource_of
 from projections.costs import option
 from projections.debits import DEBIT, DEBITS, DEDUCTION, Debit
@@ -220,7 +220,7 @@ def _uses(state: State, fact: Fact) -> tuple[Usage, ...]:
     if row is None:
         state.missing(fact, "generation")
     if isinstance(event, GenerationRefunded):
-        usd = by_resource(event.returned).get(Resource.BUDGET, 0)
+        usd = by_resource(event.returned).get(BUDGET.name, 0)
         return (money_back(fact, row, usd),) if usd else ()
     if isinstance(event, GenerationSettledLate):
         return taken_back(fact, row), settled(fact, row, event)

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from domain.resources.table import RESOURCES
 from tests.source_tree import PRODUCT, Source, called, dotted, sources
 
 # Which folders of ours a folder may import, itself included (architecture, "Folders").
@@ -47,6 +48,7 @@ SMALL_FILES: dict[str, str] = {
 # (ban, file) -> why it must be so there. An entry that is no longer needed fails a test.
 FLOATS = "floating point beside amounts"
 CALLS_FLOAT = "float() of input"
+NAMED_RESOURCE = "a resource by its name"
 ALLOWED: dict[tuple[str, str], str] = {
     (FLOATS, "projections/rebuild.py"): "seconds and events per second, for the progress bar; no amount",
     (CALLS_FLOAT, "infra/strict_json.py"): "tells whether a number is finite; amounts are never floats",
@@ -55,8 +57,11 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("the process's wall clock", "console/analytics.py"): "up to which day charts go, for people; nothing is decided",
     ("the process's wall clock", "benchmarks/figures.py"): "the day on which a figure was measured, for people",
     ("a sleep for luck", "tests/infra/relaying.py"): "the writer that sleeps between insert and commit is the test",
-    (FLOATS, "domain/generations/told.py"): "the percentage of storage for people; nothing is decided from it",
+    (FLOATS, "domain/resources/storage.py"): "the percentage of storage for people; nothing is decided from it",
     ("a function of more than 60 lines", "domain/credits/account.py"): "`evolve` is one short case for each event",
+    (NAMED_RESOURCE, "domain/generations/events.py"): "the stored quote has places for the first units",
+    (NAMED_RESOURCE, "domain/generations/alternatives.py"): "the answer has fields for the first units (S0)",
+    (NAMED_RESOURCE, "domain/generations/refusals.py"): "the name of a field of the request, in a refusal of it",
 }
 
 Ban = Callable[[Source], Iterator[int]]  # the lines where a file breaks it
@@ -186,6 +191,13 @@ def _patched_domain(source: Source) -> Iterator[int]:
                 yield node.lineno
 
 
+def _names_resource(source: Source) -> Iterator[int]:
+    """The quoted name of a limited resource."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and node.value in RESOURCES.by_name:
+            yield node.lineno
+
+
 def _sleeps_for_luck(source: Source) -> Iterator[int]:
     """A sleep that is not the pause of a loop which looks again."""
     in_loops = {
@@ -266,6 +278,7 @@ BANS: dict[str, tuple[tuple[str, ...], Ban, str]] = {
     ),
     "an event by its place": (("api", "consumers"), _event_by_place, "`Outcome.one` and `Outcome.all`, by type"),
     "events in a list of pairs": (("domain",), _lists_of_pairs, "`Work.emit`"),
+    NAMED_RESOURCE: (("domain/generations",), _names_resource, "a method of `Resource`, and its module's answer"),
     "a domain that is patched": (
         ("tests",),
         _patched_domain,
@@ -470,6 +483,7 @@ CAUGHT = {
     "a sleep for luck": "import time\ntime.sleep(1)",
     "an event by its place": "first = outcome.events[0][1]",
     "events in a list of pairs": "events: list[tuple[str, Any]] = []",
+    NAMED_RESOURCE: "paid = held.resource == 'credits'",
     "a domain that is patched": "patch.setitem(SCRIP.deciders, Debit, mine)",
     "a wait without a limit": "import subprocess\nsubprocess.run(['true'], check=True)",
     f"a function of more than {MAX_FUNCTION_LINES} lines": "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES,

@@ -12,11 +12,11 @@ from api.operation import Call, Operation
 from api.owners import of_generation
 from api.services import Services
 from domain.credits.events import Paid
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import Content
 from domain.generations.fail import FailGeneration
 from domain.generations.refund import RefundGeneration
+from domain.generations.settlement import Reported
 from domain.money import micros
 from domain.organisations.events import Outcome
 from infra.ids import uuid7

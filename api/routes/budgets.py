@@ -28,8 +28,8 @@ from domain.budgets.now import BudgetCheck, CheckBudget
 from domain.budgets.record_cost import RecordCost
 from domain.money import decimal_text, micros
 from domain.organisations import state as organisations
-from domain.organisations.events import Resource
 from domain.refusal import Refusal
+from domain.resources.budget import BUDGET
 from domain.wording import usd_text
 from infra.position import format_position
 from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Refused, Submission
@@ -149,7 +149,7 @@ async def _check(given: Given) -> tuple[dict[str, Any], None]:
         services.metrics.refused("check_budget", refusal.code)
         raise refused(Refused.of(refusal)) from None
     checked: BudgetCheck = answered.value
-    enforced: bool = now.states[organisations.STREAM].enforces(Resource.BUDGET)
+    enforced: bool = now.states[organisations.STREAM].enforces(BUDGET.name)
     allowed = checked.allowed or not enforced
     missing = f"{usd_text(expected)} is more than the {usd_text(checked.remaining)} left of this month's budget."
     return {

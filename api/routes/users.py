@@ -34,7 +34,7 @@ from api.support_queries import (
 from domain.budgets.now import BudgetNow, BudgetUse
 from domain.ids import is_id
 from domain.money import decimal_text
-from domain.organisations.events import Resource
+from domain.resources.table import RESOURCES
 from domain.storage.now import StorageNow, StorageUse
 from infra.position import format_position
 
@@ -210,7 +210,7 @@ def _refusal(row: Row) -> dict[str, Any]:
 
 
 def _check(check: dict[str, Any]) -> dict[str, Any]:
-    if check["resource"] != Resource.BUDGET:
+    if not RESOURCES.shown(check["resource"]).money:
         return check
     numbers = {name: check.get(name) for name in ("needed", "available", "limit")}
     money = {name: None if value is None else decimal_text(value) for name, value in numbers.items()}

@@ -6,11 +6,11 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.generations.needs import IMAGE_BYTES, VIDEO_BYTES
 from domain.generations.request import MB
 from domain.plans.catalogue import FEATURES
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import OptionValue, PriceEntry
+from domain.resources.storage import IMAGE_BYTES, VIDEO_BYTES
 
 SONG_BYTES = 4 * MB
 SIZES = {"image": IMAGE_BYTES, "video": VIDEO_BYTES, "music": SONG_BYTES}  # the most that one of them stores

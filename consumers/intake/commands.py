@@ -9,10 +9,10 @@ from domain.credits.capture import Capture
 from domain.credits.debit import Debit, DebitPriced
 from domain.credits.events import Paid
 from domain.credits.release import Release
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import Content
 from domain.generations.fail import FailGeneration
+from domain.generations.settlement import Reported
 from domain.generations.start import StartGeneration
 from domain.money import micros
 from domain.organisations.events import Outcome

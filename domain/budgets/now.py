@@ -9,6 +9,7 @@ from domain.budgets.refusals import InvalidCost
 from domain.budgets.state import USD, Budget
 from domain.periods import Every, Period
 from domain.quotas.quota import running
+from domain.resources.budget import BUDGET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,4 +63,4 @@ def check_budget(budget: Budget, question: CheckBudget) -> BudgetCheck:
     if not 0 <= question.expected <= MAX_COST:
         raise InvalidCost(field="expected_cost", limit=MAX_COST)
     allowed = question.expected <= budget.remaining
-    return BudgetCheck(allowed, "ok" if allowed else "budget_exceeded", budget.remaining)
+    return BudgetCheck(allowed, "ok" if allowed else BUDGET.reason, budget.remaining)

@@ -3,20 +3,21 @@
 from dataclasses import replace
 from typing import Any
 
-from domain.generations.assess import Assessment, assess
+from domain.generations.assess import assess
+from domain.generations.assessment import Assessment
 from domain.generations.request import Request
-from domain.kernel.work import Work
 from domain.prices.book import book_of
 from domain.prices.events import PriceEntry
 from domain.refusal import Refusal
+from domain.resources.table import table
 
 MAX_SHOWN = 5
-_PRICED = frozenset({"insufficient_credits", "insufficient_tokens", "budget_exceeded", "ok"})
 
 
-def alternatives(work: Work, request: Request, refused: Assessment) -> list[dict[str, Any]]:
+def alternatives(refused: Assessment) -> list[dict[str, Any]]:
     """Priced options that would pass, the nearest to what was asked first; none where no price would help."""
-    if any(not check.ok and check.reason not in _PRICED for check in refused.checks):
+    work, request, resources = refused.work, refused.request, table(refused.work)
+    if not all(check.ok or resources.by_name[check.resource].eased_by_price(check) for check in refused.checks):
         return []
     version = book_of(work).at(work.now)
     found = []
@@ -31,7 +32,7 @@ def alternatives(work: Work, request: Request, refused: Assessment) -> list[dict
         except Refusal:
             continue
         if assessment.ok:
-            quote = assessment.needs.quote
+            quote = assessment.quoted()
             same_model = entry.model == request.model
             found.append((not same_model, -quote.credits, -quote.tokens, -quote.usd, _shown(entry, assessment)))
     found.sort(key=lambda row: row[:4])
@@ -46,7 +47,7 @@ def _alike(entry: PriceEntry, request: Request) -> bool:
 
 
 def _shown(entry: PriceEntry, assessment: Assessment) -> dict[str, Any]:
-    quote = assessment.needs.quote
+    quote = assessment.quoted()
     return {
         "label": entry.label,
         "provider": entry.provider,

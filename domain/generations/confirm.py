@@ -3,19 +3,17 @@
 from dataclasses import dataclass, field
 
 from domain.credits.refusals import AlreadyExists
-from domain.generations.actual import NOTHING_REPORTED, Actual, Reported, actual_of, check_reported
-from domain.generations.bill import Bill
-from domain.generations.counting import Counting
 from domain.generations.events import (
     GenerationCompleted,
     GenerationPartCompleted,
     GenerationSettledLate,
 )
-from domain.generations.paying import PAID, Payment
 from domain.generations.refusals import InvalidSettlement
 from domain.generations.rules import known, not_started, open_one
+from domain.generations.settlement import NOTHING_REPORTED, Reported, check_reported, successful
 from domain.generations.state import MAX_PARTS, Status, stream_of
 from domain.kernel.work import Work
+from domain.resources.table import table
 from domain.storage.state import content_tag
 
 
@@ -54,14 +52,14 @@ def confirm(work: Work, command: ConfirmGeneration) -> None:
         reason = f"must be true: a generation is settled in at most {MAX_PARTS} parts"
         raise InvalidSettlement(field="final", reason=reason, limit=MAX_PARTS)
     _new_contents(work, command.reported)
-    actual = actual_of(work, generation, asked, command.reported, final=late or command.final)
-    bill = Bill()
-    payment, counting = Payment(work, generation, asked, bill), Counting(work, generation, asked, bill)
-    if late:
-        _settle_late(payment, counting, command, actual)
-    else:
-        _settle(payment, counting, command, actual)
-    fields = bill.settled(asked, command.reported, usd=actual.usd, succeeded=actual.succeeded, sealed=command.sealed)
+    settlement = successful(work, generation, asked, command.reported, final=late or command.final)
+    settlement.sealed_urls = command.sealed_urls
+    for each in table(work).settling:
+        if late:
+            each.settle_late(settlement)
+        else:
+            each.settle(settlement)
+    fields = settlement.fields(succeeded=settlement.succeeded, sealed=command.sealed)
     # Its own event comes before what it moved, of which it tells.
     stream = stream_of(command.generation_id)
     if late:
@@ -69,7 +67,7 @@ def confirm(work: Work, command: ConfirmGeneration) -> None:
     elif command.final:
         work.emit(stream, GenerationCompleted(**fields), at=place)
     else:
-        work.emit(stream, GenerationPartCompleted(**fields, holds=tuple(bill.holds)), at=place)
+        work.emit(stream, GenerationPartCompleted(**fields, holds=tuple(settlement.holds)), at=place)
 
 
 def _new_contents(work: Work, reported: Reported) -> None:
@@ -79,20 +77,3 @@ def _new_contents(work: Work, reported: Reported) -> None:
     for content_id in ids:
         if work.events(content_tag(content_id)):
             raise AlreadyExists(field="contents.id", value=content_id)
-
-
-def _settle(payment: Payment, counting: Counting, command: ConfirmGeneration, actual: Actual) -> None:
-    for resource in PAID:
-        payment.pay(resource, actual.paid[resource], final=command.final)
-    counting.count(actual.counted, final=command.final)
-    counting.spend(actual.usd, final=command.final)
-    counting.store(command.reported.contents, command.sealed_urls)
-    counting.free(stored=sum(content.bytes for content in command.reported.contents), final=command.final)
-
-
-def _settle_late(payment: Payment, counting: Counting, command: ConfirmGeneration, actual: Actual) -> None:
-    for resource in PAID:
-        payment.pay_late(resource, actual.paid[resource])
-    counting.count_late(actual.counted)
-    counting.spend_late(actual.usd)
-    counting.store(command.reported.contents, command.sealed_urls)

@@ -6,15 +6,17 @@ from typing import Any
 
 from domain.credits.address import reservation_tag
 from domain.credits.refusals import AlreadyExists
-from domain.generations.assess import Assessment, assess
+from domain.generations.assess import assess
+from domain.generations.assessment import Assessment
 from domain.generations.events import GenerationHeld, GenerationRefused
-from domain.generations.movements import begin, hold
 from domain.generations.refusals import ResourcesShort, UnknownParent
 from domain.generations.request import Request
 from domain.generations.state import Status, generation_of, stream_of
 from domain.generations.told import sentences, told
 from domain.kernel.work import Work
 from domain.refusal import RefusedWith
+from domain.resources.resource import HoldTerms
+from domain.resources.table import table
 
 DEFAULT_TTL_S = 900
 MAX_TTL_S = 604_800
@@ -35,8 +37,8 @@ class CreateGeneration:
 def create(work: Work, command: CreateGeneration) -> None:
     """All that applies is held in one commit (contract, "Generations").
 
-    Raises AlreadyExists, UnknownParent, what `assess` and `hold` raise, and RefusedWith ResourcesShort: the refusal
-    is a fact on the generation's own stream.
+    Raises AlreadyExists, UnknownParent, what `assess` and `Resource.hold` raise, and RefusedWith ResourcesShort: the
+    refusal is a fact on the generation's own stream.
     """
     _new(work, command)
     assessment = assess(work, command.request)
@@ -44,23 +46,25 @@ def create(work: Work, command: CreateGeneration) -> None:
     if not assessment.ok:
         refusal = ResourcesShort(
             reason=assessment.reason,
-            sentence=sentences(assessment),
-            told=told(work, command.request, assessment),
+            sentence=sentences(table(work), assessment.checks, assessment.reason),
+            told=told(assessment),
         )
         refused = GenerationRefused(
-            **_described(command, assessment), reason=assessment.reason, checks=assessment.checks
+            **_described(command, assessment), reason=assessment.reason, checks=tuple(assessment.checks)
         )
         work.emit(stream, refused)
         raise RefusedWith(refusal)
     expires_at = work.now + timedelta(seconds=command.ttl_s)
-    held = GenerationHeld(
-        **_described(command, assessment), expires_at=expires_at, holds=assessment.holds, sealed=command.sealed
+    event = GenerationHeld(
+        **_described(command, assessment), expires_at=expires_at, holds=tuple(assessment.holds), sealed=command.sealed
     )
-    work.emit(stream, held)
-    for each in assessment.holds:
-        begin(work, each)
-    for each in assessment.holds:
-        hold(work, each, command.generation_id, expires_at, assessment.needs.quote)
+    work.emit(stream, event)
+    resources, quote = table(work), event.quote
+    terms = HoldTerms(command.generation_id, expires_at, quote.item, quote.price_version)
+    for held in assessment.holds:
+        resources.by_name[held.resource].begin(work, held)
+    for held in assessment.holds:
+        resources.by_name[held.resource].hold(work, held, terms)
 
 
 def _new(work: Work, command: CreateGeneration) -> None:
@@ -77,16 +81,16 @@ def _new(work: Work, command: CreateGeneration) -> None:
 
 def _described(command: CreateGeneration, assessment: Assessment) -> dict[str, Any]:
     """The fields of `Described`; provider and model as the price book spells them, so that reports have one name."""
-    request, needs = command.request, assessment.needs
+    request = command.request
     return {
         "generation_id": command.generation_id,
         "user": request.user,
         "operation": request.operation,
-        "provider": needs.provider,
-        "model": needs.model,
+        "provider": assessment.provider,
+        "model": assessment.model,
         "options": request.options,
-        "count": needs.units,
+        "count": assessment.count,
         "feature": request.feature,
         "parent_id": command.parent_id,
-        "quote": needs.quote,
+        "quote": assessment.quoted(),
     }

@@ -1,7 +1,8 @@
 """Facts about one generation. What it moves on accounts, storage, groups and budgets is on their streams, same commit.
 
 Credits and tokens are whole, money is integer micro-units, sizes are bytes. `stream` names where a resource is held:
-`account/…`, `storage/…`, `group/…`, `budget/…`.
+`account/…`, `storage/…`, `group/…`, `budget/…`. `resource` is its name: one of domain/resources/table.py, or one that
+only another version of the code has.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.credits.events import Paid
-from domain.organisations.events import Outcome, Resource
+from domain.organisations.events import Outcome
 from domain.prices.events import OptionValue
 from domain.quotas.events import Amounts
 from domain.untagged import Untagged
@@ -30,6 +31,24 @@ class Quoted(NamedTuple):
     item: str | None = None
     price_version: int | None = None
 
+    @classmethod
+    def of(cls, amounts: Amounts, token_type: str | None, item: str | None, price_version: int | None) -> "Quoted":
+        """The amounts, by unit, that have a place here."""
+        get = amounts.get
+        plan_tokens = get(f"tokens.{token_type}", 0) if token_type else 0
+        taken = get("credits", 0), get("tokens", 0), get("usd", 0), get("bytes", 0)
+        return cls(*taken, token_type, plan_tokens, item, price_version)
+
+    def amounts(self) -> Amounts:
+        """All that it takes, by unit."""
+        return {
+            "credits": self.credits,
+            "tokens": self.tokens,
+            "usd": self.usd,
+            "bytes": self.bytes,
+            f"tokens.{self.token_type}": self.plan_tokens,
+        }
+
 
 _NOTHING = Quoted()
 
@@ -37,7 +56,7 @@ _NOTHING = Quoted()
 class Held(NamedTuple):
     """What is held of one resource on one stream."""
 
-    resource: Resource
+    resource: str
     stream: str
     amounts: Amounts
 
@@ -45,17 +64,17 @@ class Held(NamedTuple):
 class Charge(NamedTuple):
     """What was charged of one resource on one stream; on an account under `debit_id`, in a quota's `period`."""
 
-    resource: Resource
+    resource: str
     stream: str
     amounts: Amounts
     debit_id: str | None = None
     period: str = ""
 
 
-class Short(NamedTuple):
+class ResourceCheck(NamedTuple):
     """What one resource said: what was needed and what there was (none for unlimited); `limit` none for none."""
 
-    resource: Resource
+    resource: str
     ok: bool
     reason: str
     needed: int
@@ -101,7 +120,7 @@ class GenerationRefused(Described):
     """Something was short, so nothing was held. `reason` is that of the first of `checks` that failed."""
 
     reason: str
-    checks: tuple[Short, ...]
+    checks: tuple[ResourceCheck, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,14 @@ charged, and the use is recorded all the same.
 
 from dataclasses import dataclass
 
-from domain.generations.actual import NOTHING_REPORTED, Reported, check_reported, held_of, used_credits
-from domain.generations.bill import Bill
-from domain.generations.counting import Counting
 from domain.generations.events import GenerationFailed
-from domain.generations.paying import PAID, Payment
 from domain.generations.rules import open_one
+from domain.generations.settlement import NOTHING_REPORTED, Reported, Settlement, check_reported
 from domain.generations.state import stream_of
 from domain.kernel.work import Work
-from domain.organisations.events import Outcome, Resource
+from domain.organisations.events import Outcome
 from domain.organisations.state import organisation_of
+from domain.resources.table import table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +40,9 @@ def fail(work: Work, command: FailGeneration) -> None:
     check_reported(command.reported)
     place = work.mark()
     percent = organisation_of(work).settlement_policy.get(command.outcome, 0)
-    bill = Bill()
-    payment, counting = Payment(work, generation, asked, bill), Counting(work, generation, asked, bill)
-    for resource in PAID:
-        held = held_of(generation, resource)
-        whole = held
-        if resource is Resource.CREDITS and percent and command.reported.usage:
-            used = used_credits(work, asked, command.reported.usage)
-            whole = held if used is None else used
-        amount = whole * percent // 100
-        payment.pay(resource, min(amount, held), final=True)
-        payment.leave(resource, max(0, amount - held))
-    counting.count({}, final=True)
-    counting.spend(0, final=True)
-    counting.free(stored=0, final=True)
-    fields = bill.settled(asked, command.reported, usd=0, succeeded=None, sealed=command.sealed)
+    settlement = Settlement(work, generation, asked, command.reported, final=True)
+    for each in table(work).settling:
+        each.settle_failed(settlement, percent)
+    fields = settlement.fields(succeeded=None, sealed=command.sealed)
     failed = GenerationFailed(**fields, outcome=command.outcome)
     work.emit(stream_of(command.generation_id), failed, at=place)

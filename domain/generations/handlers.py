@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from domain.budgets import state as budgets
 from domain.credits.address import reservation_tag
-from domain.generations.assess import assess, payers, plan_account
+from domain.generations.assess import assess
 from domain.generations.confirm import ConfirmGeneration, confirm
 from domain.generations.create import CreateGeneration, create
 from domain.generations.events import EVENTS
@@ -18,16 +17,12 @@ from domain.generations.rules import streams_of
 from domain.generations.start import CancelGeneration, StartGeneration, cancel, start
 from domain.generations.state import PREFIX, Generation, co_expiring_streams, due, evolve, stream_of
 from domain.generations.told import told
-from domain.groups import state as groups
-from domain.groups.room import group_streams
 from domain.kernel.domain import Answerer, Decider, Module
 from domain.kernel.work import StreamKind, Work
 from domain.organisations.state import STREAM as ORGANISATION
-from domain.organisations.state import organisation_of
 from domain.plans import state as plans
-from domain.plans.state import catalogue_of
 from domain.prices import book as price_book
-from domain.storage import state as storages
+from domain.resources.table import Resources, table
 from domain.storage.state import content_tag
 
 PLATFORM = (price_book.STREAM, plans.STREAM)
@@ -40,31 +35,12 @@ class AssessGeneration:
     request: Request
 
 
-def _of_user(request: Request) -> tuple[str, ...]:
-    user = request.user
-    return (ORGANISATION, groups.memberships_of(user), storages.stream_of(user), budgets.stream_of(user))
-
-
-def _further(work: Work, request: Request) -> tuple[str, ...]:
+def _more(work: Work, request: Request) -> tuple[str, ...]:
     """The accounts that would pay and the groups whose limits hold."""
-    organisation = organisation_of(work)
-    streams = [*group_streams(work, request.user)]
-    streams += payers(work, organisation, request.user, "credits")
-    streams += payers(work, organisation, request.user, "tokens")
-    token_type = request.token_type
-    if token_type is None and request.feature is not None:
-        feature = catalogue_of(work).features.get(request.feature)
-        token_type = feature.token_type if feature else None
-    if token_type is not None:
-        streams.append(plan_account(work.org, token_type))
+    streams: list[str] = []
+    for each in table(work).loading_more:
+        streams += each.more_streams(work, request)
     return tuple(streams)
-
-
-def _create_streams(command: CreateGeneration) -> tuple[str, ...]:
-    """A generation whose id the server has made cannot have a stream yet."""
-    own = (stream_of(command.generation_id),) if command.own_id else ()
-    parent = (stream_of(command.parent_id),) if command.parent_id else ()
-    return (*own, *parent, *_of_user(command.request))
 
 
 def _settles(
@@ -87,14 +63,44 @@ def _contents(command: ConfirmGeneration) -> tuple[str, ...]:
     return tuple(content_tag(content.id) for content in command.reported.contents)
 
 
-DECIDERS: dict[type, Decider] = {
-    CreateGeneration: Decider(
-        streams=_create_streams,
+def module(resources: Resources) -> Module:
+    """Generations that need these resources."""
+
+    def of_request(request: Request) -> tuple[str, ...]:
+        streams = [ORGANISATION]
+        for each in resources.loading_first:
+            streams += each.first_streams(request)
+        return tuple(streams)
+
+    def of_create(command: CreateGeneration) -> tuple[str, ...]:
+        """A generation whose id the server has made cannot have a stream yet."""
+        own = (stream_of(command.generation_id),) if command.own_id else ()
+        parent = (stream_of(command.parent_id),) if command.parent_id else ()
+        return (*own, *parent, *of_request(command.request))
+
+    creating = Decider(
+        streams=of_create,
         decide=create,
         tags=lambda command: (reservation_tag(command.generation_id),) if command.own_id else (),
         platform=PLATFORM,
-        streams_from_state=lambda work, command: _further(work, command.request),
-    ),
+        streams_from_state=lambda work, command: _more(work, command.request),
+    )
+    assessing = Answerer(
+        streams=lambda question: of_request(question.request),
+        answer=lambda work, question: told(assess(work, question.request)),
+        platform=PLATFORM,
+        streams_from_state=lambda work, question: _more(work, question.request),
+    )
+    return Module(
+        deciders={CreateGeneration: creating, **_DECIDERS},
+        answerers={AssessGeneration: assessing},
+        kinds=_KINDS,
+        events=EVENTS,
+        resources=resources,
+    )
+
+
+_DECIDERS: dict[type, Decider] = {
     StartGeneration: Decider(lambda command: (stream_of(command.generation_id),), start),
     CancelGeneration: _settles(cancel),
     ExtendGeneration: _settles(extend),
@@ -108,16 +114,7 @@ DECIDERS: dict[type, Decider] = {
     ),
 }
 
-ANSWERERS: dict[type, Answerer] = {
-    AssessGeneration: Answerer(
-        streams=lambda question: _of_user(question.request),
-        answer=lambda work, question: told(work, question.request, assess(work, question.request)),
-        platform=PLATFORM,
-        streams_from_state=lambda work, question: _further(work, question.request),
-    ),
-}
-
-KINDS: dict[str, StreamKind] = {
+_KINDS: dict[str, StreamKind] = {
     PREFIX: StreamKind(
         initial=Generation(),
         evolve=evolve,
@@ -129,6 +126,3 @@ KINDS: dict[str, StreamKind] = {
         co_expiring_streams=co_expiring_streams,
     ),
 }
-
-
-MODULE = Module(deciders=DECIDERS, answerers=ANSWERERS, kinds=KINDS, events=EVENTS)

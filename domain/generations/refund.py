@@ -8,20 +8,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from domain.credits.account import account_of
-from domain.credits.address import address_of, debit_tag, parse_address, reservation_tag
-from domain.credits.events import CreditsRefunded, ShortfallRecorded, ShortfallWrittenOff
-from domain.credits.refund import Refund, refund
-from domain.credits.rules import charge_of
+from domain.credits.address import address_of, parse_address, reservation_tag
+from domain.credits.events import ShortfallRecorded, ShortfallWrittenOff
 from domain.generations.events import Charge, GenerationRefunded
 from domain.generations.refusals import ExceedsCharge, InvalidSettlement, NothingToRefund
 from domain.generations.rules import known
 from domain.generations.state import Generation, stream_of
 from domain.kernel.work import Work
-from domain.organisations.events import Resource
-from domain.quotas.events import UseGivenBack
 from domain.quotas.quota import plus
-
-_MAIN = (Resource.CREDITS, Resource.TOKENS, Resource.PLAN, Resource.BUDGET, Resource.GROUPS)
+from domain.resources.table import Resources, table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +39,13 @@ def refund_generation(work: Work, command: RefundGeneration) -> None:
     place = work.mark()
     generation, _ = known(work, command.generation_id)
     owed = _owed(work, command.generation_id)
-    main = _main(generation, owed)
-    total = sum(_amount(charge) for charge in generation.charges if charge.resource is main)
-    done = sum(_amount(charge) for charge in generation.refunded if charge.resource is main)
-    done += sum(each.ended for each in owed if each.resource is main)
-    short = sum(each.left for each in owed if each.resource is main)
-    total += sum(each.ended for each in owed if each.resource is main) + short
+    resources = table(work)
+    main = _main(resources, generation, owed)
+    total = sum(_amount(charge) for charge in generation.charges if charge.resource == main)
+    done = sum(_amount(charge) for charge in generation.refunded if charge.resource == main)
+    done += sum(each.ended for each in owed if each.resource == main)
+    short = sum(each.left for each in owed if each.resource == main)
+    total += sum(each.ended for each in owed if each.resource == main) + short
     if done >= total:
         raise NothingToRefund(generation_id=command.generation_id)
     amount = _wanted(generation, command, total, done)
@@ -60,16 +56,17 @@ def refund_generation(work: Work, command: RefundGeneration) -> None:
     left = amount - min(amount, short)
     for charge in reversed(_joined(generation.charges)):  # what was charged last comes back first
         given = _given_back(generation, charge)
-        if charge.resource is main and charge.debit_id is not None:
+        if charge.resource == main and charge.debit_id is not None:
             target = {what: min(charged, given.get(what, 0) + left) for what, charged in charge.amounts.items()}
         else:
             target = {what: charged * (done + amount) // total for what, charged in charge.amounts.items()}
         back = {what: target[what] - given.get(what, 0) for what in target}
         back = {what: more for what, more in back.items() if more > 0}
-        part = _undo(work, charge, back, command) if back else None
+        undo = resources.by_name[charge.resource].refund
+        part = undo(work, charge, back, command.refund_id) if back else None
         if part is not None:
             returned.append(part)
-            left -= _amount(part) if charge.resource is main else 0
+            left -= _amount(part) if charge.resource == main else 0
     if amount and not returned and not written_off:  # its debits were refunded one by one
         raise NothingToRefund(generation_id=command.generation_id)
     refunded = GenerationRefunded(
@@ -89,7 +86,7 @@ class _Owed(NamedTuple):
     An account does not know which shortfall a grant has paid, so no more is owed than the account's own shortfall.
     """
 
-    resource: Resource
+    resource: str
     stream: str
     unit: str
     recorded: int
@@ -112,19 +109,18 @@ def _owed(work: Work, generation_id: str) -> list[_Owed]:
     owed = []
     for stream, (recorded, ended) in shortfalls(work, generation_id).items():
         unit = parse_address(address_of(stream)).unit
-        resource = Resource.PLAN if unit.startswith("tokens.") else Resource(unit)
         left = min(recorded - ended, account_of(work, stream).shortfall)
-        owed.append(_Owed(resource, stream, unit, recorded, ended, left))
+        owed.append(_Owed(table(work).paying(unit).name, stream, unit, recorded, ended, left))
     return owed
 
 
 def _write_off(
-    work: Work, generation_id: str, owed: list[_Owed], main: Resource, amount: int, share: tuple[int, int]
+    work: Work, generation_id: str, owed: list[_Owed], main: str, amount: int, share: tuple[int, int]
 ) -> tuple[Charge, ...]:
     """End `amount` of the main resource's shortfall, as far as it goes, and the same share of the others'."""
     ended = []
     for each in owed:
-        if each.resource is main:
+        if each.resource == main:
             part = min(amount, each.left)
             amount -= part
         else:
@@ -145,27 +141,6 @@ def _joined(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
     return tuple(joined.values())
 
 
-def _undo(work: Work, charge: Charge, back: dict[str, int], command: RefundGeneration) -> Charge | None:
-    """Undo a part of a charge; of a debit at most what nobody has refunded directly."""
-    if charge.debit_id is None:
-        work.emit(charge.stream, UseGivenBack(amounts=back, period=charge.period, ref=command.refund_id))
-        return charge._replace(amounts=back)
-    history = work.history(charge.stream, debit_tag(charge.debit_id))
-    gone = sum(event.amount for event in history if isinstance(event, CreditsRefunded))
-    ((unit, amount),) = back.items()
-    amount = min(amount, charge_of(charge.debit_id, history).amount - gone)
-    if not amount:
-        return None
-    wanted = Refund(
-        address=address_of(charge.stream),
-        refund_id=f"{command.refund_id}.{charge.debit_id.rpartition('.')[2]}",
-        debit_id=charge.debit_id,
-        amount=amount,
-    )
-    refund(work, wanted)
-    return charge._replace(amounts={unit: amount})
-
-
 def _wanted(generation: Generation, command: RefundGeneration, total: int, done: int) -> int:
     if command.amount is not None:
         return command.amount
@@ -180,14 +155,14 @@ def _wanted(generation: Generation, command: RefundGeneration, total: int, done:
     return min(total - done, total * after // len(made) - total * before // len(made))
 
 
-def _main(generation: Generation, owed: list[_Owed]) -> Resource:
+def _main(resources: Resources, generation: Generation, owed: list[_Owed]) -> str:
     """What the generation mainly cost: the first of the resources that it was charged or owes.
 
     A shortfall that a grant has paid since is neither: it must not keep what was charged from coming back.
     """
     charged = {charge.resource for charge in generation.charges}
     charged |= {each.resource for each in owed if each.left or each.ended}
-    return next((resource for resource in _MAIN if resource in charged), Resource.CREDITS)
+    return next((each.name for each in resources.main if each.name in charged), resources.main[0].name)
 
 
 def _amount(charge: Charge) -> int:

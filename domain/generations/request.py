@@ -9,6 +9,7 @@ MB = 1_048_576
 IMAGE_LIKE = frozenset({"image", "studio", "marketing"})
 VIDEO = "video"
 SHORT_VIDEO_S = 6
+UPLOAD = "upload"
 
 
 class Defaults(NamedTuple):
@@ -46,3 +47,8 @@ class Request:
     defaults: Defaults = DEFAULTS
     estimate: dict[str, int] | None = None
     may_lower: bool = False
+
+    @property
+    def only_stores(self) -> bool:
+        """Whether bytes alone are asked for: an upload takes nothing else, anything that is generated does."""
+        return self.operation == UPLOAD and self.bytes is not None

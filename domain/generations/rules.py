@@ -1,14 +1,10 @@
 """Rules that several commands on a generation share."""
 
-from domain.budgets import state as budgets
-from domain.generations.assess import payers
 from domain.generations.events import GenerationHeld
 from domain.generations.refusals import AlreadyStarted, GenerationEnded, NoSuchGeneration
 from domain.generations.state import Generation, Status, generation_of
 from domain.kernel.work import Work
-from domain.organisations.events import OverActual
-from domain.organisations.state import organisation_of
-from domain.storage import state as storages
+from domain.resources.table import table
 
 
 def known(work: Work, generation_id: str) -> tuple[Generation, GenerationHeld]:
@@ -36,15 +32,12 @@ def not_started(work: Work, generation_id: str) -> tuple[Generation, GenerationH
 
 
 def streams_of(work: Work, generation_id: str, *, growing: bool = False) -> tuple[str, ...]:
-    """Every stream that settling or `growing` the generation may touch: its holds, and the accounts that pay more."""
+    """Every stream that settling or `growing` the generation may touch: its holds and charges, and who pays more."""
     generation = generation_of(work, generation_id)
     if generation.asked is None:
         return ()
     streams = [held.stream for held in generation.holds]
     streams += [charge.stream for charge in generation.charges]
-    user, organisation = generation.asked.user, organisation_of(work)
-    if growing or organisation.over_actual is OverActual.AVAILABLE:
-        for unit in ("credits", "tokens"):
-            streams += payers(work, organisation, user, unit)
-    streams += [storages.stream_of(user), budgets.stream_of(user)]
+    for each in table(work).main:
+        streams += each.settling_streams(work, generation.asked.user, growing=growing)
     return tuple(dict.fromkeys(streams))

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from domain.generations.events import GenerationCancelled, GenerationStarted
-from domain.generations.movements import release
 from domain.generations.rules import not_started
 from domain.generations.state import stream_of
 from domain.kernel.work import Work
+from domain.resources.table import table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,4 +36,4 @@ def cancel(work: Work, command: CancelGeneration) -> None:
     cancelled = GenerationCancelled(generation_id=command.generation_id, sealed=command.sealed)
     work.emit(stream_of(command.generation_id), cancelled)
     for held in generation.holds:
-        release(work, held, command.generation_id)
+        table(work).by_name[held.resource].release(work, held, command.generation_id)

@@ -23,7 +23,7 @@ from domain.generations.events import (
     Settled,
 )
 from domain.kernel.work import Work
-from domain.organisations.events import Outcome, Resource
+from domain.organisations.events import Outcome
 from domain.periods import NEVER
 
 PREFIX = "generation/"
@@ -69,9 +69,9 @@ class Generation(NamedTuple):
         """Whether it still holds what it may take."""
         return self.status in OPEN
 
-    def held(self, resource: Resource) -> list[Held]:
+    def held(self, resource: str) -> list[Held]:
         """What is held of a resource, stream by stream."""
-        return [held for held in self.holds if held.resource is resource]
+        return [held for held in self.holds if held.resource == resource]
 
     @property
     def next_due(self) -> datetime:

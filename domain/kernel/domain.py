@@ -66,6 +66,7 @@ class Module(NamedTuple):
 
     `kinds` by the start of a stream's name, or the whole of it. `events` by stored name, which never changes.
     `upcasters` by the name of an old form; they are applied until a name of `events` comes.
+    `resources`: the table of limited resources (domain/resources/table.py), of one module.
     """
 
     deciders: Mapping[type, Decider] = {}
@@ -73,6 +74,7 @@ class Module(NamedTuple):
     kinds: Mapping[str, StreamKind] = {}
     events: Mapping[str, type] = {}
     upcasters: Mapping[str, Upcaster] = {}
+    resources: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +89,10 @@ _ALWAYS = Module(deciders={LetTimePass: Decider(lambda command: (command.stream,
 
 class Domain:
     """All modules as one, never changed. Whoever decides, answers, stores or reads events is handed one.
-
     Raises ValueError where two modules bring the same command, question, kind of stream or stored name.
     """
 
-    __slots__ = ("answerers", "deciders", "events", "kind_of", "kinds", "modules", "upcasters")
+    __slots__ = ("answerers", "deciders", "events", "kind_of", "kinds", "modules", "resources", "upcasters")
 
     def __init__(self, *modules: Module) -> None:
         self.modules = modules
@@ -101,11 +102,14 @@ class Domain:
         self.kinds: Mapping[str, StreamKind] = _one(module.kinds for module in every)
         self.events: Mapping[str, type] = _one(module.events for module in every)
         self.upcasters: Mapping[str, Upcaster] = _one(module.upcasters for module in every)
+        self.resources: Any = _one({"resources": module.resources} for module in modules if module.resources).get(
+            "resources"
+        )
         self.kind_of = _kind_of(self.kinds)
 
     def work(self, known: Known, cold: Cold, platform: Callable[[str], Any]) -> Work:
         """What decisions of this domain see and emit."""
-        return Work(self.kind_of, known, cold, platform)
+        return Work(self.kind_of, self.resources, known, cold, platform)
 
     def joined(self, *modules: Module) -> "Domain":
         """This domain with further modules."""

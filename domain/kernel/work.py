@@ -96,13 +96,31 @@ class Work:
     are not committed yet, `tags` those events by tag; a stream that was sent to the log is always among them, so that
     it is never loaded again.
 
-    `platform(stream)` is the state of one of the platform's streams, such as the price book.
+    `platform(stream)` is the state of one of the platform's streams, such as the price book. `resources` is the
+    domain's table (domain/resources/table.py).
     """
 
-    __slots__ = ("_cold", "_undo", "emitted", "kind_of", "known", "now", "org", "platform", "streams", "tags")
+    __slots__ = (
+        "_cold",
+        "_undo",
+        "emitted",
+        "kind_of",
+        "known",
+        "now",
+        "org",
+        "platform",
+        "resources",
+        "streams",
+        "tags",
+    )
 
     def __init__(
-        self, kind_of: Callable[[str], StreamKind], known: Known, cold: Cold, platform: Callable[[str], Any]
+        self,
+        kind_of: Callable[[str], StreamKind],
+        resources: Any,
+        known: Known,
+        cold: Cold,
+        platform: Callable[[str], Any],
     ) -> None:
         self.org = ""
         self.now = datetime.min.replace(tzinfo=UTC)
@@ -110,6 +128,7 @@ class Work:
         self.kind_of = kind_of
         self.known = known
         self.platform = platform
+        self.resources = resources
         self.streams: dict[Key, Stream] = {}
         self._cold = cold
         self.tags: Tags = {}

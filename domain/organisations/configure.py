@@ -8,10 +8,11 @@ from zoneinfo import available_timezones
 
 from domain.ids import ID
 from domain.kernel.work import Work
-from domain.organisations.events import OrganisationConfigured, Outcome, OverActual, Resource
+from domain.organisations.events import OrganisationConfigured, Outcome, OverActual
 from domain.organisations.refusals import InvalidSetting
 from domain.organisations.state import STREAM, Organisation, organisation_of
 from domain.refusal import StaleVersion
+from domain.resources.table import Resources, table
 
 MAX_PAYERS = 5
 MAX_ALERT_RULES = 50
@@ -25,7 +26,7 @@ AlertRules = dict[str, dict[str, int | bool]]
 class ConfigureOrganisation:
     """What is none stays as it is; what is given replaces the setting as a whole.
 
-    `time_zone`: a name of the IANA database. `enforce`: names of `Resource`, in any number. `pay_from`: 1 to 5 of
+    `time_zone`: a name of the IANA database. `enforce`: names of resources, in any number. `pay_from`: 1 to 5 of
     `user:{user}`, `org:{org}` and `group:<id>`, in the order in which they pay. `settlement_policy`: percent (0 to
     100) of the reported use or the hold, by `Outcome`. `alert_rules`: thresholds (0 to 10^12) by rule, at most 50
     rules. `expected`: the settings as the caller has read them, where it wants to overwrite only those.
@@ -59,7 +60,7 @@ def configure(work: Work, command: ConfigureOrganisation) -> None:
         raise StaleVersion(what="organisation", current="changed")
     configured = OrganisationConfigured(
         time_zone=current.time_zone if command.time_zone is None else _time_zone(command.time_zone),
-        enforce=current.enforce if command.enforce is None else _resources(command.enforce),
+        enforce=current.enforce if command.enforce is None else _resources(table(work), command.enforce),
         pay_from=current.pay_from if command.pay_from is None else _payers(command.pay_from),
         over_actual=current.over_actual if command.over_actual is None else _over_actual(command.over_actual),
         settlement_policy=(
@@ -87,12 +88,13 @@ def _time_zones() -> frozenset[str]:
     return frozenset(name for name in available_timezones() if name[:1].isupper()) - {"Factory"}
 
 
-def _resources(names: tuple[str, ...]) -> tuple[Resource, ...]:
-    """In the order of `Resource`, each once."""
+def _resources(resources: Resources, names: tuple[str, ...]) -> tuple[str, ...]:
+    """In the order of the table, each once."""
     for name in names:
-        if name not in set(Resource):
-            raise InvalidSetting("enforce", f"there is no {name}; known are {', '.join(Resource)}")
-    return tuple(resource for resource in Resource if resource in names)
+        if name not in resources.enforceable:
+            known = ", ".join(resources.enforceable)
+            raise InvalidSetting("enforce", f"there is no {name}; known are {known}")
+    return tuple(name for name in resources.enforceable if name in names)
 
 
 def _payers(templates: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,16 +6,8 @@ from enum import StrEnum
 
 from domain.untagged import Untagged
 
-
-class Resource(StrEnum):
-    """What a generation may need, and an organisation may have checked (setting `enforce`)."""
-
-    CREDITS = "credits"
-    TOKENS = "tokens"
-    STORAGE = "storage"
-    GROUPS = "groups"
-    BUDGET = "budget"
-    PLAN = "plan"
+# What organisations could have checked before there were further resources, in the order of their settings.
+FIRST_RESOURCES = ("credits", "tokens", "storage", "groups", "budget", "plan")
 
 
 class OverActual(StrEnum):
@@ -47,13 +39,14 @@ class Billing(StrEnum):
 class OrganisationConfigured(Untagged):
     """The settings, all of them, as they are from now on.
 
+    `enforce`: the names of the resources that are checked.
     `settlement_policy`: percent (0 to 100) that is charged by outcome of a failure, of what was used where that is
     reported and priced, else of the hold; 0 where not named.
     `alert_rules`: thresholds by rule where they differ from the defaults.
     """
 
     time_zone: str
-    enforce: tuple[Resource, ...]
+    enforce: tuple[str, ...]
     pay_from: tuple[str, ...]
     over_actual: OverActual
     settlement_policy: dict[Outcome, int]

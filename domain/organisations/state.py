@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from domain.kernel.work import Work
 from domain.organisations.events import (
+    FIRST_RESOURCES,
     Billing,
     OrganisationConfigured,
     OrganisationEvent,
@@ -12,7 +13,6 @@ from domain.organisations.events import (
     OverActual,
     PlanChosen,
     PlanEnded,
-    Resource,
 )
 from domain.periods import NEVER, cycle_at, refresh_date
 
@@ -25,7 +25,7 @@ class Organisation(NamedTuple):
 
     configured: bool = False
     time_zone: str = "UTC"
-    enforce: tuple[Resource, ...] = tuple(Resource)
+    enforce: tuple[str, ...] = FIRST_RESOURCES
     pay_from: tuple[str, ...] = ("user:{user}",)
     over_actual: OverActual = OverActual.REFUSE
     settlement_policy: dict[Outcome, int] = {}  # noqa: RUF012 - never changed in place
@@ -48,7 +48,7 @@ class Organisation(NamedTuple):
         """When the running 30-day cycle ends (S3); none while no cycle has begun."""
         return refresh_date(self.anchor, cycle_at(self.anchor, now)) if self.anchor else None
 
-    def enforces(self, resource: Resource) -> bool:
+    def enforces(self, resource: str) -> bool:
         """Whether the organisation has this resource checked."""
         return resource in self.enforce
 

@@ -5,20 +5,20 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.credits.account import account_of
-from domain.credits.address import stream_of
 from domain.credits.events import CreditsDebited
 from domain.credits.rules import pay
 from domain.groups.room import group_streams
 from domain.groups.state import memberships_of
 from domain.groups.track import count_use
 from domain.kernel.work import Work
-from domain.organisations.events import Resource
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import organisation_of
 from domain.plans.cost import token_cost
 from domain.plans.refusals import InsufficientTokens, PlanBlocked
 from domain.plans.state import catalogue_of
 from domain.refusal import Refusal, RefusalKind
+from domain.resources.groups import GROUPS
+from domain.resources.plan_tokens import plan_account
 
 OK = "ok"
 
@@ -81,13 +81,8 @@ def further_streams(work: Work, use: TokenUse) -> tuple[str, ...]:
     """The account that pays, and the user's groups; no account for a type or feature that there is not."""
     feature = catalogue_of(work).features.get(use.feature or "")
     token_type = use.token_type or (feature.token_type if feature else None)
-    account = (token_account(work.org, token_type),) if token_type else ()
+    account = (plan_account(work.org, token_type),) if token_type else ()
     return (*account, *(group_streams(work, use.user) if use.user is not None else ()))
-
-
-def token_account(org: str, token_type: str) -> str:
-    """The stream of the organisation's tokens of a type."""
-    return stream_of(f"org:{org}:tokens.{token_type}")
 
 
 def deduct(work: Work, command: DeductTokens) -> None:
@@ -97,12 +92,12 @@ def deduct(work: Work, command: DeductTokens) -> None:
     """
     organisation, place = organisation_of(work), work.mark()
     token_type, cost = _cost(work, command)
-    stream = token_account(work.org, token_type)
+    stream = plan_account(work.org, token_type)
     account = account_of(work, stream)
     spendable = max(0, account.spendable)
     if not spendable and not organisation.tokens.get(token_type):
         raise PlanBlocked(token_type=token_type, plan=organisation.plan, required=cost)
-    if command.user is not None and organisation.enforces(Resource.GROUPS):  # a team quota must have room (S3)
+    if command.user is not None and organisation.enforces(GROUPS.name):  # a team quota must have room (S3)
         count_use(work, command.user, f"tokens.{token_type}", cost, command.debit_id)
     if cost > spendable:
         refresh_date = organisation.refresh_date(work.now) if organisation.tokens.get(token_type) else None
@@ -121,14 +116,14 @@ def deduct(work: Work, command: DeductTokens) -> None:
 def tokens_left(work: Work, command: DeductTokens) -> TokensLeft:
     """For the answer to a deduction that has just been decided."""
     token_type, _ = _cost(work, command)
-    account = account_of(work, token_account(work.org, token_type))
+    account = account_of(work, plan_account(work.org, token_type))
     return TokensLeft(max(0, account.spendable), organisation_of(work).refresh_date(work.now))
 
 
 def tokens_now(work: Work, question: TokensNow) -> TokenAnswer:
     """What `deduct` would decide. Raises UnknownTokenUse."""
     token_type, cost = _cost(work, question)
-    account = account_of(work, token_account(work.org, token_type))
+    account = account_of(work, plan_account(work.org, token_type))
     use = DeductTokens(
         debit_id="",
         token_type=question.token_type,

@@ -1,6 +1,6 @@
 """What something costs, by the price book."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -95,7 +95,7 @@ def _quoted(version: PricesPublished, entry: PriceEntry, ask: Ask) -> Quote:
 def _credits_to_hold(entry: PriceEntry, ask: Ask, count: int, percent: int) -> int | None:
     """The fixed price, or what the expected use costs where that is more: a hold is never smaller than the price."""
     fixed = _scaled(entry.credits, count, percent)
-    unknown = set(ask.estimate or ()) - set(entry.rates)
+    unknown = ask.estimate.keys() - entry.rates.keys() if ask.estimate else ()
     if unknown and not entry.free:
         raise Unpriced(asked=_by_units(ask.label, unknown), priced=tuple(sorted(entry.rates)))
     if entry.free or not any(entry.rates.values()):
@@ -206,25 +206,52 @@ def _credit_price(amount: int, version: PricesPublished, entry: PriceEntry, ask:
 
 
 def _search(version: PricesPublished | None, ask: Ask) -> tuple[PricesPublished, PriceEntry] | None:
-    matching = [entry for entry in version.entries if _matches(entry, ask)] if version else []
-    return (version, max(matching, key=_specificity)) if version and matching else None
+    if version is None:
+        return None
+    matching = [entry for entry in _of_model(version, ask.model) if _matches(entry, ask)]
+    if len(matching) <= 1:
+        return (version, matching[0]) if matching else None
+    return version, max(matching, key=_specificity)
+
+
+# The entries of a version by model in lower case, with the version, by its identity: a version is never changed.
+_INDEXES: dict[int, tuple[PricesPublished, dict[str | None, list[PriceEntry]]]] = {}
+_MAX_INDEXES = 64
+
+
+def _of_model(version: PricesPublished, model: str | None) -> Sequence[PriceEntry]:
+    """The entries that may price a model.
+
+    A named model is priced only by an entry that names it: a model without a price is refused, not free. Without the
+    index a quote compares the names of each entry of the book.
+    """
+    known = _INDEXES.get(id(version))
+    if known is None:
+        index: dict[str | None, list[PriceEntry]] = {}
+        for entry in version.entries:
+            index.setdefault(entry.model and entry.model.casefold(), []).append(entry)
+        if len(_INDEXES) >= _MAX_INDEXES:
+            _INDEXES.clear()
+        known = _INDEXES[id(version)] = version, index
+    return known[1].get(model and model.casefold(), ())
 
 
 def _matches(entry: PriceEntry, ask: Ask) -> bool:
-    """A named model is priced only by an entry that names it: a model without a price is refused, not free."""
+    """Whether an entry of the model prices what is asked."""
     return (
-        _same(entry.model, ask.model)
-        and (entry.provider is None or ask.provider is None or _same(entry.provider, ask.provider))
+        (entry.provider is None or ask.provider is None or _same(entry.provider, ask.provider))
         and (
             entry.operation is None
             or _same(entry.operation, ask.operation)
             or (ask.operation is None and entry.model is not None)
         )
-        and all(
-            name in ask.options and _plain(ask.options[name]) == _plain(value) for name, value in entry.options.items()
-        )
-        and all(_within(ask.options.get(name), limit) for name, limit in entry.at_most.items())
+        and (not entry.options or _has_options(ask, entry.options))
+        and (not entry.at_most or all(_within(ask.options.get(name), limit) for name, limit in entry.at_most.items()))
     )
+
+
+def _has_options(ask: Ask, options: Mapping[str, OptionValue]) -> bool:
+    return all(name in ask.options and _plain(ask.options[name]) == _plain(value) for name, value in options.items())
 
 
 def _specificity(entry: PriceEntry) -> tuple[int, int]:
@@ -274,7 +301,7 @@ def _percent(entry: PriceEntry, ask: Ask, count: int) -> int:
         if str(complexity) not in entry.complexity:
             raise UnpricedScale(asked=f"complexity {complexity}", priced=tuple(sorted(entry.complexity)))
         percent = entry.complexity[str(complexity)]
-    off = max((off for least, off in entry.bulk if count >= least), default=0)
+    off = max((off for least, off in entry.bulk if count >= least), default=0) if entry.bulk else 0
     return percent * (100 - off)
 
 

@@ -1,5 +1,6 @@
 """A second implementation of a generation, and the row that shows it; from the JSON of its events alone."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from infra.audit.expected import Row, Stored
@@ -8,11 +9,26 @@ from infra.audit.use import added
 
 OPEN = ("held", "running")
 _PAID = {"credits": "credits", "tokens": "tokens", "plan": "plan_tokens"}
+_COUNTED = {"groups": "group/", "budget": "budget/", "storage": "storage/"}
 _SETTLED = {
     "generation-completed": "completed",
     "generation-settled-late": "settled_late",
     "generation-failed": "failed",
 }
+
+
+class NoRule(Exception):
+    """There is a resource of which this reference knows nothing: whatever it said would not be the whole."""
+
+    def __init__(self, resource: str, kind: str) -> None:
+        super().__init__(f"the audit has no rule for the resource {resource} on streams {kind}…")
+
+
+def must_have_rules(resources: Mapping[str, str]) -> None:
+    """Raises NoRule. `resources`: the names of all that there are, with how their streams begin."""
+    for name, kind in resources.items():
+        if kind != ("account/" if name in _PAID else _COUNTED.get(name)):
+            raise NoRule(name, kind)
 
 
 class Generation:

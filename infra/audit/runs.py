@@ -1,7 +1,7 @@
 """Audits of a deployment: one at a time, and what each found is kept."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -27,14 +27,16 @@ class AuditRunning(Exception):
         super().__init__("An audit is running. Try again when it has ended.")
 
 
-async def audited(settings: Settings, by: str, progress: Progress | None = None) -> Report:
-    """Check everything, and remember when, by whom and what came of it. `by`: the actor.
+async def audited(
+    settings: Settings, resources: Mapping[str, str], by: str, progress: Progress | None = None
+) -> Report:
+    """Check everything, and remember when, by whom and what came of it. `resources`: see `verify`; `by`: the actor.
 
     Raises AuditRunning, and what `verify` raises; then nothing is remembered.
     """
     async with _alone(settings) as connection:
         started = (await (await connection.execute("select clock_timestamp()")).fetchone() or (None,))[0]
-        report = await (verify(settings) if progress is None else verify(settings, progress))
+        report = await (verify(settings, resources) if progress is None else verify(settings, resources, progress))
         await connection.execute(_KEEP, (by, started, report.ok, Jsonb(report.as_json())))
     return report
 

@@ -8,6 +8,7 @@ from time import monotonic
 from aiokafka.errors import KafkaError
 
 from infra.audit.chain import check_chain
+from infra.audit.generations import must_have_rules
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Differs, Progress, Report, Section
 from infra.audit.store import Connection, connect, heads, log_id, one_moment
@@ -24,13 +25,18 @@ def _silent(_section: str, _done: int, _total: int) -> None:
     """For callers who do not want to see how far the audit is."""
 
 
-async def verify(settings: Settings, progress: Progress = _silent, deadline_s: float = 60.0) -> Report:
+async def verify(
+    settings: Settings, resources: Mapping[str, str], progress: Progress = _silent, deadline_s: float = 60.0
+) -> Report:
     """Check everything up to the last event that is committed now, while the service goes on.
 
+    `resources`: the names of the limited resources that there are, with how their streams begin.
     Reads with `settings.auditor_url`. Topic and read models get `deadline_s` to come up to that event; where they
     do not, that is their section's difference. `progress` is called from several threads, one at a time.
-    Raises psycopg.Error where the store cannot be read, LookupError where it has no log.
+    Raises NoRule before anything is read, psycopg.Error where the store cannot be read, LookupError where it has no
+    log.
     """
+    must_have_rules(resources)
     uri = settings.auditor_url.get_secret_value()
     audit = _Audit(settings, uri, progress, monotonic() + deadline_s)
     audit.log_id, audit.cut = await asyncio.to_thread(_start, uri)

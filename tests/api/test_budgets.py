@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from domain.organisations.configure import ConfigureOrganisation
-from domain.organisations.events import Resource
 from infra.writer.submission import Submission
 from tests.api.service import Service
 from tests.conftest import move_clock
+from tests.resource_names import Resource
 
 MINE = "/api/v1/budgets/me"
 COSTS = "/api/v1/budgets/costs"

@@ -32,7 +32,6 @@ from domain.generations.events import (
     Quoted,
 )
 from domain.groups.events import GroupCreated, MembersAdded
-from domain.organisations.events import Resource
 from domain.periods import Every
 from domain.quotas.events import UseCounted
 from domain.registry import SCRIP
@@ -44,6 +43,7 @@ from tests.api.service import Service, running
 from tests.conftest import PARTITIONS, Database
 from tests.projections.folding import tables
 from tests.projections.log_builder import LogBuilder, write
+from tests.resource_names import Resource
 
 ORG = next(
     name

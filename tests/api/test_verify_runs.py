@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from domain.resources.table import RESOURCES
 from infra.audit import runs
 from infra.audit.report import Progress, Report, Section
 from infra.settings import Settings
@@ -109,17 +110,17 @@ def test_one_audit_at_a_time_in_a_deployment_and_each_is_remembered(
 ) -> None:
     settings, inner = settings_of(database), []
 
-    async def verify(_settings: Settings, progress: Progress) -> Report:
+    async def verify(_settings: Settings, _resources: object, progress: Progress) -> Report:
         progress("chain", 1, 1)
         try:
-            await runs.audited(settings, "somebody:else")
+            await runs.audited(settings, RESOURCES.kinds, "somebody:else")
         except runs.AuditRunning as error:
             inner.append(str(error))
         return Report("log", {0: 1}, [Section("chain")])
 
     monkeypatch.setattr(runs, "verify", verify)
     seen: list[tuple[str, int, int]] = []
-    report = asyncio.run(runs.audited(settings, "admin:boss", lambda *step: seen.append(step)))
+    report = asyncio.run(runs.audited(settings, RESOURCES.kinds, "admin:boss", lambda *step: seen.append(step)))
     assert report.ok
     assert seen == [("chain", 1, 1)]
     assert inner == ["An audit is running. Try again when it has ended."]

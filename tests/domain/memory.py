@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.credits.account import Account
+from domain.kernel.domain import Domain
 from domain.kernel.execution import Decided
 from domain.kernel.memory import Memory
 from domain.kernel.work import Work
@@ -16,15 +17,16 @@ class Ledger:
     The states are folded from the events one by one, beside what decisions make of them: both must come to the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, domain: Domain = SCRIP) -> None:
         self.org = "acme"
-        self.memory = Memory(SCRIP, self.org)
+        self.domain = domain
+        self.memory = Memory(domain, self.org)
         self.states: dict[str, Any] = {}
         self.log: list[tuple[str, Any]] = []
 
     def state(self, stream: str) -> Any:
         """The stream's state, the kind's initial one where it has no events."""
-        return self.states.get(stream, SCRIP.kind_of(stream).initial)
+        return self.states.get(stream, self.domain.kind_of(stream).initial)
 
     def put(self, stream: str, state: Any) -> None:
         """Let a stream be in this state, whatever has led to it."""
@@ -60,7 +62,7 @@ class Ledger:
     def _keep(self, work: Work, events: tuple[tuple[str, Any], ...]) -> None:
         for stream, event in events:
             before = self.state(stream)
-            after = self.states[stream] = SCRIP.kind_of(stream).evolve(before, event)
+            after = self.states[stream] = self.domain.kind_of(stream).evolve(before, event)
             self.log.append((stream, event))
             self.happened(stream, event, before, after)
         tagged = [(stream, event) for stream, event in events if event.tag is not None]
@@ -69,7 +71,7 @@ class Ledger:
         )
         assert {stream for stream, _ in events} <= {stream for _, stream in work.streams}
         for (_, stream), own in work.streams.items():
-            refresh = SCRIP.kind_of(stream).refresh
+            refresh = self.domain.kind_of(stream).refresh
             assert refresh(own.state) == refresh(self.state(stream)), "a decision has left something that is no event"
             self.states[stream] = own.state
         self.memory.keep(work)

@@ -5,10 +5,12 @@ from typing import Any, Self
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
+from domain.kernel.domain import Domain
 from domain.kernel.execution import Decided
 from domain.prices import book as price_book
 from domain.prices.events import PriceEntry, PricesPublished
 from domain.refusal import Refusal
+from domain.registry import SCRIP
 from tests.domain.memory import Ledger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,8 +28,8 @@ def after(seconds: float = 0, *, days: float = 0) -> datetime:
 class Scenario:
     """A ledger in memory with a clock that only moves when told to."""
 
-    def __init__(self) -> None:
-        self.ledger = Ledger()
+    def __init__(self, domain: Domain = SCRIP) -> None:
+        self.ledger = Ledger(domain)
         self.now = NOW
 
     def given(self, *events: Any, of: str = ALICE) -> Self:

@@ -14,10 +14,10 @@ from domain.credits.grant import Grant
 from domain.credits.refusals import TooManyGrantsAtOnce
 from domain.credits.reserve import Reserve
 from domain.credits.transfer import Transfer
-from domain.generations.actual import Reported, check_reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import GenerationHeld
 from domain.generations.refusals import InvalidSettlement
+from domain.generations.settlement import Reported, check_reported
 from domain.generations.state import MAX_PARTS, Generation, Status
 from domain.groups.state import Group, Memberships
 from domain.groups.track import TrackGeneration

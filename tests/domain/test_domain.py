@@ -21,6 +21,7 @@ NOTES = Module(
     kinds={"note/": timeless((), lambda notes, event: (*notes, event), len)},
     events={"noted.v1": Note},
     upcasters={"noted.v0": lambda data: ("noted.v1", data)},
+    resources=("notes",),
 )
 
 
@@ -40,7 +41,8 @@ def test_each_domain_has_its_own_kinds() -> None:
 
 
 def test_a_domain_with_more_leaves_the_first_alone() -> None:
-    more = SCRIP.joined(NOTES)
+    more = SCRIP.joined(NOTES._replace(resources=None))
+    assert more.resources is SCRIP.resources
     assert set(more.deciders) == {*SCRIP.deciders, Note}
     assert set(more.events.items()) == {*SCRIP.events.items(), ("noted.v1", Note)}
     assert Note not in SCRIP.deciders

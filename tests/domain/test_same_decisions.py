@@ -14,13 +14,13 @@ import msgspec
 import pytest
 from immutables import Map
 
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content, GenerationSettledLate
 from domain.generations.handlers import AssessGeneration
 from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
+from domain.generations.settlement import Reported
 from domain.groups.create import CreateGroup
 from domain.groups.edit import EditGroup
 from domain.kernel.execution import Decided

@@ -80,7 +80,7 @@ async def check(settings: Settings, history: History, expected: dict[tuple[str, 
     for (org, account), available in expected.items():
         state = log.accounts[org, stream_of(account)]
         assert (state.available, state.reserved, len(state.holds)) == (available, 0, 0), (org, account)
-    report = await verify(settings)
+    report = await verify(settings, SCRIP.resources.kinds)
     assert report.ok, "; ".join(f"{part.name}: {part.difference}" for part in report.sections if not part.ok)
     states = Counter(told.state for told in history)
     return {

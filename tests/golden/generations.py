@@ -20,9 +20,10 @@ from domain.generations.events import (
     GenerationStarted,
     Held,
     Quoted,
-    Short,
+    ResourceCheck,
 )
-from domain.organisations.events import Outcome, Resource
+from domain.organisations.events import Outcome
+from tests.resource_names import Resource
 
 ENDS = datetime(2026, 3, 1, 12, 15, 0, 250000, tzinfo=UTC)
 SEALED = "k1.c2VhbGVk"
@@ -68,8 +69,10 @@ GENERATIONS: dict[str, Any] = {
         **ASKED,
         reason="group_limit",
         checks=(
-            Short(Resource.GROUPS, ok=False, reason="group_limit", needed=2, available=1, limit=7, subject="video/g1"),
-            Short(
+            ResourceCheck(
+                Resource.GROUPS, ok=False, reason="group_limit", needed=2, available=1, limit=7, subject="video/g1"
+            ),
+            ResourceCheck(
                 Resource.CREDITS,
                 ok=True,
                 reason="insufficient_credits",

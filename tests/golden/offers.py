@@ -23,7 +23,6 @@ from domain.organisations.events import (
     OverActual,
     PlanChosen,
     PlanEnded,
-    Resource,
 )
 from domain.plans.events import (
     Feature,
@@ -36,6 +35,7 @@ from domain.plans.events import (
     PurchaseStarted,
 )
 from domain.prices.events import PriceEntry, PricesPublished
+from tests.resource_names import Resource
 
 ANCHOR = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 REFRESH = ANCHOR + timedelta(days=30)

@@ -12,13 +12,13 @@ from api.live import tail
 from api.routes import stream
 from domain.credits import account, rules, void
 from domain.credits import reserve as reserve_module
-from domain.generations import movements
 from domain.groups import members
 from domain.groups import rules as group_rules
 from domain.groups import state as group_state
 from domain.organisations import configure
 from domain.plans import publish_features, publish_packages, publish_plan
 from domain.quotas import quota
+from domain.resources import quota as quota_resource
 from infra import decisions, turns
 from infra.security import api_keys, stream_tickets
 from infra.settings import Settings
@@ -62,7 +62,7 @@ def _holds(attacker: Attacker) -> httpx.Response:
 
 
 def _quota_holds(attacker: Attacker) -> httpx.Response:
-    attacker.lower(movements, "MAX_OPEN_HOLDS", 1)
+    attacker.lower(quota_resource, "MAX_OPEN_HOLDS", 1)
     _ok(attacker.grant("user:u:tokens"))
     body = {"user_id": "u", "operation": "upload", "bytes": 10}
     _ok(attacker.client().post("/api/v1/generations", json=body))

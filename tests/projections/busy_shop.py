@@ -11,7 +11,6 @@ from domain.budgets.set_budget import SetBudget
 from domain.credits.events import Paid
 from domain.credits.grant import Grant
 from domain.credits.shortfall import WriteOffShortfall
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content
@@ -19,6 +18,7 @@ from domain.generations.extend import ExtendGeneration
 from domain.generations.fail import FailGeneration
 from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
+from domain.generations.settlement import Reported
 from domain.generations.start import CancelGeneration, StartGeneration
 from domain.groups.create import CreateGroup
 from domain.groups.delete import DeleteGroup
@@ -28,7 +28,7 @@ from domain.groups.track import TrackGeneration
 from domain.kernel.domain import LetTimePass
 from domain.organisations.choose import ChoosePlan
 from domain.organisations.configure import ConfigureOrganisation
-from domain.organisations.events import Billing, Outcome, Resource
+from domain.organisations.events import Billing, Outcome
 from domain.periods import Every
 from domain.plans.catalogue import FEATURES, PACKAGES, TOKEN_COSTS
 from domain.plans.complete_purchase import CompletePurchase
@@ -45,6 +45,7 @@ from domain.storage.delete import DeleteContent
 from domain.storage.set_limit import SetStorageLimit
 from infra.partitions import PLATFORM
 from tests.projections.log_builder import LogBuilder
+from tests.resource_names import Resource
 
 MB = 1_048_576
 USERS = ("ann", "bob", "cem", "dee")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from domain.credits.grant import Grant
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content
 from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
+from domain.generations.settlement import Reported
 from domain.groups.create import CreateGroup
 from domain.groups.members import AddMembers
 from domain.kernel.domain import LetTimePass

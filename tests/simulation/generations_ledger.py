@@ -257,5 +257,5 @@ class GenerationsLedger(Ledger):
 def _by_resource(parts: tuple[Held | Charge, ...]) -> Counter[str]:
     total: Counter[str] = Counter()
     for part in parts:
-        total[part.resource.value] += sum(part.amounts.values())
+        total[part.resource] += sum(part.amounts.values())
     return total

@@ -26,7 +26,6 @@ from domain.credits.reserve import Reserve
 from domain.credits.shortfall import WriteOffShortfall
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content
@@ -36,6 +35,7 @@ from domain.generations.handlers import AssessGeneration
 from domain.generations.refund import RefundGeneration, shortfalls
 from domain.generations.refusals import ResourcesShort
 from domain.generations.request import MB, Request
+from domain.generations.settlement import Reported
 from domain.generations.start import CancelGeneration, StartGeneration
 from domain.generations.state import Status
 from domain.groups.create import CreateGroup
@@ -47,7 +47,7 @@ from domain.kernel.domain import LetTimePass
 from domain.kernel.execution import Decided
 from domain.organisations.choose import ChoosePlan
 from domain.organisations.configure import ConfigureOrganisation
-from domain.organisations.events import Billing, Outcome, Resource
+from domain.organisations.events import Billing, Outcome
 from domain.periods import NEVER, Every
 from domain.plans.deduct import DeductTokens
 from domain.plans.publish_plan import PublishPlan
@@ -58,6 +58,7 @@ from domain.registry import SCRIP
 from domain.storage.delete import DeleteContent
 from domain.storage.set_limit import SetStorageLimit
 from tests.domain.scenario import NOW
+from tests.resource_names import Resource
 from tests.simulation.generations_ledger import GenerationsLedger
 
 STORIES = int(os.environ.get("SIMULATION_EXAMPLES", "200"))

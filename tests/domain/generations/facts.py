@@ -9,13 +9,14 @@ from domain.generations.create import CreateGeneration
 from domain.generations.events import Charge, Content, GenerationHeld, Held, Quoted
 from domain.generations.request import Request
 from domain.groups.events import GroupCreated, GroupJoined, MembersAdded
-from domain.organisations.events import OrganisationConfigured, Resource
+from domain.organisations.events import OrganisationConfigured
 from domain.organisations.state import Organisation
 from domain.periods import Every
 from domain.prices.events import PriceEntry
 from domain.quotas.events import PeriodStarted, UseExpired, UseHeld, UseReleased, UseSettled
 from tests.domain.credits.facts import granted, part
 from tests.domain.scenario import ALICE, Scenario, after
+from tests.resource_names import Resource
 
 MB = 1_048_576
 TTL_S = 900

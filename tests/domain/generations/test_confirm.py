@@ -7,13 +7,13 @@ import pytest
 from domain.credits.events import CreditsDebited, Paid, ShortfallCollected, ShortfallRecorded
 from domain.credits.grant import Grant
 from domain.credits.refusals import AlreadyExists
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import Charge, GenerationCompleted, GenerationPartCompleted, Held
 from domain.generations.refusals import AlreadyStarted, GenerationEnded, InvalidSettlement, NoSuchGeneration
+from domain.generations.settlement import Reported
 from domain.generations.start import StartGeneration
 from domain.groups.delete import DeleteGroup
-from domain.organisations.events import OverActual, Resource
+from domain.organisations.events import OverActual
 from domain.prices.events import PriceEntry
 from domain.prices.refusals import Unpriced
 from domain.storage.events import ContentStored, StorageLimitSet
@@ -45,6 +45,7 @@ from tests.domain.generations.facts import (
     without,
 )
 from tests.domain.scenario import ALICE, Scenario
+from tests.resource_names import Resource
 
 MARCH = "2026-03"
 CHARGES = (

@@ -11,7 +11,6 @@ from domain.generations.events import GenerationRefused, Held, Quoted
 from domain.generations.refusals import NothingToCheck, ResourcesShort, TokensNeeded, UnknownParent
 from domain.generations.request import Request
 from domain.groups.events import GroupDeleted, GroupLeft
-from domain.organisations.events import Resource
 from domain.periods import Every
 from domain.plans.cost import UnknownTokenUse
 from domain.prices.events import PriceEntry
@@ -51,6 +50,7 @@ from tests.domain.generations.facts import (
     without,
 )
 from tests.domain.scenario import ALICE, NOW, Scenario, after, given
+from tests.resource_names import Resource
 
 ON_CREDITS = (account_hold(Resource.CREDITS, ALICE, 50),)
 
@@ -260,7 +260,7 @@ def test_default_estimates_where_nothing_is_priced(operation: str, options: dict
     """S0-4."""
     scenario = Scenario().given(granted(10_000), of=TOKENS)
     scenario.when(create(Request(user="alice", operation=operation, options=options)))
-    assert next(held.amounts for held in holds(scenario) if held.resource is Resource.TOKENS) == {"tokens": tokens}
+    assert next(held.amounts for held in holds(scenario) if held.resource == Resource.TOKENS) == {"tokens": tokens}
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_every_group_of_the_user_must_have_room() -> None:
     groups = [(check["subject"], check["ok"]) for check in refusal.told["checks"] if check["resource"] == "groups"]
     assert groups == [("g1", True), ("g1", True), ("g2", False), ("g2", True)]
     scenario.given(granted(500, "t2"), of=TOKENS).done(create(Request(user="alice", operation="video")))
-    assert [held.stream for held in holds(scenario) if held.resource is Resource.GROUPS] == [GROUP, "group/g2"]
+    assert [held.stream for held in holds(scenario) if held.resource == Resource.GROUPS] == [GROUP, "group/g2"]
     assert failed(refused(scenario, Request(user="alice", operation="video"), "j2"))["groups"] == (1, 0, 1, 1)
 
 

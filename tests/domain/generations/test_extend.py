@@ -4,14 +4,13 @@ from datetime import timedelta
 
 from domain.credits.events import ReservationExtended
 from domain.credits.refusals import InsufficientCredits
-from domain.generations.actual import Reported
 from domain.generations.events import (
     GenerationExtended,
 )
 from domain.generations.extend import ExtendGeneration
 from domain.generations.refusals import InsufficientTokens, NoSuchGeneration
+from domain.generations.settlement import Reported
 from domain.kernel.domain import LetTimePass
-from domain.organisations.events import Resource
 from domain.quotas.events import UseExtended
 from tests.domain.credits.facts import granted, part
 from tests.domain.generations.facts import (
@@ -35,6 +34,7 @@ from tests.domain.generations.facts import (
     without,
 )
 from tests.domain.scenario import ALICE, after
+from tests.resource_names import Resource
 
 
 def extend(ttl_s: int = 900, grow: int = 0) -> ExtendGeneration:

@@ -4,10 +4,10 @@ import pytest
 
 from domain.credits.events import GrantVoided, Paid
 from domain.credits.void import VoidGrant
-from domain.generations.actual import Reported
 from domain.generations.events import GenerationFailed
 from domain.generations.fail import FailGeneration
-from domain.organisations.events import Outcome, OverActual, Resource
+from domain.generations.settlement import Reported
+from domain.organisations.events import Outcome, OverActual
 from domain.prices.refusals import Unpriced
 from tests.domain.credits.facts import part
 from tests.domain.generations.facts import (
@@ -31,6 +31,7 @@ from tests.domain.generations.facts import (
     use_settled,
 )
 from tests.domain.scenario import ALICE, Result
+from tests.resource_names import Resource
 
 ALL = {"credits": 100, "tokens": 7, "tokens.forecast": 4, "image": 1, "usd": 40_000}
 

@@ -8,12 +8,12 @@ from domain.credits.debit import Debit
 from domain.credits.events import CreditsRefunded, ShortfallWrittenOff
 from domain.credits.grant import Grant
 from domain.credits.refund import Refund
-from domain.generations.actual import Reported
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import Charge, GenerationRefunded
 from domain.generations.refund import RefundGeneration
 from domain.generations.refusals import ExceedsCharge, InvalidSettlement, NoSuchGeneration, NothingToRefund
-from domain.organisations.events import OverActual, Resource
+from domain.generations.settlement import Reported
+from domain.organisations.events import OverActual
 from domain.quotas.events import UseGivenBack
 from tests.domain.credits.facts import granted, part, postpaid
 from tests.domain.generations.facts import (
@@ -38,6 +38,7 @@ from tests.domain.generations.facts import (
     shop,
 )
 from tests.domain.scenario import ALICE, Scenario, after
+from tests.resource_names import Resource
 
 
 def refund(number: int = 1, **more: Any) -> RefundGeneration:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from domain.credits.events import CreditsDebited, ShortfallRecorded
-from domain.generations.actual import Reported
 from domain.generations.events import (
     Charge,
     GenerationExpired,
@@ -15,8 +14,9 @@ from domain.generations.events import (
 from domain.generations.extend import ExtendGeneration
 from domain.generations.fail import FailGeneration
 from domain.generations.refusals import GenerationEnded
+from domain.generations.settlement import Reported
 from domain.kernel.domain import LetTimePass
-from domain.organisations.events import Outcome, Resource
+from domain.organisations.events import Outcome
 from domain.quotas.events import UseCounted
 from domain.storage.events import ContentStored
 from tests.domain.credits.facts import FROZEN, part
@@ -43,6 +43,7 @@ from tests.domain.generations.facts import (
     use_expired,
 )
 from tests.domain.scenario import ALICE
+from tests.resource_names import Resource
 
 EXPIRED = (JOB, GenerationExpired(generation_id="j1"))
 STREAMS = (JOB, f"account/{FORECAST}", GROUP, BUDGET, STORAGE, f"account/{TOKENS}", f"account/{ALICE}")

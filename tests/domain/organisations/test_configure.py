@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from domain.organisations.configure import ConfigureOrganisation, settings_of
-from domain.organisations.events import OrganisationConfigured, Outcome, OverActual, Resource
+from domain.organisations.events import OrganisationConfigured, Outcome, OverActual
 from domain.organisations.now import OrganisationNow
 from domain.organisations.refusals import InvalidSetting
 from domain.organisations.state import Organisation
 from domain.refusal import StaleVersion
 from tests.domain.scenario import Scenario
+from tests.resource_names import Resource
 
 DEFAULTS = settings_of(Organisation())
 

@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from domain.resources.table import RESOURCES
+from infra.audit.generations import NoRule
 from infra.audit.report import Report
 from infra.audit.verify import verify
 from infra.kafka_record import LedgerRecord, to_record
@@ -15,6 +17,7 @@ from infra.settings import Settings
 from tests.conftest import Database
 from tests.infra.audit.tampering import Audited, busy_log
 
+NOWHERE = Settings(auditor_url=SecretStr("postgresql://127.0.0.1:9/x"), kafka="127.0.0.1:9")
 SECTIONS = ["chain", "topic", "ledger", "read models"]
 
 
@@ -25,7 +28,7 @@ def audited(database: Database, kafka: str, topic_prefix: str) -> Audited:
 
 
 def run(audited: Audited, deadline_s: float = 20) -> Report:
-    return asyncio.run(verify(audited.settings, deadline_s=deadline_s))
+    return asyncio.run(verify(audited.settings, RESOURCES.kinds, deadline_s=deadline_s))
 
 
 def wrong(report: Report) -> dict[str, str]:
@@ -41,7 +44,7 @@ def make(audited: Audited) -> Audited:
 def test_an_honest_deployment_has_no_difference(audited: Audited) -> None:
     seen: list[tuple[str, int, int]] = []
     make(audited)
-    report = asyncio.run(verify(audited.settings, lambda *step: seen.append(step)))
+    report = asyncio.run(verify(audited.settings, RESOURCES.kinds, lambda *step: seen.append(step)))
     assert wrong(report) == {}
     assert report.ok
     assert report.positions == audited.heads
@@ -72,7 +75,7 @@ def test_events_that_are_not_published_yet_are_waited_for(audited: Audited) -> N
 
     async def scenario() -> Report:
         await audited.publish([event for event in audited.log.events if event not in late])
-        running = asyncio.create_task(verify(audited.settings))
+        running = asyncio.create_task(verify(audited.settings, RESOURCES.kinds))
         await audited.publish(late)
         return await running
 
@@ -192,7 +195,13 @@ def test_a_broker_that_does_not_answer_is_a_difference(audited: Audited) -> None
 
 def test_a_store_that_does_not_answer_is_an_error() -> None:
     with pytest.raises(psycopg.OperationalError):
-        asyncio.run(verify(Settings(auditor_url=SecretStr("postgresql://127.0.0.1:9/x"), kafka="127.0.0.1:9")))
+        asyncio.run(verify(NOWHERE, RESOURCES.kinds))
+
+
+def test_a_resource_without_a_rule_stops_the_audit_before_it_reads() -> None:
+    for more in ({"gpu": "gpu/"}, {"gpu": "account/"}, {"storage": "room/"}):
+        with pytest.raises(NoRule, match=next(iter(more))):
+            asyncio.run(verify(NOWHERE, RESOURCES.kinds | more))
 
 
 def _publish(audited: Audited, change: Callable[[Any, LedgerRecord], LedgerRecord]) -> None:

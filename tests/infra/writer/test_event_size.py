@@ -29,11 +29,10 @@ from domain.generations.events import (
     GenerationRefused,
     Held,
     Quoted,
-    Short,
+    ResourceCheck,
 )
 from domain.groups.events import GroupCreated, MembersAdded, MembersRemoved
 from domain.groups.state import MAX_GROUPS
-from domain.organisations.events import Resource
 from domain.periods import Every
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
@@ -48,6 +47,7 @@ from infra.writer.submission import NotApplied, Outcome
 from infra.writer.writer import Writer
 from tests.conftest import Database
 from tests.infra.writer.ledger_kit import accepted, check_log, code, grant, outcome, results, submission
+from tests.resource_names import Resource
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LONG = "é" * 255
@@ -119,7 +119,7 @@ SETTLED: dict[str, Any] = {
     "contents": (Content(ID, 10**12),) * 500, "usage": {f"{n:02}" + ID[:62]: 10**12 for n in range(32)},
 }  # fmt: skip
 CHECKS = tuple(
-    Short(Resource.GROUPS, False, "group_limit", 10**12, 0, 10**12, f"{what}/{stream}")
+    ResourceCheck(Resource.GROUPS, False, "group_limit", 10**12, 0, 10**12, f"{what}/{stream}")
     for stream in GROUPS
     for what in ("image", "tokens." + ID[:64])
 )

@@ -26,7 +26,7 @@ from domain.groups.create import CreateGroup
 from domain.groups.members import AddMembers
 from domain.kernel.domain import LetTimePass
 from domain.organisations.configure import ConfigureOrganisation
-from domain.organisations.events import Outcome, Resource
+from domain.organisations.events import Outcome
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.registry import SCRIP
@@ -38,6 +38,7 @@ from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database, move_clock
 from tests.infra.writer.asking import now
 from tests.infra.writer.ledger_kit import accepted, check_log, code, results, stored, submission
+from tests.resource_names import Resource
 
 MEMBERS = tuple(f"member{number}" for number in range(8))
 ATTEMPTS, LIMIT = 10_000, 2_500
