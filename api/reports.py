@@ -79,4 +79,4 @@ def report_route(
         return Json(during.told() | pages.page(found, limit, lambda row: [row[report.key]], shown))
 
     path = f"/api/v1/analytics/{report.subjects}"
-    return ReadRoute("GET", path, read_report, services, operation=operation, summary=summary, answers=answers)
+    return ReadRoute(path, read_report, services, summary, answers, operation=operation)

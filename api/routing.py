@@ -105,25 +105,26 @@ class CommandRoute(APIRoute):
 class ReadRoute(APIRoute):
     """Any other call, answered by a FastAPI handler after the guard has let it through.
 
+    `operation` is its line in the policy, by default the handler's name.
     Where a request has no query, FastAPI has nothing to read: `short`, if there is one, calls the handler without it.
     """
 
     def __init__(
         self,
-        method: str,
         path: str,
         handler: Callable[..., Any],
         services: Services,
-        *,
-        operation: str,
         summary: str,
         answers: type[Any] | None = None,
+        *,
+        operation: str = "",
+        method: str = "GET",
         status: int = 200,
-        **options: Any,
+        description: str | None = None,
     ) -> None:
-        if method == "GET" and "min_position" not in signature(handler).parameters:
-            # Any read takes it (contract, "Position"), also those that have nothing to wait for.
-            options["dependencies"] = [Depends(current)]
+        operation = operation or handler.__name__
+        # Any read takes a position (contract, "Position"), also those that have nothing to wait for.
+        waits = method != "GET" or "min_position" in signature(handler).parameters
         super().__init__(
             path,
             handler,
@@ -131,10 +132,11 @@ class ReadRoute(APIRoute):
             name=operation,
             operation_id=operation,
             summary=summary,
+            description=description,
             status_code=status,
             response_model=answers,
             responses=PROBLEMS,
-            **options,
+            dependencies=None if waits else [Depends(current)],
         )
         parameters = known_of(self.dependant)
         self.app = _guarded(operation, services, self.app, parameters)
@@ -145,15 +147,8 @@ class ReadRoute(APIRoute):
 class OpenRoute(APIRoute):
     """A read that needs no login."""
 
-    def __init__(
-        self,
-        path: str,
-        handler: Callable[..., Any],
-        *,
-        operation: str,
-        summary: str,
-        answers: type[Any] | None = None,
-    ) -> None:
+    def __init__(self, path: str, handler: Callable[..., Any], summary: str, answers: type[Any] | None = None) -> None:
+        operation = handler.__name__
         super().__init__(
             path,
             handler,
@@ -180,24 +175,28 @@ class Given(NamedTuple):
 
 
 class BodyRoute(APIRoute):
-    """A POST or PATCH that becomes no single command. The handler returns what to answer, and headers."""
+    """A POST or PATCH that becomes no single command. The handler returns what to answer, and headers.
+
+    `operation` is its line in the policy, by default the handler's name.
+    """
 
     def __init__(
         self,
         path: str,
         handler: Callable[[Given], Awaitable[tuple[Any, dict[str, str] | None]]],
         services: Services,
-        *,
-        operation: str,
         summary: str,
         body: type[Body],
         answers: type[Any],
+        *,
+        operation: str = "",
         status: int = 200,
         keyed: bool = True,
         method: str = "POST",
         max_bytes: int = MAX_BODY,
         max_depth: int = MAX_DEPTH,
     ) -> None:
+        operation = operation or handler.__name__.removeprefix("_")
         super().__init__(
             path,
             documented(operation, path, body, max_bytes),

@@ -13,7 +13,7 @@ from api.paging import CursorText, Limit
 from api.past import balance_at
 from api.policy import USER
 from api.problems import Problem
-from api.reading import Json, MinPosition, current, cursors, seen
+from api.reading import Json, MinPosition, cursors, seen
 from api.routing import ReadRoute, call_of
 from api.schemas import AccountRow, Balance, page_of
 from api.services import Services
@@ -71,25 +71,8 @@ def routes(services: Services) -> list[APIRoute]:
 
     path = "/api/v1/accounts"
     return [
-        ReadRoute(
-            "GET",
-            path + "/{address}/balance",
-            read_balance,
-            services,
-            operation="read_balance",
-            summary="What an account has",
-            answers=Balance,
-            dependencies=[Depends(current)],
-        ),
-        ReadRoute(
-            "GET",
-            path,
-            list_accounts,
-            services,
-            operation="list_accounts",
-            summary="List and search accounts",
-            answers=page_of(AccountRow),
-        ),
+        ReadRoute(path + "/{address}/balance", read_balance, services, "What an account has", Balance),
+        ReadRoute(path, list_accounts, services, "List and search accounts", page_of(AccountRow)),
     ]
 
 

@@ -13,7 +13,7 @@ from api.fields import Name, QueryDay, UserId
 from api.if_match import tag_of
 from api.operation import Call
 from api.paging import CursorText, Limit
-from api.reading import Json, current, cursors
+from api.reading import Json, cursors
 from api.routing import ReadRoute, call_of
 from api.schemas import page_of
 from api.services import Services
@@ -103,32 +103,19 @@ def routes(services: Services) -> list[APIRoute]:
     """The routes of this module."""
     handlers = _Alerts(services)
     return [
+        ReadRoute("/api/v1/alerts", handlers.list_alerts, services, "Alerts, newest first", page_of(AlertRow)),
         ReadRoute(
-            "GET",
-            "/api/v1/alerts",
-            handlers.list_alerts,
-            services,
-            operation="list_alerts",
-            summary="Alerts, newest first",
-            answers=page_of(AlertRow),
-        ),
-        ReadRoute(
-            "GET",
             "/api/v1/alerts/me",
             handlers.list_my_alerts,
             services,
-            operation="list_my_alerts",
-            summary="Alerts about the caller's own credits, budget and generations, newest first",
-            answers=page_of(AlertRow),
+            "Alerts about the caller's own credits, budget and generations, newest first",
+            page_of(AlertRow),
         ),
         ReadRoute(
-            "GET",
             "/api/v1/alert-rules",
             handlers.read_alert_rules,
             services,
-            operation="read_alert_rules",
-            summary="The rules that raise alerts, and their thresholds",
-            answers=AlertRulesAnswer,
-            dependencies=[Depends(current)],
+            "The rules that raise alerts, and their thresholds",
+            AlertRulesAnswer,
         ),
     ]

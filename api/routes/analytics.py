@@ -148,15 +148,7 @@ def routes(services: Services) -> list[APIRoute]:
         return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.told() | figures)
 
     return [
-        ReadRoute(
-            "GET",
-            "/api/v1/analytics",
-            read_analytics,
-            services,
-            operation="read_analytics",
-            summary="Use, cost and refusals over time",
-            answers=AnalyticsAnswer,
-        )
+        ReadRoute("/api/v1/analytics", read_analytics, services, "Use, cost and refusals over time", AnalyticsAnswer)
     ]
 
 

@@ -142,13 +142,11 @@ class _VerifyRoute(ReadRoute):
 
     def __init__(self, services: Services, verify_audit: Any, blocks: Any) -> None:
         super().__init__(
-            "GET",
             "/api/v1/audit/verify",
             verify_audit,
             services,
-            operation=OPERATION,
-            summary="Recompute the chain and compare log, topic and read models",
-            answers=AuditReport,
+            "Recompute the chain and compare log, topic and read models",
+            AuditReport,
             description="With `Accept: text/event-stream`: messages `progress` {section, done, total}, then `report`."
             " All organisations are checked. To others than the platform's admins it tells their own events alone, and"
             " progress in percent.",

@@ -82,19 +82,18 @@ def routes(services: Services) -> list[APIRoute]:
     return [
         BodyRoute(
             "/api/v1/batch",
-            _run,
+            _run_batch,
             services,
-            operation="run_batch",
-            summary="Many commands in one request",
-            body=BatchBody,
-            answers=BatchAnswer,
+            "Many commands in one request",
+            BatchBody,
+            BatchAnswer,
             max_bytes=MAX_BATCH_BODY,
             max_depth=MAX_DEPTH + _AROUND,
         )
     ]
 
 
-async def _run(given: Given) -> tuple[dict[str, Any], None]:
+async def _run_batch(given: Given) -> tuple[dict[str, Any], None]:
     services, batch = given.services, given.body
     require_room(services)
     services.free_writes.check(given.call.principal, given.call.org)

@@ -12,7 +12,7 @@ from api.fields import UserId
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import Problem
-from api.reading import Json, MinPosition, current, cursors, seen
+from api.reading import Json, MinPosition, cursors, seen
 from api.routes.budgets import whose
 from api.routes.health import UNHEALTHY_FROM, Condition
 from api.routing import ReadRoute, call_of
@@ -61,7 +61,7 @@ def routes(services: Services) -> list[APIRoute]:
     """The routes of this module."""
     condition = Condition(services)
 
-    async def list_costs(
+    async def list_my_costs(
         call: CallNow,
         user_id: UserId = None,
         limit: Limit = 50,
@@ -79,7 +79,7 @@ def routes(services: Services) -> list[APIRoute]:
         page["items"] = await services.threads.run(_shown, services, call.org, page["items"], contents)
         return Json(page)
 
-    async def read_analytics(
+    async def read_budget_analytics(
         call: CallNow, period: PeriodName = "month", user_id: UserId = None, min_position: MinPosition = None
     ) -> Json:
         user = whose(call, user_id)
@@ -88,28 +88,21 @@ def routes(services: Services) -> list[APIRoute]:
         (row,) = await services.rows(_ANALYTICS, wanted)
         return Json({"user_id": user, "period": period, **_sums(row)})
 
-    async def read_alerts(call: CallNow, user_id: UserId = None) -> Json:
+    async def read_budget_alerts(call: CallNow, user_id: UserId = None) -> Json:
         answered = await budget_now(services, call, whose(call, user_id))
         return Json({"alerts": alerts_of(answered.value), "position": format_position(answered.position)})
 
-    async def read_health(call: CallNow) -> Json:
+    async def read_budget_health(call: CallNow) -> Json:
         issues = await condition.issues() + await _of_budgets(services, call)
         status = "healthy" if not issues else "degraded" if len(issues) < UNHEALTHY_FROM else "unhealthy"
         return Json({"status": status, "issues": issues})
 
-    def read(path: str, handler: Any, operation: str, summary: str, answers: type[Any], **options: Any) -> APIRoute:
-        return ReadRoute(
-            "GET", path, handler, services, operation=operation, summary=summary, answers=answers, **options
-        )
-
-    now: dict[str, Any] = {"dependencies": [Depends(current)]}
+    path = MY_BUDGET
     return [
-        read(MY_BUDGET + "/costs", list_costs, "list_my_costs", "Attempts and what they cost", page_of(CostRow)),
-        read(
-            MY_BUDGET + "/analytics", read_analytics, "read_budget_analytics", "Sums of what was spent", BudgetAnalytics
-        ),
-        read(MY_BUDGET + "/alerts", read_alerts, "read_budget_alerts", "How near the end is", BudgetAlerts, **now),
-        read("/api/v1/budgets/health", read_health, "read_budget_health", "Are budgets well", BudgetHealth, **now),
+        ReadRoute(path + "/costs", list_my_costs, services, "Attempts and what they cost", page_of(CostRow)),
+        ReadRoute(path + "/analytics", read_budget_analytics, services, "Sums of what was spent", BudgetAnalytics),
+        ReadRoute(path + "/alerts", read_budget_alerts, services, "How near the end is", BudgetAlerts),
+        ReadRoute("/api/v1/budgets/health", read_budget_health, services, "Are budgets well", BudgetHealth),
     ]
 
 

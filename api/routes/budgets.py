@@ -19,7 +19,7 @@ from api.fields import Body, Id, Label, Text, Usd, UserId
 from api.operation import Call
 from api.pipeline import fingerprint, invalid_body, key_reused, require_room
 from api.problems import Problem, away, refused, turned_away, unknown_outcome
-from api.reading import Json, current
+from api.reading import Json
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas_groups import BudgetAnswer, BudgetChecked, CostResults
 from api.services import Services
@@ -96,46 +96,30 @@ def routes(services: Services) -> list[APIRoute]:
         return await answer(call, id)
 
     return [
-        *(
-            ReadRoute(
-                "GET",
-                path,
-                handler,
-                services,
-                operation=operation,
-                summary=summary,
-                answers=BudgetAnswer,
-                dependencies=[Depends(current)],
-            )
-            for path, handler, operation, summary in (
-                (MY_BUDGET, read_my_budget, "read_my_budget", "The month's budget and what is used of it"),
-                ("/api/v1/users/{id}/budget", read_budget, "read_budget", "A user's budget"),
-            )
-        ),
+        ReadRoute(MY_BUDGET, read_my_budget, services, "The month's budget and what is used of it", BudgetAnswer),
+        ReadRoute("/api/v1/users/{id}/budget", read_budget, services, "A user's budget", BudgetAnswer),
         BodyRoute(
             "/api/v1/budgets/check",
-            _check,
+            _check_budget,
             services,
-            operation="check_budget",
-            summary="Whether an expected cost still fits into the month's budget",
-            body=CheckBody,
-            answers=BudgetChecked,
+            "Whether an expected cost still fits into the month's budget",
+            CheckBody,
+            BudgetChecked,
             keyed=False,
         ),
         BodyRoute(
             "/api/v1/budgets/costs",
-            _record,
+            _record_costs,
             services,
-            operation="record_costs",
-            summary="Record what attempts made elsewhere have cost",
-            body=CostsBody,
-            answers=CostResults,
+            "Record what attempts made elsewhere have cost",
+            CostsBody,
+            CostResults,
             max_bytes=MAX_COSTS_BODY,
         ),
     ]
 
 
-async def _check(given: Given) -> tuple[dict[str, Any], None]:
+async def _check_budget(given: Given) -> tuple[dict[str, Any], None]:
     """Where the organisation does not have budgets checked, everything is allowed."""
     services, call = given.services, given.call
     body: CheckBody = given.body
@@ -164,7 +148,7 @@ async def _check(given: Given) -> tuple[dict[str, Any], None]:
     }, None
 
 
-async def _record(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
+async def _record_costs(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     """Each entry is a command of its own. A key of the request protects each of them by its place."""
     services, call = given.services, given.call
     require_room(services)

@@ -60,17 +60,7 @@ def routes(services: Services) -> list[APIRoute]:
         page["items"] = await services.threads.run(_shown, services, call.org, page["items"])
         return Json(page)
 
-    return [
-        ReadRoute(
-            "GET",
-            "/api/v1/contents",
-            list_contents,
-            services,
-            operation="list_contents",
-            summary="A user's stored generations",
-            answers=page_of(ContentRow),
-        )
-    ]
+    return [ReadRoute("/api/v1/contents", list_contents, services, "A user's stored generations", page_of(ContentRow))]
 
 
 async def stored_of(services: Services, org: str, generation_id: str) -> list[dict[str, Any]]:

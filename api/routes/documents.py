@@ -97,8 +97,8 @@ def routes(services: Services) -> list[APIRoute]:
         return Response(made[file], media_type=SWAGGER_FILES[file], headers=headers)
 
     return [
-        OpenRoute("/api/openapi.json", openapi, operation="openapi", summary="This document"),
-        OpenRoute("/api/asyncapi.json", asyncapi, operation="asyncapi", summary="The topics and their messages"),
-        OpenRoute("/api/docs", docs, operation="docs", summary="This document for people"),
-        OpenRoute("/api/docs/{version}/{file}", docs_file, operation="docs_file", summary="What that page needs"),
+        OpenRoute("/api/openapi.json", openapi, "This document"),
+        OpenRoute("/api/asyncapi.json", asyncapi, "The topics and their messages"),
+        OpenRoute("/api/docs", docs, "This document for people"),
+        OpenRoute("/api/docs/{version}/{file}", docs_file, "What that page needs"),
     ]

@@ -99,40 +99,28 @@ def routes(services: Services) -> list[APIRoute]:
     path = "/api/v1/accounts/{address}"
     return [
         ReadRoute(
-            "GET",
             path + "/grants",
             handlers.list_grants,
             services,
-            operation="list_grants",
-            summary="An account's grants, with what is left of each",
-            answers=page_of(GrantRow),
+            "An account's grants, with what is left of each",
+            page_of(GrantRow),
         ),
         ReadRoute(
-            "GET",
             path + "/reservations",
             handlers.list_reservations,
             services,
-            operation="list_reservations",
-            summary="An account's holds, newest first",
-            answers=page_of(ReservationRow),
+            "An account's holds, newest first",
+            page_of(ReservationRow),
         ),
         ReadRoute(
-            "GET",
             path + "/reservations/{id}",
             handlers.read_reservation,
             services,
-            operation="read_reservation",
-            summary="A hold and what has become of it",
-            answers=ReservationRow,
+            "A hold and what has become of it",
+            ReservationRow,
         ),
         ReadRoute(
-            "GET",
-            path + "/debits/{id}",
-            handlers.read_debit,
-            services,
-            operation="read_debit",
-            summary="A charge and how much of it was given back",
-            answers=DebitRow,
+            path + "/debits/{id}", handlers.read_debit, services, "A charge and how much of it was given back", DebitRow
         ),
     ]
 

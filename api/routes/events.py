@@ -12,7 +12,7 @@ from api.operation import Call
 from api.paging import CursorText, Limit
 from api.positions import bounds
 from api.problems import invalid, not_found
-from api.reading import Json, current, cursors
+from api.reading import Json, cursors
 from api.routing import ReadRoute, call_of
 from api.schemas import EventRow, page_of
 from api.services import Services
@@ -159,33 +159,15 @@ def routes(services: Services) -> list[APIRoute]:
     path = "/api/v1/events"
     return [
         ReadRoute(
-            "GET",
-            path,
-            handlers.list_events,
-            services,
-            operation="list_events",
-            summary="The organisation's events, oldest or newest first",
-            answers=page_of(EventRow),
-            dependencies=[Depends(current)],
+            path, handlers.list_events, services, "The organisation's events, oldest or newest first", page_of(EventRow)
         ),
+        ReadRoute(path + "/{position}", handlers.read_event, services, "One event", EventRow),
         ReadRoute(
-            "GET",
-            path + "/{position}",
-            handlers.read_event,
-            services,
-            operation="read_event",
-            summary="One event",
-            answers=EventRow,
-            dependencies=[Depends(current)],
-        ),
-        ReadRoute(
-            "GET",
             path + "/{position}/state",
             handlers.read_stream_state,
             services,
-            operation="read_stream_state",
-            summary="The state of an event's stream before and after it",
-            answers=StreamStates,
+            "The state of an event's stream before and after it",
+            StreamStates,
         ),
     ]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from api.current import account_now
 from api.operation import Call
-from api.reading import Json, current
+from api.reading import Json
 from api.routing import ReadRoute, call_of
 from api.services import Services
 from domain.credits.account import Account
@@ -68,14 +68,11 @@ def routes(services: Services) -> list[APIRoute]:
 
     return [
         ReadRoute(
-            "GET",
             "/api/v1/accounts/{address}/expirations",
             list_expirations,
             services,
-            operation="list_expirations",
-            summary="When what an account has expires",
-            answers=Expirations,
-            dependencies=[Depends(current)],
+            "When what an account has expires",
+            Expirations,
         )
     ]
 

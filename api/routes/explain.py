@@ -11,7 +11,7 @@ from api.database import Row
 from api.explanation import Recorded, charged_debits, explained, stored_contents, user_of_events
 from api.operation import Call
 from api.problems import not_found
-from api.reading import Json, current
+from api.reading import Json
 from api.routing import ReadRoute, call_of
 from api.schemas_generations import Explanation
 from api.services import Services
@@ -46,14 +46,11 @@ def routes(services: Services) -> list[APIRoute]:
 
     return [
         ReadRoute(
-            "GET",
             PATH + "/{id}/explain",
             explain_generation,
             services,
-            operation="explain_generation",
-            summary="Why it was allowed or refused, which grants paid, and what happened since",
-            answers=Explanation,
-            dependencies=[Depends(current)],
+            "Why it was allowed or refused, which grants paid, and what happened since",
+            Explanation,
         )
     ]
 

@@ -145,21 +145,17 @@ def routes(services: Services) -> list[APIRoute]:
     handlers = _Forecasts(services)
     return [
         ReadRoute(
-            "GET",
             "/api/v1/forecasts",
             handlers.list_forecasts,
             services,
-            operation="list_forecasts",
-            summary="When accounts and plan tokens run out",
-            answers=ForecastAnswer,
+            "When accounts and plan tokens run out",
+            ForecastAnswer,
         ),
         ReadRoute(
-            "GET",
             "/api/v1/organisations/at-risk",
             handlers.list_at_risk,
             services,
-            operation="list_at_risk",
-            summary="Organisations that run out of plan tokens",
-            answers=AtRiskAnswer,
+            "Organisations that run out of plan tokens",
+            AtRiskAnswer,
         ),
     ]

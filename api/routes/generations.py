@@ -124,36 +124,25 @@ def routes(services: Services) -> list[APIRoute]:
     return [
         BodyRoute(
             PATH + "/check",
-            _check,
+            _check_generation,
             services,
-            operation="check_generation",
-            summary="May this generation run, and what would it take",
-            body=RequestBody,
-            answers=Assessment,
+            "May this generation run, and what would it take",
+            RequestBody,
+            Assessment,
             keyed=False,
         ),
+        ReadRoute(PATH, handlers.list_generations, services, "Generations, newest first", page_of(GenerationRow)),
         ReadRoute(
-            "GET",
-            PATH,
-            handlers.list_generations,
-            services,
-            operation="list_generations",
-            summary="Generations, newest first",
-            answers=page_of(GenerationRow),
-        ),
-        ReadRoute(
-            "GET",
             PATH + "/{id}",
             handlers.read_generation,
             services,
-            operation="read_generation",
-            summary="A generation, what it has stored and its parts",
-            answers=GenerationWhole,
+            "A generation, what it has stored and its parts",
+            GenerationWhole,
         ),
     ]
 
 
-async def _check(given: Given) -> tuple[dict[str, Any], None]:
+async def _check_generation(given: Given) -> tuple[dict[str, Any], None]:
     """Decided by the code of the decision, from the same current state; nothing is written."""
     services, call = given.services, given.call
     request = request_of(call, given.body)

@@ -49,18 +49,17 @@ def routes(services: Services) -> list[APIRoute]:
     return [
         BodyRoute(
             PATH + "/{id}/preview",
-            _preview,
+            _preview_group,
             services,
-            operation="preview_group",
-            summary="What other limits would mean now, without setting them",
-            body=LimitsBody,
-            answers=GroupPreview,
+            "What other limits would mean now, without setting them",
+            LimitsBody,
+            GroupPreview,
             keyed=False,
         )
     ]
 
 
-async def _preview(given: Given) -> tuple[dict[str, Any], None]:
+async def _preview_group(given: Given) -> tuple[dict[str, Any], None]:
     """By the decision of the change itself, made in memory and thrown away."""
     call, body = given.call, given.body
     answered = await group_now(given.services, call, call.id)

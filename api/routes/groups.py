@@ -17,7 +17,7 @@ from api.group_queries import BY_ID, CLOSEST, FULLEST
 from api.operation import Call
 from api.paging import CursorText, Limit
 from api.problems import Problem
-from api.reading import Json, MinPosition, current, cursors, seen
+from api.reading import Json, MinPosition, cursors, seen
 from api.routing import ReadRoute, call_of
 from api.run_out import FARTHEST_DAYS, WINDOW_DAYS
 from api.schemas import page_of
@@ -88,7 +88,7 @@ class _Groups:
         await self._forecast(call.org, [told], answered.time)
         return Json(told, headers={"ETag": settings_tag(answered.value.group)})
 
-    async def list_members(
+    async def list_group_members(
         self,
         id: str,  # noqa: A002
         call: CallNow,
@@ -103,7 +103,7 @@ class _Groups:
         rows = await self._services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": limit + 1})
         return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
 
-    async def read_usage(
+    async def read_group_usage(
         self,
         id: str,  # noqa: A002
         call: CallNow,
@@ -154,41 +154,26 @@ def routes(services: Services) -> list[APIRoute]:
     handlers = _Groups(services)
     return [
         ReadRoute(
-            "GET",
             PATH,
             handlers.list_groups,
             services,
-            operation="list_groups",
-            summary="Groups with their limits and use; a user's are those they are in",
-            answers=page_of(GroupAnswer),
+            "Groups with their limits and use; a user's are those they are in",
+            page_of(GroupAnswer),
         ),
+        ReadRoute(PATH + "/{id}", handlers.read_group, services, "A group as it is now", GroupAnswer),
         ReadRoute(
-            "GET",
-            PATH + "/{id}",
-            handlers.read_group,
-            services,
-            operation="read_group",
-            summary="A group as it is now",
-            answers=GroupAnswer,
-            dependencies=[Depends(current)],
-        ),
-        ReadRoute(
-            "GET",
             PATH + "/{id}/members",
-            handlers.list_members,
+            handlers.list_group_members,
             services,
-            operation="list_group_members",
-            summary="Who is in a group",
-            answers=page_of(MemberRow),
+            "Who is in a group",
+            page_of(MemberRow),
         ),
         ReadRoute(
-            "GET",
             PATH + "/{id}/usage",
-            handlers.read_usage,
+            handlers.read_group_usage,
             services,
-            operation="read_group_usage",
-            summary="What a group used by day, week or month, beside its limits",
-            answers=GroupUsage,
+            "What a group used by day, week or month, beside its limits",
+            GroupUsage,
         ),
     ]
 

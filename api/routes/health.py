@@ -139,14 +139,13 @@ def routes(services: Services) -> list[APIRoute]:
         return Response(services.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return [
-        OpenRoute("/livez", livez, operation="livez", summary="Whether the process lives"),
-        OpenRoute("/readyz", readyz, operation="readyz", summary="Whether commands can be decided"),
-        OpenRoute("/health", health, operation="health", summary="What is wrong, if anything", answers=Health),
+        OpenRoute("/livez", livez, "Whether the process lives"),
+        OpenRoute("/readyz", readyz, "Whether commands can be decided"),
+        OpenRoute("/health", health, "What is wrong, if anything", Health),
         OpenRoute(
             "/metrics",
             metrics,
-            operation="metrics",
-            summary="Metrics for Prometheus: to callers on this machine, an admin, and with SCRIP_METRICS_TOKEN",
+            "Metrics for Prometheus: to callers on this machine, an admin, and with SCRIP_METRICS_TOKEN",
         ),
     ]
 

@@ -69,38 +69,13 @@ def routes(services: Services) -> list[APIRoute]:
         return Response(status_code=204)
 
     return [
-        BodyRoute(
-            PATH,
-            _create,
-            services,
-            operation="create_api_key",
-            summary="Make an API key",
-            body=ApiKeyBody,
-            answers=ApiKeyAnswer,
-            status=201,
-        ),
-        ReadRoute(
-            "GET",
-            PATH,
-            list_api_keys,
-            services,
-            operation="list_api_keys",
-            summary="The organisation's API keys",
-            answers=page_of(ApiKeyRow),
-        ),
-        ReadRoute(
-            "DELETE",
-            PATH + "/{id}",
-            revoke_api_key,
-            services,
-            operation="revoke_api_key",
-            summary="End an API key",
-            status=204,
-        ),
+        BodyRoute(PATH, _create_api_key, services, "Make an API key", ApiKeyBody, ApiKeyAnswer, status=201),
+        ReadRoute(PATH, list_api_keys, services, "The organisation's API keys", page_of(ApiKeyRow)),
+        ReadRoute(PATH + "/{id}", revoke_api_key, services, "End an API key", status=204, method="DELETE"),
     ]
 
 
-async def _create(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
+async def _create_api_key(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
     services, call, body = given.services, given.call, given.body
     _may_give(call, body)
     idempotency = None

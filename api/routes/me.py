@@ -12,7 +12,7 @@ from api.current import ask, read_current
 from api.fields import Body, Id
 from api.operation import Call
 from api.problems import Problem
-from api.reading import Json, current
+from api.reading import Json
 from api.routes.storage import storage_answer
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import Myself
@@ -68,24 +68,14 @@ def routes(services: Services) -> list[APIRoute]:
         return Json(told, headers={"Cache-Control": "no-store"})
 
     return [
-        ReadRoute(
-            "GET",
-            "/api/auth/me",
-            read_me,
-            services,
-            operation="read_me",
-            summary="The caller and what they have",
-            answers=Myself,
-            dependencies=[Depends(current)],
-        ),
+        ReadRoute("/api/auth/me", read_me, services, "The caller and what they have", Myself),
         BodyRoute(
             "/api/v1/session-tokens",
-            _issue,
+            _issue_session_token,
             services,
-            operation="issue_session_token",
-            summary="A token of role user for a browser",
-            body=SessionBody,
-            answers=SessionAnswer,
+            "A token of role user for a browser",
+            SessionBody,
+            SessionAnswer,
             status=201,
             keyed=False,
         ),
@@ -120,7 +110,7 @@ async def _group(services: Services, org: str, group_id: str) -> dict[str, Any] 
     }
 
 
-async def _issue(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
+async def _issue_session_token(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
     body: SessionBody = given.body
     try:
         token, ends = given.services.tokens.issue(given.call.org, body.user_id, Role.USER, body.ttl_seconds)

@@ -82,28 +82,25 @@ def routes(services: Services) -> list[APIRoute]:
 
     return [
         ReadRoute(
-            "GET",
             "/api/v1/operations",
             read_operations,
             services,
-            operation="read_operations",
-            summary="Figures for operators, each with its status and its page of the runbook",
-            answers=OperationsAnswer,
+            "Figures for operators, each with its status and its page of the runbook",
+            OperationsAnswer,
         ),
         BodyRoute(
             "/api/v1/topic-faults/acknowledge",
-            _acknowledge,
+            _acknowledge_topic_faults,
             services,
-            operation="acknowledge_topic_faults",
-            summary="End the alarm about faults of the ledger's topic; what is found later raises another",
-            body=AcknowledgeBody,
-            answers=Acknowledged,
+            "End the alarm about faults of the ledger's topic; what is found later raises another",
+            AcknowledgeBody,
+            Acknowledged,
             keyed=False,
         ),
     ]
 
 
-async def _acknowledge(given: Given) -> tuple[dict[str, Any], None]:
+async def _acknowledge_topic_faults(given: Given) -> tuple[dict[str, Any], None]:
     actor, ids = given.call.principal.actor, given.body.ids
     async with given.services.database.writes.connection() as connection:
         cursor = await connection.execute(_ACKNOWLEDGE, (actor, ids))

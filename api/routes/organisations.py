@@ -24,7 +24,7 @@ from api.operation import Call
 from api.paging import CursorText, IdPrefix, Limit
 from api.pipeline import execute, fingerprint
 from api.problems import Problem, refused
-from api.reading import Json, MinPosition, current, cursors, seen
+from api.reading import Json, MinPosition, cursors, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
 from api.services import Services
@@ -104,38 +104,16 @@ def routes(services: Services) -> list[APIRoute]:
 
     return [
         BodyRoute(
-            PATH,
-            _create,
-            services,
-            operation="create_organisation",
-            summary="Set an organisation up",
-            body=OrganisationBody,
-            answers=CreatedAnswer,
-            status=201,
+            PATH, _create_organisation, services, "Set an organisation up", OrganisationBody, CreatedAnswer, status=201
         ),
+        ReadRoute(PATH, list_organisations, services, "The platform's organisations", page_of(OrganisationRow)),
         ReadRoute(
-            "GET",
-            PATH,
-            list_organisations,
-            services,
-            operation="list_organisations",
-            summary="The platform's organisations",
-            answers=page_of(OrganisationRow),
-        ),
-        ReadRoute(
-            "GET",
-            PATH + "/{id}",
-            read_organisation,
-            services,
-            operation="read_organisation",
-            summary="An organisation's settings and plan",
-            answers=OrganisationAnswer,
-            dependencies=[Depends(current)],
+            PATH + "/{id}", read_organisation, services, "An organisation's settings and plan", OrganisationAnswer
         ),
     ]
 
 
-async def _create(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
+async def _create_organisation(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     """Settings first, then the plan; both under the caller's key, so that a repetition goes on where it broke off."""
     body = given.body
     first = settings_command(body, settings_of(Organisation()))

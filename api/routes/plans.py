@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from fastapi import Depends
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.commands.plans import shown_feature, shown_package, shown_plan
 from api.current import read_current
-from api.reading import Json, current
+from api.reading import Json
 from api.routing import ReadRoute
 from api.services import Services
 from domain.plans.state import STREAM, Catalogue
@@ -72,21 +71,8 @@ def routes(services: Services) -> list[APIRoute]:
         }
         return Json(told, headers={"ETag": f'"{version}"'})
 
-    lists: tuple[tuple[str, Any, str, type[BaseModel]], ...] = (
-        ("plans", list_plans, "The plans that an organisation can be on", PlanList),
-        ("features", list_features, "The features that cost plan tokens", FeatureList),
-        ("packages", list_packages, "The packages that can be bought", PackageList),
-    )
     return [
-        ReadRoute(
-            "GET",
-            f"/api/v1/{name}",
-            handler,
-            services,
-            operation=f"list_{name}",
-            summary=summary,
-            answers=answers,
-            dependencies=[Depends(current)],
-        )
-        for name, handler, summary, answers in lists
+        ReadRoute("/api/v1/plans", list_plans, services, "The plans that an organisation can be on", PlanList),
+        ReadRoute("/api/v1/features", list_features, services, "The features that cost plan tokens", FeatureList),
+        ReadRoute("/api/v1/packages", list_packages, services, "The packages that can be bought", PackageList),
     ]

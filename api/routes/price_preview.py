@@ -73,7 +73,7 @@ class VersionRow(BaseModel):
 def routes(services: Services) -> list[APIRoute]:
     """The routes of this module."""
 
-    async def list_versions(
+    async def list_price_versions(
         call: Annotated[Call, Depends(call_of)],
         limit: Limit = 50,
         cursor: CursorText = None,
@@ -89,28 +89,25 @@ def routes(services: Services) -> list[APIRoute]:
     return [
         BodyRoute(
             "/api/v1/prices/preview",
-            _preview,
+            _preview_prices,
             services,
-            operation="preview_prices",
-            summary="What a new price book would change, without publishing it",
-            body=PublishBody,
-            answers=PricesPreview,
+            "What a new price book would change, without publishing it",
+            PublishBody,
+            PricesPreview,
             keyed=False,
             max_bytes=MAX_PRICES_BODY,
         ),
         ReadRoute(
-            "GET",
             "/api/v1/prices/versions",
-            list_versions,
+            list_price_versions,
             services,
-            operation="list_price_versions",
-            summary="The versions of the price book, newest first",
-            answers=page_of(VersionRow),
+            "The versions of the price book, newest first",
+            page_of(VersionRow),
         ),
     ]
 
 
-async def _preview(given: Given) -> tuple[dict[str, Any], None]:
+async def _preview_prices(given: Given) -> tuple[dict[str, Any], None]:
     """Over the whole platform for its admins; an auditor sees what their own organisation generated."""
     services, call, body = given.services, given.call, given.body
     fits(body)

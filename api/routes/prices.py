@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from fastapi import Depends, Query
+from fastapi import Query
 from fastapi.routing import APIRoute
 from pydantic import model_validator
 
@@ -10,7 +10,7 @@ from api.commands.prices import shown
 from api.current import read_current
 from api.fields import Body, Label, Model, Options, Units
 from api.problems import not_found, refused
-from api.reading import Json, current
+from api.reading import Json
 from api.routing import BodyRoute, Given, ReadRoute
 from api.schemas import Prices, Quoted
 from api.services import Services
@@ -73,30 +73,12 @@ def routes(services: Services) -> list[APIRoute]:
         return Json(told, headers={"ETag": f'"{book.latest}"'})
 
     return [
-        ReadRoute(
-            "GET",
-            "/api/v1/prices",
-            read_prices,
-            services,
-            operation="read_prices",
-            summary="The price book",
-            answers=Prices,
-            dependencies=[Depends(current)],
-        ),
-        BodyRoute(
-            "/api/v1/quotes",
-            _quote,
-            services,
-            operation="quote_price",
-            summary="A price without charging",
-            body=QuoteBody,
-            answers=Quoted,
-            keyed=False,
-        ),
+        ReadRoute("/api/v1/prices", read_prices, services, "The price book", Prices),
+        BodyRoute("/api/v1/quotes", _quote_price, services, "A price without charging", QuoteBody, Quoted, keyed=False),
     ]
 
 
-async def _quote(given: Given) -> tuple[dict[str, Any], None]:
+async def _quote_price(given: Given) -> tuple[dict[str, Any], None]:
     body: QuoteBody = given.body
     book, now = await price_book(given.services)
     ask = Ask(

@@ -113,13 +113,11 @@ def routes(services: Services) -> list[APIRoute]:
 
     return [
         ReadRoute(
-            "GET",
             "/api/v1/audit/proof/{position}",
             prove_event,
             services,
-            operation="prove_event",
-            summary="An event's bytes, what its hash is made of, and the chain from it to the partition's head",
-            answers=Proof,
+            "An event's bytes, what its hash is made of, and the chain from it to the partition's head",
+            Proof,
         )
     ]
 

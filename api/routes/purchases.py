@@ -61,24 +61,9 @@ def routes(services: Services) -> list[APIRoute]:
 
     return [
         BodyRoute(
-            PURCHASES,
-            _buy,
-            services,
-            operation="create_purchase",
-            summary="Buy a package or a plan",
-            body=PurchaseBody,
-            answers=PurchaseAnswer,
-            status=201,
+            PURCHASES, _create_purchase, services, "Buy a package or a plan", PurchaseBody, PurchaseAnswer, status=201
         ),
-        ReadRoute(
-            "GET",
-            PURCHASES,
-            list_purchases,
-            services,
-            operation="list_purchases",
-            summary="Purchases, newest first",
-            answers=page_of(PurchaseRow),
-        ),
+        ReadRoute(PURCHASES, list_purchases, services, "Purchases, newest first", page_of(PurchaseRow)),
     ]
 
 
@@ -107,7 +92,7 @@ async def paid(services: Services, org: str, purchase_id: str, payment_ref: str,
     return await execute(services, item)
 
 
-async def _buy(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
+async def _create_purchase(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
     services, call = given.services, given.call
     provider = services.payments
     if provider is None:

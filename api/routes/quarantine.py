@@ -50,20 +50,13 @@ def routes(services: Services) -> list[APIRoute]:
 
     return [
         ReadRoute(
-            "GET",
             "/api/v1/quarantine",
             list_quarantine,
             services,
-            operation="list_quarantine",
-            summary="Usage events that could not be applied, oldest first",
-            answers=page_of(QuarantineRow),
+            "Usage events that could not be applied, oldest first",
+            page_of(QuarantineRow),
         ),
         ReadRoute(
-            "POST",
-            "/api/v1/quarantine/{id}/retry",
-            retry_quarantined,
-            services,
-            operation="retry_quarantined",
-            summary="Try a usage event again",
+            "/api/v1/quarantine/{id}/retry", retry_quarantined, services, "Try a usage event again", method="POST"
         ),
     ]

@@ -38,28 +38,25 @@ def routes(services: Services) -> list[APIRoute]:
     return [
         BodyRoute(
             PATH,
-            _ask,
+            _start_rebuild,
             services,
-            operation="start_rebuild",
-            summary="Have the read models made anew from the log, beside the live ones, and swapped in",
-            body=RebuildBody,
-            answers=Rebuild,
+            "Have the read models made anew from the log, beside the live ones, and swapped in",
+            RebuildBody,
+            Rebuild,
             status=202,
             keyed=False,
         ),
         ReadRoute(
-            "GET",
             PATH + "/current",
             read_rebuild,
             services,
-            operation="read_rebuild",
-            summary="How far the rebuild is; or the last one, where none runs",
-            answers=Rebuild,
+            "How far the rebuild is; or the last one, where none runs",
+            Rebuild,
         ),
     ]
 
 
-async def _ask(given: Given) -> tuple[dict[str, Any], None]:
+async def _start_rebuild(given: Given) -> tuple[dict[str, Any], None]:
     async with given.services.database.writes.connection() as connection:
         cursor = await connection.execute(_ASK, (given.call.principal.actor,))
         row = await cursor.fetchone()

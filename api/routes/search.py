@@ -108,13 +108,11 @@ def routes(services: Services) -> list[APIRoute]:
 
     return [
         ReadRoute(
-            "GET",
             "/api/v1/search",
             search,
             services,
-            operation="search",
-            summary="Users, generations, payments and more by how their ids begin",
-            answers=SearchAnswer,
+            "Users, generations, payments and more by how their ids begin",
+            SearchAnswer,
         )
     ]
 

@@ -9,7 +9,7 @@ from api.acting import seen_user
 from api.current import ask
 from api.fields import UserId
 from api.operation import Call
-from api.reading import Json, current
+from api.reading import Json
 from api.routing import ReadRoute, call_of
 from api.schemas_generations import StorageUse as StorageAnswer
 from api.services import Services
@@ -27,18 +27,7 @@ def routes(services: Services) -> list[APIRoute]:
         told = {"user_id": user, **storage_answer(answered.value), "position": format_position(answered.position)}
         return Json(told)
 
-    return [
-        ReadRoute(
-            "GET",
-            "/api/v1/storage/me",
-            read_my_storage,
-            services,
-            operation="read_my_storage",
-            summary="What is stored, and the limit",
-            answers=StorageAnswer,
-            dependencies=[Depends(current)],
-        )
-    ]
+    return [ReadRoute("/api/v1/storage/me", read_my_storage, services, "What is stored, and the limit", StorageAnswer)]
 
 
 def storage_answer(use: StorageUse) -> dict[str, Any]:

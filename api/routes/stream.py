@@ -137,12 +137,11 @@ def routes(services: Services) -> list[APIRoute]:
     return [
         BodyRoute(
             "/api/v1/stream/tickets",
-            _issue,
+            _issue_stream_ticket,
             services,
-            operation="issue_stream_ticket",
-            summary="A ticket for one live stream, for browsers that cannot send a login with it",
-            body=TicketBody,
-            answers=TicketAnswer,
+            "A ticket for one live stream, for browsers that cannot send a login with it",
+            TicketBody,
+            TicketAnswer,
             status=201,
             keyed=False,
         ),
@@ -157,7 +156,7 @@ def routes(services: Services) -> list[APIRoute]:
     ]
 
 
-async def _issue(given: Given) -> tuple[dict[str, Any], None]:
+async def _issue_stream_ticket(given: Given) -> tuple[dict[str, Any], None]:
     try:
         ticket, expires_at = await given.services.live.tickets.issue(given.call.principal, given.call.org)
     except TooManyTickets:

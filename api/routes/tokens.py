@@ -107,32 +107,16 @@ def routes(services: Services) -> list[APIRoute]:
         return Json(pages.page(rows, limit, lambda row: [row["position"]], lambda row: _shown(call, row)))
 
     return [
-        BodyRoute(
-            DEDUCT.path,
-            _use,
-            services,
-            operation=DEDUCT.name,
-            summary=DEDUCT.summary,
-            body=UseBody,
-            answers=UseAnswer,
+        BodyRoute(DEDUCT.path, _use, services, DEDUCT.summary, UseBody, UseAnswer, operation=DEDUCT.name),
+        ReadRoute(
+            "/api/v1/tokens/stats", read_token_stats, services, "Plan tokens by type, and how they are used", TokenStats
         ),
         ReadRoute(
-            "GET",
-            "/api/v1/tokens/stats",
-            read_token_stats,
-            services,
-            operation="read_token_stats",
-            summary="Plan tokens by type, and how they are used",
-            answers=TokenStats,
-        ),
-        ReadRoute(
-            "GET",
             "/api/v1/tokens/usage-log",
             list_token_usage,
             services,
-            operation="list_token_usage",
-            summary="The log of plan tokens that were used, newest first",
-            answers=page_of(TokenUseRow),
+            "The log of plan tokens that were used, newest first",
+            page_of(TokenUseRow),
         ),
     ]
 

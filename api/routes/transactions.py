@@ -130,22 +130,18 @@ def routes(services: Services) -> list[APIRoute]:
     path = "/api/v1/accounts/{address}"
     return [
         ReadRoute(
-            "GET",
             path + "/transactions",
             handlers.list_transactions,
             services,
-            operation="list_transactions",
-            summary="An account's history, newest first",
-            answers=page_of(TransactionRow),
+            "An account's history, newest first",
+            page_of(TransactionRow),
         ),
         ReadRoute(
-            "GET",
             path + "/statement",
             handlers.read_statement,
             services,
-            operation="read_statement",
-            summary="Opening balance, movements and closing balance of a period",
-            answers=Statement,
+            "Opening balance, movements and closing balance of a period",
+            Statement,
         ),
     ]
 

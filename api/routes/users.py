@@ -132,24 +132,8 @@ def routes(services: Services) -> list[APIRoute]:
         return Json(await _everything(services, call, limit, cursor))
 
     return [
-        ReadRoute(
-            "GET",
-            PATH,
-            list_users,
-            services,
-            operation="list_users",
-            summary="The organisation's users",
-            answers=UserPage,
-        ),
-        ReadRoute(
-            "GET",
-            PATH + "/{id}",
-            read_user,
-            services,
-            operation="read_user",
-            summary="Everything about one user",
-            answers=UserAnswer,
-        ),
+        ReadRoute(PATH, list_users, services, "The organisation's users", UserPage),
+        ReadRoute(PATH + "/{id}", read_user, services, "Everything about one user", UserAnswer),
     ]
 
 

@@ -150,43 +150,40 @@ def routes(services: Services) -> list[APIRoute]:
         rows = await services.rows(_DELIVERIES, asked)
         return Json(pages.page(rows, limit, lambda row: [row["created_at"], row["id"]], lambda row: row))
 
+    one = PATH + "/{id}"
     return [
-        ReadRoute(
-            "GET", PATH, list_webhooks, services,
-            operation="list_webhooks", summary="The organisation's webhooks", answers=page_of(WebhookRow),
+        ReadRoute(PATH, list_webhooks, services, "The organisation's webhooks", page_of(WebhookRow)),
+        BodyRoute(
+            PATH, _create_webhook, services, "Have alerts delivered to a URL", WebhookBody, WebhookMade, status=201
         ),
         BodyRoute(
-            PATH, _create, services,
-            operation="create_webhook", summary="Have alerts delivered to a URL", body=WebhookBody,
-            answers=WebhookMade, status=201,
+            one, _change_webhook, services, "Change a webhook", WebhookChange, WebhookRow, keyed=False, method="PATCH"
+        ),
+        ReadRoute(one, delete_webhook, services, "Forget a webhook and its deliveries", status=204, method="DELETE"),
+        ReadRoute(
+            f"{one}/deliveries",
+            list_deliveries,
+            services,
+            "What was delivered to a webhook, newest first",
+            page_of(DeliveryRow),
         ),
         BodyRoute(
-            PATH + "/{id}", _change, services,
-            operation="change_webhook", summary="Change a webhook", body=WebhookChange, answers=WebhookRow,
-            keyed=False, method="PATCH",
-        ),
-        ReadRoute(
-            "DELETE", PATH + "/{id}", delete_webhook, services,
-            operation="delete_webhook", summary="Forget a webhook and its deliveries", status=204,
-        ),
-        ReadRoute(
-            "GET", PATH + "/{id}/deliveries", list_deliveries, services,
-            operation="list_deliveries", summary="What was delivered to a webhook, newest first",
-            answers=page_of(DeliveryRow),
-        ),
-        BodyRoute(
-            PATH + "/{id}/resend", _resend, services,
-            operation="resend_delivery", summary="Deliver an alert once more", body=ResendBody, answers=ResendAnswer,
+            f"{one}/resend",
+            _resend_delivery,
+            services,
+            "Deliver an alert once more",
+            ResendBody,
+            ResendAnswer,
             status=202,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _webhooks(services: Services) -> Webhooks:
     return Webhooks(services.database.writes, WebhookSecrets(services.fingerprint_secret))
 
 
-async def _create(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
+async def _create_webhook(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
     services, call, body = given.services, given.call, given.body
     _check(services, body.url, body.types)
     idempotency = None
@@ -211,7 +208,7 @@ async def _create(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
     return {**row, "secret": secret}, {"Idempotency-Replayed": "true"} if replayed else {}
 
 
-async def _change(given: Given) -> tuple[dict[str, Any], None]:
+async def _change_webhook(given: Given) -> tuple[dict[str, Any], None]:
     services, call, body = given.services, given.call, given.body
     _check(services, body.url, body.types)
     row = await _webhooks(services).change(
@@ -228,7 +225,7 @@ async def _change(given: Given) -> tuple[dict[str, Any], None]:
     return row, None
 
 
-async def _resend(given: Given) -> tuple[dict[str, Any], None]:
+async def _resend_delivery(given: Given) -> tuple[dict[str, Any], None]:
     call = given.call
     try:
         new = await _webhooks(given.services).resend(
