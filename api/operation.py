@@ -30,6 +30,7 @@ class Found(NamedTuple):
 
 
 NOTHING = Found()
+PERSONAL = ("prompt", "reason", "metadata", "error_message")  # fields of bodies that are stored sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,6 @@ class Operation:
     answer: Callable[[Outcome], Answer] = answer
     status: int = 200
     method: str = "POST"
-    private: tuple[str, ...] = ("reason", "metadata")
     account: Callable[[Call, Any], str] = lambda call, _body: call.address
     org: str | None = None
     check: Callable[[Call, Any], object] = lambda _call, _body: None
@@ -97,6 +97,11 @@ class Operation:
     free: Callable[[Any], bool] = lambda _body: False  # whether it takes nothing from a user even where it is accepted
     begins: Callable[[Call, Any], Begins] | None = None  # what is there for ever afterwards, where it is new
     sized: bool = False  # its body says how much, and by default it is all that is left: a lost body would charge it
+
+    @cached_property
+    def private(self) -> tuple[str, ...]:
+        """The personal fields of its bodies."""
+        return tuple(name for name in PERSONAL if name in self.body.model_fields)
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:

@@ -71,6 +71,5 @@ CONFIGURE = Operation(
     answers=ConfigureAnswer,
     build=_configure,
     method="PATCH",
-    private=(),
     begins=lambda call, _body: Begins("account", call.address),
 )

@@ -99,7 +99,6 @@ SET_ALERT_RULES = Operation(
     build=_configure,
     answer=_configured,
     method="PUT",
-    private=(),
     check=lambda _call, body: _wanted(body),
     look=_look,
 )

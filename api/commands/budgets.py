@@ -109,7 +109,6 @@ SET_MY_BUDGET = Operation(
     tell=_as_it_is,
     facts=_in_usd,
     method="PUT",
-    private=(),
     free=lambda _body: True,
     begins=lambda call, _body: Begins("budget", call.principal.sub),
 )
@@ -124,6 +123,5 @@ SET_BUDGET = Operation(
     tell=_as_it_is,
     facts=_in_usd,
     method="PUT",
-    private=(),
     begins=lambda call, _body: Begins("budget", call.id),
 )

@@ -40,6 +40,5 @@ DELETE_CONTENT = Operation(
     build=_delete,
     answer=_deleted,
     method="DELETE",
-    private=(),
     look=of_content,
 )

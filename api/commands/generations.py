@@ -166,7 +166,6 @@ CREATE = Operation(
     answer=created,
     tell=_created,
     status=201,
-    private=("prompt", "reason", "metadata"),
     account=lambda call, body: f"user:{user_of(call, body.user_id)}:credits",
     check=lambda call, body: user_of(call, body.user_id),
     makes=_makes,
@@ -182,7 +181,6 @@ START = Operation(
     answers=ChangeAnswer,
     build=lambda call, _body, _sealed: StartGeneration(generation_id=call.id),
     answer=started,
-    private=(),
 )
 CANCEL = Operation(
     name="cancel_generation",
@@ -192,7 +190,6 @@ CANCEL = Operation(
     answers=ChangeAnswer,
     build=lambda call, _body, _sealed: CancelGeneration(generation_id=call.id),
     answer=cancelled,
-    private=(),
     look=_own,
 )
 EXTEND_GENERATION = Operation(
@@ -203,5 +200,4 @@ EXTEND_GENERATION = Operation(
     answers=ExtendGenerationAnswer,
     build=lambda call, body, _sealed: ExtendGeneration(generation_id=call.id, ttl_s=body.ttl_seconds, grow=body.grow),
     answer=extended,
-    private=(),
 )

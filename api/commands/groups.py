@@ -188,7 +188,6 @@ def _removal(name: str, path: str, method: str) -> Operation:
         build=lambda _call, body, _sealed: RemoveMembers(group_id=body.group_id, users=tuple(body.user_ids)),
         tell=_removed,
         method=method,
-        private=(),
     )
 
 
@@ -201,7 +200,6 @@ CREATE_GROUP = Operation(
     build=_create,
     answer=created_answer,
     status=201,
-    private=(),
     begins=lambda _call, body: Begins("group", body.id or ""),
 )
 EDIT_GROUP = Operation(
@@ -214,7 +212,6 @@ EDIT_GROUP = Operation(
     look=_unchanged,
     tell=_as_it_is,
     method="PATCH",
-    private=(),
 )
 
 DELETE_GROUP = Operation(
@@ -226,7 +223,6 @@ DELETE_GROUP = Operation(
     build=lambda call, _body, _sealed: DeleteGroup(group_id=call.id),
     answer=_deleted,
     method="DELETE",
-    private=(),
 )
 ADD_MEMBERS = Operation(
     name="add_group_members",
@@ -237,7 +233,6 @@ ADD_MEMBERS = Operation(
     answers=MembersAnswer,
     build=lambda _call, body, _sealed: AddMembers(group_id=body.group_id, users=tuple(body.user_ids)),
     tell=_added,
-    private=(),
     begins=lambda _call, body: Begins("member", many=len(body.user_ids)),
 )
 REMOVE_MEMBERS = _removal("remove_group_members", MEMBERS_PATH + "/remove", "POST")
@@ -251,5 +246,4 @@ TRACK = Operation(
     build=lambda _call, body, _sealed: TrackGeneration(user=body.user_id, what=body.type),
     tell=tracked_answer,
     refused=refused_answer,
-    private=(),
 )

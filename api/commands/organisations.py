@@ -186,7 +186,6 @@ CONFIGURE_ORGANISATION = Operation(
     build=lambda call, body, _sealed: settings_command(body, call.found.expected),
     answer=configured,
     method="PATCH",
-    private=(),
     look=_look,
 )
 CHOOSE_PLAN = Operation(
@@ -198,6 +197,5 @@ CHOOSE_PLAN = Operation(
     build=lambda _call, body, _sealed: plan_command(body, body.plan),
     answer=chosen,
     method="PUT",
-    private=(),
     look=_look_only,
 )

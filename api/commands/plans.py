@@ -218,7 +218,6 @@ PUBLISH_PLAN = Operation(
     build=_plan,
     answer=_plan_answer,
     method="PUT",
-    private=(),
     org=PLATFORM,
 )
 PUBLISH_FEATURES = Operation(
@@ -231,7 +230,6 @@ PUBLISH_FEATURES = Operation(
     build=_features,
     answer=_features_answer,
     method="PUT",
-    private=(),
     org=PLATFORM,
 )
 PUBLISH_PACKAGES = Operation(
@@ -244,6 +242,5 @@ PUBLISH_PACKAGES = Operation(
     build=_packages,
     answer=_packages_answer,
     method="PUT",
-    private=(),
     org=PLATFORM,
 )

@@ -140,6 +140,5 @@ PUBLISH = Operation(
     answers=PublishAnswer,
     build=_publish,
     method="PUT",
-    private=(),
     org=PLATFORM,
 )

@@ -219,7 +219,6 @@ MARK_PAID = Operation(
     build=lambda call, _body, _sealed: call.found.expected,
     look=_to_pay,
     tell=lambda _services, call, _body, outcome: _settled(call, outcome, "completed"),
-    private=(),
 )
 CANCEL_PURCHASE = Operation(
     name="cancel_purchase",
@@ -230,7 +229,6 @@ CANCEL_PURCHASE = Operation(
     build=lambda call, _body, _sealed: FailPurchase(purchase_id=call.id, reason=CANCELLED),
     look=_to_cancel,
     tell=lambda _services, call, _body, outcome: _settled(call, outcome, CANCELLED),
-    private=(),
     free=lambda _body: True,
 )
 WRITE_OFF = Operation(

@@ -151,5 +151,4 @@ EXTEND = Operation(
     body=ExtendBody,
     answers=ExtendAnswer,
     build=_extend,
-    private=(),
 )

@@ -197,7 +197,6 @@ CONFIRM = Operation(
     answers=SettlementAnswer,
     build=_confirm,
     answer=settled,
-    private=(),
     account=_subject,
     look=_owner_of_urls,
     texts=_urls,
@@ -211,7 +210,6 @@ FAIL = Operation(
     answers=SettlementAnswer,
     build=_fail,
     answer=settled,
-    private=("error_message",),
     account=_subject,
     look=_owner_of_message,
 )
@@ -224,7 +222,6 @@ REFUND_GENERATION = Operation(
     answers=RefundGenerationAnswer,
     build=_refund,
     answer=refunded,
-    private=("reason",),
     account=_subject,
     look=of_generation,
 )

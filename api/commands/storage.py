@@ -51,6 +51,5 @@ SET_STORAGE_LIMIT = Operation(
     build=_set,
     answer=_is_set,
     method="PUT",
-    private=(),
     begins=lambda call, _body: Begins("storage", call.id),
 )
