@@ -4,9 +4,6 @@ Columns of the read models and counters of the log are 64 bits wide (up to some 
 sum of a few others ends well below that.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from domain.refusal import Refusal, RefusalKind
 
 MAX_AMOUNT = 10**12  # of one amount: credits, tokens, bytes, micro-units of money, milliseconds
@@ -14,12 +11,9 @@ MAX_TOTAL = 10**18  # of any sum that an account, a limit or a generation keeps:
 MAX_SLICES = 500  # grants that one hold or one movement takes parts of; each is a kilobyte of its event at most
 
 
-@dataclass(unsafe_hash=True)
-class TotalTooLarge(Refusal):
+class TotalTooLarge(Refusal, code="total_too_large", kind=RefusalKind.CONFLICT):
     """A sum over everything that ever happened would pass its bound; `what` names the sum."""
 
-    code: ClassVar[str] = "total_too_large"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     what: str
     limit: int
 

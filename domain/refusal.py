@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, dataclass_transform
 
 
 class RefusalKind(StrEnum):
@@ -18,15 +18,25 @@ class RefusalKind(StrEnum):
     INVALID = "invalid"  # a value that cannot be right, whatever is retried
 
 
+@dataclass_transform()
 @dataclass(unsafe_hash=True)
 class Refusal(Exception):
     """A definite "no" with the numbers of the decision.
 
-    Subclasses are dataclasses: their fields are the facts that the caller gets, `str()` is the sentence for people.
+    Subclasses are dataclasses, and named with their `code` and `kind`: their fields are the facts that the caller gets,
+    `str()` is the sentence for people.
     """
 
     code: ClassVar[str]
     kind: ClassVar[RefusalKind]
+
+    def __init_subclass__(cls, *, code: str | None = None, kind: RefusalKind | None = None) -> None:
+        super().__init_subclass__()
+        if code is not None:
+            cls.code = code
+        if kind is not None:
+            cls.kind = kind
+        dataclass(unsafe_hash=True)(cls)
 
     def facts(self) -> dict[str, object]:
         """The numbers and names involved, ready for an answer."""
@@ -46,12 +56,9 @@ class InvalidValue:
         return f"{self.field}: {self.reason}."
 
 
-@dataclass(unsafe_hash=True)
-class StaleVersion(Refusal):
+class StaleVersion(Refusal, code="stale_version", kind=RefusalKind.CONFLICT):
     """What the caller wants to overwrite has changed since it was read; `current` is how it is now."""
 
-    code: ClassVar[str] = "stale_version"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     what: str
     current: int | str
 
@@ -59,12 +66,9 @@ class StaleVersion(Refusal):
         return f"The {self.what} has changed since it was read; it is now {self.current}. Read it again."
 
 
-@dataclass(unsafe_hash=True)
-class EventTooLarge(Refusal):
+class EventTooLarge(Refusal, code="event_too_large", kind=RefusalKind.CONFLICT):
     """The fact would be too large to be published; `size` and `limit` in bytes of its stored form."""
 
-    code: ClassVar[str] = "event_too_large"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     size: int
     limit: int
 

@@ -1,17 +1,11 @@
 """Every way in which a command on an account can be refused."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from domain.refusal import Refusal, RefusalKind
 
 
-@dataclass(unsafe_hash=True)
-class InsufficientCredits(Refusal):
+class InsufficientCredits(Refusal, code="insufficient_credits", kind=RefusalKind.SHORT):
     """There are too few credits. The sentence is worded as S4 has it."""
 
-    code: ClassVar[str] = "insufficient_credits"
-    kind: ClassVar[RefusalKind] = RefusalKind.SHORT
     required: int
     available: int
 
@@ -29,46 +23,32 @@ class InsufficientCredits(Refusal):
         )
 
 
-@dataclass(unsafe_hash=True)
-class AccountFrozen(Refusal):
+class AccountFrozen(Refusal, code="account_frozen", kind=RefusalKind.CONFLICT):
     """The account is frozen: it receives and settles, but starts nothing new."""
-
-    code: ClassVar[str] = "account_frozen"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
 
     def __str__(self) -> str:
         return "The account is frozen. It can receive credits and settle what is held, but not spend."
 
 
-@dataclass(unsafe_hash=True)
-class AccountClosed(Refusal):
+class AccountClosed(Refusal, code="account_closed", kind=RefusalKind.CONFLICT):
     """The account is closed for good or until it is opened again."""
-
-    code: ClassVar[str] = "account_closed"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
 
     def __str__(self) -> str:
         return "The account is closed."
 
 
-@dataclass(unsafe_hash=True)
-class AccountInUse(Refusal):
+class AccountInUse(Refusal, code="account_in_use", kind=RefusalKind.CONFLICT):
     """An account with open reservations cannot be closed."""
 
-    code: ClassVar[str] = "account_in_use"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     open_reservations: int
 
     def __str__(self) -> str:
         return f"The account cannot be closed while {self.open_reservations} of its reservations are open."
 
 
-@dataclass(unsafe_hash=True)
-class AlreadyExists(Refusal):
+class AlreadyExists(Refusal, code="exists", kind=RefusalKind.CONFLICT):
     """The caller's own id, or an outside payment reference, was used before in this organisation."""
 
-    code: ClassVar[str] = "exists"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     field: str
     value: str
 
@@ -76,12 +56,9 @@ class AlreadyExists(Refusal):
         return f"{self.field} {self.value} is already used in this organisation."
 
 
-@dataclass(unsafe_hash=True)
-class TooMany(Refusal):
+class TooMany(Refusal, code="too_many", kind=RefusalKind.CONFLICT):
     """The account's state has reached its bound (architecture, "Bounded state")."""
 
-    code: ClassVar[str] = "too_many"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     what: str  # `grants`, `reservations` or `voided_grants`
     limit: int
 
@@ -95,12 +72,9 @@ class TooMany(Refusal):
         return f"An account may have at most {self.limit} open {self.what.replace('_', ' ')}."
 
 
-@dataclass(unsafe_hash=True)
-class TooManyGrantsAtOnce(Refusal):
+class TooManyGrantsAtOnce(Refusal, code="too_many_grants_at_once", kind=RefusalKind.CONFLICT):
     """The amount is spread over more grants than one event may name; `possible` is what can be taken at a time."""
 
-    code: ClassVar[str] = "too_many_grants_at_once"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     limit: int
     possible: int
 
@@ -111,12 +85,9 @@ class TooManyGrantsAtOnce(Refusal):
         )
 
 
-@dataclass(unsafe_hash=True)
-class NotFound(Refusal):
+class NotFound(Refusal, code="not_found", kind=RefusalKind.MISSING):
     """What the command names does not exist in this account."""
 
-    code: ClassVar[str] = "not_found"
-    kind: ClassVar[RefusalKind] = RefusalKind.MISSING
     what: str  # `grant`, `reservation` or `debit`
     id: str
 
@@ -124,12 +95,9 @@ class NotFound(Refusal):
         return f"There is no {self.what} {self.id} in this account."
 
 
-@dataclass(unsafe_hash=True)
-class ReservationEnded(Refusal):
+class ReservationEnded(Refusal, code="reservation_ended", kind=RefusalKind.CONFLICT):
     """A reservation ends exactly once: `outcome` is `captured`, `released` or `expired`."""
 
-    code: ClassVar[str] = "reservation_ended"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     reservation_id: str
     outcome: str
 
@@ -137,24 +105,18 @@ class ReservationEnded(Refusal):
         return f"The reservation {self.reservation_id} has already ended: it was {self.outcome}."
 
 
-@dataclass(unsafe_hash=True)
-class HeldByGeneration(Refusal):
+class HeldByGeneration(Refusal, code="held_by_generation", kind=RefusalKind.CONFLICT):
     """The hold belongs to a generation, which ends all its holds together."""
 
-    code: ClassVar[str] = "held_by_generation"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     generation_id: str
 
     def __str__(self) -> str:
         return f"The hold belongs to the generation {self.generation_id}: confirm, fail or cancel that instead."
 
 
-@dataclass(unsafe_hash=True)
-class ExceedsHold(Refusal):
+class ExceedsHold(Refusal, code="exceeds_hold", kind=RefusalKind.INVALID):
     """More was to be captured than is left of the hold."""
 
-    code: ClassVar[str] = "exceeds_hold"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     amount: int
     left: int
 
@@ -162,12 +124,9 @@ class ExceedsHold(Refusal):
         return f"The amount {self.amount} is more than the {self.left} credits that are left of the hold."
 
 
-@dataclass(unsafe_hash=True)
-class ExceedsDebit(Refusal):
+class ExceedsDebit(Refusal, code="exceeds_debit", kind=RefusalKind.CONFLICT):
     """More was to be refunded than is left of the debit."""
 
-    code: ClassVar[str] = "exceeds_debit"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     amount: int
     left: int
 
@@ -177,12 +136,9 @@ class ExceedsDebit(Refusal):
         return f"The amount {self.amount} is more than the {self.left} credits of the debit that are not yet refunded."
 
 
-@dataclass(unsafe_hash=True)
-class InvalidTime(Refusal):
+class InvalidTime(Refusal, code="invalid_time", kind=RefusalKind.INVALID):
     """A time that the command names cannot be right, seen from the database's clock."""
 
-    code: ClassVar[str] = "invalid_time"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     field: str
     reason: str
 
@@ -190,12 +146,9 @@ class InvalidTime(Refusal):
         return f"{self.field} {self.reason}."
 
 
-@dataclass(unsafe_hash=True)
-class SameAccount(Refusal):
+class SameAccount(Refusal, code="invalid_transfer", kind=RefusalKind.INVALID):
     """A transfer needs two accounts of the same unit."""
 
-    code: ClassVar[str] = "invalid_transfer"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     to: str
 
     def __str__(self) -> str:

@@ -1,7 +1,6 @@
 """Give up what is owed for work that could not be paid for."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from domain.credits.account import account_of
 from domain.credits.address import stream_of
@@ -19,12 +18,9 @@ class WriteOffShortfall:
     sealed: str | None = None
 
 
-@dataclass(unsafe_hash=True)
-class ExceedsShortfall(Refusal):
+class ExceedsShortfall(Refusal, code="exceeds_shortfall", kind=RefusalKind.CONFLICT):
     """More was to be written off than is owed."""
 
-    code: ClassVar[str] = "exceeds_shortfall"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     amount: int
     left: int
 

@@ -1,17 +1,16 @@
 """Every way in which a command on a generation can be refused."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from domain.refusal import InvalidValue, Refusal, RefusalKind
 
 
-@dataclass(unsafe_hash=True)
-class ResourcesShort(Refusal):
-    """Something that the generation needs is short; `told` is the whole answer of the check (contract)."""
+class ResourcesShort(Refusal, code="insufficient_resources", kind=RefusalKind.SHORT):
+    """Something that the generation needs is short; `told` is the whole answer of the check (contract).
 
-    code: ClassVar[str] = "insufficient_resources"  # replaced by the reason
-    kind: ClassVar[RefusalKind] = RefusalKind.SHORT
+    Its `code` is the reason.
+    """
+
     reason: str
     sentence: str
     told: dict[str, Any]
@@ -26,12 +25,9 @@ class ResourcesShort(Refusal):
         return self.sentence
 
 
-@dataclass(unsafe_hash=True)
-class InsufficientTokens(Refusal):
+class InsufficientTokens(Refusal, code="insufficient_tokens", kind=RefusalKind.SHORT):
     """There are too few tokens for a generation to grow."""
 
-    code: ClassVar[str] = "insufficient_tokens"
-    kind: ClassVar[RefusalKind] = RefusalKind.SHORT
     required: int
     available: int
 
@@ -49,12 +45,9 @@ class InsufficientTokens(Refusal):
         )
 
 
-@dataclass(unsafe_hash=True)
-class TokensNeeded(Refusal):
+class TokensNeeded(Refusal, code="tokens_needed", kind=RefusalKind.INVALID):
     """Neither a price nor an estimate says how many tokens the operation takes."""
 
-    code: ClassVar[str] = "tokens_needed"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     operation: str
     field: str = "tokens"
 
@@ -62,36 +55,27 @@ class TokensNeeded(Refusal):
         return f"tokens: {self.operation} has no price and no estimate, so tokens must be given."
 
 
-@dataclass(unsafe_hash=True)
-class NothingToCheck(Refusal):
+class NothingToCheck(Refusal, code="unpriced", kind=RefusalKind.INVALID):
     """Nothing that was asked for takes anything: that would be free."""
 
-    code: ClassVar[str] = "unpriced"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     operation: str
 
     def __str__(self) -> str:
         return f"{self.operation} takes nothing: name a model, tokens, bytes or a token type."
 
 
-@dataclass(unsafe_hash=True)
-class NoSuchGeneration(Refusal):
+class NoSuchGeneration(Refusal, code="not_found", kind=RefusalKind.MISSING):
     """There is no generation of this id, or it was refused and never held anything."""
 
-    code: ClassVar[str] = "not_found"
-    kind: ClassVar[RefusalKind] = RefusalKind.MISSING
     generation_id: str
 
     def __str__(self) -> str:
         return f"There is no generation {self.generation_id}."
 
 
-@dataclass(unsafe_hash=True)
-class UnknownParent(Refusal):
+class UnknownParent(Refusal, code="unknown_parent", kind=RefusalKind.INVALID):
     """The parent that a sub-task names is no generation of the same user."""
 
-    code: ClassVar[str] = "unknown_parent"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     value: str
     field: str = "parent_id"
 
@@ -99,12 +83,9 @@ class UnknownParent(Refusal):
         return f"parent_id: {self.value} is no generation of this user."
 
 
-@dataclass(unsafe_hash=True)
-class GenerationEnded(Refusal):
+class GenerationEnded(Refusal, code="generation_ended", kind=RefusalKind.CONFLICT):
     """A generation ends exactly once."""
 
-    code: ClassVar[str] = "generation_ended"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     generation_id: str
     status: str
 
@@ -115,43 +96,31 @@ class GenerationEnded(Refusal):
         return f"The generation {self.generation_id} has already ended: it is {self.status.replace('_', ' ')}."
 
 
-@dataclass(unsafe_hash=True)
-class AlreadyStarted(Refusal):
+class AlreadyStarted(Refusal, code="already_started", kind=RefusalKind.CONFLICT):
     """A worker has started it; only its outcome ends it now."""
 
-    code: ClassVar[str] = "already_started"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     generation_id: str
 
     def __str__(self) -> str:
         return f"A worker has started the generation {self.generation_id}; only its outcome ends it now."
 
 
-@dataclass(unsafe_hash=True)
-class InvalidSettlement(InvalidValue, Refusal):
+class InvalidSettlement(InvalidValue, Refusal, code="invalid_settlement"):
     """What a worker reports cannot be right; `limit` is the most that is possible, where there is one."""
 
-    code: ClassVar[str] = "invalid_settlement"
 
-
-@dataclass(unsafe_hash=True)
-class NothingToRefund(Refusal):
+class NothingToRefund(Refusal, code="nothing_to_refund", kind=RefusalKind.CONFLICT):
     """The generation was charged nothing, or all of it was given back."""
 
-    code: ClassVar[str] = "nothing_to_refund"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     generation_id: str
 
     def __str__(self) -> str:
         return f"Nothing of the generation {self.generation_id} is left to refund."
 
 
-@dataclass(unsafe_hash=True)
-class ExceedsCharge(Refusal):
+class ExceedsCharge(Refusal, code="exceeds_debit", kind=RefusalKind.CONFLICT):
     """More was to be refunded than is left of the charge."""
 
-    code: ClassVar[str] = "exceeds_debit"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     amount: int
     left: int
 

@@ -1,48 +1,33 @@
 """Every way in which a command on a group can be refused."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from domain.refusal import InvalidValue, Refusal, RefusalKind
 
 
-@dataclass(unsafe_hash=True)
-class NoSuchGroup(Refusal):
+class NoSuchGroup(Refusal, code="not_found", kind=RefusalKind.MISSING):
     """There never was such a group, or it is deleted."""
 
-    code: ClassVar[str] = "not_found"
-    kind: ClassVar[RefusalKind] = RefusalKind.MISSING
     group_id: str
 
     def __str__(self) -> str:
         return f"There is no group {self.group_id}."
 
 
-@dataclass(unsafe_hash=True)
-class GroupExists(Refusal):
+class GroupExists(Refusal, code="exists", kind=RefusalKind.CONFLICT):
     """The id is taken, perhaps by a group that is deleted: ids are not used again."""
 
-    code: ClassVar[str] = "exists"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     group_id: str
 
     def __str__(self) -> str:
         return f"There is, or was, a group {self.group_id} already."
 
 
-@dataclass(unsafe_hash=True)
-class InvalidGroup(InvalidValue, Refusal):
+class InvalidGroup(InvalidValue, Refusal, code="invalid_group"):
     """A value that a group cannot have; `limit` is the most that is possible, where there is one."""
 
-    code: ClassVar[str] = "invalid_group"
 
-
-@dataclass(unsafe_hash=True)
-class TooManyMembers(Refusal):
+class TooManyMembers(Refusal, code="too_many_members", kind=RefusalKind.CONFLICT):
     """A group has reached its bound (architecture, "Bounded state")."""
 
-    code: ClassVar[str] = "too_many_members"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     group_id: str
     limit: int
 
@@ -50,12 +35,9 @@ class TooManyMembers(Refusal):
         return f"The group {self.group_id} may have at most {self.limit} members."
 
 
-@dataclass(unsafe_hash=True)
-class TooManyGroups(Refusal):
+class TooManyGroups(Refusal, code="too_many_groups", kind=RefusalKind.CONFLICT):
     """A user is in as many groups as one may be."""
 
-    code: ClassVar[str] = "too_many_groups"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     user: str
     limit: int
 
@@ -63,12 +45,9 @@ class TooManyGroups(Refusal):
         return f"The user {self.user} may be in at most {self.limit} groups."
 
 
-@dataclass(unsafe_hash=True)
-class GroupLimit(Refusal):
+class GroupLimit(Refusal, code="group_limit", kind=RefusalKind.SHORT):
     """A group has no room for the use. `used` includes what is held; `what`: `image`, `video`, `tokens.{type}`."""
 
-    code: ClassVar[str] = "group_limit"
-    kind: ClassVar[RefusalKind] = RefusalKind.SHORT
     group_id: str
     what: str
     limit: int

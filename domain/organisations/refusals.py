@@ -1,24 +1,15 @@
 """Every way in which a command on an organisation can be refused."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from domain.refusal import InvalidValue, Refusal, RefusalKind
 
 
-@dataclass(unsafe_hash=True)
-class InvalidSetting(InvalidValue, Refusal):
+class InvalidSetting(InvalidValue, Refusal, code="invalid_setting"):
     """A setting that cannot be right; `limit` is the bound that it passes, where there is one."""
 
-    code: ClassVar[str] = "invalid_setting"
 
-
-@dataclass(unsafe_hash=True)
-class UnknownPlan(Refusal):
+class UnknownPlan(Refusal, code="unknown_plan", kind=RefusalKind.INVALID):
     """There is no such plan; `known` lists those that there are."""
 
-    code: ClassVar[str] = "unknown_plan"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     value: str
     known: tuple[str, ...]
     field: str = "plan"

@@ -1,8 +1,5 @@
 """What a use of a token type or a feature costs in plan tokens (S3), and what a plan costs in money."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from domain.credits.events import Paid
 from domain.organisations.events import Billing
 from domain.plans.events import PlanPublished
@@ -12,12 +9,9 @@ from domain.refusal import Refusal, RefusalKind
 MAX_TOKENS = 10**12
 
 
-@dataclass(unsafe_hash=True)
-class UnknownTokenUse(Refusal):
+class UnknownTokenUse(Refusal, code="unknown_token_use", kind=RefusalKind.INVALID):
     """A token type, feature or complexity that the platform does not have; `known` lists those that it has."""
 
-    code: ClassVar[str] = "unknown_token_use"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     field: str
     value: str
     known: tuple[str, ...]

@@ -1,27 +1,19 @@
 """Every way in which a command on plans, packages, purchases or plan tokens can be refused."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
 
 from domain.credits.events import Paid
 from domain.money import decimal_text
 from domain.refusal import InvalidValue, Refusal, RefusalKind
 
 
-@dataclass(unsafe_hash=True)
-class InvalidOffer(InvalidValue, Refusal):
+class InvalidOffer(InvalidValue, Refusal, code="invalid_offer"):
     """A plan, feature, package or purchase that cannot be; `limit` is the bound that it passes, where there is one."""
 
-    code: ClassVar[str] = "invalid_offer"
 
-
-@dataclass(unsafe_hash=True)
-class PlanBlocked(Refusal):
+class PlanBlocked(Refusal, code="plan_blocked", kind=RefusalKind.SHORT):
     """The plan allows none of these tokens, and the organisation has none from elsewhere."""
 
-    code: ClassVar[str] = "plan_blocked"
-    kind: ClassVar[RefusalKind] = RefusalKind.SHORT
     token_type: str
     plan: str
     required: int
@@ -30,12 +22,9 @@ class PlanBlocked(Refusal):
         return f"The plan {self.plan} has no {self.token_type} tokens. Upgrade the plan, or buy tokens."
 
 
-@dataclass(unsafe_hash=True)
-class InsufficientTokens(Refusal):
+class InsufficientTokens(Refusal, code="insufficient_tokens", kind=RefusalKind.SHORT):
     """There are too few plan tokens of a type; at `refresh_date` the plan grants new ones, none where it does not."""
 
-    code: ClassVar[str] = "insufficient_tokens"
-    kind: ClassVar[RefusalKind] = RefusalKind.SHORT
     token_type: str
     required: int
     available: int
@@ -61,12 +50,9 @@ class InsufficientTokens(Refusal):
         )
 
 
-@dataclass(unsafe_hash=True)
-class NotForSale(Refusal):
+class NotForSale(Refusal, code="not_for_sale", kind=RefusalKind.INVALID):
     """There is no such plan or package, or it has no price; `for_sale` lists what can be bought."""
 
-    code: ClassVar[str] = "not_for_sale"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     field: str
     value: str
     for_sale: tuple[str, ...]
@@ -75,36 +61,27 @@ class NotForSale(Refusal):
         return f"{self.field}: {self.value} is not for sale. For sale are: {', '.join(self.for_sale) or 'none yet'}."
 
 
-@dataclass(unsafe_hash=True)
-class PurchaseExists(Refusal):
+class PurchaseExists(Refusal, code="exists", kind=RefusalKind.CONFLICT):
     """The purchase's id is taken."""
 
-    code: ClassVar[str] = "exists"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     purchase_id: str
 
     def __str__(self) -> str:
         return f"There is a purchase {self.purchase_id} already."
 
 
-@dataclass(unsafe_hash=True)
-class NoSuchPurchase(Refusal):
+class NoSuchPurchase(Refusal, code="not_found", kind=RefusalKind.MISSING):
     """There is no purchase of this id."""
 
-    code: ClassVar[str] = "not_found"
-    kind: ClassVar[RefusalKind] = RefusalKind.MISSING
     purchase_id: str
 
     def __str__(self) -> str:
         return f"There is no purchase {self.purchase_id}."
 
 
-@dataclass(unsafe_hash=True)
-class PurchaseCompletedAlready(Refusal):
+class PurchaseCompletedAlready(Refusal, code="purchase_completed", kind=RefusalKind.CONFLICT):
     """The purchase was paid, by the payment `payment_ref`; it delivers once."""
 
-    code: ClassVar[str] = "purchase_completed"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     purchase_id: str
     payment_ref: str
 
@@ -112,24 +89,18 @@ class PurchaseCompletedAlready(Refusal):
         return f"The purchase {self.purchase_id} is completed already, by the payment {self.payment_ref}."
 
 
-@dataclass(unsafe_hash=True)
-class PaymentUsed(Refusal):
+class PaymentUsed(Refusal, code="payment_used", kind=RefusalKind.CONFLICT):
     """One payment pays for one thing."""
 
-    code: ClassVar[str] = "payment_used"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     payment_ref: str
 
     def __str__(self) -> str:
         return f"The payment {self.payment_ref} has already paid for something else."
 
 
-@dataclass(unsafe_hash=True)
-class PaymentMismatch(Refusal):
+class PaymentMismatch(Refusal, code="payment_mismatch", kind=RefusalKind.CONFLICT):
     """Something else was paid than the purchase costs, so nothing is delivered."""
 
-    code: ClassVar[str] = "payment_mismatch"
-    kind: ClassVar[RefusalKind] = RefusalKind.CONFLICT
     purchase_id: str
     price: Paid
     paid: Paid

@@ -1,17 +1,11 @@
 """Ways in which a price is refused."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from domain.refusal import Refusal, RefusalKind
 
 
-@dataclass(unsafe_hash=True)
-class Unpriced(Refusal):
+class Unpriced(Refusal, code="unpriced", kind=RefusalKind.INVALID):
     """There is no price for what was asked; the answer lists what is priced."""
 
-    code: ClassVar[str] = "unpriced"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     asked: str
     priced: tuple[str, ...]
 
@@ -19,12 +13,10 @@ class Unpriced(Refusal):
         return f"There is no price for {self.asked}. Priced are: {', '.join(self.priced) or 'nothing yet'}."
 
 
-@dataclass(unsafe_hash=True)
 class UnpricedScale(Unpriced):
     """The thing has a price, but not by this count or complexity."""
 
 
-@dataclass(unsafe_hash=True)
 class UnsizedHold(Unpriced):
     """It is priced by use, and nothing says how much use to hold: a hold of nothing would be free."""
 
@@ -36,12 +28,9 @@ class UnsizedHold(Unpriced):
         )
 
 
-@dataclass(unsafe_hash=True)
-class InvalidPrices(Refusal):
+class InvalidPrices(Refusal, code="invalid_prices", kind=RefusalKind.INVALID):
     """A price book that cannot be published."""
 
-    code: ClassVar[str] = "invalid_prices"
-    kind: ClassVar[RefusalKind] = RefusalKind.INVALID
     field: str
     reason: str
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -55,10 +55,7 @@ class Pot(NamedTuple):
     tried: int = 0
 
 
-@dataclass(unsafe_hash=True)
-class TooLittle(Refusal):
-    code: ClassVar[str] = "too_little"
-    kind: ClassVar[RefusalKind] = RefusalKind.SHORT
+class TooLittle(Refusal, code="too_little", kind=RefusalKind.SHORT):
     pot: str
 
 
