@@ -234,16 +234,17 @@ def test_what_another_deliverer_took_meanwhile_is_not_taken_again(
             return await bench.deliverer().start_due()
 
         async with receiving() as receiver:
-            await bench.webhooks.create(bench.org, receiver.url, ["scrip.budget.threshold"], by="admin:t")
+            webhook, *_ = await bench.webhooks.create(bench.org, receiver.url, None, by="admin:t")
             await bench.crossed("k1")
             other = asyncio.create_task(late())
             async with bench.pool.connection() as connection, asyncio.timeout(patient(60)):
                 sleeping = "select from pg_stat_activity where wait_event = 'PgSleep'"
                 while not (await connection.execute(sleeping)).rowcount:
                     pass
-                claimed = await connection.execute("update deliveries set next_at = next_at + interval '1 minute'")
-            assert claimed.rowcount > 0
+                taken = "update deliveries set next_at = next_at + interval '1 minute' where org = %s"
+                assert (await connection.execute(taken, (bench.org,))).rowcount == 1
             assert await other == 0
+            await bench.webhooks.delete(bench.org, webhook["id"])  # it would be due in another test
 
     run(case)
 
