@@ -15,6 +15,7 @@ from api.database import Database
 from infra.kafka_lag import LagReader, Unread, notifier_group, read_by_us
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
+from infra.waits import set_within
 
 log = logging.getLogger(__name__)
 
@@ -133,8 +134,7 @@ class ConsumerWatch:
 
     async def first_look(self, within_s: float) -> None:
         """Wait until there was one, but not longer than this."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._looked.wait(), within_s)
+        await set_within(self._looked, within_s)
 
     async def _run(self) -> None:
         reader = LagReader(self._settings, read_by_us(self._settings)) if self._settings.kafka else None

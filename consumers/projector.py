@@ -24,6 +24,7 @@ from infra.log.mapper import LedgerMapper
 from infra.role_metrics import metrics_served
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
+from infra.waits import set_within
 from projections import versions
 from projections.rebuild import rebuild
 from projections.runner import Applied, PositionGap, Runner
@@ -203,8 +204,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     async def pause(self, seconds: float) -> None:
         """Wait, but not longer than the role runs."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+        await set_within(self._stop, seconds)
 
     def end(self) -> None:
         """Try no more, also where the role has not been told to stop."""
@@ -214,7 +214,8 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """Give back connection and thread; one that stands still is left to the end of the process."""
         with suppress(TimeoutError):
             closed = asyncio.get_running_loop().run_in_executor(self._thread, self._runner.close)
-            await asyncio.wait_for(closed, STUCK_AFTER_S)
+            async with asyncio.timeout(STUCK_AFTER_S):
+                await closed
         self._thread.shutdown(wait=False)
 
     def _apply(self, records: Records) -> Applied:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -11,6 +10,7 @@ import psycopg
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from infra.settings import Settings
+from infra.waits import set_within
 from projections import versions
 from projections.rebuild import RebuildReport, rebuild
 
@@ -125,5 +125,4 @@ async def _tell_end(connection: Connection, work: "asyncio.Task[RebuildReport]",
 
 
 async def _pause(stop: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+    await set_within(stop, LOOK_EVERY_S)

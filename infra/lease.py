@@ -11,14 +11,15 @@ from typing import Any, Self
 import psycopg
 
 from infra.session import options
+from infra.waits import end_tasks
 
 TERM_S = 5.0  # from the last renewal to the moment at which another process may take over
 RENEW_EVERY_S = 1.0
 
 # All times are the database's. A deadline further ahead than two terms was set before its clock was put back. Without
-# an epoch: there is no such row, because somebody deleted it.
+# an epoch: there is no such row, because somebody deleted it. The deadline as text, as it may be infinity.
 _FREE = """
-    select epoch, until from (select) here left join leases l on l.name = %s where (
+    select epoch, until::text from (select) here left join leases l on l.name = %s where (
         l.name is null or until <= clock_timestamp() or until > clock_timestamp() + 2 * %s::interval
         or not exists (select from pg_stat_activity a where a.pid = session and a.backend_start = session_start))"""
 # Only the lease that was found free is taken, so one of several succeeds, and none where it was renewed meanwhile.
@@ -27,7 +28,7 @@ _TAKE = """
         session = pg_backend_pid(), since = clock_timestamp(),
         session_start = (select backend_start from pg_stat_activity where pid = pg_backend_pid()),
         until = clock_timestamp() + %s::interval
-    where name = %s and epoch = %s and until = %s returning epoch"""
+    where name = %s and epoch = %s and until = %s::timestamptz returning epoch"""
 _MAKE = "select make_lease(%s)"
 # By the session too: the epoch could be an earlier one's, where somebody deleted or changed the row.
 _RENEW = """
@@ -106,16 +107,14 @@ class Lease:
             await asyncio.sleep(RENEW_EVERY_S)
 
     async def while_held(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`, which ends when the lease does. Raises what it raises, and what `keep` raises."""
+        """Do `work`, which ends when the lease does. Raises what it raises, what `keep` raises, and StillRunning."""
         working, keeping = asyncio.ensure_future(work), asyncio.ensure_future(self.keep())
         try:
             await asyncio.wait((working, keeping), return_when=asyncio.FIRST_COMPLETED)
             if keeping.done():
                 keeping.result()
         finally:
-            working.cancel()
-            keeping.cancel()
-            await asyncio.gather(working, keeping, return_exceptions=True)
+            await end_tasks((working, keeping))
         working.result()
 
     async def _row(self, query: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:

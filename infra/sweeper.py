@@ -19,6 +19,7 @@ from infra.leftovers import Leftovers
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.session import options as session_options
 from infra.settings import Settings
+from infra.waits import set_within
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import writer_metrics
 from infra.writer.submission import OutcomeUnknown, Overloaded, Submission
@@ -176,7 +177,4 @@ async def _sweep_until(
         except (psycopg.Error, OutcomeUnknown, Overloaded, OSError) as error:
             log.warning("sweeping failed and is tried again: %s", error or type(error).__name__)
             pause = min(pause * 2, LAST_PAUSE_S)
-        try:
-            await asyncio.wait_for(stop.wait(), pause)
-        except TimeoutError:
-            continue
+        await set_within(stop, pause)

@@ -11,6 +11,7 @@ from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infra.relay.unblocking import Limits
     from infra.settings import Settings
 
 PATIENCE_S = 60.0  # for the relay, which tries again every few seconds
@@ -59,20 +60,19 @@ def _in_folder(data: Path, partition: int | None) -> list[dict[str, Any]]:
 def _unblocked(settings: Settings, partition: int | None) -> list[dict[str, Any]]:
     """Make room for what is too large, and wait until it is published. Raises Failure, KafkaError, psycopg.Error."""
     from cli.failure import Failure
-    from infra.relay.unblocking import make_room, stopped_partitions
+    from infra.relay.unblocking import stopped_partitions
 
     stops = stopped_partitions(settings, partition)
-    size = max((stop.size for stop in stops), default=0)
     try:
-        limits = make_room(settings, size) if size else None
-        if limits is not None:
-            _wait(settings, {stop.partition: stop.position for stop in stops if stop.size}, size)
+        limits = _make_room(settings, partition) if any(stop.size for stop in stops) else None
     except TimeoutError:
         raise Failure("Kafka did not take the topic's new limit in time; run the command again.") from None
-    left = {(stop.partition, stop.position) for stop in stopped_partitions(settings, partition)}
+    left = stopped_partitions(settings, partition)
+    still = {(stop.partition, stop.position) for stop in left}
+    known = {(stop.partition, stop.position) for stop in stops}
     told = []
-    for stop in stops:
-        published = (stop.partition, stop.position) not in left
+    for stop in [*stops, *(stop for stop in left if (stop.partition, stop.position) not in known)]:
+        published = (stop.partition, stop.position) not in still
         where = f"partition {stop.partition}, event {stop.position}"
         if limits is None or not stop.size:
             message = f"{where}: its size is not the reason, so there is no room to make: {stop.reason}"
@@ -85,19 +85,26 @@ def _unblocked(settings: Settings, partition: int | None) -> list[dict[str, Any]
     return told
 
 
-def _wait(settings: Settings, positions: dict[int, int], size: int) -> None:
-    """Until these events are published. Raises TimeoutError, KafkaError, psycopg.Error."""
+def _make_room(settings: Settings, partition: int | None) -> Limits:
+    """Until nothing stands still for its size, or PATIENCE_S; raises TimeoutError, KafkaError, psycopg.Error.
+
+    Looks again and again: somebody who needs less may set the limit meanwhile, and a later event may then be too large.
+    """
     from time import monotonic, sleep
 
-    from infra.relay.unblocking import make_room, stopped_partitions
+    from infra.relay.unblocking import Limits, make_room, stopped_partitions
 
     until = monotonic() + PATIENCE_S
-    look_at = monotonic() + LOOK_S
-    while monotonic() < until:
-        found = {stop.partition: stop.position for stop in stopped_partitions(settings)}
-        if not any(found.get(partition) == position for partition, position in positions.items()):
-            return
-        if monotonic() >= look_at:  # somebody who needs less may have set the limit at the same time
-            make_room(settings, size)
+    limits: Limits | None = None
+    size, look_at = 0, 0.0
+    while True:
+        large = [stop.size for stop in stopped_partitions(settings, partition) if stop.size]
+        if limits is not None and (not large or monotonic() > until):
+            return limits
+        largest = max(large, default=0)
+        if limits is None or largest > size or monotonic() >= look_at:
+            size = max(largest, size)
+            found = make_room(settings, size)
+            limits = found if limits is None else Limits(limits.before, found.now)
             look_at = monotonic() + LOOK_S
         sleep(POLL_S)

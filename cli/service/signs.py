@@ -8,6 +8,8 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -15,14 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from psycopg import pq
-
 from infra.embedded.kafka_tools import broker_answers
 from infra.embedded.ports import LOOPBACK
 
 LONGEST_STEP_S = 1.0
 EVERY_S = 2.0  # each question costs PostgreSQL a process
 ANSWER_S = 5.0
+SSL_REQUEST = struct.pack(">ii", 8, 80877103)  # PostgreSQL 15, chapter 55.7: it is answered by one byte
 NO_SIGN = 3.0  # limits of those who send signs every second, for a server that must begin something new to answer
 SUFFIX = ".hung"
 
@@ -122,9 +123,18 @@ class Asked:
 
 
 def postgres_answers(port: int) -> bool:
-    """Whether a PostgreSQL server says anything there, be it that it is still starting."""
-    told = pq.PGconn.ping(f"host={LOOPBACK} port={port} dbname=postgres connect_timeout={ANSWER_S:.0f}".encode())
-    return told in (pq.Ping.OK, pq.Ping.REJECT)
+    """Whether a PostgreSQL server says anything there, be it that it is still starting.
+
+    Not with libpq's ping: psycopg keeps the interpreter's lock meanwhile, so that this whole process stands still for
+    as long as a server that hangs does not answer.
+    """
+    try:
+        with socket.create_connection((LOOPBACK, port), ANSWER_S) as connection:
+            connection.settimeout(ANSWER_S)
+            connection.sendall(SSL_REQUEST)
+            return connection.recv(1) in (b"S", b"N")
+    except OSError:
+        return False
 
 
 def kafka_answers(port: int) -> bool:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import psycopg
 from aiokafka.errors import KafkaError
 
+from infra.waits import set_within
 from infra.writer.submission import OutcomeUnknown, Overloaded
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,6 @@ async def until_done(what: str, step: Callable[[], Awaitable[Result]], stop: asy
             return await step()
         except PASSING as error:
             log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
-        try:
-            await asyncio.wait_for(stop.wait(), pause)
-        except TimeoutError:
+        if not await set_within(stop, pause):
             pause = min(pause * 2, LAST_PAUSE_S)
     raise Stopping

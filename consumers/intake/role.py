@@ -24,6 +24,7 @@ from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from infra.topics import USAGE, topic_name
 from infra.unsafe_setting import UnsafeSetting
+from infra.waits import set_within
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import writer_metrics
 from infra.writer.writer import Writer
@@ -159,9 +160,7 @@ class Subscription:
     async def watch(self) -> None:
         """Return when the role stops or the consumer is stuck: records lie ahead, but for 30 s none has come."""
         while not self._stop.is_set():
-            try:
-                await asyncio.wait_for(self._stop.wait(), LOOK_EVERY_S)
-            except TimeoutError:
+            if not await set_within(self._stop, LOOK_EVERY_S):
                 busy = self._deciding is not None and not self._deciding.done()
                 if not busy and monotonic() - self._moved_at > STUCK_AFTER_S and await self._behind():
                     log.error("the consumer of usage events is stuck and is replaced")

@@ -25,6 +25,7 @@ from infra.outlet import Outlet
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.session import options
 from infra.settings import Settings
+from infra.waits import end_tasks, set_within
 from infra.webhooks.deliveries import Deliveries
 from infra.webhooks.secret import WebhookSecrets
 from infra.webhooks.sending import Sender
@@ -91,7 +92,7 @@ async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, r
             pause = min(2 * pause, LAST_PAUSE_S)
         finally:
             engine.active = False
-        await _until(stop, pause)
+        await set_within(stop, pause)
 
 
 async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> None:
@@ -137,7 +138,7 @@ async def _looking(engine: Engine, connection: "psycopg.AsyncConnection[Any]", s
                 raise
             log.warning("looking for alerts failed and is tried again: %s", error or type(error).__name__)
             pause = min(2 * max(pause, EVERY_S), LAST_PAUSE_S)
-        await _until(stop, pause)
+        await set_within(stop, pause)
 
 
 async def _again(what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> None:
@@ -149,24 +150,21 @@ async def _again(what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.E
         except AWAY as error:
             log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
             pause = min(2 * max(pause, EVERY_S), LAST_PAUSE_S)
-        await _until(stop, pause)
+        await set_within(stop, pause)
 
 
 async def _first_to_end(parts: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
     """Run all until `stop` is set or one of them ends; an exception is raised when the others have ended too."""
     tasks = [asyncio.create_task(part) for part in parts]
     stopped = asyncio.create_task(stop.wait())
+    running: list[asyncio.Task[Any]] = [*tasks, stopped]
     try:
-        running: list[asyncio.Task[Any]] = [*tasks, stopped]
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             if task.done():
                 task.result()
     finally:
-        stopped.cancel()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(running)
 
 
 @asynccontextmanager
@@ -185,11 +183,3 @@ async def _pool(settings: Settings) -> AsyncIterator["AsyncConnectionPool[Any]"]
         yield pool
     finally:
         await pool.close()
-
-
-async def _until(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -24,6 +24,7 @@ from infra.relay.publisher import Publisher
 from infra.relay.source import MAX_BYTES, MAX_EVENTS, Log, Source, Stop
 from infra.relay.tail import last_published
 from infra.topic_limit import RECORD_BATCH_BYTES, max_message_bytes
+from infra.waits import set_within
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
@@ -217,7 +218,4 @@ class Lane:
         self._filled.clear()
         if self._stopping:
             return
-        try:
-            await asyncio.wait_for(self._filled.wait(), seconds)  # `stop` ends it early; nobody fills it now
-        except TimeoutError:
-            return
+        await set_within(self._filled, seconds)  # `stop` ends it early; nobody fills it now

@@ -109,7 +109,8 @@ class Publisher:
         for close in (client.close, end_sender, client.close):
             # What a broken producer has to say while it ends is not news: it was discarded for it.
             with suppress(Exception):
-                await asyncio.wait_for(close(), STOP_S)
+                async with asyncio.timeout(STOP_S):
+                    await close()
         self._hear_out()
 
     def _hear_out(self) -> None:

@@ -13,6 +13,7 @@ from infra.lease import LeaseLost
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.lane import Lane
 from infra.relay.source import MAX_EVENTS, Log, Source, Stop
+from infra.waits import end_tasks, set_within
 
 SHORTEST_POLL_S = 0.08
 LONGEST_POLL_S = 0.08
@@ -102,7 +103,7 @@ class Relay:
                     _log.warning("relay.standby", reason=str(error))
                 except (psycopg.Error, TimeoutError, LookupError) as error:
                     _log.warning("relay.database_lost", error=f"{type(error).__name__}: {error}")
-                    await _until(stop, RECONNECT_S)
+                    await set_within(stop, RECONNECT_S)
         finally:
             stopped.cancel()
 
@@ -110,7 +111,7 @@ class Relay:
         lease = await source.lease()
         while not await lease.take():
             ready()
-            if await _until(stop, STANDBY_POLL_S):
+            if await set_within(stop, STANDBY_POLL_S):
                 return
         log = await source.log()
         _log.info("relay.active", epoch=lease.epoch, log=log.id, partitions=log.partitions, topic=self._topic)
@@ -154,7 +155,7 @@ class Relay:
                 pause = SHORTEST_POLL_S if found else min(1.3 * pause, LONGEST_POLL_S)
                 if not any(len(events) == MAX_EVENTS for events in found.values()):
                     await asyncio.sleep(SHORTEST_POLL_S)  # however often it is poked: looking costs the database
-                await _until(self._poke, pause)
+                await set_within(self._poke, pause)
         finally:  # also where a lane failed, for a library may have swallowed another's cancellation
             for lane in self._lanes:
                 lane.stop()
@@ -184,16 +185,6 @@ class _Once:
             call()
 
 
-async def _until(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, at most so long; whether it is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return event.is_set()
-    return True
-
-
 async def _together(*parts: Coroutine[Any, Any, None]) -> None:
     """Run all until they return; the first exception ends the others and is raised."""
     tasks = [asyncio.ensure_future(part) for part in parts]
@@ -202,6 +193,4 @@ async def _together(*parts: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)

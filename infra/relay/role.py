@@ -12,6 +12,7 @@ from infra.relay.relay import Relay
 from infra.relay.source import Source
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
+from infra.waits import set_within
 
 RETRY_S = 0.5
 
@@ -65,10 +66,7 @@ async def _checked(settings: Settings, stop: asyncio.Event) -> bool:
                 log = await source.log()
             await topics.check(settings, log.partitions)
         except (psycopg.Error, LookupError, KafkaError, OSError, TimeoutError):
-            try:
-                await asyncio.wait_for(stop.wait(), RETRY_S)
-            except TimeoutError:
-                continue
+            await set_within(stop, RETRY_S)
         else:
             return True
     return False

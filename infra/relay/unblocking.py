@@ -75,6 +75,10 @@ def make_room(settings: Settings, size: int) -> Limits:
     """
 
     async def change() -> Limits:
+        async with asyncio.timeout(topics.DEADLINE_S):
+            return await raised()
+
+    async def raised() -> Limits:
         kafka, topic = kafka_arguments(settings), topics.topic_name(settings, topics.LEDGER)
         before = await max_message_bytes(kafka, topic)
         if before >= size:
@@ -82,7 +86,7 @@ def make_room(settings: Settings, size: int) -> Limits:
         wanted = -(-size // STEP) * STEP
         return Limits(before, await set_max_message_bytes(kafka, topic, wanted, only_raise=True))
 
-    return asyncio.run(asyncio.wait_for(change(), topics.DEADLINE_S))
+    return asyncio.run(change())
 
 
 def _size_of_largest(connection: psycopg.Connection[Any], partition: int, position: int) -> int:

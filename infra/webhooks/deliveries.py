@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from infra.alerts import Crossing, raise_alerts
+from infra.waits import set_within
 from infra.webhooks.secret import SecretUnreadable, WebhookSecrets
 from infra.webhooks.sending import Sender, Try
 from infra.webhooks.signature import signed_headers
@@ -33,12 +34,13 @@ POLL_S = 0.5
 FINISH_S = 2.0
 LAST_PAUSE_S = 10.0
 
-# The claim moves `next_at` ahead: no second process takes the row, and none forgets it if we die.
+# The claim moves `next_at` ahead: no second process takes the row, and none forgets it if we die. What is due is asked
+# once more by the row that is locked: only there does PostgreSQL look at what another process has committed meanwhile.
 _CLAIM = """
     update deliveries d set next_at = scrip_now() + %(lease)s
     from webhooks w, alerts a
     where d.id in (
-        select id from deliveries where status = 'pending' and id in (
+        select id from deliveries where status = 'pending' and next_at <= %(now)s and id in (
             select id from (
                 select d.id, d.next_at, row_number() over (partition by d.webhook_id order by d.next_at) as turn
                 from deliveries d join webhooks w on w.id = d.webhook_id and w.enabled
@@ -105,10 +107,7 @@ class Deliveries:
                 except (psycopg.Error, OSError) as error:
                     log.warning("webhook deliveries cannot be read: %s", error or type(error).__name__)
                     pause = min(2 * pause, LAST_PAUSE_S)
-                try:
-                    await asyncio.wait_for(stop.wait(), pause)
-                except TimeoutError:
-                    continue
+                await set_within(stop, pause)
         finally:
             await self.finish()
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,22 @@ def test_a_server_that_has_not_answered_yet_may_take_its_time(clock: Clock, monk
         assert killed == []
     finally:
         watched.stop()
+
+
+@pytest.mark.parametrize("ask", [postgres_answers, kafka_answers, api_answers])
+def test_this_process_goes_on_while_it_asks_one_that_hangs(
+    ask: Callable[[int], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signs of life are looked at meanwhile: time in which nobody could look counts for nothing."""
+    monkeypatch.setattr(signs, "ANSWER_S", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asked = threading.Thread(target=ask, args=(silent.getsockname()[1],))
+        asked.start()
+        turns = 0
+        while asked.is_alive():
+            time.sleep(0.01)
+            turns += 1
+    assert turns > 20
 
 
 def test_what_answers_and_what_does_not(servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,23 +40,54 @@ def test_what_was_raised_since_the_first_look_is_left_alone(
     assert limit(settings) == LARGE
 
 
+class Standing:
+    """A partition whose events need LARGE, and somebody who sets the limit to SMALL by hand.
+
+    It stands still at `positions`, one after the other: each is published once there has been room for it.
+    """
+
+    def __init__(self, settings: Settings, positions: list[int]) -> None:
+        self._settings, self._positions = settings, positions
+        self._looks = 0
+
+    def lower(self) -> None:
+        asyncio.run(set_max_message_bytes(kafka_arguments(self._settings), ledger(self._settings), SMALL))
+
+    def stops(self, _settings: Settings, _partition: int | None = None) -> list[unblocking.Stopped]:
+        self._looks += 1
+        if self._positions and self._looks > 2 and limit(self._settings) >= LARGE:
+            self._positions.pop(0)
+            if self._positions:
+                self.lower()
+        elif self._looks == 2:
+            self.lower()
+        return [unblocking.Stopped(0, position, "too large", LARGE) for position in self._positions[:1]]
+
+
+@pytest.mark.parametrize("later", [[], [7], [7, 9]], ids=["lowered", "and stands again", "twice"])
 def test_what_somebody_lowers_while_a_command_waits_is_raised_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, later: list[int]
+) -> None:
+    standing = Standing(settings, [2, *later])
+    monkeypatch.setattr(unblocking, "stopped_partitions", standing.stops)
+    monkeypatch.setattr(unblock, "LOOK_S", 0.0)
+    (told,) = unblock._unblocked(settings, None)
+    assert (told["position"], told["published"]) == (2, True)
+    now = -(-LARGE // unblocking.STEP) * unblocking.STEP
+    assert told["message"].endswith(f"takes {now:,}; published")
+    assert limit(settings) == now
+
+
+def test_a_partition_that_stands_still_again_is_not_said_to_go_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unblocking.make_room(settings, LARGE)
-    raised = limit(settings)
-    looks = 0
-
-    def stops(_settings: Settings, _partition: int | None = None) -> list[unblocking.Stopped]:
-        """The event stands still until there is room for it."""
-        nonlocal looks
-        looks += 1
-        if looks == 1:
-            asyncio.run(set_max_message_bytes(kafka_arguments(settings), ledger(settings), SMALL))
-        return [] if looks > 1 and limit(settings) == raised else [unblocking.Stopped(0, 2, "", LARGE)]
-
-    monkeypatch.setattr(unblocking, "stopped_partitions", stops)
+    """Its event went out, and a later one stands still for as long as the command waits."""
+    standing = Standing(settings, [2, *range(7, 1_000)])
+    monkeypatch.setattr(unblocking, "stopped_partitions", standing.stops)
     monkeypatch.setattr(unblock, "LOOK_S", 0.0)
-    monkeypatch.setattr(unblock, "PATIENCE_S", 10.0)
-    unblock._wait(settings, {0: 2}, LARGE)
-    assert limit(settings) == raised
+    monkeypatch.setattr(unblock, "PATIENCE_S", 1.0)
+    first, later = unblock._unblocked(settings, None)
+    assert (first["position"], first["published"]) == (2, True)
+    assert later["position"] > 2
+    assert not later["published"]
+    assert "NOT published yet" in later["message"]

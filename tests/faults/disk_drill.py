@@ -150,7 +150,7 @@ class Drill:
                     }
             finally:
                 self._clients.stop()
-            running.join(ENOUGH_S)
+                running.join(ENOUGH_S)
             assert not running.is_alive(), "callers have not finished"
             oracle.wait_until_settled(self._settings, history)
             report["checked"] = asyncio.run(oracle.check(self._settings, history, self._clients.expected))
@@ -211,7 +211,7 @@ class Drill:
         return list(self._up.errors)[self._before :]
 
     def _await_told(self, what: str) -> None:
-        wait_until(lambda: any(line.startswith(what) for line in self._said()), 30, what)
+        wait_until(lambda: any(line.startswith(what) for line in self._said()), 60, what)
 
     def _fill_until_it_ends(self, server: psutil.Process) -> None:
         def ended() -> bool:

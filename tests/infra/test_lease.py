@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 import psycopg
 import pytest
 
 from infra import lease as module
+from infra import waits
 from infra.lease import Lease, LeaseLost
+from infra.waits import StillRunning
 from tests.conftest import Database
 from tests.infra.relaying import until
 from tests.waiting import ENOUGH_S
@@ -155,6 +157,48 @@ def test_work_ends_with_the_lease(database: Database, monkeypatch: pytest.Monkey
             with pytest.raises(LeaseLost, match="another process is the active relay now"):
                 held.result()
             assert ended == ["ended"]
+
+    asyncio.run(steps())
+
+
+def test_work_that_goes_on_without_the_lease_is_an_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the process: a second holder is at work by then."""
+    monkeypatch.setattr(module, "RENEW_EVERY_S", 0.05)
+    monkeypatch.setattr(waits, "END_S", 0.2)
+    monkeypatch.setattr(waits, "AGAIN_S", 0.05)
+    go_on = asyncio.Event()
+
+    async def work() -> None:
+        while not go_on.is_set():
+            with suppress(asyncio.CancelledError):
+                await go_on.wait()
+
+    async def steps() -> None:
+        async with candidates(database, 1) as (holder,):
+            assert await holder.take()
+            held = asyncio.create_task(holder.while_held(work()))
+            await asyncio.sleep(0.1)
+            change(database, "epoch = epoch + 1")
+            await until(held.done, "the loss is told")
+            with pytest.raises(StillRunning, match="work"):
+                held.result()
+            go_on.set()
+
+    asyncio.run(steps())
+
+
+@pytest.mark.parametrize("until_", ["infinity", "-infinity"])
+def test_a_deadline_that_is_no_time_keeps_nobody_out(database: Database, until_: str) -> None:
+    """A login that takes a lease may set it to anything."""
+
+    async def steps() -> None:
+        async with candidates(database, 2) as (first, second):
+            assert await first.take()
+            change(database, f"epoch = epoch + 1, until = '{until_}'")
+            with pytest.raises(LeaseLost):
+                await first.confirm()
+            assert await second.take()
+            await second.confirm()
 
     asyncio.run(steps())
 

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from infra.alerts import Crossing, raise_alerts
+from infra.webhooks import deliveries
 from infra.webhooks.deliveries import PAUSES_S, Deliveries, next_pause
 from infra.webhooks.secret import WebhookSecrets
 from infra.webhooks.sending import Sender
@@ -215,6 +216,35 @@ def test_two_deliverers_do_not_deliver_twice_and_one_webhook_does_not_take_all_p
                 await each.finish()
             assert len({request.headers["webhook-id"] for request in receiver.received}) == 12
             assert (len(receiver.received), len(other.received)) == (12, 1)
+
+    run(case)
+
+
+def test_what_another_deliverer_took_meanwhile_is_not_taken_again(
+    run: Callable[[Case], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim finds what is due first and locks it then: between the two another one may take all of it."""
+    quick = deliveries._CLAIM
+    slow = quick.replace("where turn <=", "where pg_sleep(0.5) is not null and turn <=")
+    assert slow != quick
+
+    async def case(bench: Bench) -> None:
+        async def late() -> int:
+            monkeypatch.setattr(deliveries, "_CLAIM", slow)
+            return await bench.deliverer().start_due()
+
+        async with receiving() as receiver:
+            webhook, *_ = await bench.webhooks.create(bench.org, receiver.url, None, by="admin:t")
+            await bench.crossed("k1")
+            other = asyncio.create_task(late())
+            async with bench.pool.connection() as connection, asyncio.timeout(patient(60)):
+                sleeping = "select from pg_stat_activity where wait_event = 'PgSleep'"
+                while not (await connection.execute(sleeping)).rowcount:
+                    pass
+                taken = "update deliveries set next_at = next_at + interval '1 minute' where org = %s"
+                assert (await connection.execute(taken, (bench.org,))).rowcount == 1
+            assert await other == 0
+            await bench.webhooks.delete(bench.org, webhook["id"])  # it would be due in another test
 
     run(case)
 

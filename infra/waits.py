@@ -1,0 +1,46 @@
+"""Waits in asyncio that end.
+
+`asyncio.wait_for` of Python 3.11 forgets that its task was cancelled where what it waits for happens in the same moment
+(CPython issue 86296). The drivers of PostgreSQL and Kafka use it: after one cancellation their callers may go on.
+"""
+
+import asyncio
+from collections.abc import Collection
+from time import monotonic
+from typing import Any
+
+END_S = 15.0  # a task has this long to close what it uses, of which each step has a shorter limit of its own
+AGAIN_S = 5.0  # until a task that was cancelled and goes on is cancelled again
+
+
+class StillRunning(RuntimeError):
+    """A task goes on although it was cancelled. Nothing may be begun beside it: the process has to end."""
+
+    def __init__(self, tasks: Collection["asyncio.Task[Any]"]) -> None:
+        names = ", ".join(sorted(getattr(task.get_coro(), "__qualname__", task.get_name()) for task in tasks))
+        super().__init__(f"not ended {END_S:.0f} s after being cancelled: {names}")
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether the event is set now or within so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return event.is_set()
+    return True
+
+
+async def end_tasks(tasks: Collection["asyncio.Task[Any]"]) -> None:
+    """Cancel tasks, again where one forgets it, and return when all have ended, whatever they raise.
+
+    Raises StillRunning after END_S seconds.
+    """
+    going_on = set(tasks)
+    until = monotonic() + END_S
+    while going_on and monotonic() < until:
+        for task in going_on:
+            task.cancel()
+        _, going_on = await asyncio.wait(going_on, timeout=AGAIN_S)
+    if going_on:
+        raise StillRunning(going_on)
