@@ -30,7 +30,7 @@ from domain.credits.events import (
 )
 from domain.periods import CYCLE, refresh_date
 from projections.facts import Fact, follows
-from projections.read_model import Due, Int4, Needed, ReadModel, State
+from projections.read_model import Due, Int4, ReadModel, State
 
 
 @dataclass(slots=True)
@@ -183,11 +183,6 @@ def resource_of(row: Balance) -> tuple[str, str]:
     return "other", row.unit
 
 
-def needs(needed: Needed, fact: Fact) -> None:
-    """The account's row."""
-    needed.row(BALANCES, (fact.org, fact.id))
-
-
 def fold(state: State, fact: Fact) -> None:
     """Raises CannotApply where `fact` is not the account's next event, ValueError for what is no address."""
     rows, key = state.rows(BALANCES), (fact.org, fact.id)
@@ -196,13 +191,13 @@ def fold(state: State, fact: Fact) -> None:
     rows.put(key, row)
 
 
-BALANCES = ReadModel(
+BALANCES: ReadModel[Balance] = ReadModel(
     name="balances",
     row=Balance,
     key=("org", "address"),
     events={"account": get_args(CreditsEvent)},
     fold=fold,
-    needs=needs,
+    needs=lambda needed, fact: needed.row(BALANCES, (fact.org, fact.id)),
     stream="'account/' || address",
     due=(Due("refresh_at", "allowance > 0"),),
     checks=(

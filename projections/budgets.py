@@ -7,7 +7,7 @@ from typing import get_args
 from domain.budgets.events import BudgetEvent, BudgetSet, CostRecorded
 from domain.budgets.state import DEFAULT_BUDGET, USD
 from projections.facts import Fact, follows
-from projections.read_model import Due, Needed, ReadModel, State
+from projections.read_model import Due, ReadModel, State
 from projections.use_holds import change_of, turn
 
 
@@ -38,11 +38,6 @@ def opened(fact: Fact) -> BudgetRow:
     return BudgetRow(fact.org, fact.id, DEFAULT_BUDGET, None, 0, 0, "", "", None, None, 0, 0, fact.time)
 
 
-def needs(needed: Needed, fact: Fact) -> None:
-    """The user's row."""
-    needed.row(BUDGETS, (fact.org, fact.id))
-
-
 def fold(state: State, fact: Fact) -> None:
     """Raises CannotApply where `fact` is not the next event, or about a hold that is unknown."""
     rows, key, event = state.rows(BUDGETS), (fact.org, fact.id), fact.event
@@ -61,13 +56,13 @@ def fold(state: State, fact: Fact) -> None:
     rows.put(key, row)
 
 
-BUDGETS = ReadModel(
+BUDGETS: ReadModel[BudgetRow] = ReadModel(
     name="budgets",
     row=BudgetRow,
     key=("org", "user_id"),
     events={"budget": get_args(BudgetEvent)},
     fold=fold,
-    needs=needs,
+    needs=lambda needed, fact: needed.row(BUDGETS, (fact.org, fact.id)),
     stream="'budget/' || user_id",
     due=(Due("period_end", "period_end is not null"),),
     fillfactor=70,

@@ -14,7 +14,7 @@ from domain.groups.events import (
 )
 from domain.quotas.events import Amounts
 from projections.facts import Fact, follows
-from projections.read_model import Due, Needed, ReadModel, State, Words
+from projections.read_model import Due, ReadModel, State, Words
 from projections.use_holds import change_of, turn
 
 
@@ -53,11 +53,6 @@ def opened(fact: Fact) -> GroupRow:
     return GroupRow(fact.org, fact.id, "", "", {}, "total", 0, {}, {}, "", "", None, None, time, None, 0, 0, time)
 
 
-def needs(needed: Needed, fact: Fact) -> None:
-    """The group's row."""
-    needed.row(GROUPS, (fact.org, fact.id))
-
-
 def fold(state: State, fact: Fact) -> None:
     """Raises CannotApply where `fact` is not the next event, or about a hold that is unknown."""
     rows, key, event = state.rows(GROUPS), (fact.org, fact.id), fact.event
@@ -82,13 +77,13 @@ def fold(state: State, fact: Fact) -> None:
     rows.put(key, row)
 
 
-GROUPS = ReadModel(
+GROUPS: ReadModel[GroupRow] = ReadModel(
     name="groups",
     row=GroupRow,
     key=("org", "id"),
     events={"group": get_args(GroupEvent)},
     fold=fold,
-    needs=needs,
+    needs=lambda needed, fact: needed.row(GROUPS, (fact.org, fact.id)),
     stream="'group/' || id",
     due=(Due("period_end", "period_end is not null"),),
     fillfactor=70,

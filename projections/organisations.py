@@ -7,7 +7,7 @@ from typing import assert_never, get_args
 from domain.organisations.events import Billing, OrganisationConfigured, OrganisationEvent, PlanChosen, PlanEnded
 from domain.organisations.state import STARTER, Organisation
 from projections.facts import Fact, follows
-from projections.read_model import EVERY, Due, Int4, Needed, ReadModel, State, Words
+from projections.read_model import EVERY, Due, Int4, ReadModel, State, Words
 
 Rules = dict[str, dict[str, int | bool]]
 _PLATFORMS = frozenset({"prices", "plans"})  # streams that make no organisation
@@ -74,11 +74,6 @@ def apply(row: OrganisationRow, fact: Fact, event: OrganisationEvent) -> None:
     row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
 
 
-def needs(needed: Needed, fact: Fact) -> None:
-    """The organisation's row."""
-    needed.row(ORGANISATIONS, (fact.org,))
-
-
 def fold(state: State, fact: Fact) -> None:
     """Any first event makes the row. Raises CannotApply where one about the organisation is not the next."""
     rows, key = state.rows(ORGANISATIONS), (fact.org,)
@@ -90,13 +85,13 @@ def fold(state: State, fact: Fact) -> None:
         rows.put(key, row)
 
 
-ORGANISATIONS = ReadModel(
+ORGANISATIONS: ReadModel[OrganisationRow] = ReadModel(
     name="organisations",
     row=OrganisationRow,
     key=("org",),
     events={EVERY: (object,), "organisation": get_args(OrganisationEvent)},
     fold=fold,
-    needs=needs,
+    needs=lambda needed, fact: needed.row(ORGANISATIONS, (fact.org,)),
     stream="'organisation'",
     due=(Due("paid_until", "paid_until is not null"),),
     fillfactor=80,

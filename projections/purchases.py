@@ -6,7 +6,7 @@ from typing import Any, assert_never, get_args
 
 from domain.plans.events import PurchaseCompleted, PurchaseEvent, PurchaseFailed, PurchaseStarted
 from projections.facts import CannotApply, Fact
-from projections.read_model import Index, Int4, Needed, ReadModel, State, Words
+from projections.read_model import Index, Int4, ReadModel, State, Words
 
 
 @dataclass(slots=True)
@@ -65,24 +65,19 @@ def apply(row: PurchaseRow | None, fact: Fact, event: PurchaseEvent) -> Purchase
     return row
 
 
-def needs(needed: Needed, fact: Fact) -> None:
-    """The purchase's row."""
-    needed.row(PURCHASES, (fact.org, fact.id))
-
-
 def fold(state: State, fact: Fact) -> None:
     """Raises CannotApply where the purchase is unknown, or started twice."""
     rows, key = state.rows(PURCHASES), (fact.org, fact.id)
     rows.put(key, apply(rows.get(key), fact, fact.event))
 
 
-PURCHASES = ReadModel(
+PURCHASES: ReadModel[PurchaseRow] = ReadModel(
     name="purchases",
     row=PurchaseRow,
     key=("org", "id"),
     events={"purchase": get_args(PurchaseEvent)},
     fold=fold,
-    needs=needs,
+    needs=lambda needed, fact: needed.row(PURCHASES, (fact.org, fact.id)),
     indexes=(Index("org, user_id, created_position desc"),),
     fillfactor=80,
 )

@@ -7,7 +7,7 @@ from typing import get_args
 from domain.storage.events import ContentDeleted, ContentStored, StorageEvent, StorageLimitSet
 from domain.storage.state import BYTES
 from projections.facts import Fact, follows
-from projections.read_model import Needed, ReadModel, State
+from projections.read_model import ReadModel, State
 from projections.use_holds import change_of
 
 
@@ -32,11 +32,6 @@ def opened(fact: Fact) -> StorageRow:
     return StorageRow(fact.org, fact.id, 0, 0, None, 0, 0, fact.time)
 
 
-def needs(needed: Needed, fact: Fact) -> None:
-    """The user's row."""
-    needed.row(STORAGES, (fact.org, fact.id))
-
-
 def fold(state: State, fact: Fact) -> None:
     """Raises CannotApply where `fact` is not the next event, or about a hold that is unknown."""
     rows, key, event = state.rows(STORAGES), (fact.org, fact.id), fact.event
@@ -55,12 +50,12 @@ def fold(state: State, fact: Fact) -> None:
     rows.put(key, row)
 
 
-STORAGES = ReadModel(
+STORAGES: ReadModel[StorageRow] = ReadModel(
     name="storages",
     row=StorageRow,
     key=("org", "user_id"),
     events={"storage": get_args(StorageEvent)},
     fold=fold,
-    needs=needs,
+    needs=lambda needed, fact: needed.row(STORAGES, (fact.org, fact.id)),
     fillfactor=70,
 )
