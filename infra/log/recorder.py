@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import (
+    AggregateRecorder,
     ApplicationRecorder,
     OperationalError,
     ProgrammingError,
@@ -49,6 +50,8 @@ class EventLog(ABC):
     `foreign`: events of types that the mapper does not know may be inserted; the projector stops at such an event for
     good, so this is for a log of one's own.
     """
+
+    snapshots: AggregateRecorder
 
     def __init__(self, mapper: LedgerMapper, partitions: int, log_id: str, *, foreign: bool = False) -> None:
         self.mapper = mapper
