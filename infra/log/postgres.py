@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from itertools import count
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
@@ -29,7 +28,7 @@ Cursor = psycopg.Cursor[Any]
 # security shows no other; for all it must be one that sees every position.
 Sessions = Callable[[str | None], AbstractContextManager[Cursor]]
 
-_CONNECTED: dict[str, Any] = {
+CONNECTED: dict[str, Any] = {
     "autocommit": True,
     "connect_timeout": 5,
     "prepare_threshold": 0,
@@ -46,65 +45,47 @@ _CONNECTED: dict[str, Any] = {
 
 
 class PostgresLog(EventLog):
-    """The log of one database; as a context manager it closes itself."""
+    """The log of one database."""
 
     snapshots: "PostgresSnapshots"
 
     def __init__(
-        self, sessions: Sessions, mapper: LedgerMapper, partitions: int, log_id: str, *, foreign: bool = False,
-        close: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
-        """`close` is called when the log is closed."""
+        self, sessions: Sessions, mapper: LedgerMapper, partitions: int, log_id: str, *, foreign: bool = False
+    ) -> None:
         super().__init__(mapper, partitions, log_id, foreign=foreign)
         self.snapshots = PostgresSnapshots(sessions)
         self._sessions = sessions
-        self._close = close
 
     @classmethod
+    @contextmanager
     def open(
         cls, uri: str, mapper: LedgerMapper = READING, *, application: str, pool: int = 1, foreign: bool = False
-    ) -> Self:
-        """A log with up to `pool` connections of its own.
+    ) -> Iterator[Self]:
+        """A log with up to `pool` connections of its own, which are closed at the end.
 
-        Raises OperationalError; LookupError for a database without a log.
+        Raises OperationalError; NoLog for a database without a log.
         """
-        kwargs = {**_CONNECTED, "application_name": application}
-        connections: ConnectionPool[Any] = ConnectionPool(
-            uri, min_size=1, max_size=pool, timeout=TIMEOUT_S, open=True, kwargs=kwargs
-        )
-        try:
-            return cls._found(sessions_of(connections), mapper, foreign=foreign, close=connections.close)
-        except BaseException:
-            connections.close()
-            raise
+        kwargs = {**CONNECTED, "application_name": application}
+        with ConnectionPool(
+            uri, min_size=1, max_size=pool, timeout=TIMEOUT_S, open=False, kwargs=kwargs
+        ) as connections:
+            yield cls._found(sessions_of(connections), mapper, foreign=foreign)
 
     @classmethod
     def within(cls, connection: Connection, mapper: LedgerMapper = READING) -> Self:
         """A log on the caller's connection: what is read is part of its transaction, and what its login sees.
 
-        Raises OperationalError; LookupError for a database without a log.
+        Raises OperationalError; NoLog for a database without a log.
         """
         return cls._found(lambda _org: connection.cursor(binary=True), mapper)
 
     @classmethod
-    def _found(cls, sessions: Sessions, mapper: LedgerMapper, **more: Any) -> Self:
+    def _found(cls, sessions: Sessions, mapper: LedgerMapper, *, foreign: bool = False) -> Self:
         with _translated(), sessions(None) as session:
             row = session.execute("select partitions, id::text from log").fetchone()
         if row is None:
-            raise LookupError("the database holds no log yet: migrate it first")
-        return cls(sessions, mapper, *row, **more)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections that `open` has made."""
-        self._close()
+            raise NoLog("the database holds no log yet: migrate it first")
+        return cls(sessions, mapper, *row, foreign=foreign)
 
     @staticmethod
     def append(session: statements.Session, events: Sequence[LedgerEvent]) -> None:
@@ -116,22 +97,10 @@ class PostgresLog(EventLog):
         if not events:
             return
         partitions, positions, orgs, streams, versions, types, tags, actors, times, data, hashes = columns(events, 11)
-        session.execute(
-            statements.INSERT_EVENTS,
-            (
-                partitions,
-                positions,
-                joined(orgs),
-                joined(streams),
-                versions,
-                joined(types),
-                joined([NULL if tag is None else tag for tag in tags]),
-                joined(actors),
-                times,
-                data,
-                hashes,
-            ),
-        )
+        tags = [NULL if tag is None else tag for tag in tags]
+        whose, what = map(joined, (orgs, streams)), map(joined, (types, tags, actors))
+        values = (partitions, positions, *whose, versions, *what, times, data, hashes)
+        session.execute(statements.INSERT_EVENTS, values)
 
     def _store(self, partition: int, drafted: Sequence[Drafted]) -> list[LedgerEvent]:
         with _translated(), self._sessions(None) as cursor, cursor.connection.transaction():
@@ -248,6 +217,10 @@ class PostgresSnapshots(AggregateRecorder):
 
 class LogUnreachable(OperationalError, psycopg.OperationalError):
     """Both libraries' error, so that whoever knows one of them catches it."""
+
+
+class NoLog(LogUnreachable, LookupError):
+    """A database without a log: it may yet get one."""
 
 
 class VersionTaken(IntegrityError, psycopg.IntegrityError):

@@ -181,7 +181,9 @@ def notifications(*, of_org: bool, of_stream: bool, desc: bool, bounded: bool) -
     whose: LiteralString = "partition = %(partition)s" + (" and org = %(org)s" if of_org else "")
     if of_stream:
         whose = "org = %(org)s and stream = %(stream)s"
-    order: LiteralString = "position desc" if desc else "position"
+    order: LiteralString = "version" if of_stream else "position"  # the same within a stream, and its index has it
+    if desc:
+        order += " desc"
     found: LiteralString = f"""
         select {COLUMNS} from events
         where {whose} and position > %(after)s and position <= %(until)s

@@ -62,8 +62,8 @@ async def _checked(settings: Settings, stop: asyncio.Event) -> bool:
     while not stop.is_set():
         try:
             async with await Source.connect(settings.relay_url.get_secret_value()) as source:
-                log = await source.log()
-            await topics.check(settings, log.partitions)
+                partitions = source.log.partitions
+            await topics.check(settings, partitions)
         except (psycopg.Error, LookupError, KafkaError, OSError, TimeoutError):
             try:
                 await asyncio.wait_for(stop.wait(), RETRY_S)

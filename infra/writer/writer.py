@@ -243,10 +243,7 @@ class Writer:
 
     def _connect(self) -> None:
         connection = statements.connect(self._uri, "scrip-writer")
-        try:
-            log_ = PostgresLog.within(connection, self._loader.codec)
-        except LookupError as error:
-            raise psycopg.OperationalError(str(error)) from error
+        log_ = PostgresLog.within(connection, self._loader.codec)
         self._connection, self._partitions = connection, log_.partitions
         self._pipeline = Pipeline(connection)
         self._batch = Batch(log_, self._pipeline, self._loader)
