@@ -25,7 +25,8 @@ from domain.credits.shortfall import WriteOffShortfall
 from domain.prices.quote import Ask
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Section
-from infra.audit.store import heads, one_moment
+from infra.audit.store import one_moment
+from infra.log.postgres import PostgresLog
 from tests.api.generating import ok, tell
 from tests.api.service import Service
 from tests.conftest import move_clock
@@ -306,7 +307,7 @@ def test_the_tables_and_the_audit_say_the_same_also_after_a_rebuild(walked: Serv
         assert connection.execute(usage).fetchall() == kept
     with one_moment(walked.database.auditor_uri, read_models=True) as look:
         shown = Section("read models")
-        check_ledger(look, heads(look), Section("ledger"), ReadModels(look, shown))
+        check_ledger(look, PostgresLog.within(look).heads(), Section("ledger"), ReadModels(look, shown))
     assert shown.checked["usage"]
 
 
