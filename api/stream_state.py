@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from api.database import Row
 from api.problems import Problem
 from api.services import Services
+from domain.kernel.holds import Holds
 from domain.periods import NEVER
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
@@ -120,12 +121,13 @@ def counts(state: Any) -> dict[str, int]:
     return {name: len(value) for name, value in state._asdict().items() if isinstance(value, _COLLECTIONS)}
 
 
-_COLLECTIONS = (Map, Mapping, tuple, frozenset)
+_MAPS = (Map, Mapping, Holds)
+_COLLECTIONS = (*_MAPS, tuple, frozenset)
 
 
 def _plain(value: Any, other: Any = None) -> Any:
-    if isinstance(value, Map | Mapping):
-        known = other if isinstance(other, Map | Mapping) else {}
+    if isinstance(value, _MAPS):
+        known = other if isinstance(other, _MAPS) else {}
         keys = sorted(value, key=lambda key: (known.get(key) == value[key], key))[:MOST_SHOWN]
         return {str(key): _plain(value[key]) for key in keys}
     if hasattr(value, "_asdict"):
