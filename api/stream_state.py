@@ -1,6 +1,7 @@
 """The state of a stream before and after one of its events: the log folded up to there."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -31,8 +32,6 @@ _EVENTS = f"""
             order by version limit %(limit)s
         ) n
     ) e where before < {CHUNK_BYTES} order by version"""
-# Snapshots are the writer's alone, as they hold what a whole organisation's accounts hold.
-_SNAPSHOT = "select version, state from snapshots where org = %s and stream = %s and schema = %s and version < %s"
 
 
 class StreamStates(BaseModel):
@@ -85,13 +84,12 @@ async def folded(
 async def nearest(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
     """The snapshot before the event and its version; the empty state and 0 where there is none that serves."""
     kind = SCRIP.kind_of(stream)
-    async with services.database.writes.connection() as connection:
-        row = await (await connection.execute(_SNAPSHOT, (org, stream, kind.schema, version))).fetchone()
-    if row is not None:
-        try:
-            return row[0], decode_state(kind, bytes(row[1]))
-        except msgspec.DecodeError:  # a cache, no more: the log itself is folded instead
-            return 0, kind.initial
+    # The writer's alone, as they hold what a whole organisation's accounts hold.
+    kept = services.database.snapshots
+    for snapshot in await services.threads.run(kept.select_events, f"{org}/{stream}", lte=version - 1):
+        if snapshot.topic == str(kind.schema):
+            with suppress(msgspec.DecodeError):  # a cache, no more: the log itself is folded instead
+                return snapshot.version, decode_state(kind, snapshot.data)
     return 0, kind.initial
 
 

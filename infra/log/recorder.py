@@ -249,8 +249,9 @@ class OrganisationLog(_View):
 
         So give a `stop` where the work has to be bounded.
         """
-        until = min(until, self.head)
-        window = max(1, until) if wanted.stream else self._window
+        window = until - after if wanted.stream else self._window
+        if until - after > window:
+            until = min(until, self.head)
         found: list[LedgerEvent] = []
         left = max_bytes
         while after < until and len(found) < limit and (left is None or left > 0):

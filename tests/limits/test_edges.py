@@ -26,7 +26,6 @@ def service(module_database: Database) -> Iterator[Service]:
 
 def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each event is more than a page may have, so each page has one, and the cursor leads to the next."""
-    monkeypatch.setattr(events, "_WITHIN", events._WITHIN.replace(f"before < {events.MAX_BYTES}", "before < 1"))
     monkeypatch.setattr(events, "MAX_BYTES", 1)
     attacker = Attacker(service, monkeypatch.setattr)
     for _ in range(3):
@@ -50,8 +49,8 @@ def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.Monke
 def test_pools(service: Service) -> None:
     made = service.services.database
     assert [pool.max_size for pool in (made.reads, made.reads_all, made.writes)] == [8, 4, 4]
-    assert made.text.max_size == 2
-    pools: list[Any] = [made.reads, made.reads_all, made.writes]
+    assert [pool.max_size for pool in (made.text, made.log_reads, made.log_heads)] == [2, 4, 4]
+    pools: list[Any] = [made.reads, made.reads_all, made.writes, made.log_reads, made.log_heads]
     for pool in pools:
         with psycopg.connect(pool.conninfo, **pool.kwargs) as connection:
             assert connection.execute("show statement_timeout").fetchone() == ("5s",)
