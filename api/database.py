@@ -17,12 +17,15 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout, TooMa
 from pydantic import SecretStr
 
 from infra.fair_pool import FairPool
+from infra.log.mapper import READING
+from infra.log.postgres import PostgresLog, PostgresSnapshots, sessions_of
 from infra.session import options
 from infra.settings import Settings
 
 MAX_READS = 8  # connections for reads of one organisation,
 MAX_READS_OF_ALL = 4  # for those of the whole platform,
 MAX_WRITES = 4  # for API keys, rates and the console's sessions; callers take turns (infra/turns.py)
+MAX_LOG_READS = 4  # for those by the log's recorders, each with a thread for which callers take turns too
 MAX_TEXTS = 2  # for keys of personal text; who may ask for them takes turns at the threads
 READ_WAIT_S = 2.0
 WORKS_S = 1.0  # a connection that worked is taken to work for so long
@@ -55,22 +58,23 @@ Row = dict[str, Any]
 class Database:
     """Pools by login: `reads` as scrip_reader, `reads_all` as scrip_auditor, `writes` and `text` as scrip_writer.
 
-    `text` is for threads that seal and open personal text. No pool is open before `open`.
+    For threads: `text`, as scrip_writer, for those that seal and open personal text; `log_reads` and `log_heads`, as
+    scrip_reader and scrip_auditor, for those that read the event log. No pool is open before `open`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.reads = _pool(settings.reader_url, "scrip-api-reads", MAX_READS)
         self.reads_all = _pool(settings.auditor_url, "scrip-api-reads-all", MAX_READS_OF_ALL)
         self.writes = _pool(settings.writer_url, "scrip-api-keys", MAX_WRITES)
-        self.text: ConnectionPool[Any] = ConnectionPool(
-            settings.writer_url.get_secret_value(),
-            min_size=1,
-            max_size=MAX_TEXTS,
-            timeout=READ_WAIT_S,
-            open=False,
-            check=ConnectionPool.check_connection,
-            kwargs={"autocommit": True, "application_name": "scrip-api-text", "options": OPTIONS} | KEEPALIVE,
-        )
+        self.text = _for_threads(settings.writer_url, "scrip-api-text", MAX_TEXTS)
+        self.log_reads = _for_threads(settings.reader_url, "scrip-api-log", MAX_LOG_READS)
+        self.log_heads = _for_threads(settings.auditor_url, "scrip-api-log-heads", MAX_LOG_READS)
+        self.snapshots = PostgresSnapshots(sessions_of(self.text))
+
+    def log(self, partitions: int) -> PostgresLog:
+        """The event log, for threads: an organisation's events as row-level security shows them."""
+        of_one, of_all = sessions_of(self.log_reads), sessions_of(self.log_heads)
+        return PostgresLog(lambda org: of_all(None) if org is None else of_one(org), READING, partitions, "")
 
     async def rows(self, query: str, parameters: Mapping[str, Any]) -> list[Row]:
         """The rows of a read in the organisation that `parameters` name as `org`.
@@ -102,13 +106,27 @@ class Database:
         """Open the pools; connections are made in the background."""
         for pool in (self.reads, self.reads_all, self.writes):
             await pool.open()
-        self.text.open()
+        for threads in (self.text, self.log_reads, self.log_heads):
+            threads.open()
 
     async def close(self) -> None:
         """Close the pools."""
-        self.text.close()
+        for threads in (self.text, self.log_reads, self.log_heads):
+            threads.close()
         for pool in (self.writes, self.reads_all, self.reads):
             await pool.close()
+
+
+def _for_threads(uri: SecretStr, name: str, max_size: int) -> "ConnectionPool[Any]":
+    return ConnectionPool(
+        uri.get_secret_value(),
+        min_size=1,
+        max_size=max_size,
+        timeout=READ_WAIT_S,
+        open=False,
+        check=ConnectionPool.check_connection,
+        kwargs={"autocommit": True, "application_name": name, "options": OPTIONS} | KEEPALIVE,
+    )
 
 
 def _pool(uri: SecretStr, name: str, max_size: int) -> FairPool:

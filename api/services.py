@@ -4,10 +4,10 @@ import hmac
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from api.consumers import ConsumerWatch
-from api.database import Database, Row
+from api.database import MAX_LOG_READS, READ_WAIT_S, Database, Row
 from api.defaults import defaults_of
 from api.documents_room import DocumentsRoom
 from api.folds_room import FoldsRoom
@@ -20,6 +20,7 @@ from api.streams_room import StreamsRoom
 from api.threads import Threads
 from api.visible import Visible
 from domain.generations.request import Defaults
+from infra.log.recorder import EventLog
 from infra.payments.provider import PaymentProvider
 from infra.payments.providers import provider_of
 from infra.sealing import Sealer
@@ -30,6 +31,8 @@ from infra.security.request_rates import RequestRates
 from infra.security.tokens import Tokens
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
+
+Found = TypeVar("Found")
 
 MAX_KNOWN = 50_000  # generations whose user is remembered, some 10 MB
 
@@ -86,6 +89,7 @@ class Services:
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     documents: DocumentsRoom = field(default_factory=DocumentsRoom)
     threads: Threads = field(default_factory=Threads)
+    log_threads: Threads = field(default_factory=lambda: Threads(MAX_LOG_READS, READ_WAIT_S))
     folds: FoldsRoom = field(default_factory=FoldsRoom)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
@@ -103,6 +107,13 @@ class Services:
         """`Database.rows_of_all`: of all organisations."""
         return self.database.rows_of_all(query, parameters)
 
+    async def read_log(self, read: Callable[[EventLog], Found]) -> Found:
+        """What `read` finds with the log's recorders, on a thread, as they are synchronous. Callers take turns.
+
+        Raises psycopg.Error; psycopg_pool's PoolTimeout and TooManyRequests when busy.
+        """
+        return await self.log_threads.run(read, self.database.log(self.ledger.writer.partitions))
+
     async def open(self) -> None:
         """Open the pools, whose connections are made in the background, and begin to watch the consumers."""
         await self.database.open()
@@ -113,6 +124,7 @@ class Services:
         await self.consumers.stop()
         self.documents.close()
         self.threads.close()
+        self.log_threads.close()
         await self.database.close()
 
 

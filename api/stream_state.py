@@ -1,6 +1,7 @@
 """The state of a stream before and after one of its events: the log folded up to there."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from api.database import Row
 from api.problems import Problem
 from api.services import Services
+from domain.kernel.holds import Holds
 from domain.periods import NEVER
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
@@ -30,8 +32,6 @@ _EVENTS = f"""
             order by version limit %(limit)s
         ) n
     ) e where before < {CHUNK_BYTES} order by version"""
-# Snapshots are the writer's alone, as they hold what a whole organisation's accounts hold.
-_SNAPSHOT = "select version, state from snapshots where org = %s and stream = %s and schema = %s and version < %s"
 
 
 class StreamStates(BaseModel):
@@ -84,13 +84,12 @@ async def folded(
 async def nearest(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
     """The snapshot before the event and its version; the empty state and 0 where there is none that serves."""
     kind = SCRIP.kind_of(stream)
-    async with services.database.writes.connection() as connection:
-        row = await (await connection.execute(_SNAPSHOT, (org, stream, kind.schema, version))).fetchone()
-    if row is not None:
-        try:
-            return row[0], decode_state(kind, bytes(row[1]))
-        except msgspec.DecodeError:  # a cache, no more: the log itself is folded instead
-            return 0, kind.initial
+    # The writer's alone, as they hold what a whole organisation's accounts hold.
+    kept = services.database.snapshots
+    for snapshot in await services.threads.run(kept.select_events, f"{org}/{stream}", lte=version - 1):
+        if snapshot.topic == str(kind.schema):
+            with suppress(msgspec.DecodeError):  # a cache, no more: the log itself is folded instead
+                return snapshot.version, decode_state(kind, snapshot.data)
     return 0, kind.initial
 
 
@@ -120,12 +119,13 @@ def counts(state: Any) -> dict[str, int]:
     return {name: len(value) for name, value in state._asdict().items() if isinstance(value, _COLLECTIONS)}
 
 
-_COLLECTIONS = (Map, Mapping, tuple, frozenset)
+_MAPS = (Map, Mapping, Holds)
+_COLLECTIONS = (*_MAPS, tuple, frozenset)
 
 
 def _plain(value: Any, other: Any = None) -> Any:
-    if isinstance(value, Map | Mapping):
-        known = other if isinstance(other, Map | Mapping) else {}
+    if isinstance(value, _MAPS):
+        known = other if isinstance(other, _MAPS) else {}
         keys = sorted(value, key=lambda key: (known.get(key) == value[key], key))[:MOST_SHOWN]
         return {str(key): _plain(value[key]) for key in keys}
     if hasattr(value, "_asdict"):

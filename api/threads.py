@@ -1,4 +1,4 @@
-"""Threads for what would hold up the event loop: reading keys of personal text, folding long histories.
+"""Threads for what would hold up the event loop: keys of personal text, long histories, the log's recorders.
 
 Not asyncio's own threads: these have one queue for everybody, and names are looked up and audits run there too.
 """
@@ -22,9 +22,9 @@ T = TypeVar("T")
 class Threads:
     """Made once for each process. Callers take turns; nothing waits in the threads' own queue."""
 
-    def __init__(self) -> None:
-        self.turns = Turns(THREADS, wait_s=WAIT_S)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="work")
+    def __init__(self, threads: int = THREADS, wait_s: float = WAIT_S) -> None:
+        self.turns = Turns(threads, wait_s=wait_s)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` returns. Raises psycopg_pool's TooManyRequests and PoolTimeout; what `function` raises."""

@@ -17,16 +17,17 @@ from faststream.kafka import KafkaBroker
 
 from consumers.kafka_broker import SUBSCRIBER, as_it_is, consuming_broker, undecoded
 from consumers.projector_metrics import projector_metrics
+from consumers.rebuild import rebuild_from
 from consumers.rebuild_requests import serve_rebuilds
 from consumers.topic_check import MISSING, Fault, TopicCheck, note
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
+from infra.log.postgres import PostgresLog
 from infra.role_metrics import metrics_served
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
 from infra.waits import set_within
 from projections import versions
-from projections.rebuild import rebuild
 from projections.runner import Applied, PositionGap, Runner
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
 def _prepare(uri: str) -> bool:
     if versions.ensure(uri).shape != versions.shape():
         log.warning("the read models are of another version and are rebuilt from the log")
-        report = rebuild(uri, LedgerMapper.of(SCRIP).decode)
+        report = rebuild_from(uri)
         log.warning("rebuilt %s events into generation %s", report.events, report.generation)
     return True
 
@@ -255,7 +256,11 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         reason = f"events {gap.expected} to {gap.got - 1} are not in the topic before event {gap.got}"
         fault = Fault(part.partition, MISSING, gap.offset or 0, gap.expected, reason)
         await self.persist("noting what the topic lacks", lambda: note(self._runner.connection(), part.topic, [fault]))
-        step = partial(self._runner.apply_log, part.partition, gap.got - 1)
+
+        def step() -> int:
+            log_ = PostgresLog.within(self._runner.connection())
+            return self._runner.apply_log(log_, part.partition, gap.got - 1)
+
         while applied := await self.persist("reading the log", step):
             self.applied += applied
             self._moved_at = monotonic()

@@ -7,12 +7,11 @@ from typing import Any
 
 import psycopg
 
-from domain.registry import SCRIP
-from infra.log.mapper import LedgerMapper
+from consumers.rebuild import rebuild_from
 from infra.settings import Settings
 from infra.waits import set_within
 from projections import versions
-from projections.rebuild import RebuildReport, rebuild
+from projections.rebuild import RebuildReport
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ async def _run(connection: Connection, uri: str, id_: int, stop: asyncio.Event) 
             raise Stopping
         seen = (done, total)
 
-    work = asyncio.create_task(asyncio.to_thread(rebuild, uri, LedgerMapper.of(SCRIP).decode, progress))
+    work = asyncio.create_task(asyncio.to_thread(rebuild_from, uri, progress))
     log.warning("rebuild %s of the read models begins", id_)
     try:
         while not work.done():

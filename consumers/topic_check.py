@@ -5,6 +5,7 @@ the chain of hashes is recomputed and must end in the hash that the log itself, 
 one look for each partition of a batch. Where it does not, each record is compared with the stored event.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from infra.kafka_record import NotALedgerRecord, difference, from_record
 from infra.log.chain import GENESIS, link_of
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
-from infra.log.statements import COLUMNS
+from infra.log.postgres import PostgresLog
 from projections.runner import Incoming
 
 FOREIGN, MISSING = "foreign", "missing"
@@ -30,9 +31,6 @@ Place = tuple[int, int]  # partition and position
 
 _HASHES = """
     select partition, position, hash from unnest(%b::int2[], %b::int8[]) as wanted (partition, position)
-    join public.events using (partition, position)"""
-_EVENTS = f"""
-    select {COLUMNS} from unnest(%b::int2[], %b::int8[]) as wanted (partition, position)
     join public.events using (partition, position)"""
 # What lies between the first and the last offset of a row was looked at before, whether acknowledged or not.
 _NOTE = """
@@ -81,7 +79,7 @@ class TopicCheck:
 
         `connection`: as scrip_projector, which may read the log. Raises psycopg.Error.
         """
-        self._log_id = self._log_id or _log_id(connection)
+        self._log_id = self._log_id or PostgresLog.within(connection).id
         read: dict[int, list[_Read]] = {}
         faults: list[Fault] = []
         for record in records:
@@ -149,11 +147,13 @@ class TopicCheck:
         """The records that differ from the events at their positions, by partition and offset."""
         if not doubtful:
             return {}
-        places = {(one.event.partition, one.event.position) for one in doubtful}
-        stored = {row[:2]: LedgerEvent._make(row) for row in _rows(connection, _EVENTS, places)}
+        log, places = PostgresLog.within(connection), defaultdict(list)
+        for one in doubtful:
+            places[one.event.partition].append(one.event.position)
+        stored = {partition: log.at(partition, positions) for partition, positions in places.items()}
         refused = {}
         for one in doubtful:
-            event = stored.get((one.event.partition, one.event.position))
+            event = stored[one.event.partition].get(one.event.position)
             what = "the log has no such event" if event is None else difference(one.record, event, self._log_id)
             if what:
                 partition, position = one.event.partition, one.event.position
@@ -199,13 +199,6 @@ def _rows(connection: psycopg.Connection[Any], query: str, places: set[Place]) -
         return []
     columns = [list(column) for column in zip(*sorted(places), strict=True)]
     return connection.execute(query.encode(), columns, binary=True).fetchall()
-
-
-def _log_id(connection: psycopg.Connection[Any]) -> str:
-    row = connection.execute("select id::text from public.log").fetchone()
-    if row is None:
-        raise LookupError("the database holds no log")
-    return str(row[0])
 
 
 @lru_cache(maxsize=10_000)

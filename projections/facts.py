@@ -1,6 +1,6 @@
 """What a fold is given, and how it says that it cannot go on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +28,23 @@ class Stored(Protocol):
     def time(self) -> datetime: ...
     @property
     def data(self) -> bytes: ...
+
+
+class Partition(Protocol):
+    """One partition of the log; infra's is a recorder of the library eventsourcing."""
+
+    def select_notifications(self, start: int | None, limit: int, stop: int | None = None) -> Sequence[Stored]:
+        """Events from `start` to `stop`, both included, `limit` at most. Raises psycopg.Error."""
+
+
+class Log(Protocol):
+    """The event log, as read models are made from it."""
+
+    def heads(self) -> dict[int, int]:
+        """The last committed position of every partition, 0 where there is none. Raises psycopg.Error."""
+
+    def partition(self, number: int) -> Partition:
+        """A partition's events."""
 
 
 class Fact(NamedTuple):

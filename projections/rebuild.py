@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from projections import READ_MODELS, log, versions
-from projections.facts import CannotApply, Decode, Fact, fact_of
+from projections import READ_MODELS, versions
+from projections.facts import CannotApply, Decode, Fact, Log, Stored, fact_of
 from projections.fold import fold, fold_later, needs
 from projections.read_model import ReadModel, State
-from projections.runner import apply_to
+from projections.runner import PAGE, apply_to
 from projections.usage import quarter
 from projections.versions import LOCKS, REBUILD, SWAP, schema_of
 from projections.writing import load, move_checkpoints, store
@@ -43,7 +44,11 @@ class RebuildReport(NamedTuple):
 
 
 def rebuild(
-    uri: str, decode: Decode, progress: Progress | None = None, models: Sequence[ReadModel[Any]] = READ_MODELS
+    uri: str,
+    log: Log,
+    decode: Decode,
+    progress: Progress | None = None,
+    models: Sequence[ReadModel[Any]] = READ_MODELS,
 ) -> RebuildReport:
     """Fold the whole log into a new generation and make it the live one. `uri`: the projector's or the owner's login.
 
@@ -52,17 +57,14 @@ def rebuild(
     event that cannot be folded (the live generation stays), NoReadModels before the first `ensure`, psycopg.Error.
     """
     started = time.monotonic()
-    with (
-        versions.connect(uri, "scrip rebuild") as connection,
-        versions.connect(uri, "scrip rebuild log") as source,
-    ):
+    with versions.connect(uri, "scrip rebuild") as connection:
         # The lock of the session would outlive a transaction that is ended because this process hangs.
         connection.execute(f"set idle_session_timeout = '{HANGS}'")
         connection.execute(f"set idle_in_transaction_session_timeout = '{HANGS}'")
         connection.execute("select pg_advisory_lock(%s, %s)", (LOCKS, REBUILD))
         versions.drop_others(connection)
         with connection.transaction():
-            build = _Build(connection, source, decode, progress, started, models)
+            build = _Build(connection, log, decode, progress, started, models)
             build.fold_log()
             build.swap()
             rows = build.count_rows()
@@ -74,7 +76,7 @@ class _Build:
     def __init__(
         self,
         connection: Connection,
-        source: Connection,
+        log: Log,
         decode: Decode,
         progress: Progress | None,
         started: float,
@@ -82,7 +84,7 @@ class _Build:
     ) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
-        self._source = source
+        self._log = log
         self._decode = decode
         self._progress = progress
         self._started = started
@@ -98,7 +100,7 @@ class _Build:
     def fold_log(self) -> None:
         """Fold all there is now by the fast way: no keys while rows come in, no row read back."""
         versions.create_tables(self._cursor, self.number, self._models)
-        ends = log.ends(self._source)
+        ends = self._log.heads()
         self._total = sum(ends.values())
         checkpoints: list[tuple[int, int, int | None, object]] = []
         for partition, last in ends.items():
@@ -144,7 +146,7 @@ class _Build:
 
     def _facts(self, partition: int, last: int) -> Iterator[Fact]:
         expected = 1
-        for row in log.stream(self._source, partition, last):
+        for row in _events(self._log, partition, last):
             if row.position != expected:
                 raise CannotApply(partition, row.position, f"event {expected} is missing from the log")
             expected += 1
@@ -195,9 +197,9 @@ class _Build:
     def _catch_up(self) -> int:
         """Apply what the log has beyond the new generation's checkpoints; how many events that was."""
         count = 0
-        for partition, last in log.ends(self._source).items():
+        for partition, last in self._log.heads().items():
             while self._positions[partition] < last:
-                rows = log.after(self._source, partition, self._positions[partition], BATCH)
+                rows = self._log.partition(partition).select_notifications(self._positions[partition] + 1, BATCH)
                 facts = [(fact_of(row, self._decode), None) for row in rows]
                 applied = apply_to(self._cursor, self.number, {partition: facts}, self._models, {})
                 self._positions[partition] += applied.events
@@ -222,6 +224,16 @@ class _Build:
         self.done += events
         if self._progress is not None and events:
             self._progress(self.done, self._total, self.done / max(time.monotonic() - self._started, 1e-6))
+
+
+def _events(log: Log, partition: int, last: int) -> Iterator[Stored]:
+    """All events of a partition up to position `last`; the next page is read while one is being folded."""
+    read = log.partition(partition).select_notifications
+    with ThreadPoolExecutor(1, "log") as ahead:
+        coming = ahead.submit(read, 1, PAGE, last)
+        while page := coming.result():
+            coming = ahead.submit(read, page[-1].position + 1, PAGE, last)
+            yield from page
 
 
 def _batches(facts: Iterator[Fact]) -> Iterator[list[Fact]]:

@@ -7,12 +7,13 @@ import psycopg
 from psycopg import sql
 from psycopg.types.numeric import Int8BinaryDumper
 
-from projections import READ_MODELS, log, versions
-from projections.facts import CannotApply, Decode, Fact, Stored, fact_of
+from projections import READ_MODELS, versions
+from projections.facts import CannotApply, Decode, Fact, Log, Stored, fact_of
 from projections.fold import fold, needs
 from projections.read_model import ReadModel, State
 from projections.writing import load, move_checkpoints, store
 
+PAGE = 5_000  # events read from the log at once
 MAX_ROWS_IN_MEMORY = 30_000  # for each process, before they are let go and read again: bounds its memory
 
 HANGS = "2min"  # in one transaction, for the server to end it: a batch takes seconds
@@ -99,13 +100,13 @@ class Runner:
             self.close()  # the rows in memory may be ahead of those stored
             raise
 
-    def apply_log(self, partition: int, until: int) -> int:
+    def apply_log(self, log: Log, partition: int, until: int) -> int:
         """Apply what comes next of a partition from the log itself, at most up to position `until`; how many events.
 
         For where the queue has not got them. Raises psycopg.Error as `apply` does.
         """
         position = self.checkpoints()[partition].position
-        rows = log.after(self.connection(), partition, position, min(log.CHUNK, until - position))
+        rows = log.partition(partition).select_notifications(position + 1, PAGE, until)
         return self.apply({partition: [(row, None) for row in rows]}).events
 
     def _apply(self, batches: Batches) -> Applied:

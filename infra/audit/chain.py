@@ -3,18 +3,14 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
 from infra.audit.report import Differs, Section
-from infra.audit.store import Connection, rows
+from infra.audit.store import Connection, events
+from infra.log.events import LedgerEvent
 from infra.partitions import partition_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START = bytes(32)  # what stands for the hash before a partition's first event
-
-_EVENTS = """
-    select position, org, stream, version, type, time, data, hash from events
-    where partition = %s and position <= %s order by position"""
 
 _VERSIONS = """
     select position, stream, version, expected from (
@@ -35,9 +31,9 @@ def check_chain(
     partitions = len(cut)
     for partition, last in cut.items():
         position, previous, time = 0, START, EPOCH
-        for row in rows(connection, _EVENTS, (partition, last)):
-            position = _check(partition, partitions, position + 1, previous, time, row)
-            time, previous = row[5], row[7]
+        for event in events(connection, partition, last):
+            _check(event, partitions, position + 1, previous, time)
+            position, time, previous = event.position, event.time, event.hash
             section.count("events")
             if not position % 1000:
                 step(1000)
@@ -49,21 +45,18 @@ def check_chain(
             raise Differs(f"version of partition {partition} position {at} in stream {stream}", expected, version)
 
 
-def _check(
-    partition: int, partitions: int, expected: int, previous: bytes, time: datetime, row: tuple[Any, ...]
-) -> int:
-    position, org = row[0], row[1]
+def _check(event: LedgerEvent, partitions: int, expected: int, previous: bytes, time: datetime) -> None:
+    partition, position, org, stream, version, type_, _, _, at, data, hash_ = event
     where = f"partition {partition} position {expected}"
     if position != expected:
         raise Differs(where, "an event", f"none before position {position}")
     if partition_of(org, partitions) != partition:
         raise Differs(f"partition of organisation {org} at {where}", partition_of(org, partitions), partition)
-    if row[5] < time:
-        raise Differs(f"time of {where}", f"{time.isoformat()} or later", row[5].isoformat())
-    link = hash_of(previous, partition, *row[:7])
-    if link != row[7]:
-        raise Differs(f"hash of {where}", link.hex(), row[7].hex())
-    return int(position)
+    if at < time:
+        raise Differs(f"time of {where}", f"{time.isoformat()} or later", at.isoformat())
+    link = hash_of(previous, partition, position, org, stream, version, type_, at, data)
+    if link != hash_:
+        raise Differs(f"hash of {where}", link.hex(), hash_.hex())
 
 
 def hash_of(

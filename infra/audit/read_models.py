@@ -4,22 +4,17 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 from infra.audit.expected import Row, Stored
 from infra.audit.reference import Json
 from infra.audit.report import Differs, Section
 from infra.audit.rules import tag_of
-from infra.audit.store import Connection, rows
+from infra.audit.store import Connection
 from infra.audit.streams import Streams, Transfers
 from infra.audit.tables import TABLES, USAGE, Shown
 from infra.audit.together import Together, differing
-
-_EVENTS = """
-    select e.partition, e.position, e.org, e.stream, e.version, e.type, e.tag, e.actor, e.time, e.data
-    from events e join unnest(%s::smallint[], %s::bigint[]) as cut (partition, last)
-        on e.partition = cut.partition and e.position <= cut.last {which}
-    order by e.org, e.stream, e.version"""
+from infra.log.events import LedgerEvent
+from infra.log.postgres import PostgresLog
 
 
 class ReadModels:
@@ -56,16 +51,15 @@ def check_ledger(
     """
     transfers = Transfers(cut)
     last_times = _times(connection, cut) if shown is not None else {}
-    where = (list(cut), list(cut.values()))
-    events = _read(rows(connection, _EVENTS.format(which=""), where), section, step)
+    log = PostgresLog.within(connection)
+    events = _read(log.by_stream(cut), section, step)
     for org, group in groupby(events, key=lambda event: event.org):
         streams = Streams(section, shown, transfers, Together(last_times))
         for stream, own in groupby(group, key=lambda event: event.stream):
             streams.fold(org, stream, own)
         streams.end(org)
         if not streams.together.agrees:
-            again = rows(connection, _EVENTS.format(which="where e.org = %s"), (*where, org))
-            expected, found = differing((_stored(row) for row in again), last_times)
+            expected, found = differing(map(_stored, log.by_stream(cut, org)), last_times)
             raise Differs(f"generations of organisation {org}", expected, found)
     transfers.must_match()
     if shown is not None:
@@ -82,7 +76,7 @@ def _times(connection: Connection, cut: Mapping[int, int]) -> dict[int, datetime
     return dict(found.fetchall())
 
 
-def _read(events: Iterable[tuple[Any, ...]], section: Section, step: Callable[[int], None]) -> Iterator[Stored]:
+def _read(events: Iterable[LedgerEvent], section: Section, step: Callable[[int], None]) -> Iterator[Stored]:
     """Events with their bytes read as JSON; a stream's versions have no gap and its rows say what the bytes say."""
     before: Stored | None = None
     for count, row in enumerate(events, 1):
@@ -104,8 +98,8 @@ def _read(events: Iterable[tuple[Any, ...]], section: Section, step: Callable[[i
         before = event
 
 
-def _stored(row: tuple[Any, ...]) -> Stored:
-    return Stored._make((*row[:9], _data(f"partition {row[0]} position {row[1]}", row[7], row[9])))
+def _stored(row: LedgerEvent) -> Stored:
+    return Stored(*row[:9], _data(f"partition {row.partition} position {row.position}", row.actor, row.data))
 
 
 def _data(where: str, actor: str, stored: bytes) -> Json:

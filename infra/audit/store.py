@@ -7,6 +7,8 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from infra.log.events import LedgerEvent
+from infra.log.postgres import PostgresLog
 from infra.session import options
 
 Connection = psycopg.Connection[Any]
@@ -64,18 +66,10 @@ def rows(connection: Connection, query: LiteralString, arguments: Sequence[Any] 
         yield from cursor
 
 
-def heads(connection: Connection) -> dict[int, int]:
-    """The last committed position of every partition of the log, 0 where it has none."""
-    found = connection.execute(
-        "select p, coalesce((select max(position) from events where partition = p), 0)"
-        " from log, generate_series(0, log.partitions - 1) p order by p"
-    )
-    return {partition: position for partition, position in found}  # noqa: C416 - rows are tuples of any length
-
-
-def log_id(connection: Connection) -> str:
-    """The id of the log. Raises LookupError in a database without one."""
-    row = connection.execute("select id::text from log").fetchone()
-    if row is None:
-        raise LookupError("this database has no Scrip log")
-    return str(row[0])
+def events(connection: Connection, partition: int, last: int | None = None) -> Iterator[LedgerEvent]:
+    """A partition's events, to position `last` or the end, a page at a time, by the log's own way of reading."""
+    log = PostgresLog.within(connection).partition(partition)
+    page = log.select_notifications(None, ROWS_AT_A_TIME, last)
+    while page:
+        yield from page
+        page = log.select_notifications(page[-1].position + 1, ROWS_AT_A_TIME, last)

@@ -10,15 +10,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.audit.report import Differs, Section
-from infra.audit.store import Connection, heads, one_moment, rows
+from infra.audit.store import Connection, events, one_moment
 from infra.kafka_batches import SetAside
+from infra.log.events import LedgerEvent
+from infra.log.postgres import PostgresLog
 
 POLL_MS = 500
 RECORDS_AT_A_TIME = 2_000
-
-_EVENTS = """
-    select position, org, stream, version, type, tag, actor, time, data, hash from events
-    where partition = %s order by position"""
 
 
 async def check_topic(
@@ -54,7 +52,7 @@ async def check_topic(
         # The store is read after the topic's ends are known: what is published by now is committed in this snapshot.
         with one_moment(uri) as connection:
             deadline = asyncio.get_running_loop().time() + deadline_s
-            stored = await asyncio.to_thread(heads, connection)
+            stored = await asyncio.to_thread(lambda: PostgresLog.within(connection).heads())
             for place in all_of_it:
                 part = _Part(reader, place, ends[place], cut[place.partition], stored[place.partition], log_id)
                 await part.check(connection, firsts[place], section, deadline, step)
@@ -92,13 +90,13 @@ class _Part:
         """Read on until the topic's end as of the start and the needed position are both reached."""
         self._reader.assign([self._place])
         self._reader.seek(self._place, first)
-        events = rows(connection, _EVENTS, (self._place.partition,))
+        stored = events(connection, self._place.partition)
         loop = asyncio.get_running_loop()
         while self._position < self._needed or await self._reader.position(self._place) < self._end:
             got = await self._reader.getmany(self._place, timeout_ms=POLL_MS, max_records=RECORDS_AT_A_TIME)
             records = got.get(self._place, [])
             known = self._within(records)
-            await asyncio.to_thread(self._compare, known, events)
+            await asyncio.to_thread(self._compare, known, stored)
             section.count("records", len(known))
             step(len(known))
             if len(known) < len(records):
@@ -106,28 +104,27 @@ class _Part:
             if not records and loop.time() > deadline:
                 found = f"nothing after position {self._position}"
                 raise Differs(f"topic partition {self._place.partition}", f"events up to {self._needed}", found)
-        await asyncio.to_thread(events.close)
 
     def _within(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         """Without what was published after the store's snapshot was taken: that is for another audit."""
         left = self._stored - self._position
         return [record for index, record in enumerate(records) if record.offset < self._end or index < left]
 
-    def _compare(self, records: list[ConsumerRecord], events: Iterator[tuple[Any, ...]]) -> None:
-        rows_ = list(islice(events, len(records)))
+    def _compare(self, records: list[ConsumerRecord], stored: Iterator[LedgerEvent]) -> None:
+        rows_ = list(islice(stored, len(records)))
         for index, record in enumerate(records):
             where = f"topic partition {self._place.partition} offset {record.offset}"
             if index >= len(rows_):
                 raise Differs(where, "nothing: the store ends before", f"event {_headers(record).get('ce_id')!r}")
-            self._position = rows_[index][0]
+            self._position = rows_[index].position
             _same(where, self._expected(rows_[index]), record)
 
-    def _expected(self, row: tuple[Any, ...]) -> tuple[bytes, bytes, dict[str, bytes]]:
+    def _expected(self, event: LedgerEvent) -> tuple[bytes, bytes, dict[str, bytes]]:
         """Key, value and headers as the contract has them."""
-        position, org, stream, version, type_, tag, actor, time, data, hash_ = row
+        partition, position, org, stream, version, type_, tag, actor, time, data, hash_ = event
         headers = {
             "ce_specversion": b"1.0",
-            "ce_id": f"{self._place.partition}-{position}".encode(),
+            "ce_id": f"{partition}-{position}".encode(),
             "ce_type": type_.encode(),
             "ce_source": self._source,
             "ce_subject": stream.encode(),

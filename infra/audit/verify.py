@@ -11,10 +11,11 @@ from infra.audit.chain import check_chain
 from infra.audit.generations import must_have_rules
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Differs, Progress, Report, Section
-from infra.audit.store import Connection, connect, heads, log_id, one_moment
+from infra.audit.store import Connection, connect, one_moment
 from infra.audit.tables import NotShown
 from infra.audit.topic import check_topic
 from infra.kafka_client import kafka_arguments
+from infra.log.postgres import PostgresLog
 from infra.settings import Settings
 from infra.topics import LEDGER, topic_name
 
@@ -46,7 +47,8 @@ async def verify(
 
 def _start(uri: str) -> tuple[str, dict[int, int]]:
     with one_moment(uri) as connection:
-        return log_id(connection), heads(connection)
+        log = PostgresLog.within(connection)
+        return log.id, log.heads()
 
 
 class _Audit:

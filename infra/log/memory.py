@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from threading import RLock
+from typing import Any
+from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError
+from eventsourcing.persistence import AggregateRecorder, IntegrityError, StoredEvent
 
 from infra.log.events import Drafted, LedgerEvent
 from infra.log.mapper import LedgerMapper
-from infra.log.recorder import EMPTY, EventLog, Wanted, placed
+from infra.log.recorder import EMPTY, LAST, EventLog, Wanted, placed
 from infra.log.statements import Head
 
 _VERSION, _POSITION = attrgetter("version"), attrgetter("position")
@@ -30,6 +32,7 @@ class MemoryLog(EventLog):
         foreign: bool = False,
     ) -> None:
         super().__init__(mapper, partitions, log_id, foreign=foreign)
+        self.snapshots = MemorySnapshots()
         self._clock = clock
         self._lock = RLock()
         self._events: list[list[LedgerEvent]] = [[] for _ in range(partitions)]  # by position, which begins at 1
@@ -118,6 +121,29 @@ class MemoryLog(EventLog):
                 found.append(log[index])
                 size += len(log[index].data)
         return found
+
+
+class MemorySnapshots(AggregateRecorder):
+    """See `PostgresSnapshots`."""
+
+    def __init__(self) -> None:
+        self._kept: dict[UUID | str, StoredEvent] = {}
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_kwargs: Any) -> None:
+        """See `PostgresSnapshots`."""
+        for new in stored_events:
+            old = self._kept.get(new.originator_id)
+            if old is None or new.originator_version > old.originator_version or new.topic != old.topic:
+                self._kept[new.originator_id] = new
+
+    def select_events(
+        self, originator_id: UUID | str, *, gt: int | None = None, lte: int | None = None, limit: int | None = None,
+        **_order: Any,
+    ) -> list[StoredEvent]:  # fmt: skip
+        """See `PostgresSnapshots`."""
+        kept = self._kept.get(originator_id)
+        low, high = -1 if gt is None else gt, LAST if lte is None else lte
+        return [kept][:limit] if kept and low < kept.originator_version <= high else []
 
 
 def _matches(event: LedgerEvent, wanted: Wanted) -> bool:

@@ -2,6 +2,12 @@
 
 Every event that they return is a `LedgerEvent`, which is one of the library's notifications too. Where the events are
 stored is the matter of `infra/log/postgres.py` and `infra/log/memory.py`.
+
+The library's methods are synchronous. A role on an event loop calls them on threads: the relay on one of its own
+(`infra/relay/source.py`), the API on some for which callers take turns (`Services.read_log`). The writer, and the
+reader beside it, work for many callers at once and so do not ask stream by stream: a batch looks at its tails, streams
+and tags with one statement each (`infra/log/statements.py`), and inserts with one `PostgresLog.append`. `insert_events`
+ends in that same insert, and the Mapper is the same for all.
 """
 
 from abc import ABC, abstractmethod
@@ -13,6 +19,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import (
+    AggregateRecorder,
     ApplicationRecorder,
     OperationalError,
     ProgrammingError,
@@ -49,6 +56,8 @@ class EventLog(ABC):
     `foreign`: events of types that the mapper does not know may be inserted; the projector stops at such an event for
     good, so this is for a log of one's own.
     """
+
+    snapshots: AggregateRecorder
 
     def __init__(self, mapper: LedgerMapper, partitions: int, log_id: str, *, foreign: bool = False) -> None:
         self.mapper = mapper
@@ -123,6 +132,8 @@ class EventLog(ABC):
 class _View(ApplicationRecorder):
     """Some of the log's events, in the order of their positions."""
 
+    _org: str | None = None  # whose events they are, where they are one organisation's
+
     def __init__(self, log: EventLog, number: int) -> None:
         self._log = log
         self._number = number
@@ -165,7 +176,6 @@ class _View(ApplicationRecorder):
         org, stream = self._place(originator_id)
         return self._log.in_stream(org, stream, gt=gt, lte=lte, desc=desc, limit=limit, until=until)
 
-    @abstractmethod
     def select_notifications(
         self,
         start: int | None,
@@ -175,14 +185,23 @@ class _View(ApplicationRecorder):
         *,
         inclusive_of_start: bool = True,
         desc: bool = False,
+        stream: str | None = None,
         actor: str | None = None,
         max_bytes: int | None = None,
     ) -> Sequence[LedgerEvent]:
         """Events from `start` to `stop`, both included, `limit` at most.
 
-        `desc`: backwards, from `start` or the end down to `stop`. `max_bytes`: of stored bytes, the event that passes
-        it included.
+        `desc`: backwards, from `start` or the end down to `stop`. `stream`: one of the organisation's. `max_bytes`: of
+        stored bytes, the event that passes it included.
         """
+        after, until = _bounds(start, stop, inclusive_of_start=inclusive_of_start, desc=desc)
+        wanted = Wanted(self._org, stream, topics, actor)
+        return self._between(after, until, limit, wanted, desc=desc, max_bytes=max_bytes)
+
+    def _between(
+        self, after: int, until: int, limit: int, wanted: Wanted, *, desc: bool, max_bytes: int | None
+    ) -> Sequence[LedgerEvent]:
+        return self._log.between(self._number, after, until, limit, wanted, desc=desc, max_bytes=max_bytes)
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> "LogSubscription":
         """Notifications with ids above `gt`, those to come included."""
@@ -198,23 +217,6 @@ class PartitionLog(_View):
             raise ProgrammingError(f"{originator_id} names no stream of an organisation of partition {self._number}")
         return org, stream
 
-    def select_notifications(
-        self,
-        start: int | None,
-        limit: int,
-        stop: int | None = None,
-        topics: Sequence[str] = (),
-        *,
-        inclusive_of_start: bool = True,
-        desc: bool = False,
-        actor: str | None = None,
-        max_bytes: int | None = None,
-    ) -> Sequence[LedgerEvent]:
-        """Events of the partition by position, see `_View`."""
-        after, until = _bounds(start, stop, inclusive_of_start=inclusive_of_start, desc=desc)
-        wanted = Wanted(topics=topics, actor=actor)
-        return self._log.between(self._number, after, until, limit, wanted, desc=desc, max_bytes=max_bytes)
-
     def max_notification_id(self) -> int | None:
         """The last position, None where there is none."""
         return self.head or None
@@ -227,6 +229,8 @@ class OrganisationLog(_View):
     `window`: positions that one read looks at.
     """
 
+    _org: str
+
     def __init__(self, log: EventLog, org: str, window: int = WINDOW) -> None:
         super().__init__(log, partition_of(org, log.partitions))
         self._org = org
@@ -238,34 +242,22 @@ class OrganisationLog(_View):
             raise ProgrammingError(f"{originator_id} belongs to another organisation than {self._org}")
         return self._org, stream
 
-    def select_notifications(
-        self,
-        start: int | None,
-        limit: int,
-        stop: int | None = None,
-        topics: Sequence[str] = (),
-        *,
-        inclusive_of_start: bool = True,
-        desc: bool = False,
-        actor: str | None = None,
-        max_bytes: int | None = None,
-        stream: str | None = None,
+    def _between(
+        self, after: int, until: int, limit: int, wanted: Wanted, *, desc: bool, max_bytes: int | None
     ) -> Sequence[LedgerEvent]:
-        """The organisation's events by position, see `_View`. `stream`: only that one's, found by an index.
+        """Without a stream, which an index finds, the partition is searched in windows until enough is found.
 
-        Without a stream it looks at the partition in windows until it has found enough: give a `stop` where the work
-        has to be bounded.
+        So give a `stop` where the work has to be bounded.
         """
-        after, until = _bounds(start, stop, inclusive_of_start=inclusive_of_start, desc=desc)
-        until = min(until, self.head)
-        wanted = Wanted(self._org, stream, topics, actor)
-        window = max(1, until) if stream else self._window
+        window = until - after if wanted.stream else self._window
+        if until - after > window:
+            until = min(until, self.head)
         found: list[LedgerEvent] = []
         left = max_bytes
         while after < until and len(found) < limit and (left is None or left > 0):
             low, high = (max(after, until - window), until) if desc else (after, min(until, after + window))
             missing = limit - len(found)
-            page = self._log.between(self._number, low, high, missing, wanted, desc=desc, max_bytes=left)
+            page = super()._between(low, high, missing, wanted, desc=desc, max_bytes=left)
             found += page
             if left is not None:
                 left -= sum(len(event.data) for event in page)

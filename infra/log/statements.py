@@ -6,7 +6,6 @@ from typing import Any, LiteralString, NamedTuple, Protocol
 
 import psycopg
 
-from infra.log.events import LedgerEvent
 from infra.session import options
 
 Connection = psycopg.Connection[Any]
@@ -141,6 +140,9 @@ UPSERT_SNAPSHOTS = """
     on conflict (org, stream) do update set version = excluded.version, schema = excluded.schema, state = excluded.state
     where snapshots.version < excluded.version or snapshots.schema <> excluded.schema"""
 
+SNAPSHOT = """
+    select version, schema, state from snapshots where org = %(org)s and stream = %(stream)s
+    and (%(gt)s::bigint is null or version > %(gt)s) and (%(lte)s::bigint is null or version <= %(lte)s)"""
 
 LAST_POSITIONS = """
     select p, coalesce((select max(position) from events where partition = p), 0)
@@ -179,7 +181,9 @@ def notifications(*, of_org: bool, of_stream: bool, desc: bool, bounded: bool) -
     whose: LiteralString = "partition = %(partition)s" + (" and org = %(org)s" if of_org else "")
     if of_stream:
         whose = "org = %(org)s and stream = %(stream)s"
-    order: LiteralString = "position desc" if desc else "position"
+    order: LiteralString = "version" if of_stream else "position"  # the same within a stream, and its index has it
+    if desc:
+        order += " desc"
     found: LiteralString = f"""
         select {COLUMNS} from events
         where {whose} and position > %(after)s and position <= %(until)s
@@ -249,32 +253,6 @@ def must_be_locked(partitions: Sequence[int], rows: Sequence[Any]) -> None:
         raise NotLocked(f"partition_locks has no row for {sorted(missing)}: run the migrations")
 
 
-def append(session: Session, events: Sequence[LedgerEvent]) -> None:
-    """Insert events whose positions, versions and hashes were given out under the partition's lock.
-
-    Raises psycopg.errors.UniqueViolation where a position or a stream's version is taken.
-    """
-    if not events:
-        return
-    partitions, positions, orgs, streams, versions, types, tags, actors, times, data, hashes = columns(events, 11)
-    session.execute(
-        INSERT_EVENTS,
-        (
-            partitions,
-            positions,
-            joined(orgs),
-            joined(streams),
-            versions,
-            joined(types),
-            joined([_NULL if tag is None else tag for tag in tags]),
-            joined(actors),
-            times,
-            data,
-            hashes,
-        ),
-    )
-
-
 def insert_commands(session: Session, rows: Sequence[CommandRow]) -> None:
     """Insert idempotency rows. Raises psycopg.errors.UniqueViolation where a key is taken."""
     if rows:
@@ -287,12 +265,12 @@ def find_commands(session: Session, keys: Sequence[tuple[str, str, str]]) -> Any
     return session.execute(COMMANDS, tuple(joined(column) for column in columns(keys, 3)))
 
 
+NULL = "\x1e"  # of a text among joined ones
+
+
 def joined(texts: Sequence[str]) -> str:
     """Texts as `_JOINED` takes them apart again."""
     return "\x1f".join(texts)
-
-
-_NULL = "\x1e"
 
 
 def columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:

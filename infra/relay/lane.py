@@ -1,7 +1,7 @@
 """One partition's publishing: position from the topic's tail, batch after batch, a new producer after errors."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -21,7 +21,7 @@ from infra.lease import LeaseLost
 from infra.log.events import LedgerEvent
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.publisher import Publisher
-from infra.relay.source import MAX_BYTES, MAX_EVENTS, Log, Source, Stop
+from infra.relay.source import MAX_BYTES, MAX_EVENTS, Source, Stop
 from infra.relay.tail import last_published
 from infra.topic_limit import RECORD_BATCH_BYTES, max_message_bytes
 from infra.waits import set_within
@@ -50,12 +50,12 @@ class Lane:
     """
 
     def __init__(
-        self, source: Source, log: Log, kafka: Mapping[str, Any], topic: str, prefix: str, partition: int,
+        self, source: Source, kafka: Mapping[str, Any], topic: str, prefix: str, partition: int,
         on_change: Callable[[], None],
     ) -> None:  # fmt: skip
         """`on_change` is called whenever the lane has room for more or a new position."""
         self._source = source
-        self._log = log
+        self._log = log = source.log
         self._kafka = kafka
         self._topic = topic
         self._transactional_id = f"{prefix}scrip-relay-{log.id}-{partition}"
@@ -93,7 +93,7 @@ class Lane:
         full = len(self._waiting) >= MAX_EVENTS or self._waiting_bytes >= MAX_BYTES
         return None if full else self._read_to
 
-    def fill(self, after: int, events: list[LedgerEvent]) -> None:
+    def fill(self, after: int, events: Sequence[LedgerEvent]) -> None:
         """Hand over the events that follow position `after`. Ignored where the lane started anew meanwhile.
 
         Raises LogGap.

@@ -12,7 +12,7 @@ import structlog
 from infra.lease import LeaseLost
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.lane import Lane
-from infra.relay.source import MAX_EVENTS, Log, Source, Stop
+from infra.relay.source import MAX_EVENTS, Source, Stop
 from infra.waits import end_tasks, set_within
 
 SHORTEST_POLL_S = 0.08
@@ -113,16 +113,16 @@ class Relay:
             ready()
             if await set_within(stop, STANDBY_POLL_S):
                 return
-        log = await source.log()
+        log = source.log
         _log.info("relay.active", epoch=lease.epoch, log=log.id, partitions=log.partitions, topic=self._topic)
         self._lanes = [
-            Lane(source, log, self._kafka, self._topic, self._prefix, partition, self._poke.set)
+            Lane(source, self._kafka, self._topic, self._prefix, partition, self._poke.set)
             for partition in range(log.partitions)
         ]
         self._noted = dict.fromkeys(await source.stops())
         self.active = True
         try:
-            work = _together(self._read(source, log, stop, ready), *(lane.run() for lane in self._lanes))
+            work = _together(self._read(source, stop, ready), *(lane.run() for lane in self._lanes))
             await lease.while_held(work)
         except (TopicDisagrees, LogGap) as error:
             with suppress(psycopg.Error, TimeoutError):
@@ -134,7 +134,7 @@ class Relay:
             for lane in self._lanes:
                 lane.published = lane.restarts = 0
 
-    async def _read(self, source: Source, log: Log, stop: asyncio.Event, ready: "_Once") -> None:
+    async def _read(self, source: Source, stop: asyncio.Event, ready: "_Once") -> None:
         """Keep the lanes filled, and stop them at the end."""
         pause = SHORTEST_POLL_S
         heads_at = 0.0
@@ -149,7 +149,7 @@ class Relay:
                     self._lanes[partition].fill(wanted[partition], events)
                 if time.monotonic() - heads_at >= HEADS_S:
                     heads_at = time.monotonic()
-                    heads = await source.heads(log.partitions)
+                    heads = await source.heads()
                     self.lag = sum(heads[lane.partition] - (lane.position or 0) for lane in self._lanes)
                     await self._note_stops(source)
                 pause = SHORTEST_POLL_S if found else min(1.3 * pause, LONGEST_POLL_S)

@@ -63,8 +63,8 @@ async def _checked(settings: Settings, stop: asyncio.Event) -> bool:
     while not stop.is_set():
         try:
             async with await Source.connect(settings.relay_url.get_secret_value()) as source:
-                log = await source.log()
-            await topics.check(settings, log.partitions)
+                partitions = source.log.partitions
+            await topics.check(settings, partitions)
         except (psycopg.Error, LookupError, KafkaError, OSError, TimeoutError):
             await set_within(stop, RETRY_S)
         else:

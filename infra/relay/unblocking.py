@@ -11,6 +11,7 @@ from infra import topics
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import to_record
 from infra.log.events import LedgerEvent
+from infra.log.postgres import PostgresLog
 from infra.log.statements import COLUMNS
 from infra.session import options
 from infra.settings import Settings
@@ -26,7 +27,6 @@ _STOPS = """
 _LARGEST = f"""
     select {COLUMNS} from events where partition = %s and position >= %s
     order by length(data) desc, position limit 1"""
-_LOG = "select id::text from log"
 
 
 class Stopped(NamedTuple):
@@ -91,8 +91,7 @@ def make_room(settings: Settings, size: int) -> Limits:
 
 def _size_of_largest(connection: psycopg.Connection[Any], partition: int, position: int) -> int:
     event = connection.execute(_LARGEST, (partition, position)).fetchone()
-    log = connection.execute(_LOG).fetchone()
-    return record_batch_bytes(LedgerEvent._make(event), log.id) if event is not None and log is not None else 0
+    return record_batch_bytes(LedgerEvent(*event), PostgresLog.within(connection).id) if event is not None else 0
 
 
 def _connected(settings: Settings) -> psycopg.Connection[Any]:

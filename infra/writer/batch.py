@@ -18,6 +18,7 @@ from infra import failpoints
 from infra.failpoints import failpoint
 from infra.log import statements
 from infra.log.events import LedgerEvent
+from infra.log.postgres import PostgresLog
 from infra.log.statements import CommandRow
 from infra.partitions import PLATFORM, partition_of
 from infra.wire.pipeline import Pipeline
@@ -64,11 +65,12 @@ class _Needs(NamedTuple):
 class Batch:
     """Runs batches on one connection. Not safe for use by several threads."""
 
-    def __init__(self, pipeline: Pipeline, loader: Loader, partitions: int) -> None:
+    def __init__(self, log: PostgresLog, pipeline: Pipeline, loader: Loader) -> None:
+        self._log = log
         self._pipeline = pipeline
         self._loader = loader
         self._domain = loader.domain
-        self._partitions = partitions
+        self._partitions = log.partitions
         self._seen: dict[str, _Seen] = {}
         self.committed: Counter[str] = Counter()  # events by type, until who shows them takes them away
         self.longest_lock_wait_s = 0.0  # from the start of a transaction until it had its locks, by the database
@@ -183,7 +185,7 @@ class Batch:
         self._look_at_platform_again(prices, time)
         asked_for = partial(_asked, self._domain, submissions)
         demand = Demand(self._pipeline, loader, self._partitions, asked_for, self._platform, time)
-        return Draft(loader, touched, time, found, self._platform, demand)
+        return Draft(self._log, loader, touched, time, found, self._platform, demand)
 
     def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
         """The results of a unit; a CommandRow stands for an answer that is yet to be read from the log."""
@@ -266,7 +268,7 @@ def _outcomes(rows: Sequence[CommandRow], records: Sequence[Any], loader: Loader
     times: dict[tuple[int, int], datetime] = {}
     for record in records:
         stored = LedgerEvent(*record)
-        events[stored.partition, stored.position] = (stored.stream, loader.codec.decode(stored.type, stored.data))
+        events[stored.partition, stored.position] = (stored.stream, loader.codec.to_domain_event(stored).event)
         times[stored.partition, stored.position] = stored.time
     return [
         Outcome(

@@ -14,7 +14,8 @@ from infra import failpoints
 from infra.failpoints import failpoint
 from infra.log import statements
 from infra.log.chain import link, microseconds
-from infra.log.events import LedgerEvent
+from infra.log.events import Drafted, LedgerEvent, Recorded
+from infra.log.postgres import PostgresLog
 from infra.log.statements import MAX_EVENT_BYTES, CommandRow
 from infra.snapshots import encode_state
 from infra.wire.pipeline import Pipeline
@@ -53,6 +54,7 @@ class Draft:
 
     def __init__(
         self,
+        log: PostgresLog,
         loader: Loader,
         partitions: Sequence[int],
         time: datetime,
@@ -62,7 +64,7 @@ class Draft:
     ) -> None:
         self.rows = rows
         self.answered: dict[CommandKey, tuple[bytes | None, Outcome]] = {}
-        self._codec = loader.codec
+        self._log = log
         self._caches = {p: loader.cache(p) for p in partitions}
         self._kind_of = loader.domain.kind_of
         self._events: list[LedgerEvent] = []
@@ -98,7 +100,7 @@ class Draft:
         """
         work, org, now = self._works[partition], item.org, self._now[partition]
         events, first = decided.events, len(self._events)
-        now_us = self._now_us[partition]
+        now_us, encoded = self._now_us[partition], self._log.mapper.to_stored_event
         position, hash_ = self._ends[partition]
         later = _counted(events) if len(events) > 1 else None  # nearly always one
         for stream, event in events:
@@ -106,14 +108,15 @@ class Draft:
             if later is not None:
                 later[stream] -= 1
                 version -= later[stream]
-            type_, data = self._codec.encode(event, item.actor, item.key)
+            whole = Recorded(event, org, stream, version, item.actor, item.key)
+            _, _, _, type_, tag, actor, data = encoded(whole)
             if len(data) > MAX_EVENT_BYTES and len(self._events) - first >= decided.due:
                 del self._events[first:]
                 work.back_to(START)
                 return EventTooLarge(size=len(data), limit=MAX_EVENT_BYTES)
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
-            stored = (partition, position, org, stream, version, type_, event.tag, item.actor, now, data, hash_)
+            stored = (partition, position, org, stream, version, type_, tag, actor, now, data, hash_)
             self._events.append(make(LedgerEvent, stored))
         self._ends[partition] = _End(position, hash_)
         return None
@@ -171,7 +174,7 @@ class Draft:
         """
         any_sent = False
         if self._events and len(self._events) >= at_least:
-            statements.append(pipeline, self._events)
+            self._log.append(pipeline, self._events)
             self.sent.update([event.type for event in self._events])
             self._events = []
             any_sent = True
@@ -185,9 +188,7 @@ class Draft:
 
     def send_snapshots(self, pipeline: Pipeline) -> None:
         """Send snapshots of the streams that have grown by more events than their state has entries."""
-        snapshots = self._snapshots()
-        if snapshots:
-            pipeline.execute(statements.UPSERT_SNAPSHOTS, statements.columns(snapshots, 5))
+        self._log.snapshots.put(pipeline, self._snapshots())
 
     def merge(self) -> None:
         """After the commit: the drafted states are the committed ones."""
@@ -199,13 +200,14 @@ class Draft:
         # Works and what loads for them know each other; left so, every batch would stay until garbage is looked for.
         self._works.clear()
 
-    def _snapshots(self) -> list[tuple[str, str, int, int, bytes]]:
+    def _snapshots(self) -> list[Drafted]:
         rows = []
         for work in self._works.values():
             for (org, stream), drafted in work.streams.items():
                 kind = self._kind_of(stream)
                 if drafted.version - drafted.snapshot >= max(SNAPSHOT_EVERY, kind.entries(drafted.state)):
-                    rows.append((org, stream, drafted.version, kind.schema, encode_state(drafted.state)))
+                    state = encode_state(drafted.state)
+                    rows.append(Drafted(org, stream, drafted.version, str(kind.schema), None, "", state))
                     work.streams[org, stream] = drafted._replace(snapshot=drafted.version)
         return rows
 

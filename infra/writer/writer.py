@@ -15,6 +15,7 @@ from domain.kernel.domain import Domain
 from infra import pulse
 from infra.disk import NOT_WATCHED, DiskWatch
 from infra.log import statements
+from infra.log.postgres import PostgresLog
 from infra.log.statements import Connection
 from infra.wire.pipeline import Pipeline
 from infra.writer.batch import Batch, Result, Unit
@@ -242,12 +243,10 @@ class Writer:
 
     def _connect(self) -> None:
         connection = statements.connect(self._uri, "scrip-writer")
-        row = connection.execute("select partitions from log").fetchone()
-        if row is None:
-            raise psycopg.OperationalError("the database has no log yet: run the migrations first")
-        self._connection, self._partitions = connection, int(row[0])
+        log_ = PostgresLog.within(connection, self._loader.codec)
+        self._connection, self._partitions = connection, log_.partitions
         self._pipeline = Pipeline(connection)
-        self._batch = Batch(self._pipeline, self._loader, self._partitions)
+        self._batch = Batch(log_, self._pipeline, self._loader)
 
     def _drop_connection(self) -> None:
         self._loader.forget()

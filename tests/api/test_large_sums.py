@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from consumers.rebuild import rebuild_from
 from domain.bounds import MAX_AMOUNT, MAX_TOTAL
 from domain.budgets.events import CostRecorded
 from domain.credits.address import stream_of
@@ -34,11 +35,8 @@ from domain.generations.events import (
 from domain.groups.events import GroupCreated, MembersAdded
 from domain.periods import Every
 from domain.quotas.events import UseCounted
-from domain.registry import SCRIP
 from domain.storage.events import ContentStored
-from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM, partition_of
-from projections.rebuild import rebuild
 from tests.api.service import Service, running
 from tests.conftest import PARTITIONS, Database
 from tests.projections.folding import tables
@@ -149,7 +147,7 @@ def test_every_event_is_applied_and_a_rebuild_says_the_same(large: Service, modu
     assert daily is not None
     assert daily[0] >= TOTAL > 2**63
     before = tables(module_database.auditor_uri)
-    rebuild(module_database.projector_uri, LedgerMapper.of(SCRIP).decode)
+    rebuild_from(module_database.projector_uri)
     assert tables(module_database.auditor_uri) == before
 
 

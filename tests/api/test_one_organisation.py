@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from api import stream_state
-from api.routes import accounts, entities, events, transactions
+from api.routes import accounts, entities, transactions
+from infra.log import statements
 from tests.api.service import ORG, Service, address
 
 EVERYTHING = "select distinct org from events where %(org)s::text is not null"
@@ -26,6 +27,8 @@ ANY: dict[str, Any] = dict.fromkeys(("unit", "owner", "type", "actor", "status")
     "after": "",
     "until": 9,
     "limit": 51,
+    "topics": None,
+    "bytes": 9,
 }
 NUMBER = {"after": 0}
 LISTS = [
@@ -35,8 +38,8 @@ LISTS = [
     (entities._GRANTS, {}),
     (entities._HOLDS, NUMBER),
     (entities._DEBIT, {}),
-    (events._LIST, NUMBER),
-    (events._STREAM, NUMBER),
+    (statements.notifications(of_org=True, of_stream=False, desc=False, bounded=True), NUMBER),
+    (statements.notifications(of_org=True, of_stream=True, desc=False, bounded=True), NUMBER),
     (stream_state._EVENTS, NUMBER),
 ]
 

@@ -19,15 +19,14 @@ import pytest
 
 from api.routes.analytics import GroupBy
 from cli.importing.identity import source_of
+from consumers.rebuild import rebuild_from
 from domain.credits.reserve import ReservePriced
 from domain.credits.shortfall import WriteOffShortfall
 from domain.prices.quote import Ask
-from domain.registry import SCRIP
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Section
-from infra.audit.store import heads, one_moment
-from infra.log.mapper import LedgerMapper
-from projections.rebuild import rebuild
+from infra.audit.store import one_moment
+from infra.log.postgres import PostgresLog
 from tests.api.generating import ok, tell
 from tests.api.service import Service
 from tests.conftest import move_clock
@@ -307,11 +306,11 @@ def test_the_tables_and_the_audit_say_the_same_also_after_a_rebuild(walked: Serv
                              int(ledger["usd"] * 10**6))  # fmt: skip
         (charged,) = connection.execute("select sum(amount - refunded) from read.debits where org = %s", (ORG,))
         assert charged[0] == sum(ledger["accounts"].values())
-        rebuild(walked.database.projector_uri, LedgerMapper.of(SCRIP).decode)
+        rebuild_from(walked.database.projector_uri)
         assert connection.execute(usage).fetchall() == kept
     with one_moment(walked.database.auditor_uri, read_models=True) as look:
         shown = Section("read models")
-        check_ledger(look, heads(look), Section("ledger"), ReadModels(look, shown))
+        check_ledger(look, PostgresLog.within(look).heads(), Section("ledger"), ReadModels(look, shown))
     assert shown.checked["usage"]
 
 

@@ -18,6 +18,7 @@ from consumers.notifier.notifications import publish_alerts
 from consumers.notifier.refusals import publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
 from consumers.notifier.role import run_notifier
+from consumers.rebuild import rebuild_from
 from domain.budgets.record_cost import RecordCost
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
@@ -29,13 +30,11 @@ from domain.groups.track import TrackGeneration
 from domain.organisations.configure import ConfigureOrganisation
 from domain.registry import SCRIP
 from infra.decisions import CHECK, RefusedChecks
-from infra.log.mapper import LedgerMapper
 from infra.outlet import Outgoing, Outlet
 from infra.settings import Settings
 from infra.topics import DECISIONS, NOTIFICATIONS, provision, topic_name
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer
-from projections.rebuild import rebuild
 from tests.conftest import PARTITIONS, Database
 from tests.waiting import patient
 
@@ -71,7 +70,7 @@ def submit(database: Database, org: str, *commands: Any) -> None:
             [Submission(org=org, command=command, actor="admin:t", caller="test") for command in commands]
         ).result(20)
     assert all(getattr(outcome, "refusal", outcome) is None for outcome in outcomes), outcomes
-    rebuild(database.projector_uri, LedgerMapper.of(SCRIP).decode)
+    rebuild_from(database.projector_uri)
 
 
 def exhaust(database: Database, org: str) -> None:
@@ -184,7 +183,7 @@ def test_refused_generations_are_published_once_per_position(
         submission = Submission(org=org, command=asked, actor="user:u1", caller="test")
         (outcome,) = writer.submit([submission]).result(20)
     assert getattr(outcome, "refusal", None) is not None, outcome
-    rebuild(module_database.projector_uri, LedgerMapper.of(SCRIP).decode)
+    rebuild_from(module_database.projector_uri)
     topic = topic_name(settings, DECISIONS)
 
     async def whole() -> list["ConsumerRecord[bytes, bytes]"]:

@@ -22,6 +22,7 @@ from tests.waiting import joined
 
 ORG, STREAM = "acme", "account/user:ü:credits"
 GRANTED = "credits-granted.v1"
+SNAPSHOTS = ((3, "2"), (2, "2"), (5, "2"), (4, "3"))  # version and schema: the second is older, the last is of another
 
 
 def drafted(org: str, stream: str, version: int, type_: str = GRANTED, actor: str = "user:t", size: int = 2) -> Drafted:
@@ -148,6 +149,20 @@ class LogCases:
         assert found == sorted((event.org, event.stream, event.version) for event in view.select_notifications(1, 7))
         assert [event.org for event in log.by_stream(cut, ORG)] == [ORG] * 4
         assert list(log.by_stream({})) == []
+
+    def test_of_each_stream_the_newest_snapshot_is_kept(self, log: EventLog) -> None:
+        kept = [Drafted(ORG, STREAM, version, schema, None, "", b"%d" % version) for version, schema in SNAPSHOTS]
+        other = Drafted("other", STREAM, 9, "2", None, "", b"other")
+        found: list[StoredEvent] = []
+        for snapshot in kept:
+            log.snapshots.insert_events([snapshot, other])
+            found += log.snapshots.select_events(f"{ORG}/{STREAM}", desc=True, limit=1)
+        assert [event.originator_version for event in found] == [3, 3, 5, 4]
+        assert found[-1] == kept[-1] == StoredEvent(f"{ORG}/{STREAM}", 4, "3", b"4")
+        for gt, lte, limit in ((None, 3, 9), (4, None, 9), (None, None, 0)):
+            assert not log.snapshots.select_events(f"{ORG}/{STREAM}", gt=gt, lte=lte, limit=limit)
+        assert log.snapshots.select_events(f"{ORG}/{STREAM}", gt=3, lte=4)
+        assert log.snapshots.select_events(f"{ORG}/none") == []
 
     def test_a_subscription_finds_what_comes_later_and_nothing_twice(self, log: EventLog) -> None:
         view, seen = log.organisation(ORG), []

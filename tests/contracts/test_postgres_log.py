@@ -197,8 +197,8 @@ def test_a_log_within_a_transaction_sees_one_moment(log: EventLog, database: Dat
 
 
 def test_what_the_database_cannot_answer_is_the_librarys_error(database: Database) -> None:
-    log = PostgresLog.open(database.writer_uri, LedgerMapper.of(SCRIP), application="test")
-    log.close()
+    with PostgresLog.open(database.writer_uri, LedgerMapper.of(SCRIP), application="test") as log:
+        pass
     with pytest.raises(OperationalError):
         log.heads()
     with pytest.raises(OperationalError):

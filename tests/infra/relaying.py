@@ -16,6 +16,7 @@ from infra.kafka_record import from_record
 from infra.log import statements
 from infra.log.chain import GENESIS, link_of
 from infra.log.events import LedgerEvent
+from infra.log.postgres import PostgresLog
 from infra.log.statements import Head
 from infra.relay import Relay
 from infra.settings import Settings
@@ -68,7 +69,7 @@ def write(uri: str, partition: int, count: int, data: bytes = b'{"n":1}', hold_s
     with psycopg.connect(uri, autocommit=True) as connection, connection.transaction(), connection.cursor() as cursor:
         statements.lock(cursor, [partition])
         events = following(head(cursor, partition), partition, count, data)
-        statements.append(cursor, events)
+        PostgresLog.append(cursor, events)
         if hold_s:
             time.sleep(hold_s)
     return events

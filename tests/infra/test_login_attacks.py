@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from cli.doctor.postgres import check_logins
 from cli.service.prepare import set_passwords
+from consumers.rebuild import rebuild_from
 from domain.registry import SCRIP
 from infra import migrations
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
@@ -23,7 +24,6 @@ from infra.session import connect_owner
 from infra.settings import Settings
 from infra.writer.writer import Writer
 from projections import versions
-from projections.rebuild import rebuild
 from tests.conftest import PARTITIONS, PASSWORD, Database
 from tests.infra.login_rights import ANALYST, AUDITOR, PROJECTOR, READER, RELAY, RIGHTS, WRITER
 from tests.infra.login_session import one, uri_of
@@ -107,7 +107,6 @@ def test_a_partition_without_a_lock_is_not_written(migrated_database: Database) 
 
 def test_who_only_reads_does_not_hold_up_a_rebuild_by_locks(migrated_database: Database) -> None:
     """An open transaction of a reader delays the swap, as it does in any database; its time-outs end it."""
-    from infra.log.mapper import LedgerMapper
 
     with ExitStack() as stack:
         for name in (READER, AUDITOR, ANALYST, RELAY):
@@ -117,7 +116,7 @@ def test_who_only_reads_does_not_hold_up_a_rebuild_by_locks(migrated_database: D
                     holder.execute(statement)  # type: ignore[arg-type, unused-ignore]
                 except (errors.InsufficientPrivilege, errors.NoActiveSqlTransaction):
                     continue
-        assert rebuild(migrated_database.projector_uri, LedgerMapper.of(SCRIP).decode).generation > 1
+        assert rebuild_from(migrated_database.projector_uri).generation > 1
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from infra import topics
 from infra.embedded.ports import free_port
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import LedgerRecord, to_record
-from infra.log import statements
 from infra.log.events import LedgerEvent
+from infra.log.postgres import PostgresLog
 from infra.log.statements import Head
 from infra.relay import TopicDisagrees, run_relay
 from infra.relay.disagreement import LogGap
@@ -485,7 +485,7 @@ def test_a_position_that_is_not_there_yet_is_never_skipped(database: Database, s
     """Could a writer commit position 3 before 2, it would be refused rather than 2 lost for ever."""
     with psycopg.connect(database.owner_uri) as connection, connection.cursor() as cursor:
         first, _, third = following(head(cursor, 0), 0, 3)
-        statements.append(cursor, [first, third])
+        PostgresLog.append(cursor, [first, third])
 
     async def steps() -> None:
         with pytest.raises(LogGap, match="Partition 0 of the log has a gap"):

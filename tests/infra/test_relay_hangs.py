@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 from infra import lease
 from infra.lease import Lease
 from infra.log.events import LedgerEvent
+from infra.relay import source
 from infra.relay.lane import Lane
 from infra.relay.publisher import Publisher
 from infra.settings import Settings
@@ -207,3 +208,24 @@ def test_a_relay_that_stands_still_between_two_steps_publishes_nothing_more(
     asyncio.run(steps())
     gc.collect()
     assert "never retrieved" not in caplog.text  # what the fenced producer had to say is no error of anybody's
+
+
+def test_a_database_that_answers_nothing_holds_no_thread(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is suspended, so TCP goes on and no answer ever comes."""
+    monkeypatch.setattr(source, "STATEMENT_S", 0.3)
+    backend = 0
+
+    async def steps() -> None:
+        nonlocal backend
+        async with await source.Source.connect(database.relay_uri) as relay:
+            backend = relay._connection.info.backend_pid
+            os.kill(backend, signal.SIGSTOP)
+            with pytest.raises(TimeoutError):
+                await relay.heads()
+
+    try:
+        asyncio.run(steps())
+        waiting = [thread for thread in threading.enumerate() if thread.name.startswith("relay's log")]
+        wait_until(lambda: not any(thread.is_alive() for thread in waiting), 20, "the thread has ended")
+    finally:
+        os.kill(backend, signal.SIGCONT)

@@ -19,6 +19,7 @@ from consumers.notifier.role import CONNECTION
 from domain.registry import SCRIP
 from infra.audit import runs, store
 from infra.log import statements
+from infra.log.postgres import PostgresLog
 from infra.settings import Settings
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
@@ -34,6 +35,7 @@ HOLDS = f"""
 import os, signal, sys
 from domain.registry import SCRIP
 from infra.log import statements
+from infra.log.postgres import PostgresLog
 from infra.partitions import partition_of
 from infra.writer.writer import Writer
 from tests.infra.writer.ledger_kit import ORG, accepted, grant
@@ -44,7 +46,7 @@ def stop(*_):
     print("holds", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 if how == "works":
-    statements.append = stop
+    PostgresLog.append = staticmethod(stop)
     with Writer(uri, SCRIP) as writer:
         accepted(writer, grant(1, grant_id="stopped"))
 connection = statements.connect(uri, "stopped")
@@ -90,7 +92,7 @@ def test_a_writer_that_stood_still_with_the_lock_does_it_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server has ended its session and its transaction: nobody is told of an error, and nothing is done twice."""
-    stands, goes_on, append = Event(), Event(), statements.append
+    stands, goes_on, append = Event(), Event(), PostgresLog.append
 
     def slow(session: Any, events: Any) -> None:
         if not stands.is_set():
@@ -102,7 +104,7 @@ def test_a_writer_that_stood_still_with_the_lock_does_it_again(
     monkeypatch.setitem(statements._CONNECTED, "options", f"{options} -c transaction_timeout=500ms")
     with Writer(database.writer_uri, SCRIP) as first, Writer(database.writer_uri, SCRIP) as second:
         accepted(second, grant(1, grant_id="g-1"))
-        monkeypatch.setattr(statements, "append", slow)
+        monkeypatch.setattr(PostgresLog, "append", staticmethod(slow))
         waiting = first.submit([submission(grant(1, grant_id="g-2"))])
         assert stands.wait(ENOUGH_S)
         accepted(second, grant(1, grant_id="g-3"))

@@ -10,17 +10,16 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from cli.commands.roles import sweeper_sources
+from consumers.rebuild import rebuild_from
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
 from domain.registry import SCRIP
-from infra.log.mapper import LedgerMapper
 from infra.settings import Settings
 from infra.sweeper import Sweeper, run_sweeper
 from infra.writer.ledger import Ledger
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 from projections import versions
-from projections.rebuild import rebuild
 from tests.conftest import Database, move_clock
 from tests.waiting import patient
 
@@ -55,7 +54,7 @@ def now(database: Database) -> datetime:
 def project(database: Database) -> None:
     """Bring the read models up to date."""
     versions.ensure(database.projector_uri)
-    rebuild(database.projector_uri, LedgerMapper.of(SCRIP).decode)
+    rebuild_from(database.projector_uri)
 
 
 def swept(database: Database) -> list[tuple[str, str]]:

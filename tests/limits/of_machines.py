@@ -128,6 +128,7 @@ BOUNDS: dict[str, Bound] = {
         console_sessions.KNOWN, SESSIONS + "test_known_sessions_do_not_queue_with_invented_ones"
     ),
     "Connections for reads of one organisation": Bound(database.MAX_READS, EDGES + "test_pools"),
+    "Connections for reads by the log's recorders": Bound(database.MAX_LOG_READS, EDGES + "test_pools"),
     "Connections for reads of all": Bound(database.MAX_READS_OF_ALL, EDGES + "test_pools"),
     "Connections for keys, rates and sessions": Bound(database.MAX_WRITES, EDGES + "test_pools"),
     "Time of a read": Bound(5, EDGES + "test_pools"),

@@ -1,7 +1,7 @@
 """Bounds that take more than one request to try, or no request at all."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -13,7 +13,7 @@ from consumers.notifier import refused_checks
 from infra.embedded import EmbeddedServers
 from infra.relay import source
 from tests.api.service import Service, running
-from tests.conftest import Database, copy_of
+from tests.conftest import PARTITIONS, Database, copy_of
 from tests.limits.bound import Attacker
 
 
@@ -26,7 +26,6 @@ def service(module_database: Database) -> Iterator[Service]:
 
 def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each event is more than a page may have, so each page has one, and the cursor leads to the next."""
-    monkeypatch.setattr(events, "_WITHIN", events._WITHIN.replace(f"before < {events.MAX_BYTES}", "before < 1"))
     monkeypatch.setattr(events, "MAX_BYTES", 1)
     attacker = Attacker(service, monkeypatch.setattr)
     for _ in range(3):
@@ -50,8 +49,8 @@ def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.Monke
 def test_pools(service: Service) -> None:
     made = service.services.database
     assert [pool.max_size for pool in (made.reads, made.reads_all, made.writes)] == [8, 4, 4]
-    assert made.text.max_size == 2
-    pools: list[Any] = [made.reads, made.reads_all, made.writes]
+    assert [pool.max_size for pool in (made.text, made.log_reads, made.log_heads)] == [2, 4, 4]
+    pools: list[Any] = [made.reads, made.reads_all, made.writes, made.log_reads, made.log_heads]
     for pool in pools:
         with psycopg.connect(pool.conninfo, **pool.kwargs) as connection:
             assert connection.execute("show statement_timeout").fetchone() == ("5s",)
@@ -86,7 +85,10 @@ def test_a_relay_reads_so_much(servers: EmbeddedServers, template: str) -> None:
             connection.execute(fill, (0, 0, 1, source.MAX_EVENTS + 5))
             connection.execute(fill, (1, 1, 400_000, 5))
             connection.execute(fill, (2, 2, 3_000_000, 2))
-        with psycopg.connect(database.relay_uri) as connection:
-            rows = connection.execute(source._NEXT.encode(), ([0, 1, 2], [0, 0, 0])).fetchall()
-        read = [row[0] for row in rows]
-        assert [read.count(partition) for partition in (0, 1, 2)] == [source.MAX_EVENTS, 3, 1]
+        read = asyncio.run(_read(database.relay_uri))
+        assert [len(read[partition]) for partition in (0, 1, 2)] == [source.MAX_EVENTS, 3, 1]
+
+
+async def _read(relay_uri: str) -> Mapping[int, Sequence[Any]]:
+    async with await source.Source.connect(relay_uri) as relay:
+        return await relay.after(dict.fromkeys(range(PARTITIONS), 0))

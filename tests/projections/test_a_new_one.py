@@ -7,13 +7,13 @@ from typing import Any
 
 import psycopg
 
+from consumers.rebuild import rebuild_from
 from domain.credits.events import CreditsDebited, ReservationCaptured
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from projections import READ_MODELS
 from projections.facts import Fact
 from projections.read_model import Due, Index, ReadModel, State
-from projections.rebuild import rebuild
 from projections.runner import Runner
 from projections.versions import ensure, shape
 from tests.conftest import Database
@@ -67,7 +67,7 @@ def test_it_is_made_filled_and_shown(database: Database) -> None:
     half = len(LOG) // 2
     write(database.owner_uri, LOG[:half])
     assert ensure(uri, MODELS).shape != shape(MODELS), "the live read models are without it, and are built anew"
-    assert rebuild(uri, decode, models=MODELS).rows["spent"] > 0
+    assert rebuild_from(uri, models=MODELS).rows["spent"] > 0
     assert ensure(uri, MODELS) == (2, shape(MODELS))
 
     write(database.owner_uri, LOG[half:])
@@ -81,7 +81,7 @@ def test_it_is_made_filled_and_shown(database: Database) -> None:
         if isinstance(fact, CHARGES):
             spent[event.org, event.stream.removeprefix("account/")] += fact.amount
     assert {(org, address): amount for org, address, amount, _ in applied} == spent
-    rebuild(uri, decode, models=MODELS)
+    rebuild_from(uri, models=MODELS)
     assert rows(database.auditor_uri) == applied
 
     assert rows(database.reader_uri, "org-1") == [row for row in applied if row[0] == "org-1"] != []

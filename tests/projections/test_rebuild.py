@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from consumers.rebuild import rebuild_from
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
 from domain.registry import SCRIP
@@ -31,7 +32,7 @@ LOG = busy(busy_shop(LogBuilder(), 600), 1000, seed=3).events
 
 
 def run(database: Database, progress: rebuild.Progress | None = None) -> rebuild.RebuildReport:
-    return rebuild.rebuild(database.projector_uri, LedgerMapper.of(SCRIP).decode, progress)
+    return rebuild_from(database.projector_uri, progress)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -248,14 +249,13 @@ def waits(database: Database) -> bool:
 
 KILLED = """
 import sys
-from domain.registry import SCRIP
-from infra.log.mapper import LedgerMapper
+from consumers.rebuild import rebuild_from
 from projections import rebuild
 rebuild.BATCH = 50
 def progress(done, total, rate):
     print(done, flush=True)
     sys.stdin.readline()
-rebuild.rebuild(sys.argv[1], LedgerMapper.of(SCRIP).decode, progress)
+rebuild_from(sys.argv[1], progress)
 """
 
 
@@ -325,8 +325,7 @@ def test_a_log_that_is_empty(database: Database) -> None:
 
 STANDS = """
 import sys
-from domain.registry import SCRIP
-from infra.log.mapper import LedgerMapper
+from consumers.rebuild import rebuild_from
 from projections import versions, rebuild
 rebuild.HANGS = "1s" if sys.argv[2] != "show" else "1h"
 rebuild.SWAP_HANGS = "1s"
@@ -336,7 +335,7 @@ def stand(*given, **named):
     sys.stdin.readline()
     return step(*given, **named)
 setattr(versions, sys.argv[2], stand)
-rebuild.rebuild(sys.argv[1], LedgerMapper.of(SCRIP).decode)
+rebuild_from(sys.argv[1])
 """
 
 

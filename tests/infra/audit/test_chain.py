@@ -4,8 +4,9 @@ import pytest
 
 from infra.audit.chain import check_chain, hash_of
 from infra.audit.report import Differs, Section
-from infra.audit.store import heads, one_moment
+from infra.audit.store import one_moment
 from infra.log.chain import link_of
+from infra.log.postgres import PostgresLog
 from tests.conftest import Database
 from tests.infra.audit.tampering import Audited, busy_log
 
@@ -31,7 +32,7 @@ def check(audited: Audited) -> Section:
 def test_an_honest_log_has_no_difference(audited: Audited) -> None:
     section = check(audited)
     with one_moment(audited.database.auditor_uri) as connection:
-        assert heads(connection) == audited.heads
+        assert PostgresLog.within(connection).heads() == audited.heads
     assert section.checked["events"] == len(audited.log.events) > 100
     assert section.checked["partitions"] == len({event.partition for event in audited.log.events})
 

@@ -19,7 +19,7 @@ from domain.credits.events import (
 from domain.registry import SCRIP
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Differs, Section
-from infra.audit.store import PIN, heads, one_moment
+from infra.audit.store import PIN, one_moment
 from infra.audit.tables import (
     BALANCES,
     BUDGETS,
@@ -35,6 +35,7 @@ from infra.audit.tables import (
     TRANSACTIONS,
     Table,
 )
+from infra.log.postgres import PostgresLog
 from projections import versions
 from tests.conftest import Database
 from tests.domain.credits.facts import below_zero, granted, part, reserved
@@ -54,7 +55,12 @@ def honest(module_database: Database) -> Audited:
 def check(audited: Audited, *, shown: bool = True) -> tuple[Section, Section]:
     ledger, models = Section("ledger"), Section("read models")
     with one_moment(audited.database.auditor_uri, read_models=True) as connection:
-        check_ledger(connection, heads(connection), ledger, ReadModels(connection, models) if shown else None)
+        check_ledger(
+            connection,
+            PostgresLog.within(connection).heads(),
+            ledger,
+            ReadModels(connection, models) if shown else None,
+        )
     return ledger, models
 
 

@@ -9,6 +9,7 @@ from psycopg import errors
 from infra.log import statements
 from infra.log.chain import GENESIS, link_of
 from infra.log.events import LedgerEvent
+from infra.log.postgres import PostgresLog
 from infra.log.statements import CommandRow, Connection, columns, joined
 from infra.partitions import partition_of
 from tests.conftest import PARTITIONS, Database
@@ -48,7 +49,7 @@ def some(count: int) -> list[LedgerEvent]:
 def test_what_is_appended_comes_back_as_it_was(session: Connection, database: Database, count: int) -> None:
     with session, session.transaction(), session.cursor(binary=True) as cursor:
         statements.lock(cursor, [0])
-        statements.append(cursor, some(count))
+        PostgresLog.append(cursor, some(count))
     assert stored(database.owner_uri) == some(count)
     assert check_log(database.owner_uri) == some(count)
 
@@ -79,7 +80,7 @@ def test_control_characters_in_a_text_are_refused_and_move_nothing(
     changed: dict[str, Any] = {field: text}
     events[1] = events[1]._replace(**changed)
     with session, session.cursor(binary=True) as cursor, pytest.raises(errors.NotNullViolation):
-        statements.append(cursor, events)
+        PostgresLog.append(cursor, events)
     assert stored(database.owner_uri) == []
 
 
@@ -97,7 +98,7 @@ def test_the_lock_keeps_others_out_until_the_end_of_the_transaction(session: Con
 
 def test_a_look_begins_with_what_was_seen_and_heads_are_the_last(session: Connection) -> None:
     with session, session.cursor(binary=True) as cursor:
-        statements.append(cursor, some(5))
+        PostgresLog.append(cursor, some(5))
         seen = cursor.execute(statements.LOOK, ([0, 1], [3, 0])).fetchall()
         assert [LedgerEvent(*row[2:]) for row in seen] == some(5)[2:]
         ((time, waited_s, *nothing),) = cursor.execute(statements.LOOK, ([1], [0])).fetchall()

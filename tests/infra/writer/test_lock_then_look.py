@@ -10,6 +10,7 @@ from infra.log import statements
 from infra.log.chain import link_of
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
+from infra.log.postgres import PostgresLog
 from infra.partitions import partition_of
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
@@ -42,7 +43,7 @@ def test_a_writer_that_waited_for_the_lock_sees_what_was_committed_meanwhile(dat
             waiting = other.submit([submission(debit("d-2", 5))])
             until(lambda: waiting_for_lock(database.owner_uri), "the writer waits for the lock")
             last = stored(database.owner_uri, PARTITION)[-1]
-            statements.append(holder.cursor(), [_debited(last, "d-1", 6)])
+            PostgresLog.append(holder.cursor(), [_debited(last, "d-1", 6)])
             holder.execute("commit")
         (refused,) = waiting.result(DEADLINE_S)
         assert isinstance(refused, Outcome)
@@ -83,7 +84,7 @@ def test_no_event_is_missed_while_one_writer_sleeps_between_insert_and_commit(da
     with locked(database.writer_uri) as sleeper:
         # All eight wait for this transaction, which has inserted and not committed.
         last = stored(database.owner_uri, PARTITION)[-1]
-        statements.append(sleeper.cursor(), [_debited(last, "d-slow", 1)])
+        PostgresLog.append(sleeper.cursor(), [_debited(last, "d-slow", 1)])
         for thread in threads:
             thread.start()
         until(lambda: waiting_for_lock(database.owner_uri) == writers, "all writers wait")

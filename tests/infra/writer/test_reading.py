@@ -7,6 +7,7 @@ import pytest
 from domain.credits.address import debit_tag, grant_tag, stream_of
 from domain.registry import SCRIP
 from infra.log import statements
+from infra.log.postgres import PostgresLog
 from infra.partitions import partition_of
 from infra.writer.questions import Query
 from infra.writer.writer import Writer
@@ -135,7 +136,7 @@ def test_an_unknown_event_type_stops_reading_its_account_and_no_other(
         assert available(reader) == available(reader, OF_BOB) == 10
         with statements.connect(database.writer_uri, "test") as connection:
             newer = last._replace(stream=OF_ALICE, position=3, version=2, type="credits-teleported.v9", tag=None)
-            statements.append(connection.cursor(), [newer])
+            PostgresLog.append(connection.cursor(), [newer])
         cache = reader.reader._loader.cache(last.partition)
         reader.until(lambda: not cache.known, "the idle reader has met it")
         said = len(caplog.records)

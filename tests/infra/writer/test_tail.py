@@ -7,6 +7,7 @@ import pytest
 from domain.credits.address import stream_of
 from domain.registry import SCRIP
 from infra.log import statements
+from infra.log.postgres import PostgresLog
 from infra.partitions import partition_of
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
@@ -123,7 +124,7 @@ def test_an_unknown_event_type_stops_its_account_and_no_other(
         newer = last._replace(
             stream="account/user:alice:credits", position=3, version=2, type="credits-teleported.v9", tag=None
         )
-        statements.append(connection.cursor(), [newer])
+        PostgresLog.append(connection.cursor(), [newer])
     until(lambda: "the writer failed" in caplog.text, "the idle writer has met it")
     said = len(caplog.records)
     cache = writer._loader.cache(last.partition)
