@@ -10,20 +10,21 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
-from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
-from consumers.kafka_broker import SUBSCRIBER, as_it_is, consuming_broker, undecoded
+from consumers import subscribing
 from consumers.projector_metrics import projector_metrics
 from consumers.rebuild_requests import serve_rebuilds
+from consumers.subscribing import Records, Watch, consuming_broker, subscribed
 from consumers.topic_check import MISSING, Fault, TopicCheck, note
 from domain.registry import SCRIP
+from infra import topics
+from infra.channels import Channel
 from infra.log.mapper import LedgerMapper
 from infra.role_metrics import metrics_served
 from infra.settings import Settings
-from infra.topics import LEDGER, topic_name
 from projections import versions
 from projections.rebuild import rebuild
 from projections.runner import Applied, PositionGap, Runner
@@ -36,23 +37,24 @@ GATHER_S = 0.08  # from one small batch to the next: some twenty statements a ba
 GATHER_BELOW = 500  # events; a larger batch says that there is more to do
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 30.0
 AWAY_PAUSE_S = 2.0  # at most after an error of the database: soon after it is back, lists are current again
-LOOK_EVERY_S = 5.0
-STUCK_AFTER_S = 30.0
+CLOSE_S = 30.0
 # How soon another projector, or the same one after a kill -9, gets the partitions of one that is gone. As short as
 # brokers allow: two that own a partition at once do no harm here.
 TAKE_OVER = {"session_timeout_ms": 6_000, "heartbeat_interval_ms": 2_000}
 
-Records = tuple["ConsumerRecord[bytes, bytes]", ...]
 Result = TypeVar("Result")
+
+LEDGER = Channel(
+    title="ledger",
+    topic=topics.LEDGER,
+    description="The immutable log, in binary mode; key: organisation/stream.",
+    messages=SCRIP.events,
+    group=topics.PROJECTOR,  # it never commits offsets
+)
 
 
 class ProjectorStuck(Exception):
     """Records lie ahead and none has come for 30 s: only a new process helps, which the supervisor starts."""
-
-
-def group_id(settings: Settings) -> str:
-    """The consumer group of all projectors of a deployment. It never commits offsets."""
-    return f"{settings.topic_prefix}scrip-projector"
 
 
 async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
@@ -63,8 +65,8 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
     """
     uri = settings.projector_url.get_secret_value()
     projection = Projection(Runner(uri, LedgerMapper.of(SCRIP).decode), stop)
-    broker = consuming_broker(settings, "scrip-projector", log)
-    projection.attach(broker, topic_name(settings, LEDGER), group_id(settings))
+    broker = consuming_broker(settings, "scrip-projector", log, stop)
+    projection.attach(broker, settings)
     try:
         if await projection.persist("preparing the read models", partial(_prepare, uri)) is None:
             return
@@ -114,7 +116,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._thread = ThreadPoolExecutor(1, "projector")  # the runner's: psycopg would block Kafka's heartbeats
         self._subscriber: Any = None
         self._assigned = asyncio.Event()
-        self._moved_at = monotonic()
+        self._watch = Watch()
         self._waiting = False  # for PostgreSQL, which is no reason to start a new process
         self._gaps: dict[int, tuple[int, int]] = {}  # partition -> the position that came too early, and how often
         self._ended = False
@@ -127,21 +129,10 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """How many of its partitions have met an event that cannot be applied."""
         return len(self._runner.stopped)
 
-    def attach(self, broker: KafkaBroker, topic: str, group: str) -> None:
+    def attach(self, broker: KafkaBroker, settings: Settings) -> None:
         """Subscribe to the ledger's topic."""
-        self._subscriber = broker.subscriber(
-            topic,
-            batch=True,
-            max_records=MAX_RECORDS,
-            batch_timeout_ms=POLL_MS,
-            group_id=group,
-            ack_policy=AckPolicy.MANUAL,
-            parser=as_it_is,
-            decoder=undecoded,
-            listener=self,
-            **SUBSCRIBER | TAKE_OVER,
-        )
-        self._subscriber(self.handle)
+        reading = {"max_records": MAX_RECORDS, "batch_timeout_ms": POLL_MS, **TAKE_OVER}
+        self._subscriber = subscribed(broker, LEDGER, settings, self.handle, listener=self, **reading)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Nothing to hand over: what is applied is in the checkpoint."""
@@ -153,18 +144,18 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         await self._seek(assigned)
         with suppress(IllegalStateError):  # they are another projector's by now
             self._subscriber.consumer.resume(*(p for p in assigned if p.partition not in self._runner.stopped))
-        self._moved_at = monotonic()
+        self._watch.moved()
         self._assigned.set()
 
     async def handle(self, records: Records) -> None:
-        """Apply a batch. Never raises: FastStream would go on to the next one (reliability, P-49)."""
+        """Apply a batch."""
         began = monotonic()
         applied = await self.persist("applying events", partial(self._apply, records))
         if applied is None:
             return
         self.applied += applied.events
         # Also where nothing was applied: a new process would only read the same foreign records again.
-        self._moved_at = monotonic()
+        self._watch.moved()
         topic = records[0].topic
         self._leave({TopicPartition(topic, partition) for partition in applied.stopped})
         for partition, gap in applied.gaps.items():
@@ -178,10 +169,9 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             if on_ready is not None and self._assigned.is_set():
                 on_ready()
                 on_ready = None
-            await self.pause(LOOK_EVERY_S if on_ready is None else 0.02)
-            silent = monotonic() - self._moved_at
-            if silent > STUCK_AFTER_S and not self._waiting and await self._behind():
-                raise ProjectorStuck(f"records lie ahead and none has come for {silent:.0f} s")
+            await self.pause(subscribing.LOOK_EVERY_S if on_ready is None else 0.02)
+            if not self._waiting and await self._watch.stuck(self._subscriber.consumer, self._runner.stopped):
+                raise ProjectorStuck(f"records lie ahead and none has come for {subscribing.STUCK_AFTER_S:.0f} s")
 
     async def persist(self, what: str, step: Callable[[], Result]) -> Result | None:
         """Run a step in the runner's thread until it works, with pauses from 0.1 to 30 s; None when the role stops."""
@@ -197,7 +187,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             self._waiting = True
             await self.pause(pause)
             self._waiting = False
-            self._moved_at = monotonic()
+            self._watch.moved()
             pause = min(pause * 2, LAST_PAUSE_S)
         return None
 
@@ -214,7 +204,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """Give back connection and thread; one that stands still is left to the end of the process."""
         with suppress(TimeoutError):
             closed = asyncio.get_running_loop().run_in_executor(self._thread, self._runner.close)
-            await asyncio.wait_for(closed, STUCK_AFTER_S)
+            await asyncio.wait_for(closed, CLOSE_S)
         self._thread.shutdown(wait=False)
 
     def _apply(self, records: Records) -> Applied:
@@ -257,7 +247,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         step = partial(self._runner.apply_log, part.partition, gap.got - 1)
         while applied := await self.persist("reading the log", step):
             self.applied += applied
-            self._moved_at = monotonic()
+            self._watch.moved()
         self._spoilt.discard(part.partition)
 
     async def _seek(self, parts: set[TopicPartition], *, from_start: bool = False) -> None:
@@ -282,18 +272,3 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         with suppress(IllegalStateError):  # it is another projector's by now
             if parts and self._subscriber.consumer is not None:
                 self._subscriber.consumer.pause(*parts)
-
-    async def _behind(self) -> bool:
-        consumer: AIOKafkaConsumer | None = self._subscriber.consumer
-        if consumer is None:
-            return True
-        try:
-            async with asyncio.timeout(LOOK_EVERY_S):
-                parts = {part for part in consumer.assignment() if part.partition not in self._runner.stopped}
-                ends = await consumer.end_offsets(parts) if parts else {}
-                behind = [part for part, end in ends.items() if await consumer.position(part) < end]
-        except (KafkaError, TimeoutError, AssertionError):
-            return True  # a client that cannot even be asked is of no use either
-        if not behind:
-            self._moved_at = monotonic()
-        return bool(behind)

@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
-from infra.topics import DECISIONS, USAGE, topic_name
+from infra.topics import DECISIONS, INTAKE, NOTIFIER, USAGE, topic_name
 
 POLL_S = 0.1
 OLDEST_S = 1.0  # for the first unread records of all partitions; where they do not come, their age is not known
@@ -43,19 +43,14 @@ class Unread(NamedTuple):
 
 def intake_group(settings: Settings) -> str:
     """The consumer group of the role that applies usage events."""
-    return f"{settings.topic_prefix}scrip-intake"
-
-
-def notifier_group(settings: Settings) -> str:
-    """The consumer group of the role that writes refused checks down."""
-    return f"{settings.topic_prefix}scrip-notifier"
+    return topic_name(settings, INTAKE)
 
 
 def read_by_us(settings: Settings) -> list[Read]:
     """Every topic that a role reads from where it has committed. The projector commits in PostgreSQL."""
     return [
         Read(topic_name(settings, USAGE), intake_group(settings)),
-        Read(topic_name(settings, DECISIONS), notifier_group(settings)),
+        Read(topic_name(settings, DECISIONS), topic_name(settings, NOTIFIER)),
     ]
 
 

@@ -11,10 +11,10 @@ from psycopg_pool import AsyncConnectionPool
 from consumers.cloud_event import Unacceptable
 from consumers.intake.commands import NotYetPriced, command_of, personal, urls
 from consumers.intake.lookup import Work, WorkKey, work_of
-from consumers.intake.patience import PASSING, Result, until_done
 from consumers.intake.record import Record, Rejected, UsageEvent, body_of, read_record, rejected, rejected_as
 from consumers.intake.submissions import harmless, named, refusal_of, reused, submission_of, work_of_item
 from consumers.intake.tally import Tally
+from consumers.patience import PASSING, Result, until_done
 from infra.quarantine import Connection, Parked, Waiting, find, fingerprints, mark_published, park, resolve
 from infra.quarantine_room import Unfit, leave_out
 from infra.sealing import Sealer

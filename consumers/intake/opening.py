@@ -1,15 +1,17 @@
 """An intake with its connections, opened and closed together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from consumers.intake.batch import Intake
-from consumers.intake.quarantine_topic import QuarantineTopic
+from consumers.intake.quarantine_topic import QUARANTINE, quarantine_records
 from consumers.intake.senders import senders
+from infra.channels import Outlet
+from infra.quarantine import Parked
 from infra.sealing import Sealer
 from infra.session import options
 from infra.settings import Settings
@@ -43,18 +45,22 @@ async def opened_intake(settings: Settings, ledger: Ledger, stop: asyncio.Event)
     uri = settings.writer_url.get_secret_value()
     keys: ConnectionPool[Any] = ConnectionPool(uri, check=ConnectionPool.check_connection, **POOL)
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(uri, check=AsyncConnectionPool.check_connection, **POOL)
-    topic = QuarantineTopic(settings)
+    outlet = Outlet(settings, QUARANTINE)
+
+    async def publish(rows: Sequence[Parked]) -> None:
+        await outlet.publish([record for row in rows for record in quarantine_records(row)])
+
     await asyncio.to_thread(keys.open)
     await pool.open()
     try:
         async with senders(settings) as known:
             yield Intake(
-                *(ledger, pool, Sealer(keys), topic.publish),
+                *(ledger, pool, Sealer(keys), publish),
                 authenticate=known.actor,
                 trusted=settings.trust_broker,
                 stop=stop,
             )
     finally:
-        await topic.close()
+        await outlet.close()
         await pool.close()
         await asyncio.to_thread(keys.close)

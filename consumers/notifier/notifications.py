@@ -1,13 +1,15 @@
 """Alerts on the topic `scrip.notifications`: the table is the outbox, and a row is done when Kafka has acknowledged."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
-from infra.outlet import Outgoing, Outlet
+from infra import topics
+from infra.alert_rules import TYPES
+from infra.channels import Channel, Outgoing, Outlet
 from infra.webhooks.deliveries import message_id
 
 BATCH = 500
@@ -18,7 +20,8 @@ _NEXT = f"""
 _DONE = "update alerts set published_at = scrip_now() where id = any(%s)"
 
 
-class Notification(msgspec.Struct):
+@dataclass(slots=True)
+class Notification:
     """An alert: which rule was crossed, by what, since when, and the numbers. `id` is that of `GET /api/v1/alerts`."""
 
     id: int
@@ -33,7 +36,16 @@ class Notification(msgspec.Struct):
     at: datetime
 
 
-async def publish_alerts(pool: "AsyncConnectionPool[Any]", outlet: Outlet, topic: str) -> int:
+NOTIFICATIONS = Channel(
+    title="notifications",
+    topic=topics.NOTIFICATIONS,
+    description="Alerts, at least once: `ce_id` tells a repeat.",
+    messages=dict.fromkeys(TYPES, Notification),
+    source="/scrip/notifier",
+)
+
+
+async def publish_alerts(pool: "AsyncConnectionPool[Any]", outlet: Outlet) -> int:
     """Publish a batch of what is not yet published, in order, and return how many those were.
 
     Killed between publishing and noting it, the next call publishes them again under the same `ce_id`.
@@ -43,22 +55,12 @@ async def publish_alerts(pool: "AsyncConnectionPool[Any]", outlet: Outlet, topic
         cursor = connection.cursor(row_factory=class_row(Notification))
         rows = await (await cursor.execute(_NEXT.encode())).fetchall()
     if rows:
-        await outlet.publish(topic, [outgoing(row) for row in rows])
+        await outlet.publish([outgoing(row) for row in rows])
         async with pool.connection() as connection:
             await connection.execute(_DONE, ([row.id for row in rows],))
     return len(rows)
 
 
 def outgoing(alert: Notification) -> Outgoing:
-    """The record of an alert: CloudEvents 1.0 in binary mode, keyed by the organisation, so in order for each."""
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", message_id(alert.id).encode()),
-        ("ce_type", alert.type.encode()),
-        ("ce_source", b"/scrip/notifier"),
-        ("ce_subject", alert.subject.encode()),
-        ("ce_time", alert.at.isoformat().encode()),
-        ("ce_scriporg", alert.org.encode()),
-        ("content-type", b"application/json"),
-    ]
-    return Outgoing(alert.org.encode(), msgspec.json.encode(alert), headers)
+    """The record of an alert."""
+    return NOTIFICATIONS.record(alert, alert.type, message_id(alert.id), alert.at, alert.subject)

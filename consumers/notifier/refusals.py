@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from consumers.notifier.touched import advance, ahead
-from infra.decisions import GENERATION, Decision, decision_headers
-from infra.outlet import Outgoing, Outlet
+from infra.channels import Outgoing, Outlet
+from infra.decisions import DECISIONS, GENERATION, Decision
 from infra.position import format_position
 
 NAME = "decisions"
@@ -43,7 +42,7 @@ class Refusal(NamedTuple):
     actor: str
 
 
-async def publish_refusals(pool: "AsyncConnectionPool[Any]", outlet: Outlet, topic: str) -> bool:
+async def publish_refusals(pool: "AsyncConnectionPool[Any]", outlet: Outlet) -> bool:
     """Publish the refusals of a stretch of the log, then note how far; whether there may be more already.
 
     Killed between the two, the next call publishes them again under the same `ce_id`.
@@ -57,7 +56,7 @@ async def publish_refusals(pool: "AsyncConnectionPool[Any]", outlet: Outlet, top
         cursor = connection.cursor(row_factory=class_row(Refusal))
         found = await (await cursor.execute(_REFUSED, columns)).fetchall()
     if found:
-        await outlet.publish(topic, [outgoing(refusal) for refusal in found])
+        await outlet.publish([outgoing(refusal) for refusal in found])
     async with pool.connection() as connection:
         await advance(connection, NAME, parts)
     return True
@@ -80,5 +79,4 @@ def outgoing(refusal: Refusal) -> Outgoing:
         generation_id=refusal.generation_id,
         position=position,
     )
-    headers = decision_headers(decision, GENERATION, f"{refusal.org}/{position}")
-    return Outgoing(refusal.org.encode(), msgspec.json.encode(decision), headers)
+    return DECISIONS.record(decision, GENERATION, f"{refusal.org}/{position}", refusal.at)

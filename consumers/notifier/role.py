@@ -16,12 +16,12 @@ from aiokafka.errors import KafkaError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from consumers.notifier.engine import Engine
-from consumers.notifier.notifications import BATCH, publish_alerts
+from consumers.notifier.notifications import BATCH, NOTIFICATIONS, publish_alerts
 from consumers.notifier.refusals import publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
-from infra import topics
+from infra.channels import Outlet
+from infra.decisions import DECISIONS
 from infra.lease import Lease, LeaseLost
-from infra.outlet import Outlet
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.session import options
 from infra.settings import Settings
@@ -98,14 +98,12 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
     """Everything at once until `stop` is set or the session that looks is lost. Raises psycopg.Error, OSError."""
     uri = settings.writer_url.get_secret_value()
     async with await psycopg.AsyncConnection.connect(uri, **CONNECTION) as connection, _pool(settings) as pool:
-        outlet, refused = Outlet(settings), Outlet(settings)
-        notifications = topics.topic_name(settings, topics.NOTIFICATIONS)
-        decisions = topics.topic_name(settings, topics.DECISIONS)
+        outlet, refused = Outlet(settings, NOTIFICATIONS), Outlet(settings, DECISIONS)
         secrets = WebhookSecrets(settings.fingerprint_secret.get_secret_value().encode())
         deliveries = Deliveries(pool, secrets, Sender(allow_private=settings.webhooks_allow_private))
 
         async def some_alerts() -> bool:
-            return await publish_alerts(pool, outlet, notifications) == BATCH
+            return await publish_alerts(pool, outlet) == BATCH
 
         async def checks() -> bool:
             await follow_refused_checks(settings, pool)
@@ -114,7 +112,7 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
         parts: list[Coroutine[Any, Any, None]] = [
             _looking(engine, connection, stop),
             _again("publishing alerts", some_alerts, stop),
-            _again("publishing refused generations", lambda: publish_refusals(pool, refused, decisions), stop),
+            _again("publishing refused generations", lambda: publish_refusals(pool, refused), stop),
             _again("reading refused checks", checks, stop),
             deliveries.run(stop),
         ]

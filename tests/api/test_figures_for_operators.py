@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from api import operations
-from consumers.intake.role import group_id
+from consumers.usage import USAGE
 from infra.kafka_lag import group_lag, intake_group
 from infra.topics import LEDGER, provision, topic_name
 from tests.api.generating import give, new_user
@@ -97,7 +97,7 @@ def test_the_broker_is_asked_for_the_usage_that_waits(
     database: Database, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_of(database, kafka=kafka, topic_prefix=topic_prefix)
-    assert intake_group(settings) == group_id(settings)
+    assert intake_group(settings) == topic_name(settings, USAGE.group)
     asyncio.run(provision(settings, PARTITIONS))
     lag = asyncio.run(group_lag(settings, intake_group(settings), topic_name(settings, LEDGER), 20))
     assert lag == dict.fromkeys(range(PARTITIONS), 0)

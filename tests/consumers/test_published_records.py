@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from consumers.intake.quarantine_topic import QuarantineTopic
+from consumers.intake.quarantine_topic import QUARANTINE, quarantine_records
 from consumers.notifier import notifications, refusals
-from consumers.notifier.notifications import Notification
+from consumers.notifier.notifications import NOTIFICATIONS, Notification
 from consumers.notifier.refusals import Refusal
 from infra import decisions
-from infra.decisions import DEDUCTION, RefusedChecks
-from infra.outlet import Outgoing, Outlet
+from infra.channels import Channel, Outgoing, Outlet
+from infra.decisions import DECISIONS, DEDUCTION, RefusedChecks
 from infra.quarantine import Parked
 from infra.settings import Settings
-from infra.topics import DECISIONS, NOTIFICATIONS, QUARANTINE, provision, topic_name
+from infra.topics import provision, topic_name
 from tests.waiting import patient
 
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
@@ -34,10 +34,10 @@ def settings(kafka: str, topic_prefix: str) -> Settings:
     return made
 
 
-async def published(settings: Settings, topic: str, count: int) -> list[Published]:
+async def published(settings: Settings, channel: Channel, count: int) -> list[Published]:
     """The records of a topic, once there are `count`."""
     consumer = AIOKafkaConsumer(
-        topic_name(settings, topic), bootstrap_servers=settings.kafka, auto_offset_reset="earliest"
+        topic_name(settings, channel.topic), bootstrap_servers=settings.kafka, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
@@ -48,13 +48,13 @@ async def published(settings: Settings, topic: str, count: int) -> list[Publishe
     return [(record.key, record.value, list(record.headers)) for record in found]
 
 
-async def sent(settings: Settings, topic: str, records: Iterable[Outgoing]) -> list[Published]:
-    outlet = Outlet(settings)
+async def sent(settings: Settings, channel: Channel, records: Iterable[Outgoing]) -> list[Published]:
+    outlet = Outlet(settings, channel)
     try:
-        await outlet.publish(topic_name(settings, topic), list(records))
+        await outlet.publish(list(records))
     finally:
         await outlet.close()
-    return await published(settings, topic, 2)
+    return await published(settings, channel, 2)
 
 
 def test_notifications(settings: Settings) -> None:
@@ -170,15 +170,7 @@ def test_refused_checks_and_deductions(settings: Settings, monkeypatch: pytest.M
 def test_quarantine(settings: Settings) -> None:
     row = Parked("q1", "acme", "/w", "e1", "not_found", "There is no ä.", "s" * 700_001, b"")
 
-    async def whole() -> list[Published]:
-        topic = QuarantineTopic(settings)
-        try:
-            await topic.publish([row])
-        finally:
-            await topic.close()
-        return await published(settings, QUARANTINE, 2)
-
-    first, second = asyncio.run(whole())
+    first, second = asyncio.run(sent(settings, QUARANTINE, quarantine_records(row)))
     start = '{"id":"q1","org":"acme","source":"/w","event_id":"e1","reason":"not_found","detail":"There is no ä.",'
     assert first == (
         b"acme",
