@@ -8,7 +8,7 @@ from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 
 from consumers.intake.quarantine_topic import QUARANTINE
-from consumers.notifier.notifications import NOTIFICATIONS
+from consumers.notifier.publishing import NOTIFICATIONS
 from consumers.projector import LEDGER
 from consumers.usage import USAGE
 from infra.channels import Channel

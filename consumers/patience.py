@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import psycopg
@@ -33,7 +34,7 @@ async def until_done(
     Raises Stopping when `stop` is set before that, and whatever else than a passing fault the step raises. With
     Exception among `passing` also what nobody expected is repeated, loudly.
     """
-    pause = FIRST_PAUSE_S
+    seconds = FIRST_PAUSE_S
     while not stop.is_set():
         try:
             return await step()
@@ -43,8 +44,12 @@ async def until_done(
             log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
         except passing:
             log.exception("%s failed and is tried again", what)
-        try:
-            await asyncio.wait_for(stop.wait(), pause)
-        except TimeoutError:
-            pause = min(pause * 2, LAST_PAUSE_S)
+        await pause(stop, seconds)
+        seconds = min(seconds * 2, LAST_PAUSE_S)
     raise Stopping
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait, but not longer than the role runs."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

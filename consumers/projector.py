@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 
 from consumers import subscribing
-from consumers.projector_metrics import projector_metrics
+from consumers.patience import pause
 from consumers.rebuild_requests import serve_rebuilds
 from consumers.subscribing import Records, Watch, consuming_broker, subscribed
 from consumers.topic_check import MISSING, Fault, TopicCheck, note
@@ -23,7 +24,7 @@ from domain.registry import SCRIP
 from infra import topics
 from infra.channels import Channel
 from infra.log.mapper import LedgerMapper
-from infra.role_metrics import metrics_served
+from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
 from projections import versions
 from projections.rebuild import rebuild
@@ -72,7 +73,7 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
             return
         with metrics_served(settings, projector_metrics(projection)):
             while not await _started(broker):
-                await projection.pause(1.0)
+                await pause(stop, 1.0)
                 if stop.is_set():
                     return
             rebuilds = asyncio.create_task(serve_rebuilds(settings, stop))
@@ -161,7 +162,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         for partition, gap in applied.gaps.items():
             await self._close(TopicPartition(topic, partition), gap)
         if len(records) < GATHER_BELOW:
-            await self.pause(GATHER_S - (monotonic() - began))
+            await pause(self._stop, GATHER_S - (monotonic() - began))
 
     async def watch(self, on_ready: Callable[[], None] | None) -> None:
         """Return when the role stops. Raises ProjectorStuck."""
@@ -169,32 +170,27 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             if on_ready is not None and self._assigned.is_set():
                 on_ready()
                 on_ready = None
-            await self.pause(subscribing.LOOK_EVERY_S if on_ready is None else 0.02)
+            await pause(self._stop, subscribing.LOOK_EVERY_S if on_ready is None else 0.02)
             if not self._waiting and await self._watch.stuck(self._subscriber.consumer, self._runner.stopped):
                 raise ProjectorStuck(f"records lie ahead and none has come for {subscribing.STUCK_AFTER_S:.0f} s")
 
     async def persist(self, what: str, step: Callable[[], Result]) -> Result | None:
         """Run a step in the runner's thread until it works, with pauses from 0.1 to 30 s; None when the role stops."""
-        pause = FIRST_PAUSE_S
+        seconds = FIRST_PAUSE_S
         while not (self._stop.is_set() or self._ended):
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._thread, step)
             except psycopg.Error as error:
                 log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
-                pause = min(pause, AWAY_PAUSE_S)
+                seconds = min(seconds, AWAY_PAUSE_S)
             except Exception:  # a bug: going on would lose the batch, so it stays here, loudly
                 log.exception("%s failed and is tried again", what)
             self._waiting = True
-            await self.pause(pause)
+            await pause(self._stop, seconds)
             self._waiting = False
             self._watch.moved()
-            pause = min(pause * 2, LAST_PAUSE_S)
+            seconds = min(seconds * 2, LAST_PAUSE_S)
         return None
-
-    async def pause(self, seconds: float) -> None:
-        """Wait, but not longer than the role runs."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
 
     def end(self) -> None:
         """Try no more, also where the role has not been told to stop."""
@@ -232,7 +228,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         if times > 2 or part.partition in self._spoilt:
             await self._read_log(part, gap)
             if times > 3:  # the log lacks them, too
-                await self.pause(min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
+                await pause(self._stop, min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
             times = 1
         else:
             log.warning("%s; reading again from the %s", gap, "start" if times > 1 else "checkpoint")
@@ -272,3 +268,27 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         with suppress(IllegalStateError):  # it is another projector's by now
             if parts and self._subscriber.consumer is not None:
                 self._subscriber.consumer.pause(*parts)
+
+
+@dataclass
+class Counts:
+    """The figures of a projector that has not begun."""
+
+    applied: int = 0
+    foreign: int = 0
+    stopped: int = 0
+
+
+def projector_metrics(shown: "Projection | Counts") -> RoleMetrics:
+    """The figures of a projector."""
+    foreign = "Records left out: not the log's events."
+    return RoleMetrics(
+        [
+            Figure("counter", "scrip_projector_applied", "Events applied.", lambda: shown.applied),
+            Figure("counter", "scrip_projector_foreign_records", foreign, lambda: shown.foreign),
+            Figure(
+                *("gauge", "scrip_projector_stopped_partitions", "Its partitions whose next event cannot be applied."),
+                lambda: shown.stopped,
+            ),
+        ]
+    )

@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 import psycopg
 
+from consumers.patience import pause
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from infra.settings import Settings
@@ -52,12 +52,12 @@ async def serve_rebuilds(settings: Settings, stop: asyncio.Event) -> None:
                 while not stop.is_set():
                     if (await connection.execute(_ASKED)).rowcount:
                         await _take_up(connection, uri, stop)
-                    await _pause(stop)
+                    await pause(stop, LOOK_EVERY_S)
         except Stopping:
             return
         except psycopg.Error as error:  # the request stays, and is taken up at the next look
             log.warning("rebuilds cannot be looked for: %s", error or type(error).__name__)
-        await _pause(stop)
+        await pause(stop, LOOK_EVERY_S)
 
 
 async def _connect(uri: str) -> Connection:
@@ -122,8 +122,3 @@ async def _tell_end(connection: Connection, work: "asyncio.Task[RebuildReport]",
     else:
         await connection.execute(_DONE, (report.events, report.events, report.generation, id_))
         log.warning("rebuild %s: %s events are now in generation %s", id_, report.events, report.generation)
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)

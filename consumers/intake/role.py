@@ -10,11 +10,10 @@ from aiokafka import ConsumerRecord
 from faststream.kafka import KafkaBroker
 
 from consumers import subscribing
-from consumers.intake.batch import Batch, Intake, read_all
+from consumers.intake.batch import Batch, Intake, Tally, read_all
 from consumers.intake.opening import opened_intake
 from consumers.intake.record import Record
-from consumers.intake.tally import Tally
-from consumers.patience import Stopping, until_done
+from consumers.patience import Stopping, pause, until_done
 from consumers.subscribing import Records, Watch, acknowledge, consuming_broker, subscribed
 from consumers.usage import USAGE
 from domain.registry import SCRIP
@@ -127,13 +126,11 @@ class Subscription:
     async def watch(self) -> None:
         """Return when the role stops or the consumer is stuck: records lie ahead, but for 30 s none has come."""
         while not self._stop.is_set():
-            try:
-                await asyncio.wait_for(self._stop.wait(), subscribing.LOOK_EVERY_S)
-            except TimeoutError:
-                busy = self._deciding is not None and not self._deciding.done()
-                if not busy and await self._watch.stuck(self._subscriber.consumer):
-                    log.error("the consumer of usage events is stuck and is replaced")
-                    return
+            await pause(self._stop, subscribing.LOOK_EVERY_S)
+            busy = self._deciding is not None and not self._deciding.done()
+            if not (busy or self._stop.is_set()) and await self._watch.stuck(self._subscriber.consumer):
+                log.error("the consumer of usage events is stuck and is replaced")
+                return
 
 
 def _record(record: "ConsumerRecord[bytes, bytes]") -> Record:

@@ -16,9 +16,9 @@ from aiokafka.errors import KafkaError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from consumers.notifier.engine import Engine
-from consumers.notifier.notifications import BATCH, NOTIFICATIONS, publish_alerts
-from consumers.notifier.refusals import publish_refusals
+from consumers.notifier.publishing import BATCH, NOTIFICATIONS, publish_alerts, publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
+from consumers.patience import pause
 from infra.channels import Outlet
 from infra.decisions import DECISIONS
 from infra.lease import Lease, LeaseLost
@@ -69,7 +69,7 @@ def notifier_metrics(engine: Engine) -> RoleMetrics:
 
 
 async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, ready: list[Callable[[], None]]) -> None:
-    pause = STANDBY_S
+    seconds = STANDBY_S
     uri = settings.writer_url.get_secret_value()
     while not stop.is_set():
         try:
@@ -78,7 +78,7 @@ async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, r
                 engine.active = await lease.take()
                 while ready:
                     ready.pop()()
-                pause = STANDBY_S
+                seconds = STANDBY_S
                 if engine.active:
                     log.info("this notifier is the active one")
                     await lease.while_held(_serve(settings, engine, stop))
@@ -88,10 +88,10 @@ async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, r
             log.warning("the notifier stands by: %s", error)
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("the notifier starts anew: %s", error or type(error).__name__)
-            pause = min(2 * pause, LAST_PAUSE_S)
+            seconds = min(2 * seconds, LAST_PAUSE_S)
         finally:
             engine.active = False
-        await _until(stop, pause)
+        await pause(stop, seconds)
 
 
 async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> None:
@@ -125,29 +125,29 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
 
 async def _looking(engine: Engine, connection: "psycopg.AsyncConnection[Any]", stop: asyncio.Event) -> None:
     """Look every second. What fails is looked at again; a lost session ends it, and with it the notifier's turn."""
-    pause = EVERY_S
+    seconds = EVERY_S
     while not stop.is_set():
         try:
             more = await engine.look(connection)
-            pause = 0.0 if more else EVERY_S
+            seconds = 0.0 if more else EVERY_S
         except psycopg.Error as error:
             if connection.closed:
                 raise
             log.warning("looking for alerts failed and is tried again: %s", error or type(error).__name__)
-            pause = min(2 * max(pause, EVERY_S), LAST_PAUSE_S)
-        await _until(stop, pause)
+            seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
+        await pause(stop, seconds)
 
 
 async def _again(what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> None:
     """Do `part` again and again, at once where it says that there is more, until `stop` is set."""
-    pause = EVERY_S
+    seconds = EVERY_S
     while not stop.is_set():
         try:
-            pause = 0.0 if await part() else EVERY_S
+            seconds = 0.0 if await part() else EVERY_S
         except AWAY as error:
             log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
-            pause = min(2 * max(pause, EVERY_S), LAST_PAUSE_S)
-        await _until(stop, pause)
+            seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
+        await pause(stop, seconds)
 
 
 async def _first_to_end(parts: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
@@ -183,11 +183,3 @@ async def _pool(settings: Settings) -> AsyncIterator["AsyncConnectionPool[Any]"]
         yield pool
     finally:
         await pool.close()
-
-
-async def _until(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -14,8 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
 
 from consumers.notifier.engine import Engine
-from consumers.notifier.notifications import NOTIFICATIONS, publish_alerts
-from consumers.notifier.refusals import publish_refusals
+from consumers.notifier.publishing import NOTIFICATIONS, publish_alerts, publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
 from consumers.notifier.role import run_notifier
 from domain.budgets.record_cost import RecordCost

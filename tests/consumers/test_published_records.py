@@ -9,9 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from consumers.intake.quarantine_topic import QUARANTINE, quarantine_records
-from consumers.notifier import notifications, refusals
-from consumers.notifier.notifications import NOTIFICATIONS, Notification
-from consumers.notifier.refusals import Refusal
+from consumers.notifier.publishing import NOTIFICATIONS, Notification, Refusal, alert_record, refusal_record
 from infra import decisions
 from infra.channels import Channel, Outgoing, Outlet
 from infra.decisions import DECISIONS, DEDUCTION, RefusedChecks
@@ -63,7 +61,7 @@ def test_notifications(settings: Settings) -> None:
         *({"left": 5, "share": 0.25, "names": ["ä", "\n\u2028"], "big": 10**17, "none": None}, AT),
     )
     bare = Notification(*(8, "acme", "budget", "scrip.budget", "critical", "group/g1", None, "", {}, WHOLE))
-    found = asyncio.run(sent(settings, NOTIFICATIONS, [notifications.outgoing(full), notifications.outgoing(bare)]))
+    found = asyncio.run(sent(settings, NOTIFICATIONS, [alert_record(full), alert_record(bare)]))
     assert found == [
         (
             b"acme",
@@ -104,7 +102,7 @@ def test_notifications(settings: Settings) -> None:
 def test_refused_generations(settings: Settings) -> None:
     full = Refusal(*("acme", 12, AT, "u1", "image", "p", "flux", "hd", "insufficient_credits", 60, "g1", "worker:w"))
     bare = Refusal(*("acme", 13, WHOLE, "u2", "image", None, None, None, "too_large", 0, "g2", "user:u2"))
-    found = asyncio.run(sent(settings, DECISIONS, [refusals.outgoing(full), refusals.outgoing(bare)]))
+    found = asyncio.run(sent(settings, DECISIONS, [refusal_record(full), refusal_record(bare)]))
     position = found[0][2][1][1].partition(b"/")[2].decode()
     assert found[0] == (
         b"acme",
