@@ -1,4 +1,7 @@
-"""What consumer groups have still to read, asked of the broker: it knows also when the consumer is dead."""
+"""What consumer groups have still to read, asked of the broker: it knows also when the consumer is dead.
+
+FastStream reads as a member of a group and asks for no offsets, so this is aiokafka (decision 0017).
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -41,15 +44,10 @@ class Unread(NamedTuple):
     oldest_ms: int | None
 
 
-def intake_group(settings: Settings) -> str:
-    """The consumer group of the role that applies usage events."""
-    return topic_name(settings, INTAKE)
-
-
 def read_by_us(settings: Settings) -> list[Read]:
     """Every topic that a role reads from where it has committed. The projector commits in PostgreSQL."""
     return [
-        Read(topic_name(settings, USAGE), intake_group(settings)),
+        Read(topic_name(settings, USAGE), topic_name(settings, INTAKE)),
         Read(topic_name(settings, DECISIONS), topic_name(settings, NOTIFIER)),
     ]
 

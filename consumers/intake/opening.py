@@ -110,21 +110,9 @@ def _check(principal: Principal, org: str) -> None:
 @asynccontextmanager
 async def senders(settings: Settings) -> AsyncIterator[Senders]:
     """They check tokens by the settings' keys, API keys by the database."""
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        settings.writer_url.get_secret_value(),
-        min_size=0,  # only API keys need it
-        max_size=2,
-        open=False,
-        timeout=5.0,
-        check=AsyncConnectionPool.check_connection,
-        kwargs={
-            "autocommit": True,
-            "row_factory": dict_row,
-            "connect_timeout": 5,
-            "tcp_user_timeout": 10_000,
-            "options": options("-c statement_timeout=30s"),
-        },
-    )
+    few = POOL | {"min_size": 0, "kwargs": POOL["kwargs"] | {"row_factory": dict_row}}  # only API keys need it
+    uri = settings.writer_url.get_secret_value()
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(uri, check=AsyncConnectionPool.check_connection, **few)
     await pool.open()
     try:
         secret = settings.fingerprint_secret.get_secret_value().encode()

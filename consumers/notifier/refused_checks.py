@@ -38,8 +38,8 @@ _CLEAN = f"""
 _decoder = msgspec.json.Decoder(Decision)
 
 
-async def follow_refused_checks(settings: Settings, pool: "AsyncConnectionPool[Any]") -> None:
-    """Write refused checks down until cancelled, or until the consumer is stuck and a new one is needed.
+async def follow_refused_checks(settings: Settings, pool: "AsyncConnectionPool[Any]") -> bool:
+    """Write refused checks down until cancelled, or until the consumer is stuck: then true, to be called again.
 
     Offsets are committed after the rows are, so what is read twice is written once. Raises psycopg.Error, KafkaError,
     OSError.
@@ -63,6 +63,7 @@ async def follow_refused_checks(settings: Settings, pool: "AsyncConnectionPool[A
             if cleaned_at is None or monotonic() - cleaned_at > CLEAN_EVERY_S:
                 cleaned_at = monotonic() if await _clean(pool) < CLEAN_AT_ONCE else None
             await asyncio.sleep(LOOK_EVERY_S)
+        return True
     finally:
         over.set()
         async with asyncio.timeout(5):

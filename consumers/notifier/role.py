@@ -105,15 +105,11 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
         async def some_alerts() -> bool:
             return await publish_alerts(pool, outlet) == BATCH
 
-        async def checks() -> bool:
-            await follow_refused_checks(settings, pool)
-            return True
-
         parts: list[Coroutine[Any, Any, None]] = [
             _looking(engine, connection, stop),
             _again("publishing alerts", some_alerts, stop),
             _again("publishing refused generations", lambda: publish_refusals(pool, refused), stop),
-            _again("reading refused checks", checks, stop),
+            _again("reading refused checks", lambda: follow_refused_checks(settings, pool), stop),
             deliveries.run(stop),
         ]
         try:

@@ -4,17 +4,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from faststream.kafka import TestKafkaBroker
 
-from consumers import patience
+from consumers import patience, subscribing
 from consumers.intake.batch import Batch
 from consumers.intake.role import Subscription
 from consumers.patience import Stopping
-from consumers.subscribing import Records, consuming_broker, subscribed
+from consumers.subscribing import Records, Watch, consuming_broker, subscribed
 from consumers.usage import USAGE
 from infra.settings import Settings
 
@@ -163,3 +164,34 @@ def test_usage_that_is_not_decided_is_not_acknowledged() -> None:
         assert not subscriber.consumer.commit.called
 
     intake_in_memory(scenario)
+
+
+@pytest.mark.parametrize(
+    ("ends", "but", "stuck"),
+    [
+        ({0: 5, 1: 9}, (), True),
+        ({0: 5, 1: 8}, (), False),
+        ({0: 5, 1: 9}, (1,), False),  # it stands still for a reason of its own
+        ({0: 4, 1: 8}, (), True),  # the broker has lost records
+        (None, (), True),  # it cannot even be asked
+    ],
+    ids=["behind", "level", "stopped", "ahead", "away"],
+)
+def test_a_consumer_is_stuck_when_records_lie_ahead_and_none_comes(
+    ends: dict[int, int] | None, but: tuple[int, ...], stuck: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {TopicPartition(TOPIC, 0): 5, TopicPartition(TOPIC, 1): 8}
+
+    async def end_offsets(asked: set[TopicPartition]) -> dict[TopicPartition, int]:
+        if ends is None:
+            raise KafkaConnectionError
+        return {part: ends[part.partition] for part in asked}
+
+    async def position(part: TopicPartition) -> int:
+        return parts[part]
+
+    consumer = Mock(assignment=lambda: set(parts), end_offsets=end_offsets, position=position)
+    assert not asyncio.run(Watch().stuck(consumer, but)), "it has only begun"
+    monkeypatch.setattr(subscribing, "STUCK_AFTER_S", -1.0)
+    assert asyncio.run(Watch().stuck(consumer, but)) == stuck
+    assert asyncio.run(Watch().stuck(None)), "there is no client"

@@ -17,9 +17,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from consumers.intake.record import Record
 from consumers.intake.role import run_intake
-from infra.kafka_lag import intake_group
 from infra.settings import Settings
-from infra.topics import QUARANTINE, USAGE, provision, topic_name
+from infra.topics import INTAKE, QUARANTINE, USAGE, provision, topic_name
 from tests.conftest import PARTITIONS, Database
 from tests.consumers.intake_ledger import bench
 from tests.consumers.usage_records import binary, completed, metered, raw
@@ -149,7 +148,7 @@ async def lag(settings: Settings) -> int:
         parts = consumer.assignment() or await _assigned(consumer)
         ends = await consumer.end_offsets(parts)
     async with AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, group_id=intake_group(settings), enable_auto_commit=False
+        bootstrap_servers=settings.kafka, group_id=topic_name(settings, INTAKE), enable_auto_commit=False
     ) as reader:
         reader.assign(list(parts))
         return sum([end - (await reader.committed(part) or 0) for part, end in ends.items()])
