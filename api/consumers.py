@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError
 from psycopg_pool import PoolTimeout, TooManyRequests
 
 from api.database import Database
-from infra.kafka_lag import LagReader, Unread, notifier_group, read_by_us
+from infra.kafka_lag import LagReader, Unread, read_by_us
 from infra.settings import Settings
-from infra.topics import LEDGER, topic_name
+from infra.topics import LEDGER, NOTIFIER, PROJECTOR, topic_name
 from infra.waits import set_within
 
 log = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ class ConsumerWatch:
             self.broker = True
 
     def _unread(self, row: Mapping[str, Any]) -> Unread:
-        topic, group = LOG, notifier_group(self._settings)
+        topic, group = LOG, topic_name(self._settings, NOTIFIER)
         if row["name"] == "projector":
-            topic, group = topic_name(self._settings, LEDGER), f"{self._settings.topic_prefix}scrip-projector"
+            topic, group = topic_name(self._settings, LEDGER), topic_name(self._settings, PROJECTOR)
         return Unread(topic, group, row["partition"], row["reached"], row["records"], row["oldest_ms"])

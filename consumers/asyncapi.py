@@ -1,20 +1,22 @@
-"""The AsyncAPI 3 document: what is on the topics, generated from the models and events that the code uses."""
+"""The AsyncAPI 3 document: topics and payloads are FastStream's, from the channels that the code uses."""
 
+import json
+import sys
 from typing import Any
 
-import msgspec
-from pydantic.json_schema import models_json_schema
+from faststream.kafka import KafkaBroker
+from faststream.specification import AsyncAPI
 
-from consumers.intake.quarantine_topic import TYPE, QuarantineRecord
-from consumers.notifier.notifications import Notification
-from consumers.usage import USAGE_TYPES
-from domain.registry import SCRIP
-from infra.alert_rules import TYPES
-from infra.decisions import CHECK, DEDUCTION, GENERATION, Decision
-from infra.topics import DECISIONS, LEDGER, NOTIFICATIONS, QUARANTINE, USAGE
+from consumers.intake.quarantine_topic import QUARANTINE
+from consumers.notifier.publishing import NOTIFICATIONS
+from consumers.projector import LEDGER
+from consumers.usage import USAGE
+from infra.channels import Channel
+from infra.decisions import DECISIONS
 
 Json = dict[str, Any]
 
+CHANNELS = (USAGE, LEDGER, NOTIFICATIONS, DECISIONS, QUARANTINE)
 SCHEMAS = "#/components/schemas/"
 REPORTED = "usage."  # before the names of what workers send: events have parts of the same names
 _TEXT: Json = {"type": "string"}
@@ -44,25 +46,27 @@ _LEDGER_HEADERS: Json = {
     "ce_actor": _TEXT,
     "ce_tag": _TEXT,
 }
+_HEADERS = {USAGE.title: _USAGE_HEADERS, LEDGER.title: _LEDGER_HEADERS}
 
 
 def asyncapi_document(topic_prefix: str = "") -> Json:
     """The document for `GET /api/asyncapi.json`. `topic_prefix` as in the settings."""
-    usage = {
-        type_: _message(type_, _USAGE_HEADERS, _ref(REPORTED + model.__name__), model.__doc__)
-        for type_, model in USAGE_TYPES.items()
-    }
-    ledger = {
-        type_: _message(type_, _LEDGER_HEADERS, _stored(event), event.__doc__) for type_, event in SCRIP.events.items()
-    }
-    quarantine = {TYPE: _message(TYPE, _CLOUD_EVENT, _ref(QuarantineRecord.__name__), QuarantineRecord.__doc__)}
-    notifications = {
-        type_: _message(type_, _CLOUD_EVENT, _ref(Notification.__name__), Notification.__doc__) for type_ in TYPES
-    }
-    decisions = {
-        type_: _message(type_, _CLOUD_EVENT, _ref(Decision.__name__), Decision.__doc__)
-        for type_ in (GENERATION, CHECK, DEDUCTION)
-    }
+    channels: Json = {}
+    operations: Json = {}
+    schemas: Json = {}
+    for channel in CHANNELS:
+        declared, found = _declared(channel, topic_prefix)
+        channels[channel.title] = {
+            "address": declared["address"],
+            "description": declared["description"],
+            "messages": {type_: _message(channel, type_, data) for type_, data in channel.messages.items()},
+        }
+        read = channel is USAGE
+        operations[("receive" if read else "publish") + channel.title.title()] = {
+            "action": "receive" if read else "send",
+            "channel": {"$ref": f"#/channels/{channel.title}"},
+        }
+        schemas |= found
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -71,64 +75,54 @@ def asyncapi_document(topic_prefix: str = "") -> Json:
             "description": "CloudEvents 1.0 on Apache Kafka. Read with isolation.level=read_committed.",
         },
         "defaultContentType": "application/json",
-        "channels": {
-            "usage": _channel(topic_prefix + USAGE, usage, "What workers report, in structured or binary mode."),
-            "ledger": _channel(
-                topic_prefix + LEDGER, ledger, "The immutable log, in binary mode; key: organisation/stream."
-            ),
-            "notifications": _channel(
-                topic_prefix + NOTIFICATIONS, notifications, "Alerts, at least once: `ce_id` tells a repeat."
-            ),
-            "decisions": _channel(
-                topic_prefix + DECISIONS,
-                decisions,
-                "Refused generations; refused checks and deductions of plan tokens (best effort).",
-            ),
-            "quarantine": _channel(topic_prefix + QUARANTINE, quarantine, "Usage that could not be applied, and why."),
-        },
-        "operations": {
-            "receiveUsage": {"action": "receive", "channel": {"$ref": "#/channels/usage"}},
-            "publishLedger": {"action": "send", "channel": {"$ref": "#/channels/ledger"}},
-            "publishNotifications": {"action": "send", "channel": {"$ref": "#/channels/notifications"}},
-            "publishDecisions": {"action": "send", "channel": {"$ref": "#/channels/decisions"}},
-            "publishQuarantine": {"action": "send", "channel": {"$ref": "#/channels/quarantine"}},
-        },
-        "components": {"schemas": _schemas()},
+        "channels": channels,
+        "operations": operations,
+        "components": {"schemas": schemas},
     }
 
 
-def _channel(address: str, messages: Json, description: str) -> Json:
-    return {"address": address, "description": description, "messages": messages}
+def _declared(channel: Channel, topic_prefix: str) -> tuple[Json, Json]:
+    """What FastStream says of a channel, and the schemas of what is on it.
+
+    In one document for all, of two classes with the same name one would silently take the other's place.
+    """
+    broker = KafkaBroker()
+    channel.publisher(broker, topic_prefix)
+    document = AsyncAPI(broker).to_specification().to_jsonable()
+    (declared,) = document["channels"].values()
+    schemas = {
+        _prefix(channel) + name: _described(channel, name) | schema
+        for name, schema in document["components"]["schemas"].items()
+    }
+    schemas.pop(f"{_prefix(channel)}{channel.title}:Message:Payload", None)  # any of its messages: we have one for each
+    named: Json = json.loads(json.dumps(schemas).replace(f'"{SCHEMAS}', f'"{SCHEMAS}{_prefix(channel)}'))
+    return declared, named
 
 
-def _message(name: str, headers: Json, payload: Json, description: str | None) -> Json:
+def _described(channel: Channel, name: str) -> Json:
+    """What pydantic leaves out: what a tuple is for."""
+    classes = [getattr(sys.modules[data.__module__], name, None) for data in channel.messages.values()]
+    said = next((found.__doc__ for found in classes if found), None)
+    return {"description": said} if said else {}
+
+
+def _message(channel: Channel, type_: str, data: type) -> Json:
+    """What FastStream leaves out: a message for each CloudEvents type, with its headers."""
+    payload: Json = {"$ref": f"{SCHEMAS}{_prefix(channel)}{data.__name__}"}
+    if channel is LEDGER:  # the stored bytes of an event: who, why, what
+        properties = {"actor": _TEXT, "cause": _TEXT, "data": payload}
+        payload = {"type": "object", "required": list(properties), "properties": properties}
     return {
-        "name": name,
+        "name": type_,
         "contentType": "application/json",
-        "description": (description or "").strip(),
-        "headers": {"type": "object", "properties": {**headers, "ce_type": {"const": name}}},
+        "description": (data.__doc__ or "").strip(),
+        "headers": {
+            "type": "object",
+            "properties": {**_HEADERS.get(channel.title, _CLOUD_EVENT), "ce_type": {"const": type_}},
+        },
         "payload": payload,
     }
 
 
-def _stored(event: type) -> Json:
-    """The stored bytes of an event: who, why, what."""
-    return {
-        "type": "object",
-        "required": ["actor", "cause", "data"],
-        "properties": {"actor": _TEXT, "cause": _TEXT, "data": _ref(event.__name__)},
-    }
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": SCHEMAS + name}
-
-
-def _schemas() -> Json:
-    _, usage = models_json_schema(
-        [(model, "validation") for model in USAGE_TYPES.values()], ref_template=SCHEMAS + REPORTED + "{model}"
-    )
-    structs = [*SCRIP.events.values(), QuarantineRecord, Notification, Decision]
-    _, stored = msgspec.json.schema_components(structs, ref_template=SCHEMAS + "{name}")
-    schemas: Json = {**{REPORTED + name: schema for name, schema in usage["$defs"].items()}, **stored}
-    return schemas
+def _prefix(channel: Channel) -> str:
+    return REPORTED if channel is USAGE else ""

@@ -5,27 +5,28 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
-from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
-from consumers.kafka_broker import SUBSCRIBER, as_it_is, consuming_broker, undecoded
-from consumers.projector_metrics import projector_metrics
+from consumers import subscribing
 from consumers.rebuild import rebuild_from
 from consumers.rebuild_requests import serve_rebuilds
+from consumers.subscribing import Records, Watch, consuming_broker, subscribed
 from consumers.topic_check import MISSING, Fault, TopicCheck, note
 from domain.registry import SCRIP
+from infra import topics
+from infra.channels import Channel
 from infra.log.mapper import LedgerMapper
 from infra.log.postgres import PostgresLog
-from infra.role_metrics import metrics_served
+from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
-from infra.topics import LEDGER, topic_name
 from infra.waits import set_within
 from projections import versions
 from projections.runner import Applied, PositionGap, Runner
@@ -38,23 +39,24 @@ GATHER_S = 0.08  # from one small batch to the next: some twenty statements a ba
 GATHER_BELOW = 500  # events; a larger batch says that there is more to do
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 30.0
 AWAY_PAUSE_S = 2.0  # at most after an error of the database: soon after it is back, lists are current again
-LOOK_EVERY_S = 5.0
-STUCK_AFTER_S = 30.0
+CLOSE_S = 30.0
 # How soon another projector, or the same one after a kill -9, gets the partitions of one that is gone. As short as
 # brokers allow: two that own a partition at once do no harm here.
 TAKE_OVER = {"session_timeout_ms": 6_000, "heartbeat_interval_ms": 2_000}
 
-Records = tuple["ConsumerRecord[bytes, bytes]", ...]
 Result = TypeVar("Result")
+
+LEDGER = Channel(
+    title="ledger",
+    topic=topics.LEDGER,
+    description="The immutable log, in binary mode; key: organisation/stream.",
+    messages=SCRIP.events,
+    group=topics.PROJECTOR,  # it never commits offsets
+)
 
 
 class ProjectorStuck(Exception):
     """Records lie ahead and none has come for 30 s: only a new process helps, which the supervisor starts."""
-
-
-def group_id(settings: Settings) -> str:
-    """The consumer group of all projectors of a deployment. It never commits offsets."""
-    return f"{settings.topic_prefix}scrip-projector"
 
 
 async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
@@ -65,14 +67,14 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
     """
     uri = settings.projector_url.get_secret_value()
     projection = Projection(Runner(uri, LedgerMapper.of(SCRIP).decode), stop)
-    broker = consuming_broker(settings, "scrip-projector", log)
-    projection.attach(broker, topic_name(settings, LEDGER), group_id(settings))
+    broker = consuming_broker(settings, "scrip-projector", log, stop)
+    projection.attach(broker, settings)
     try:
         if await projection.persist("preparing the read models", partial(_prepare, uri)) is None:
             return
         with metrics_served(settings, projector_metrics(projection)):
             while not await _started(broker):
-                await projection.pause(1.0)
+                await set_within(stop, 1.0)
                 if stop.is_set():
                     return
             rebuilds = asyncio.create_task(serve_rebuilds(settings, stop))
@@ -116,7 +118,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._thread = ThreadPoolExecutor(1, "projector")  # the runner's: psycopg would block Kafka's heartbeats
         self._subscriber: Any = None
         self._assigned = asyncio.Event()
-        self._moved_at = monotonic()
+        self._watch = Watch()
         self._waiting = False  # for PostgreSQL, which is no reason to start a new process
         self._gaps: dict[int, tuple[int, int]] = {}  # partition -> the position that came too early, and how often
         self._ended = False
@@ -129,21 +131,10 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """How many of its partitions have met an event that cannot be applied."""
         return len(self._runner.stopped)
 
-    def attach(self, broker: KafkaBroker, topic: str, group: str) -> None:
+    def attach(self, broker: KafkaBroker, settings: Settings) -> None:
         """Subscribe to the ledger's topic."""
-        self._subscriber = broker.subscriber(
-            topic,
-            batch=True,
-            max_records=MAX_RECORDS,
-            batch_timeout_ms=POLL_MS,
-            group_id=group,
-            ack_policy=AckPolicy.MANUAL,
-            parser=as_it_is,
-            decoder=undecoded,
-            listener=self,
-            **SUBSCRIBER | TAKE_OVER,
-        )
-        self._subscriber(self.handle)
+        reading = {"max_records": MAX_RECORDS, "batch_timeout_ms": POLL_MS, **TAKE_OVER}
+        self._subscriber = subscribed(broker, LEDGER, settings, self.handle, listener=self, **reading)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Nothing to hand over: what is applied is in the checkpoint."""
@@ -155,24 +146,24 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         await self._seek(assigned)
         with suppress(IllegalStateError):  # they are another projector's by now
             self._subscriber.consumer.resume(*(p for p in assigned if p.partition not in self._runner.stopped))
-        self._moved_at = monotonic()
+        self._watch.moved()
         self._assigned.set()
 
     async def handle(self, records: Records) -> None:
-        """Apply a batch. Never raises: FastStream would go on to the next one (reliability, P-49)."""
+        """Apply a batch."""
         began = monotonic()
         applied = await self.persist("applying events", partial(self._apply, records))
         if applied is None:
             return
         self.applied += applied.events
         # Also where nothing was applied: a new process would only read the same foreign records again.
-        self._moved_at = monotonic()
+        self._watch.moved()
         topic = records[0].topic
         self._leave({TopicPartition(topic, partition) for partition in applied.stopped})
         for partition, gap in applied.gaps.items():
             await self._close(TopicPartition(topic, partition), gap)
         if len(records) < GATHER_BELOW:
-            await self.pause(GATHER_S - (monotonic() - began))
+            await set_within(self._stop, GATHER_S - (monotonic() - began))
 
     async def watch(self, on_ready: Callable[[], None] | None) -> None:
         """Return when the role stops. Raises ProjectorStuck."""
@@ -180,32 +171,27 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             if on_ready is not None and self._assigned.is_set():
                 on_ready()
                 on_ready = None
-            await self.pause(LOOK_EVERY_S if on_ready is None else 0.02)
-            silent = monotonic() - self._moved_at
-            if silent > STUCK_AFTER_S and not self._waiting and await self._behind():
-                raise ProjectorStuck(f"records lie ahead and none has come for {silent:.0f} s")
+            await set_within(self._stop, subscribing.LOOK_EVERY_S if on_ready is None else 0.02)
+            if not self._waiting and await self._watch.stuck(self._subscriber.consumer, self._runner.stopped):
+                raise ProjectorStuck(f"records lie ahead and none has come for {subscribing.STUCK_AFTER_S:.0f} s")
 
     async def persist(self, what: str, step: Callable[[], Result]) -> Result | None:
         """Run a step in the runner's thread until it works, with pauses from 0.1 to 30 s; None when the role stops."""
-        pause = FIRST_PAUSE_S
+        seconds = FIRST_PAUSE_S
         while not (self._stop.is_set() or self._ended):
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._thread, step)
             except psycopg.Error as error:
                 log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
-                pause = min(pause, AWAY_PAUSE_S)
+                seconds = min(seconds, AWAY_PAUSE_S)
             except Exception:  # a bug: going on would lose the batch, so it stays here, loudly
                 log.exception("%s failed and is tried again", what)
             self._waiting = True
-            await self.pause(pause)
+            await set_within(self._stop, seconds)
             self._waiting = False
-            self._moved_at = monotonic()
-            pause = min(pause * 2, LAST_PAUSE_S)
+            self._watch.moved()
+            seconds = min(seconds * 2, LAST_PAUSE_S)
         return None
-
-    async def pause(self, seconds: float) -> None:
-        """Wait, but not longer than the role runs."""
-        await set_within(self._stop, seconds)
 
     def end(self) -> None:
         """Try no more, also where the role has not been told to stop."""
@@ -215,7 +201,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """Give back connection and thread; one that stands still is left to the end of the process."""
         with suppress(TimeoutError):
             closed = asyncio.get_running_loop().run_in_executor(self._thread, self._runner.close)
-            async with asyncio.timeout(STUCK_AFTER_S):
+            async with asyncio.timeout(CLOSE_S):
                 await closed
         self._thread.shutdown(wait=False)
 
@@ -244,7 +230,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         if times > 2 or part.partition in self._spoilt:
             await self._read_log(part, gap)
             if times > 3:  # the log lacks them, too
-                await self.pause(min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
+                await set_within(self._stop, min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
             times = 1
         else:
             log.warning("%s; reading again from the %s", gap, "start" if times > 1 else "checkpoint")
@@ -263,7 +249,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
         while applied := await self.persist("reading the log", step):
             self.applied += applied
-            self._moved_at = monotonic()
+            self._watch.moved()
         self._spoilt.discard(part.partition)
 
     async def _seek(self, parts: set[TopicPartition], *, from_start: bool = False) -> None:
@@ -289,17 +275,26 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             if parts and self._subscriber.consumer is not None:
                 self._subscriber.consumer.pause(*parts)
 
-    async def _behind(self) -> bool:
-        consumer: AIOKafkaConsumer | None = self._subscriber.consumer
-        if consumer is None:
-            return True
-        try:
-            async with asyncio.timeout(LOOK_EVERY_S):
-                parts = {part for part in consumer.assignment() if part.partition not in self._runner.stopped}
-                ends = await consumer.end_offsets(parts) if parts else {}
-                behind = [part for part, end in ends.items() if await consumer.position(part) < end]
-        except (KafkaError, TimeoutError, AssertionError):
-            return True  # a client that cannot even be asked is of no use either
-        if not behind:
-            self._moved_at = monotonic()
-        return bool(behind)
+
+@dataclass
+class Counts:
+    """The figures of a projector that has not begun."""
+
+    applied: int = 0
+    foreign: int = 0
+    stopped: int = 0
+
+
+def projector_metrics(shown: "Projection | Counts") -> RoleMetrics:
+    """The figures of a projector."""
+    foreign = "Records left out: not the log's events."
+    return RoleMetrics(
+        [
+            Figure("counter", "scrip_projector_applied", "Events applied.", lambda: shown.applied),
+            Figure("counter", "scrip_projector_foreign_records", foreign, lambda: shown.foreign),
+            Figure(
+                *("gauge", "scrip_projector_stopped_partitions", "Its partitions whose next event cannot be applied."),
+                lambda: shown.stopped,
+            ),
+        ]
+    )

@@ -9,6 +9,8 @@ from pydantic.config import JsonDict
 from domain.ids import ADDRESS, DOTS, ID, NAME, account_address, no_dots
 from domain.prices.quote import check_numbers
 from domain.text import readable_name
+from infra import topics
+from infra.channels import Channel
 
 STARTED = "scrip.usage.generation.started"
 COMPLETED = "scrip.usage.generation.completed"
@@ -176,3 +178,11 @@ USAGE_TYPES: dict[str, type[Started] | type[Completed] | type[Metered]] = {
     COMPLETED: Completed,
     METERED: Metered,
 }
+
+USAGE = Channel(
+    title="usage",
+    topic=topics.USAGE,
+    description="What workers report, in structured or binary mode.",
+    messages=USAGE_TYPES,
+    group=topics.INTAKE,
+)

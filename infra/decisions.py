@@ -4,17 +4,17 @@ import asyncio
 import logging
 from collections import OrderedDict
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
 from time import time
 
-import msgspec
 from aiokafka.errors import KafkaError
 
-from infra.outlet import Outgoing, Outlet
+from infra import topics
+from infra.channels import Channel, Outlet
 from infra.pace import Pace
 from infra.settings import Settings
-from infra.topics import DECISIONS, topic_name
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +28,9 @@ MAX_OF_ORG = 3_000  # and of all users of an organisation; more are counted, but
 MOST_COUNTED = 20_000  # users of whom it is known how many were left out
 RETRY_S = 2.0
 
-Headers = list[tuple[str, bytes]]
 
-
-class Decision(msgspec.Struct, omit_defaults=True):
+@dataclass(slots=True, kw_only=True)
+class Decision:
     """A refusal: who wanted what, why not, and by how much the first failing resource was short.
 
     `deficit` is in that resource's own unit (credits, tokens, bytes, micro-USD, images, videos). Refused generations
@@ -54,17 +53,14 @@ class Decision(msgspec.Struct, omit_defaults=True):
     left_out: int = 0
 
 
-def decision_headers(decision: Decision, type_: str, id_: str) -> Headers:
-    """The CloudEvents headers of a decision. `id_` is the same whenever it is published again."""
-    return [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", id_.encode()),
-        ("ce_type", type_.encode()),
-        ("ce_source", b"/scrip/decisions"),
-        ("ce_time", decision.at.isoformat().encode()),
-        ("ce_scriporg", decision.org.encode()),
-        ("content-type", b"application/json"),
-    ]
+DECISIONS = Channel(
+    title="decisions",
+    topic=topics.DECISIONS,
+    description="Refused generations; refused checks and deductions of plan tokens (best effort).",
+    messages={GENERATION: Decision, CHECK: Decision, DEDUCTION: Decision},
+    group=topics.NOTIFIER,
+    source="/scrip/decisions",
+)
 
 
 class RefusedChecks:
@@ -76,10 +72,9 @@ class RefusedChecks:
 
     def __init__(self, settings: Settings, most_waiting: int = MOST_WAITING) -> None:
         self._settings = settings
-        self._topic = topic_name(settings, DECISIONS)
         self._queue: asyncio.Queue[tuple[str, str, Decision]] = asyncio.Queue(most_waiting)
         self._task: asyncio.Task[None] | None = None
-        self._outlet = Outlet(settings)
+        self._outlet = Outlet(settings, DECISIONS)
         self._of_user, self._of_org = Pace(MAX_OF_USER, WINDOW_S), Pace(MAX_OF_ORG, WINDOW_S)
         self._untold: OrderedDict[tuple[str, str], int] = OrderedDict()
         self.dropped = self.left_out = 0
@@ -163,8 +158,4 @@ class RefusedChecks:
             waiting = []
 
     async def _publish(self, waiting: list[tuple[str, str, Decision]]) -> None:
-        records = [
-            Outgoing(decision.org.encode(), msgspec.json.encode(decision), decision_headers(decision, type_, id_))
-            for id_, type_, decision in waiting
-        ]
-        await self._outlet.publish(self._topic, records)
+        await self._outlet.publish([DECISIONS.record(said, type_, id_, said.at) for id_, type_, said in waiting])

@@ -1,4 +1,7 @@
-"""What consumer groups have still to read, asked of the broker: it knows also when the consumer is dead."""
+"""What consumer groups have still to read, asked of the broker: it knows also when the consumer is dead.
+
+FastStream reads as a member of a group and asks for no offsets, so this is aiokafka (decision 0017).
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -11,7 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
-from infra.topics import DECISIONS, USAGE, topic_name
+from infra.topics import DECISIONS, INTAKE, NOTIFIER, USAGE, topic_name
 
 POLL_S = 0.1
 OLDEST_S = 1.0  # for the first unread records of all partitions; where they do not come, their age is not known
@@ -41,21 +44,11 @@ class Unread(NamedTuple):
     oldest_ms: int | None
 
 
-def intake_group(settings: Settings) -> str:
-    """The consumer group of the role that applies usage events."""
-    return f"{settings.topic_prefix}scrip-intake"
-
-
-def notifier_group(settings: Settings) -> str:
-    """The consumer group of the role that writes refused checks down."""
-    return f"{settings.topic_prefix}scrip-notifier"
-
-
 def read_by_us(settings: Settings) -> list[Read]:
     """Every topic that a role reads from where it has committed. The projector commits in PostgreSQL."""
     return [
-        Read(topic_name(settings, USAGE), intake_group(settings)),
-        Read(topic_name(settings, DECISIONS), notifier_group(settings)),
+        Read(topic_name(settings, USAGE), topic_name(settings, INTAKE)),
+        Read(topic_name(settings, DECISIONS), topic_name(settings, NOTIFIER)),
     ]
 
 

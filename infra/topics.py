@@ -1,4 +1,7 @@
-"""The Kafka topics: their names, their settings, their only creator, and the comparison with what a broker has."""
+"""The Kafka topics: their names, their settings, their only creator, and the comparison with what a broker has.
+
+What is on a topic says its Channel. FastStream can create topics, not look at them: so this is aiokafka (0017).
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ USAGE = "scrip.usage"
 NOTIFICATIONS = "scrip.notifications"
 DECISIONS = "scrip.decisions"
 QUARANTINE = "scrip.quarantine"
+PROJECTOR, INTAKE, NOTIFIER = "scrip-projector", "scrip-intake", "scrip-notifier"  # consumer groups
 
 DAYS = {USAGE: (12, 7), NOTIFICATIONS: (3, 7), DECISIONS: (3, 30), QUARANTINE: (3, 90)}  # partitions, days kept
 MAX_BYTES = 1 << 30  # of a partition, for what is not the ledger's and not usage; the oldest segment goes
@@ -38,7 +42,7 @@ class Topic:
 
 
 def topic_name(settings: Settings, topic: str) -> str:
-    """The full name of one of the topics above, in this deployment."""
+    """The full name of one of the topics and groups above, in this deployment."""
     return settings.topic_prefix + topic
 
 

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from api.metrics import Metrics
 from api.problems import refused
 from cli.reference.markdown import head, table
+from consumers.intake.batch import Tally
 from consumers.intake.role import intake_metrics
-from consumers.intake.tally import Tally
 from consumers.notifier.engine import Engine
 from consumers.notifier.role import notifier_metrics
-from consumers.projector_metrics import Counts, projector_metrics
+from consumers.projector import Counts, projector_metrics
 from domain.refusal import Refusal
 from domain.registry import SCRIP
 from infra.alert_rules import RULES

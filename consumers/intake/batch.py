@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,20 +12,46 @@ from psycopg_pool import AsyncConnectionPool
 from consumers.cloud_event import Unacceptable
 from consumers.intake.commands import NotYetPriced, command_of, personal, urls
 from consumers.intake.lookup import Work, WorkKey, work_of
-from consumers.intake.patience import PASSING, Result, until_done
 from consumers.intake.record import Record, Rejected, UsageEvent, body_of, read_record, rejected, rejected_as
-from consumers.intake.submissions import harmless, named, refusal_of, reused, submission_of, work_of_item
-from consumers.intake.tally import Tally
-from infra.quarantine import Connection, Parked, Waiting, find, fingerprints, mark_published, park, resolve
+from consumers.patience import PASSING, Result, until_done
+from consumers.usage import Completed, Metered, Started
+from domain.credits.address import parse_address
+from infra.quarantine import CALLER, Connection, Parked, Waiting, find, fingerprints, mark_published, park, resolve
 from infra.quarantine_room import Unfit, leave_out
 from infra.sealing import Sealer
 from infra.writer.ledger import Ledger
-from infra.writer.submission import Outcome, Submission
+from infra.writer.submission import KeyReused, Outcome, Submission
 
 log = logging.getLogger(__name__)
 
 Authenticate = Callable[[str | None, str], Awaitable[str]]  # credential, organisation -> actor; raises Unacceptable
 Publish = Callable[[Sequence[Parked]], Awaitable[None]]  # to `scrip.quarantine`; returns when all are acknowledged
+
+
+@dataclass(slots=True)
+class Tally:
+    """`applied` now, `repeated` (applied earlier), `refused`, and these by reason; copies within a batch count once."""
+
+    received: int = 0
+    applied: int = 0
+    repeated: int = 0
+    refused: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def refuse(self, reasons: Iterable[str]) -> None:
+        """Count refusals."""
+        for reason in reasons:
+            self.refused += 1
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+    def add(self, other: "Tally") -> None:
+        """Add another's counts."""
+        self.received += other.received
+        self.applied += other.applied
+        self.repeated += other.repeated
+        self.refused += other.refused
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
 
 
 class Batch(NamedTuple):
@@ -139,9 +166,9 @@ class Intake:
         ready: list[tuple[UsageEvent, Work]] = []
         done: list[UsageEvent] = []
         for item in items:
-            work = work_of_item(item, works)
+            work = _work_of_item(item, works)
             if waiting.get(item.row, item.fingerprint) != item.fingerprint:
-                refused.append(reused(item))
+                refused.append(_reused(item))
             elif work is None:
                 name = getattr(item.data, "generation_id", "")
                 said = f"There is no generation or reservation {name} in this organisation."
@@ -150,16 +177,16 @@ class Intake:
                 ready.append((item, work))
         commands = await until_done("sealing", lambda: asyncio.to_thread(self._commands, ready, refused), self._stop)
         done += [item for item, command in commands if command is None]
-        submissions = [(item, submission_of(item, command)) for item, command in commands if command is not None]
+        submissions = [(item, _submission_of(item, command)) for item, command in commands if command is not None]
         repeated = 0
         for (item, submission), result in zip(
             submissions, await self._execute([s for _, s in submissions]), strict=True
         ):
-            if isinstance(result, Outcome) and (result.refusal is None or harmless(item, result)):
+            if isinstance(result, Outcome) and (result.refusal is None or _harmless(item, result)):
                 done.append(item)
                 repeated += result.replayed
             else:
-                refused.append(refusal_of(item, submission, result))
+                refused.append(_refusal_of(item, submission, result))
         return done, repeated
 
     def _commands(
@@ -258,4 +285,49 @@ def _rounds(items: Iterable[UsageEvent]) -> list[list[UsageEvent]]:
 
 async def _look_up(connection: Connection, items: Sequence[UsageEvent]) -> tuple[dict[str, bytes], dict[WorkKey, Work]]:
     """The contents that already wait under these ids, and what the messages are about."""
-    return await fingerprints(connection, [item.row for item in items]), await work_of(connection, named(items))
+    return await fingerprints(connection, [item.row for item in items]), await work_of(connection, _named(items))
+
+
+def _named(items: Iterable[UsageEvent]) -> set[WorkKey]:
+    """The generations and reservations that the events are about."""
+    return {(item.event.org, item.data.generation_id) for item in items if isinstance(item.data, Started | Completed)}
+
+
+def _work_of_item(item: UsageEvent, works: Mapping[WorkKey, Work]) -> Work | None:
+    """What the event is about; none where `works` does not know the generation or reservation."""
+    if isinstance(item.data, Metered):
+        return Work(parse_address(item.data.account).owner, item.data.account)
+    return works.get((item.event.org, item.data.generation_id))
+
+
+def _submission_of(item: UsageEvent, command: Any) -> Submission:
+    """Its identity makes the command's; a refusal is not kept, so that the event may be tried again."""
+    return Submission(
+        org=item.event.org,
+        command=command,
+        actor=item.actor,
+        caller=CALLER + item.event.source,
+        key=item.event.id,
+        fingerprint=item.fingerprint,
+        keep_refusals=False,
+    )
+
+
+def _harmless(item: UsageEvent, result: Any) -> bool:
+    """Whether a refusal changes nothing: a worker that was restarted says once more that it has begun."""
+    refusal = result.refusal if isinstance(result, Outcome) else None
+    return isinstance(item.data, Started) and refusal is not None and refusal.code == "already_started"
+
+
+def _refusal_of(item: UsageEvent, submission: Submission, result: Any) -> Rejected:
+    """A result that is no acceptance, as quarantine keeps it."""
+    if isinstance(result, Outcome) and result.refusal is not None:
+        return rejected(item, result.refusal.code, result.refusal.detail)
+    if isinstance(result, KeyReused):
+        return _reused(item)
+    return rejected(item, "internal_error", f"{type(submission.command).__name__} failed: {type(result).__name__}")
+
+
+def _reused(item: UsageEvent) -> Rejected:
+    """The ledger or quarantine knows another content under this identity."""
+    return rejected(item, "id_reused", "another content was sent under this source and id before", for_good=True)

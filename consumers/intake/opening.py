@@ -1,20 +1,29 @@
-"""An intake with its connections, opened and closed together."""
+"""An intake with its connections, opened and closed together, and who may send it something."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from consumers.cloud_event import Unacceptable
 from consumers.intake.batch import Intake
-from consumers.intake.quarantine_topic import QuarantineTopic
-from consumers.intake.senders import senders
+from consumers.intake.quarantine_topic import QUARANTINE, quarantine_records
+from infra.channels import Outlet
+from infra.quarantine import Parked
 from infra.sealing import Sealer
+from infra.security.api_keys import ApiKeys
+from infra.security.authenticator import Authenticator
+from infra.security.principal import Principal, Role, Unauthenticated
+from infra.security.tokens import Tokens
 from infra.session import options
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 
+MAY_WRITE = {Role.WORKER, Role.ORG_ADMIN, Role.ADMIN}
+SCOPE = "credits:spend"  # what an API key with limited scopes needs, as for the same calls over HTTP
 # Bounded waits everywhere: a silent connection must never look like a long query.
 POOL: dict[str, Any] = {
     "min_size": 1,
@@ -43,18 +52,70 @@ async def opened_intake(settings: Settings, ledger: Ledger, stop: asyncio.Event)
     uri = settings.writer_url.get_secret_value()
     keys: ConnectionPool[Any] = ConnectionPool(uri, check=ConnectionPool.check_connection, **POOL)
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(uri, check=AsyncConnectionPool.check_connection, **POOL)
-    topic = QuarantineTopic(settings)
+    outlet = Outlet(settings, QUARANTINE)
+
+    async def publish(rows: Sequence[Parked]) -> None:
+        await outlet.publish([record for row in rows for record in quarantine_records(row)])
+
     await asyncio.to_thread(keys.open)
     await pool.open()
     try:
         async with senders(settings) as known:
             yield Intake(
-                *(ledger, pool, Sealer(keys), topic.publish),
+                *(ledger, pool, Sealer(keys), publish),
                 authenticate=known.actor,
                 trusted=settings.trust_broker,
                 stop=stop,
             )
     finally:
-        await topic.close()
+        await outlet.close()
         await pool.close()
         await asyncio.to_thread(keys.close)
+
+
+class Senders:
+    """Checks the credential of each event; a good one is remembered until it ends or may have been revoked."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def actor(self, credential: str | None, org: str) -> str:
+        """Who the log shall say it was. `credential`: a token or key, with or without `Bearer` before it.
+
+        Raises Unacceptable: `unauthenticated` without a valid credential, `forbidden` for a role that may not write
+        usage events or another organisation; psycopg.Error where API keys cannot be read.
+        """
+        if not credential:
+            raise Unacceptable("unauthenticated", "the header scripauth must hold a worker's token or API key")
+        header = (credential if credential[:7].lower() == "bearer " else f"Bearer {credential}").encode()
+        principal = self._authenticator.known(header)
+        if principal is None:
+            try:
+                principal = await self._authenticator.verify(header)
+            except Unauthenticated as error:
+                raise Unacceptable("unauthenticated", error.detail) from None
+        _check(principal, org)
+        return principal.actor
+
+
+def _check(principal: Principal, org: str) -> None:
+    if principal.role not in MAY_WRITE:
+        raise Unacceptable("forbidden", f"the role {principal.role} may not write usage events")
+    if principal.scopes is not None and SCOPE not in principal.scopes:
+        raise Unacceptable("forbidden", f"the API key has no scope {SCOPE}")
+    if principal.org != org and principal.role is not Role.ADMIN:
+        raise Unacceptable("forbidden", "the sender belongs to another organisation than scriporg")
+
+
+@asynccontextmanager
+async def senders(settings: Settings) -> AsyncIterator[Senders]:
+    """They check tokens by the settings' keys, API keys by the database."""
+    few = POOL | {"min_size": 0, "kwargs": POOL["kwargs"] | {"row_factory": dict_row}}  # only API keys need it
+    uri = settings.writer_url.get_secret_value()
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(uri, check=AsyncConnectionPool.check_connection, **few)
+    await pool.open()
+    try:
+        secret = settings.fingerprint_secret.get_secret_value().encode()
+        yield Senders(Authenticator(Tokens(settings), ApiKeys(pool, secret)))
+    finally:
+        await pool.close()

@@ -8,9 +8,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
-from consumers.notifier.credit_rules import EXPIRING_DAYS
-from consumers.notifier.query import Query
-from consumers.notifier.rules import BY_CHANGE, EXPIRING, REFUSED, SPIKES
+from consumers.notifier.rules import BY_CHANGE, EXPIRING_BY_TIME, EXPIRING_DAYS, REFUSED_DEDUCTIONS, SPIKES, Query
 from consumers.notifier.touched import Touched, advance, ahead, touched_in
 from infra.alerts import Crossing, raise_alerts
 
@@ -76,13 +74,13 @@ async def _by_time(connection: "Connection", busy: list[str]) -> int:
         raise AssertionError("a select of constants returns a row")
     now: datetime = row[0]
     past: datetime = row[1] or now - FIRST_LOOK_BACK
-    raised = await _ask(connection, REFUSED, {"now": now})
+    raised = await _ask(connection, REFUSED_DEDUCTIONS, {"now": now})
     today = await _today(connection, busy, now)
     for spike in SPIKES:
         raised += await _ask(connection, spike, today)
     for (number,) in await (await connection.execute(EXPIRING_DAYS.encode())).fetchall():
         days = timedelta(days=number)
-        raised += await _ask(connection, EXPIRING, {"now": now, "after": past + days, "upto": now + days})
+        raised += await _ask(connection, EXPIRING_BY_TIME, {"now": now, "after": past + days, "upto": now + days})
     await connection.execute(_LOOKED, (NAME, now))
     return raised
 

@@ -7,14 +7,13 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import ConsumerRecord
 from psycopg_pool import AsyncConnectionPool
 
-from infra.decisions import CHECK, DEDUCTION, Decision
+from consumers.subscribing import Records, Watch, acknowledge, consuming_broker, subscribed
+from infra.decisions import CHECK, DECISIONS, DEDUCTION, Decision
 from infra.kafka_batches import SetAside
-from infra.kafka_client import kafka_arguments
 from infra.settings import Settings
-from infra.topics import DECISIONS, topic_name
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +21,8 @@ KEPT = timedelta(days=90)
 CLEAN_EVERY_S = 3_600.0
 CLEAN_AT_ONCE = 10_000
 MAX_RECORDS = 1_000
-POLL_MS = 500
+POLL_MS = 200  # FastStream sleeps as long again after a poll without records
+LOOK_EVERY_S = 1.0
 MAX_TEXT = 1_000  # bytes; two of them fit into an index
 
 # Organisations, operations and reasons of checks come from requests that the API has read strictly.
@@ -38,36 +38,36 @@ _CLEAN = f"""
 _decoder = msgspec.json.Decoder(Decision)
 
 
-async def follow_refused_checks(settings: Settings, pool: "AsyncConnectionPool[Any]") -> None:
-    """Write refused checks down until cancelled. Raises psycopg.Error, KafkaError, OSError.
+async def follow_refused_checks(settings: Settings, pool: "AsyncConnectionPool[Any]") -> bool:
+    """Write refused checks down until cancelled, or until the consumer is stuck: then true, to be called again.
 
-    Offsets are committed after the rows are, so what is read twice is written once.
+    Offsets are committed after the rows are, so what is read twice is written once. Raises psycopg.Error, KafkaError,
+    OSError.
     """
-    consumer = AIOKafkaConsumer(
-        topic_name(settings, DECISIONS),
-        **kafka_arguments(settings),
-        group_id=f"{settings.topic_prefix}scrip-notifier",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        session_timeout_ms=10_000,
-    )
+    over, watch = asyncio.Event(), Watch()
+    broker = consuming_broker(settings, "scrip-notifier", log, over, graceful_s=2.0)
+
+    async def write_down(records: Records) -> None:
+        rows = [row for record in records if (row := _row(record)) is not None]
+        if rows:
+            async with pool.connection() as connection:
+                await connection.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+        await acknowledge(reader.consumer, records)
+        watch.moved()
+
+    reader = subscribed(broker, DECISIONS, settings, write_down, max_records=MAX_RECORDS, batch_timeout_ms=POLL_MS)
     cleaned_at: float | None = None
-    await consumer.start()
     try:
-        while True:
-            batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
-            rows = [row for records in batches.values() for record in records if (row := _row(record)) is not None]
-            if rows:
-                async with pool.connection() as connection:
-                    await connection.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
-            if batches:
-                await consumer.commit()
+        await broker.start()
+        while not await watch.stuck(reader.consumer):
             if cleaned_at is None or monotonic() - cleaned_at > CLEAN_EVERY_S:
                 cleaned_at = monotonic() if await _clean(pool) < CLEAN_AT_ONCE else None
+            await asyncio.sleep(LOOK_EVERY_S)
+        return True
     finally:
+        over.set()
         async with asyncio.timeout(5):
-            await consumer.stop()
+            await broker.stop()
 
 
 async def _clean(pool: "AsyncConnectionPool[Any]") -> int:

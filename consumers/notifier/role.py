@@ -16,12 +16,11 @@ from aiokafka.errors import KafkaError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from consumers.notifier.engine import Engine
-from consumers.notifier.notifications import BATCH, publish_alerts
-from consumers.notifier.refusals import publish_refusals
+from consumers.notifier.publishing import BATCH, NOTIFICATIONS, publish_alerts, publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
-from infra import topics
+from infra.channels import Outlet
+from infra.decisions import DECISIONS
 from infra.lease import Lease, LeaseLost
-from infra.outlet import Outlet
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.session import options
 from infra.settings import Settings
@@ -70,7 +69,7 @@ def notifier_metrics(engine: Engine) -> RoleMetrics:
 
 
 async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, ready: list[Callable[[], None]]) -> None:
-    pause = STANDBY_S
+    seconds = STANDBY_S
     uri = settings.writer_url.get_secret_value()
     while not stop.is_set():
         try:
@@ -79,7 +78,7 @@ async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, r
                 engine.active = await lease.take()
                 while ready:
                     ready.pop()()
-                pause = STANDBY_S
+                seconds = STANDBY_S
                 if engine.active:
                     log.info("this notifier is the active one")
                     await lease.while_held(_serve(settings, engine, stop))
@@ -89,34 +88,28 @@ async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, r
             log.warning("the notifier stands by: %s", error)
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("the notifier starts anew: %s", error or type(error).__name__)
-            pause = min(2 * pause, LAST_PAUSE_S)
+            seconds = min(2 * seconds, LAST_PAUSE_S)
         finally:
             engine.active = False
-        await set_within(stop, pause)
+        await set_within(stop, seconds)
 
 
 async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> None:
     """Everything at once until `stop` is set or the session that looks is lost. Raises psycopg.Error, OSError."""
     uri = settings.writer_url.get_secret_value()
     async with await psycopg.AsyncConnection.connect(uri, **CONNECTION) as connection, _pool(settings) as pool:
-        outlet, refused = Outlet(settings), Outlet(settings)
-        notifications = topics.topic_name(settings, topics.NOTIFICATIONS)
-        decisions = topics.topic_name(settings, topics.DECISIONS)
+        outlet, refused = Outlet(settings, NOTIFICATIONS), Outlet(settings, DECISIONS)
         secrets = WebhookSecrets(settings.fingerprint_secret.get_secret_value().encode())
         deliveries = Deliveries(pool, secrets, Sender(allow_private=settings.webhooks_allow_private))
 
         async def some_alerts() -> bool:
-            return await publish_alerts(pool, outlet, notifications) == BATCH
-
-        async def checks() -> bool:
-            await follow_refused_checks(settings, pool)
-            return True
+            return await publish_alerts(pool, outlet) == BATCH
 
         parts: list[Coroutine[Any, Any, None]] = [
             _looking(engine, connection, stop),
             _again("publishing alerts", some_alerts, stop),
-            _again("publishing refused generations", lambda: publish_refusals(pool, refused, decisions), stop),
-            _again("reading refused checks", checks, stop),
+            _again("publishing refused generations", lambda: publish_refusals(pool, refused), stop),
+            _again("reading refused checks", lambda: follow_refused_checks(settings, pool), stop),
             deliveries.run(stop),
         ]
         try:
@@ -128,29 +121,29 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
 
 async def _looking(engine: Engine, connection: "psycopg.AsyncConnection[Any]", stop: asyncio.Event) -> None:
     """Look every second. What fails is looked at again; a lost session ends it, and with it the notifier's turn."""
-    pause = EVERY_S
+    seconds = EVERY_S
     while not stop.is_set():
         try:
             more = await engine.look(connection)
-            pause = 0.0 if more else EVERY_S
+            seconds = 0.0 if more else EVERY_S
         except psycopg.Error as error:
             if connection.closed:
                 raise
             log.warning("looking for alerts failed and is tried again: %s", error or type(error).__name__)
-            pause = min(2 * max(pause, EVERY_S), LAST_PAUSE_S)
-        await set_within(stop, pause)
+            seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
+        await set_within(stop, seconds)
 
 
 async def _again(what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> None:
     """Do `part` again and again, at once where it says that there is more, until `stop` is set."""
-    pause = EVERY_S
+    seconds = EVERY_S
     while not stop.is_set():
         try:
-            pause = 0.0 if await part() else EVERY_S
+            seconds = 0.0 if await part() else EVERY_S
         except AWAY as error:
             log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
-            pause = min(2 * max(pause, EVERY_S), LAST_PAUSE_S)
-        await set_within(stop, pause)
+            seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
+        await set_within(stop, seconds)
 
 
 async def _first_to_end(parts: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from api.consumers import Still
 from cli.app import app
 from infra.kafka_client import kafka_arguments
-from infra.kafka_lag import LagReader, Read, Unread, group_lag, intake_group
+from infra.kafka_lag import LagReader, Read, Unread, group_lag
 from infra.settings import Settings
-from infra.topics import USAGE, provision, topic_name
+from infra.topics import INTAKE, USAGE, provision, topic_name
 from tests.api.service import Service, settings_of
 from tests.conftest import PARTITIONS, Database
 from tests.console.conftest import csrf_of, with_console
@@ -109,7 +109,7 @@ def operator() -> Iterator[Callable[[Service], str]]:
 def test_a_stopped_intake_is_seen_everywhere(
     settings: Settings, database: Database, operator: Callable[[Service], str]
 ) -> None:
-    topic, group = topic_name(settings, USAGE), intake_group(settings)
+    topic, group = topic_name(settings, USAGE), topic_name(settings, INTAKE)
 
     def decided(count: int) -> bool:
         return sum(asyncio.run(group_lag(settings, group, topic, 20)).values()) == 0 and count > 0
@@ -161,14 +161,14 @@ def test_what_ends_a_transaction_is_no_record_that_waits(settings: Settings) -> 
     topic = topic_name(settings, USAGE)
 
     async def whole() -> None:
-        reader = LagReader(settings, [Read(topic, intake_group(settings))])
+        reader = LagReader(settings, [Read(topic, topic_name(settings, INTAKE))])
         try:
             producer = AIOKafkaProducer(**kafka_arguments(settings), transactional_id=settings.topic_prefix + "worker")
             async with producer:
                 async with producer.transaction():
                     await producer.send_and_wait(topic, b"{}", partition=1)
                 assert [one for one in await reader.look(20) if one.records] == [
-                    Unread(topic, intake_group(settings), 1, -1, 2, pytest.approx(_now_ms(), abs=60_000))  # type: ignore[arg-type]
+                    Unread(topic, topic_name(settings, INTAKE), 1, -1, 2, pytest.approx(_now_ms(), abs=60_000))  # type: ignore[arg-type]
                 ]
                 await producer.begin_transaction()
                 await producer.send_and_wait(topic, b"{}", partition=2)

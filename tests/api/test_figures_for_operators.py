@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from api import operations
-from consumers.intake.role import group_id
-from infra.kafka_lag import group_lag, intake_group
+from consumers.usage import USAGE
+from infra.kafka_lag import group_lag, read_by_us
 from infra.topics import LEDGER, provision, topic_name
 from tests.api.generating import give, new_user
 from tests.api.service import Service, running, settings_of
@@ -97,9 +97,10 @@ def test_the_broker_is_asked_for_the_usage_that_waits(
     database: Database, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_of(database, kafka=kafka, topic_prefix=topic_prefix)
-    assert intake_group(settings) == group_id(settings)
+    group = topic_name(settings, USAGE.group)
+    assert (topic_name(settings, USAGE.topic), group) in read_by_us(settings)
     asyncio.run(provision(settings, PARTITIONS))
-    lag = asyncio.run(group_lag(settings, intake_group(settings), topic_name(settings, LEDGER), 20))
+    lag = asyncio.run(group_lag(settings, group, topic_name(settings, LEDGER), 20))
     assert lag == dict.fromkeys(range(PARTITIONS), 0)
     monkeypatch.setattr(operations, "KAFKA_S", 20.0)
     with running(database, settings) as service:

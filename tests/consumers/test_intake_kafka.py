@@ -16,9 +16,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from consumers.intake.record import Record
-from consumers.intake.role import group_id, run_intake
+from consumers.intake.role import run_intake
 from infra.settings import Settings
-from infra.topics import QUARANTINE, USAGE, provision, topic_name
+from infra.topics import INTAKE, QUARANTINE, USAGE, provision, topic_name
 from tests.conftest import PARTITIONS, Database
 from tests.consumers.intake_ledger import bench
 from tests.consumers.usage_records import binary, completed, metered, raw
@@ -73,7 +73,7 @@ async def intake(settings: Settings) -> AsyncIterator[None]:
 PROCESS = """
 import asyncio, sys
 from consumers.intake.role import run_intake
-from consumers.kafka_broker import SUBSCRIBER
+from consumers.subscribing import SUBSCRIBER
 from infra.settings import Settings
 SUBSCRIBER["session_timeout_ms"] = 6_000  # the least that the broker allows: a killed member is missed sooner
 asyncio.run(run_intake(Settings(), asyncio.Event(), lambda: print("ready", flush=True)))
@@ -148,7 +148,7 @@ async def lag(settings: Settings) -> int:
         parts = consumer.assignment() or await _assigned(consumer)
         ends = await consumer.end_offsets(parts)
     async with AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, group_id=group_id(settings), enable_auto_commit=False
+        bootstrap_servers=settings.kafka, group_id=topic_name(settings, INTAKE), enable_auto_commit=False
     ) as reader:
         reader.assign(list(parts))
         return sum([end - (await reader.committed(part) or 0) for part, end in ends.items()])

@@ -14,8 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
 
 from consumers.notifier.engine import Engine
-from consumers.notifier.notifications import publish_alerts
-from consumers.notifier.refusals import publish_refusals
+from consumers.notifier.publishing import NOTIFICATIONS, publish_alerts, publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
 from consumers.notifier.role import run_notifier
 from consumers.rebuild import rebuild_from
@@ -29,10 +28,10 @@ from domain.groups.members import AddMembers
 from domain.groups.track import TrackGeneration
 from domain.organisations.configure import ConfigureOrganisation
 from domain.registry import SCRIP
-from infra.decisions import CHECK, RefusedChecks
-from infra.outlet import Outgoing, Outlet
+from infra.channels import Outgoing, Outlet
+from infra.decisions import CHECK, DECISIONS, RefusedChecks
 from infra.settings import Settings
-from infra.topics import DECISIONS, NOTIFICATIONS, provision, topic_name
+from infra.topics import provision, topic_name
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
@@ -123,26 +122,25 @@ def test_an_alert_is_published_once_although_its_publisher_was_killed(
 ) -> None:
     """S3-8."""
     exhaust(module_database, org)
-    topic = topic_name(settings, NOTIFICATIONS)
 
     class Killed(Outlet):
         """Dies before anything is sent."""
 
-        async def publish(self, topic: str, records: Any) -> None:
+        async def publish(self, records: Any) -> None:
             raise OSError("killed")
 
     async def whole() -> list["ConsumerRecord[bytes, bytes]"]:
         async with pool_of(settings) as pool:
             await look(settings)
             with pytest.raises(OSError, match="killed"):
-                await publish_alerts(pool, Killed(settings), topic)
+                await publish_alerts(pool, Killed(settings, NOTIFICATIONS))
             await look(settings)
-            outlet = Outlet(settings)
-            assert await publish_alerts(pool, outlet, topic) >= 1
-            assert await publish_alerts(pool, outlet, topic) == 0
-            await outlet.publish(topic, [Outgoing(org.encode(), b"{}", [])])  # so that the end is known
+            outlet = Outlet(settings, NOTIFICATIONS)
+            assert await publish_alerts(pool, outlet) >= 1
+            assert await publish_alerts(pool, outlet) == 0
+            await outlet.publish([Outgoing(org.encode(), b"{}", {})])  # so that the end is known
             await outlet.close()
-        return await records(settings, NOTIFICATIONS, org, 2)
+        return await records(settings, NOTIFICATIONS.topic, org, 2)
 
     alert, end = asyncio.run(whole())
     assert end.value == b"{}"
@@ -184,17 +182,16 @@ def test_refused_generations_are_published_once_per_position(
         (outcome,) = writer.submit([submission]).result(20)
     assert getattr(outcome, "refusal", None) is not None, outcome
     rebuild_from(module_database.projector_uri)
-    topic = topic_name(settings, DECISIONS)
 
     async def whole() -> list["ConsumerRecord[bytes, bytes]"]:
         async with pool_of(settings) as pool:
-            outlet = Outlet(settings)
+            outlet = Outlet(settings, DECISIONS)
             for _ in range(2):
-                while await publish_refusals(pool, outlet, topic):
+                while await publish_refusals(pool, outlet):
                     pass
-            await outlet.publish(topic, [Outgoing(org.encode(), b"{}", [])])  # so that the end is known
+            await outlet.publish([Outgoing(org.encode(), b"{}", {})])  # so that the end is known
             await outlet.close()
-        return await records(settings, DECISIONS, org, 2)
+        return await records(settings, DECISIONS.topic, org, 2)
 
     refusal, end = asyncio.run(whole())
     assert end.value == b"{}"
@@ -246,7 +243,7 @@ def test_two_notifiers_are_as_one_and_the_second_takes_over(
         await checks.stop()
         stops[1].set()
         await asyncio.wait_for(roles[1], patient(10))
-        assert len(await records(settings, NOTIFICATIONS, org, 1)) == 1
+        assert len(await records(settings, NOTIFICATIONS.topic, org, 1)) == 1
 
     asyncio.run(whole())
 
@@ -271,7 +268,7 @@ def test_strange_records_do_not_stop_the_table_of_refusals(
     async def whole() -> None:
         async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
             for value, said in [*strange, (good, headers)]:
-                await producer.send_and_wait(topic_name(settings, DECISIONS), value, partition=0, headers=said)
+                await producer.send_and_wait(topic_name(settings, DECISIONS.topic), value, partition=0, headers=said)
         async with pool_of(settings) as pool:
             following = asyncio.create_task(follow_refused_checks(settings, pool))
             rows = asyncio.create_task(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
-from consumers import projector
+from consumers import projector, subscribing
 from consumers.projector import ProjectorStuck, run_projector
 from consumers.rebuild import rebuild
 from domain.registry import SCRIP
@@ -71,7 +71,7 @@ def test_a_restart_goes_on_after_the_checkpoint(
     read: list[int] = []
     whole = projector.Projection._apply
 
-    def counting(self: projector.Projection, records: projector.Records) -> Applied:
+    def counting(self: projector.Projection, records: subscribing.Records) -> Applied:
         read.append(len(records))
         return whole(self, records)
 
@@ -188,14 +188,14 @@ def test_it_waits_for_kafka(deployment: Settings, database: Database, caplog: py
 def test_a_consumer_that_gets_nothing_ends_the_process(
     deployment: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projector, "STUCK_AFTER_S", 0.5)
-    monkeypatch.setattr(projector, "LOOK_EVERY_S", 0.3)
+    monkeypatch.setattr(subscribing, "STUCK_AFTER_S", 0.5)
+    monkeypatch.setattr(subscribing, "LOOK_EVERY_S", 0.3)
 
     async def go() -> None:
         ready = asyncio.Event()
         role = asyncio.create_task(run_projector(deployment, asyncio.Event(), ready.set))
         await asyncio.wait_for(ready.wait(), DEADLINE_S)
-        monkeypatch.setattr(projector.Projection, "_behind", lambda self: _true())
+        monkeypatch.setattr(subscribing, "behind", lambda *_: _true())
         with pytest.raises(ProjectorStuck):
             async with asyncio.timeout(DEADLINE_S):
                 await role

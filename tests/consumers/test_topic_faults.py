@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from consumers import projector
+from consumers import projector, subscribing
 from domain.credits.debit import Debit
 from domain.credits.grant import Grant
 from domain.registry import SCRIP
@@ -240,8 +240,8 @@ def test_a_flood_of_foreign_records_is_read_past(
     deployment: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Longer than it may be silent: a new process would begin before the flood again, and never come out of it."""
-    monkeypatch.setattr(projector, "STUCK_AFTER_S", patient(2.0))
-    monkeypatch.setattr(projector, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(subscribing, "STUCK_AFTER_S", patient(2.0))
+    monkeypatch.setattr(subscribing, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(projector, "MAX_RECORDS", 10)  # with pauses of GATHER_S between
     flood = int(10 * patient(3.0) / projector.GATHER_S)  # ten at a time take three seconds
     log = granted(3).events
