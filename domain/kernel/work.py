@@ -196,7 +196,8 @@ class Work:
 
     def mark(self) -> Mark:
         """The place where the decision is now."""
-        return Mark(len(self.emitted), len(self._undo))
+        mark: Mark = make(Mark, (len(self.emitted), len(self._undo)))
+        return mark
 
     def back_to(self, mark: Mark) -> None:
         """Undo everything since the mark, of this decision: states, tags, what was emitted."""

@@ -108,7 +108,7 @@ class Draft:
             if later is not None:
                 later[stream] -= 1
                 version -= later[stream]
-            whole = Recorded(event, org, stream, version, item.actor, item.key)
+            whole = make(Recorded, (event, org, stream, version, item.actor, item.key))
             _, _, _, type_, tag, actor, data = encoded(whole)
             if len(data) > MAX_EVENT_BYTES and len(self._events) - first >= decided.due:
                 del self._events[first:]
