@@ -16,6 +16,7 @@ from api.large_bodies import LargeBodies
 from api.links import Links, links_of
 from api.live.tail import Live
 from api.metrics import Metrics
+from api.rounds import Rounds
 from api.streams_room import StreamsRoom
 from api.threads import Threads
 from api.visible import Visible
@@ -87,6 +88,7 @@ class Services:
     documents: DocumentsRoom = field(default_factory=DocumentsRoom)
     threads: Threads = field(default_factory=Threads)
     folds: FoldsRoom = field(default_factory=FoldsRoom)
+    rounds: Rounds = field(default_factory=Rounds)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None

@@ -32,7 +32,7 @@ from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused, Sub
 Result = Outcome | KeyReused | NotApplied
 Enough = Callable[[float], bool]
 SEND_EVERY = 200  # events sent together while further ones are decided
-STEP = 16  # submissions between two looks at whether it is enough
+STEP = 8  # submissions between two looks at whether it is enough
 NEVER = sys.maxsize
 STALE_S = 0.5  # a partition not looked at for longer is first read without its lock
 # Prices are announced 5 s ahead, so a second-old view of them is never out of date; a batch that has waited so long

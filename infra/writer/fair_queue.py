@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from infra.turns import Caller
 from infra.writer.submission import Overloaded
 
-TURN = 16  # commands or questions of one turn, as a rule
+TURN = 8  # commands or questions of one turn, as a rule
 LITTLE = 1_000  # who has no more waiting finds room while others have filled the queue
 
 
@@ -49,7 +49,7 @@ class _Line(Generic[Item]):
 
 
 class FairQueue(Generic[Item]):
-    """Lines of callers. For one thread at a time; `size` and `others` may be looked at by any."""
+    """Lines of callers. For one thread at a time; `size`, `waits` and `others` may be looked at by any."""
 
     def __init__(self, turn: int = TURN) -> None:
         self._of_turn = turn
@@ -97,6 +97,10 @@ class FairQueue(Generic[Item]):
             self.size += item.size
             if item.caller not in served:
                 self._put_first(line)
+
+    def waits(self, caller: Caller) -> bool:
+        """Whether the caller waits."""
+        return caller[1] in self._orgs.get(caller[0], ())
 
     def others(self, caller: Caller) -> bool:
         """Whether anybody else waits."""

@@ -33,9 +33,11 @@ MAX_WAITING = 20_000  # submissions in the queue; more are turned away at once
 CACHE_WEIGHT = 40_000  # streams, tags, holds and grants that one process keeps: some 70 MB
 FOLLOW_EVERY_S = 0.1  # how often an idle writer looks at what others have written
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
-SHARED_S = 0.005  # of deciding, after which a batch ends where others would have to wait for its rest
+SHARED_S = 0.002  # of deciding, after which a batch ends where others would have to wait for its rest
 BACKGROUND_S = 0.01  # the same in a process for whose commands nobody waits
-LEAST_BATCH = 64  # commands that are looked up together, however few were decided before a batch was ended
+LEAST_BATCH = 32  # commands that are looked up together, however few were decided before a batch was ended
+
+ALONE_S = 1.0  # without commands of others, after which batches may grow again
 
 Parts = list[tuple[Waiting, int]]  # each with how many of its submissions
 
@@ -60,6 +62,7 @@ class Writer:
         self._loader = Loader(domain, cache_weight)
         self._queue: FairQueue[Waiting] = FairQueue()
         self._most = max_batch  # of the next batch
+        self._shared_at = -ALONE_S  # when a batch was last of several callers, or was cut for others
         self._ready = Condition()
         self._stopping = False
         self._thread = Thread(target=self._run, name="writer", daemon=True)
@@ -173,11 +176,15 @@ class Writer:
                 self._ready.wait_for(lambda: self._stopping, seconds)
 
     def _resize(self, taken: Taken[Waiting], decided: int) -> None:
-        """After a batch that was cut, the next ones are smaller: each of their commands has its rows looked for."""
-        if decided < sum(size for _, size in taken.items):
+        """While others come, batches are small: each command has its rows looked for before any is decided."""
+        cut = decided < sum(size for _, size in taken.items)
+        now = monotonic()
+        if cut or taken.caller is None:
+            self._shared_at = now
+        if cut:
             self._most = min(self._max_batch, max(LEAST_BATCH, 2 * decided))
             self.counters.cut_batches += 1
-        else:
+        elif now - self._shared_at > ALONE_S:
             self._most = min(self._max_batch, 2 * self._most)
 
     def _answer(self, taken: Taken[Waiting]) -> int:
