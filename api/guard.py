@@ -69,7 +69,10 @@ async def admit(services: Services, operation: str, scope: Any, head: Head, para
     `parameters` are those of its query. Raises Problem (401, 403, 422).
     """
     principal = await who(services, scope, head)
-    CALLER.set((principal.org, principal.actor))
+    caller = (principal.org, principal.actor)
+    CALLER.set(caller)
+    if not services.rounds.take(caller):
+        await services.rounds.wait(caller)
     known(scope, principal, principal.org)
     org = organisation(principal, head)
     known(scope, principal, org)

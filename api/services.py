@@ -16,6 +16,7 @@ from api.large_bodies import LargeBodies
 from api.links import Links, links_of
 from api.live.tail import Live
 from api.metrics import Metrics
+from api.rounds import Rounds
 from api.streams_room import StreamsRoom
 from api.threads import Threads
 from api.visible import Visible
@@ -91,6 +92,7 @@ class Services:
     threads: Threads = field(default_factory=Threads)
     log_threads: Threads = field(default_factory=lambda: Threads(MAX_LOG_READS, READ_WAIT_S))
     folds: FoldsRoom = field(default_factory=FoldsRoom)
+    rounds: Rounds = field(default_factory=Rounds)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None

@@ -130,7 +130,7 @@ async def run_sweeper(
     Waits for PostgreSQL when it is away, and for the first projector to make the read models.
     """
     uri = settings.writer_url.get_secret_value()
-    writer = Writer(uri, domain, max_batch=PAGE, disk=disk_watch(settings))
+    writer = Writer(uri, domain, max_batch=PAGE, disk=disk_watch(settings), background=True)
     options = {
         "autocommit": True,
         "connect_timeout": 5,

@@ -20,6 +20,7 @@ from api.operation import Call, Found, Operation
 from api.pipeline import Read, answer_of, count, key_reused, read_body, require_room, seal, sealable, submission, whose
 from api.policy import authorise
 from api.problems import Problem, away, turned_away, unknown_outcome
+from api.rounds import Stretches
 from api.routing import BodyRoute, Given
 from api.services import Services
 from api.strict_json import MAX_DEPTH
@@ -28,6 +29,7 @@ from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnkno
 MAX_OPERATIONS = 1_000
 MAX_BATCH_BODY = 4_194_304  # 1,000 operations of 4 KiB
 NOT_FOUND = 404
+LOOKS = 50  # operations for which something is looked up at a time
 _AROUND = 3  # levels of the batch's own JSON around each operation's body
 
 
@@ -97,8 +99,12 @@ async def _run_batch(given: Given) -> tuple[dict[str, Any], None]:
     services, batch = given.services, given.body
     require_room(services)
     services.free_writes.check(given.call.principal, given.call.org)
-    found: list[_Ready | Problem] = [_ready(given, index, item) for index, item in enumerate(batch.operations)]
-    found = await _look_up(services, [await _within_rate(services, each) for each in found])
+    stretches = Stretches(services.rounds)
+    found: list[_Ready | Problem] = []
+    for index, item in enumerate(batch.operations):
+        found.append(await _within_rate(services, _ready(given, index, item)))
+        await stretches.pause()
+    found = await _look_up(services, found)
     ready = [each for each in found if isinstance(each, _Ready)]
     if batch.atomic and len(ready) < len(found):
         return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}, None
@@ -106,13 +112,16 @@ async def _run_batch(given: Given) -> tuple[dict[str, Any], None]:
         await services.threads.run(_seal_all, services, ready)
     except UNREACHABLE as error:
         raise away(error) from None
-    outcomes = iter(await _execute(services, [_submission(services, each) for each in ready], batch.atomic))
-    return {
-        "results": [
-            _told(each) if isinstance(each, Problem) else await _result(services, each, next(outcomes))
-            for each in found
-        ]
-    }, None
+    submissions: list[Submission] = []
+    for each in ready:
+        submissions.append(_submission(services, each))
+        await stretches.pause()
+    outcomes = iter(await _execute(services, submissions, batch.atomic))
+    results: list[dict[str, Any]] = []
+    for one in found:
+        results.append(_told(one) if isinstance(one, Problem) else await _result(services, one, next(outcomes)))
+        await stretches.pause()
+    return {"results": results}, None
 
 
 def _ready(given: Given, index: int, item: BatchItem) -> _Ready | Problem:
@@ -162,7 +171,10 @@ async def _look_up(services: Services, found: list[_Ready | Problem]) -> list[_R
             own = each.operation.makes(each.call, each.read.body)
             if own is not None:
                 made[own[0]] = own[1]
-    return list(await gather(*(_looked_up(services, each, made) for each in found)))
+    looked: list[_Ready | Problem] = []
+    for start in range(0, len(found), LOOKS):
+        looked += await gather(*(_looked_up(services, each, made) for each in found[start : start + LOOKS]))
+    return looked
 
 
 async def _looked_up(services: Services, each: _Ready | Problem, made: dict[str, str]) -> _Ready | Problem:

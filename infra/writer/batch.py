@@ -1,7 +1,8 @@
 """One batch: lock, look, decide everything in memory, and commit it whole."""
 
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,7 +31,10 @@ from infra.writer.loading import Loader
 from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused, Submission
 
 Result = Outcome | KeyReused | NotApplied
+Enough = Callable[[float], bool]
 SEND_EVERY = 200  # events sent together while further ones are decided
+STEP = 8  # submissions between two looks at whether it is enough
+NEVER = sys.maxsize
 STALE_S = 0.5  # a partition not looked at for longer is first read without its lock
 # Prices are announced 5 s ahead, so a second-old view of them is never out of date; a batch that has waited so long
 # for its locks that it might be looks again.
@@ -75,9 +79,11 @@ class Batch:
         self.committed: Counter[str] = Counter()  # events by type, until who shows them takes them away
         self.longest_lock_wait_s = 0.0  # from the start of a transaction until it had its locks, by the database
 
-    def run(self, units: Sequence[Unit]) -> list[list[Result]]:
+    def run(self, units: Sequence[Unit], least: int = 0, enough: Enough | None = None) -> list[list[Result]]:
         """Decide and commit; the results are in the order of the units and their submissions.
 
+        After `least` submissions, `enough` is asked from time to time, with the seconds since the first decision. Where
+        it says so, the rest is left out: the last of the results may lack some, and later units have none.
         Raises psycopg.Error. When it does, nothing is known about the commit unless the error says so.
         """
         submissions = [submission for unit in units for submission in unit.submissions]
@@ -89,11 +95,7 @@ class Batch:
         with self._pipeline as pipeline:
             pipeline.execute("begin")
             draft = self._look(submissions, needs, prices)
-            results = []
-            for unit in units:
-                results.append(self._decide(unit, draft))
-                if draft.send(pipeline, at_least=SEND_EVERY):
-                    pipeline.push()  # PostgreSQL inserts one part while the next is decided
+            results = self._decide_all(units, draft, least, enough)
             rows = [result for unit in results for result in unit if isinstance(result, CommandRow)]
             replayed = self._replay(rows)
             draft.send(pipeline)
@@ -107,9 +109,9 @@ class Batch:
         return [
             [
                 _as_replayed(next(replayed), submission) if isinstance(result, CommandRow) else result
-                for submission, result in zip(unit.submissions, row, strict=True)
+                for submission, result in zip(unit.submissions, row, strict=False)
             ]
-            for unit, row in zip(units, results, strict=True)
+            for unit, row in zip(units, results, strict=False)
         ]
 
     def _needs(self, submissions: Sequence[Submission]) -> "_Needs":
@@ -187,6 +189,24 @@ class Batch:
         demand = Demand(self._pipeline, loader, self._partitions, asked_for, self._platform, time)
         return Draft(self._log, loader, touched, time, found, self._platform, demand)
 
+    def _decide_all(self, units: Sequence[Unit], draft: Draft, least: int, enough: Enough | None) -> list[list[Any]]:
+        """The results of the units until it is `enough`; what is decided is sent on the way."""
+        results: list[list[Any]] = []
+        began, decided, ask_at = monotonic(), 0, max(least, STEP) if enough else NEVER
+        for unit in units:
+            row: list[Any] = []
+            results.append(row)
+            for part in (unit,) if unit.atomic or len(unit.submissions) <= STEP else _steps(unit):
+                row += self._decide(part, draft)
+                if draft.send(self._pipeline, at_least=SEND_EVERY):
+                    self._pipeline.push()  # PostgreSQL inserts one part while the next is decided
+                decided += len(part.submissions)
+                if decided >= ask_at:
+                    if enough is not None and enough(monotonic() - began):
+                        return results
+                    ask_at = decided + STEP
+        return results
+
     def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
         """The results of a unit; a CommandRow stands for an answer that is yet to be read from the log."""
         if not unit.atomic:
@@ -236,6 +256,11 @@ class Batch:
             return iter(())
         ranges = statements.columns([(row.partition, row.position, row.events) for row in rows], 3)
         return iter(_outcomes(rows, self._pipeline.execute(statements.RANGES, ranges).fetchall(), self._loader))
+
+
+def _steps(unit: Unit) -> Iterator[Unit]:
+    submissions = unit.submissions
+    return (Unit(submissions[start : start + STEP]) for start in range(0, len(submissions), STEP))
 
 
 def _is_kept(item: Submission, refused: Refused, own: Sequence[Any]) -> bool:

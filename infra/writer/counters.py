@@ -14,10 +14,12 @@ class Counters:
     """What the writer has done since it started.
 
     `batch_counts`: batches by the bounds BATCH_BUCKETS_S, the last for all above; `batches_s`: the seconds of all;
-    `events`: committed ones by type.
+    `events`: committed ones by type;
+    `cut_batches`: those that were ended early because others would have had to wait for the rest.
     """
 
     batches: int = 0
+    cut_batches: int = 0
     commands: int = 0
     largest_batch: int = 0
     longest_batch_s: float = 0.0

@@ -23,6 +23,11 @@ def writer_metrics(writer: Writer) -> Iterator[Metric]:
     """The figures of every process that decides commands: API, intake, sweeper."""
     counters = writer.counters
     yield CounterMetricFamily("scrip_writer_batches", "Transactions committed.", value=counters.batches)
+    yield CounterMetricFamily(
+        "scrip_writer_cut_batches",
+        "Transactions ended early, so that others need not wait.",
+        value=counters.cut_batches,
+    )
     yield CounterMetricFamily("scrip_writer_commands", "Commands decided.", value=counters.commands)
     yield CounterMetricFamily(
         "scrip_writer_failures", "Connections to the log that were lost.", value=counters.failures

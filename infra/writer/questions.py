@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
+from time import monotonic
 from typing import Any, NamedTuple
 
 from domain.kernel.domain import Domain
@@ -92,10 +94,11 @@ def needs_of(domain: Domain, wanted: Iterable[Wanted], partitions: int) -> Needs
 
 
 def answers(
-    loader: Loader, partitions: int, wanted: Sequence[Wanted], time: datetime
+    loader: Loader, partitions: int, wanted: Sequence[Wanted], time: datetime, until: float = inf
 ) -> list[Current | Answered | Exception]:
     """The answers as of `time`, the database's; what is due is folded in, but not written.
 
+    At `until`, by the monotonic clock, the rest is left without answers, but never the first.
     A question that is refused or fails gets its exception, the others their answers. Raises NotCached.
     """
     home = loader.cache(partition_of(PLATFORM, partitions))
@@ -105,6 +108,8 @@ def answers(
 
     found: list[Current | Answered | Exception] = []
     for each in wanted:
+        if found and monotonic() > until:
+            break
         partition = partition_of(each.org, partitions)
         if isinstance(each, Query):
             found.append(_current(loader, each, partition, time))

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any, LiteralString
 
 import psycopg
@@ -15,7 +15,9 @@ from domain.kernel.work import Key
 from infra.disk import NOT_WATCHED, DiskWatch
 from infra.log import statements
 from infra.partitions import PLATFORM, partition_of, placed
+from infra.turns import CALLER, Caller
 from infra.wire.wire import Wire
+from infra.writer.fair_queue import FairQueue
 from infra.writer.foresight import Foresight
 from infra.writer.loading import MAX_LOOKS, NO_SCHEMA, Loader, Looked, tag_arguments
 from infra.writer.questions import Needs, NotCached, Query, Question, Wanted, answers, needs_of
@@ -25,7 +27,8 @@ from infra.writer.waiting import resolve
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # questions; more are turned away at once
-MAX_TOGETHER = 50  # answered in one go, while the loop does nothing else
+MAX_TOGETHER = 50  # read for together
+STRETCH_S = 0.003  # for which they are answered, while the loop does nothing else
 CACHE_WEIGHT = 10_000  # what questions need of states is a fraction of what commands touch
 FOLLOW_EVERY_S = 0.1  # how often an idle reader looks at what was written
 RETRY_S = 0.1
@@ -35,6 +38,9 @@ RETRY_S = 0.1
 class _Waiting:
     work: Wanted
     future: "asyncio.Future[Any]"
+    caller: Caller
+    size: int = 1
+    whole: bool = False
 
 
 class Reader:
@@ -54,7 +60,7 @@ class Reader:
         self._disk = disk
         self._deadline_s = deadline_s
         self._loader = Loader(domain, cache_weight)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: FairQueue[_Waiting] = FairQueue()
         self._work: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -77,8 +83,7 @@ class Reader:
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait([self._work])
-        resolve([(item.future, OutcomeUnknown()) for item in self._waiting])
-        self._waiting.clear()
+        self._tell_all(OutcomeUnknown())
         await self._drop_connection()
 
     @property
@@ -97,13 +102,13 @@ class Reader:
         return answered
 
     async def _answer_to(self, work: Wanted) -> Any:
-        if self._stopped or len(self._waiting) >= MAX_WAITING:
+        if self._stopped:
             raise Overloaded
         if not self.connected and self._disk.full:
             raise StorageFull
         loop = asyncio.get_running_loop()
-        item = _Waiting(work, loop.create_future())
-        self._waiting.append(item)
+        item = _Waiting(work, loop.create_future(), CALLER.get())
+        self._waiting.put([item], MAX_WAITING)
         if self._work is None:
             self._work = loop.create_task(self._run())
         handle = loop.call_later(self._deadline_s, resolve, [(item.future, OutcomeUnknown())])
@@ -125,17 +130,16 @@ class Reader:
     async def _serve(self) -> None:
         """Answer until nobody waits. Whoever comes meanwhile is answered by the next look, never by one under way."""
         while self._waiting:
-            items = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_TOGETHER))]
-            items = [item for item in items if not item.future.done()]
+            items = [item for item, _ in self._waiting.take(MAX_TOGETHER).items if not item.future.done()]
             try:
                 if items:
                     await self._answer(items)
             except asyncio.CancelledError:
-                self._waiting.extendleft(reversed(items))  # to be told by whoever stops
+                self._waiting.back(items)  # to be told by whoever stops
                 raise
             except statements.LOST as error:
                 log.warning("the log cannot be read: %s", error)
-                self._waiting.extendleft(reversed(items))
+                self._waiting.back(items)
                 await self._reconnect()
             self._loader.trim()
 
@@ -159,10 +163,17 @@ class Reader:
             for item in items:
                 await self._answer([item])
             return
-        self.answered += len(items)
-        resolve(zip([item.future for item in items], found, strict=True))
+        self.answered += len(found)
+        resolve(zip([item.future for item in items], found, strict=False))
+        self._waiting.back(items[len(found) :], {item.caller for item in items[: len(found)]})
+
+    def _tell_all(self, error: Exception) -> None:
+        """Answer all who wait, each with such an error."""
+        resolve([(item.future, error) for item in self._waiting])
+        self._waiting = FairQueue()
 
     async def _read(self, works: Sequence[Wanted]) -> list[Current | Answered | Exception]:
+        """The answers to the first of the questions, to as many as a stretch has time for."""
         needs = needs_of(self._loader.domain, works, self._partitions)
         loader, foresaw = self._loader, False
         for _ in range(MAX_LOOKS):
@@ -172,7 +183,7 @@ class Reader:
             if looked.lost:
                 continue
             try:
-                return answers(loader, self._partitions, works, looked.time)
+                return answers(loader, self._partitions, works, looked.time, monotonic() + STRETCH_S)
             except NotCached as cold:
                 if not foresaw:
                     await self._look_ahead(needs, looked.time)
@@ -264,8 +275,7 @@ class Reader:
         except psycopg.Error as error:
             log.warning("the log cannot be reached: %s", error)
             if self._disk.full:
-                resolve([(item.future, StorageFull()) for item in self._waiting])
-                self._waiting.clear()
+                self._tell_all(StorageFull())
 
     async def _drop_connection(self) -> None:
         self._loader.forget()

@@ -1,9 +1,10 @@
 """The writer: a thread that takes whatever waits and commits it as one batch, over and over."""
 
 import logging
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
+from itertools import chain, repeat
 from threading import Condition, Thread
 from time import monotonic
 from types import TracebackType
@@ -17,10 +18,12 @@ from infra.disk import NOT_WATCHED, DiskWatch
 from infra.log import statements
 from infra.log.postgres import PostgresLog
 from infra.log.statements import Connection
+from infra.turns import Caller
 from infra.wire.pipeline import Pipeline
 from infra.writer.batch import Batch, Result, Unit
 from infra.writer.catching_up import catch_up
 from infra.writer.counters import Counters
+from infra.writer.fair_queue import FairQueue, Taken
 from infra.writer.loading import Loader
 from infra.writer.submission import OutcomeUnknown, Overloaded, StorageFull, Submission
 from infra.writer.waiting import Waiting, deliver
@@ -31,6 +34,13 @@ MAX_WAITING = 20_000  # submissions in the queue; more are turned away at once
 CACHE_WEIGHT = 40_000  # streams, tags, holds and grants that one process keeps: some 70 MB
 FOLLOW_EVERY_S = 0.1  # how often an idle writer looks at what others have written
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
+SHARED_S = 0.002  # of deciding, after which a batch ends where others would have to wait for its rest
+BACKGROUND_S = 0.01  # the same in a process for whose commands nobody waits
+LEAST_BATCH = 32  # commands that are looked up together, however few were decided before a batch was ended
+
+ALONE_S = 1.0  # without commands of others, after which batches may grow again
+
+Parts = list[tuple[Waiting, int]]  # each with how many of its submissions
 
 
 class Writer:
@@ -38,19 +48,22 @@ class Writer:
 
     `uri`: the login scrip_writer. `domain`: how commands are decided. `max_batch`: commands in one transaction. Any
     number of writers, in any number of processes, may write to the same log at the same time. `disk`: commands are
-    refused while it is full.
+    refused while it is full. `background`: nobody waits for its commands, so it rests after each batch for as long as
+    that took, and other processes get the locks.
     """
 
     def __init__(
         self, uri: str, domain: Domain, *, max_batch: int = 1000, cache_weight: int = CACHE_WEIGHT,
-        disk: DiskWatch = NOT_WATCHED,
+        disk: DiskWatch = NOT_WATCHED, background: bool = False,
     ) -> None:  # fmt: skip
         self._uri = uri
+        self._background = background
         self.disk = disk
         self._max_batch = max_batch
         self._loader = Loader(domain, cache_weight)
-        self._queue: deque[Waiting] = deque()
-        self._waiting = 0
+        self._queue: FairQueue[Waiting] = FairQueue()
+        self._most = max_batch  # of the next batch
+        self._shared_at = -ALONE_S  # when a batch was last of several callers, or was cut for others
         self._ready = Condition()
         self._stopping = False
         self._thread = Thread(target=self._run, name="writer", daemon=True)
@@ -100,7 +113,7 @@ class Writer:
     @property
     def depth(self) -> int:
         """Submissions that wait."""
-        return self._waiting
+        return self._queue.size
 
     def submit(
         self, submissions: Sequence[Submission], *, atomic: bool = False, timeout_s: float = 30.0
@@ -114,120 +127,159 @@ class Writer:
         """Put waiting work into the queue. Raises Overloaded where it is full or the writer stops, StorageFull."""
         if self.disk.full:
             raise StorageFull
-        size = items[0].size if len(items) == 1 else sum(item.size for item in items)
         with self._ready:
-            if self._stopping or self._waiting + size > MAX_WAITING:
+            if self._stopping:
                 raise Overloaded
-            self._queue.extend(items)
-            self._waiting += size
+            self._queue.put(items, MAX_WAITING)
             self._ready.notify()
 
     def _run(self) -> None:
         while True:
             self._step_at = None
-            items = self._take()
-            if items is None:
+            taken = self._take()
+            if taken is None:
                 break
             self._step_at = monotonic()
             try:
-                if items:
-                    self._serve(items)
+                if taken.items:
+                    self._serve(taken)
                 else:
                     self._follow()
             except Exception:  # the thread must outlive any fault; whoever waited has been told
                 log.exception("the writer failed on a batch")
-        for item in self._queue:
-            deliver([(item, OutcomeUnknown())])
+        deliver([(item, OutcomeUnknown()) for item in self._queue])
         if self._connection is not None:
             self._connection.close()
 
-    def _take(self) -> list[Waiting] | None:
-        """What waits, up to a batch; an empty list when it is time to follow the log; none to stop."""
+    def _take(self) -> Taken[Waiting] | None:
+        """What waits, up to a batch; nothing when it is time to follow the log; none to stop."""
         with self._ready:
             if not self._queue and not self._stopping:
                 self._ready.wait(FOLLOW_EVERY_S)
             if self._stopping:
                 return None
-            items: list[Waiting] = []
-            size = 0
-            while self._queue and size < self._max_batch:
-                items.append(self._queue.popleft())
-                size += items[-1].size
-            self._waiting -= size
+            taken = self._queue.take(self._most)
         now = monotonic()
-        late = [item for item in items if item.deadline < now]
-        if late:
-            deliver([(item, OutcomeUnknown()) for item in late])
-            items = [item for item in items if item.deadline >= now]
-        return items
+        if any(item.deadline < now for item, _ in taken.items):
+            deliver([(item, OutcomeUnknown()) for item, _ in taken.items if item.deadline < now])
+            taken = taken._replace(items=[each for each in taken.items if each[0].deadline >= now])
+        return taken
 
-    def _serve(self, items: list[Waiting]) -> None:
+    def _serve(self, taken: Taken[Waiting]) -> None:
         started = monotonic()
-        self._answer(items)
+        decided = self._answer(taken)
         self._loader.trim()
+        self._resize(taken, decided)
         self.counters.committed(self._batch)
-        self.counters.batch(sum(item.size for item in items), monotonic() - started)
+        self.counters.batch(decided, seconds := monotonic() - started)
+        if self._background:
+            with self._ready:
+                self._ready.wait_for(lambda: self._stopping, seconds)
 
-    def _answer(self, items: list[Waiting]) -> None:
-        """Run the items as one batch; after a fault that is not the connection's, one by one."""
-        pause = RETRY_FIRST_S
-        while items:
+    def _resize(self, taken: Taken[Waiting], decided: int) -> None:
+        """While others come, batches are small: each command has its rows looked for before any is decided."""
+        cut = decided < sum(size for _, size in taken.items)
+        now = monotonic()
+        if cut or taken.caller is None:
+            self._shared_at = now
+        if cut:
+            self._most = min(self._max_batch, max(LEAST_BATCH, 2 * decided))
+            self.counters.cut_batches += 1
+        elif now - self._shared_at > ALONE_S:
+            self._most = min(self._max_batch, 2 * self._most)
+
+    def _answer(self, taken: Taken[Waiting]) -> int:
+        """Run what is taken as one batch; after a fault that is not the connection's, one by one.
+
+        Returns how many commands were decided.
+        """
+        pause, parts = RETRY_FIRST_S, taken.items
+        while parts:
             try:
-                results: Sequence[Any] = self._attempt(items)
+                results = self._attempt(taken._replace(items=parts))
             except psycopg.errors.DiskFull as error:  # a kind of LOST, but the connection is whole
-                self._refuse(items, error)
-                return
+                self._refuse(parts, error)
+                break
             except statements.LOST as error:
                 # The commit may have gone through. The next attempt, on a new connection, waits for the partition's
                 # lock and so for the end of this one; then the idempotency rows tell.
-                self._lost(items, error)
-                items = self._wait_for_connection(items, pause)
+                self._lost(parts, error)
+                parts = self._wait_for_connection(parts, pause)
                 pause = min(pause * 2, RETRY_LAST_S)
             except Exception as error:
                 self._roll_back()
-                if len(items) == 1:
-                    deliver([(items[0], error)])
+                if len(parts) == 1:
+                    deliver([(parts[0][0], error)])
                     raise
-                for item in items:
-                    try:
-                        self._answer([item])
-                    except Exception:  # told to the one who waits; the others go on
-                        log.exception("a command failed")
-                return
+                return self._answer_each(taken, parts)
             else:
-                deliver(list(zip(items, results, strict=True)))
-                return
+                return self._conclude(parts, results)
+        return 0
 
-    def _attempt(self, items: list[Waiting]) -> Sequence[Any]:
+    def _answer_each(self, taken: Taken[Waiting], parts: Parts) -> int:
+        decided = 0
+        for part in parts:
+            try:
+                decided += self._answer(taken._replace(items=[part]))
+            except Exception:  # told to the one who waits; the others go on
+                log.exception("a command failed")
+        return decided
+
+    def _conclude(self, parts: Parts, results: Sequence[Sequence[Result]]) -> int:
+        """Answer those of whom all is done, and put the others back; returns how many commands are done."""
+        ended: list[tuple[Waiting, Any]] = []
+        left: list[Waiting] = []
+        for (item, _), row in zip(parts, chain(results, repeat(())), strict=False):
+            if item.size == len(row) and not item.results:
+                ended.append((item, row))
+            elif item.done(row):
+                ended.append((item, item.results))
+            else:
+                left.append(item)
+        deliver(ended)
+        if left:
+            served = {item.caller for (item, _), row in zip(parts, results, strict=False) if row}
+            with self._ready:
+                self._queue.back(left, served)
+        return sum(map(len, results))
+
+    def _attempt(self, taken: Taken[Waiting]) -> Sequence[Sequence[Result]]:
         self._step_at = monotonic()
         if self._connection is None or self._connection.closed:
             raise psycopg.OperationalError("not connected")
-        return self._batch.run([item.work for item in items])
+        units = [item.part(size) for item, size in taken.items]
+        return self._batch.run(units, taken.least, partial(self._enough, taken.caller))
 
-    def _refuse(self, items: list[Waiting], error: Exception) -> None:
+    def _enough(self, caller: Caller | None, seconds: float) -> bool:
+        """Whether others would have to wait for the rest of a batch. `caller`: whose all of it is, if there is one."""
+        if self._background:
+            return seconds > BACKGROUND_S
+        return seconds > SHARED_S and (caller is None or self._queue.others(caller))
+
+    def _refuse(self, parts: Parts, error: Exception) -> None:
         """Answer at once: PostgreSQL has taken the batch back, and another attempt would find no more room."""
         log.warning("PostgreSQL's disk is full: %s", error)
         self._roll_back()
-        deliver([(item, OutcomeUnknown() if _attempted(item) else StorageFull()) for item in items])
+        deliver([(item, OutcomeUnknown() if _attempted(item) else StorageFull()) for item, _ in parts])
 
-    def _lost(self, items: list[Waiting], error: Exception) -> None:
+    def _lost(self, parts: Parts, error: Exception) -> None:
         log.warning("the connection to the log failed: %s", error)
         self.counters.failures += 1
-        for item in items:
-            for submission in item.work.submissions:
+        for item, size in parts:
+            for submission in item.part(size).submissions:
                 submission.attempted = True
         self._drop_connection()
 
-    def _wait_for_connection(self, items: list[Waiting], pause: float) -> list[Waiting]:
+    def _wait_for_connection(self, parts: Parts, pause: float) -> Parts:
         """Reconnect; those whose deadline passes meanwhile are told that the outcome is unknown.
 
         Where the disk is full, all are told so at once: PostgreSQL comes back when there is room.
         """
         while not self._stopping and not self.disk.look():
             self._step_at = now = monotonic()
-            deliver([(item, OutcomeUnknown()) for item in items if item.deadline < now])
-            items = [item for item in items if item.deadline >= now]
-            if not items:
+            deliver([(item, OutcomeUnknown()) for item, _ in parts if item.deadline < now])
+            parts = [each for each in parts if each[0].deadline >= now]
+            if not parts:
                 return []
             with self._ready:
                 self._ready.wait_for(lambda: self._stopping, pause)
@@ -237,8 +289,8 @@ class Writer:
                 log.warning("the log cannot be reached: %s", error)
                 pause = min(pause * 2, RETRY_LAST_S)
             else:
-                return items
-        deliver([(item, OutcomeUnknown()) for item in items])
+                return parts
+        deliver([(item, OutcomeUnknown()) for item, _ in parts])
         return []
 
     def _connect(self) -> None:
@@ -281,5 +333,5 @@ class Writer:
 
 
 def _attempted(item: Waiting) -> bool:
-    """Whether an earlier attempt may have committed it."""
-    return any(submission.attempted for submission in item.work.submissions)
+    """Whether an earlier attempt may have committed it, or a part of it is done."""
+    return bool(item.results) or any(submission.attempted for submission in item.work.submissions)

@@ -7,7 +7,7 @@ from inspect import signature
 import httpx
 import psycopg
 
-from api import streams_room, threads, visible
+from api import rounds, streams_room, threads, visible
 from api.live import tail
 from api.routes import stream
 from domain.credits import account, rules, void
@@ -23,7 +23,7 @@ from infra import decisions, turns
 from infra.security import api_keys, stream_tickets
 from infra.settings import Settings
 from infra.webhooks import store
-from infra.writer import reader, writer
+from infra.writer import fair_queue, reader, writer
 from infra.writer.writer import Writer
 from tests.limits.bound import Attacker, Bound
 
@@ -304,6 +304,13 @@ BOUNDS: dict[str, Bound] = {
         signature(Writer).parameters["max_batch"].default, "tests/infra/writer/test_queue.py::test_a_batch_has_a_bound"
     ),
     "Questions that wait for the reader": Bound(reader.MAX_WAITING, _full_reader),
+    "Commands or questions of who has little waiting": Bound(
+        fair_queue.LITTLE,
+        "tests/infra/writer/test_fair_queue.py::test_a_full_queue_has_room_for_those_who_have_little",
+    ),
+    "Requests of an organisation that begin before the process looks at what else has come": Bound(
+        rounds.AT_ONCE, "tests/api/test_rounds.py::test_few_begin_in_a_round_and_callers_take_turns"
+    ),
     "Reads of a login that wait for a connection, or for a thread": Bound(
         turns.WAITING_OF_LOGIN, partial(_full_pool, bound="waiting_of_login")
     ),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,53 @@ def test_a_batch_has_a_bound(database: Database) -> None:
         assert {code(future.result(DEADLINE_S)[0]) for future in futures} == {None}
         until(lambda: writer.counters.commands == 301, "the last batch is counted, after it was answered")
         assert writer.counters.largest_batch == 50
+
+
+def test_nobody_waits_for_the_whole_of_anothers_large_unit(
+    writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.writer.writer.SHARED_S", -1.0)
+    accepted(writer, grant(1000))
+    with locked(database.writer_uri):
+        busy = writer.submit([submission(debit("d-busy"))])
+        until(lambda: waiting_for_lock(database.owner_uri), "the writer is busy")
+        many = writer.submit([submission(debit(f"d-{number}"), f"k-{number}") for number in range(300)])
+        other = writer.submit([submission(grant(), org="other")])
+    assert code(busy.result(DEADLINE_S)[0]) is None
+    found = many.result(DEADLINE_S)
+    assert [code(result) for result in found] == [None] * 300
+    positions = [result.position for result in found if isinstance(result, Outcome)]
+    assert positions == sorted(set(positions))
+    others, last = other.result(DEADLINE_S)[0], found[-1]
+    assert isinstance(others, Outcome)
+    assert isinstance(last, Outcome)
+    assert others.time is not None
+    assert last.time is not None
+    assert others.time < last.time
+    until(lambda: writer.counters.commands == 303, "the last batch is counted, after it was answered")
+    assert writer.counters.cut_batches
+    assert len(check_log(database.owner_uri)) == 303
+
+
+def test_what_is_done_of_a_unit_stays_where_the_rest_fails(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.writer.writer.BACKGROUND_S", -1.0)
+    poison = debit("d-poison")
+    decider = SCRIP.deciders[type(poison)]
+
+    def decide(work: Any, command: Any) -> None:
+        if command is poison:
+            raise ZeroDivisionError("a bug")
+        decider.decide(work, command)
+
+    domain = SCRIP.with_decider(type(poison), decider._replace(decide=decide))
+    with Writer(database.writer_uri, domain, background=True) as writer:
+        accepted(writer, grant(1000))
+        commands = [*(debit(f"d-{number}") for number in range(99)), poison]
+        failed = writer.submit([submission(command, f"k-{number}") for number, command in enumerate(commands)])
+        assert isinstance(failed.exception(DEADLINE_S), ZeroDivisionError)
+        assert accepted(writer, debit("d-0"), "k-0").replayed
+        assert account(writer).available == 1000 - 96
+        assert len(check_log(database.owner_uri)) == 97
 
 
 def test_late_answers_are_unknown_and_the_key_tells_later(writer: Writer, database: Database) -> None:

@@ -95,6 +95,7 @@ def test_many_questions_are_answered_in_parts(
     writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.writer.reader.FOLLOW_EVERY_S", 1000.0)  # only what is asked for is sent
+    monkeypatch.setattr("infra.writer.reader.STRETCH_S", 1000.0)
     accepted(writer, grant(10))
     with Asking(database.writer_uri, SCRIP) as asking:
         asking.now(*QUERY)
@@ -102,6 +103,19 @@ def test_many_questions_are_answered_in_parts(
         assert {available(found) for found in asking.together(*[QUERY] * 120)} == {10}
         assert sent == ["look"] * 3
         assert asking.reader.answered == 121
+
+
+def test_the_loop_is_not_held_up_by_many_questions(
+    writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.writer.reader.FOLLOW_EVERY_S", 1000.0)
+    monkeypatch.setattr("infra.writer.reader.STRETCH_S", -1.0)
+    accepted(writer, grant(10))
+    with Asking(database.writer_uri, SCRIP) as asking:
+        asking.now(*QUERY)
+        sent = sent_by_readers(monkeypatch)
+        assert {available(found) for found in asking.together(*[QUERY] * 5)} == {10}
+        assert sent == ["look"] * 5
 
 
 def test_more_questions_than_may_wait_are_turned_away_at_once(
