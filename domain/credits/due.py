@@ -5,12 +5,12 @@ from datetime import datetime
 from domain.credits.account import Account, evolve
 from domain.credits.address import generation_stream
 from domain.credits.allowance import renewal
+from domain.credits.burn import burn_key
 from domain.credits.events import AllowanceGranted, CreditsEvent, CreditsGranted, GrantExpired, ReservationExpired
 from domain.credits.rules import collected, repay, spoiled
-from domain.periods import NEVER
 
 
-def due(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:  # noqa: C901 - one paragraph for each thing
+def due(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:
     """The events that are due at `now` (the database's clock), in the order in which they must be written.
 
     Every decision runs this first and writes what it returns, so the sweeper's punctuality never matters
@@ -25,18 +25,17 @@ def due(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:  # noqa: C
         account = evolve(account, event)
         events.append(event)
 
-    for waiting in sorted(account.scheduled, key=lambda grant: (grant.effective_at, grant.grant.grant)):
-        if waiting.effective_at <= now:
-            repaid, _ = repay(account, (waiting.grant,))
-            happened(
-                CreditsGranted(
-                    grant=waiting.grant,
-                    repaid=repaid,
-                    external_ref=waiting.external_ref,
-                    paid=waiting.paid,
-                    sealed=waiting.sealed,
-                )
+    for _, waiting in account.scheduled.ended(now):
+        repaid, _ = repay(account, (waiting.grant,))
+        happened(
+            CreditsGranted(
+                grant=waiting.grant,
+                repaid=repaid,
+                external_ref=waiting.external_ref,
+                paid=waiting.paid,
+                sealed=waiting.sealed,
             )
+        )
     for reservation_id, hold in account.holds.ended(now):
         happened(
             ReservationExpired(
@@ -48,30 +47,14 @@ def due(account: Account, now: datetime) -> tuple[CreditsEvent, ...]:  # noqa: C
         )
         for event in spoiled(account, hold.slices, now):
             happened(event)
-    for grant in account.grants:
-        if grant.expires_at and grant.expires_at <= now:
-            happened(GrantExpired(grant=grant))
+    for grant in sorted(account.grants.expired(now), key=burn_key):
+        happened(GrantExpired(grant=grant))
     for event in renewal(account, now):
         happened(event)
     if any(isinstance(event, CreditsGranted | AllowanceGranted) for event in events):
         for event in collected(account):
             happened(event)
     return tuple(events)
-
-
-def refresh(account: Account) -> Account:
-    """The same account with `next_due` exact again. It is only a hint for speed: nothing is decided from it."""
-    return account._replace(next_due=next_due(account))
-
-
-def next_due(account: Account) -> datetime:
-    """When something will next become due; NEVER where nothing will."""
-    return min(
-        account.holds.next_end(),
-        min((grant.expires_at for grant in account.grants if grant.expires_at), default=NEVER),
-        min((waiting.effective_at for waiting in account.scheduled), default=NEVER),
-        account.allowance.refresh_at if account.allowance and account.allowance.amount else NEVER,
-    )
 
 
 def co_expiring_streams(event: CreditsEvent, _account: Account) -> tuple[str, ...]:

@@ -76,4 +76,3 @@ def let_time_pass(work: Work, streams: Iterable[str]) -> None:
                     met.add(other)
                     waiting.append(other)
             work.emit(stream, event)
-        work.refresh(stream)

@@ -32,7 +32,6 @@ class StreamKind(NamedTuple):
     evolve: Callable[[Any, Any], Any]
     next_due: Callable[[Any], datetime]
     due: Callable[[Any, datetime], tuple[Any, ...]]
-    refresh: Callable[[Any], Any]
     entries: Callable[[Any], int]  # how large a state is, in live entries: decides when a snapshot pays
     schema: int  # raised whenever the state's shape or fold changes; older snapshots are then ignored
     co_expiring_streams: Callable[[Any, Any], tuple[str, ...]] = _alone
@@ -163,15 +162,6 @@ class Work:
             self.emitted.append(emitted)
         else:
             self.emitted.insert(at.emitted, emitted)
-
-    def refresh(self, stream: str) -> None:
-        """Make the state's hint of what is next due exact."""
-        key = (self.org, stream)
-        own = self.streams.get(key)
-        found = own or self.known.streams.get(key)
-        if found is not None:
-            self._undo.append((key, own, None, None))
-            self.streams[key] = found._replace(state=self.kind_of(stream).refresh(found.state))
 
     def mark(self) -> Mark:
         """The place where the decision is now."""

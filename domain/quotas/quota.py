@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple, assert_never
 
 from domain.bounds import MAX_TOTAL, TotalTooLarge
@@ -46,7 +47,7 @@ class Quota(NamedTuple):
     ended: Period | None = None  # the last one that is over, of the same kind
     idle_key: str = ""  # while no period runs; `.1` after the first change of the kind of period, and so on
     restarted_at: datetime | None = None  # when that was
-    next_due: datetime = NEVER  # nothing is due before this; may be too early, never too late
+    next_due: datetime = NEVER  # as of any event; in a snapshot of an earlier version it may be too early
 
     @property
     def key(self) -> str:
@@ -58,15 +59,22 @@ class Quota(NamedTuple):
         return self.used.get(what, 0) + self.held.get(what, 0)
 
 
-def evolve(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one plain branch for each event
+def evolve(quota: Quota, event: QuotaEvent) -> Quota:
     """Apply one event. Runs no rule and never fails for an event that a decider made."""
+    after = _evolved(quota, event)
+    due = after.holds.next_end
+    if (period := after.period) is not None and period.end < due:
+        due = period.end
+    return after if due == after.next_due else after._replace(next_due=due)
+
+
+def _evolved(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one plain branch for each event
     match event:
         case UseHeld():
             hold = UseHold(event.amounts, event.expires_at, quota.key)
             return quota._replace(
                 held=plus(quota.held, event.amounts),
                 holds=quota.holds.set(event.generation_id, hold),
-                next_due=min(quota.next_due, event.expires_at),
             )
         case UseSettled():
             return _settled(quota, event)
@@ -83,7 +91,6 @@ def evolve(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one pla
             return quota._replace(
                 held=plus(quota.held, event.grown) if hold.period == quota.key else quota.held,
                 holds=quota.holds.set(event.generation_id, longer),
-                next_due=min(quota.next_due, event.expires_at),
             )
         case UseCounted():
             return quota._replace(used=plus(quota.used, event.amounts))
@@ -91,7 +98,7 @@ def evolve(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one pla
             return quota._replace(used=minus(quota.used, event.amounts)) if event.period == quota.key else quota
         case PeriodStarted():
             period = Period(event.key, event.start, event.end)
-            return quota._replace(used={}, held={}, period=period, next_due=min(quota.next_due, event.end))
+            return quota._replace(used={}, held={}, period=period)
         case PeriodEnded():
             fresh = quota._replace(used={}, held={}, period=None, ended=quota.period)
             if event.at is None:
@@ -125,11 +132,6 @@ def due(quota: Quota, now: datetime) -> tuple[QuotaEvent, ...]:
     if quota.period and quota.period.end <= now:
         events.append(PeriodEnded(key=quota.period.key, used=quota.used, then=quota.idle_key))
     return tuple(events)
-
-
-def refresh(quota: Quota) -> Quota:
-    """The same quota with `next_due` exact again."""
-    return quota._replace(next_due=min(quota.holds.next_end(), quota.period.end if quota.period else NEVER))
 
 
 def running(quota: Quota, every: Every, zone: str, now: datetime) -> Period:
@@ -203,9 +205,8 @@ def kind(initial: Any, evolve: Callable[[Any, Any], Any]) -> StreamKind:
     return StreamKind(
         initial=initial,
         evolve=evolve,
-        next_due=lambda state: state.quota.next_due,
+        next_due=attrgetter("quota.next_due"),
         due=lambda state, now: due(state.quota, now),
-        refresh=lambda state: state._replace(quota=refresh(state.quota)),
         entries=lambda state: len(state.quota.holds) + len(getattr(state, "members", ())),
         schema=1,
         co_expiring_streams=lambda event, _state: (

@@ -69,7 +69,6 @@ KIND = StreamKind(
     evolve=_evolve,
     next_due=lambda state: min(_ends(state), default=NEVER),
     due=lambda state, now: tuple(Ended() for at in _ends(state) if at <= now),
-    refresh=lambda state: state,
     entries=len,
     schema=1,
     co_expiring_streams=_together,

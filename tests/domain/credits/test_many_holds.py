@@ -7,9 +7,9 @@ from datetime import datetime
 from domain.bounds import MAX_SLICES
 from domain.credits.account import Account, Hold
 from domain.credits.address import stream_of
-from domain.credits.burn import take
+from domain.credits.burn import Grants, take
 from domain.credits.capture import Capture
-from domain.credits.due import due, next_due, refresh
+from domain.credits.due import due
 from domain.credits.events import Slice
 from domain.credits.extend import Extend
 from domain.credits.release import Release
@@ -20,7 +20,6 @@ from domain.quotas.events import UseExtended, UseHeld, UseReleased
 from domain.quotas.quota import Quota, UseHold
 from domain.quotas.quota import due as quota_due
 from domain.quotas.quota import evolve as quota_evolve
-from domain.quotas.quota import refresh as quota_refresh
 from domain.registry import SCRIP
 from tests.domain.scenario import ALICE, NOW, after
 
@@ -59,8 +58,8 @@ def looks_at_most(count: int) -> Iterator[None]:
 def test_no_command_looks_at_the_holds_of_others() -> None:
     holds: Holds[Hold] = Holds.of({f"h{n}": CountedHold(1, after(100 + n), (PART,)) for n in range(MANY)})
     account = Account(
-        exists=True, granted=10**6, free=10**6 - MANY, reserved=MANY, grants=(PART._replace(amount=10**6 - MANY),),
-        holds=holds, next_due=NOW,
+        exists=True, granted=10**6, free=10**6 - MANY, reserved=MANY, holds=holds, next_due=NOW,
+        grants=Grants.of([PART._replace(amount=10**6 - MANY)]),
     )  # fmt: skip
     stream = stream_of(ALICE)
     memory = Memory(SCRIP, "platform")
@@ -79,7 +78,7 @@ def test_no_command_looks_at_the_holds_of_others() -> None:
     account = memory.state("acme", stream)
     with looks_at_most(20):
         assert [event.reservation_id for event in due(account, after(102))] == ["h0", "h1", "h2"]  # type: ignore[union-attr]
-        assert refresh(account).next_due == next_due(account) == after(100)
+        assert account.next_due == after(100)
 
 
 def test_no_use_looks_at_the_holds_of_others() -> None:
@@ -87,7 +86,7 @@ def test_no_use_looks_at_the_holds_of_others() -> None:
     quota = Quota(held={"bytes": MANY}, holds=holds, next_due=NOW)
     with looks_at_most(20):
         assert quota_due(quota, after(50)) == ()
-        assert quota_refresh(quota).next_due == after(100)
+        assert quota.holds.next_end == after(100)
         for event in (
             UseHeld(generation_id="g", amounts={"bytes": 5}, expires_at=after(9)),
             UseExtended(generation_id="h7", grown={}, expires_at=after(900)),
@@ -95,7 +94,7 @@ def test_no_use_looks_at_the_holds_of_others() -> None:
         ):
             quota = quota_evolve(quota, event)
         assert len(quota_due(quota, after(102))) == 3
-        assert quota_refresh(quota).next_due == after(100)
+        assert quota.next_due == after(100)
 
 
 def test_no_more_grants_are_taken_than_one_too_many() -> None:

@@ -120,7 +120,6 @@ KIND = StreamKind(
     evolve=_evolve,
     next_due=lambda pot: pot.ends,
     due=lambda pot, now: (Emptied(),) if pot.ends <= now else (),
-    refresh=lambda pot: pot,
     entries=lambda _pot: 1,
     schema=1,
     co_expiring_streams=lambda _event, pot: pot.linked,
