@@ -9,7 +9,7 @@ from domain.credits.address import STREAM_PREFIX, debit_tag, payment_tag, reserv
 from domain.credits.capture import Capture, capture
 from domain.credits.configure import ConfigureAccount, configure
 from domain.credits.debit import Debit, DebitPriced, debit, debit_priced
-from domain.credits.due import co_expiring_streams, due
+from domain.credits.due import co_expiring_streams, due, ended_id
 from domain.credits.events import EVENTS
 from domain.credits.extend import Extend, extend
 from domain.credits.grant import Grant, grant
@@ -66,6 +66,7 @@ KINDS: dict[str, StreamKind] = {
         entries=lambda account: len(account.holds) + len(account.grants) + len(account.scheduled),
         schema=2,
         co_expiring_streams=co_expiring_streams,
+        ended_id=ended_id,
     ),
 }
 

@@ -126,6 +126,7 @@ KINDS: dict[str, StreamKind] = {
         entries=lambda _generation: 1,
         schema=2,  # since parts are counted
         co_expiring_streams=co_expiring_streams,
+        ended_id=lambda event: event.generation_id,
     ),
 }
 

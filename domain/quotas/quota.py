@@ -1,7 +1,8 @@
 """How much of something limited is used and held, in the current period, and what time does to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple, assert_never
 
@@ -9,7 +10,7 @@ from domain.bounds import MAX_TOTAL, TotalTooLarge
 from domain.credits.address import generation_stream
 from domain.kernel.domain import Module
 from domain.kernel.holds import Holds
-from domain.kernel.work import StreamKind, Work
+from domain.kernel.work import SLICE, StreamKind, Work
 from domain.periods import NEVER, Every, Period, period_of
 from domain.quotas.events import (
     EVENTS,
@@ -122,14 +123,19 @@ def _settled(quota: Quota, event: UseSettled) -> Quota:
     return quota._replace(used=plus(quota.used, event.used), held=minus(quota.held, ended), holds=holds)
 
 
-def due(quota: Quota, now: datetime) -> tuple[QuotaEvent, ...]:
-    """What time alone brought about at `now`, in order: holds that ended, then the period."""
+def due(quota: Quota, now: datetime, most: int = SLICE, only: Collection[str] | None = None) -> tuple[QuotaEvent, ...]:
+    """What time alone brought about at `now`, in order: holds that ended, then the period.
+
+    `most` and `only`: see `domain.kernel.work.Due`.
+    """
     if quota.next_due > now:
         return ()
-    events: list[QuotaEvent] = [
-        UseExpired(generation_id=id_, amounts=hold.amounts) for id_, hold in quota.holds.ended(now)
-    ]
-    if quota.period and quota.period.end <= now:
+    if only is not None:
+        ended = [(id_, hold) for id_ in only if (hold := quota.holds.get(id_)) and hold.expires_at <= now]
+    else:
+        ended = list(islice(quota.holds.ended(now), most))
+    events: list[QuotaEvent] = [UseExpired(generation_id=id_, amounts=hold.amounts) for id_, hold in ended]
+    if only is None and len(events) < most and quota.period and quota.period.end <= now:
         events.append(PeriodEnded(key=quota.period.key, used=quota.used, then=quota.idle_key))
     return tuple(events)
 
@@ -206,12 +212,13 @@ def kind(initial: Any, evolve: Callable[[Any, Any], Any]) -> StreamKind:
         initial=initial,
         evolve=evolve,
         next_due=attrgetter("quota.next_due"),
-        due=lambda state, now: due(state.quota, now),
+        due=lambda state, now, most=SLICE, only=None: due(state.quota, now, most, only),
         entries=lambda state: len(state.quota.holds) + len(getattr(state, "members", ())),
         schema=1,
         co_expiring_streams=lambda event, _state: (
             (generation_stream(event.generation_id),) if isinstance(event, UseExpired) else ()
         ),
+        ended_id=lambda event: event.generation_id if isinstance(event, UseExpired) else "",
     )
 
 

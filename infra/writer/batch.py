@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.kernel.domain import Domain
+from domain.kernel.domain import Domain, LetTimePass
 from domain.kernel.execution import Decided, execute
 from domain.prices.publish import NOTICE
 from domain.refusal import RefusalKind
@@ -45,6 +45,12 @@ class Unit:
     atomic: bool = False
 
 
+class _Unfinished(NamedTuple):
+    """A command that waits until all that is due on a stream is written."""
+
+    stream: str
+
+
 class _Seen(NamedTuple):
     """A platform stream's state, read at `at` by the database's clock and at `read` by the process's."""
 
@@ -76,6 +82,8 @@ class Batch:
     def run(self, units: Sequence[Unit]) -> list[list[Result]]:
         """Decide and commit; the results are in the order of the units and their submissions.
 
+        A unit has fewer results than submissions where more is due on a stream than one decision works off: a slice is
+        committed then, and the rest of the unit, all of an atomic one, must be run again.
         Raises psycopg.Error. When it does, nothing is known about the commit unless the error says so.
         """
         submissions = [submission for unit in units for submission in unit.submissions]
@@ -105,7 +113,7 @@ class Batch:
         return [
             [
                 _as_replayed(next(replayed), submission) if isinstance(result, CommandRow) else result
-                for submission, result in zip(unit.submissions, row, strict=True)
+                for submission, result in zip(unit.submissions, row, strict=False)
             ]
             for unit, row in zip(units, results, strict=True)
         ]
@@ -187,10 +195,20 @@ class Batch:
 
     def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
         """The results of a unit; a CommandRow stands for an answer that is yet to be read from the log."""
+        if unit.atomic:
+            draft.mark(partition_of(unit.submissions[0].org, self._partitions))
+        results = []
+        for submission in unit.submissions:
+            result = self._decide_one(submission, draft)
+            if isinstance(result, _Unfinished):
+                if unit.atomic:
+                    draft.back_to_mark(keep_refusals=False)
+                    self._let_time_pass(submission, result.stream, draft)
+                    return []
+                break
+            results.append(result)
         if not unit.atomic:
-            return [self._decide_one(submission, draft) for submission in unit.submissions]
-        draft.mark(partition_of(unit.submissions[0].org, self._partitions))
-        results = [self._decide_one(submission, draft) for submission in unit.submissions]
+            return results
         if not any(isinstance(result, KeyReused) or getattr(result, "refusal", None) for result in results):
             return results
         draft.back_to_mark()
@@ -212,6 +230,8 @@ class Batch:
         partition = partition_of(item.org, self._partitions)
         decided = execute(draft.begin(partition, item.org), self._domain, item.command)
         too_large = draft.record(partition, item, decided)
+        if decided.unfinished is not None:
+            return _Unfinished(decided.unfinished)
         if too_large is not None:
             decided = Decided((), 0, too_large)
         own = decided.events[decided.due :]
@@ -227,6 +247,12 @@ class Batch:
         if refused is None or (item.keep_refusals and _is_kept(item, refused, own)):
             draft.keep(item, outcome)
         return outcome
+
+    def _let_time_pass(self, item: Submission, stream: str, draft: Draft) -> None:
+        """Write a slice of what is due on a stream, in the name of the one who waits for it."""
+        partition = partition_of(item.org, self._partitions)
+        decided = execute(draft.begin(partition, item.org), self._domain, LetTimePass(stream=stream))
+        draft.record(partition, item, decided)
 
     def _replay(self, rows: Sequence[CommandRow]) -> Iterator[Outcome]:
         """The answers that earlier submissions got, built again from their events."""

@@ -4,10 +4,10 @@ from asyncio import AbstractEventLoop
 from asyncio import Future as AsyncFuture
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from infra.writer.batch import Unit
+from infra.writer.batch import Result, Unit
 
 
 @dataclass(slots=True)
@@ -18,6 +18,15 @@ class Waiting:
     future: "Future[Any] | AsyncFuture[Any]"
     loop: AbstractEventLoop | None
     deadline: float
+    results: list[Result] = field(default_factory=list)  # of what is done; `work` is the rest
+
+    def done(self, results: Sequence[Result]) -> bool:
+        """Add what the first submissions came to; returns whether those were all."""
+        self.results += results
+        if len(results) < self.size:
+            self.work = Unit(self.work.submissions[len(results) :], self.work.atomic)
+            return False
+        return True
 
     @property
     def size(self) -> int:

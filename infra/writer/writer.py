@@ -161,11 +161,11 @@ class Writer:
         return items
 
     def _serve(self, items: list[Waiting]) -> None:
-        started = monotonic()
+        started, size = monotonic(), sum(item.size for item in items)
         self._answer(items)
         self._loader.trim()
         self.counters.committed(self._batch)
-        self.counters.batch(sum(item.size for item in items), monotonic() - started)
+        self.counters.batch(size, monotonic() - started)
 
     def _answer(self, items: list[Waiting]) -> None:
         """Run the items as one batch; after a fault that is not the connection's, one by one."""
@@ -194,8 +194,20 @@ class Writer:
                         log.exception("a command failed")
                 return
             else:
-                deliver(list(zip(items, results, strict=True)))
+                done: list[Waiting] = []
+                rest: list[Waiting] = []
+                for item, row in zip(items, results, strict=True):
+                    (done if item.done(row) else rest).append(item)
+                deliver([(item, item.results) for item in done])
+                self._put_back(rest)
                 return
+
+    def _put_back(self, items: list[Waiting]) -> None:
+        """Let what waits for more slices of time be the first of the next batch, with all who have come since."""
+        if items:
+            with self._ready:
+                self._queue.extendleft(reversed(items))
+                self._waiting += sum(item.size for item in items)
 
     def _attempt(self, items: list[Waiting]) -> Sequence[Any]:
         self._step_at = monotonic()

@@ -16,6 +16,7 @@ from domain.credits.release import Release
 from domain.credits.reserve import Reserve
 from domain.kernel.holds import Holds
 from domain.kernel.memory import Memory
+from domain.plans.deduct import TokensNow
 from domain.quotas.events import UseExtended, UseHeld, UseReleased
 from domain.quotas.quota import Quota, UseHold
 from domain.quotas.quota import due as quota_due
@@ -23,7 +24,7 @@ from domain.quotas.quota import evolve as quota_evolve
 from domain.registry import SCRIP
 from tests.domain.scenario import ALICE, NOW, after
 
-MANY = 20_000
+MANY = 99_000
 PART = Slice("g1", 1, "purchase", 50, None, NOW)
 looks = 0
 
@@ -79,6 +80,18 @@ def test_no_command_looks_at_the_holds_of_others() -> None:
     with looks_at_most(20):
         assert [event.reservation_id for event in due(account, after(102))] == ["h0", "h1", "h2"]  # type: ignore[union-attr]
         assert account.next_due == after(100)
+
+
+def test_no_question_looks_at_the_holds_of_others() -> None:
+    holds: Holds[Hold] = Holds.of({f"h{n}": CountedHold(1, after(100 + n), (PART,)) for n in range(MANY)})
+    address = "org:acme:tokens.forecast"
+    account = Account(exists=True, granted=2 * MANY, free=MANY, reserved=MANY, holds=holds, next_due=NOW)
+    memory = Memory(SCRIP, "platform")
+    memory.put("acme", stream_of(address), account._replace(grants=Grants.of([PART._replace(amount=MANY)])))
+    question = TokensNow(token_type="forecast", user="u")
+    for seconds, ended in ((50, 0), (102, 3)):
+        with looks_at_most(20):
+            assert memory.ask(question, "acme", after(seconds)).balance == MANY + ended
 
 
 def test_no_use_looks_at_the_holds_of_others() -> None:

@@ -119,7 +119,7 @@ KIND = StreamKind(
     initial=Pot(),
     evolve=_evolve,
     next_due=lambda pot: pot.ends,
-    due=lambda pot, now: (Emptied(),) if pot.ends <= now else (),
+    due=lambda pot, now, _most=1, _only=None: (Emptied(),) if pot.ends <= now else (),
     entries=lambda _pot: 1,
     schema=1,
     co_expiring_streams=lambda _event, pot: pot.linked,
