@@ -126,30 +126,47 @@ class Account(NamedTuple):
 def evolve(account: Account, event: CreditsEvent) -> Account:
     """Apply one event. Runs no rule and never fails for an event that a decider made."""
     after = _evolved(account, event)
-    due = min(after.holds.next_end, after.grants.next_end, after.scheduled.next_end)
-    if (allowance := after.allowance) is not None and allowance.amount:
-        due = min(due, allowance.refresh_at)
+    if type(event) in _EXACT:
+        return after
+    due = _next_due(after, after.holds, after.grants)
     return after if due == after.next_due else after._replace(next_due=due)
+
+
+# What most decisions come to sets `next_due` with all else: to make the state twice took 1 us of 20.
+_EXACT = frozenset({CreditsReserved, ReservationCaptured, ReservationReleased, ReservationExpired})
+
+
+def _next_due(account: Account, holds: Holds[Hold], grants: Grants) -> datetime:
+    """When something will next become due with these holds and grants. `min` would take twice as long."""
+    due, promised, allowance = holds.next_end, account.scheduled.next_end, account.allowance
+    due = min(due, grants.next_end)
+    due = min(due, promised)
+    if allowance is not None and allowance.amount and allowance.refresh_at < due:
+        due = allowance.refresh_at
+    return due
 
 
 def _evolved(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR0911, PLR0912 - one plain branch for each event
     match event:
         case CreditsReserved():
             below_zero = overdraft_in(event.slices)
+            grants = account.grants.subtract(event.slices)
+            holds = account.holds.set(event.reservation_id, _hold_of(event))
             return account._replace(
                 free=account.free - event.amount + below_zero,
                 overdraft_held=account.overdraft_held + below_zero,
-                grants=account.grants.subtract(event.slices),
+                grants=grants,
                 reserved=account.reserved + event.amount,
-                holds=account.holds.set(event.reservation_id, _hold_of(event)),
+                holds=holds,
+                next_due=_next_due(account, holds, grants),
             )
         case ReservationCaptured():
             return _captured(account, event)
         case ReservationReleased() | ReservationExpired():
             return account._replace(
                 reserved=account.reserved - event.amount,
-                holds=account.holds.delete(event.reservation_id),
-                **_put_back(account, event.returned, event.amount),
+                holds=(holds := account.holds.delete(event.reservation_id)),
+                **_put_back(account, holds, event.returned, event.amount),
             )
         case CreditsDebited():
             below_zero = overdraft_in(event.slices)
@@ -264,13 +281,14 @@ def _renewed(account: Account, event: AllowanceGranted) -> Account:
     return account._replace(allowance=allowance._replace(cycle=event.cycle, granted=granted))
 
 
-def _put_back(account: Account, slices: tuple[Slice, ...], amount: int) -> dict[str, Any]:
-    """The fields that change when slices of a hold return to the live grants."""
-    below_zero = overdraft_in(slices)
+def _put_back(account: Account, holds: Holds[Hold], slices: tuple[Slice, ...], amount: int) -> dict[str, Any]:
+    """The fields that change when slices of a hold return to the live grants, with these holds left."""
+    below_zero, grants = overdraft_in(slices), account.grants.put_back(slices)
     return {
         "free": account.free + amount - below_zero,
         "overdraft_held": account.overdraft_held - below_zero,
-        "grants": account.grants.put_back(slices),
+        "grants": grants,
+        "next_due": _next_due(account, holds, grants),
     }
 
 
@@ -296,8 +314,11 @@ def _captured(account: Account, event: ReservationCaptured) -> Account:
         holds=holds,
         owed=account.owed + below_zero,
         overdraft_held=account.overdraft_held - below_zero,
+        next_due=_next_due(account, holds, account.grants),
     )
-    return charged._replace(**_put_back(charged, event.returned, ended - event.amount)) if event.returned else charged
+    if not event.returned:
+        return charged
+    return charged._replace(**_put_back(charged, holds, event.returned, ended - event.amount))
 
 
 def _rest(slices: tuple[Slice, ...], charged: tuple[Slice, ...]) -> tuple[Slice, ...]:

@@ -31,35 +31,52 @@ class Grants(Order[Slice]):
     key = staticmethod(burn_key)
     PLAIN = tuple[Slice, ...]
 
-    def __init__(self, blocks: Blocks[Slice] = (), size: int = 0, ends: Ends | None = None) -> None:
+    def __init__(
+        self, blocks: Blocks[Slice] = (), size: int = 0, ends: Ends | None = None, next_end: datetime = NEVER
+    ) -> None:
         """`ends` of those that expire, each with its key; use `of` for grants that have no order yet."""
         self._blocks = blocks
         self._size = size
         self._ends = _NO_ENDS if ends is None else ends
-        self.next_end = ends[0][0] if ends else NEVER
+        self.next_end = next_end
 
     @classmethod
     def of(cls, entries: Iterable[Slice]) -> Self:
         """These grants, in any order."""
         plain = super().of(entries)
         ends = Ends.of((part.expires_at, burn_key(part)) for part in plain if part.expires_at)
-        return cls(plain.blocks, len(plain), ends)
+        return cls(plain.blocks, len(plain), ends, _first(ends))
 
     def subtract(self, slices: tuple[Slice, ...]) -> "Grants":
         """Without `slices`; a grant that has nothing left disappears. Overdraft slices are passed over."""
         grants = self
         for part in slices:
-            if part.grant != OVERDRAFT:
-                grants = grants._without(part)
+            if part[0] == OVERDRAFT:
+                continue
+            block = grants._blocks[0]
+            first = block[0]
+            if first[1] > part[1] and first[0] == part[0] and first[4] == part[4]:  # nearly always a part of the first
+                grants = grants._with_first((sized(first, first[1] - part[1]), *block[1:]))
+            else:
+                grants = grants._without(part)  # noqa: SLF001 - of its own class
         return grants
 
     def put_back(self, slices: Iterable[Slice]) -> "Grants":
         """With `slices` put back in burn order. Overdraft slices are passed over."""
         grants = self
         for part in slices:
-            if part.grant != OVERDRAFT and part.amount:
-                grants = grants._with(part)
+            if part[0] == OVERDRAFT or not part[1]:
+                continue
+            block = grants._blocks[0] if grants._blocks else ()
+            if block and block[0][0] == part[0] and block[0][2:] == part[2:]:  # nearly always of the first
+                grants = grants._with_first((sized(part, block[0][1] + part[1]), *block[1:]))
+            else:
+                grants = grants._with(part)  # noqa: SLF001 - of its own class
         return grants
+
+    def _with_first(self, block: tuple[Slice, ...]) -> "Grants":
+        blocks = self._blocks
+        return Grants((block,) if len(blocks) == 1 else (block, *blocks[1:]), self._size, self._ends, self.next_end)
 
     def expired(self, now: datetime) -> Iterator[Slice]:
         """Those that have expired at `now`, by their ends."""
@@ -73,22 +90,28 @@ class Grants(Order[Slice]):
             at, index = self._find(burn_key(part))
         known = blocks[at][index]
         if known.amount != part.amount:
-            return Grants(self._replaced(at, index, sized(known, known.amount - part.amount)), self._size, ends)
+            rest = sized(known, known.amount - part.amount)
+            return Grants(self._replaced(at, index, rest), self._size, ends, self.next_end)
         if known.expires_at:
             ends = ends.remove((known.expires_at, burn_key(known)))
-        return Grants(self._removed(at, index), self._size - 1, ends)
+        return Grants(self._removed(at, index), self._size - 1, ends, _first(ends))
 
     def _with(self, part: Slice) -> "Grants":
         blocks, ends, key = self._blocks, self._ends, burn_key(part)
         at, index = self._find(key)
         if at < len(blocks) and burn_key(known := blocks[at][index]) == key:
-            return Grants(self._replaced(at, index, sized(known, known.amount + part.amount)), self._size, ends)
+            more = sized(known, known.amount + part.amount)
+            return Grants(self._replaced(at, index, more), self._size, ends, self.next_end)
         if part.expires_at:
             ends = ends.add((part.expires_at, key))
-        return Grants(self._added(at, index, part), self._size + 1, ends)
+        return Grants(self._added(at, index, part), self._size + 1, ends, _first(ends))
 
 
 _NO_ENDS = Ends()
+
+
+def _first(ends: Ends) -> datetime:
+    return ends[0][0] if ends else NEVER
 
 
 def take(grants: Sequence[Slice] | Grants, amount: int) -> tuple[Slice, ...]:
@@ -97,8 +120,8 @@ def take(grants: Sequence[Slice] | Grants, amount: int) -> tuple[Slice, ...]:
     Whether an overdraft is allowed is the caller's decision. More than MAX_SLICES are refused by all callers, so that
     no more than one beyond them is returned.
     """
-    if grants and grants[0].amount > amount:  # nearly always
-        return (sized(grants[0], amount),)
+    if grants and (first := grants[0]).amount > amount:  # nearly always
+        return (sized(first, amount),)
     taken: list[Slice] = []
     for grant in grants[: MAX_SLICES + 1]:
         if grant.amount >= amount:

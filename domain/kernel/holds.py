@@ -60,9 +60,10 @@ class Holds(Generic[H]):
         if self._ends is None:
             if len(by_id) > FEW:
                 return self.of(by_id)
-            if before is None or self.moment(before) != self.next_end:
-                return type(self)(by_id, None, min(end, self.next_end))
-            return type(self)(by_id, None, self._first(by_id))
+            first = self.next_end
+            if before is not None and end > first and self.moment(before) == first:
+                first = self._first(by_id)
+            return type(self)(by_id, None, min(first, end))
         ends = self._ends
         if before is not None:
             was = self.moment(before)
@@ -76,8 +77,10 @@ class Holds(Generic[H]):
         """Without the hold. Raises KeyError."""
         by_id, before = self._by_id.delete(id_), self._by_id[id_]
         if self._ends is None or len(by_id) <= FEW // 2:
-            over = self.moment(before) == self.next_end
-            return type(self)(by_id, None, self._first(by_id) if over else self.next_end)
+            if not by_id:
+                return type(self)(by_id)
+            first = self.next_end
+            return type(self)(by_id, None, self._first(by_id) if self.moment(before) == first else first)
         ends = self._ends.remove((self.moment(before), id_))
         return type(self)(by_id, ends, ends[0][0])
 

@@ -70,8 +70,11 @@ class Order(Generic[E]):
                 return len(blocks), 0
             at = bisect_left(blocks, wanted, key=_LAST) if len(blocks) > 1 else 0
             return at, bisect_left(blocks[at], wanted)
-        at = bisect_left(blocks, wanted, key=lambda block: key(block[-1]))
-        return (at, bisect_left(blocks[at], wanted, key=key)) if at < len(blocks) else (at, 0)
+        at = bisect_left(blocks, wanted, key=lambda block: key(block[-1])) if len(blocks) != 1 else 0
+        if at == len(blocks):
+            return at, 0
+        index = bisect_left(blocks[at], wanted, key=key)
+        return (at, index) if index < len(blocks[at]) else (at + 1, 0)
 
     def _added(self, at: int, index: int, entry: E) -> Blocks[E]:
         """With the entry there, as `_find` tells."""

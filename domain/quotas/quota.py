@@ -63,28 +63,34 @@ class Quota(NamedTuple):
 def evolve(quota: Quota, event: QuotaEvent) -> Quota:
     """Apply one event. Runs no rule and never fails for an event that a decider made."""
     after = _evolved(quota, event)
-    due = after.holds.next_end
-    if (period := after.period) is not None and period.end < due:
-        due = period.end
+    if type(event) in _EXACT:
+        return after
+    due = _next_due(after, after.holds)
     return after if due == after.next_due else after._replace(next_due=due)
+
+
+_EXACT = frozenset({UseHeld, UseSettled, UseReleased, UseExpired, UseCounted})  # these set `next_due`, or leave it
+
+
+def _next_due(quota: Quota, holds: Holds[UseHold]) -> datetime:
+    """When something will next become due with these holds."""
+    return holds.next_end if quota.period is None or holds.next_end < quota.period.end else quota.period.end
 
 
 def _evolved(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one plain branch for each event
     match event:
         case UseHeld():
-            hold = UseHold(event.amounts, event.expires_at, quota.key)
-            return quota._replace(
-                held=plus(quota.held, event.amounts),
-                holds=quota.holds.set(event.generation_id, hold),
-            )
+            holds = quota.holds.set(event.generation_id, UseHold(event.amounts, event.expires_at, quota.key))
+            return quota._replace(held=plus(quota.held, event.amounts), holds=holds, next_due=_next_due(quota, holds))
         case UseSettled():
             return _settled(quota, event)
         case UseReleased() | UseExpired():
             hold = quota.holds[event.generation_id]
-            current = hold.period == quota.key
+            holds, current = quota.holds.delete(event.generation_id), hold.period == quota.key
             return quota._replace(
                 held=minus(quota.held, event.amounts) if current else quota.held,
-                holds=quota.holds.delete(event.generation_id),
+                holds=holds,
+                next_due=_next_due(quota, holds),
             )
         case UseExtended():
             hold = quota.holds[event.generation_id]
@@ -118,9 +124,10 @@ def _settled(quota: Quota, event: UseSettled) -> Quota:
     else:
         holds = quota.holds.set(event.generation_id, hold._replace(amounts=left))
         ended = minus(hold.amounts, left)
+    due = _next_due(quota, holds)
     if hold.period != quota.key:
-        return quota._replace(holds=holds)
-    return quota._replace(used=plus(quota.used, event.used), held=minus(quota.held, ended), holds=holds)
+        return quota._replace(holds=holds, next_due=due)
+    return quota._replace(used=plus(quota.used, event.used), held=minus(quota.held, ended), holds=holds, next_due=due)
 
 
 def due(quota: Quota, now: datetime, most: int = SLICE, only: Collection[str] | None = None) -> tuple[QuotaEvent, ...]:
