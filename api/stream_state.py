@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from api.database import Row
 from api.problems import Problem
 from api.services import Services
+from domain.credits.account import Promised
 from domain.kernel.holds import Holds
+from domain.kernel.order import Order
 from domain.periods import NEVER
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
@@ -120,10 +122,12 @@ def counts(state: Any) -> dict[str, int]:
 
 
 _MAPS = (Map, Mapping, Holds)
-_COLLECTIONS = (*_MAPS, tuple, frozenset)
+_COLLECTIONS = (*_MAPS, Order, tuple, frozenset)
 
 
 def _plain(value: Any, other: Any = None) -> Any:
+    if isinstance(value, Promised):  # a list to all who look at it, as in a snapshot
+        value = value.plain()
     if isinstance(value, _MAPS):
         known = other if isinstance(other, _MAPS) else {}
         keys = sorted(value, key=lambda key: (known.get(key) == value[key], key))[:MOST_SHOWN]
@@ -134,6 +138,6 @@ def _plain(value: Any, other: Any = None) -> Any:
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name != "sealed"}
     if isinstance(value, frozenset):
         return sorted(value)[:MOST_SHOWN]
-    if isinstance(value, tuple | list):
+    if isinstance(value, Order | tuple | list):
         return [_plain(part) for part in value[:MOST_SHOWN]]
     return None if value == NEVER else value

@@ -7,19 +7,27 @@ import msgspec
 from immutables import Map
 
 from domain.kernel.holds import Holds
+from domain.kernel.order import Order
 from domain.kernel.work import StreamKind
 
 CHECKSUM_BYTES = 16
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Map | Holds):
+    if isinstance(value, Holds | Order):
+        return value.plain()
+    if isinstance(value, Map):
         return dict(value.items())
     raise NotImplementedError(type(value))
 
 
 def _rich(type_: Any, value: Any) -> Any:
-    """The types that msgspec does not know: persistent maps, such as `Map[str, Hold]` and `Holds[Hold]`."""
+    """The types that msgspec does not know: persistent maps, such as `Map[str, Hold]` and `Holds[Hold]`, and orders.
+
+    The bytes have no orders of ends: those are built again.
+    """
+    if isinstance(type_, type) and issubclass(type_, Holds | Order):
+        return type_.of_plain(msgspec.convert(value, type_.PLAIN))
     if get_origin(type_) is Holds:
         return Holds.of(msgspec.convert(value, dict[str, get_args(type_)[0]], dec_hook=_rich))  # type: ignore[misc]
     keys, values = get_args(type_)

@@ -20,7 +20,7 @@ from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.session import options as session_options
 from infra.settings import Settings
 from infra.waits import set_within
-from infra.writer.ledger import Ledger
+from infra.writer.ledger import TIME, Ledger
 from infra.writer.metrics import writer_metrics
 from infra.writer.submission import OutcomeUnknown, Overloaded, Submission
 from infra.writer.writer import Writer
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 EVERY_S = 1.0
 PAGE = 1_000
 LAST_PAUSE_S = 5.0
-ACTOR = "system:sweeper"
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -97,7 +96,7 @@ class Sweeper:
 
     async def _let_time_pass(self, streams: list[Due]) -> None:
         submissions = [
-            Submission(org=org, command=LetTimePass(stream=stream), actor=ACTOR, caller=ACTOR, keep_refusals=False)
+            Submission(org=org, command=LetTimePass(stream=stream), actor=TIME, caller=TIME, keep_refusals=False)
             for org, stream in streams
         ]
         if submissions:

@@ -1,9 +1,11 @@
 """What decisions need to know of an account, and how each event changes it."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple, assert_never
+from operator import attrgetter
+from typing import Any, NamedTuple, Self, assert_never
 
-from domain.credits.burn import add, joined, overdraft_in, subtract
+from domain.credits.burn import Grants, joined, overdraft_in
 from domain.credits.events import (
     AccountConfigured,
     AllowanceGranted,
@@ -45,6 +47,24 @@ class Hold(NamedTuple):
     generation: bool = False  # it ends only with the generation of the same id
 
 
+class Promised(Holds[GrantScheduled]):
+    """Grants for a later time, by id. A snapshot has them as a list."""
+
+    __slots__ = ()
+    moment = attrgetter("effective_at")
+
+    PLAIN = tuple[GrantScheduled, ...]
+
+    @classmethod
+    def of_plain(cls, plain: Iterable[GrantScheduled]) -> Self:
+        """These."""
+        return cls.of({promise.grant.grant: promise for promise in plain})
+
+    def plain(self) -> tuple[GrantScheduled, ...]:
+        """All of them, by the time when they begin."""
+        return tuple(promise for _, promise in self.ended(NEVER))
+
+
 class Allowance(NamedTuple):
     """What a plan grants at the start of every 30-day cycle; `granted` is what it has granted in the current one."""
 
@@ -81,8 +101,8 @@ class Account(NamedTuple):
     free: int = 0  # the sum over `grants`
     owed: int = 0  # debited below zero and not yet repaid
     overdraft_held: int = 0  # held below zero
-    grants: tuple[Slice, ...] = ()  # live ones with something free, in burn order
-    scheduled: tuple[GrantScheduled, ...] = ()
+    grants: Grants = Grants()  # live ones with something free
+    scheduled: Promised = Promised()
     holds: Holds[Hold] = Holds()
     voided_grants: frozenset[str] = frozenset()
     frozen: bool = False
@@ -90,7 +110,7 @@ class Account(NamedTuple):
     credit_limit: int = 0
     shortfall: int = 0  # work done that could not be paid for; the next grant pays it
     allowance: Allowance | None = None
-    next_due: datetime = NEVER  # nothing is due before this; may be too early, never too late
+    next_due: datetime = NEVER  # as of any event; in a snapshot of an earlier version it may be too early
 
     @property
     def available(self) -> int:
@@ -103,33 +123,57 @@ class Account(NamedTuple):
         return self.free - self.owed - self.overdraft_held + self.credit_limit
 
 
-def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR0911, PLR0912 - one plain branch for each event
+def evolve(account: Account, event: CreditsEvent) -> Account:
     """Apply one event. Runs no rule and never fails for an event that a decider made."""
+    after = _evolved(account, event)
+    if type(event) in _EXACT:
+        return after
+    due = _next_due(after, after.holds, after.grants)
+    return after if due == after.next_due else after._replace(next_due=due)
+
+
+# What most decisions come to sets `next_due` with all else: to make the state twice took 1 us of 20.
+_EXACT = frozenset({CreditsReserved, ReservationCaptured, ReservationReleased, ReservationExpired})
+
+
+def _next_due(account: Account, holds: Holds[Hold], grants: Grants) -> datetime:
+    """When something will next become due with these holds and grants. `min` would take twice as long."""
+    due, promised, allowance = holds.next_end, account.scheduled.next_end, account.allowance
+    due = min(due, grants.next_end)
+    due = min(due, promised)
+    if allowance is not None and allowance.amount and allowance.refresh_at < due:
+        due = allowance.refresh_at
+    return due
+
+
+def _evolved(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR0911, PLR0912 - one plain branch for each event
     match event:
         case CreditsReserved():
             below_zero = overdraft_in(event.slices)
+            grants = account.grants.subtract(event.slices)
+            holds = account.holds.set(event.reservation_id, _hold_of(event))
             return account._replace(
                 free=account.free - event.amount + below_zero,
                 overdraft_held=account.overdraft_held + below_zero,
-                grants=subtract(account.grants, event.slices),
+                grants=grants,
                 reserved=account.reserved + event.amount,
-                holds=account.holds.set(event.reservation_id, _hold_of(event)),
-                next_due=min(account.next_due, event.expires_at),
+                holds=holds,
+                next_due=_next_due(account, holds, grants),
             )
         case ReservationCaptured():
             return _captured(account, event)
         case ReservationReleased() | ReservationExpired():
             return account._replace(
                 reserved=account.reserved - event.amount,
-                holds=account.holds.delete(event.reservation_id),
-                **_put_back(account, event.returned, event.amount),
+                holds=(holds := account.holds.delete(event.reservation_id)),
+                **_put_back(account, holds, event.returned, event.amount),
             )
         case CreditsDebited():
             below_zero = overdraft_in(event.slices)
             return account._replace(
                 free=account.free - event.amount + below_zero,
                 owed=account.owed + below_zero,
-                grants=subtract(account.grants, event.slices),
+                grants=account.grants.subtract(event.slices),
                 debited=account.debited + event.amount,
             )
         case CreditsGranted(grant=grant):
@@ -137,20 +181,19 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
                 exists=True,
                 granted=account.granted + grant.amount,
                 owed=account.owed - event.repaid,
-                scheduled=tuple(waiting for waiting in account.scheduled if waiting.grant.grant != grant.grant),
+                scheduled=_kept(account, grant),
                 **_arrived(account, (grant._replace(amount=grant.amount - event.repaid),)),
             )
         case GrantScheduled():
             return account._replace(
                 exists=True,
-                scheduled=(*account.scheduled, event),
-                next_due=min(account.next_due, event.effective_at),
+                scheduled=account.scheduled.set(event.grant.grant, event),
             )
         case GrantExpired(grant=grant):
             return account._replace(
                 expired=account.expired + grant.amount,
                 free=account.free - grant.amount,
-                grants=subtract(account.grants, (grant,)),
+                grants=account.grants.subtract((grant,)),
             )
         case GrantVoided():
             return _voided(account, event)
@@ -161,10 +204,9 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
             return account._replace(
                 free=account.free - event.grown + below_zero,
                 overdraft_held=account.overdraft_held + below_zero,
-                grants=subtract(account.grants, event.slices),
+                grants=account.grants.subtract(event.slices),
                 reserved=account.reserved + event.grown,
                 holds=account.holds.set(event.reservation_id, longer),
-                next_due=min(account.next_due, event.expires_at),
             )
         case CreditsRefunded():
             return account._replace(
@@ -175,7 +217,7 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
         case CreditsTransferredOut():
             return account._replace(  # only what is free can be moved, so nothing goes below zero here
                 free=account.free - event.amount,
-                grants=subtract(account.grants, event.slices),
+                grants=account.grants.subtract(event.slices),
                 transferred_out=account.transferred_out + event.amount,
             )
         case CreditsTransferredIn():
@@ -203,7 +245,7 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
         case ShortfallCollected():
             return account._replace(
                 free=account.free - event.amount,
-                grants=subtract(account.grants, event.slices),
+                grants=account.grants.subtract(event.slices),
                 debited=account.debited + event.amount,
                 shortfall=account.shortfall - event.amount,
             )
@@ -217,13 +259,18 @@ def _hold_of(event: CreditsReserved) -> Hold:
     return Hold(event.amount, event.expires_at, event.slices, event.generation)
 
 
+def _kept(account: Account, grant: Slice) -> Promised:
+    """What is still promised when a grant has begun or was voided."""
+    return account.scheduled.delete(grant.grant) if grant.grant in account.scheduled else account.scheduled
+
+
 def _allowed(account: Account, event: AllowanceSet) -> Account:
     """Another allowance of the same cycles keeps what the current one has granted already."""
     before = account.allowance
     same = before is not None and (before.anchor, before.cycle) == (event.anchor, event.cycle)
     granted = before.granted if before is not None and same else 0
     allowance = Allowance(event.id, event.plan, event.amount, event.anchor, event.cycle, granted, event.until)
-    return account._replace(exists=True, allowance=allowance, next_due=min(account.next_due, allowance.refresh_at))
+    return account._replace(exists=True, allowance=allowance)
 
 
 def _renewed(account: Account, event: AllowanceGranted) -> Account:
@@ -231,18 +278,17 @@ def _renewed(account: Account, event: AllowanceGranted) -> Account:
     if allowance is None:
         return account
     granted = allowance.granted + event.grant.amount if event.cycle == allowance.cycle else event.grant.amount
-    renewed = allowance._replace(cycle=event.cycle, granted=granted)
-    return account._replace(allowance=renewed, next_due=min(account.next_due, renewed.refresh_at))
+    return account._replace(allowance=allowance._replace(cycle=event.cycle, granted=granted))
 
 
-def _put_back(account: Account, slices: tuple[Slice, ...], amount: int) -> dict[str, Any]:
-    """The fields that change when slices of a hold return to the live grants."""
-    below_zero = overdraft_in(slices)
+def _put_back(account: Account, holds: Holds[Hold], slices: tuple[Slice, ...], amount: int) -> dict[str, Any]:
+    """The fields that change when slices of a hold return to the live grants, with these holds left."""
+    below_zero, grants = overdraft_in(slices), account.grants.put_back(slices)
     return {
         "free": account.free + amount - below_zero,
         "overdraft_held": account.overdraft_held - below_zero,
-        "grants": add(account.grants, slices),
-        "next_due": min(account.next_due, _first_expiry(slices)),
+        "grants": grants,
+        "next_due": _next_due(account, holds, grants),
     }
 
 
@@ -250,13 +296,8 @@ def _arrived(account: Account, slices: tuple[Slice, ...]) -> dict[str, Any]:
     """The fields that change when new slices come in."""
     return {
         "free": account.free + sum(part.amount for part in slices),
-        "grants": add(account.grants, slices),
-        "next_due": min(account.next_due, _first_expiry(slices)),
+        "grants": account.grants.put_back(slices),
     }
-
-
-def _first_expiry(slices: tuple[Slice, ...]) -> datetime:
-    return min((part.expires_at for part in slices if part.expires_at), default=NEVER)
 
 
 def _captured(account: Account, event: ReservationCaptured) -> Account:
@@ -273,8 +314,11 @@ def _captured(account: Account, event: ReservationCaptured) -> Account:
         holds=holds,
         owed=account.owed + below_zero,
         overdraft_held=account.overdraft_held - below_zero,
+        next_due=_next_due(account, holds, account.grants),
     )
-    return charged._replace(**_put_back(charged, event.returned, ended - event.amount)) if event.returned else charged
+    if not event.returned:
+        return charged
+    return charged._replace(**_put_back(charged, holds, event.returned, ended - event.amount))
 
 
 def _rest(slices: tuple[Slice, ...], charged: tuple[Slice, ...]) -> tuple[Slice, ...]:
@@ -289,12 +333,11 @@ def _voided(account: Account, event: GrantVoided) -> Account:
     grant = event.grant
     voided = account.voided_grants | {grant.grant}
     if not event.effective:
-        kept = tuple(waiting for waiting in account.scheduled if waiting.grant.grant != grant.grant)
-        return account._replace(scheduled=kept, voided_grants=voided)
+        return account._replace(scheduled=_kept(account, grant), voided_grants=voided)
     return account._replace(
         voided=account.voided + grant.amount,
         free=account.free - grant.amount,
-        grants=subtract(account.grants, (grant,)) if grant.amount else account.grants,
+        grants=account.grants.subtract((grant,)) if grant.amount else account.grants,
         voided_grants=voided,
     )
 

@@ -1,14 +1,17 @@
 """The burn order of grants and how slices are taken from it and put back."""
 
-from bisect import bisect_left, insort_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import takewhile
+from typing import Self
 
 from domain.bounds import MAX_SLICES
 from domain.credits.events import EPOCH, OVERDRAFT, Slice
+from domain.kernel.order import Blocks, Order
 from domain.periods import NEVER
 
 Burn = tuple[int, datetime, datetime, str]
+Ends = Order[tuple[datetime, Burn]]
 
 
 def burn_key(part: Slice) -> Burn:
@@ -21,14 +24,104 @@ def sized(part: Slice, amount: int) -> Slice:
     return Slice(part.grant, amount, part.source, part.priority, part.expires_at, part.granted_at)
 
 
-def take(grants: tuple[Slice, ...], amount: int) -> tuple[Slice, ...]:
+class Grants(Order[Slice]):
+    """Live grants in burn order. `next_end` is when the first of them expires, NEVER where none does."""
+
+    __slots__ = ("_ends", "next_end")
+    key = staticmethod(burn_key)
+    PLAIN = tuple[Slice, ...]
+
+    def __init__(
+        self, blocks: Blocks[Slice] = (), size: int = 0, ends: Ends | None = None, next_end: datetime = NEVER
+    ) -> None:
+        """`ends` of those that expire, each with its key; use `of` for grants that have no order yet."""
+        self._blocks = blocks
+        self._size = size
+        self._ends = _NO_ENDS if ends is None else ends
+        self.next_end = next_end
+
+    @classmethod
+    def of(cls, entries: Iterable[Slice]) -> Self:
+        """These grants, in any order."""
+        plain = super().of(entries)
+        ends = Ends.of((part.expires_at, burn_key(part)) for part in plain if part.expires_at)
+        return cls(plain.blocks, len(plain), ends, _first(ends))
+
+    def subtract(self, slices: tuple[Slice, ...]) -> "Grants":
+        """Without `slices`; a grant that has nothing left disappears. Overdraft slices are passed over."""
+        grants = self
+        for part in slices:
+            if part[0] == OVERDRAFT:
+                continue
+            block = grants._blocks[0]
+            first = block[0]
+            if first[1] > part[1] and first[0] == part[0] and first[4] == part[4]:  # nearly always a part of the first
+                grants = grants._with_first((sized(first, first[1] - part[1]), *block[1:]))
+            else:
+                grants = grants._without(part)  # noqa: SLF001 - of its own class
+        return grants
+
+    def put_back(self, slices: Iterable[Slice]) -> "Grants":
+        """With `slices` put back in burn order. Overdraft slices are passed over."""
+        grants = self
+        for part in slices:
+            if part[0] == OVERDRAFT or not part[1]:
+                continue
+            block = grants._blocks[0] if grants._blocks else ()
+            if block and block[0][0] == part[0] and block[0][2:] == part[2:]:  # nearly always of the first
+                grants = grants._with_first((sized(part, block[0][1] + part[1]), *block[1:]))
+            else:
+                grants = grants._with(part)  # noqa: SLF001 - of its own class
+        return grants
+
+    def _with_first(self, block: tuple[Slice, ...]) -> "Grants":
+        blocks = self._blocks
+        return Grants((block,) if len(blocks) == 1 else (block, *blocks[1:]), self._size, self._ends, self.next_end)
+
+    def expired(self, now: datetime) -> Iterator[Slice]:
+        """Those that have expired at `now`, by their ends."""
+        for _, key in takewhile(lambda end: end[0] <= now, self._ends):
+            at, index = self._find(key)
+            yield self._blocks[at][index]
+
+    def _without(self, part: Slice) -> "Grants":
+        blocks, ends, at, index = self._blocks, self._ends, 0, 0
+        if not _same_grant(blocks[0][0], part):  # it is nearly always the first
+            at, index = self._find(burn_key(part))
+        known = blocks[at][index]
+        if known.amount != part.amount:
+            rest = sized(known, known.amount - part.amount)
+            return Grants(self._replaced(at, index, rest), self._size, ends, self.next_end)
+        if known.expires_at:
+            ends = ends.remove((known.expires_at, burn_key(known)))
+        return Grants(self._removed(at, index), self._size - 1, ends, _first(ends))
+
+    def _with(self, part: Slice) -> "Grants":
+        blocks, ends, key = self._blocks, self._ends, burn_key(part)
+        at, index = self._find(key)
+        if at < len(blocks) and burn_key(known := blocks[at][index]) == key:
+            more = sized(known, known.amount + part.amount)
+            return Grants(self._replaced(at, index, more), self._size, ends, self.next_end)
+        if part.expires_at:
+            ends = ends.add((part.expires_at, key))
+        return Grants(self._added(at, index, part), self._size + 1, ends, _first(ends))
+
+
+_NO_ENDS = Ends()
+
+
+def _first(ends: Ends) -> datetime:
+    return ends[0][0] if ends else NEVER
+
+
+def take(grants: Sequence[Slice] | Grants, amount: int) -> tuple[Slice, ...]:
     """Choose the slices that pay `amount` (1 or more) in burn order; what no grant covers is an overdraft slice.
 
     Whether an overdraft is allowed is the caller's decision. More than MAX_SLICES are refused by all callers, so that
     no more than one beyond them is returned.
     """
-    if grants and grants[0].amount > amount:  # nearly always
-        return (sized(grants[0], amount),)
+    if grants and (first := grants[0]).amount > amount:  # nearly always
+        return (sized(first, amount),)
     taken: list[Slice] = []
     for grant in grants[: MAX_SLICES + 1]:
         if grant.amount >= amount:
@@ -54,37 +147,6 @@ def split(slices: tuple[Slice, ...], amount: int) -> tuple[tuple[Slice, ...], tu
         paid.append(part)
         amount -= part.amount
     return tuple(paid), ()
-
-
-def subtract(grants: tuple[Slice, ...], slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
-    """The live grants without `slices`; a grant that has nothing left disappears. Overdraft slices are passed over."""
-    if len(slices) == 1 and grants and grants[0].amount > slices[0].amount and _same_grant(grants[0], slices[0]):
-        return (sized(grants[0], grants[0].amount - slices[0].amount), *grants[1:])  # nearly always
-    left = list(grants)
-    for part in slices:
-        if part.grant == OVERDRAFT:
-            continue
-        index = 0 if _same_grant(left[0], part) else bisect_left(left, burn_key(part), key=burn_key)
-        rest = left[index].amount - part.amount
-        if rest:
-            left[index] = sized(left[index], rest)
-        else:
-            del left[index]
-    return tuple(left)
-
-
-def add(grants: tuple[Slice, ...], slices: Iterable[Slice]) -> tuple[Slice, ...]:
-    """The live grants with `slices` put back in burn order. Overdraft slices are passed over."""
-    live = list(grants)
-    for part in slices:
-        if part.grant == OVERDRAFT or not part.amount:
-            continue
-        index = bisect_left(live, burn_key(part), key=burn_key)
-        if index < len(live) and burn_key(live[index]) == burn_key(part):
-            live[index] = live[index]._replace(amount=live[index].amount + part.amount)
-        else:
-            insort_left(live, part, key=burn_key)
-    return tuple(live)
 
 
 def joined(first: tuple[Slice, ...], more: tuple[Slice, ...]) -> tuple[Slice, ...]:

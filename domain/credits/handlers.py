@@ -1,6 +1,7 @@
 """How each command on accounts is handled: which streams and tags its decision sees."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from domain.credits import account as accounts
@@ -8,7 +9,7 @@ from domain.credits.address import STREAM_PREFIX, debit_tag, payment_tag, reserv
 from domain.credits.capture import Capture, capture
 from domain.credits.configure import ConfigureAccount, configure
 from domain.credits.debit import Debit, DebitPriced, debit, debit_priced
-from domain.credits.due import co_expiring_streams, due, refresh
+from domain.credits.due import co_expiring_streams, due, ended_id
 from domain.credits.events import EVENTS
 from domain.credits.extend import Extend, extend
 from domain.credits.grant import Grant, grant
@@ -60,12 +61,12 @@ KINDS: dict[str, StreamKind] = {
     STREAM_PREFIX: StreamKind(
         initial=accounts.Account(),
         evolve=accounts.evolve,
-        next_due=lambda account: account.next_due,
+        next_due=attrgetter("next_due"),
         due=due,
-        refresh=refresh,
         entries=lambda account: len(account.holds) + len(account.grants) + len(account.scheduled),
         schema=2,
         co_expiring_streams=co_expiring_streams,
+        ended_id=ended_id,
     ),
 }
 

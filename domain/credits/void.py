@@ -34,9 +34,9 @@ def void(work: Work, command: VoidGrant) -> None:
     account = account_of(work, stream)
     if len(account.voided_grants) >= MAX_VOIDED_GRANTS:
         raise TooMany(what="voided_grants", limit=MAX_VOIDED_GRANTS)
-    waiting = [item.grant for item in account.scheduled if item.grant.grant == command.grant_id]
-    if waiting:
-        work.emit(stream, GrantVoided(grant=waiting[0], effective=False, sealed=command.sealed))
+    waiting = account.scheduled.get(command.grant_id)
+    if waiting is not None:
+        work.emit(stream, GrantVoided(grant=waiting.grant, effective=False, sealed=command.sealed))
         return
     live = [item for item in account.grants if item.grant == command.grant_id]
     for item in live:
@@ -51,6 +51,6 @@ def void(work: Work, command: VoidGrant) -> None:
 
 def part_of(account: Account, grant_id: str) -> Slice | None:
     """Some part of a grant that is free, promised or held, none where nothing of it is left."""
-    waiting = (item.grant for item in account.scheduled)
+    waiting = (item.grant for item in account.scheduled.values())
     held = (part for hold in account.holds.values() for part in hold.slices)
     return next((part for part in chain(account.grants, waiting, held) if part.grant == grant_id), None)

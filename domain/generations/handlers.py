@@ -120,9 +120,9 @@ _KINDS: dict[str, StreamKind] = {
         evolve=evolve,
         next_due=lambda generation: generation.next_due,
         due=due,
-        refresh=lambda generation: generation,
         entries=lambda _generation: 1,
         schema=2,  # since parts are counted
         co_expiring_streams=co_expiring_streams,
+        ended_id=lambda event: event.generation_id,
     ),
 }

@@ -1,5 +1,6 @@
 """What decisions need to know of a generation: where it stands, what it holds and what it was charged."""
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, assert_never
@@ -125,7 +126,9 @@ def _settled(generation: Generation, event: Settled) -> Generation:
     )
 
 
-def due(generation: Generation, now: datetime) -> tuple[GenerationEvent, ...]:
+def due(
+    generation: Generation, now: datetime, _most: int = 1, _only: Collection[str] | None = None
+) -> tuple[GenerationEvent, ...]:
     """An open generation that nobody has settled in time expires."""
     if generation.next_due > now or generation.asked is None:
         return ()

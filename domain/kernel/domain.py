@@ -54,8 +54,7 @@ def timeless(
         initial=initial,
         evolve=evolve,
         next_due=lambda _state: NEVER,
-        due=lambda _state, _now: (),
-        refresh=lambda state: state,
+        due=lambda _state, _now, _most=0, _only=None: (),
         entries=entries,
         schema=schema,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.kernel.domain import Domain
-from domain.kernel.work import Emitted, Work
+from domain.kernel.work import SLICE, Emitted, Work
 from domain.refusal import Refusal, RefusedWith
 
 
@@ -15,12 +15,24 @@ class Decided:
 
     The first `due` events are what time alone had brought about; they are stored with a refusal too. `result_state`:
     as the decider tells it, none with a refusal.
+
+    `unfinished`: a stream on which more is due than was worked off. Nothing is decided yet; the command must be run
+    again after these events are stored.
     """
 
     events: tuple[Emitted, ...]
     due: int
     refusal: Refusal | None = None
     result_state: Any = None
+    unfinished: str | None = None
+
+
+class MoreDue(Exception):
+    """More is due on a stream than a question works off. Ask again when it is written."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.stream = stream
 
 
 def execute(work: Work, domain: Domain, command: Any) -> Decided:
@@ -29,11 +41,12 @@ def execute(work: Work, domain: Domain, command: Any) -> Decided:
     Raises KeyError for a command that the domain does not know. With any exception the work must be thrown away.
     """
     decider = domain.deciders[type(command)]
-    let_time_pass(work, decider.streams(command))
-    further = decider.streams_from_state(work, command)
-    if further:
-        let_time_pass(work, further)
+    behind = let_time_pass(work, decider.streams(command))
+    if behind is None and (further := decider.streams_from_state(work, command)):
+        behind = let_time_pass(work, further)
     before = work.mark()
+    if behind is not None:
+        return Decided(tuple(work.emitted), before.emitted, unfinished=behind)
     try:
         decider.decide(work, command)
     except RefusedWith as refused:
@@ -48,12 +61,14 @@ def execute(work: Work, domain: Domain, command: Any) -> Decided:
 def ask(work: Work, domain: Domain, question: Any) -> Any:
     """Answer a question on work that has just begun and is then thrown away: it includes what is due.
 
-    Raises Refusal, KeyError for a question that the domain does not know. Where the answer is a refusal that a
-    command would keep as a fact, only the refusal is left.
+    Raises Refusal, MoreDue, KeyError for a question that the domain does not know. Where the answer is a refusal that
+    a command would keep as a fact, only the refusal is left.
     """
     answerer = domain.answerers[type(question)]
-    let_time_pass(work, answerer.streams(question))
-    let_time_pass(work, answerer.streams_from_state(work, question))
+    behind = _let_all_pass(work, answerer.streams(question), SLICE)
+    behind = behind or _let_all_pass(work, answerer.streams_from_state(work, question), SLICE)
+    if behind is not None:
+        raise MoreDue(behind)
     try:
         return answerer.answer(work, question)
     except RefusedWith as refused:
@@ -61,8 +76,23 @@ def ask(work: Work, domain: Domain, question: Any) -> Any:
     raise refusal
 
 
-def let_time_pass(work: Work, streams: Iterable[str]) -> None:
-    """Emit what is due on the streams, and on those that share something with what ended there."""
+def let_time_pass(work: Work, streams: Iterable[str], most: int = SLICE) -> str | None:
+    """Emit what is due on the streams, and on those that share something with what ended there.
+
+    Where that is more than some `most` events, only a slice of it: of one stream, with exactly what ends together with
+    it. Returns a stream on which more may be due; None when all is done.
+    """
+    streams = tuple(streams)
+    behind = _let_all_pass(work, streams, most)
+    if behind is not None and (work.org, behind) not in work.behind:
+        work.behind.add((work.org, behind))
+        _let_some_pass(work, streams, most)
+    return behind
+
+
+def _let_all_pass(work: Work, streams: Iterable[str], most: int) -> str | None:
+    """Emit all that is due, breadth first. Nothing where it is more than `most`; then a stream with some of it."""
+    start, room = None, most
     waiting = list(streams)
     met = set(waiting)
     for stream in waiting:  # grows while it is walked
@@ -70,10 +100,58 @@ def let_time_pass(work: Work, streams: Iterable[str]) -> None:
         state = work.state(stream)
         if kind.next_due(state) > work.now:
             continue
-        for event in kind.due(state, work.now):
+        start = start or work.mark()
+        events = () if (work.org, stream) in work.behind else kind.due(state, work.now, most)
+        room -= len(events)
+        if room >= 0:
+            for event in events:
+                for other in kind.co_expiring_streams(event, work.state(stream)):
+                    if other not in met:
+                        met.add(other)
+                        waiting.append(other)
+                work.emit(stream, event)
+        if room < 0 or (work.org, stream) in work.behind or (events and kind.next_due(work.state(stream)) <= work.now):
+            work.back_to(start)
+            return stream
+    return None
+
+
+def _let_some_pass(work: Work, streams: Iterable[str], most: int) -> None:
+    """Emit a slice of what is due on the first of the streams, and what ends together with it on others.
+
+    Nothing else is emitted on those others, whatever is due there: a stream of many would take all of its own along.
+    """
+    root, events = _slice(work, streams, most)
+    waiting = [root]
+    named: dict[str, dict[str, None]] = {root: {}}  # by stream: the ids of what ends there, in order
+    for stream in waiting:  # grows while it is walked; all that name a stream of holds come before it
+        kind = work.kind_of(stream)
+        if stream != root:
+            events = kind.due(work.state(stream), work.now, most, tuple(named[stream]))
+        for event in events:
             for other in kind.co_expiring_streams(event, work.state(stream)):
-                if other not in met:
-                    met.add(other)
+                if other not in named:
+                    named[other] = {}
                     waiting.append(other)
+                named[other][kind.ended_id(event)] = None
             work.emit(stream, event)
-        work.refresh(stream)
+
+
+def _slice(work: Work, streams: Iterable[str], most: int) -> tuple[str, tuple[Any, ...]]:
+    """The first stream with something due, and so much of it that with what ends together it is some `most` events."""
+    for stream in streams:
+        kind = work.kind_of(stream)
+        state = work.state(stream)
+        events = kind.due(state, work.now, most)
+        if len(events) > 1:
+            total = len(events)
+            for event in events:
+                for other in kind.co_expiring_streams(event, state):
+                    far, there = work.kind_of(other), work.state(other)
+                    ends = far.due(there, work.now, most, (kind.ended_id(event),))
+                    total += 1 + sum(len(far.co_expiring_streams(end, there)) for end in ends)
+            if total > most:
+                events = kind.due(state, work.now, max(1, most * len(events) // total))
+        if events:
+            return stream, events
+    raise AssertionError("more is due, and nothing is")

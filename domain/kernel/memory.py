@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.kernel.domain import Domain
-from domain.kernel.execution import Decided, ask, execute
+from domain.kernel.execution import Decided, MoreDue, ask, execute, let_time_pass
 from domain.kernel.work import Key, Stream, Tagged, Work
 
 
@@ -50,12 +50,20 @@ class Memory:
         return decided
 
     def decide(self, work: Work, command: Any) -> Decided:
-        """Decide a command on work that has just begun; what it came to is in the work."""
-        return execute(work, self.domain, command)
+        """Decide a command on work that has just begun, slice by slice; what it came to is in the work."""
+        while (decided := execute(work, self.domain, command)).unfinished is not None:
+            work.behind.clear()
+        return decided
 
     def ask(self, question: Any, org: str, now: datetime) -> Any:
         """Answer a question as of `now`. Raises its Refusal."""
-        return ask(self.work(org, now), self.domain, question)
+        work = self.work(org, now)
+        while True:
+            try:
+                return ask(work, self.domain, question)
+            except MoreDue as more:
+                while let_time_pass(work, (more.stream,)) is not None:
+                    work.behind.clear()
 
     def keep(self, work: Work) -> None:
         """Take over the states and events of work that was begun here."""

@@ -1,8 +1,10 @@
 """What one decision sees and emits: committed states below, what was decided since above. Memory, and nothing else."""
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
+
+SLICE = 200  # events by which time passes in one decision, at most: some 10 ms
 
 Key = tuple[str, str]  # an organisation, and the name of a stream or a tag of it
 Emitted = tuple[str, Any]  # a stream, and an event on it
@@ -22,6 +24,18 @@ def _alone(_event: Any, _state: Any) -> tuple[str, ...]:
     return ()
 
 
+class Due(Protocol):
+    """What time alone brings about on a stream at `now`, in order; nothing before the stream's `next_due`.
+
+    Where more than `most` are due, some `most` of them, those that waited longest; they leave a state from which a
+    later call goes on. `only`: of all that is due, what ends with these ids, and nothing else.
+    """
+
+    def __call__(
+        self, state: Any, now: datetime, most: int = SLICE, only: Collection[str] | None = None, /
+    ) -> tuple[Any, ...]: ...
+
+
 class StreamKind(NamedTuple):
     """How one kind of stream is folded and what time alone does to it.
 
@@ -33,11 +47,11 @@ class StreamKind(NamedTuple):
     initial: Any
     evolve: Callable[[Any, Any], Any]
     next_due: Callable[[Any], datetime]
-    due: Callable[[Any, datetime], tuple[Any, ...]]
-    refresh: Callable[[Any], Any]
+    due: Due
     entries: Callable[[Any], int]  # how large a state is, in live entries: decides when a snapshot pays
     schema: int  # raised whenever the state's shape or fold changes; older snapshots are then ignored
     co_expiring_streams: Callable[[Any, Any], tuple[str, ...]] = _alone
+    ended_id: Callable[[Any], str] = lambda _event: ""  # of what an event with such streams ends: `only` names it there
 
 
 class Stream(NamedTuple):
@@ -86,6 +100,7 @@ class Savepoint(NamedTuple):
 
     streams: dict[Key, Stream]
     tags: Tags
+    behind: set[Key]
 
 
 class Work:
@@ -96,6 +111,9 @@ class Work:
     are not committed yet, `tags` those events by tag; a stream that was sent to the log is always among them, so that
     it is never loaded again.
 
+    `behind` are streams on which time has not passed yet, because more is due there than one decision works off. It
+    lasts until the work ends, so that a batch takes one slice of a stream, whoever waits for it.
+
     `platform(stream)` is the state of one of the platform's streams, such as the price book. `resources` is the
     domain's table (domain/resources/table.py).
     """
@@ -103,6 +121,7 @@ class Work:
     __slots__ = (
         "_cold",
         "_undo",
+        "behind",
         "emitted",
         "kind_of",
         "known",
@@ -124,6 +143,7 @@ class Work:
     ) -> None:
         self.org = ""
         self.now = datetime.min.replace(tzinfo=UTC)
+        self.behind: set[Key] = set()
         self.emitted: list[Emitted] = []
         self.kind_of = kind_of
         self.known = known
@@ -185,15 +205,6 @@ class Work:
         else:
             self.emitted.insert(at.emitted, emitted)
 
-    def refresh(self, stream: str) -> None:
-        """Make the state's hint of what is next due exact."""
-        key = (self.org, stream)
-        own = self.streams.get(key)
-        found = own or self.known.streams.get(key)
-        if found is not None:
-            self._undo.append((key, own, None, None))
-            self.streams[key] = found._replace(state=self.kind_of(stream).refresh(found.state))
-
     def mark(self) -> Mark:
         """The place where the decision is now."""
         mark: Mark = make(Mark, (len(self.emitted), len(self._undo)))
@@ -217,10 +228,10 @@ class Work:
 
     def savepoint(self) -> Savepoint:
         """What `restore` needs to take an atomic group of decisions back."""
-        return Savepoint(dict(self.streams), dict(self.tags))
+        return Savepoint(dict(self.streams), dict(self.tags), set(self.behind))
 
     def restore(self, saved: Savepoint) -> None:
         """Go back to a savepoint. What a decision is about to undo is forgotten: none is under way."""
-        self.streams, self.tags = saved
+        self.streams, self.tags, self.behind = saved
         self.emitted.clear()
         self._undo.clear()

@@ -37,7 +37,6 @@ KINDS: dict[str, StreamKind] = {
         evolve=evolve,
         next_due=lambda organisation: organisation.next_due,
         due=due,
-        refresh=lambda organisation: organisation,
         entries=lambda _organisation: 1,
         schema=1,
     ),

@@ -1,5 +1,6 @@
 """What decisions need to know of their organisation."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -84,7 +85,9 @@ def evolve(organisation: Organisation, event: OrganisationEvent) -> Organisation
             )  # fmt: skip
 
 
-def due(organisation: Organisation, now: datetime) -> tuple[OrganisationEvent, ...]:
+def due(
+    organisation: Organisation, now: datetime, _most: int = 1, _only: Collection[str] | None = None
+) -> tuple[OrganisationEvent, ...]:
     """A prepaid plan ends when what was paid for is over."""
     ended = organisation.paid_until is not None and organisation.paid_until <= now
     return (PlanEnded(plan=organisation.plan),) if ended else ()

@@ -1,14 +1,16 @@
 """How much of something limited is used and held, in the current period, and what time does to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
+from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple, assert_never
 
 from domain.bounds import MAX_TOTAL, TotalTooLarge
 from domain.credits.address import generation_stream
 from domain.kernel.domain import Module
 from domain.kernel.holds import Holds
-from domain.kernel.work import StreamKind, Work
+from domain.kernel.work import SLICE, StreamKind, Work
 from domain.periods import NEVER, Every, Period, period_of
 from domain.quotas.events import (
     EVENTS,
@@ -46,7 +48,7 @@ class Quota(NamedTuple):
     ended: Period | None = None  # the last one that is over, of the same kind
     idle_key: str = ""  # while no period runs; `.1` after the first change of the kind of period, and so on
     restarted_at: datetime | None = None  # when that was
-    next_due: datetime = NEVER  # nothing is due before this; may be too early, never too late
+    next_due: datetime = NEVER  # as of any event; in a snapshot of an earlier version it may be too early
 
     @property
     def key(self) -> str:
@@ -58,24 +60,37 @@ class Quota(NamedTuple):
         return self.used.get(what, 0) + self.held.get(what, 0)
 
 
-def evolve(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one plain branch for each event
+def evolve(quota: Quota, event: QuotaEvent) -> Quota:
     """Apply one event. Runs no rule and never fails for an event that a decider made."""
+    after = _evolved(quota, event)
+    if type(event) in _EXACT:
+        return after
+    due = _next_due(after, after.holds)
+    return after if due == after.next_due else after._replace(next_due=due)
+
+
+_EXACT = frozenset({UseHeld, UseSettled, UseReleased, UseExpired, UseCounted})  # these set `next_due`, or leave it
+
+
+def _next_due(quota: Quota, holds: Holds[UseHold]) -> datetime:
+    """When something will next become due with these holds."""
+    return holds.next_end if quota.period is None or holds.next_end < quota.period.end else quota.period.end
+
+
+def _evolved(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one plain branch for each event
     match event:
         case UseHeld():
-            hold = UseHold(event.amounts, event.expires_at, quota.key)
-            return quota._replace(
-                held=plus(quota.held, event.amounts),
-                holds=quota.holds.set(event.generation_id, hold),
-                next_due=min(quota.next_due, event.expires_at),
-            )
+            holds = quota.holds.set(event.generation_id, UseHold(event.amounts, event.expires_at, quota.key))
+            return quota._replace(held=plus(quota.held, event.amounts), holds=holds, next_due=_next_due(quota, holds))
         case UseSettled():
             return _settled(quota, event)
         case UseReleased() | UseExpired():
             hold = quota.holds[event.generation_id]
-            current = hold.period == quota.key
+            holds, current = quota.holds.delete(event.generation_id), hold.period == quota.key
             return quota._replace(
                 held=minus(quota.held, event.amounts) if current else quota.held,
-                holds=quota.holds.delete(event.generation_id),
+                holds=holds,
+                next_due=_next_due(quota, holds),
             )
         case UseExtended():
             hold = quota.holds[event.generation_id]
@@ -83,7 +98,6 @@ def evolve(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one pla
             return quota._replace(
                 held=plus(quota.held, event.grown) if hold.period == quota.key else quota.held,
                 holds=quota.holds.set(event.generation_id, longer),
-                next_due=min(quota.next_due, event.expires_at),
             )
         case UseCounted():
             return quota._replace(used=plus(quota.used, event.amounts))
@@ -91,7 +105,7 @@ def evolve(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one pla
             return quota._replace(used=minus(quota.used, event.amounts)) if event.period == quota.key else quota
         case PeriodStarted():
             period = Period(event.key, event.start, event.end)
-            return quota._replace(used={}, held={}, period=period, next_due=min(quota.next_due, event.end))
+            return quota._replace(used={}, held={}, period=period)
         case PeriodEnded():
             fresh = quota._replace(used={}, held={}, period=None, ended=quota.period)
             if event.at is None:
@@ -110,26 +124,27 @@ def _settled(quota: Quota, event: UseSettled) -> Quota:
     else:
         holds = quota.holds.set(event.generation_id, hold._replace(amounts=left))
         ended = minus(hold.amounts, left)
+    due = _next_due(quota, holds)
     if hold.period != quota.key:
-        return quota._replace(holds=holds)
-    return quota._replace(used=plus(quota.used, event.used), held=minus(quota.held, ended), holds=holds)
+        return quota._replace(holds=holds, next_due=due)
+    return quota._replace(used=plus(quota.used, event.used), held=minus(quota.held, ended), holds=holds, next_due=due)
 
 
-def due(quota: Quota, now: datetime) -> tuple[QuotaEvent, ...]:
-    """What time alone brought about at `now`, in order: holds that ended, then the period."""
+def due(quota: Quota, now: datetime, most: int = SLICE, only: Collection[str] | None = None) -> tuple[QuotaEvent, ...]:
+    """What time alone brought about at `now`, in order: holds that ended, then the period.
+
+    `most` and `only`: see `domain.kernel.work.Due`.
+    """
     if quota.next_due > now:
         return ()
-    events: list[QuotaEvent] = [
-        UseExpired(generation_id=id_, amounts=hold.amounts) for id_, hold in quota.holds.ended(now)
-    ]
-    if quota.period and quota.period.end <= now:
+    if only is not None:
+        ended = [(id_, hold) for id_ in only if (hold := quota.holds.get(id_)) and hold.expires_at <= now]
+    else:
+        ended = list(islice(quota.holds.ended(now), most))
+    events: list[QuotaEvent] = [UseExpired(generation_id=id_, amounts=hold.amounts) for id_, hold in ended]
+    if only is None and len(events) < most and quota.period and quota.period.end <= now:
         events.append(PeriodEnded(key=quota.period.key, used=quota.used, then=quota.idle_key))
     return tuple(events)
-
-
-def refresh(quota: Quota) -> Quota:
-    """The same quota with `next_due` exact again."""
-    return quota._replace(next_due=min(quota.holds.next_end(), quota.period.end if quota.period else NEVER))
 
 
 def running(quota: Quota, every: Every, zone: str, now: datetime) -> Period:
@@ -203,14 +218,14 @@ def kind(initial: Any, evolve: Callable[[Any, Any], Any]) -> StreamKind:
     return StreamKind(
         initial=initial,
         evolve=evolve,
-        next_due=lambda state: state.quota.next_due,
-        due=lambda state, now: due(state.quota, now),
-        refresh=lambda state: state._replace(quota=refresh(state.quota)),
+        next_due=attrgetter("quota.next_due"),
+        due=lambda state, now, most=SLICE, only=None: due(state.quota, now, most, only),
         entries=lambda state: len(state.quota.holds) + len(getattr(state, "members", ())),
         schema=1,
         co_expiring_streams=lambda event, _state: (
             (generation_stream(event.generation_id),) if isinstance(event, UseExpired) else ()
         ),
+        ended_id=lambda event: event.generation_id if isinstance(event, UseExpired) else "",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.kernel.domain import Domain
+from domain.kernel.domain import Domain, LetTimePass
 from domain.kernel.execution import Decided, execute
 from domain.prices.publish import NOTICE
 from domain.refusal import RefusalKind
@@ -50,6 +50,12 @@ class Unit:
     atomic: bool = False
 
 
+class _Unfinished(NamedTuple):
+    """A command that waits until all that is due on a stream is written."""
+
+    stream: str
+
+
 class _Seen(NamedTuple):
     """A platform stream's state, read at `at` by the database's clock and at `read` by the process's."""
 
@@ -77,6 +83,7 @@ class Batch:
         self._partitions = log.partitions
         self._seen: dict[str, _Seen] = {}
         self.committed: Counter[str] = Counter()  # events by type, until who shows them takes them away
+        self.cut = False  # whether the last run was `enough` before its end
         self.longest_lock_wait_s = 0.0  # from the start of a transaction until it had its locks, by the database
 
     def run(self, units: Sequence[Unit], least: int = 0, enough: Enough | None = None) -> list[list[Result]]:
@@ -84,8 +91,11 @@ class Batch:
 
         After `least` submissions, `enough` is asked from time to time, with the seconds since the first decision. Where
         it says so, the rest is left out: the last of the results may lack some, and later units have none.
+        A unit also lacks results where more is due on a stream than one decision works off: a slice is committed then,
+        and the rest of the unit, all of an atomic one, must be run again.
         Raises psycopg.Error. When it does, nothing is known about the commit unless the error says so.
         """
+        self.cut = False
         submissions = [submission for unit in units for submission in unit.submissions]
         prices = {stream for item in submissions for stream in self._domain.deciders[type(item.command)].platform}
         self._read_platform(prices)
@@ -197,22 +207,36 @@ class Batch:
             row: list[Any] = []
             results.append(row)
             for part in (unit,) if unit.atomic or len(unit.submissions) <= STEP else _steps(unit):
-                row += self._decide(part, draft)
+                found = self._decide(part, draft)
+                row += found
                 if draft.send(self._pipeline, at_least=SEND_EVERY):
                     self._pipeline.push()  # PostgreSQL inserts one part while the next is decided
                 decided += len(part.submissions)
                 if decided >= ask_at:
                     if enough is not None and enough(monotonic() - began):
+                        self.cut = True
                         return results
                     ask_at = decided + STEP
+                if len(found) < len(part.submissions):  # the rest waits for time to pass
+                    break
         return results
 
     def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
         """The results of a unit; a CommandRow stands for an answer that is yet to be read from the log."""
+        if unit.atomic:
+            draft.mark(partition_of(unit.submissions[0].org, self._partitions))
+        results = []
+        for submission in unit.submissions:
+            result = self._decide_one(submission, draft)
+            if isinstance(result, _Unfinished):
+                if unit.atomic:
+                    draft.back_to_mark(keep_refusals=False)
+                    self._let_time_pass(submission, result.stream, draft)
+                    return []
+                break
+            results.append(result)
         if not unit.atomic:
-            return [self._decide_one(submission, draft) for submission in unit.submissions]
-        draft.mark(partition_of(unit.submissions[0].org, self._partitions))
-        results = [self._decide_one(submission, draft) for submission in unit.submissions]
+            return results
         if not any(isinstance(result, KeyReused) or getattr(result, "refusal", None) for result in results):
             return results
         draft.back_to_mark()
@@ -234,6 +258,8 @@ class Batch:
         partition = partition_of(item.org, self._partitions)
         decided = execute(draft.begin(partition, item.org), self._domain, item.command)
         too_large = draft.record(partition, item, decided)
+        if decided.unfinished is not None:
+            return _Unfinished(decided.unfinished)
         if too_large is not None:
             decided = Decided((), 0, too_large)
         own = decided.events[decided.due :]
@@ -249,6 +275,12 @@ class Batch:
         if refused is None or (item.keep_refusals and _is_kept(item, refused, own)):
             draft.keep(item, outcome)
         return outcome
+
+    def _let_time_pass(self, item: Submission, stream: str, draft: Draft) -> None:
+        """Write a slice of what is due on a stream, in the name of the one who waits for it."""
+        partition = partition_of(item.org, self._partitions)
+        decided = execute(draft.begin(partition, item.org), self._domain, LetTimePass(stream=stream))
+        draft.record(partition, item, decided)
 
     def _replay(self, rows: Sequence[CommandRow]) -> Iterator[Outcome]:
         """The answers that earlier submissions got, built again from their events."""

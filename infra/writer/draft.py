@@ -148,10 +148,11 @@ class Draft:
             self._works[partition].savepoint(),
         )
 
-    def back_to_mark(self) -> None:
+    def back_to_mark(self, *, keep_refusals: bool = True) -> None:
         """Take back everything since the mark but the kept refusals: those are answers, not effects.
 
-        A refusal that brought facts with it loses them, as the rest of the group does.
+        A refusal that brought facts with it loses them, as the rest of the group does. `keep_refusals`: False where
+        the group is decided again later.
         """
         mark = self._mark
         if mark is None:
@@ -162,9 +163,9 @@ class Draft:
         for row in self._commands[mark.commands :]:
             key = (row.org, row.caller, row.key)
             fingerprint, outcome = self.answered.pop(key)
-            if outcome.refusal is not None:
+            if keep_refusals and outcome.refusal is not None:
                 self.answered[key] = (fingerprint, outcome._replace(position=mark.end.position, events=()))
-        refused = [row for row in self._commands[mark.commands :] if row.refusal is not None]
+        refused = [row for row in self._commands[mark.commands :] if keep_refusals and row.refusal is not None]
         self._commands[mark.commands :] = [row._replace(position=mark.end.position, events=0) for row in refused]
 
     def send(self, pipeline: Pipeline, *, at_least: int = 1) -> bool:

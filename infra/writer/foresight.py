@@ -32,11 +32,13 @@ class Foresight:
         self._partitions = partitions
         self._platform = platform
         self._time = time
+        self._behind: set[Key] = set()
 
     def rounds(self, asked: Iterable[Asked]) -> Iterator[tuple[set[Key], set[Key]]]:
         """What they look for and do not find, round by round: what is there after one tells what the next needs."""
         for _ in range(LOOKS_AHEAD):
             scout = _Scout(self._loader.domain.kind_of)
+            self._behind = set()
             asked = [one for one in asked if self._misses(one, scout)]
             if not asked:
                 return
@@ -46,11 +48,12 @@ class Foresight:
         org, handler, what = one
         cache = self._loader.cache(partition_of(org, self._partitions))
         work = self._loader.domain.work(cache, scout, self._platform)
+        work.behind = self._behind  # of one stream with much that is due, one slice is looked at, whoever waits for it
         work.begin(org, self._time)
         scout.missed = False
         try:
-            let_time_pass(work, handler.streams(what))
-            let_time_pass(work, handler.streams_from_state(work, what))
+            if let_time_pass(work, handler.streams(what)) is None:
+                let_time_pass(work, handler.streams_from_state(work, what))
         except Exception:  # as when it takes something for empty that only was not there yet
             log.debug("what %s needs cannot be foreseen", type(what).__name__, exc_info=True)
         return scout.missed

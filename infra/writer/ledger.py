@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
+from domain.kernel.domain import LetTimePass
 from infra.writer.batch import Result, Unit
 from infra.writer.reader import Reader
 from infra.writer.submission import Answered, Current, KeyReused, NotApplied, Outcome, OutcomeUnknown, Submission
 from infra.writer.waiting import Waiting, resolve
 from infra.writer.writer import Writer
+
+TIME = "system:sweeper"  # the actor of what time alone brought about, whoever writes it
 
 
 class Ledger:
@@ -22,6 +25,8 @@ class Ledger:
         self.writer = writer
         self._reader = reader
         self._deadline_s = deadline_s
+        if reader is not None:
+            reader.hasten = self._let_time_pass
 
     @property
     def reader(self) -> Reader:
@@ -55,6 +60,10 @@ class Ledger:
     async def ask(self, org: str, question: Any) -> Answered:
         """The answer to a question as of now, without a lock. Raises Refusal, OutcomeUnknown, Overloaded."""
         return await self.reader.ask(org, question)
+
+    async def _let_time_pass(self, org: str, stream: str) -> None:
+        command = LetTimePass(stream=stream)
+        await self.execute(Submission(org=org, command=command, actor=TIME, caller=TIME, keep_refusals=False))
 
     async def _wait(self, work: Unit) -> Any:
         loop = asyncio.get_running_loop()

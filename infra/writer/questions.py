@@ -9,8 +9,8 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from domain.kernel.domain import Domain
-from domain.kernel.execution import ask
-from domain.kernel.work import Key, Stream, Tagged
+from domain.kernel.execution import MoreDue, ask
+from domain.kernel.work import SLICE, Key, Stream, Tagged
 from domain.refusal import Refusal
 from infra.partitions import PLATFORM, Placed, partition_of
 from infra.writer.foresight import Asked
@@ -94,13 +94,20 @@ def needs_of(domain: Domain, wanted: Iterable[Wanted], partitions: int) -> Needs
 
 
 def answers(
-    loader: Loader, partitions: int, wanted: Sequence[Wanted], time: datetime, until: float = inf
+    loader: Loader,
+    partitions: int,
+    wanted: Sequence[Wanted],
+    time: datetime,
+    until: float = inf,
+    behind: Iterable[Key] = (),
 ) -> list[Current | Answered | Exception]:
     """The answers as of `time`, the database's; what is due is folded in, but not written.
 
     At `until`, by the monotonic clock, the rest is left without answers, but never the first.
-    A question that is refused or fails gets its exception, the others their answers. Raises NotCached.
+    A question that is refused or fails gets its exception, the others their answers; one that needs a stream on which
+    too much is due gets MoreDue. `behind`: streams known to be so. Raises NotCached.
     """
+    behind = set(behind)  # looked at once, whoever asks for them
     home = loader.cache(partition_of(PLATFORM, partitions))
 
     def on_platform(stream: str) -> Any:
@@ -114,22 +121,31 @@ def answers(
         if isinstance(each, Query):
             found.append(_current(loader, each, partition, time))
         else:
-            found.append(_answer(loader, each, partition, time, on_platform))
+            found.append(_answer(loader, each, partition, time, on_platform, behind))
     return found
 
 
 def _answer(
-    loader: Loader, question: Question, partition: int, now: datetime, platform: Callable[[str], Any]
+    loader: Loader,
+    question: Question,
+    partition: int,
+    now: datetime,
+    platform: Callable[[str], Any],
+    behind: set[Key],
 ) -> Answered | Exception:
     """Answer on work of the question's own, so that what is due in it is seen by nobody else."""
     domain, cache = loader.domain, loader.cache(partition)
     now = max(now, cache.time or now)  # as in decisions: never back within a partition
     work = domain.work(cache, _OnlyCached(), platform)
+    work.behind = behind
     work.begin(question.org, now)
     try:
         value = ask(work, domain, question.what)
     except NotCached:
         raise
+    except MoreDue as more:
+        behind.add((question.org, more.stream))
+        return more
     except Refusal as refusal:
         return refusal
     except Exception as error:
@@ -138,15 +154,18 @@ def _answer(
     return Answered(value, partition, cache.position, now)
 
 
-def _current(loader: Loader, query: Query, partition: int, now: datetime) -> Current:
+def _current(loader: Loader, query: Query, partition: int, now: datetime) -> Current | MoreDue:
     cache = loader.cache(partition)
     now = max(now, cache.time or now)
     states = {}
     for stream in query.streams:
         kind = loader.domain.kind_of(stream)
         state = cache.streams[query.org, stream].state
-        for event in kind.due(state, now):
+        events = kind.due(state, now, SLICE)
+        for event in events:
             state = kind.evolve(state, event)
+        if events and kind.next_due(state) <= now:
+            return MoreDue(stream)
         states[stream] = state
     tagged = {tag: cache.tags[query.org, tag].events for tag in query.tags}
     return Current(partition, cache.position, now, states, tagged)

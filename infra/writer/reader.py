@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Any, LiteralString
 
 import psycopg
 
 from domain.kernel.domain import Domain
+from domain.kernel.execution import MoreDue
 from domain.kernel.work import Key
 from infra.disk import NOT_WATCHED, DiskWatch
 from infra.log import statements
@@ -32,6 +34,8 @@ STRETCH_S = 0.003  # for which they are answered, while the loop does nothing el
 CACHE_WEIGHT = 10_000  # what questions need of states is a fraction of what commands touch
 FOLLOW_EVERY_S = 0.1  # how often an idle reader looks at what was written
 RETRY_S = 0.1
+
+Hasten = Callable[[str, str], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True)
@@ -68,6 +72,8 @@ class Reader:
         self._partitions = 0
         self._looked = 0.0  # by the loop's clock
         self._stopped = False
+        self._hastened: dict[Key, asyncio.Task[None]] = {}  # streams on which time is let pass, for who waits for that
+        self.hasten: Hasten | None = None  # lets time pass on a stream of an organisation; None: nobody can
         self.answered = 0
 
     async def start(self) -> None:
@@ -80,6 +86,8 @@ class Reader:
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
+        for task in self._hastened.values():
+            task.cancel()
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait([self._work])
@@ -102,6 +110,37 @@ class Reader:
         return answered
 
     async def _answer_to(self, work: Wanted) -> Any:
+        """The answer; where too much is due on a stream, after that is written. Others are answered meanwhile."""
+        until = asyncio.get_running_loop().time() + self._deadline_s
+        while True:
+            try:
+                return await self._ask(work, until)
+            except MoreDue as more:
+                await self._let_time_pass((work.org, more.stream), until)
+
+    async def _let_time_pass(self, key: Key, until: float) -> None:
+        task = self._hastened.get(key)
+        if task is None:
+            if self.hasten is None or self._stopped:
+                raise OutcomeUnknown
+            task = self._hastened[key] = asyncio.ensure_future(self.hasten(*key))
+            task.add_done_callback(partial(self._has_passed, key))
+        try:
+            async with asyncio.timeout_at(until):
+                await asyncio.shield(task)
+        except TimeoutError:
+            raise OutcomeUnknown from None
+        except asyncio.CancelledError:
+            if self._stopped:
+                raise OutcomeUnknown from None
+            raise
+
+    def _has_passed(self, key: Key, task: "asyncio.Task[None]") -> None:
+        del self._hastened[key]
+        if not task.cancelled() and task.exception() is not None:  # also where nobody waits for it any more
+            log.debug("letting time pass on %s failed", key, exc_info=task.exception())
+
+    async def _ask(self, work: Wanted, until: float) -> Any:
         if self._stopped:
             raise Overloaded
         if not self.connected and self._disk.full:
@@ -111,7 +150,7 @@ class Reader:
         self._waiting.put([item], MAX_WAITING)
         if self._work is None:
             self._work = loop.create_task(self._run())
-        handle = loop.call_later(self._deadline_s, resolve, [(item.future, OutcomeUnknown())])
+        handle = loop.call_at(until, resolve, [(item.future, OutcomeUnknown())])
         try:
             return await item.future
         finally:
@@ -183,7 +222,7 @@ class Reader:
             if looked.lost:
                 continue
             try:
-                return answers(loader, self._partitions, works, looked.time, monotonic() + STRETCH_S)
+                return answers(loader, self._partitions, works, looked.time, monotonic() + STRETCH_S, self._hastened)
             except NotCached as cold:
                 if not foresaw:
                     await self._look_ahead(needs, looked.time)

@@ -178,7 +178,7 @@ class Writer:
 
     def _resize(self, taken: Taken[Waiting], decided: int) -> None:
         """While others come, batches are small: each command has its rows looked for before any is decided."""
-        cut = decided < sum(size for _, size in taken.items)
+        cut = self._batch.cut and decided < sum(size for _, size in taken.items)
         now = monotonic()
         if cut or taken.caller is None:
             self._shared_at = now
@@ -238,7 +238,8 @@ class Writer:
                 left.append(item)
         deliver(ended)
         if left:
-            served = {item.caller for (item, _), row in zip(parts, results, strict=False) if row}
+            # Whoever waits until time has passed on a stream has had his turn: a slice of that was written.
+            served = {item.caller for (item, _), _ in zip(parts, results, strict=False)}
             with self._ready:
                 self._queue.back(left, served)
         return sum(map(len, results))

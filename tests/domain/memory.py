@@ -71,8 +71,7 @@ class Ledger:
         )
         assert {stream for stream, _ in events} <= {stream for _, stream in work.streams}
         for (_, stream), own in work.streams.items():
-            refresh = self.domain.kind_of(stream).refresh
-            assert refresh(own.state) == refresh(self.state(stream)), "a decision has left something that is no event"
+            assert own.state == self.state(stream), "a decision has left something that is no event"
             self.states[stream] = own.state
         self.memory.keep(work)
 

@@ -8,6 +8,7 @@ from domain.bounds import MAX_AMOUNT, MAX_SLICES, MAX_TOTAL, TotalTooLarge
 from domain.budgets.record_cost import RecordCost
 from domain.budgets.state import Budget
 from domain.credits.account import Account, Hold
+from domain.credits.burn import Grants
 from domain.credits.debit import Debit
 from domain.credits.events import ShortfallCollected
 from domain.credits.grant import Grant
@@ -33,7 +34,7 @@ FULL = part(2 * MAX_AMOUNT)
 
 def rich(**totals: Any) -> Account:
     """An account with something to spend, and books that agree."""
-    account = Account(exists=True, free=FULL.amount, grants=(FULL,))._replace(**totals)
+    account = Account(exists=True, free=FULL.amount, grants=Grants.of([FULL]))._replace(**totals)
     if account.reserved:
         held = part(account.reserved, "g2")
         account = account._replace(holds=Holds.of({"r2": Hold(account.reserved, after(900), (held,))}))
@@ -46,7 +47,7 @@ def rich(**totals: Any) -> Account:
 def crowd(count: int, **changed: Any) -> Account:
     """So many grants of one credit."""
     grants = tuple(part(1, f"g{number:05}") for number in range(count))
-    return Account(exists=True, granted=count, free=count, grants=grants)._replace(**changed)
+    return Account(exists=True, granted=count, free=count, grants=Grants.of(grants))._replace(**changed)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_money_is_reported_in_amounts_that_add_up() -> None:
 def test_all_that_ends_at_once_is_many_small_events() -> None:
     """No one fact grows with how much is due."""
     account = crowd(1_000, next_due=NOW)
-    ended = tuple(grant._replace(expires_at=after(60)) for grant in account.grants)
+    ended = Grants.of(grant._replace(expires_at=after(60)) for grant in account.grants)
     scenario = Scenario().given_state(account._replace(grants=ended)).at(after(60))
     due = scenario.when(Grant(address=ALICE, grant_id="n", amount=1, source="gift", expires_at=NEVER)).decided
     assert due.due == 1_000

@@ -9,7 +9,7 @@ import pytest
 from domain.kernel.domain import Answerer, Decider, Domain, Module
 from domain.kernel.execution import Decided, let_time_pass
 from domain.kernel.memory import Memory
-from domain.kernel.work import Stream, StreamKind, Work
+from domain.kernel.work import SLICE, Stream, StreamKind, Work
 from domain.periods import NEVER
 from domain.refusal import Refusal, RefusalKind, RefusedWith
 
@@ -68,8 +68,7 @@ KIND = StreamKind(
     initial=(),
     evolve=_evolve,
     next_due=lambda state: min(_ends(state), default=NEVER),
-    due=lambda state, now: tuple(Ended() for at in _ends(state) if at <= now),
-    refresh=lambda state: state,
+    due=lambda state, now, most=SLICE, _only=None: tuple(Ended() for at in _ends(state)[:most] if at <= now),
     entries=len,
     schema=1,
     co_expiring_streams=_together,

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from immutables import Map
 
+from domain.credits.account import Account
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content, GenerationSettledLate
@@ -25,8 +26,9 @@ from domain.groups.create import CreateGroup
 from domain.groups.edit import EditGroup
 from domain.kernel.execution import Decided
 from domain.kernel.holds import Holds
+from domain.kernel.order import Order
 from domain.organisations.configure import ConfigureOrganisation
-from domain.periods import Every
+from domain.periods import NEVER, Every
 from domain.plans.deduct import TokensNow
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry
@@ -79,7 +81,7 @@ class _Told(LogBuilder):
         for partition, (position, hash_) in sorted(self.heads().items()):
             self.said(partition, position, hash_.hex())
         for org, stream in sorted(self.streams()):
-            self.said(org, stream, self.stream_state(org, stream))
+            self.said(org, stream, _without_hints(self.stream_state(org, stream)))
         return self.digest.hexdigest()[:20]
 
     def _asked(self, question: Any, org: str) -> None:
@@ -174,21 +176,33 @@ def _told(refusal: Refusal | None) -> tuple[Any, ...]:
     return () if refusal is None else (refusal.code, refusal.kind, str(refusal), refusal.facts())
 
 
+def _without_hints(state: Any) -> Any:
+    """A state as it was while `next_due` was a hint, and promised grants were kept as they came."""
+    if isinstance(state, Account):
+        promised = sorted(state.scheduled.values(), key=lambda waiting: (waiting.effective_at, waiting.grant.grant))
+        return state._replace(next_due=NEVER, scheduled=promised)  # type: ignore[arg-type]
+    if hasattr(state, "quota"):
+        return state._replace(quota=state.quota._replace(next_due=NEVER))
+    return state
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Map | Holds):
         return dict(value.items())
+    if isinstance(value, Order):
+        return tuple(value)
     raise NotImplementedError(type(value))
 
 
 @pytest.mark.parametrize(
     ("seed", "digest"),
     [
-        (1, "9f38dfc6c9b73738284b"),
-        (2, "fd2fda1f1cd625d355ee"),
-        (3, "644ddd0ee136962717d2"),
-        (4, "e0a32b57f4f7180267e6"),
-        (5, "5b4aec9ab1c647b7e64a"),
-        (6, "572c2b8924f04bbcb907"),
+        (1, "c72b6d09a9f4dd12e3a1"),
+        (2, "6ecc6797f62e78529d4e"),
+        (3, "e0a39234f90f1bdf76e6"),
+        (4, "5caf5905371bf666de02"),
+        (5, "4ebbec8029ae4c9898ae"),
+        (6, "3f46915098e8131194eb"),
     ],
 )
 def test_all_systems(seed: int, digest: str) -> None:
@@ -199,7 +213,7 @@ def test_all_systems(seed: int, digest: str) -> None:
     assert log.end() == digest
 
 
-@pytest.mark.parametrize(("seed", "digest"), [(1, "70a6384f44f540ff809d"), (2, "cc298750253019e1c6a1")])
+@pytest.mark.parametrize(("seed", "digest"), [(1, "6351fe14eec2e295ff6c"), (2, "f25cd2f96606a361fecf")])
 def test_plain_accounts(seed: int, digest: str) -> None:
     log = _Told()
     busy(log, COMMANDS, seed=seed)

@@ -67,11 +67,9 @@ def test_nothing_is_left_of_what_is_taken_back() -> None:
     known.keep(first)
     one = work(known)
     one.emit("note/a", Noted("due", "t/1"))
-    one.refresh("note/a")
     mark, before = one.mark(), (dict(one.streams), dict(one.tags))
     one.emit("note/a", Noted("new", "t/1"))
     one.emit("note/b", Noted("new", "t/2"))
-    one.refresh("note/b")
     one.back_to(mark)
     assert (one.streams, one.tags) == before
     assert one.events("t/2") == ()

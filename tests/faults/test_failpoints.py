@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from domain.credits.events import CreditsDebited
+from domain.credits.events import CreditsDebited, ReservationExpired
+from domain.kernel.work import SLICE
 from domain.registry import SCRIP
 from infra import failpoints
 from infra.failpoints import ACTIONS, PLACES, FailpointHit, Fault, failpoint
 from infra.log.mapper import LedgerMapper
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
-from tests.conftest import Database
+from tests.conftest import Database, move_clock
 from tests.infra.writer.ledger_kit import (
     ALICE,
     accepted,
@@ -26,6 +27,7 @@ from tests.infra.writer.ledger_kit import (
     debit,
     grant,
     replayed,
+    reserve,
     results,
     same_account,
     submission,
@@ -93,6 +95,13 @@ def effects(database: Database, org: str) -> list[str]:
     ]
 
 
+def ended(database: Database, org: str) -> list[str]:
+    """The holds that have expired, each as often as the log says so."""
+    codec = LedgerMapper.of(SCRIP)
+    decoded = (codec.decode(event.type, event.data) for event in check_log(database.owner_uri) if event.org == org)
+    return [event.reservation_id for event in decoded if isinstance(event, ReservationExpired)]
+
+
 def settle(database: Database, org: str, unknown: list[str]) -> list[Outcome]:
     """What another writer, which knows nothing of the one that died, says to the same keys."""
     with Writer(database.writer_uri, SCRIP) as writer:
@@ -140,6 +149,30 @@ def test_killed_at_every_place(module_database: Database, place: str, size: int)
     elif place != failpoints.COMMIT_SENT:
         assert came_through == {False}
     check(module_database, org, acknowledged + unknown)
+
+
+@pytest.mark.parametrize(
+    ("place", "written"),
+    [(failpoints.BEFORE_COMMIT, {2}), (failpoints.COMMIT_SENT, {2, 3}), (failpoints.COMMITTED, {3})],
+)
+def test_killed_between_the_slices_of_what_is_due(module_database: Database, place: str, written: set[int]) -> None:
+    """What was written stays, another writer goes on where it stopped, and no hold ends twice."""
+    org = f"slices-{place}"
+    prepared(module_database, org)
+    holds = [f"r-{number}" for number in range(5 * SLICE)]
+    with Writer(module_database.writer_uri, SCRIP) as writer:
+        asked = [submission(reserve(name, ttl_s=60), org=org) for name in holds]
+        assert {code(found) for found in results(writer, *asked)} == {None}
+    move_clock(module_database, "61 seconds")
+    process = WriterProcess(module_database, org, f"{place}=kill@3")
+    process.send(["d-1"])
+    assert process.answers() is None
+    assert process.close() == -9
+    assert len(ended(module_database, org)) in {SLICE * slices for slices in written}
+    (answer,) = settle(module_database, org, ["d-1"])
+    assert (answer.refusal, answer.replayed) == (None, False)
+    assert sorted(ended(module_database, org)) == sorted(holds)
+    check(module_database, org, ["d-1"])
 
 
 def test_killed_when_the_commit_went_through_and_the_reply_was_unread(module_database: Database) -> None:

@@ -2,9 +2,10 @@
 
 from domain.credits.address import stream_of
 from domain.credits.capture import Capture
-from domain.credits.due import due, next_due, refresh
+from domain.credits.due import due
 from domain.credits.events import CreditsGranted, GrantExpired, GrantScheduled, ReservationExpired
 from domain.credits.extend import Extend
+from domain.credits.grant import Grant
 from domain.credits.release import Release
 from domain.kernel.domain import LetTimePass
 from domain.periods import NEVER
@@ -75,11 +76,12 @@ def test_what_is_held_below_zero_only_ends() -> None:
     assert scenario.account().available == 0
 
 
-def test_the_hint_of_what_is_next_may_be_early_and_is_made_exact_when_time_is_looked_at() -> None:
-    scenario = given(granted(9), reserved(part(1))).done(Capture(address=ALICE, reservation_id="r1", debit_id="d1"))
+def test_what_is_over_is_due_no_more() -> None:
+    scenario = given(granted(9), reserved(part(1)))
     assert scenario.account().next_due == ENDS
-    scenario.at(ENDS).when(SWEEP).then_nothing()
+    scenario.done(Capture(address=ALICE, reservation_id="r1", debit_id="d1"))
     assert scenario.account().next_due == NEVER
+    scenario.at(ENDS).when(SWEEP).then_nothing()
 
 
 def test_a_part_that_comes_back_brings_its_end_with_it() -> None:
@@ -91,10 +93,12 @@ def test_a_part_that_comes_back_brings_its_end_with_it() -> None:
     scenario.at(after(2000)).when(SWEEP).then(due=(GrantExpired(grant=terms),))
 
 
-def test_refresh_changes_nothing_but_the_hint() -> None:
+def test_an_early_hint_of_an_old_snapshot_makes_nothing_happen() -> None:
     scenario = given(granted(9, expires_at=after(days=3)), reserved(part(1, expires_at=after(days=3))))
     scenario.given(GrantScheduled(grant=part(3, "g3"), effective_at=after(days=1)))
     account = scenario.account()
-    assert next_due(account) == ENDS
-    assert refresh(account._replace(next_due=after(-1))) == account
-    assert due(account, after(899)) == ()
+    assert account.next_due == ENDS
+    assert due(account._replace(next_due=after(-1)), after(899)) == ()
+    scenario.given_state(account._replace(next_due=after(-1))).at(after(1)).when(SWEEP).then_nothing()
+    scenario.done(Grant(address=ALICE, grant_id="g4", amount=1, source="gift"))
+    assert scenario.account().next_due == ENDS

@@ -7,24 +7,24 @@ from datetime import datetime
 from domain.bounds import MAX_SLICES
 from domain.credits.account import Account, Hold
 from domain.credits.address import stream_of
-from domain.credits.burn import take
+from domain.credits.burn import Grants, take
 from domain.credits.capture import Capture
-from domain.credits.due import due, next_due, refresh
+from domain.credits.due import due
 from domain.credits.events import Slice
 from domain.credits.extend import Extend
 from domain.credits.release import Release
 from domain.credits.reserve import Reserve
 from domain.kernel.holds import Holds
 from domain.kernel.memory import Memory
+from domain.plans.deduct import TokensNow
 from domain.quotas.events import UseExtended, UseHeld, UseReleased
 from domain.quotas.quota import Quota, UseHold
 from domain.quotas.quota import due as quota_due
 from domain.quotas.quota import evolve as quota_evolve
-from domain.quotas.quota import refresh as quota_refresh
 from domain.registry import SCRIP
 from tests.domain.scenario import ALICE, NOW, after
 
-MANY = 20_000
+MANY = 99_000
 PART = Slice("g1", 1, "purchase", 50, None, NOW)
 looks = 0
 
@@ -59,8 +59,8 @@ def looks_at_most(count: int) -> Iterator[None]:
 def test_no_command_looks_at_the_holds_of_others() -> None:
     holds: Holds[Hold] = Holds.of({f"h{n}": CountedHold(1, after(100 + n), (PART,)) for n in range(MANY)})
     account = Account(
-        exists=True, granted=10**6, free=10**6 - MANY, reserved=MANY, grants=(PART._replace(amount=10**6 - MANY),),
-        holds=holds, next_due=NOW,
+        exists=True, granted=10**6, free=10**6 - MANY, reserved=MANY, holds=holds, next_due=NOW,
+        grants=Grants.of([PART._replace(amount=10**6 - MANY)]),
     )  # fmt: skip
     stream = stream_of(ALICE)
     memory = Memory(SCRIP, "platform")
@@ -79,7 +79,19 @@ def test_no_command_looks_at_the_holds_of_others() -> None:
     account = memory.state("acme", stream)
     with looks_at_most(20):
         assert [event.reservation_id for event in due(account, after(102))] == ["h0", "h1", "h2"]  # type: ignore[union-attr]
-        assert refresh(account).next_due == next_due(account) == after(100)
+        assert account.next_due == after(100)
+
+
+def test_no_question_looks_at_the_holds_of_others() -> None:
+    holds: Holds[Hold] = Holds.of({f"h{n}": CountedHold(1, after(100 + n), (PART,)) for n in range(MANY)})
+    address = "org:acme:tokens.forecast"
+    account = Account(exists=True, granted=2 * MANY, free=MANY, reserved=MANY, holds=holds, next_due=NOW)
+    memory = Memory(SCRIP, "platform")
+    memory.put("acme", stream_of(address), account._replace(grants=Grants.of([PART._replace(amount=MANY)])))
+    question = TokensNow(token_type="forecast", user="u")
+    for seconds, ended in ((50, 0), (102, 3)):
+        with looks_at_most(20):
+            assert memory.ask(question, "acme", after(seconds)).balance == MANY + ended
 
 
 def test_no_use_looks_at_the_holds_of_others() -> None:
@@ -87,7 +99,7 @@ def test_no_use_looks_at_the_holds_of_others() -> None:
     quota = Quota(held={"bytes": MANY}, holds=holds, next_due=NOW)
     with looks_at_most(20):
         assert quota_due(quota, after(50)) == ()
-        assert quota_refresh(quota).next_due == after(100)
+        assert quota.holds.next_end == after(100)
         for event in (
             UseHeld(generation_id="g", amounts={"bytes": 5}, expires_at=after(9)),
             UseExtended(generation_id="h7", grown={}, expires_at=after(900)),
@@ -95,7 +107,7 @@ def test_no_use_looks_at_the_holds_of_others() -> None:
         ):
             quota = quota_evolve(quota, event)
         assert len(quota_due(quota, after(102))) == 3
-        assert quota_refresh(quota).next_due == after(100)
+        assert quota.next_due == after(100)
 
 
 def test_no_more_grants_are_taken_than_one_too_many() -> None:

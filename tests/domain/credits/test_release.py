@@ -20,7 +20,7 @@ def test_returns_everything_to_the_grants_that_it_came_from() -> None:
         ReservationReleased(reservation_id="r1", amount=70, returned=(part(10), part(60, "g2")), sealed="s")
     )
     account = scenario.account()
-    assert (account.available, account.reserved, account.grants) == (100, 0, (part(10), part(90, "g2")))
+    assert (account.available, account.reserved, tuple(account.grants)) == (100, 0, (part(10), part(90, "g2")))
 
 
 def test_returns_what_captures_have_left() -> None:

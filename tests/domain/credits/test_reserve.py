@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.credits.account import MAX_OPEN_HOLDS, Account, Hold
+from domain.credits.burn import Grants
 from domain.credits.events import CreditsReserved, GrantExpired, Work
 from domain.credits.refusals import AccountClosed, AccountFrozen, AlreadyExists, InsufficientCredits, TooMany
 from domain.credits.release import Release
@@ -140,7 +141,7 @@ def test_the_number_of_open_holds_is_bounded() -> None:
         granted=2 * MAX_OPEN_HOLDS,
         reserved=MAX_OPEN_HOLDS,
         free=MAX_OPEN_HOLDS,
-        grants=(part(MAX_OPEN_HOLDS),),
+        grants=Grants.of([part(MAX_OPEN_HOLDS)]),
         holds=Holds.of({f"h{number}": hold for number in range(MAX_OPEN_HOLDS)}),
         next_due=ENDS,
     )

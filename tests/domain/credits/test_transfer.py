@@ -3,6 +3,7 @@
 import pytest
 
 from domain.credits.account import MAX_LIVE_GRANTS, Account
+from domain.credits.burn import Grants
 from domain.credits.debit import Debit
 from domain.credits.events import CreditsTransferredIn, CreditsTransferredOut, GrantExpired, Slice
 from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, SameAccount, TooMany
@@ -104,7 +105,7 @@ def test_a_frozen_account_receives_a_closed_one_does_not() -> None:
 
 def test_the_receivers_live_grants_are_bounded() -> None:
     grants = tuple(part(1, f"h{number:05}") for number in range(MAX_LIVE_GRANTS - 1))
-    full = Account(exists=True, granted=len(grants), free=len(grants), grants=grants)
+    full = Account(exists=True, granted=len(grants), free=len(grants), grants=Grants.of(grants))
     scenario = given(granted(10), granted(10, "g2")).given_state(full, of=BOB)
     scenario.when(transfer(11)).then_refused(TooMany(what="grants", limit=10_000))
     scenario.when(transfer(10)).then(went(part(10)), came(part(10)))

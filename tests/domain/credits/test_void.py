@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from domain.credits.account import MAX_VOIDED_GRANTS, Account
 from domain.credits.address import stream_of
+from domain.credits.burn import Grants
 from domain.credits.capture import Capture
 from domain.credits.debit import Debit
 from domain.credits.events import (
@@ -158,7 +159,7 @@ def test_the_number_of_voided_grants_is_bounded() -> None:
         exists=True,
         granted=1,
         free=1,
-        grants=(part(1),),
+        grants=Grants.of([part(1)]),
         voided_grants=frozenset(f"v{number}" for number in range(MAX_VOIDED_GRANTS)),
     )
     refusal = TooMany(what="voided_grants", limit=10_000)
