@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from domain.generations.events import (
     Charge,
@@ -97,14 +97,13 @@ def evolve(generation: Generation, event: GenerationEvent) -> Generation:  # noq
         case GenerationExtended():
             return generation._replace(holds=event.holds, expires_at=event.expires_at)
         case GenerationPartCompleted():
-            part = _settled(generation, event)
-            return part._replace(status=Status.RUNNING, holds=event.holds, parts=generation.parts + 1)
+            return _settled(generation, event, Status.RUNNING, holds=event.holds, parts=generation.parts + 1)
         case GenerationCompleted():
-            return _settled(generation, event)._replace(status=Status.COMPLETED, holds=())
+            return _settled(generation, event, Status.COMPLETED)
         case GenerationFailed():
-            return _settled(generation, event)._replace(status=Status.FAILED, holds=(), outcome=event.outcome)
+            return _settled(generation, event, Status.FAILED, outcome=event.outcome)
         case GenerationSettledLate():
-            return _settled(generation, event)._replace(status=Status.SETTLED_LATE, holds=())
+            return _settled(generation, event, Status.SETTLED_LATE)
         case GenerationCancelled():
             return generation._replace(status=Status.CANCELLED, holds=())
         case GenerationExpired():  # `holds` stay known: a late completion charges up to them
@@ -118,11 +117,16 @@ def evolve(generation: Generation, event: GenerationEvent) -> Generation:  # noq
             assert_never(event)
 
 
-def _settled(generation: Generation, event: Settled) -> Generation:
+def _settled(
+    generation: Generation, event: Settled, status: Status, *, holds: tuple[Held, ...] = (), **others: Any
+) -> Generation:
     return generation._replace(
+        status=status,
+        holds=holds,
         charges=generation.charges + event.charges,
         succeeded=generation.succeeded + (event.succeeded or 0),
         contents=generation.contents + event.contents,
+        **others,
     )
 
 

@@ -1,16 +1,14 @@
 """How a command becomes events: let time happen on what it needs, then decide."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.kernel.domain import Domain
-from domain.kernel.work import SLICE, Emitted, Work
+from domain.kernel.work import SLICE, Emitted, Work, make
 from domain.refusal import Refusal, RefusedWith
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """What a command came to: the events to store, in order, and the refusal where there is one.
 
     The first `due` events are what time alone had brought about; they are stored with a refusal too. `result_state`:
@@ -55,7 +53,9 @@ def execute(work: Work, domain: Domain, command: Any) -> Decided:
     except Refusal as refused:
         work.back_to(before)
         return Decided(tuple(work.emitted), before.emitted, refused.with_traceback(None))
-    return Decided(tuple(work.emitted), before.emitted, None, decider.result_state(work, command))
+    events = tuple(work.emitted)
+    decided: Decided = make(Decided, (events, before.emitted, None, decider.result_state(work, command), None))
+    return decided
 
 
 def ask(work: Work, domain: Domain, question: Any) -> Any:
@@ -90,8 +90,14 @@ def let_time_pass(work: Work, streams: Iterable[str], most: int = SLICE) -> str 
     return behind
 
 
-def _let_all_pass(work: Work, streams: Iterable[str], most: int) -> str | None:
+def _let_all_pass(work: Work, streams: tuple[str, ...], most: int) -> str | None:
     """Emit all that is due, breadth first. Nothing where it is more than `most`; then a stream with some of it."""
+    now = work.now
+    for stream in streams:
+        if work.kind_of(stream).next_due(work.state(stream)) <= now:
+            break
+    else:  # nearly always
+        return None
     start, room = None, most
     waiting = list(streams)
     met = set(waiting)

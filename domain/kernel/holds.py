@@ -14,6 +14,7 @@ FEW = 16  # up to here a walk is cheaper than an order that is kept
 
 End = tuple[datetime, str]  # when a hold ends, and its id
 H = TypeVar("H")
+_NONE: "Map[str, Any]" = Map()
 
 
 class Holds(Mapping[str, H]):
@@ -29,10 +30,10 @@ class Holds(Mapping[str, H]):
     PLAIN: ClassVar[Any] = dict[str, Any]  # the type of `plain`, of a subclass that is not generic
 
     def __init__(
-        self, by_id: "Map[str, H] | None" = None, ends: Order[End] | None = None, next_end: datetime = NEVER
+        self, by_id: "Map[str, H]" = _NONE, ends: Order[End] | None = None, next_end: datetime = NEVER
     ) -> None:
         """`ends` of more than a few holds; use `of` for holds that have no order yet."""
-        self._by_id: Map[str, H] = Map() if by_id is None else by_id
+        self._by_id = by_id
         self._ends = ends
         self.next_end = next_end
 
@@ -56,33 +57,36 @@ class Holds(Mapping[str, H]):
 
     def set(self, id_: str, hold: H) -> Self:
         """With this hold under the id, in place of the one that was there."""
-        by_id, end, before = self._by_id.set(id_, hold), self.moment(hold), self._by_id.get(id_)
-        if self._ends is None:
-            if len(by_id) > FEW:
-                return self.of(by_id)
-            first = self.next_end
-            if before is not None and end > first and self.moment(before) == first:
-                first = self._first(by_id)
-            return type(self)(by_id, None, min(first, end))
-        ends = self._ends
-        if before is not None:
-            was = self.moment(before)
-            if was == end:
-                return type(self)(by_id, ends, self.next_end)
-            ends = ends.remove((was, id_))
-        ends = ends.add((end, id_))
-        return type(self)(by_id, ends, ends[0][0])
+        known, ends, first, end = self._by_id, self._ends, self.next_end, self.moment(hold)
+        by_id = known.set(id_, hold)
+        if len(by_id) == len(known):
+            return self._with_end(by_id, id_, self.moment(known[id_]), end)
+        if ends is not None:
+            ends = ends.add((end, id_))
+        elif len(by_id) > FEW:
+            return self.of(by_id)
+        return type(self)(by_id, ends, first if first < end else end)  # noqa: FURB136 - `min` is slow
+
+    def _with_end(self, by_id: "Map[str, H]", id_: str, was: datetime, end: datetime) -> Self:
+        """With another hold under an id whose last one ended otherwise, or did not."""
+        ends, first = self._ends, self.next_end
+        if was == end:
+            return type(self)(by_id, ends, first)
+        if ends is None:
+            return type(self)(by_id, None, self._first(by_id) if was == first else min(first, end))
+        ends = ends.remove((was, id_)).add((end, id_))
+        return type(self)(by_id, ends, ends.blocks[0][0][0])
 
     def delete(self, id_: str) -> Self:
         """Without the hold. Raises KeyError."""
-        by_id, before = self._by_id.delete(id_), self._by_id[id_]
-        if self._ends is None or len(by_id) <= FEW // 2:
+        known, ends, first = self._by_id, self._ends, self.next_end
+        end, by_id = self.moment(known[id_]), known.delete(id_)
+        if ends is None or len(by_id) <= FEW // 2:
             if not by_id:
-                return type(self)(by_id)
-            first = self.next_end
-            return type(self)(by_id, None, self._first(by_id) if self.moment(before) == first else first)
-        ends = self._ends.remove((self.moment(before), id_))
-        return type(self)(by_id, ends, ends[0][0])
+                return type(self)()
+            return type(self)(by_id, None, self._first(by_id) if end == first else first)
+        ends = ends.remove((end, id_))
+        return type(self)(by_id, ends, ends.blocks[0][0][0])
 
     def ended(self, now: datetime) -> Iterator[tuple[str, H]]:
         """Those that have ended at `now`, by (end, id)."""

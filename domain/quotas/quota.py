@@ -10,7 +10,7 @@ from domain.bounds import MAX_TOTAL, TotalTooLarge
 from domain.credits.address import generation_stream
 from domain.kernel.domain import Module
 from domain.kernel.holds import Holds
-from domain.kernel.work import SLICE, StreamKind, Work
+from domain.kernel.work import SLICE, StreamKind, Work, make
 from domain.periods import NEVER, Every, Period, period_of
 from domain.quotas.events import (
     EVENTS,
@@ -60,59 +60,48 @@ class Quota(NamedTuple):
         return self.used.get(what, 0) + self.held.get(what, 0)
 
 
-def evolve(quota: Quota, event: QuotaEvent) -> Quota:
+def evolve(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one plain branch for each event
     """Apply one event. Runs no rule and never fails for an event that a decider made."""
-    after = _evolved(quota, event)
-    if type(event) in _EXACT:
-        return after
-    due = _next_due(after, after.holds)
-    return after if due == after.next_due else after._replace(next_due=due)
-
-
-_EXACT = frozenset({UseHeld, UseSettled, UseReleased, UseExpired, UseCounted})  # these set `next_due`, or leave it
-
-
-def _next_due(quota: Quota, holds: Holds[UseHold]) -> datetime:
-    """When something will next become due with these holds."""
-    return holds.next_end if quota.period is None or holds.next_end < quota.period.end else quota.period.end
-
-
-def _evolved(quota: Quota, event: QuotaEvent) -> Quota:  # noqa: PLR0911 - one plain branch for each event
     match event:
         case UseHeld():
             holds = quota.holds.set(event.generation_id, UseHold(event.amounts, event.expires_at, quota.key))
-            return quota._replace(held=plus(quota.held, event.amounts), holds=holds, next_due=_next_due(quota, holds))
+            return _moved(quota, quota.used, plus(quota.held, event.amounts), holds)
         case UseSettled():
             return _settled(quota, event)
         case UseReleased() | UseExpired():
             hold = quota.holds[event.generation_id]
-            holds, current = quota.holds.delete(event.generation_id), hold.period == quota.key
-            return quota._replace(
-                held=minus(quota.held, event.amounts) if current else quota.held,
-                holds=holds,
-                next_due=_next_due(quota, holds),
-            )
+            held = minus(quota.held, event.amounts) if hold.period == quota.key else quota.held
+            return _moved(quota, quota.used, held, quota.holds.delete(event.generation_id))
         case UseExtended():
             hold = quota.holds[event.generation_id]
             longer = UseHold(plus(hold.amounts, event.grown), event.expires_at, hold.period)
-            return quota._replace(
-                held=plus(quota.held, event.grown) if hold.period == quota.key else quota.held,
-                holds=quota.holds.set(event.generation_id, longer),
-            )
+            held = plus(quota.held, event.grown) if hold.period == quota.key else quota.held
+            return _moved(quota, quota.used, held, quota.holds.set(event.generation_id, longer))
         case UseCounted():
-            return quota._replace(used=plus(quota.used, event.amounts))
+            return _moved(quota, plus(quota.used, event.amounts), quota.held, quota.holds)
         case UseGivenBack():
-            return quota._replace(used=minus(quota.used, event.amounts)) if event.period == quota.key else quota
+            used = minus(quota.used, event.amounts) if event.period == quota.key else quota.used
+            return _moved(quota, used, quota.held, quota.holds)
         case PeriodStarted():
             period = Period(event.key, event.start, event.end)
-            return quota._replace(used={}, held={}, period=period)
+            return quota._replace(used={}, held={}, period=period, next_due=min(quota.holds.next_end, event.end))
         case PeriodEnded():
-            fresh = quota._replace(used={}, held={}, period=None, ended=quota.period)
+            due = quota.holds.next_end
+            fresh = quota._replace(used={}, held={}, period=None, ended=quota.period, next_due=due)
             if event.at is None:
                 return fresh
             return fresh._replace(ended=None, idle_key=event.then, restarted_at=event.at)
         case _:
             assert_never(event)
+
+
+def _moved(quota: Quota, used: Amounts, held: Amounts, holds: Holds[UseHold]) -> Quota:
+    """With that used and held. Nearly all events pass here, and `_replace` takes three times as long."""
+    period, due = quota.period, holds.next_end
+    if period is not None and period.end < due:
+        due = period.end
+    after: Quota = make(Quota, (used, held, holds, period, quota.ended, quota.idle_key, quota.restarted_at, due))
+    return after
 
 
 def _settled(quota: Quota, event: UseSettled) -> Quota:
@@ -124,10 +113,9 @@ def _settled(quota: Quota, event: UseSettled) -> Quota:
     else:
         holds = quota.holds.set(event.generation_id, hold._replace(amounts=left))
         ended = minus(hold.amounts, left)
-    due = _next_due(quota, holds)
     if hold.period != quota.key:
-        return quota._replace(holds=holds, next_due=due)
-    return quota._replace(used=plus(quota.used, event.used), held=minus(quota.held, ended), holds=holds, next_due=due)
+        return _moved(quota, quota.used, quota.held, holds)
+    return _moved(quota, plus(quota.used, event.used), minus(quota.held, ended), holds)
 
 
 def due(quota: Quota, now: datetime, most: int = SLICE, only: Collection[str] | None = None) -> tuple[QuotaEvent, ...]:

@@ -111,9 +111,10 @@ def test_no_use_looks_at_the_holds_of_others() -> None:
 
 
 def test_no_more_grants_are_taken_than_one_too_many() -> None:
-    grants = tuple(PART._replace(grant=f"g{number}") for number in range(10_000))
-    assert take(grants, 3) == grants[:3]
-    assert take(grants, MAX_SLICES) == grants[:MAX_SLICES]
-    assert take(grants, 9_000) == grants[: MAX_SLICES + 1], "enough to be refused"
-    assert take(grants[:MAX_SLICES], MAX_SLICES + 5)[-1].amount == 5, "what no grant covers is below zero"
-    assert take(grants[: MAX_SLICES + 1], MAX_SLICES + 6)[-1].amount == 5
+    grants = tuple(PART._replace(grant=f"g{number:05}") for number in range(10_000))
+    live = Grants.of(grants)
+    assert take(live, 3) == grants[:3]
+    assert take(live, MAX_SLICES) == grants[:MAX_SLICES]
+    assert take(live, 9_000) == grants[: MAX_SLICES + 1], "enough to be refused"
+    assert take(Grants.of(grants[:MAX_SLICES]), MAX_SLICES + 5)[-1].amount == 5, "what no grant covers is below zero"
+    assert take(Grants.of(grants[: MAX_SLICES + 1]), MAX_SLICES + 6)[-1].amount == 5
