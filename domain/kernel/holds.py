@@ -4,13 +4,13 @@ from bisect import bisect_left
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from datetime import datetime
 from operator import itemgetter
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from immutables import Map
 
 from domain.periods import NEVER
 
-FEW = 64  # up to here a walk is cheaper than an order that is kept
+FEW = 1_024  # up to here a walk, at most 0.4 ms and rare, costs less than to keep an order at each change
 BLOCK = 256  # ends that are copied for a change, at most
 
 End = tuple[datetime, str]  # when a hold ends, and its id
@@ -25,6 +25,7 @@ class Ending(Protocol):
 
 
 H = TypeVar("H", bound=Ending)
+Other = TypeVar("Other")
 
 
 class Holds(Mapping[str, H]):
@@ -96,6 +97,14 @@ class Holds(Mapping[str, H]):
 
     def __getitem__(self, id_: str) -> H:
         return self._by_id[id_]
+
+    @overload
+    def get(self, id_: str, /) -> H | None: ...
+    @overload
+    def get(self, id_: str, /, default: H | Other) -> H | Other: ...
+    def get(self, id_: str, /, default: Any = None) -> Any:
+        """As of any mapping, whose own one takes three calls."""
+        return self._by_id.get(id_, default)
 
     def __contains__(self, id_: object) -> bool:
         return id_ in self._by_id

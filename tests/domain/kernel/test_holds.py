@@ -104,10 +104,10 @@ def test_a_few_are_walked_and_agree_too(steps: list[tuple[int, int]], now: int) 
 
 def test_an_older_version_stays_as_it_was() -> None:
     """A draft that is taken back goes on from the state before it."""
-    expected = {f"h{number}": Hold(after(number)) for number in range(3 * BLOCK)}
+    expected = {f"h{number}": Hold(after(number)) for number in range(2 * FEW)}
     before = Holds.of(expected)
     later = before
-    for number in range(0, 3 * BLOCK, 2):
+    for number in range(0, 2 * FEW, 2):
         later = later.delete(f"h{number}").set(f"new{number}", Hold(after(number)))
     agrees(before, expected, after(BLOCK))
 
