@@ -80,7 +80,7 @@ def refusals_page() -> str:
     for refusal in _refusals():
         status = refused(Refused(code=refusal.code, kind=refusal.kind, detail="", facts={})).status
         rows.setdefault(refusal.code, (status, []))[1].append(" ".join((getdoc(refusal) or "").split()))
-    listed = sorted((status, code, " / ".join(dict.fromkeys(said))) for code, (status, said) in rows.items())
+    listed = sorted((status, code, " / ".join(sorted(set(said)))) for code, (status, said) in rows.items())
     return (
         head("Refusals", REFUSALS)
         + "\n"

@@ -88,6 +88,10 @@ class _Part:
         self, connection: Connection, first: int, section: Section, deadline: float, step: Callable[[int], None]
     ) -> None:
         """Read on until the topic's end as of the start and the needed position are both reached."""
+        if first >= self._end and not self._needed:
+            # An empty one is not even assigned: a reader that is stopped right after that forgets to end, since its
+            # fetcher swallows a cancellation that comes while it lets the last assignment's requests end.
+            return
         self._reader.assign([self._place])
         self._reader.seek(self._place, first)
         stored = events(connection, self._place.partition)

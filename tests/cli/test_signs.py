@@ -158,9 +158,9 @@ def test_a_thread_that_stands_still_is_a_sign_withheld(database: Database, monke
     goes_on = threading.Event()
     run = Batch.run
 
-    def stands(batch: Batch, units: Any) -> Any:
+    def stands(batch: Batch, *given: Any) -> Any:
         goes_on.wait(60)
-        return run(batch, units)
+        return run(batch, *given)
 
     async def beats(reader: int, seconds: float) -> bool:
         """Whether a sign of life comes within so many seconds."""

@@ -107,7 +107,7 @@ def test_a_rebuild_that_fails_leaves_what_is_live(service: Service, monkeypatch:
     def broken(*_: Any) -> Any:
         raise LookupError("no such type")
 
-    monkeypatch.setattr(rebuild_requests, "rebuild", broken)
+    monkeypatch.setattr(rebuild_requests, "rebuild_from", broken)
     service.client("admin").post("/api/v1/rebuilds")
     with projector(service.database):
         assert until(service, "failed")["error"] == "LookupError: no such type"
@@ -118,13 +118,13 @@ def test_a_rebuild_that_fails_leaves_what_is_live(service: Service, monkeypatch:
 def test_a_projector_that_stops_leaves_the_rest_to_the_next(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = Event()
 
-    def endless(_uri: str, _decode: Any, progress: Any) -> Any:
+    def endless(_uri: str, progress: Any) -> Any:
         while True:
             progress(3, 10, 1.0)
             begun.set()
             sleep(0.02)
 
-    monkeypatch.setattr(rebuild_requests, "rebuild", endless)
+    monkeypatch.setattr(rebuild_requests, "rebuild_from", endless)
     service.client("admin").post("/api/v1/rebuilds")
     with projector(service.database):
         assert begun.wait(20)

@@ -21,6 +21,7 @@ NOT_SHOWN = {
     "scrip_projector_foreign_records_total": "the alarm that stays is in `scrip_topic_faults`",
     "scrip_unpublished_partitions": "the relay's own figure is shown; this one is for the alarm where it has ended",
     "scrip_refused_checks_unpublished_total": "refusals are shown; these are those without a record",
+    "scrip_writer_cut_batches_total": "how long the others wait is shown; this one says why a batch was small",
     "process_virtual_memory_bytes": "the resident memory is what counts",
     "process_start_time_seconds": "restarts are seen in `up`",
     "process_open_fds": "no role opens files without bounds",
