@@ -81,6 +81,25 @@ def test_others_go_on_between_the_slices_and_the_command_is_decided_at_the_end(
     assert accepted(writer, debit("d-0"), "k-0").replayed
 
 
+def test_a_slice_is_a_turn(writer: Writer, database: Database) -> None:
+    crowded(writer, database, count=900)
+    with Writer(database.writer_uri, SCRIP, max_batch=1) as slow:
+        with locked(database.writer_uri):
+            busy = slow.submit([submission(debit("d-busy", address=BOB))])
+            until(lambda: waiting_for_lock(database.owner_uri), "the writer is busy")
+            waiting = slow.submit([submission(debit("d-alice"))])
+            others = [submission(debit(f"d-{number}", address=BOB)) for number in range(3)]
+            for other in others:
+                other.caller = "other"
+            futures = [slow.submit([other]) for other in others]
+        assert {code(future.result(DEADLINE_S)[0]) for future in [busy, waiting, *futures]} == {None}
+        counted = [(each["reservation-expired.v1"], each["credits-debited.v1"]) for each in transactions(database)]
+        alternating = [each for each in counted if any(each)][1:]  # without the one that kept the writer busy
+        assert sorted(alternating[:2]) == sorted(alternating[2:4]) == sorted(alternating[4:6]) == [(0, 1), (SLICE, 0)]
+        assert alternating[6:] == [(SLICE, 0), (100, 1)]
+        assert not slow.counters.cut_batches
+
+
 def test_what_was_decided_before_it_in_a_unit_is_answered_once(writer: Writer, database: Database) -> None:
     crowded(writer, database, count=900)
     unit = [
