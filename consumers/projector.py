@@ -70,7 +70,7 @@ async def run_projector(settings: Settings, stop: asyncio.Event, on_ready: Calla
             return
         with metrics_served(settings, projector_metrics(projection)):
             while not await _started(broker):
-                await projection.pause(1.0)
+                await set_within(stop, 1.0)
                 if stop.is_set():
                     return
             rebuilds = asyncio.create_task(serve_rebuilds(settings, stop))
@@ -170,7 +170,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         for partition, gap in applied.gaps.items():
             await self._close(TopicPartition(topic, partition), gap)
         if len(records) < GATHER_BELOW:
-            await self.pause(GATHER_S - (monotonic() - began))
+            await set_within(self._stop, GATHER_S - (monotonic() - began))
 
     async def watch(self, on_ready: Callable[[], None] | None) -> None:
         """Return when the role stops. Raises ProjectorStuck."""
@@ -178,7 +178,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             if on_ready is not None and self._assigned.is_set():
                 on_ready()
                 on_ready = None
-            await self.pause(LOOK_EVERY_S if on_ready is None else 0.02)
+            await set_within(self._stop, LOOK_EVERY_S if on_ready is None else 0.02)
             silent = monotonic() - self._moved_at
             if silent > STUCK_AFTER_S and not self._waiting and await self._behind():
                 raise ProjectorStuck(f"records lie ahead and none has come for {silent:.0f} s")
@@ -195,15 +195,11 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             except Exception:  # a bug: going on would lose the batch, so it stays here, loudly
                 log.exception("%s failed and is tried again", what)
             self._waiting = True
-            await self.pause(pause)
+            await set_within(self._stop, pause)
             self._waiting = False
             self._moved_at = monotonic()
             pause = min(pause * 2, LAST_PAUSE_S)
         return None
-
-    async def pause(self, seconds: float) -> None:
-        """Wait, but not longer than the role runs."""
-        await set_within(self._stop, seconds)
 
     def end(self) -> None:
         """Try no more, also where the role has not been told to stop."""
@@ -242,7 +238,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         if times > 2 or part.partition in self._spoilt:
             await self._read_log(part, gap)
             if times > 3:  # the log lacks them, too
-                await self.pause(min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
+                await set_within(self._stop, min(FIRST_PAUSE_S * 2**times, LAST_PAUSE_S))
             times = 1
         else:
             log.warning("%s; reading again from the %s", gap, "start" if times > 1 else "checkpoint")

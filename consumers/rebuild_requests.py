@@ -51,12 +51,12 @@ async def serve_rebuilds(settings: Settings, stop: asyncio.Event) -> None:
                 while not stop.is_set():
                     if (await connection.execute(_ASKED)).rowcount:
                         await _take_up(connection, uri, stop)
-                    await _pause(stop)
+                    await set_within(stop, LOOK_EVERY_S)
         except Stopping:
             return
         except psycopg.Error as error:  # the request stays, and is taken up at the next look
             log.warning("rebuilds cannot be looked for: %s", error or type(error).__name__)
-        await _pause(stop)
+        await set_within(stop, LOOK_EVERY_S)
 
 
 async def _connect(uri: str) -> Connection:
@@ -121,7 +121,3 @@ async def _tell_end(connection: Connection, work: "asyncio.Task[RebuildReport]",
     else:
         await connection.execute(_DONE, (report.events, report.events, report.generation, id_))
         log.warning("rebuild %s: %s events are now in generation %s", id_, report.events, report.generation)
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    await set_within(stop, LOOK_EVERY_S)
