@@ -17,7 +17,7 @@ from infra.embedded.ports import LOOPBACK
 
 EVERY_S = 2.0  # each question costs PostgreSQL a process
 ANSWER_S = 5.0
-SSL_REQUEST = struct.pack(">ii", 8, 80877103)  # PostgreSQL 15, chapter 55.7: it is answered by one byte
+SSL_REQUEST = struct.pack(">ii", 8, 80877103)  # of PostgreSQL's protocol: one byte answers it
 NO_SIGN = 3.0  # limits of those who send signs every second, for a server that must begin something new to answer
 
 
@@ -69,7 +69,6 @@ def postgres_answers(port: int) -> bool:
     """
     try:
         with socket.create_connection((LOOPBACK, port), ANSWER_S) as connection:
-            connection.settimeout(ANSWER_S)
             connection.sendall(SSL_REQUEST)
             return connection.recv(1) in (b"S", b"N")
     except OSError:
