@@ -6,6 +6,7 @@ from typing import Any
 from psycopg_pool import AsyncConnectionPool
 
 from infra.turns import CALLER, Turns, ours
+from infra.waits import set_within
 
 WAIT_S = 2.0
 MOST = 2_000  # that wait at a time, in this process,
@@ -69,10 +70,7 @@ class Visible:
             if self._came.is_set():
                 pause = LEAST_PAUSE_S
                 continue
-            try:
-                async with asyncio.timeout(pause):
-                    await self._came.wait()
-            except TimeoutError:
+            if not await set_within(self._came, pause):
                 pause = min(pause * 2, LONGEST_PAUSE_S)
 
     async def _look(self) -> None:

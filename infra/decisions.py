@@ -15,6 +15,7 @@ from infra import topics
 from infra.channels import Channel, Outlet
 from infra.pace import Pace
 from infra.settings import Settings
+from infra.waits import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -136,8 +137,7 @@ class RefusedChecks:
         with suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S):
                 await self._queue.join()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks([task])
         await self._outlet.close()
 
     async def _run(self) -> None:

@@ -17,7 +17,8 @@ TERM_S = 5.0  # from the last renewal to the moment at which another process may
 RENEW_EVERY_S = 1.0
 
 # All times are the database's. A deadline further ahead than two terms was set before its clock was put back. Without
-# an epoch: there is no such row, because somebody deleted it. The deadline as text, as it may be infinity.
+# an epoch: there is no such row, because somebody deleted it. The deadline is read as text, because a
+# datetime of Python cannot be infinity.
 _FREE = """
     select epoch, until::text from (select) here left join leases l on l.name = %s where (
         l.name is null or until <= clock_timestamp() or until > clock_timestamp() + 2 * %s::interval

@@ -41,6 +41,9 @@ async def end_tasks(tasks: Collection["asyncio.Task[Any]"]) -> None:
     while going_on and monotonic() < until:
         for task in going_on:
             task.cancel()
-        _, going_on = await asyncio.wait(going_on, timeout=AGAIN_S)
+        ended, going_on = await asyncio.wait(going_on, timeout=AGAIN_S)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # looked at, or asyncio logs later that nobody has retrieved it
     if going_on:
         raise StillRunning(going_on)

@@ -19,6 +19,7 @@ from infra.partitions import partition_of
 from infra.security.principal import Principal
 from infra.security.stream_tickets import StreamTickets
 from infra.turns import ours
+from infra.waits import end_tasks, set_within
 from infra.writer.ledger import Ledger
 
 MOST_STREAMS = 2_000  # in this process
@@ -98,11 +99,7 @@ class Listener:
         """What happened next; nothing after `timeout_s`, or when the listener was cut off."""
         if not self._batches and not self.lost:
             self._news.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._news.wait()
-            except TimeoutError:
-                return []
+            await set_within(self._news, timeout_s)
         if not self._batches:
             return []
         entries = self._batches.popleft()
@@ -179,8 +176,7 @@ class LogTail:
         """Stop following."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks([task])
 
     async def _follow(self) -> None:
         try:

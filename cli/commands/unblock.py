@@ -11,7 +11,7 @@ from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.relay.unblocking import Limits
+    from infra.relay.unblocking import Limits, Stopped
     from infra.settings import Settings
 
 PATIENCE_S = 60.0  # for the relay, which tries again every few seconds
@@ -64,10 +64,9 @@ def _unblocked(settings: Settings, partition: int | None) -> list[dict[str, Any]
 
     stops = stopped_partitions(settings, partition)
     try:
-        limits = _make_room(settings, partition) if any(stop.size for stop in stops) else None
+        limits, left = _make_room(settings, partition, stops)
     except TimeoutError:
         raise Failure("Kafka did not take the topic's new limit in time; run the command again.") from None
-    left = stopped_partitions(settings, partition)
     still = {(stop.partition, stop.position) for stop in left}
     known = {(stop.partition, stop.position) for stop in stops}
     told = []
@@ -85,26 +84,25 @@ def _unblocked(settings: Settings, partition: int | None) -> list[dict[str, Any]
     return told
 
 
-def _make_room(settings: Settings, partition: int | None) -> Limits:
-    """Until nothing stands still for its size, or PATIENCE_S; raises TimeoutError, KafkaError, psycopg.Error.
+def _make_room(settings: Settings, partition: int | None, left: list[Stopped]) -> tuple[Limits | None, list[Stopped]]:
+    """Make room until none of those that are `left` stands still for its size, or for PATIENCE_S.
 
-    Looks again and again: somebody who needs less may set the limit meanwhile, and a later event may then be too large.
+    Returns the topic's limits, none where size was no reason, and who is left then. It looks again and again: the next
+    event may be larger, and somebody else may lower the limit. Raises TimeoutError, KafkaError, psycopg.Error.
     """
     from time import monotonic, sleep
 
     from infra.relay.unblocking import Limits, make_room, stopped_partitions
 
-    until = monotonic() + PATIENCE_S
+    until, look_at = monotonic() + PATIENCE_S, 0.0
     limits: Limits | None = None
-    size, look_at = 0, 0.0
-    while True:
-        large = [stop.size for stop in stopped_partitions(settings, partition) if stop.size]
-        if limits is not None and (not large or monotonic() > until):
-            return limits
-        largest = max(large, default=0)
-        if limits is None or largest > size or monotonic() >= look_at:
+    size = 0
+    while (largest := max((stop.size for stop in left), default=0)) and monotonic() < until:
+        if largest > size or monotonic() >= look_at:
             size = max(largest, size)
             found = make_room(settings, size)
             limits = found if limits is None else Limits(limits.before, found.now)
             look_at = monotonic() + LOOK_S
         sleep(POLL_S)
+        left = stopped_partitions(settings, partition)
+    return limits, left

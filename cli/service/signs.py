@@ -130,7 +130,6 @@ def postgres_answers(port: int) -> bool:
     """
     try:
         with socket.create_connection((LOOPBACK, port), ANSWER_S) as connection:
-            connection.settimeout(ANSWER_S)
             connection.sendall(SSL_REQUEST)
             return connection.recv(1) in (b"S", b"N")
     except OSError:

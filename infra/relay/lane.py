@@ -218,4 +218,4 @@ class Lane:
         self._filled.clear()
         if self._stopping:
             return
-        await set_within(self._filled, seconds)  # `stop` ends it early; nobody fills it now
+        await set_within(self._filled, seconds)  # `stop` sets it too, which ends the pause early

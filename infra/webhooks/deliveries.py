@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from infra.alerts import Crossing, raise_alerts
-from infra.waits import set_within
+from infra.waits import end_tasks, set_within
 from infra.webhooks.secret import SecretUnreadable, WebhookSecrets
 from infra.webhooks.sending import Sender, Try
 from infra.webhooks.signature import signed_headers
@@ -135,9 +135,7 @@ class Deliveries:
         under_way = list(self._under_way)
         if under_way:
             await asyncio.wait(under_way, timeout=FINISH_S)
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await end_tasks(under_way)
 
     async def _deliver(self, due: Due) -> None:
         try:

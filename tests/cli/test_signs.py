@@ -262,7 +262,7 @@ def test_a_server_that_has_not_answered_yet_may_take_its_time(clock: Clock, monk
 def test_this_process_goes_on_while_it_asks_one_that_hangs(
     ask: Callable[[int], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Signs of life are looked at meanwhile: time in which nobody could look counts for nothing."""
+    """If it stood still meanwhile, it could not count for how long the other one is silent."""
     monkeypatch.setattr(signs, "ANSWER_S", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         asked = threading.Thread(target=ask, args=(silent.getsockname()[1],))
@@ -275,7 +275,7 @@ def test_this_process_goes_on_while_it_asks_one_that_hangs(
 
 
 def test_what_answers_and_what_does_not(servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signs, "ANSWER_S", 2.0)  # libpq waits no shorter
+    monkeypatch.setattr(signs, "ANSWER_S", 2.0)
     port = int(psycopg.conninfo.conninfo_to_dict(servers.postgres_uri)["port"] or 0)
     assert postgres_answers(port)
     assert kafka_answers(int(servers.kafka_bootstrap.rpartition(":")[2]))

@@ -1,9 +1,10 @@
 """A lease: one holder, which keeps it while it renews it, and no longer, whatever else it does."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
+from typing import Any
 
 import psycopg
 import pytest
@@ -137,6 +138,16 @@ def test_no_epoch_is_the_last_one(database: Database) -> None:
     asyncio.run(steps())
 
 
+async def lost(database: Database, holder: Lease, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """Do work with a lease that another one then takes; what has come of it."""
+    assert await holder.take()
+    held = asyncio.create_task(holder.while_held(work))
+    await asyncio.sleep(0.1)
+    change(database, "epoch = epoch + 1")
+    await until(held.done, "the holder has learnt that it lost the lease")
+    return held
+
+
 def test_work_ends_with_the_lease(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RENEW_EVERY_S", 0.05)
     ended: list[str] = []
@@ -149,11 +160,7 @@ def test_work_ends_with_the_lease(database: Database, monkeypatch: pytest.Monkey
 
     async def steps() -> None:
         async with candidates(database, 1) as (holder,):
-            assert await holder.take()
-            held = asyncio.create_task(holder.while_held(work()))
-            await asyncio.sleep(0.1)
-            change(database, "epoch = epoch + 1")
-            await until(held.done, "the work has ended")
+            held = await lost(database, holder, work())
             with pytest.raises(LeaseLost, match="another process is the active relay now"):
                 held.result()
             assert ended == ["ended"]
@@ -175,11 +182,7 @@ def test_work_that_goes_on_without_the_lease_is_an_error(database: Database, mon
 
     async def steps() -> None:
         async with candidates(database, 1) as (holder,):
-            assert await holder.take()
-            held = asyncio.create_task(holder.while_held(work()))
-            await asyncio.sleep(0.1)
-            change(database, "epoch = epoch + 1")
-            await until(held.done, "the loss is told")
+            held = await lost(database, holder, work())
             with pytest.raises(StillRunning, match="work"):
                 held.result()
             go_on.set()

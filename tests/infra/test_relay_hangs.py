@@ -156,7 +156,8 @@ class Standstill:
             return await stage._publish(publisher, events, batch_bytes)
 
         async def keep(held: Lease) -> None:
-            while not (stage.armed.is_set() and held.epoch == 1):
+            # Until it stands still: else the other one may take over before that, and stand still in its place.
+            while not (stage.there.is_set() and held.epoch == 1):
                 await held.confirm()
                 await asyncio.sleep(lease.RENEW_EVERY_S)
             await stage._never.wait()

@@ -7,7 +7,7 @@ from cli.commands import roles
 from consumers import cloud_event
 from consumers.intake import record
 from consumers.notifier import refused_checks
-from infra import kafka_batches, leftovers, pace, quarantine_room, sealing, topics, turns
+from infra import kafka_batches, leftovers, pace, quarantine_room, sealing, topics, turns, waits
 from infra.log import statements
 from infra.relay import source
 from infra.security import authenticator, console_sessions, request_rates, tokens
@@ -134,6 +134,9 @@ BOUNDS: dict[str, Bound] = {
     "Time of a read": Bound(5, EDGES + "test_pools"),
     "Time of a commit's statement": Bound(
         60, "tests/infra/writer/test_plans.py::test_the_session_bounds_its_waits_and_plans_once"
+    ),
+    "Time for a role's work to end when its lease is lost, or a part of it fails": Bound(
+        waits.END_S, "tests/infra/test_lease.py::test_work_that_goes_on_without_the_lease_is_an_error"
     ),
     "Time until a role's process has ended": Bound(
         roles.END_S, "tests/cli/test_role_end.py::test_a_thread_that_waits_for_ever_does_not_keep_the_process"
