@@ -284,14 +284,13 @@ def test_what_answers_and_what_does_not(servers: EmbeddedServers, monkeypatch: p
         assert not postgres_answers(hangs)
         assert not kafka_answers(hangs)
         assert not api_answers(hangs)
+    with socket.create_server(("127.0.0.1", 0)) as turns_away:
 
         def turn_away() -> None:
-            for _ in range(4):
-                silent.accept()[0].close()
+            turns_away.accept()[0].close()
 
         turning_away = threading.Thread(target=turn_away)
         turning_away.start()
-        wait_until(lambda: api_answers(hangs), 20, "the end of a connection is an answer")
-        while turning_away.is_alive():
-            socket.create_connection(("127.0.0.1", hangs), 5).close()
+        assert api_answers(turns_away.getsockname()[1]), "the end of a connection is an answer"
+        turning_away.join(20)
     assert not api_answers(hangs)
