@@ -17,14 +17,17 @@ from domain.credits.events import (
     CreditsReserved,
     CreditsTransferredIn,
     CreditsTransferredOut,
+    GrantEvent,
     GrantExpired,
     GrantScheduled,
     GrantVoided,
+    MovementEvent,
     ReservationCaptured,
     ReservationExpired,
     ReservationExtended,
     ReservationReleased,
     ShortfallCollected,
+    ShortfallEvent,
     ShortfallRecorded,
     ShortfallWrittenOff,
     Slice,
@@ -123,7 +126,7 @@ class Account(NamedTuple):
         return self.free - self.owed - self.overdraft_held + self.credit_limit
 
 
-def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR0912 - one plain branch for each event
+def evolve(account: Account, event: CreditsEvent) -> Account:
     """Apply one event. Runs no rule and never fails for an event that a decider made."""
     match event:
         case CreditsReserved():
@@ -137,35 +140,6 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
             below_zero, grants = overdraft_in(event.returned), account.grants.put_back(event.returned)
             holds = account.holds.delete(event.reservation_id)
             return _moved(account, grants, holds, -event.amount, event.amount - below_zero, -below_zero)
-        case CreditsDebited():
-            below_zero = overdraft_in(event.slices)
-            after = account._replace(
-                free=account.free - event.amount + below_zero,
-                owed=account.owed + below_zero,
-                grants=account.grants.subtract(event.slices),
-                debited=account.debited + event.amount,
-            )
-        case CreditsGranted(grant=grant):
-            after = account._replace(
-                exists=True,
-                granted=account.granted + grant.amount,
-                owed=account.owed - event.repaid,
-                scheduled=_kept(account, grant),
-                **_arrived(account, (grant._replace(amount=grant.amount - event.repaid),)),
-            )
-        case GrantScheduled():
-            after = account._replace(
-                exists=True,
-                scheduled=account.scheduled.set(event.grant.grant, event),
-            )
-        case GrantExpired(grant=grant):
-            after = account._replace(
-                expired=account.expired + grant.amount,
-                free=account.free - grant.amount,
-                grants=account.grants.subtract((grant,)),
-            )
-        case GrantVoided():
-            after = _voided(account, event)
         case ReservationExtended():
             hold = account.holds[event.reservation_id]
             slices, below_zero = joined(hold.slices, event.slices), overdraft_in(event.slices)
@@ -177,53 +151,104 @@ def evolve(account: Account, event: CreditsEvent) -> Account:  # noqa: C901, PLR
                 reserved=account.reserved + event.grown,
                 holds=account.holds.set(event.reservation_id, longer),
             )
-        case CreditsRefunded():
-            after = account._replace(
-                refunded=account.refunded + event.amount,
-                owed=account.owed - event.owed_less,
-                **_arrived(account, event.returned),
-            )
-        case CreditsTransferredOut():
-            after = account._replace(  # only what is free can be moved, so nothing goes below zero here
-                free=account.free - event.amount,
-                grants=account.grants.subtract(event.slices),
-                transferred_out=account.transferred_out + event.amount,
-            )
-        case CreditsTransferredIn():
-            after = account._replace(
-                exists=True,
-                transferred_in=account.transferred_in + event.amount,
-                owed=account.owed - event.repaid,
-                **_arrived(account, event.slices),
-            )
         case AccountConfigured():
             after = account._replace(
                 exists=True, frozen=event.frozen, closed=event.closed, credit_limit=event.credit_limit
             )
+        case CreditsDebited() | CreditsRefunded() | CreditsTransferredOut() | CreditsTransferredIn():
+            after = _charged_or_returned(account, event)
+        case ShortfallRecorded() | ShortfallCollected() | ShortfallWrittenOff():
+            after = _short(account, event)
+        case _:
+            after = _granted(account, event)
+    due = _next_due(after, after.holds, after.grants)
+    return after if due == after.next_due else after._replace(next_due=due)
+
+
+def _granted(account: Account, event: GrantEvent) -> Account:
+    match event:
+        case CreditsGranted(grant=grant):
+            return account._replace(
+                exists=True,
+                granted=account.granted + grant.amount,
+                owed=account.owed - event.repaid,
+                scheduled=_kept(account, grant),
+                **_arrived(account, (grant._replace(amount=grant.amount - event.repaid),)),
+            )
+        case GrantScheduled():
+            return account._replace(
+                exists=True,
+                scheduled=account.scheduled.set(event.grant.grant, event),
+            )
+        case GrantExpired(grant=grant):
+            return account._replace(
+                expired=account.expired + grant.amount,
+                free=account.free - grant.amount,
+                grants=account.grants.subtract((grant,)),
+            )
+        case GrantVoided():
+            return _voided(account, event)
         case AllowanceGranted(grant=grant):
-            after = _renewed(account, event)._replace(
+            return _renewed(account, event)._replace(
                 exists=True,
                 granted=account.granted + grant.amount,
                 owed=account.owed - event.repaid,
                 **_arrived(account, (grant._replace(amount=grant.amount - event.repaid),)),
             )
         case AllowanceSet():
-            after = _allowed(account, event)
+            return _allowed(account, event)
+        case _:
+            assert_never(event)
+
+
+def _charged_or_returned(account: Account, event: MovementEvent) -> Account:
+    match event:
+        case CreditsDebited():
+            below_zero = overdraft_in(event.slices)
+            return account._replace(
+                free=account.free - event.amount + below_zero,
+                owed=account.owed + below_zero,
+                grants=account.grants.subtract(event.slices),
+                debited=account.debited + event.amount,
+            )
+        case CreditsRefunded():
+            return account._replace(
+                refunded=account.refunded + event.amount,
+                owed=account.owed - event.owed_less,
+                **_arrived(account, event.returned),
+            )
+        case CreditsTransferredOut():
+            return account._replace(  # only what is free can be moved, so nothing goes below zero here
+                free=account.free - event.amount,
+                grants=account.grants.subtract(event.slices),
+                transferred_out=account.transferred_out + event.amount,
+            )
+        case CreditsTransferredIn():
+            return account._replace(
+                exists=True,
+                transferred_in=account.transferred_in + event.amount,
+                owed=account.owed - event.repaid,
+                **_arrived(account, event.slices),
+            )
+        case _:
+            assert_never(event)
+
+
+def _short(account: Account, event: ShortfallEvent) -> Account:
+    match event:
         case ShortfallRecorded():
-            after = account._replace(exists=True, shortfall=account.shortfall + event.amount)
+            return account._replace(exists=True, shortfall=account.shortfall + event.amount)
         case ShortfallCollected():
-            after = account._replace(
+            return account._replace(
                 free=account.free - event.amount,
                 grants=account.grants.subtract(event.slices),
                 debited=account.debited + event.amount,
                 shortfall=account.shortfall - event.amount,
             )
         case ShortfallWrittenOff():
-            after = account._replace(shortfall=account.shortfall - event.amount)
+            return account._replace(shortfall=account.shortfall - event.amount)
         case _:
             assert_never(event)
-    due = _next_due(after, after.holds, after.grants)
-    return after if due == after.next_due else after._replace(next_due=due)
 
 
 def _moved(

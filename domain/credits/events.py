@@ -318,27 +318,11 @@ class ShortfallWrittenOff:
         return reservation_tag(self.generation_id) if self.generation_id else None
 
 
-CreditsEvent = (
-    GrantScheduled
-    | CreditsGranted
-    | GrantVoided
-    | GrantExpired
-    | CreditsReserved
-    | ReservationExtended
-    | ReservationCaptured
-    | ReservationReleased
-    | ReservationExpired
-    | CreditsDebited
-    | CreditsRefunded
-    | CreditsTransferredOut
-    | CreditsTransferredIn
-    | AccountConfigured
-    | AllowanceSet
-    | AllowanceGranted
-    | ShortfallRecorded
-    | ShortfallCollected
-    | ShortfallWrittenOff
-)
+HoldEvent = CreditsReserved | ReservationExtended | ReservationCaptured | ReservationReleased | ReservationExpired
+GrantEvent = GrantScheduled | CreditsGranted | GrantVoided | GrantExpired | AllowanceSet | AllowanceGranted
+MovementEvent = CreditsDebited | CreditsRefunded | CreditsTransferredOut | CreditsTransferredIn
+ShortfallEvent = ShortfallRecorded | ShortfallCollected | ShortfallWrittenOff
+CreditsEvent = HoldEvent | GrantEvent | MovementEvent | ShortfallEvent | AccountConfigured
 
 EVENTS: dict[str, type] = {  # by stored name, which never changes
     "grant-scheduled.v1": GrantScheduled,
