@@ -59,7 +59,6 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("the process's wall clock", "benchmarks/figures.py"): "the day on which a figure was measured, for people",
     ("a sleep for luck", "tests/infra/relaying.py"): "the writer that sleeps between insert and commit is the test",
     (FLOATS, "domain/resources/storage.py"): "the percentage of storage for people; nothing is decided from it",
-    ("a function of more than 60 lines", "domain/credits/account.py"): "`evolve` is one short case for each event",
     (NAMED_RESOURCE, "domain/generations/events.py"): "the stored quote has places for the first units",
     (NAMED_RESOURCE, "domain/generations/told.py"): "the answer has fields for the first units (S0)",
     (NAMED_RESOURCE, "domain/generations/refusals.py"): "the name of a field of the request, in a refusal of it",
