@@ -6,14 +6,12 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
-from immutables import Map
 from pydantic import BaseModel
 
 from api.database import Row
 from api.problems import Problem
 from api.services import Services
 from domain.credits.account import Promised
-from domain.kernel.holds import Holds
 from domain.kernel.order import Order
 from domain.periods import NEVER
 from domain.registry import SCRIP
@@ -121,15 +119,14 @@ def counts(state: Any) -> dict[str, int]:
     return {name: len(value) for name, value in state._asdict().items() if isinstance(value, _COLLECTIONS)}
 
 
-_MAPS = (Map, Mapping, Holds)
-_COLLECTIONS = (*_MAPS, Order, tuple, frozenset)
+_COLLECTIONS = (Mapping, Order, tuple, frozenset)
 
 
 def _plain(value: Any, other: Any = None) -> Any:
     if isinstance(value, Promised):  # a list to all who look at it, as in a snapshot
         value = value.plain()
-    if isinstance(value, _MAPS):
-        known = other if isinstance(other, _MAPS) else {}
+    if isinstance(value, Mapping):
+        known = other if isinstance(other, Mapping) else {}
         keys = sorted(value, key=lambda key: (known.get(key) == value[key], key))[:MOST_SHOWN]
         return {str(key): _plain(value[key]) for key in keys}
     if hasattr(value, "_asdict"):

@@ -4,7 +4,6 @@ from hashlib import sha256
 from typing import Any, get_args, get_origin
 
 import msgspec
-from immutables import Map
 
 from domain.kernel.holds import Holds
 from domain.kernel.order import Order
@@ -16,13 +15,11 @@ CHECKSUM_BYTES = 16
 def _plain(value: Any) -> Any:
     if isinstance(value, Holds | Order):
         return value.plain()
-    if isinstance(value, Map):
-        return dict(value.items())
     raise NotImplementedError(type(value))
 
 
 def _rich(type_: Any, value: Any) -> Any:
-    """The types that msgspec does not know: persistent maps, such as `Map[str, Hold]` and `Holds[Hold]`, and orders.
+    """The types that msgspec does not know: maps of holds, such as `Holds[Hold]`, and orders.
 
     The bytes have no orders of ends: those are built again.
     """
@@ -30,8 +27,7 @@ def _rich(type_: Any, value: Any) -> Any:
         return type_.of_plain(msgspec.convert(value, type_.PLAIN))
     if get_origin(type_) is Holds:
         return Holds.of(msgspec.convert(value, dict[str, get_args(type_)[0]], dec_hook=_rich))  # type: ignore[misc]
-    keys, values = get_args(type_)
-    return Map(msgspec.convert(value, dict[keys, values], dec_hook=_rich))  # type: ignore[valid-type]
+    raise NotImplementedError(type_)
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_plain)

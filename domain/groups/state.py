@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from immutables import Map
-
 from domain.groups.events import (
     GroupCreated,
     GroupDeleted,
@@ -36,7 +34,7 @@ class Group(NamedTuple):
     description: str = ""
     limits: Limits = {}  # noqa: RUF012 - never changed in place
     every: Every = Every.TOTAL
-    members: Map[str, bool] = Map()
+    members: dict[str, bool] = {}  # noqa: RUF012 - never changed
     quota: Quota = Quota()
 
     @property
@@ -73,14 +71,12 @@ def evolve(group: Group, event: GroupEvent) -> Group:
                 exists=True, name=event.name, description=event.description, limits=event.limits, every=event.every
             )
         case GroupDeleted():
-            return group._replace(deleted=True, members=Map())
+            return group._replace(deleted=True, members={})
         case MembersAdded():
-            return group._replace(members=group.members.update(dict.fromkeys(event.users, True)))
+            return group._replace(members=group.members | dict.fromkeys(event.users, True))
         case MembersRemoved():
-            members = group.members
-            for user in event.users:
-                members = members.delete(user)
-            return group._replace(members=members)
+            gone = frozenset(event.users)
+            return group._replace(members={user: True for user in group.members if user not in gone})
         case _:
             return group._replace(quota=evolve_quota(group.quota, event))
 

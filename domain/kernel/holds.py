@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-from immutables import Map
+from rpds import HashTrieMap
 
 from domain.kernel.order import Order
 from domain.periods import NEVER
@@ -14,7 +14,7 @@ FEW = 16  # up to here a walk is cheaper than an order that is kept
 
 End = tuple[datetime, str]  # when a hold ends, and its id
 H = TypeVar("H")
-_NONE: "Map[str, Any]" = Map()
+_NONE: dict[str, Any] = {}
 
 
 class Holds(Mapping[str, H]):
@@ -30,35 +30,34 @@ class Holds(Mapping[str, H]):
     PLAIN: ClassVar[Any] = dict[str, Any]  # the type of `plain`, of a subclass that is not generic
 
     def __init__(
-        self, by_id: "Map[str, H]" = _NONE, ends: Order[End] | None = None, next_end: datetime = NEVER
+        self, by_id: Mapping[str, H] = _NONE, ends: Order[End] | None = None, next_end: datetime = NEVER
     ) -> None:
-        """`ends` of more than a few holds; use `of` for holds that have no order yet."""
-        self._by_id = by_id
+        """A dict of a few, which is copied; a HashTrieMap of more, with their `ends`. Others call `of`."""
+        self._by_id: Any = by_id
         self._ends = ends
         self.next_end = next_end
 
     @classmethod
-    def of(cls, holds: "Mapping[str, H] | Map[str, H]") -> Self:
+    def of(cls, holds: Mapping[str, H]) -> Self:
         """These holds."""
-        by_id = holds if isinstance(holds, Map) else Map(holds)
-        if len(by_id) <= FEW:
-            return cls(by_id, None, cls._first(by_id))
-        ends = cls._ordered(by_id)
-        return cls(by_id, ends, ends[0][0])
+        if len(holds) <= FEW:
+            return cls(dict(holds), None, cls._first(holds))
+        ends = cls._ordered(holds)
+        return cls(HashTrieMap(holds), ends, ends[0][0])
 
     @classmethod
-    def _first(cls, by_id: "Map[str, H]") -> datetime:
+    def _first(cls, by_id: Mapping[str, H]) -> datetime:
         return min(map(cls.moment, by_id.values()), default=NEVER)
 
     @classmethod
-    def _ordered(cls, by_id: "Map[str, H]") -> Order[End]:
+    def _ordered(cls, by_id: Mapping[str, H]) -> Order[End]:
         moment = cls.moment
         return Order[End].of((moment(hold), id_) for id_, hold in by_id.items())
 
     def set(self, id_: str, hold: H) -> Self:
         """With this hold under the id, in place of the one that was there."""
         known, ends, first, end = self._by_id, self._ends, self.next_end, self.moment(hold)
-        by_id = known.set(id_, hold)
+        by_id = {**known, id_: hold} if ends is None else known.insert(id_, hold)
         if len(by_id) == len(known):
             return self._with_end(by_id, id_, self.moment(known[id_]), end)
         if ends is not None:
@@ -67,7 +66,7 @@ class Holds(Mapping[str, H]):
             return self.of(by_id)
         return type(self)(by_id, ends, first if first < end else end)  # noqa: FURB136 - `min` is slow
 
-    def _with_end(self, by_id: "Map[str, H]", id_: str, was: datetime, end: datetime) -> Self:
+    def _with_end(self, by_id: Mapping[str, H], id_: str, was: datetime, end: datetime) -> Self:
         """With another hold under an id whose last one ended otherwise, or did not."""
         ends, first = self._ends, self.next_end
         if was == end:
@@ -80,13 +79,15 @@ class Holds(Mapping[str, H]):
     def delete(self, id_: str) -> Self:
         """Without the hold. Raises KeyError."""
         known, ends, first = self._by_id, self._ends, self.next_end
-        end, by_id = self.moment(known[id_]), known.delete(id_)
-        if ends is None or len(by_id) <= FEW // 2:
-            if not by_id:
-                return type(self)()
-            return type(self)(by_id, None, self._first(by_id) if end == first else first)
-        ends = ends.remove((end, id_))
-        return type(self)(by_id, ends, ends.blocks[0][0][0])
+        end = self.moment(known[id_])
+        if ends is not None and len(known) > FEW // 2 + 1:
+            ends = ends.remove((end, id_))
+            return type(self)(known.remove(id_), ends, ends.blocks[0][0][0])
+        by_id = dict(known)
+        del by_id[id_]
+        if not by_id:
+            return type(self)()
+        return type(self)(by_id, None, self._first(by_id) if end == first else first)
 
     def ended(self, now: datetime) -> Iterator[tuple[str, H]]:
         """Those that have ended at `now`, by (end, id)."""
@@ -105,7 +106,7 @@ class Holds(Mapping[str, H]):
 
     def plain(self) -> Any:
         """All of them, as they are stored."""
-        return dict(self._by_id.items())
+        return dict(self._by_id)
 
     def items(self) -> ItemsView[str, H]:
         """All of them, each with its id, in no order."""
@@ -116,7 +117,8 @@ class Holds(Mapping[str, H]):
         return cast("ValuesView[H]", self._by_id.values())
 
     def __getitem__(self, id_: str) -> H:
-        return self._by_id[id_]
+        hold: H = self._by_id[id_]
+        return hold
 
     def __contains__(self, id_: object) -> bool:
         return id_ in self._by_id
@@ -128,10 +130,10 @@ class Holds(Mapping[str, H]):
         return len(self._by_id)
 
     def __eq__(self, other: object) -> bool:
-        return self._by_id == other._by_id if isinstance(other, Holds) else NotImplemented
+        return dict(self._by_id) == dict(other._by_id) if isinstance(other, Holds) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._by_id)
+        return hash(frozenset(self._by_id.items()))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}.of({dict(self._by_id)!r})"

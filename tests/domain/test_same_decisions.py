@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from immutables import Map
 
 from domain.credits.account import Account
 from domain.generations.confirm import ConfirmGeneration
@@ -187,7 +186,7 @@ def _without_hints(state: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Map | Holds):
+    if isinstance(value, Holds):
         return dict(value.items())
     if isinstance(value, Order):
         return tuple(value)

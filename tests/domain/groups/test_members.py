@@ -1,7 +1,5 @@
 """Users are added to groups and removed, one by one and in bulk (S1)."""
 
-from immutables import Map
-
 from domain.groups.events import GroupLeft, MembersRemoved
 from domain.groups.members import AddMembers, RemoveMembers
 from domain.groups.refusals import TooManyGroups, TooManyMembers
@@ -54,7 +52,7 @@ def test_a_user_is_in_several_groups() -> None:
 
 
 def test_a_group_has_a_bound_on_its_members() -> None:
-    members = Map({f"u{number}": True for number in range(MAX_MEMBERS - 1)})
+    members = {f"u{number}": True for number in range(MAX_MEMBERS - 1)}
     scenario = Scenario().given_state(Group(exists=True, members=members), of=G1)
     refusal = TooManyMembers(group_id="g1", limit=MAX_MEMBERS)
     scenario.when(add("anna", "ben")).then_refused(refusal)

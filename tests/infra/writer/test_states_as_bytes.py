@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from immutables import Map
 
 from domain.kernel.domain import timeless
+from domain.kernel.holds import Holds
 from domain.periods import NEVER
 from domain.registry import SCRIP
 from infra.snapshots import decode_state, encode_state
@@ -45,18 +45,19 @@ class Hold(NamedTuple):
 
     amount: int
     parts: tuple[Slice, ...]
-    inner: Map[str, Slice]
+    inner: dict[str, Slice]
     said: Said | None = None
+    expires_at: datetime = NEVER
 
 
 class State(NamedTuple):
     """Everything that states are made of."""
 
-    holds: Map[str, Hold] = Map()
-    counts: Map[str, int] = Map()
+    holds: Holds[Hold] = Holds()
+    counts: dict[str, int] = {}  # noqa: RUF012 - never changed
     limits: dict[str, int | None] = {}  # noqa: RUF012 - never changed
     seen: frozenset[str] = frozenset()
-    by_colour: Map[Colour, tuple[Slice, ...]] = Map()
+    by_colour: dict[Colour, tuple[Slice, ...]] = {}  # noqa: RUF012 - never changed
     next_due: datetime = NEVER
 
 
@@ -68,14 +69,14 @@ _said = st.builds(Said, colour=st.sampled_from(Colour), words=st.lists(_names, m
 
 
 def _maps(keys: st.SearchStrategy[Any], values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.dictionaries(keys, values, max_size=3).map(Map)
+    return st.dictionaries(keys, values, max_size=3)
 
 
 _parts = st.lists(_slices, max_size=3).map(tuple)
-_holds = st.builds(Hold, _amounts, _parts, _maps(_names, _slices), st.none() | _said)
+_holds = st.builds(Hold, _amounts, _parts, _maps(_names, _slices), st.none() | _said, _times)
 _states = st.builds(
     State,
-    _maps(_names, _holds),
+    _maps(_names, _holds).map(Holds.of),
     _maps(_names, _amounts),
     st.dictionaries(_names, st.none() | _amounts, max_size=3),
     st.frozensets(_names, max_size=3),
@@ -91,9 +92,9 @@ KIND = timeless(State(), lambda state, _event: state, lambda _state: 1)
 def test_a_state_comes_back_as_it_was(state: State) -> None:
     found = decode_state(KIND, encode_state(state))
     assert found == state
-    assert [type(part) for part in found] == [Map, Map, dict, frozenset, Map, datetime]
+    assert [type(part) for part in found] == [Holds, dict, dict, frozenset, dict, datetime]
     for hold in found.holds.values():
-        assert (type(hold), type(hold.inner)) == (Hold, Map)
+        assert (type(hold), type(hold.inner)) == (Hold, dict)
         assert hold.said is None or type(hold.said) is Said
         assert all(type(part) is Slice for part in (*hold.parts, *hold.inner.values()))
     assert all(type(colour) is Colour for colour in found.by_colour)
@@ -101,9 +102,9 @@ def test_a_state_comes_back_as_it_was(state: State) -> None:
 
 def test_a_state_of_another_shape_is_refused() -> None:
     hold: Any
-    for hold in (("no", "hold"), 5, Hold(1, (), Map(), said="red")):  # type: ignore[arg-type]
+    for hold in (("no", "hold"), 5, Hold(1, (), {}, said="red")):  # type: ignore[arg-type]
         with pytest.raises(msgspec.DecodeError):
-            decode_state(KIND, encode_state(State(holds=Map(one=hold))))
+            decode_state(KIND, encode_state(State(holds=Holds({"one": hold}))))
     with pytest.raises(msgspec.DecodeError):
         decode_state(KIND, encode_state(Slice("a", 1, None)))
 
