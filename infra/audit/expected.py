@@ -256,6 +256,7 @@ class Expected:
                     "address": self.address,
                     "position": event.position,
                     "n": n,
+                    "id": f"{event.position:016d}-{n}",
                     "type": type_,
                     "amount": amount,
                     "balance_after": self._available,

@@ -6,13 +6,14 @@ from itertools import count
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg.rows import RowFactory, tuple_row
 
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
 from infra.session import options
 
 Connection = psycopg.Connection[Any]
-Rows = Generator[tuple[Any, ...], None, None]
+Rows = Generator[Any, None, None]
 ROWS_AT_A_TIME = 2_000
 HANGS = "300s"  # without a statement: while it waits for Kafka, an audit asks nothing for up to a minute
 READ_MODELS_HANG = "60s"  # the same while a rebuild waits for the audit
@@ -58,9 +59,11 @@ def one_moment(uri: str, *, read_models: bool = False) -> Iterator[Connection]:
                 connection.execute("rollback")
 
 
-def rows(connection: Connection, query: LiteralString, arguments: Sequence[Any] = ()) -> Rows:
+def rows(
+    connection: Connection, query: LiteralString, arguments: Sequence[Any] = (), make: RowFactory[Any] = tuple_row
+) -> Rows:
     """The rows of a query, streamed by a cursor of the server. The connection must be in a transaction."""
-    with connection.cursor(name=f"audit_{next(_numbers)}") as cursor:
+    with connection.cursor(name=f"audit_{next(_numbers)}", row_factory=make) as cursor:
         cursor.itersize = ROWS_AT_A_TIME
         cursor.execute(query, arguments, binary=True)
         yield from cursor
