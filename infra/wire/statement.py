@@ -27,29 +27,37 @@ _SIZE = struct.Struct("!i")
 _NULL = _SIZE.pack(-1)
 
 
-def _array(type_: int, elements: Sequence[bytes]) -> bytes:
-    return _ARRAY.pack(1, 0, type_, len(elements), _FIRST) + b"".join(elements)
+def _array(type_: int, size: int, elements: bytes) -> bytes:
+    return _ARRAY.pack(1, 0, type_, size, _FIRST) + elements
 
 
 def _numbers(type_: int, format_: str) -> Encoder:
-    element = struct.Struct(f"!i{format_}")
-    size = element.size - _SIZE.size
-    return lambda items: _array(type_, [element.pack(size, item) for item in items])
+    size = struct.calcsize(f"!{format_}")
+
+    def encode(items: Sequence[int]) -> bytes:
+        sized = [size] * (2 * len(items))
+        sized[1::2] = items
+        return _array(type_, len(items), struct.pack("!" + f"i{format_}" * len(items), *sized))
+
+    return encode
 
 
 def _texts(items: Sequence[str]) -> bytes:
-    return _array(_TEXT, [_SIZE.pack(len(encoded)) + encoded for encoded in [item.encode() for item in items]])
+    encoded = [item.encode() for item in items]
+    return _array(_TEXT, len(items), b"".join([_SIZE.pack(len(item)) + item for item in encoded]))
 
 
 def _blobs(items: Sequence[bytes | None]) -> bytes:
-    return _array(_BYTEA, [_NULL if item is None else _SIZE.pack(len(item)) + item for item in items])
+    elements = [_NULL if item is None else _SIZE.pack(len(item)) + item for item in items]
+    return _array(_BYTEA, len(items), b"".join(elements))
 
 
 _moments = _numbers(_TIMESTAMPTZ, "q")
 
 
 def _times(items: Sequence[datetime]) -> bytes:
-    return _moments([microseconds(item) - _EPOCH_US for item in items])
+    known = {item: microseconds(item) - _EPOCH_US for item in set(items)}  # of a batch's events few differ
+    return _moments([known[item] for item in items])
 
 
 ENCODERS: dict[str, Encoder] = {
