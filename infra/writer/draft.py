@@ -78,10 +78,6 @@ class Draft:
         self._now_us = {p: microseconds(now) for p, now in self._now.items()}
         self._mark: _Mark | None = None
 
-    def now(self, partition: int) -> datetime:
-        """The time of every decision of this batch in a partition."""
-        return self._now[partition]
-
     def position(self, partition: int) -> int:
         """The partition's last position, this draft included."""
         return self._ends[partition].position
@@ -124,19 +120,10 @@ class Draft:
     def keep(self, item: Submission, outcome: Outcome) -> None:
         """Keep an answer under the submission's key."""
         refusal = msgspec.json.encode(outcome.refusal) if outcome.refusal else None
-        self._commands.append(
-            CommandRow(
-                item.org,
-                item.caller,
-                item.key,
-                item.fingerprint,
-                outcome.partition,
-                outcome.position,
-                len(outcome.events),
-                refusal,
-            )
-        )
-        self.answered[item.org, item.caller, item.key] = (item.fingerprint, outcome)
+        org, caller, key, fingerprint = item.org, item.caller, item.key, item.fingerprint
+        kept = (org, caller, key, fingerprint, outcome.partition, outcome.position, len(outcome.events), refusal)
+        self._commands.append(make(CommandRow, kept))
+        self.answered[org, caller, key] = (fingerprint, outcome)
 
     def mark(self, partition: int) -> None:
         """Remember the draft as it is, before an atomic group of one organisation."""
@@ -205,8 +192,11 @@ class Draft:
         rows = []
         for work in self._works.values():
             for (org, stream), drafted in work.streams.items():
+                grown = drafted.version - drafted.snapshot
+                if grown < SNAPSHOT_EVERY:  # nearly always
+                    continue
                 kind = self._kind_of(stream)
-                if drafted.version - drafted.snapshot >= max(SNAPSHOT_EVERY, kind.entries(drafted.state)):
+                if grown >= kind.entries(drafted.state):
                     state = encode_state(drafted.state)
                     rows.append(Drafted(org, stream, drafted.version, str(kind.schema), None, "", state))
                     work.streams[org, stream] = drafted._replace(snapshot=drafted.version)

@@ -1,9 +1,10 @@
 """Bring a process's cached states up to date with the log, and load what is not cached."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -50,12 +51,10 @@ class Loader:
         self.domain = domain
         self.codec = LedgerMapper.of(domain)
         self._max_weight = max_weight
-        self.caches: dict[int, Cache] = {}
+        self.caches: defaultdict[int, Cache] = defaultdict(partial(Cache, domain.kind_of, self.codec, max_weight))
 
     def cache(self, partition: int) -> Cache:
         """The cache of a partition, empty at first."""
-        if partition not in self.caches:
-            self.caches[partition] = Cache(self.domain.kind_of, self.codec, self._max_weight)
         return self.caches[partition]
 
     def trim(self) -> None:
@@ -112,8 +111,8 @@ class Loader:
     ) -> tuple[dict[Key, int], dict[Key, int]]:
         """What of the wanted streams and tags is not cached, with its partition."""
         return (
-            {key: partition for partition, key in wanted if key not in self.cache(partition).streams},
-            {tag: partition for partition, tag in tags if tag not in self.cache(partition).tags},
+            {key: partition for partition, key in wanted if key not in self.caches[partition].streams},
+            {tag: partition for partition, tag in tags if tag not in self.caches[partition].tags},
         )
 
     def load(self, pipeline: Pipeline, streams: dict[Key, int], tags: dict[Key, int]) -> None:

@@ -31,7 +31,7 @@ class Waiting:
         self.caller: Caller = (submissions[0].org, submissions[0].caller) if submissions else OURS
         self.size = len(submissions)  # of what is not done
         self.whole = work.atomic
-        self.results: list[Result] = []
+        self.results: Sequence[Result] = ()  # a tuple while it is empty: nearly always it stays so
 
     def part(self, size: int) -> Unit:
         """The next `size` submissions."""
@@ -41,7 +41,7 @@ class Waiting:
 
     def done(self, results: Sequence[Result]) -> bool:
         """Add what the next submissions came to; returns whether that was all."""
-        self.results = [*self.results, *results] if self.results else list(results)
+        self.results = [*self.results, *results]
         self.size -= len(results)
         return not self.size
 
