@@ -1,1 +1,1 @@
-"""What may happen: events, states and the pure decisions between them. Standard library and `rpds` only."""
+"""What may happen: events, states and the pure decisions between them. Standard library and `immutables` only."""

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmarks": {"benchmarks", "cli", "console", "api", "consumers", "projections", "infra", "domain"},
 }
 # Packages from outside, where a folder must do with few.
-LIBRARIES: dict[str, set[str]] = {"domain": {"rpds"}, "projections": {"psycopg"}}
+LIBRARIES: dict[str, set[str]] = {"domain": {"immutables", "rpds"}, "projections": {"psycopg"}}
 # What would make a decision depend on more than its arguments.
 IMPURE = {"time", "random", "secrets", "uuid", "os", "socket", "threading", "asyncio", "pathlib", "subprocess"}
 
@@ -547,7 +547,7 @@ def test_ways_round_the_output_are_found(line: str, caught: bool) -> None:
     ("folder", "name", "allowed"),
     [
         ("domain", "datetime", True),
-        ("domain", "rpds", True),
+        ("domain", "immutables", True),
         ("domain", "pydantic", False),
         ("domain", "infra.log.mapper", False),
         ("projections", "domain.credits.events", True),

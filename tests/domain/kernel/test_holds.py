@@ -6,16 +6,32 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
+import immutables
 import pytest
+import rpds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.kernel import holds as module
 from domain.kernel.holds import FEW, Holds
 from domain.kernel.order import BLOCK
 from domain.periods import NEVER
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MANY = 20_000
+MAPS = {  # that of the Python that runs this, and that of Python 3.14
+    "immutables": (immutables.Map, immutables.Map.set, immutables.Map.delete),
+    "rpds": (rpds.HashTrieMap, rpds.HashTrieMap.insert, rpds.HashTrieMap.remove),
+}
+
+
+@pytest.fixture(autouse=True, scope="module", params=MAPS)
+def many(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All of this with each map."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zip(("Many", "with_entry", "without_entry"), MAPS[request.param], strict=True):
+            patch.setattr(module, name, value)
+        yield
 
 
 class Hold(NamedTuple):
