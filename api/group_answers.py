@@ -10,6 +10,7 @@ from api.if_match import tag_of
 from api.operation import Call
 from api.problems import away, refused
 from api.services import Services
+from api.setting_fields import shown_settings
 from domain.groups.events import GroupCreated, Limits
 from domain.groups.now import GroupNow, GroupUse, max_status
 from domain.groups.room import Room, room_of, tightest
@@ -19,6 +20,7 @@ from domain.periods import Period
 from domain.quotas.events import UseCounted
 from domain.refusal import Refusal
 from domain.registry import SCRIP
+from domain.settings.setting import Owner
 from infra.log.mapper import LedgerMapper
 from infra.position import format_position
 from infra.writer.submission import Answered, Outcome, Refused
@@ -55,6 +57,7 @@ def group_answer(
         "image_limit": group.limit("image"),
         "video_limit": group.limit("video"),
         "token_quotas": quotas_of(group.limits),
+        **shown_settings(group.settings, Owner.GROUP),
         "period": group.every,
         "period_start": period.start if period else None,
         "period_end": period.end if period else None,
@@ -82,7 +85,7 @@ def quotas_of(limits: Limits) -> Limits:
 
 def settings_tag(group: Group) -> str:
     """The ETag of what PATCH changes."""
-    return tag_of(group.name, group.description, group.limits, group.every)
+    return tag_of(group.name, group.description, group.limits, group.every, group.settings)
 
 
 def created_answer(outcome: Outcome) -> Answer:

@@ -5,7 +5,7 @@ MOST_FULL = FULLEST - 1
 # Use of a period that has ended is none of the current one, also before the read model is told so.
 # `fullness` is what is taken of the fullest limit in hundredths of a percent, -1 where nothing is limited.
 _LIVE = """
-    select g.id, g.name, g.description, g.limits, g.every, g.member_count, g.used, g.held, g.period_key,
+    select g.id, g.name, g.description, g.limits, g.every, g.settings, g.member_count, g.used, g.held, g.period_key,
         g.period_start, g.period_end, coalesce(g.period_end <= scrip_now(), false) as ended, g.position,
         {fullness} as fullness, scrip_now() as now
     from read.groups g

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from api.problems import Problem
 from domain.credits.address import Address
+from domain.resources.table import RESOURCES
+from domain.settings.setting import Owner
 from infra.security.principal import Principal, Role
 
 USER, WORKER, ORG_ADMIN, AUDITOR, ADMIN = Role.USER, Role.WORKER, Role.ORG_ADMIN, Role.AUDITOR, Role.ADMIN
@@ -167,6 +169,10 @@ POLICY: dict[str, Rule] = {
     "asyncapi": OPEN,
     "docs": OPEN,
     "docs_file": OPEN,
+} | {
+    f"set_{on}_{name}": _rule("limits:manage", ORG_ADMIN, ADMIN)
+    for on in (Owner.USER, Owner.MODEL)
+    for name in RESOURCES.settings[on]
 }
 
 SCOPES = frozenset(rule.scope for rule in POLICY.values() if rule.scope)

@@ -5,7 +5,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from api.setting_fields import with_settings
+from domain.settings.setting import Owner
 
+
+@with_settings(Owner.GROUP)
 class GroupAnswer(BaseModel):
     """A group as it is now. Use includes what is held for generations that run; null limits and rests are unlimited.
 

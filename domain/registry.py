@@ -13,6 +13,7 @@ from domain.plans import handlers as plans
 from domain.prices import handlers as prices
 from domain.quotas import quota as quotas
 from domain.resources.table import RESOURCES, Resources
+from domain.settings import change as settings
 from domain.storage import handlers as storage
 
 
@@ -27,6 +28,7 @@ def scrip(resources: Resources) -> Domain:
         budgets.MODULE,
         organisations.MODULE,
         plans.MODULE,
+        settings.MODULE,
         generations.module(resources),
     )
 

@@ -13,6 +13,7 @@ from domain.groups.events import (
     MembersRemoved,
 )
 from domain.quotas.events import Amounts
+from domain.settings.setting import Values
 from projections.facts import Fact, follows
 from projections.read_model import Due, ReadModel, State, Words
 from projections.use_holds import change_of, turn
@@ -24,7 +25,7 @@ class GroupRow:
     what `limits` does not name is unlimited. `every`: total, day, week or month. `used` and `held` are of the period
     that `period_key` names. Where none runs (`period_start` is null: there are none, or nothing was used since the last
     one ended) it is `idle_key`, which is empty, and another after each change of `every`. A group that was deleted
-    keeps its row, with `deleted_at`.
+    keeps its row, with `deleted_at`. `settings`: by name, those that are set.
     """
 
     org: str
@@ -33,6 +34,7 @@ class GroupRow:
     description: Words
     limits: Amounts
     every: str
+    settings: Values
     member_count: int
     used: Amounts
     held: Amounts
@@ -50,7 +52,7 @@ class GroupRow:
 def opened(fact: Fact) -> GroupRow:
     """The row of a group before its first event."""
     time = fact.time
-    return GroupRow(fact.org, fact.id, "", "", {}, "total", 0, {}, {}, "", "", None, None, time, None, 0, 0, time)
+    return GroupRow(fact.org, fact.id, "", "", {}, "total", {}, 0, {}, {}, "", "", None, None, time, None, 0, 0, time)
 
 
 def fold(state: State, fact: Fact) -> None:
@@ -61,7 +63,7 @@ def fold(state: State, fact: Fact) -> None:
     match event:
         case GroupCreated() | GroupEdited():
             row.name, row.description, row.limits = event.name, event.description, event.limits
-            row.every = str(event.every)
+            row.every, row.settings = str(event.every), event.settings
             if isinstance(event, GroupCreated):
                 row.created_at, row.deleted_at = fact.time, None
         case GroupDeleted():

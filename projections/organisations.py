@@ -6,6 +6,7 @@ from typing import assert_never, get_args
 
 from domain.organisations.events import Billing, OrganisationConfigured, OrganisationEvent, PlanChosen, PlanEnded
 from domain.organisations.state import STARTER, Organisation
+from domain.settings.setting import Values
 from projections.facts import Fact, follows
 from projections.read_model import EVERY, Due, Int4, ReadModel, State, Words
 
@@ -16,8 +17,10 @@ _PLATFORMS = frozenset({"prices", "plans"})  # streams that make no organisation
 @dataclass(slots=True)
 class OrganisationRow:
     """One row for each organisation, from its first event on. Settings are the defaults until they are configured:
-    `enforce` and `pay_from` are lists, `settlement_policy` percent by outcome, `alert_rules` thresholds by rule where
-    they differ from the defaults. `tokens`: allowance per token type and cycle; `storage_limit`: bytes for each user.
+    `enforce` and `pay_from` are lists (a resource that came after `enforce` was set is checked too),
+    `settlement_policy` percent by outcome, `alert_rules` thresholds by rule where they differ from the defaults.
+    `settings` and `plan_settings`: those that are set, by name. `tokens`: allowance per token type and cycle;
+    `storage_limit`: bytes for each user.
     `version`, `position`, `updated_at`: the last event about the organisation itself (0 where there was none).
     """
 
@@ -28,6 +31,7 @@ class OrganisationRow:
     over_actual: str
     settlement_policy: dict[str, int]
     alert_rules: Rules
+    settings: Values
     plan: str
     plan_version: Int4
     tokens: dict[str, int]
@@ -36,6 +40,7 @@ class OrganisationRow:
     anchor: datetime | None
     billing: str
     paid_until: datetime | None
+    plan_settings: Values
     created_at: datetime
     version: int
     position: int
@@ -47,8 +52,8 @@ def opened(fact: Fact) -> OrganisationRow:
     new = Organisation()
     return OrganisationRow(
         fact.org, new.time_zone, [str(resource) for resource in new.enforce], list(new.pay_from),
-        str(new.over_actual), {}, {}, new.plan, new.plan_version, new.tokens, new.credits, new.storage_limit,
-        new.anchor, str(new.billing), new.paid_until, fact.time, 0, 0, fact.time,
+        str(new.over_actual), {}, {}, {}, new.plan, new.plan_version, new.tokens, new.credits, new.storage_limit,
+        new.anchor, str(new.billing), new.paid_until, {}, fact.time, 0, 0, fact.time,
     )  # fmt: skip
 
 
@@ -60,15 +65,15 @@ def apply(row: OrganisationRow, fact: Fact, event: OrganisationEvent) -> None:
             row.time_zone, row.over_actual = event.time_zone, str(event.over_actual)
             row.enforce, row.pay_from = [str(resource) for resource in event.enforce], list(event.pay_from)
             row.settlement_policy = {str(outcome): percent for outcome, percent in event.settlement_policy.items()}
-            row.alert_rules = event.alert_rules
+            row.alert_rules, row.settings = event.alert_rules, event.settings
         case PlanChosen():
             row.plan, row.plan_version, row.tokens = event.plan, event.plan_version, event.tokens
             row.credits, row.storage_limit, row.anchor = event.credits, event.storage_limit, event.anchor
-            row.billing, row.paid_until = str(event.billing), event.paid_until
+            row.billing, row.paid_until, row.plan_settings = str(event.billing), event.paid_until, event.settings
         case PlanEnded():
             row.plan, row.plan_version, row.tokens = STARTER, 0, {}
             row.credits, row.storage_limit = 0, None
-            row.billing, row.paid_until = str(Billing.MONTHLY), None
+            row.billing, row.paid_until, row.plan_settings = str(Billing.MONTHLY), None, {}
         case _:
             assert_never(event)
     row.version, row.position, row.updated_at = fact.version, fact.position, fact.time

@@ -18,6 +18,7 @@ from domain.plans.events import PlansEvent, PurchaseEvent
 from domain.prices.events import PricesEvent
 from domain.refusal import Refusal
 from domain.registry import SCRIP
+from domain.settings.setting import SettingsChanged
 from domain.storage.events import StorageEvent
 from infra.audit import rules
 from infra.settings import Settings
@@ -29,7 +30,7 @@ UNIONS = (
     CreditsEvent, StorageEvent, GroupEvent, MembershipEvent, BudgetEvent, OrganisationEvent, PlansEvent,
     PurchaseEvent, GenerationEvent,
 )  # fmt: skip
-EVENTS = {PricesEvent, *(event for union in UNIONS for event in get_args(union))}
+EVENTS = {PricesEvent, SettingsChanged, *(event for union in UNIONS for event in get_args(union))}
 # The same thing to callers wherever it happens; the facts say where.
 SHARED_CODES = {"exists", "not_found", "unpriced", "exceeds_debit", "insufficient_tokens"}
 SHAPELESS = {"utils", "helpers", "common", "manager", "managers", "core", "misc", "util", "helper"}

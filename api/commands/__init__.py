@@ -22,6 +22,7 @@ from api.commands.plans import PUBLISH_FEATURES, PUBLISH_PACKAGES, PUBLISH_PLAN
 from api.commands.prices import PUBLISH
 from api.commands.purchases import CANCEL_PURCHASE, MARK_PAID, WRITE_OFF
 from api.commands.reservations import CAPTURE, EXTEND, RELEASE, RESERVE
+from api.commands.settings import SETTINGS
 from api.commands.settlements import CONFIRM, FAIL, REFUND_GENERATION
 from api.commands.storage import SET_STORAGE_LIMIT
 from api.operation import Operation
@@ -50,6 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (
     CONFIGURE,
     PUBLISH,
     SET_STORAGE_LIMIT,
+    *SETTINGS,
     CREATE_GROUP,
     EDIT_GROUP,
     DELETE_GROUP,

@@ -19,6 +19,7 @@ from api.if_match import matched
 from api.operation import Call, Operation
 from api.schemas_groups import GroupAnswer, GroupDeletedAnswer, MembersAnswer, TrackAnswer
 from api.services import Services
+from api.setting_fields import given_settings, with_settings
 from api.streams_room import Begins
 from domain.groups.create import CreateGroup
 from domain.groups.delete import DeleteGroup
@@ -28,6 +29,7 @@ from domain.groups.members import AddMembers, RemoveMembers
 from domain.groups.rules import MAX_DESCRIPTION, MAX_NAME, TOKENS
 from domain.groups.track import TrackGeneration
 from domain.periods import Every
+from domain.settings.setting import Owner
 from domain.text import is_name
 from infra.ids import uuid7
 from infra.position import format_position
@@ -81,6 +83,7 @@ class LimitsBody(_Limited):
     period: PeriodName | None = None
 
 
+@with_settings(Owner.GROUP)
 class GroupBody(_Limited):
     """A group; its members share the limits. `id`: the caller's own."""
 
@@ -90,6 +93,7 @@ class GroupBody(_Limited):
     period: PeriodName = "total"
 
 
+@with_settings(Owner.GROUP)
 class GroupChangeBody(_Limited):
     """What is not given stays as it is; a limit of null is removed. Recorded use stays, unless `period` changes."""
 
@@ -129,6 +133,7 @@ def _create(_call: Call, body: GroupBody, _sealed: str | None) -> Any:
         description=body.description,
         limits={what: limit for what, limit in body.limits.items() if limit is not None},
         every=Every(body.period),
+        settings=given_settings(body, Owner.GROUP),
     )
 
 
@@ -140,6 +145,7 @@ def _edit(call: Call, body: GroupChangeBody, _sealed: str | None) -> Any:
         description=body.given("description"),
         limits=body.limits,
         every=Every(every) if every else None,
+        settings=given_settings(body, Owner.GROUP),
     )
 
 

@@ -14,12 +14,16 @@ from api.fields import Body, Id, Label, Whole
 from api.operation import Call, Found, Operation
 from api.problems import Problem, invalid
 from api.services import Services
+from api.setting_fields import given_settings, with_settings
+from api.setting_fields import shown_settings as shown_declared
 from domain.organisations.choose import ChoosePlan
 from domain.organisations.configure import ConfigureOrganisation, settings_of
 from domain.organisations.events import Billing, OrganisationConfigured, Outcome, PlanChosen
 from domain.organisations.now import OrganisationNow
 from domain.periods import cycle_at, refresh_date
 from domain.refusal import StaleVersion
+from domain.resources.table import RESOURCES
+from domain.settings.setting import Owner
 from infra.position import format_position
 from infra.security.principal import Role
 from infra.writer import submission
@@ -28,6 +32,7 @@ PATH = "/api/v1/organisations"
 NAMES = 10  # elements of a list that the domain bounds more narrowly, with a better sentence
 
 
+@with_settings(Owner.ORGANISATION)
 class SettingsBody(Body):
     """What is not given stays as it is; what is given replaces the setting as a whole.
 
@@ -51,6 +56,7 @@ class OrganisationBody(SettingsBody):
     billing: Literal["monthly", "annual"] = "monthly"
 
 
+@with_settings(Owner.ORGANISATION)
 class SettingsAnswer(BaseModel):
     """The settings as they are now."""
 
@@ -113,10 +119,11 @@ def shown_settings(settings: OrganisationConfigured) -> dict[str, Any]:
     """Settings as they are read; alert rules have a list of their own."""
     return {
         "time_zone": settings.time_zone,
-        "enforce": list(settings.enforce),
+        "enforce": [*settings.enforce, *(name for name in RESOURCES.enforceable if name not in settings.known)],
         "pay_from": list(settings.pay_from),
         "over_actual": settings.over_actual,
         "settlement_policy": {outcome: settings.settlement_policy.get(outcome, 0) for outcome in Outcome},
+        **shown_declared(settings.settings, Owner.ORGANISATION),
     }
 
 
@@ -128,6 +135,7 @@ def settings_command(body: SettingsBody, expected: OrganisationConfigured | None
         pay_from=tuple(body.pay_from) if body.pay_from is not None else None,
         over_actual=body.over_actual,
         settlement_policy=body.settlement_policy,
+        settings=given_settings(body, Owner.ORGANISATION),
         expected=expected,
     )
 

@@ -8,12 +8,14 @@ from api.answers import Answer
 from api.fields import Body, Count, Currency, Id, Label, Name, Usd
 from api.operation import Call, Operation
 from api.problems import invalid
+from api.setting_fields import given_settings, shown_settings, with_settings
 from domain.credits.events import Paid
 from domain.money import decimal_text, micros
 from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished, PlanPublished
 from domain.plans.publish_features import PublishFeatures
 from domain.plans.publish_packages import PublishPackages
 from domain.plans.publish_plan import PublishPlan
+from domain.settings.setting import Owner
 from infra.partitions import PLATFORM
 from infra.position import format_position
 from infra.writer.submission import Outcome
@@ -30,6 +32,7 @@ class Price(Body):
     currency: Currency = "USD"
 
 
+@with_settings(Owner.PLAN)
 class PlanTerms(Body):
     """All terms of a plan. `tokens`: per token type and 30-day cycle, `storage_limit`: bytes for each user."""
 
@@ -128,6 +131,7 @@ def shown_plan(plan: PlanPublished) -> dict[str, Any]:
         "storage_limit": plan.storage_limit,
         "price": shown_money(plan.price) if plan.price else None,
         "annual_percent_off": plan.annual_percent_off,
+        **shown_settings(plan.settings, Owner.PLAN),
     }
 
 
@@ -163,6 +167,7 @@ def _plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
         storage_limit=body.storage_limit,
         price=money_of(body.price) if body.price else None,
         annual_percent_off=body.annual_percent_off,
+        settings=given_settings(body, Owner.PLAN),
         expected=expected_version(call),
     )
 

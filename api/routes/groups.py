@@ -187,7 +187,13 @@ def _in_it(call: Call, group: Group) -> None:
 def group_row(row: Row) -> dict[str, Any]:
     """A row of `api/group_queries.py` as a group is answered."""
     taken = {} if row["ended"] else plus(row["used"], row["held"])
-    group = Group(name=row["name"], description=row["description"], limits=row["limits"], every=Every(row["every"]))
+    group = Group(
+        name=row["name"],
+        description=row["description"],
+        limits=row["limits"],
+        every=Every(row["every"]),
+        settings=row["settings"],
+    )
     rooms = {
         what: Room(row["id"], what, group.limit(what), taken.get(what, 0)) for what in (*COUNTED, *group.limits, *taken)
     }

@@ -28,10 +28,12 @@ from api.reading import Json, MinPosition, cursors, seen
 from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
 from api.services import Services
+from api.setting_fields import with_settings
 from domain.organisations.configure import settings_of
 from domain.organisations.now import OrganisationNow, PlanNow, PlanStanding
 from domain.organisations.state import Organisation
 from domain.refusal import StaleVersion
+from domain.settings.setting import Owner
 from infra.position import format_position
 from infra.security.principal import Role
 from infra.writer.submission import Outcome, Submission
@@ -58,6 +60,7 @@ class OrganisationRow(BaseModel):
     updated_at: datetime
 
 
+@with_settings(Owner.ORGANISATION)
 class OrganisationAnswer(BaseModel):
     """Settings, plan, and what there is of each token type; `refresh_date`: when the 30-day cycle ends."""
 

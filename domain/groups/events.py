@@ -1,9 +1,10 @@
 """Facts about groups and who is in them. Use is in the events of `domain.quotas`, on the group's stream."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from domain.periods import Every
 from domain.quotas.events import QuotaEvent
+from domain.settings.setting import Values
 from domain.untagged import Untagged
 
 Limits = dict[str, int]  # by what is counted: `image`, `video`, `tokens.{type}`; what is missing is unlimited
@@ -11,24 +12,26 @@ Limits = dict[str, int]  # by what is counted: `image`, `video`, `tokens.{type}`
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupCreated(Untagged):
-    """A group exists; 0 blocks, what `limits` does not name is unlimited."""
+    """A group exists; 0 blocks, what `limits` does not name is unlimited. `settings`: what resources declare."""
 
     group_id: str
     name: str
     description: str
     limits: Limits
     every: Every
+    settings: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupEdited(Untagged):
-    """Name, description, limits and period, all of them, as they are from now on. Use stays as it was recorded."""
+    """Name, description, limits, period and settings, all as they are from now on. Use stays as it was recorded."""
 
     group_id: str
     name: str
     description: str
     limits: Limits
     every: Every
+    settings: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

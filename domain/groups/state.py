@@ -18,6 +18,7 @@ from domain.kernel.work import Work
 from domain.periods import Every
 from domain.quotas.quota import Quota
 from domain.quotas.quota import evolve as evolve_quota
+from domain.settings.setting import Values
 
 PREFIX = "group/"
 MEMBERSHIPS = "memberships/"
@@ -36,6 +37,7 @@ class Group(NamedTuple):
     every: Every = Every.TOTAL
     members: dict[str, bool] = {}  # noqa: RUF012 - never changed
     quota: Quota = Quota()
+    settings: Values = {}  # noqa: RUF012 - never changed in place
 
     @property
     def live(self) -> bool:
@@ -68,7 +70,12 @@ def evolve(group: Group, event: GroupEvent) -> Group:
     match event:
         case GroupCreated() | GroupEdited():
             return group._replace(
-                exists=True, name=event.name, description=event.description, limits=event.limits, every=event.every
+                exists=True,
+                name=event.name,
+                description=event.description,
+                limits=event.limits,
+                every=event.every,
+                settings=event.settings,
             )
         case GroupDeleted():
             return group._replace(deleted=True, members={})

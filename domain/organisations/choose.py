@@ -65,6 +65,7 @@ def on_terms(
         anchor=anchor,
         billing=billing,
         paid_until=paid_until,
+        settings=terms.settings,
     )
 
 

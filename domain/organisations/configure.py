@@ -1,7 +1,7 @@
 """Change an organisation's settings."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from zoneinfo import available_timezones
@@ -13,6 +13,8 @@ from domain.organisations.refusals import InvalidSetting
 from domain.organisations.state import STREAM, Organisation, organisation_of
 from domain.refusal import StaleVersion
 from domain.resources.table import Resources, table
+from domain.settings.change import Given, changed
+from domain.settings.setting import Owner
 
 MAX_PAYERS = 5
 MAX_ALERT_RULES = 50
@@ -29,7 +31,8 @@ class ConfigureOrganisation:
     `time_zone`: a name of the IANA database. `enforce`: names of resources, in any number. `pay_from`: 1 to 5 of
     `user:{user}`, `org:{org}` and `group:<id>`, in the order in which they pay. `settlement_policy`: percent (0 to
     100) of the reported use or the hold, by `Outcome`. `alert_rules`: thresholds (0 to 10^12) by rule, at most 50
-    rules. `expected`: the settings as the caller has read them, where it wants to overwrite only those.
+    rules. `settings`: changes of those that resources declare. `expected`: the settings as the caller has read them,
+    where it wants to overwrite only those.
     """
 
     time_zone: str | None = None
@@ -38,6 +41,7 @@ class ConfigureOrganisation:
     over_actual: str | None = None
     settlement_policy: dict[str, int] | None = None
     alert_rules: AlertRules | None = None
+    settings: Given = field(default_factory=dict)
     expected: OrganisationConfigured | None = None
 
 
@@ -50,6 +54,8 @@ def settings_of(organisation: Organisation) -> OrganisationConfigured:
         over_actual=organisation.over_actual,
         settlement_policy=organisation.settlement_policy,
         alert_rules=organisation.alert_rules,
+        known=organisation.known,
+        settings=organisation.settings,
     )
 
 
@@ -69,6 +75,8 @@ def configure(work: Work, command: ConfigureOrganisation) -> None:
             else _settlement_policy(command.settlement_policy)
         ),
         alert_rules=current.alert_rules if command.alert_rules is None else _alert_rules(command.alert_rules),
+        known=current.known if command.enforce is None else table(work).enforceable,
+        settings=changed(work, Owner.ORGANISATION, current.settings, command.settings),
     )
     work.emit(STREAM, configured)
 

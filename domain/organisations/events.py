@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from domain.settings.setting import Values
 from domain.untagged import Untagged
 
 # What organisations could have checked before there were further resources, in the order of their settings.
@@ -39,10 +40,11 @@ class Billing(StrEnum):
 class OrganisationConfigured(Untagged):
     """The settings, all of them, as they are from now on.
 
-    `enforce`: the names of the resources that are checked.
+    `enforce`: the names of the resources that are checked, of those in `known`, which are all that there were when it
+    was set. A resource that came later is checked.
     `settlement_policy`: percent (0 to 100) that is charged by outcome of a failure, of what was used where that is
     reported and priced, else of the hold; 0 where not named.
-    `alert_rules`: thresholds by rule where they differ from the defaults.
+    `alert_rules`: thresholds by rule where they differ from the defaults. `settings`: what resources declare.
     """
 
     time_zone: str
@@ -51,6 +53,8 @@ class OrganisationConfigured(Untagged):
     over_actual: OverActual
     settlement_policy: dict[Outcome, int]
     alert_rules: dict[str, dict[str, int | bool]] = field(default_factory=dict)
+    known: tuple[str, ...] = FIRST_RESOURCES
+    settings: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,7 @@ class PlanChosen(Untagged):
 
     `tokens`: allowance per token type and cycle, `credits`: per cycle, `storage_limit`: bytes for each user.
     `anchor`: when the first 30-day cycle began, none while there were none. A prepaid plan ends at `paid_until`.
+    `settings`: those of the plan that resources declare.
     """
 
     plan: str
@@ -69,6 +74,7 @@ class PlanChosen(Untagged):
     anchor: datetime | None
     billing: Billing = Billing.MONTHLY
     paid_until: datetime | None = None
+    settings: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from domain.organisations.events import (
     PlanEnded,
 )
 from domain.periods import NEVER, cycle_at, refresh_date
+from domain.settings.setting import Values
 
 STREAM = "organisation"
 STARTER = "starter"
@@ -39,6 +40,9 @@ class Organisation(NamedTuple):
     anchor: datetime | None = None
     billing: Billing = Billing.MONTHLY
     paid_until: datetime | None = None
+    known: tuple[str, ...] = FIRST_RESOURCES
+    settings: Values = {}  # noqa: RUF012 - never changed in place
+    plan_settings: Values = {}  # noqa: RUF012 - never changed in place
 
     @property
     def next_due(self) -> datetime:
@@ -50,8 +54,8 @@ class Organisation(NamedTuple):
         return refresh_date(self.anchor, cycle_at(self.anchor, now)) if self.anchor else None
 
     def enforces(self, resource: str) -> bool:
-        """Whether the organisation has this resource checked."""
-        return resource in self.enforce
+        """Whether the organisation has this resource checked: also where it came after the setting."""
+        return resource in self.enforce or resource not in self.known
 
 
 def evolve(organisation: Organisation, event: OrganisationEvent) -> Organisation:
@@ -66,6 +70,8 @@ def evolve(organisation: Organisation, event: OrganisationEvent) -> Organisation
                 over_actual=event.over_actual,
                 settlement_policy=event.settlement_policy,
                 alert_rules=event.alert_rules,
+                known=event.known,
+                settings=event.settings,
             )
         case PlanChosen():
             return organisation._replace(
@@ -77,11 +83,12 @@ def evolve(organisation: Organisation, event: OrganisationEvent) -> Organisation
                 anchor=event.anchor,
                 billing=event.billing,
                 paid_until=event.paid_until,
+                plan_settings=event.settings,
             )
         case PlanEnded():
             return organisation._replace(
                 plan=STARTER, plan_version=0, tokens={}, credits=0, storage_limit=None, billing=Billing.MONTHLY,
-                paid_until=None,
+                paid_until=None, plan_settings={},
             )  # fmt: skip
 
 

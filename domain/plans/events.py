@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from domain.credits.address import payment_tag
 from domain.credits.events import Paid
 from domain.organisations.events import Billing
+from domain.settings.setting import Values
 from domain.untagged import Untagged
 
 
@@ -13,7 +14,7 @@ class PlanPublished(Untagged):
     """A plan's terms for who chooses it from now on; who is on it keeps the terms that were chosen.
 
     `tokens`: per token type and 30-day cycle; `credits`: per cycle; `storage_limit`: bytes for each user, none for the
-    deployment's. `annual_percent_off`: for twelve cycles paid in advance.
+    deployment's. `annual_percent_off`: for twelve cycles paid in advance. `settings`: what resources declare.
     """
 
     plan: str
@@ -24,6 +25,7 @@ class PlanPublished(Untagged):
     storage_limit: int | None = None
     price: Paid | None = None
     annual_percent_off: int = 0
+    settings: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

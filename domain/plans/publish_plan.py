@@ -9,6 +9,8 @@ from domain.plans.events import PlanPublished
 from domain.plans.refusals import InvalidOffer
 from domain.plans.state import STREAM, Catalogue, own_catalogue
 from domain.refusal import StaleVersion
+from domain.settings.change import Given, changed
+from domain.settings.setting import Owner
 
 MAX_PLANS = 200
 
@@ -19,7 +21,8 @@ class PublishPlan:
 
     `tokens`: 0 to 10^12 per token type and 30-day cycle; `credits`: 0 to 10^12 per cycle; `storage_limit`: bytes for
     each user, 0 to 10^12. `price`: of one cycle, none for a plan that is not for sale. `annual_percent_off`: 0 to 100.
-    `expected`: the version that the caller has read, 0 for the first terms or a new plan.
+    `settings`: those of the plan that resources declare. `expected`: the version that the caller has read, 0 for the
+    first terms or a new plan.
     """
 
     plan: str
@@ -29,13 +32,14 @@ class PublishPlan:
     storage_limit: int | None = None
     price: Paid | None = None
     annual_percent_off: int = 0
+    settings: Given = field(default_factory=dict)
     expected: int | None = None
 
 
 def publish_plan(work: Work, command: PublishPlan) -> None:
     """The plan in its next version. There is no way to take one away, so starter always exists.
 
-    Raises StaleVersion, InvalidOffer.
+    Raises StaleVersion, InvalidOffer, InvalidSetting.
     """
     catalogue = own_catalogue(work)
     before = catalogue.plans.get(command.plan)
@@ -52,6 +56,7 @@ def publish_plan(work: Work, command: PublishPlan) -> None:
         storage_limit=command.storage_limit,
         price=command.price,
         annual_percent_off=command.annual_percent_off,
+        settings=changed(work, Owner.PLAN, {}, command.settings),
     )
     work.emit(STREAM, published)
 

@@ -10,6 +10,7 @@ from domain.generations.request import Request
 from domain.generations.settlement import Settlement
 from domain.kernel.work import Work
 from domain.quotas.events import Amounts
+from domain.settings.setting import Setting
 
 
 class Action(NamedTuple):
@@ -38,6 +39,7 @@ class Resource(Protocol):
     `name` is stored in events and settings, so it never changes. `reason` is the code of its refusal, `short` the same
     in a few words. `kind` is how the names of its streams begin. Answers and read models add its charges up under
     `figure`; None: they do not show them. `money`: its amounts are micro-USD.
+    `settings`: the numbers that it lets its owners set.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Resource(Protocol):
     kind: str
     figure: str | None = None
     money: bool = False
+    settings: tuple[Setting, ...] = ()
 
     def first_streams(self, _request: Request, /) -> tuple[str, ...]:
         """The streams that a check needs, as far as the request alone names them."""

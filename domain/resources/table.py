@@ -16,17 +16,19 @@ from domain.resources.quota import QuotaResource
 from domain.resources.resource import Resource, Unknown
 from domain.resources.storage import STORAGE
 from domain.resources.tokens import TOKENS
+from domain.settings.setting import Owner, Setting
 
 _UNKNOWN = Unknown()
 
 
 class Resources:
-    """A table of resources. Raises ValueError where two have one name.
+    """A table of resources. Raises ValueError where two have one name, or two settings of one kind of owner.
 
     It is the order of checks, holds and reasons. A generation is charged in the order `settling`, accounts first. The
     first of `main` that it was charged is what it mainly cost. `loading_first` and `loading_more` are the orders in
     which time passes on streams before a check. `kinds`: how the streams of each begin.
-    `enforceable`: the names, in the order of settings. A row is never removed, because stored events have its name.
+    `enforceable`: the names, in the order of settings. `settings`: all that they
+    declare, by whose they are. A row is never removed, because stored events have its name.
     """
 
     def __init__(self, *resources: AccountResource | QuotaResource) -> None:
@@ -43,6 +45,7 @@ class Resources:
         self.kinds = {each.name: each.kind for each in resources}
         self.reasons = tuple(each.reason for each in resources)
         self.enforceable = tuple(sorted(self.by_name, key=_as_configured))
+        self.settings = _settings(resources)
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(self.all)
@@ -62,6 +65,15 @@ class Resources:
 def _as_configured(name: str) -> int:
     """In settings the first resources have an order of their own."""
     return FIRST_RESOURCES.index(name) if name in FIRST_RESOURCES else len(FIRST_RESOURCES)
+
+
+def _settings(resources: tuple[Resource, ...]) -> dict[Owner, dict[str, Setting]]:
+    declared: dict[Owner, dict[str, Setting]] = {owner: {} for owner in Owner}
+    for setting in (setting for each in resources for setting in each.settings):
+        if setting.name in declared[setting.on]:
+            raise ValueError(f"two settings of one {setting.on} have one name")
+        declared[setting.on][setting.name] = setting
+    return declared
 
 
 def table(work: Work) -> Resources:

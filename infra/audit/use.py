@@ -210,6 +210,7 @@ class Group:
         if kind in ("group-created", "group-edited"):
             must(bool(self.row_) == (kind == "group-edited"), "a group is created once, and before all else")
             texts = {name: data[name] for name in ("name", "description", "limits", "every")}
+            texts["settings"] = data.get("settings", {})
             self.row_ = {"created_at": event.time, "deleted_at": None} | self.row_ | texts
         elif kind == "group-deleted":
             self.row_["deleted_at"], self.members = event.time, {}

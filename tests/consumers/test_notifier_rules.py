@@ -69,8 +69,9 @@ class Book:
             connection.execute("delete from read_g1.organisations where org = %s", (self.org,))
             connection.execute(
                 "insert into read_g1.organisations (org, time_zone, enforce, pay_from, over_actual, settlement_policy,"
-                " alert_rules, plan, plan_version, tokens, credits, billing, created_at, version, position, updated_at)"
-                " values (%s, 'UTC', '[]', '[]', 'refuse', '{}', %s, '', 0, '{}', 0, '', now(), 1, 1, now())",
+                " alert_rules, settings, plan, plan_version, tokens, credits, billing, plan_settings,"
+                " created_at, version, position, updated_at) values (%s, 'UTC', '[]', '[]', 'refuse', '{}', %s, '{}',"
+                " '', 0, '{}', 0, '', '{}', now(), 1, 1, now())",
                 (self.org, Jsonb(rules)),
             )
 

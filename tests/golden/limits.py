@@ -1,5 +1,6 @@
 """The examples of storage, groups, budgets, and of the limited use that they share."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from domain.quotas.events import (
     UseReleased,
     UseSettled,
 )
+from domain.settings.setting import SettingsChanged
 from domain.storage.events import ContentDeleted, ContentStored, StorageLimitSet
 
 MARCH = datetime(2026, 2, 28, 11, tzinfo=UTC)  # in Auckland
@@ -51,6 +53,7 @@ LIMITS: dict[str, Any] = {
     "group-created.v1": GroupCreated(
         group_id="g1", name="Team", description="All of us", limits={"image": 100, "video": 0}, every=Every.WEEK
     ),
+    "settings-changed.v1": SettingsChanged(settings={"running_limit": 2}),
     "group-edited.v1": GroupEdited(
         group_id="g1", name="Team", description="", limits={"tokens.forecast": 50}, every=Every.TOTAL
     ),
@@ -69,4 +72,8 @@ LIMITS: dict[str, Any] = {
         generation_time_ms=4_200,
         sealed="k1.c2VhbGVk",
     ),
+}
+LIMITS |= {
+    "group-created.v1.2": replace(LIMITS["group-created.v1"], settings={"running_limit": 5}),
+    "group-edited.v1.2": replace(LIMITS["group-edited.v1"], settings={"running_limit": 0}),
 }

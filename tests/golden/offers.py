@@ -1,5 +1,6 @@
 """The examples of organisations, plans, purchases, allowances and shortfalls, and newer forms of older events."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from domain.credits.events import (
     Work,
 )
 from domain.organisations.events import (
+    FIRST_RESOURCES,
     Billing,
     OrganisationConfigured,
     Outcome,
@@ -152,5 +154,15 @@ OFFERS: dict[str, Any] = {
         item="FLUX.1 [dev]",
         price_version=3,
         work=Work(None, "BFL", "FLUX.1 [dev]"),
+    ),
+}
+OFFERS |= {
+    "organisation-configured.v1.2": replace(
+        OFFERS["organisation-configured.v1"], known=(*FIRST_RESOURCES, "running"), settings={"running_limit": 50}
+    ),
+    "plan-chosen.v1.2": replace(OFFERS["plan-chosen.v1"], settings={"user_running_limit": 3}),
+    "plan-published.v1.2": replace(TERMS, settings={"user_running_limit": 3}),
+    "purchase-started.v1.2": replace(
+        OFFERS["purchase-started.v1"], plan=replace(TERMS, settings={"user_running_limit": 3})
     ),
 }

@@ -23,6 +23,8 @@ from domain.credits.void import VoidGrant
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from domain.registry import SCRIP
+from domain.settings.change import ChangeSettings
+from domain.settings.setting import Owner
 from infra.kafka_record import to_record
 from infra.log.chain import GENESIS, link_of
 from infra.log.events import LedgerEvent
@@ -59,6 +61,7 @@ def _rare() -> list[Any]:
     eve, dan = "user:eve:credits", "org:dan:with:colons:credits"
     paid = Paid(9_990_000, "EUR")
     return [
+        ChangeSettings(on=Owner.USER, id="eve", settings={}),
         Grant(address=eve, grant_id="ge", amount=500, source="purchase", external_ref="pi", paid=paid, sealed="a"),
         Reserve(address=eve, reservation_id="re", amount=300, item="Gen-4 Turbo 5s", price_version=1, sealed="b"),
         Extend(address=eve, reservation_id="re", ttl_s=3600, grow=100),

@@ -1,0 +1,75 @@
+"""The settings of users and models: one call for each that a resource declares."""
+
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+
+from api.answers import Answer
+from api.fields import Body, Model
+from api.operation import Call, Operation
+from api.problems import invalid
+from api.services import Services
+from api.setting_fields import value_of
+from api.streams_room import Begins
+from domain.resources.table import RESOURCES
+from domain.settings.change import ChangeSettings
+from domain.settings.setting import Owner, Setting
+from infra.position import format_position
+from infra.writer.submission import Outcome
+
+_MODEL: TypeAdapter[str] = TypeAdapter(Model)
+
+
+class UserSettingAnswer(BaseModel):
+    """The user's own setting as it is now; null: none."""
+
+    user_id: str
+    limit: int | None
+    position: str
+
+
+class ModelSettingAnswer(BaseModel):
+    """The model's setting as it is now; null: none."""
+
+    model: str
+    limit: int | None
+    position: str
+
+
+def _operation(setting: Setting) -> Operation:
+    """The call that sets one setting of one user or model."""
+    on, part = setting.on, "id" if setting.on is Owner.USER else "model"
+
+    def build(call: Call, body: Any, _sealed: str | None) -> ChangeSettings:
+        return ChangeSettings(on=on, id=call.params[part], settings={setting.name: body.limit})
+
+    async def tell(_services: Services, call: Call, body: Any, outcome: Outcome) -> Answer:
+        who = {"user_id" if on is Owner.USER else "model": call.params[part]}
+        return {**who, "limit": body.limit, "position": format_position(outcome.position)}
+
+    words = setting.name.split("_")
+    body = create_model(f"{on.title()}{''.join(words).title()}Body", __base__=Body, limit=(value_of(setting), ...))
+    body.__doc__ = f"`limit`: {setting.about}"
+    return Operation(
+        name=f"set_{on}_{setting.name}",
+        path=f"/api/v1/{on}s/{{{part}}}/{'-'.join(words)}",
+        summary=f"Set the {' '.join(words)} of a {on}",
+        body=body,
+        answers=UserSettingAnswer if on is Owner.USER else ModelSettingAnswer,
+        build=build,
+        tell=tell,
+        check=_named,
+        method="PUT",
+        begins=lambda _call, _body: Begins("settings"),
+    )
+
+
+def _named(call: Call, _body: Any) -> None:
+    """Raises Problem (422) for what cannot be the name of a model."""
+    try:
+        _MODEL.validate_python(call.params.get("model", "-"))
+    except ValidationError:
+        raise invalid("model", "in the path is not of the right form") from None
+
+
+SETTINGS = tuple(_operation(each) for on in (Owner.USER, Owner.MODEL) for each in RESOURCES.settings[on].values())

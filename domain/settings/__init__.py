@@ -1,0 +1,1 @@
+"""Numbers that resources let their owners set: declared once, beside what they limit."""

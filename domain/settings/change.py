@@ -1,0 +1,58 @@
+"""Change settings: what may be set, and the command for users and models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from domain.kernel.domain import Decider, Module, timeless
+from domain.kernel.work import Work
+from domain.organisations.refusals import InvalidSetting
+from domain.resources.table import table
+from domain.settings.setting import (
+    EVENTS,
+    PREFIX,
+    Owner,
+    OwnSettings,
+    SettingsChanged,
+    Values,
+    evolve,
+    own_settings,
+    stream_of,
+)
+
+Given = Mapping[str, int | None]  # changes by name: None removes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSettings:
+    """Change settings of the user or the model `id`; what `settings` does not name stays, None removes."""
+
+    on: Owner
+    id: str
+    settings: Given
+
+
+def changed(work: Work, on: Owner, before: Values, given: Given) -> Values:
+    """The settings of an owner after a change. Raises InvalidSetting."""
+    declared = table(work).settings[on]
+    for name, value in given.items():
+        setting = declared.get(name)
+        if setting is None:
+            raise InvalidSetting(name, f"is no setting of a {on}")
+        if value is not None and not setting.least <= value <= setting.most:
+            bound = setting.least if value < setting.least else setting.most
+            raise InvalidSetting(name, f"must be {setting.least} to {setting.most}", bound)
+    return {name: value for name, value in {**before, **given}.items() if value is not None}
+
+
+def change(work: Work, command: ChangeSettings) -> None:
+    """Raises InvalidSetting."""
+    before = own_settings(work, command.on, command.id)
+    after = changed(work, command.on, before, command.settings)
+    work.emit(stream_of(command.on, command.id), SettingsChanged(settings=after))
+
+
+MODULE = Module(
+    deciders={ChangeSettings: Decider(lambda command: (stream_of(command.on, command.id),), change)},
+    kinds={PREFIX: timeless(OwnSettings(), evolve, lambda own: len(own.values))},
+    events=EVENTS,
+)
