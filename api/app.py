@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.convertors import PathConvertor
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -213,9 +215,12 @@ class Front:
         self._routes = routes
         self._fixed: dict[tuple[str, str], APIRoute] = {}  # by method and path
         self._shaped: defaultdict[tuple[str, int], list[APIRoute]] = defaultdict(list)  # by method and slashes
+        self._long: defaultdict[str, list[APIRoute]] = defaultdict(list)  # a part may have slashes; by method
         for route in routes:
             for method in route.methods or ():
-                if route.param_convertors:
+                if any(isinstance(each, PathConvertor) for each in route.param_convertors.values()):
+                    self._long[method].append(route)
+                elif route.param_convertors:
                     self._shaped[method, route.path.count("/")].append(route)
                 else:
                     first = next(r for r in routes if method in (r.methods or ()) and r.path_regex.match(route.path))
@@ -226,7 +231,8 @@ class Front:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
             fixed = self._fixed.get((method, path))
-            for route in [fixed] if fixed is not None else self._shaped.get((method, path.count("/")), ()):
+            shaped = [fixed] if fixed is not None else self._shaped.get((method, path.count("/")), ())
+            for route in chain(shaped, self._long.get(method, ())):
                 found = route.path_regex.match(path)
                 if found is not None:
                     app = _short_way(route, scope)

@@ -124,9 +124,13 @@ def _price(decided: Described) -> str:
 
 
 def _held(holds: Iterable[Held]) -> str:
-    return ", ".join(
-        f"{_amounts(held.amounts)} of {RESOURCES.shown(held.resource).whose(held.stream)}" for held in holds
-    )
+    return ", ".join(_one_held(held) for held in holds)
+
+
+def _one_held(held: Held) -> str:
+    resource = RESOURCES.shown(held.resource)
+    what = "a place" if resource.transient else _amounts(held.amounts)
+    return f"{what} of {resource.whose(held.stream)}"
 
 
 def _amounts(amounts: Amounts) -> str:

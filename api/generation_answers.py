@@ -24,6 +24,7 @@ from domain.generations.events import (
 )
 from domain.generations.state import Status
 from domain.money import decimal_text
+from domain.quotas.counted import PREFIX as COUNTED
 from domain.quotas.events import Amounts, UseReleased
 from domain.quotas.quota import plus
 from domain.resources.table import RESOURCES
@@ -174,7 +175,7 @@ def _released(outcome: Outcome) -> Amounts:
     """What a cancelled generation gave back, by unit."""
     amounts: Amounts = {}
     for stream, event in outcome.events:
-        if isinstance(event, UseReleased):
+        if isinstance(event, UseReleased) and not stream.startswith(COUNTED):
             amounts = plus(amounts, event.amounts)
         elif isinstance(event, ReservationReleased):
             amounts = plus(amounts, {parse_address(address_of(stream)).unit: event.amount})

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
+from api.counting import count_open
 from api.database import UNREACHABLE
 from api.fields import MAX_BODY
 from api.guard import ORGANISATION_NAMES, Head, other_organisation
@@ -15,6 +16,7 @@ from api.operation import Call, Operation
 from api.problems import Problem, away, disk_full, refused, turned_away, unknown_outcome
 from api.services import Services
 from api.strict_json import MAX_DEPTH, strict_json
+from domain.organisations.refusals import NotCounted
 from infra.security.principal import Principal
 from infra.writer.submission import KeyReused, Outcome, OutcomeUnknown, Overloaded, Submission
 
@@ -181,7 +183,25 @@ async def prepare(
 
 
 async def execute(services: Services, item: Submission) -> Outcome:
-    """Run one command. Raises Problem; a copy of a request that is still in flight at its deadline is 409."""
+    """Run one command. Raises Problem; a copy of a request that is still in flight at its deadline is 409.
+
+    The first limit on what is open is set once all of that is counted.
+    """
+    outcome = await _once(services, item)
+    if outcome.refusal is None or outcome.refusal.code != NotCounted.code:
+        return outcome
+    try:
+        await count_open(services, item.org, str(outcome.refusal.facts["resource"]), item.actor)
+    except UNREACHABLE as error:
+        raise away(error) from None
+    except OutcomeUnknown:
+        raise unknown_outcome() from None
+    except Overloaded as error:
+        raise turned_away(error) from None
+    return await _once(services, item)
+
+
+async def _once(services: Services, item: Submission) -> Outcome:
     if item.fingerprint is None:
         return await _run(services, item, copy=False)
     name = (item.org, item.caller, item.key)

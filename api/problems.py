@@ -22,6 +22,7 @@ _STATUS = {
     RefusalKind.SHORT: 402,
     RefusalKind.MISSING: 404,
     RefusalKind.CONFLICT: 409,
+    RefusalKind.BUSY: 429,
     RefusalKind.INVALID: 422,
 }
 _READS = frozenset({"GET", "HEAD"})
@@ -73,7 +74,8 @@ def refused(refusal: Refused) -> Problem:
     facts = dict(refusal.facts)
     field = facts.pop("field", None)
     status = 412 if refusal.code == STALE else _STATUS[RefusalKind(refusal.kind)]
-    return Problem(status, refusal.code, refusal.detail, field=field, **facts)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if refusal.kind == RefusalKind.BUSY else None
+    return Problem(status, refusal.code, refusal.detail, field=field, headers=headers, **facts)
 
 
 def unknown_outcome() -> Problem:

@@ -33,7 +33,7 @@ from api.pipeline import (
     require_room,
     says_none,
 )
-from api.problems import MEDIA_TYPE, Problem, away
+from api.problems import MEDIA_TYPE, RETRY_AFTER_S, Problem, away
 from api.query import NOTHING, Known, known_of
 from api.reading import current
 from api.schemas import PROBLEMS
@@ -260,7 +260,7 @@ def _command_app(operation: Operation, services: Services) -> ASGIApp:
         except Problem as problem:
             await send_problem(send, problem)
             return
-        headers = _REPLAYED if outcome.replayed else None
+        headers = _REPLAYED if outcome.replayed else _LATER if status == 429 else None
         await send_bytes(send, status, msgspec.json.encode(answer), JSON if status < 400 else MEDIA_TYPE, headers)
 
     return around(services.large_bodies, app, operation.max_bytes)
@@ -316,6 +316,7 @@ def _is_of_head_or_body(parameter: Parameter) -> bool:
 
 
 _REPLAYED = {"Idempotency-Replayed": "true"}
+_LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
 def documented(name: str, path: str, body: type[Body], max_bytes: int = MAX_BODY) -> Callable[..., Any]:
@@ -327,7 +328,7 @@ def documented(name: str, path: str, body: type[Body], max_bytes: int = MAX_BODY
     async def endpoint(**_: Any) -> None:
         raise AssertionError(f"{name} does not go through FastAPI")
 
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    names = [part[1:-1].partition(":")[0] for part in path.split("/") if part.startswith("{")]
     parameters = [Parameter(each, Parameter.KEYWORD_ONLY, annotation=str) for each in names]
     parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=body))
     endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what FastAPI inspects

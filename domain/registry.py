@@ -11,6 +11,7 @@ from domain.kernel.domain import Domain
 from domain.organisations import handlers as organisations
 from domain.plans import handlers as plans
 from domain.prices import handlers as prices
+from domain.quotas import counted
 from domain.quotas import quota as quotas
 from domain.resources.table import RESOURCES, Resources
 from domain.settings import change as settings
@@ -23,6 +24,7 @@ def scrip(resources: Resources) -> Domain:
         accounts.MODULE,
         prices.MODULE,
         quotas.MODULE,
+        counted.MODULE,
         storage.MODULE,
         groups.MODULE,
         budgets.MODULE,

@@ -8,22 +8,23 @@ import msgspec
 from domain.kernel.holds import Holds
 from domain.kernel.order import Order
 from domain.kernel.work import StreamKind
+from domain.quotas.counted import Counts
 
 CHECKSUM_BYTES = 16
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Holds | Order):
+    if isinstance(value, Holds | Order | Counts):
         return value.plain()
     raise NotImplementedError(type(value))
 
 
 def _rich(type_: Any, value: Any) -> Any:
-    """The types that msgspec does not know: maps of holds, such as `Holds[Hold]`, and orders.
+    """The types that msgspec does not know: maps of holds, such as `Holds[Hold]`, orders and counts.
 
     The bytes have no orders of ends: those are built again.
     """
-    if isinstance(type_, type) and issubclass(type_, Holds | Order):
+    if isinstance(type_, type) and issubclass(type_, Holds | Order | Counts):
         return type_.of_plain(msgspec.convert(value, type_.PLAIN))
     if get_origin(type_) is Holds:
         return Holds.of(msgspec.convert(value, dict[str, get_args(type_)[0]], dec_hook=_rich))  # type: ignore[misc]

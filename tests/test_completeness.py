@@ -16,6 +16,7 @@ from domain.kernel.domain import LetTimePass
 from domain.organisations.events import OrganisationEvent
 from domain.plans.events import PlansEvent, PurchaseEvent
 from domain.prices.events import PricesEvent
+from domain.quotas.counted import CountedEvent
 from domain.refusal import Refusal
 from domain.registry import SCRIP
 from domain.settings.setting import SettingsChanged
@@ -28,7 +29,7 @@ from tests.source_tree import PRODUCT, ROOT, Source, sources
 COMMANDS = sorted(SCRIP.deciders, key=lambda command: command.__name__)
 UNIONS = (
     CreditsEvent, StorageEvent, GroupEvent, MembershipEvent, BudgetEvent, OrganisationEvent, PlansEvent,
-    PurchaseEvent, GenerationEvent,
+    PurchaseEvent, GenerationEvent, CountedEvent,
 )  # fmt: skip
 EVENTS = {PricesEvent, SettingsChanged, *(event for union in UNIONS for event in get_args(union))}
 # The same thing to callers wherever it happens; the facts say where.

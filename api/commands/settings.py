@@ -38,7 +38,8 @@ class ModelSettingAnswer(BaseModel):
 
 def _operation(setting: Setting) -> Operation:
     """The call that sets one setting of one user or model."""
-    on, part = setting.on, "id" if setting.on is Owner.USER else "model"
+    on = setting.on
+    part, in_path = ("id", "{id}") if on is Owner.USER else ("model", "{model:path}")  # models may have slashes
 
     def build(call: Call, body: Any, _sealed: str | None) -> ChangeSettings:
         return ChangeSettings(on=on, id=call.params[part], settings={setting.name: body.limit})
@@ -52,7 +53,7 @@ def _operation(setting: Setting) -> Operation:
     body.__doc__ = f"`limit`: {setting.about}"
     return Operation(
         name=f"set_{on}_{setting.name}",
-        path=f"/api/v1/{on}s/{{{part}}}/{'-'.join(words)}",
+        path=f"/api/v1/{on}s/{in_path}/{'-'.join(words)}",
         summary=f"Set the {' '.join(words)} of a {on}",
         body=body,
         answers=UserSettingAnswer if on is Owner.USER else ModelSettingAnswer,

@@ -33,6 +33,7 @@ from domain.organisations.configure import settings_of
 from domain.organisations.now import OrganisationNow, PlanNow, PlanStanding
 from domain.organisations.state import Organisation
 from domain.refusal import StaleVersion
+from domain.resources.table import RESOURCES
 from domain.settings.setting import Owner
 from infra.position import format_position
 from infra.security.principal import Role
@@ -60,6 +61,14 @@ class OrganisationRow(BaseModel):
     updated_at: datetime
 
 
+class Enforceable(BaseModel):
+    """A resource that an organisation may have checked; `label` and `about` are for people."""
+
+    name: str
+    label: str
+    about: str
+
+
 @with_settings(Owner.ORGANISATION)
 class OrganisationAnswer(BaseModel):
     """Settings, plan, and what there is of each token type; `refresh_date`: when the 30-day cycle ends."""
@@ -67,6 +76,7 @@ class OrganisationAnswer(BaseModel):
     id: str
     time_zone: str
     enforce: list[str]
+    enforceable: list[Enforceable]
     pay_from: list[str]
     over_actual: str
     settlement_policy: dict[str, int]
@@ -152,6 +162,10 @@ async def _organisation(services: Services, org: str) -> tuple[dict[str, Any], O
     standing: PlanStanding = answered.value
     told = {
         "id": org,
+        "enforceable": [
+            {"name": name, "label": name.capitalize(), "about": RESOURCES.by_name[name].about}
+            for name in RESOURCES.enforceable
+        ],
         **shown_settings(settings_of(organisation)),
         "plan": standing.plan,
         "plan_version": standing.plan_version,

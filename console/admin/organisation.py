@@ -18,14 +18,6 @@ from console.visit import Visit
 
 ORGANISATION_PAGE = "/admin/organisation"
 ZONES = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
-RESOURCES = (
-    ("credits", "Credits", "what generations cost"),
-    ("tokens", "Tokens", "what generations without a price take"),
-    ("storage", "Storage", "room for what is generated"),
-    ("groups", "Groups", "limits on images and videos"),
-    ("budget", "Budget", "dollars of a user's month"),
-    ("plan", "Plan", "the plan's tokens by feature"),
-)
 OVER_ACTUAL = (
     ("refuse", "Charge what was held; the rest is only reported"),
     ("available", "Charge what is available too; what is missing becomes a visible shortfall"),
@@ -112,7 +104,7 @@ async def _organisation_page(
         etag=etag or answer.headers.get("ETag", ""),
         problem=problem,
         zones=ZONES,
-        resources=RESOURCES,
+        resources=[(each["name"], each["label"], each["about"]) for each in now["enforceable"]],
         over_actual=OVER_ACTUAL,
         outcomes=OUTCOMES,
         payers=payers,

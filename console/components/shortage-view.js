@@ -73,7 +73,8 @@ export function head(el, title, icons, close) {
 
 /** The figures of one resource that is short. */
 export function section(el, check, told) {
-  const draw = { storage, budget, groups }[check.resource] ?? amount;
+  const draw = { storage, budget, groups, tokens: amount, credits: amount, plan: amount }[check.resource];
+  if (!draw) return h("section", { class: "short", "data-key": check.resource }, h("p", {}, check.message));
   const { rows, share, told: bar } = draw(el, check, told);
   const list = rows.map(([label, value, needed]) => [
     h("dt", {}, label),

@@ -52,7 +52,8 @@ export function titleOf(failed) {
   const resources = new Set(failed.map((each) => each.resource));
   if (resources.size === 1) {
     const [{ resource, reason }] = failed;
-    return resource === "plan" && reason !== "plan_blocked" ? "plan_empty" : resource;
+    if (resource === "plan" && reason !== "plan_blocked") return "plan_empty";
+    return resource in WAYS ? resource : "several";
   }
   const paid = [...resources].filter((resource) => PAID.includes(resource));
   return resources.size === 2 && paid.length === 1 && resources.has("storage") ? "both" : "several";
@@ -71,7 +72,7 @@ export const iconOf = (resource) => ICONS[resource] ?? "coin";
 export function waysOut(check, failed, own) {
   const told = {};
   for (const { label, href } of check.actions ?? []) told[LABELS[label]] ??= href;
-  const ways = failed.flatMap(({ resource, reason }) => WAYS[reason] ?? WAYS[resource] ?? []);
+  const ways = failed.flatMap(({ resource, reason }) => WAYS[reason] ?? WAYS[resource] ?? WAYS.groups);
   const found = new Map(ways.map(([key, to]) => [key, { key, href: own[to] ?? told[to] ?? HREFS[to] }]));
   return [...found.values()];
 }

@@ -16,7 +16,7 @@ def assess(work: Work, request: Request) -> Assessment:
     assessment = _quoted(work, request)
     resources, enforces = table(work), assessment.organisation.enforces
     for each in resources.all:
-        if enforces(each.name):
+        if each.transient or enforces(each.name):  # what is transient is counted also while nothing is limited
             each.check(assessment)
     failed = {check.reason for check in assessment.checks if not check.ok}
     if failed:

@@ -9,7 +9,7 @@ from domain.credits.refusals import AlreadyExists
 from domain.generations.assess import assess
 from domain.generations.assessment import Assessment
 from domain.generations.events import GenerationHeld, GenerationRefused
-from domain.generations.refusals import ResourcesShort, UnknownParent
+from domain.generations.refusals import ResourcesBusy, ResourcesShort, UnknownParent
 from domain.generations.request import Request
 from domain.generations.state import Status, generation_of, stream_of
 from domain.generations.told import sentences, told
@@ -37,18 +37,22 @@ class CreateGeneration:
 def create(work: Work, command: CreateGeneration) -> None:
     """All that applies is held in one commit (contract, "Generations").
 
-    Raises AlreadyExists, UnknownParent, what `assess` and `Resource.hold` raise, and RefusedWith ResourcesShort: the
-    refusal is a fact on the generation's own stream.
+    Raises AlreadyExists, UnknownParent, what `assess` and `Resource.hold` raise, ResourcesBusy, and RefusedWith
+    ResourcesShort: the refusal is a fact on the generation's own stream.
     """
     _new(work, command)
     assessment = assess(work, command.request)
     stream = stream_of(command.generation_id)
     if not assessment.ok:
-        refusal = ResourcesShort(
+        first = next(check for check in assessment.checks if not check.ok and check.reason == assessment.reason)
+        kind = ResourcesBusy if table(work).by_name[first.resource].transient else ResourcesShort
+        refusal = kind(
             reason=assessment.reason,
             sentence=sentences(table(work), assessment.checks, assessment.reason),
             told=told(assessment),
         )
+        if kind is ResourcesBusy:
+            raise refusal
         refused = GenerationRefused(
             **_described(command, assessment), reason=assessment.reason, checks=tuple(assessment.checks)
         )

@@ -7,6 +7,14 @@ from typing import Any
 from domain.credits.address import reservation_tag
 from domain.generations.assess import assess
 from domain.generations.confirm import ConfirmGeneration, confirm
+from domain.generations.count import (
+    CountEarlier,
+    StartCounting,
+    count_earlier,
+    first_streams,
+    further_streams,
+    start_counting,
+)
 from domain.generations.create import CreateGeneration, create
 from domain.generations.events import EVENTS
 from domain.generations.extend import ExtendGeneration, extend
@@ -106,6 +114,8 @@ _DECIDERS: dict[type, Decider] = {
     ExtendGeneration: _settles(extend),
     ConfirmGeneration: _settles(confirm, _contents),
     FailGeneration: _settles(fail),
+    StartCounting: Decider(first_streams, start_counting),
+    CountEarlier: Decider(first_streams, count_earlier, streams_from_state=further_streams),
     RefundGeneration: _settles(refund_generation, lambda command: (reservation_tag(command.generation_id),))._replace(
         streams_from_state=lambda work, command: (
             *streams_of(work, command.generation_id),

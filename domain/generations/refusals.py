@@ -25,6 +25,13 @@ class ResourcesShort(Refusal, code="insufficient_resources", kind=RefusalKind.SH
         return self.sentence
 
 
+class ResourcesBusy(ResourcesShort, code="resources_busy", kind=RefusalKind.BUSY):
+    """What is short comes back by itself, and nothing else is short: to be tried again, so nothing is kept of it.
+
+    Its `code` is the reason.
+    """
+
+
 class InsufficientTokens(Refusal, code="insufficient_tokens", kind=RefusalKind.SHORT):
     """There are too few tokens for a generation to grow."""
 

@@ -29,7 +29,7 @@ class CreateGroup:
 
 def create(work: Work, command: CreateGroup) -> None:
     """The id of a deleted group is not used again, for its history stays. Raises GroupExists, InvalidGroup,
-    InvalidSetting.
+    InvalidSetting, NotCounted.
     """
     check_texts(command.name, command.description)
     check_limits(command.limits)

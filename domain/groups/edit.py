@@ -27,7 +27,7 @@ class EditGroup:
 def edit(work: Work, command: EditGroup) -> None:
     """Recorded use stays as it is (S1), also above a new limit; only another kind of period starts it anew.
 
-    Raises NoSuchGroup, InvalidGroup, InvalidSetting.
+    Raises NoSuchGroup, InvalidGroup, InvalidSetting, NotCounted.
     """
     stream, group = stream_of(command.group_id), group_of(work, command.group_id)
     existing(group, command.group_id)

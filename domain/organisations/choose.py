@@ -12,6 +12,8 @@ from domain.organisations.state import STARTER, STREAM, Organisation, organisati
 from domain.periods import CYCLE, cycle_at
 from domain.plans.events import PlanPublished
 from domain.plans.state import catalogue_of
+from domain.settings.change import must_be_counted
+from domain.settings.setting import Owner
 
 ANNUAL_CYCLES = 12
 
@@ -33,7 +35,7 @@ class ChoosePlan:
 
 
 def choose_plan(work: Work, command: ChoosePlan) -> None:
-    """In force at once. Raises UnknownPlan; InvalidSetting where starter should be prepaid."""
+    """In force at once. Raises UnknownPlan, NotCounted; InvalidSetting where starter should be prepaid."""
     catalogue = catalogue_of(work)
     terms = catalogue.plans.get(command.plan)
     if terms is None:
@@ -78,7 +80,11 @@ def plan_accounts(org: str, organisation: Organisation, terms: PlanPublished | N
 
 
 def take_effect(work: Work, chosen: PlanChosen) -> None:
-    """The choice, and what it changes on each of `plan_accounts`: also where only the plan before allowed something."""
+    """The choice, and what it changes on each of `plan_accounts`: also where only the plan before allowed something.
+
+    Raises NotCounted.
+    """
+    must_be_counted(work, Owner.PLAN, chosen.settings)
     before = organisation_of(work)
     work.emit(STREAM, chosen)
     allowed = _allowances(chosen.tokens, chosen.credits)

@@ -60,7 +60,9 @@ def settings_of(organisation: Organisation) -> OrganisationConfigured:
 
 
 def configure(work: Work, command: ConfigureOrganisation) -> None:
-    """The settings, all of them, as they are from now on. Raises StaleVersion, InvalidSetting."""
+    """The settings, all of them, as they are from now on. Raises StaleVersion, InvalidSetting,
+    NotCounted.
+    """
     current = settings_of(organisation_of(work))
     if command.expected is not None and command.expected != current:
         raise StaleVersion(what="organisation", current="changed")

@@ -47,7 +47,8 @@ def complete_purchase(work: Work, command: CompletePurchase) -> None:
 
     A payment that arrives after the purchase was given up is honoured: the money is there. A plan is bought for the
     running cycle, or for twelve with it, and ends then unless it is bought again before (docs/decisions/0008).
-    Raises NoSuchPurchase, PurchaseCompletedAlready, PaymentUsed, PaymentMismatch, AccountClosed, TooMany.
+    Raises NoSuchPurchase, PurchaseCompletedAlready, PaymentUsed, PaymentMismatch, AccountClosed, TooMany,
+    NotCounted.
     """
     purchase = purchase_of(work, command.purchase_id)
     started = purchase.started

@@ -23,6 +23,7 @@ class Budget(QuotaResource):
     name = "budget"
     reason = "budget_exceeded"
     short = "it would exceed the monthly budget"
+    about = "dollars of a user's month"
     figure = "usd"
     money = True
     kind = budgets.PREFIX

@@ -17,6 +17,7 @@ class Credits(AccountResource):
     name = unit = figure = "credits"
     reason = "insufficient_credits"
     short = "not enough credits"
+    about = "what generations cost"
     buy = Action("Buy More Credits", "tokens")
 
     def too_few(self, required: int, available: int) -> Refusal:

@@ -21,6 +21,7 @@ class Groups(QuotaResource):
     name = "groups"
     reason = "group_limit"
     short = "a group's limit is reached"
+    about = "limits on images and videos"
     kind = PREFIX
     owner = "group"
     ways_out = (ASK_ADMIN,)

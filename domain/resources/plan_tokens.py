@@ -20,6 +20,7 @@ class PlanTokens(AccountResource):
     name = "plan"
     reason = "plan_blocked"
     short = "the plan does not include this"
+    about = "the plan's tokens by feature"
     figure = "plan_tokens"
     grows = False
     buy = TOKENS.buy

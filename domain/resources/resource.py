@@ -37,18 +37,21 @@ class Resource(Protocol):
     """One limited resource.
 
     `name` is stored in events and settings, so it never changes. `reason` is the code of its refusal, `short` the same
-    in a few words. `kind` is how the names of its streams begin. Answers and read models add its charges up under
-    `figure`; None: they do not show them. `money`: its amounts are micro-USD.
-    `settings`: the numbers that it lets its owners set.
+    in a few words, `about` what it is, for an organisation's settings. `kind` is how the names of its streams begin.
+    Answers and read models add its charges up under `figure`; None: they do not show them. `money`: its amounts are
+    micro-USD. `settings`: the numbers that it lets its owners set. `transient`: what is short comes back by itself, so
+    that a refusal is no fact and the same generation may be asked for again.
     """
 
     name: str
     reason: str
     short: str
     kind: str
+    about: str = ""
     figure: str | None = None
     money: bool = False
     settings: tuple[Setting, ...] = ()
+    transient: bool = False
 
     def first_streams(self, _request: Request, /) -> tuple[str, ...]:
         """The streams that a check needs, as far as the request alone names them."""
@@ -115,7 +118,7 @@ class Resource(Protocol):
         return False
 
     def place(self, stream: str, /) -> tuple[str, str]:
-        """Where it is held or charged: `account`, `group` or `user`, and which."""
+        """Where it is held or charged: `account`, `group`, `user`, and which; `resource` where there is one place."""
 
     def whose(self, stream: str, /) -> str:
         """The same for people: `the storage of ann`."""
@@ -126,6 +129,7 @@ class Unknown:
 
     money = False
     figure = None
+    transient = False
 
     def sentence(self, check: ResourceCheck) -> str:
         return f"Not enough {check.resource}. You need {check.needed} but only have {check.available or 0}."

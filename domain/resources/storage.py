@@ -27,6 +27,7 @@ class Storage(QuotaResource):
     name = "storage"
     reason = "insufficient_storage"
     short = "not enough storage"
+    about = "room for what is generated"
     kind = storages.PREFIX
     ways_out = (Action("Delete Old Generations", "generations"), Action("Upgrade for More Storage", "plan"))
 

@@ -9,6 +9,7 @@ from domain.kernel.work import Work
 from domain.organisations.events import FIRST_RESOURCES
 from domain.resources.account import AccountResource
 from domain.resources.budget import BUDGET
+from domain.resources.counted import CountedResource
 from domain.resources.credits import CREDITS
 from domain.resources.groups import GROUPS
 from domain.resources.plan_tokens import PLAN_TOKENS
@@ -28,7 +29,8 @@ class Resources:
     first of `main` that it was charged is what it mainly cost. `loading_first` and `loading_more` are the orders in
     which time passes on streams before a check. `kinds`: how the streams of each begin.
     `enforceable`: the names, in the order of settings. `settings`: all that they
-    declare, by whose they are. A row is never removed, because stored events have its name.
+    declare, by whose they are; `counting`: what must be counted for those that limit what is open. A row is never
+    removed, because stored events have its name.
     """
 
     def __init__(self, *resources: AccountResource | QuotaResource) -> None:
@@ -39,13 +41,17 @@ class Resources:
         self.accounts = tuple(each for each in reversed(resources) if isinstance(each, AccountResource))
         self.quotas = tuple(each for each in resources if isinstance(each, QuotaResource))
         self.settling: tuple[Resource, ...] = (*self.accounts, *self.quotas)
-        self.main: tuple[Resource, ...] = (*self.accounts, *reversed(self.quotas))
+        charged = tuple(each for each in self.quotas if not isinstance(each, CountedResource))
+        self.main: tuple[Resource, ...] = (*self.accounts, *reversed(charged))
         self.loading_first: tuple[Resource, ...] = self.all[::-1]
         self.loading_more: tuple[Resource, ...] = (*self.quotas, *self.accounts)
         self.kinds = {each.name: each.kind for each in resources}
         self.reasons = tuple(each.reason for each in resources)
         self.enforceable = tuple(sorted(self.by_name, key=_as_configured))
         self.settings = _settings(resources)
+        self.counting = {
+            setting: each.name for each in resources if isinstance(each, CountedResource) for setting in each.settings
+        }
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(self.all)

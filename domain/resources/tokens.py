@@ -21,6 +21,7 @@ class Tokens(AccountResource):
     name = unit = figure = "tokens"
     reason = "insufficient_tokens"
     short = "not enough tokens"
+    about = "what generations without a price take"
     buy = Action("Buy More Tokens", "tokens")
 
     def too_few(self, required: int, available: int) -> Refusal:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from domain.kernel.domain import Decider, Module, timeless
 from domain.kernel.work import Work
-from domain.organisations.refusals import InvalidSetting
+from domain.organisations.refusals import InvalidSetting, NotCounted
+from domain.quotas.counted import counted_of
 from domain.resources.table import table
 from domain.settings.setting import (
     EVENTS,
@@ -32,7 +33,7 @@ class ChangeSettings:
 
 
 def changed(work: Work, on: Owner, before: Values, given: Given) -> Values:
-    """The settings of an owner after a change. Raises InvalidSetting."""
+    """The settings of an owner after a change. Raises InvalidSetting, NotCounted."""
     declared = table(work).settings[on]
     for name, value in given.items():
         setting = declared.get(name)
@@ -41,11 +42,22 @@ def changed(work: Work, on: Owner, before: Values, given: Given) -> Values:
         if value is not None and not setting.least <= value <= setting.most:
             bound = setting.least if value < setting.least else setting.most
             raise InvalidSetting(name, f"must be {setting.least} to {setting.most}", bound)
+    if on is not Owner.PLAN:  # that of a plan limits nobody before the plan is chosen
+        must_be_counted(work, on, given)
     return {name: value for name, value in {**before, **given}.items() if value is not None}
 
 
+def must_be_counted(work: Work, on: Owner, given: Given) -> None:
+    """Refuse a limit on what is open before all of that is counted. Raises NotCounted."""
+    resources = table(work)
+    for name, setting in resources.settings[on].items():
+        resource = resources.counting.get(setting)
+        if resource is not None and given.get(name) is not None and not counted_of(work, resource).complete:
+            raise NotCounted(resource=resource)
+
+
 def change(work: Work, command: ChangeSettings) -> None:
-    """Raises InvalidSetting."""
+    """Raises InvalidSetting, NotCounted."""
     before = own_settings(work, command.on, command.id)
     after = changed(work, command.on, before, command.settings)
     work.emit(stream_of(command.on, command.id), SettingsChanged(settings=after))

@@ -10,6 +10,7 @@ from infra.audit.use import added
 OPEN = ("held", "running")
 _PAID = {"credits": "credits", "tokens": "tokens", "plan": "plan_tokens"}
 _COUNTED = {"groups": "group/", "budget": "budget/", "storage": "storage/"}
+_OPEN = "counted/"  # what counts only while a generation is open, whatever it is: one rule for all (use.Counted)
 _SETTLED = {
     "generation-completed": "completed",
     "generation-settled-late": "settled_late",
@@ -27,7 +28,7 @@ class NoRule(Exception):
 def must_have_rules(resources: Mapping[str, str]) -> None:
     """Raises NoRule. `resources`: the names of all that there are, with how their streams begin."""
     for name, kind in resources.items():
-        if kind != ("account/" if name in _PAID else _COUNTED.get(name)):
+        if kind not in ("account/" if name in _PAID else _COUNTED.get(name), _OPEN):
             raise NoRule(name, kind)
 
 

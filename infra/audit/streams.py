@@ -10,7 +10,7 @@ from infra.audit.report import Differs, Section
 from infra.audit.rules import apply
 from infra.audit.tables import USED
 from infra.audit.together import Together
-from infra.audit.use import Budget, Group, Storage
+from infra.audit.use import Budget, Counted, Group, Storage
 
 PLATFORM = "platform"
 
@@ -38,6 +38,7 @@ class Streams:
         known: dict[str, Callable[[str, str, Iterator[Stored]], None]] = {
             "account": self._account,
             "budget": self._budget,
+            "counted": self._counted,
             "generation": self._generation,
             "group": self._group,
             "organisation": self._organisation,
@@ -107,6 +108,11 @@ class Streams:
         last = self._each(events, take, f"budget of {user}")
         self._show("budgets", [budget.row(last)])
         self._holds(budget.use.holds)
+
+    def _counted(self, _org: str, resource: str, events: Iterator[Stored]) -> None:
+        counted = Counted()
+        self._each(events, counted.apply, f"what is counted of {resource}")
+        self._holds(counted.use.holds)
 
     def _organisation(self, _org: str, _name: str, events: Iterator[Stored]) -> None:
         def take(event: Stored) -> None:

@@ -60,7 +60,7 @@ class Together:
                 self._account(event, kind, data, name.rpartition(":")[2])
             case "generation":
                 self._generation(event, kind, data)
-            case "storage" | "group" | "budget":
+            case "storage" | "group" | "budget" | "counted":
                 self._use(event, kind, data)
 
     def _generation(self, event: Stored, kind: str, data: Json) -> None:

@@ -196,6 +196,30 @@ class Budget:
         return {"org": last.org, "user_id": _name(last), **limits, **amounts, **_period(use), **_standing(last)}
 
 
+class Counted:
+    """What counts only while a generation is open."""
+
+    def __init__(self) -> None:
+        self.use = Use()
+        self.seen: set[str] = set()  # that counting has started, and is complete
+
+    def apply(self, event: Stored) -> None:
+        """Fold one event. Nothing is held before it started, each of these is once, and nothing is ever used.
+
+        Raises Broken.
+        """
+        kind = event.type.rsplit(".", 1)[0]
+        if kind in ("counting-started", "counting-completed"):
+            must(kind not in self.seen, f"{kind} twice")
+            must(bool(self.seen) == (kind == "counting-completed"), "counting is complete before it started")
+            self.seen.add(kind)
+            return
+        must("counting-started" in self.seen, "something is held before counting started")
+        must(kind in ("use-held", "use-extended", "use-released", "use-expired"), f"{kind} of what only lasts")
+        must(all(amount == 1 for amount in event.data.get("amounts", {}).values()), "one generation counts twice")
+        self.use.apply(event)
+
+
 class Group:
     """One group with its limits and members."""
 

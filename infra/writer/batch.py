@@ -305,7 +305,7 @@ def _is_kept(item: Submission, refused: Refused, own: Sequence[Any]) -> bool:
     Any other would only fill the disk: being refused costs nothing. Where a commit without its row is in doubt, it is
     decided anew, and nobody has heard of the first.
     """
-    return refused.kind is not RefusalKind.INVALID and (item.may_come_again or bool(own))
+    return refused.kind not in (RefusalKind.INVALID, RefusalKind.BUSY) and (item.may_come_again or bool(own))
 
 
 def _without_group(item: Submission, result: Any, draft: Draft) -> Any:

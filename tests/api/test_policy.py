@@ -114,7 +114,7 @@ def test_a_user_lists_their_own_accounts_only(service: Service) -> None:
 def test_every_command_is_a_route_with_its_model_in_the_document(service: Service) -> None:
     document = service.client(None).get("/api/openapi.json").json()
     for operation in OPERATIONS:
-        described = document["paths"][operation.path][operation.method.lower()]
+        described = document["paths"][operation.path.replace(":path}", "}")][operation.method.lower()]
         schema = described["requestBody"]["content"]["application/json"]["schema"]
         assert schema == {"$ref": f"#/components/schemas/{operation.body.__name__}"}
     references = set(re.findall(r"#/components/schemas/(\w+)", str(document)))

@@ -15,6 +15,7 @@ from domain.groups.events import (
     MembersRemoved,
 )
 from domain.periods import Every
+from domain.quotas.counted import CountingCompleted, CountingStarted
 from domain.quotas.events import (
     PeriodEnded,
     PeriodStarted,
@@ -53,6 +54,8 @@ LIMITS: dict[str, Any] = {
     "group-created.v1": GroupCreated(
         group_id="g1", name="Team", description="All of us", limits={"image": 100, "video": 0}, every=Every.WEEK
     ),
+    "counting-started.v1": CountingStarted(),
+    "counting-completed.v1": CountingCompleted(),
     "settings-changed.v1": SettingsChanged(settings={"running_limit": 2}),
     "group-edited.v1": GroupEdited(
         group_id="g1", name="Team", description="", limits={"tokens.forecast": 50}, every=Every.TOTAL

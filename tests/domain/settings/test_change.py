@@ -11,7 +11,7 @@ from domain.groups.events import GroupCreated, GroupEdited
 from domain.kernel.memory import Memory
 from domain.organisations.choose import ChoosePlan
 from domain.organisations.configure import ConfigureOrganisation
-from domain.organisations.events import FIRST_RESOURCES, OrganisationConfigured, PlanChosen
+from domain.organisations.events import OrganisationConfigured, PlanChosen
 from domain.organisations.refusals import InvalidSetting
 from domain.organisations.state import STREAM, Organisation
 from domain.plans.events import PlanPublished
@@ -122,7 +122,7 @@ def test_a_resource_that_came_after_the_setting_is_checked() -> None:
     organisation: Organisation = before.state("acme", STREAM)
     assert not organisation.enforces("tokens")
     assert organisation.enforces("gpu"), "nobody has switched it off"
-    assert organisation.known == FIRST_RESOURCES
+    assert organisation.known == SCRIP.resources.enforceable
     ledger = _Ledger()
     ledger.put("acme", STREAM, organisation)
     ledger.done(ConfigureOrganisation(enforce=("credits",)))
@@ -148,5 +148,5 @@ def test_bodies_and_answers_have_its_field(monkeypatch: pytest.MonkeyPatch) -> N
     for wrong in (0, 10, "5", 5.0, True):
         with pytest.raises(ValueError, match="gpu_of_user"):
             Some.model_validate({"gpu_of_user": wrong})
-    assert shown_settings({}, Owner.USER) == {"gpu_of_user": None}
-    assert shown_settings({"gpu_of_user": 2}, Owner.USER) == {"gpu_of_user": 2}
+    assert shown_settings({}, Owner.USER)["gpu_of_user"] is None
+    assert shown_settings({"gpu_of_user": 2}, Owner.USER)["gpu_of_user"] == 2

@@ -20,9 +20,11 @@ from domain.credits.release import Release
 from domain.credits.reserve import Reserve
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant
+from domain.generations.count import CountEarlier, StartCounting
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from domain.registry import SCRIP
+from domain.resources.table import RESOURCES
 from domain.settings.change import ChangeSettings
 from domain.settings.setting import Owner
 from infra.kafka_record import to_record
@@ -62,6 +64,11 @@ def _rare() -> list[Any]:
     paid = Paid(9_990_000, "EUR")
     return [
         ChangeSettings(on=Owner.USER, id="eve", settings={}),
+        *(
+            command
+            for name in sorted({*RESOURCES.counting.values()})
+            for command in (StartCounting(resource=name), CountEarlier(resource=name, generation_ids=(), last=True))
+        ),
         Grant(address=eve, grant_id="ge", amount=500, source="purchase", external_ref="pi", paid=paid, sealed="a"),
         Reserve(address=eve, reservation_id="re", amount=300, item="Gen-4 Turbo 5s", price_version=1, sealed="b"),
         Extend(address=eve, reservation_id="re", ttl_s=3600, grow=100),

@@ -1,0 +1,36 @@
+"""Count what is open before the first limit on it is set (domain/generations/count.py)."""
+
+from api.problems import not_yet_visible
+from api.services import Services
+from domain.generations.count import MOST_AT_ONCE, CountEarlier, StartCounting
+from domain.quotas.counted import stream_of
+from infra.writer.submission import Outcome, Submission
+
+# What the read models show at the position of the last step: all that was open before counting started, less what was
+# counted since.
+_NOT_COUNTED = f"""
+    select g.id from read.generations g
+    where g.org = %(org)s and g.status in ('held', 'running') and not exists (
+        select 1 from read.use_holds h where h.org = g.org and h.stream = %(stream)s and h.generation_id = g.id)
+    order by g.id limit {MOST_AT_ONCE}"""
+
+
+async def count_open(services: Services, org: str, resource: str, actor: str) -> None:
+    """Count all that is open, a slice at a time. It can be repeated, and goes on where another one was killed.
+
+    Raises Problem (503) where the read models do not come up in time, psycopg.Error, and what the ledger raises.
+    """
+    outcome = await _run(services, org, actor, StartCounting(resource=resource))
+    while True:
+        if not await services.visible.reached(outcome.partition, outcome.position):
+            raise not_yet_visible()
+        rows = await services.rows(_NOT_COUNTED, {"org": org, "stream": stream_of(resource)})
+        ids = tuple(row["id"] for row in rows)
+        last = len(ids) < MOST_AT_ONCE
+        outcome = await _run(services, org, actor, CountEarlier(resource=resource, generation_ids=ids, last=last))
+        if last:
+            return
+
+
+async def _run(services: Services, org: str, actor: str, command: StartCounting | CountEarlier) -> Outcome:
+    return await services.ledger.execute(Submission(org=org, command=command, actor=actor, caller=actor))
