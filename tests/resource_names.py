@@ -12,3 +12,4 @@ class Resource(StrEnum):
     GROUPS = "groups"
     BUDGET = "budget"
     PLAN = "plan"
+    RUNNING = "running"

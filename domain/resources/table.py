@@ -15,6 +15,7 @@ from domain.resources.groups import GROUPS
 from domain.resources.plan_tokens import PLAN_TOKENS
 from domain.resources.quota import QuotaResource
 from domain.resources.resource import Resource, Unknown
+from domain.resources.running import RUNNING
 from domain.resources.storage import STORAGE
 from domain.resources.tokens import TOKENS
 from domain.settings.setting import Owner, Setting
@@ -88,4 +89,4 @@ def table(work: Work) -> Resources:
     return resources
 
 
-RESOURCES = Resources(PLAN_TOKENS, GROUPS, BUDGET, STORAGE, TOKENS, CREDITS)
+RESOURCES = Resources(PLAN_TOKENS, GROUPS, BUDGET, STORAGE, TOKENS, CREDITS, RUNNING)

@@ -40,7 +40,7 @@ def test_reads_answer_the_same_with_a_query_as_without(service: Service) -> None
     short = [route for route in reads(service) if route.short is not None]
     assert len(short) > 40
     for route in short:
-        path = route.path.format(**dict.fromkeys(route.param_convertors, "user:nobody:credits"))
+        path = route.path_format.format(**dict.fromkeys(route.param_convertors, "user:nobody:credits"))
         plain = queried = None
         for _ in range(3):  # what is watched in the background may change between two answers
             plain, queried = told(client.get(path)), told(client.get(path, params={"org": "acme"}))

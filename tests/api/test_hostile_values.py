@@ -182,7 +182,7 @@ def writes(service: Service) -> list[tuple[str, str]]:
     found = []
     for route in service.app.router.routes:
         if isinstance(route, APIRoute):
-            path = route.path.format(**dict.fromkeys(route.param_convertors, "user:nobody:credits"))
+            path = route.path_format.format(**dict.fromkeys(route.param_convertors, "user:nobody:credits"))
             found += [
                 (method, path) for method in sorted(route.methods or ()) if method in {"POST", "PUT", "PATCH", "DELETE"}
             ]

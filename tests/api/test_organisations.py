@@ -36,7 +36,7 @@ def test_an_organisation_exists_from_its_first_use_with_defaults(service: Servic
     told = service.client(org=org).get(f"{PATH}/{org}").json()
     assert (told["id"], told["plan"], told["time_zone"], told["over_actual"]) == (org, "starter", "UTC", "refuse")
     assert told["pay_from"] == ["user:{user}"]
-    assert told["enforce"] == ["credits", "tokens", "storage", "groups", "budget", "plan"]
+    assert told["enforce"] == ["credits", "tokens", "storage", "groups", "budget", "plan", "running"]
     assert told["refresh_date"] is None
     assert balances(service, org) == S3["starter"]
 

@@ -94,7 +94,7 @@ def answers(service: Service, role: str, position: str, operations: Container[st
         if operations is not None and route.name not in operations:
             continue
         names = {"address": HOLDER, "position": position, "version": "1", "file": "x"}
-        path = route.path.format(**{name: names.get(name, "u_1") for name in route.param_convertors})
+        path = route.path_format.format(**{name: names.get(name, "u_1") for name in route.param_convertors})
         answer = client.get(path, timeout=patient(60))
         assert answer.status_code in {200, 404, 503, 422, 403}, (route.name, answer.text)
         found[route.name] = answer.json() if "json" in answer.headers["content-type"] else answer.text

@@ -43,7 +43,7 @@ def test_a_plan_is_published_in_versions(service: Service) -> None:
     stale = admin.put("/api/v1/plans/team", json=terms, headers={"If-Match": NEVER_PUBLISHED})
     assert (stale.status_code, stale.json()["code"]) == (412, "stale_version")
     (told,) = [plan for plan in admin.get("/api/v1/plans").json()["items"] if plan["id"] == "team"]
-    assert told == {"id": "team", "version": 1, **terms}
+    assert told == {"id": "team", "version": 1, **terms, "user_running_limit": None}
     wrong = admin.put("/api/v1/plans/team", json={"name": "T", "tokens": {"luck": 1}})
     assert (wrong.status_code, wrong.json()["field"]) == (422, "tokens.luck")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.organisations.configure import ConfigureOrganisation, settings_of
-from domain.organisations.events import OrganisationConfigured, Outcome, OverActual
+from domain.organisations.events import FIRST_RESOURCES, OrganisationConfigured, Outcome, OverActual
 from domain.organisations.now import OrganisationNow
 from domain.organisations.refusals import InvalidSetting
 from domain.organisations.state import Organisation
@@ -27,7 +27,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (
         OrganisationConfigured(
             time_zone="UTC",
-            enforce=tuple(Resource),
+            enforce=FIRST_RESOURCES,  # and what came later: test_change.py
             pay_from=("user:{user}",),
             over_actual=OverActual.REFUSE,
             settlement_policy={},
@@ -41,10 +41,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     [
         (ConfigureOrganisation(), DEFAULTS),
         (ConfigureOrganisation(time_zone="Pacific/Auckland"), replace(DEFAULTS, time_zone="Pacific/Auckland")),
-        (ConfigureOrganisation(enforce=()), replace(DEFAULTS, enforce=())),
+        (ConfigureOrganisation(enforce=()), replace(DEFAULTS, enforce=(), known=tuple(Resource))),
         (
             ConfigureOrganisation(enforce=("plan", "credits", "plan")),
-            replace(DEFAULTS, enforce=(Resource.CREDITS, Resource.PLAN)),
+            replace(DEFAULTS, enforce=(Resource.CREDITS, Resource.PLAN), known=tuple(Resource)),
         ),
         (
             ConfigureOrganisation(pay_from=("user:{user}", "group:g1", "org:{org}")),

@@ -18,19 +18,20 @@ def _names(resources: object) -> list[str]:
 
 def test_checks_holds_and_reasons_are_in_the_order_of_the_contract() -> None:
     assert SCRIP.resources is RESOURCES
-    assert _names(RESOURCES) == ["plan", "groups", "budget", "storage", "tokens", "credits"]
+    assert _names(RESOURCES) == ["plan", "groups", "budget", "storage", "tokens", "credits", "running"]
     assert RESOURCES.reasons == (
         "plan_blocked", "group_limit", "budget_exceeded", "insufficient_storage", "insufficient_tokens",
-        "insufficient_credits",
+        "insufficient_credits", "too_many_running",
     )  # fmt: skip
 
 
 def test_what_is_charged_is_charged_to_accounts_first() -> None:
-    assert _names(RESOURCES.settling) == ["credits", "tokens", "plan", "groups", "budget", "storage"]
+    assert _names(RESOURCES.settling) == ["credits", "tokens", "plan", "groups", "budget", "storage", "running"]
 
 
 def test_settings_have_an_order_of_their_own() -> None:
-    assert RESOURCES.enforceable == tuple(Resource) == Organisation().enforce
+    assert RESOURCES.enforceable == tuple(Resource) == (*Organisation().enforce, "running")
+    assert all(Organisation().enforces(name) for name in Resource)
 
 
 def test_a_name_twice_is_no_table() -> None:

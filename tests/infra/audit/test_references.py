@@ -17,9 +17,11 @@ from domain.credits.release import Release
 from domain.credits.reserve import Reserve
 from domain.credits.void import VoidGrant
 from domain.generations.confirm import ConfirmGeneration
+from domain.generations.count import CountEarlier, StartCounting
 from domain.generations.create import CreateGeneration
 from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
+from domain.generations.start import CancelGeneration
 from domain.groups.create import CreateGroup
 from domain.groups.members import AddMembers
 from domain.organisations.choose import ChoosePlan
@@ -219,3 +221,38 @@ def test_the_plans_storage_limit_holds_where_the_user_has_none() -> None:
     audit(_numbered(events))
     with pytest.raises(Differs, match="10485760 bytes used and held, the limit is 1"):
         audit(_numbered(changed("plan-chosen", storage_limit=1)(events)))
+
+
+def counted() -> list[Stored]:
+    """A generation `g` that was open before counting started, and `h` that came after it."""
+    log = LogBuilder()
+    upload = Request(user="ann", operation="upload", bytes=5)
+    log.do(CreateGeneration(generation_id="g", request=upload))
+    log.do(StartCounting(resource="running"))
+    log.do(CountEarlier(resource="running", generation_ids=("g",), last=True))
+    log.do(CreateGeneration(generation_id="h", request=upload))
+    log.do(CancelGeneration(generation_id="h"))
+    log.do(ConfirmGeneration(generation_id="g"))
+    assert log.refused == 0
+    return read(log.events)
+
+
+def test_what_is_open_is_held_once_for_each_generation() -> None:
+    audit(counted())
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (without("use-released", "counted/"), "h counted/running ended"),
+        (without("generation-extended"), "g counted/running"),
+        (without("counting-started"), "before counting started"),
+        (twice("counting-started"), "counting-started twice"),
+        (changed("use-held", "counted/", amounts={"running": 2}), "one generation counts twice"),
+        (changed("use-released", "counted/", amounts={}), "came back of"),
+    ],
+)
+def test_what_is_counted_wrongly_is_found(change: Change, what: str) -> None:
+    with pytest.raises(Differs) as caught:
+        audit(_numbered(change(counted())))
+    assert what in f"{caught.value.expected} {caught.value.found}"

@@ -1,0 +1,178 @@
+"""How many generations may run at once, over HTTP: set, refused with 429, tried again with the same key and id."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.api.generating import PATH, ok
+from tests.api.service import Service
+
+ORGANISATIONS = "/api/v1/organisations"
+UPLOAD = {"operation": "upload", "bytes": 1}
+
+
+class Shop:
+    """An organisation of its own."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.org = f"o{secrets.token_hex(5)}"
+        self.boss = service.client(org=self.org)
+        self.platform = service.client("admin", org=self.org)
+        self.worker = service.client("worker", "w", org=self.org)
+
+    def create(self, user: str, **more: Any) -> httpx.Response:
+        headers = {"Idempotency-Key": more.pop("key")} if "key" in more else {}
+        return self.worker.post(PATH, json={**UPLOAD, "user_id": user, **more}, headers=headers)
+
+    def limit(self, what: str, limit: int | None) -> dict[str, Any]:
+        """Set a limit of users or models."""
+        return self.set(lambda: self.boss.put(f"/api/v1/{what}/running-limit", json={"limit": limit}))
+
+    def set(self, call: Callable[[], httpx.Response]) -> dict[str, Any]:
+        """Before the first limit, what is open must be counted, for which the read models must come up."""
+        answer = call()
+        while answer.status_code == 503:
+            assert answer.json()["code"] == "not_yet_visible"
+            self.service.project()
+            answer = call()
+        return ok(answer)
+
+    def stored(self, type_: str) -> int:
+        """How many events of a type the organisation has."""
+        with psycopg.connect(self.service.database.owner_uri) as connection:
+            rows = connection.execute("select 1 from events where org = %s and type = %s", (self.org, type_))
+            return len(rows.fetchall())
+
+
+@pytest.fixture
+def shop(service: Service) -> Shop:
+    return Shop(service)
+
+
+def test_over_the_limit_is_429_and_the_same_key_and_id_may_be_tried_again(shop: Shop) -> None:
+    shop.limit("users/ann", 1)
+    one = ok(shop.create("ann"), 201)["generation_id"]
+    busy = shop.create("ann", id="two", key="k")
+    assert (busy.status_code, busy.headers["Retry-After"]) == (429, "1")
+    assert busy.headers["content-type"] == "application/problem+json"
+    told = busy.json()
+    assert (told["code"], told["reason"], told["can_proceed"]) == ("too_many_running", "too_many_running", False)
+    assert (told["required"], told["available"], told["deficit"]) == (1, 0, 1)
+    assert "generation_id" not in told, "there is none"
+    assert [action["label"] for action in told["actions"]] == ["Ask Your Admin"]
+    assert [(check["resource"], check["ok"]) for check in told["checks"]] == [("storage", True), ("running", False)]
+    assert shop.stored("generation-refused.v1") == 0
+    assert shop.create("ann", id="two", key="k").status_code == 429
+    ok(shop.worker.post(f"{PATH}/{one}/confirm", json={}))
+    again = shop.create("ann", id="two", key="k")
+    assert (again.status_code, again.headers.get("Idempotency-Replayed")) == (201, None)
+    replayed = shop.create("ann", id="two", key="k")
+    assert (replayed.status_code, replayed.headers["Idempotency-Replayed"]) == (201, "true")
+    held = [hold for hold in replayed.json()["holds"] if hold["resource"] == "running"]
+    assert {hold["unit"] for hold in held} == {"running", "running/user:ann"}
+
+
+def test_those_that_are_open_before_the_limit_count(shop: Shop) -> None:
+    ids = [ok(shop.create("ann"), 201)["generation_id"] for _ in range(3)]
+    ok(shop.worker.post(f"{PATH}/{ids[0]}/start", json={}))
+    ok(shop.worker.post(f"{PATH}/{ids[2]}/cancel", json={}))
+    path = f"{ORGANISATIONS}/{shop.org}"
+    told = shop.set(lambda: shop.boss.patch(path, json={"running_limit": 2}))
+    assert told["running_limit"] == 2
+    assert shop.create("bob").status_code == 429
+    cancelled = ok(shop.worker.post(f"{PATH}/{ids[1]}/cancel", json={}))
+    assert "running" not in cancelled["returned"]
+    ok(shop.create("bob"), 201)
+
+
+def test_many_that_are_open_are_counted_in_slices(shop: Shop) -> None:
+    items = [{"path": PATH, "body": {**UPLOAD, "user_id": "ann"}} for _ in range(250)]
+    results = ok(shop.worker.post("/api/v1/batch", json={"operations": items}))["results"]
+    assert {result["status"] for result in results} == {201}
+    shop.limit("users/ann", 250)
+    assert shop.create("ann").status_code == 429
+    shop.limit("users/ann", 251)
+    ok(shop.create("ann"), 201)
+    assert shop.stored("counting-started.v1") == shop.stored("counting-completed.v1") == 1
+
+
+def test_every_owner_has_its_setting(shop: Shop) -> None:
+    path = f"{ORGANISATIONS}/{shop.org}"
+    assert ok(shop.boss.get(path))["running_limit"] is None
+    shop.set(lambda: shop.boss.patch(path, json={"running_limit": 7}))
+    assert ok(shop.boss.get(path))["running_limit"] == 7
+    assert ok(shop.boss.patch(path, json={"time_zone": "UTC"}))["running_limit"] == 7
+    group = ok(shop.boss.post("/api/groups", json={"name": "G", "running_limit": 3}), 201)
+    assert group["running_limit"] == 3
+    assert ok(shop.boss.patch(f"/api/groups/{group['id']}", json={"running_limit": None}))["running_limit"] is None
+    assert ok(shop.boss.patch(f"/api/groups/{group['id']}", json={"running_limit": 2}))["running_limit"] == 2
+    shop.service.project()
+    (listed,) = ok(shop.boss.get("/api/groups"))["items"]
+    assert listed["running_limit"] == ok(shop.boss.get(f"/api/groups/{group['id']}"))["running_limit"] == 2
+    assert shop.limit("users/ann", 4) | {"position": ""} == {"user_id": "ann", "limit": 4, "position": ""}
+    assert shop.limit("models/FLUX.1 [dev]", 0) | {"position": ""} == {
+        "model": "FLUX.1 [dev]", "limit": 0, "position": "",
+    }  # fmt: skip
+    assert shop.limit("models/openai/gpt-4o", 1)["model"] == "openai/gpt-4o"
+    assert shop.limit("models/openai%2Fgpt-4o", 1)["model"] == "openai/gpt-4o"
+    assert shop.limit("users/ann", None)["limit"] is None
+
+
+def test_that_of_a_plan_comes_with_its_choice(shop: Shop) -> None:
+    plan = f"p{secrets.token_hex(4)}"
+    ok(shop.platform.put(f"/api/v1/plans/{plan}", json={"name": "Small", "user_running_limit": 1}))
+    (shown,) = [each for each in ok(shop.platform.get("/api/v1/plans"))["items"] if each["id"] == plan]
+    assert shown["user_running_limit"] == 1
+    ok(shop.create("ann"), 201)
+    shop.set(lambda: shop.platform.put(f"{ORGANISATIONS}/{shop.org}/plan", json={"plan": plan}))
+    assert shop.create("ann").status_code == 429
+    ok(shop.create("bob"), 201)
+    check = ok(shop.worker.post(PATH + "/check", json={**UPLOAD, "user_id": "ann"}))
+    assert (check["can_proceed"], check["reason"]) == (False, "too_many_running")
+
+
+@pytest.mark.parametrize("value", [-1, 10**12 + 1, "5", 1.0, True])
+def test_what_is_no_limit_is_422(shop: Shop, value: Any) -> None:
+    for path in ("users/ann", "models/m"):
+        answer = shop.boss.put(f"/api/v1/{path}/running-limit", json={"limit": value})
+        assert (answer.status_code, answer.json()["field"]) == (422, "limit")
+    answer = shop.boss.patch(f"{ORGANISATIONS}/{shop.org}", json={"running_limit": value})
+    assert (answer.status_code, answer.json()["field"]) == (422, "running_limit")
+    assert shop.boss.put("/api/v1/users/ann/running-limit", json={}).status_code == 422
+
+
+def test_limits_are_the_admins(shop: Shop) -> None:
+    for role in ("user", "worker", "auditor"):
+        client = shop.service.client(role, "x", org=shop.org)
+        for path in ("users/x", "models/m"):
+            assert client.put(f"/api/v1/{path}/running-limit", json={"limit": 1}).status_code == 403
+
+
+def test_in_a_batch_the_first_limit_is_sent_back(shop: Shop) -> None:
+    item = {"path": "/api/groups", "body": {"name": "G", "running_limit": 1}}
+    (result,) = ok(shop.boss.post("/api/v1/batch", json={"operations": [item]}))["results"]
+    assert (result["status"], result["body"]["code"]) == (429, "not_counted")
+
+
+def test_an_organisation_may_switch_it_off(shop: Shop) -> None:
+    path = f"{ORGANISATIONS}/{shop.org}"
+    told = ok(shop.boss.get(path))
+    assert told["enforce"][-1] == told["enforceable"][-1]["name"] == "running"
+    shop.limit("users/ann", 0)
+    assert shop.create("ann").status_code == 429
+    ok(shop.boss.patch(path, json={"enforce": ["storage"]}))
+    ok(shop.create("ann"), 201)
+    ok(shop.boss.patch(path, json={"enforce": ["storage", "running"]}))
+    assert shop.create("ann").status_code == 429
+
+
+def test_it_is_explained_in_plain_words(shop: Shop) -> None:
+    shop.limit("users/ann", 2)
+    held = ok(shop.create("ann"), 201)
+    told = shop.boss.get(f"{PATH}/{held['generation_id']}/explain")
+    assert "a place of those that run at once" in told.text
