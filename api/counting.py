@@ -1,6 +1,6 @@
 """Count what is open before the first limit on it is set (domain/generations/count.py)."""
 
-from api.problems import not_yet_visible
+from api.problems import not_yet_visible, refused
 from api.services import Services
 from domain.generations.count import MOST_AT_ONCE, CountEarlier, StartCounting
 from domain.quotas.counted import stream_of
@@ -18,7 +18,8 @@ _NOT_COUNTED = f"""
 async def count_open(services: Services, org: str, resource: str, actor: str) -> None:
     """Count all that is open, a slice at a time. It can be repeated, and goes on where another one was killed.
 
-    Raises Problem (503) where the read models do not come up in time, psycopg.Error, and what the ledger raises.
+    Raises Problem (503 where the read models do not come up in time, 409 where more is open than one stream may hold),
+    psycopg.Error, and what the ledger raises.
     """
     outcome = await _run(services, org, actor, StartCounting(resource=resource))
     while True:
@@ -33,4 +34,7 @@ async def count_open(services: Services, org: str, resource: str, actor: str) ->
 
 
 async def _run(services: Services, org: str, actor: str, command: StartCounting | CountEarlier) -> Outcome:
-    return await services.ledger.execute(Submission(org=org, command=command, actor=actor, caller=actor))
+    outcome = await services.ledger.execute(Submission(org=org, command=command, actor=actor, caller=actor))
+    if outcome.refusal is not None:
+        raise refused(outcome.refusal)
+    return outcome

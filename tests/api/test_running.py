@@ -1,13 +1,20 @@
 """How many generations may run at once, over HTTP: set, refused with 429, tried again with the same key and id."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from api.counting import count_open
+from api.problems import Problem
+from domain.credits.refusals import TooMany
+from domain.generations.count import StartCounting
+from infra.writer.submission import Refused, Submission
 from tests.api.generating import PATH, ok
 from tests.api.service import Service
 
@@ -176,3 +183,25 @@ def test_it_is_explained_in_plain_words(shop: Shop) -> None:
     held = ok(shop.create("ann"), 201)
     told = shop.boss.get(f"{PATH}/{held['generation_id']}/explain")
     assert "a place of those that run at once" in told.text
+
+
+def test_more_than_can_be_counted_is_said_and_not_tried_for_ever() -> None:
+    refusal = Refused.of(TooMany(what="reservations", limit=100_000))
+
+    class Ledger:
+        """Accepts that counting starts, and cannot hold more."""
+
+        async def execute(self, item: Submission) -> Any:
+            refused = None if isinstance(item.command, StartCounting) else refusal
+            return SimpleNamespace(refusal=refused, partition=0, position=1)
+
+    class Services:
+        ledger = Ledger()
+        visible = SimpleNamespace(reached=lambda _partition, _position: asyncio.sleep(0, result=True))
+
+        async def rows(self, _query: str, _wanted: dict[str, Any]) -> list[dict[str, Any]]:
+            return [{"id": f"g{number}"} for number in range(100)]
+
+    with pytest.raises(Problem, match="100000") as caught:
+        asyncio.run(count_open(Services(), "acme", "running", "boss"))  # type: ignore[arg-type]  # what it needs
+    assert caught.value.status == 409
