@@ -1,5 +1,6 @@
 """The settlement of a generation while it is made up: each resource adds what it charges and gives back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -63,6 +64,16 @@ class Settlement:
     shortfall: Amounts = field(default_factory=dict)
     holds: list[Held] = field(default_factory=list)
     usd: int = 0
+    _held: dict[str, list[Held]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Every resource asks twice what is held of it, also where nothing is: the holds are walked once."""
+        for held in self.generation.holds:
+            self._held.setdefault(held.resource, []).append(held)
+
+    def held(self, resource: str) -> Sequence[Held]:
+        """What is held of a resource, stream by stream."""
+        return self._held.get(resource, ())
 
     def share(self, amount: int) -> int:
         """The part of what is held for those that succeeded, rounded up; at the end all of it."""

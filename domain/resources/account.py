@@ -67,7 +67,7 @@ class AccountResource(Resource):
 
     def cost_of_failure(self, settlement: Settlement) -> int:
         """The amount of which the organisation's policy charges a percentage: what is held."""
-        return _sum(settlement.generation.held(self.name))
+        return _sum(settlement.held(self.name))
 
     def more_streams(self, work: Work, request: Request) -> tuple[str, ...]:
         return self.payers(work.org, organisation_of(work), request.user, self.unit)
@@ -140,13 +140,13 @@ class AccountResource(Resource):
 
     def settle_failed(self, settlement: Settlement, percent: int) -> None:
         amount = self.cost_of_failure(settlement) * percent // 100 if percent else 0
-        held = _sum(settlement.generation.held(self.name))
+        held = _sum(settlement.held(self.name))
         self._pay(settlement, min(amount, held))
         settlement.leave(self._unit(settlement), max(0, amount - held))
 
     def settle_late(self, settlement: Settlement) -> None:
         """Charge up to the former hold. What is not there becomes a shortfall; what is above it stays uncharged."""
-        held = settlement.generation.held(self.name)
+        held = settlement.held(self.name)
         amount = self._cost(settlement)
         former = min(amount, _sum(held))
         settlement.leave(self._unit(settlement), amount - former)
@@ -190,12 +190,12 @@ class AccountResource(Resource):
 
     def _cost(self, settlement: Settlement) -> int:
         reported = self.reported(settlement)
-        return settlement.share(_sum(settlement.generation.held(self.name))) if reported is None else reported
+        return settlement.share(_sum(settlement.held(self.name))) if reported is None else reported
 
     def _pay(self, settlement: Settlement, amount: int) -> None:
         """Charge an amount to the holds, in their order, and what is above them as the organisation wants it."""
         left, streams = amount, []
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             part = min(left, amount_of(held))
             left -= part
             self._pay_held(settlement, held, part)

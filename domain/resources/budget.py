@@ -52,7 +52,7 @@ class Budget(QuotaResource):
 
     def settle(self, settlement: Settlement) -> None:
         settlement.usd = self._spent(settlement)
-        held = settlement.generation.held(self.name)
+        held = settlement.held(self.name)
         if held:
             self._count(settlement, held[0], {USD: settlement.usd} if settlement.usd else {})
         else:
@@ -76,7 +76,7 @@ class Budget(QuotaResource):
         asked, usd = settlement.asked, settlement.reported.usd
         if usd is not None:
             return usd
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             return settlement.share(held.amounts.get(USD, 0))
         return settlement.share(asked.quote.usd * settlement.left // asked.count)
 

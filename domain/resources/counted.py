@@ -64,7 +64,7 @@ class CountedResource(QuotaResource):
         return Held(self.name, self.stream, dict.fromkeys(units, 1))
 
     def settle(self, settlement: Settlement) -> None:
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             if settlement.final:
                 self.release(settlement.work, held, settlement.asked.generation_id)
             else:

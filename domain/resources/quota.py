@@ -43,7 +43,7 @@ class QuotaResource(Resource):
 
     def used(self, settlement: Settlement) -> Amounts:
         """What a success has used: the part of what is held first for those that succeeded."""
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             return {unit: settlement.share(amount) for unit, amount in held.amounts.items()}
         return {}
 
@@ -90,18 +90,18 @@ class QuotaResource(Resource):
 
     def settle(self, settlement: Settlement) -> None:
         used = self.used(settlement)
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             self._count(settlement, held, used)
 
     def settle_failed(self, settlement: Settlement, _percent: int) -> None:
         """Only a success counts (S1, S2)."""
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             self._count(settlement, held, {})
 
     def settle_late(self, settlement: Settlement) -> None:
         """Count as far as each limit still has room."""
         used = self.used(settlement)
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             state = settlement.work.state(held.stream)
             room = {unit: self._room(settlement.work, state, unit, amount) for unit, amount in used.items()}
             room = {unit: amount for unit, amount in room.items() if amount}

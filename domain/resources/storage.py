@@ -65,14 +65,14 @@ class Storage(QuotaResource):
     def settle(self, settlement: Settlement) -> None:
         self._store(settlement)
         stored = sum(content.bytes for content in settlement.reported.contents)
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             if settlement.final:
                 self.release(settlement.work, held, settlement.asked.generation_id)
             else:
                 self._free(settlement, held, min(stored, held.amounts.get(BYTES, 0)))
 
     def settle_failed(self, settlement: Settlement, _percent: int) -> None:
-        for held in settlement.generation.held(self.name):
+        for held in settlement.held(self.name):
             self.release(settlement.work, held, settlement.asked.generation_id)
 
     def settle_late(self, settlement: Settlement) -> None:
