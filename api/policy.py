@@ -129,6 +129,7 @@ POLICY: dict[str, Rule] = {
     "write_off_shortfall": _MANAGE,
     "list_users": _rule("users:read", WORKER, ORG_ADMIN, AUDITOR, ADMIN),
     "read_user": _rule("users:read", USER, WORKER, ORG_ADMIN, AUDITOR, ADMIN),
+    "list_settings": _LOOK,
     "search": _INSPECT,
     "read_analytics": _INSPECT,
     "list_user_usage": _INSPECT,
@@ -170,9 +171,10 @@ POLICY: dict[str, Rule] = {
     "docs": OPEN,
     "docs_file": OPEN,
 } | {
-    f"set_{on}_{name}": _rule("limits:manage", ORG_ADMIN, ADMIN)
+    f"{do}_{on}_{name}": rule
     for on in (Owner.USER, Owner.MODEL)
     for name in RESOURCES.settings[on]
+    for do, rule in (("read", _LOOK), ("set", _rule("limits:manage", ORG_ADMIN, ADMIN)))
 }
 
 SCOPES = frozenset(rule.scope for rule in POLICY.values() if rule.scope)

@@ -51,6 +51,10 @@ class Api:
                 return None
             raise
 
+    async def settings(self, on: str) -> list[Answer]:
+        """The numbers that an `organisation`, `plan` or `group` may have, as the service declares them."""
+        return [each for each in (await self.get("/api/v1/settings"))["items"] if each["on"] == on]
+
     async def together(self, *paths: str) -> list[Answer]:
         """Several reads side by side."""
         return list(await asyncio.gather(*(self.get(path) for path in paths)))

@@ -36,10 +36,24 @@ class ModelSettingAnswer(BaseModel):
     position: str
 
 
+def path_of(setting: Setting) -> str:
+    """The path of one setting of a user or a model; names of models may have slashes."""
+    owner = "users/{id}" if setting.on is Owner.USER else "models/{model:path}"
+    return f"/api/v1/{owner}/{setting.name.replace('_', '-')}"
+
+
+def must_be_a_model(name: str) -> None:
+    """Raises Problem (422) for what cannot be the name of a model."""
+    try:
+        _MODEL.validate_python(name)
+    except ValidationError:
+        raise invalid("model", "in the path is not of the right form") from None
+
+
 def _operation(setting: Setting) -> Operation:
     """The call that sets one setting of one user or model."""
     on = setting.on
-    part, in_path = ("id", "{id}") if on is Owner.USER else ("model", "{model:path}")  # models may have slashes
+    part = "id" if on is Owner.USER else "model"
 
     def build(call: Call, body: Any, _sealed: str | None) -> ChangeSettings:
         return ChangeSettings(on=on, id=call.params[part], settings={setting.name: body.limit})
@@ -48,29 +62,25 @@ def _operation(setting: Setting) -> Operation:
         who = {"user_id" if on is Owner.USER else "model": call.params[part]}
         return {**who, "limit": body.limit, "position": format_position(outcome.position)}
 
+    def check(call: Call, _body: Any) -> None:
+        if on is Owner.MODEL:
+            must_be_a_model(call.params[part])
+
     words = setting.name.split("_")
     body = create_model(f"{on.title()}{''.join(words).title()}Body", __base__=Body, limit=(value_of(setting), ...))
     body.__doc__ = f"`limit`: {setting.about}"
     return Operation(
         name=f"set_{on}_{setting.name}",
-        path=f"/api/v1/{on}s/{in_path}/{'-'.join(words)}",
+        path=path_of(setting),
         summary=f"Set the {' '.join(words)} of a {on}",
         body=body,
         answers=UserSettingAnswer if on is Owner.USER else ModelSettingAnswer,
         build=build,
         tell=tell,
-        check=_named,
+        check=check,
         method="PUT",
         begins=lambda _call, _body: Begins("settings"),
     )
-
-
-def _named(call: Call, _body: Any) -> None:
-    """Raises Problem (422) for what cannot be the name of a model."""
-    try:
-        _MODEL.validate_python(call.params.get("model", "-"))
-    except ValidationError:
-        raise invalid("model", "in the path is not of the right form") from None
 
 
 SETTINGS = tuple(_operation(each) for on in (Owner.USER, Owner.MODEL) for each in RESOURCES.settings[on].values())

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +37,16 @@ def whole_of(given: str, name: str, label: str) -> int | None:
     if not (plain.isascii() and plain.isdigit() and len(plain) <= 15):
         raise wrong(name, f"{label}: “{given[:40]}” is no whole number. Write digits only, or leave it empty.")
     return int(plain)
+
+
+def settings(form: FormData, declared: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
+    """The declared settings that the form has, empty ones as None. Raises ApiProblem (422)."""
+    return {each["name"]: whole(form, each["name"], each["label"]) for each in declared if each["name"] in form}
+
+
+def typed_settings(form: FormData, declared: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The same as they were typed."""
+    return {each["name"]: text(form, each["name"]) for each in declared if each["name"] in form}
 
 
 def needed(value: Any, name: str, label: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, needed, new_key, text, whole
+from console.admin.form_values import in_path, needed, new_key, settings, text, typed_settings, whole
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMINS
@@ -40,17 +40,17 @@ async def groups_part(visit: Visit) -> Response:
 @pages.get("/admin/parts/new-group", ADMINS)
 async def new_group(visit: Visit) -> Response:
     """The form for another group."""
-    return _form(visit, NEW)
+    return await _form(visit, NEW)
 
 
 @pages.post(HERE, ADMINS)
 async def create(visit: Visit) -> Response:
     """A new group; its page comes next, where members are added."""
-    form = await visit.form()
+    form, declared = await visit.form(), await visit.api.settings("group")
     try:
-        answer = await visit.api.post(GROUPS, _wanted(form), key=text(form, "key") or None)
+        answer = await visit.api.post(GROUPS, _wanted(form, declared), key=text(form, "key") or None)
     except ApiProblem as problem:
-        return _form(visit, NEW | _typed(form), problem)
+        return await _form(visit, NEW | _typed(form, declared), problem)
     await visit.until_visible(GROUPS, answer)
     told = f"{answer['name']} is there. Now say who is in it: Add members."
     return visit.redirect(f"{HERE}/{in_path(answer['id'])}", told)
@@ -60,18 +60,18 @@ async def create(visit: Visit) -> Response:
 async def edit_group(visit: Visit) -> Response:
     """The form for this group."""
     answer = await visit.api.file(_of(visit))
-    return _form(visit, answer.json(), etag=answer.headers.get("ETag", ""))
+    return await _form(visit, answer.json(), etag=answer.headers.get("ETag", ""))
 
 
 @pages.post(HERE + "/{id}/edit", ADMINS)
 async def change(visit: Visit) -> Response:
     """Other limits, another name; nobody overwrites what somebody else has changed meanwhile."""
-    form = await visit.form()
+    form, declared = await visit.form(), await visit.api.settings("group")
     etag = text(form, "etag")
     try:
-        answer = await visit.api.patch(_of(visit), _wanted(form), etag=etag or None)
+        answer = await visit.api.patch(_of(visit), _wanted(form, declared), etag=etag or None)
     except ApiProblem as problem:
-        return _form(visit, await visit.api.get(_of(visit)) | _typed(form), problem, etag=etag)
+        return await _form(visit, await visit.api.get(_of(visit)) | _typed(form, declared), problem, etag=etag)
     await visit.until_visible(GROUPS, answer)
     return visit.redirect(text(form, "back") or HERE, f"{answer['name']} is changed.")
 
@@ -113,22 +113,25 @@ def _of(visit: Visit) -> str:
     return f"{GROUPS}/{in_path(visit.path['id'])}"
 
 
-def _typed(form: FormData) -> dict[str, Any]:
+def _typed(form: FormData, declared: list[Any]) -> dict[str, Any]:
     """What stands in the form, to be shown again as it was typed."""
-    return {name: text(form, name) for name in ("name", "description", "image_limit", "video_limit", "period")}
+    names = ("name", "description", "image_limit", "video_limit", "period")
+    return {name: text(form, name) for name in names} | typed_settings(form, declared)
 
 
-def _wanted(form: FormData) -> dict[str, Any]:
+def _wanted(form: FormData, declared: list[Any]) -> dict[str, Any]:
     """The form as the API takes it. Raises ApiProblem (422)."""
     return {
         "name": needed(text(form, "name"), "name", "The name"),
         "description": text(form, "description"),
         **{name: whole(form, name, label) for name, label in LIMITS},
         "period": text(form, "period") or "total",
+        **settings(form, declared),
     }
 
 
-def _form(visit: Visit, group: dict[str, Any], problem: ApiProblem | None = None, *, etag: str = "") -> Response:
+async def _form(visit: Visit, group: dict[str, Any], problem: ApiProblem | None = None, *, etag: str = "") -> Response:
     status = problem.status if problem else 200
-    values = {"group": group, "problem": problem, "etag": etag, "periods": PERIODS, "key": new_key()}
+    values: dict[str, Any] = {"group": group, "problem": problem, "etag": etag, "periods": PERIODS, "key": new_key()}
+    values["declared"] = await visit.api.settings("group")
     return visit.render("admin/group_form_part.html", status, back=visit.query.get("back", HERE), **values)

@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, instant, needed, new_key, text, whole, wrong
+from console.admin.form_values import in_path, instant, needed, new_key, settings, text, typed_settings, whole, wrong
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMIN, ADMINS, PLATFORM, PLATFORM_READERS
@@ -58,11 +58,14 @@ async def organisation(visit: Visit) -> Response:
 @pages.post(ORGANISATION_PAGE, ADMINS)
 async def save_settings(visit: Visit) -> Response:
     """All settings of the form; not over somebody else's change meanwhile."""
-    form = await visit.form()
+    form, declared = await visit.form(), await visit.api.settings("organisation")
     try:
-        await visit.api.patch(_api(visit), _wanted(form), etag=text(form, "etag") or None)
+        wanted = _wanted(form) | settings(form, declared)
+        await visit.api.patch(_api(visit), wanted, etag=text(form, "etag") or None)
     except ApiProblem as problem:
-        return await _organisation_page(visit, problem, _typed(form), text(form, "etag"))
+        return await _organisation_page(
+            visit, problem, _typed(form) | typed_settings(form, declared), text(form, "etag")
+        )
     return visit.redirect(ORGANISATION_PAGE, "The settings are saved. They count from the next request on.")
 
 
@@ -91,16 +94,17 @@ async def _organisation_page(
 ) -> Response:
     answer = await visit.api.file(_api(visit))
     now = answer.json()
-    settings = now | (typed or {})
+    shown = now | (typed or {})
     groups = (await visit.api.get("/api/groups", limit=200))["items"]
     payers = [*PAYERS, *((f"group:{group['id']}", f"The group {group['name']}") for group in groups)]
     known = {payer for payer, _ in payers}
-    payers += [(payer, payer) for payer in settings["pay_from"] if payer not in known]
+    payers += [(payer, payer) for payer in shown["pay_from"] if payer not in known]
     return visit.render(
         "admin/organisation.html",
         problem.status if problem else 200,
         organisation=now,
-        settings=settings,
+        settings=shown,
+        declared=await visit.api.settings("organisation"),
         etag=etag or answer.headers.get("ETag", ""),
         problem=problem,
         zones=ZONES,
@@ -108,7 +112,7 @@ async def _organisation_page(
         over_actual=OVER_ACTUAL,
         outcomes=OUTCOMES,
         payers=payers,
-        places=min(MOST_PAYERS, max(LEAST_SHOWN, len(settings["pay_from"]) + 1)),
+        places=min(MOST_PAYERS, max(LEAST_SHOWN, len(shown["pay_from"]) + 1)),
     )
 
 

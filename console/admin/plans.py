@@ -5,7 +5,7 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, money, needed, text, whole, whole_of, wrong
+from console.admin.form_values import in_path, money, needed, settings, text, typed_settings, whole, whole_of, wrong
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import PLATFORM, PLATFORM_READERS
@@ -46,13 +46,14 @@ async def plan_form(visit: Visit) -> Response:
 @pages.post(HERE, PLATFORM)
 async def publish(visit: Visit) -> Response:
     """A plan's new terms; organisations keep those that they chose until they choose again."""
-    form = await visit.form()
+    form, declared = await visit.form(), await visit.api.settings("plan")
     id_, version = text(form, "id"), text(form, "version")
     try:
         needed(id_, "id", "The id")
-        await visit.api.put(f"{API}/{in_path(id_)}", _terms(form), etag=f'"{version}"' if version else None)
+        terms = _terms(form) | settings(form, declared)
+        await visit.api.put(f"{API}/{in_path(id_)}", terms, etag=f'"{version}"' if version else None)
     except ApiProblem as problem:
-        return await _form(visit, _typed(form), problem)
+        return await _form(visit, _typed(form) | typed_settings(form, declared), problem)
     return visit.redirect(HERE, f"The plan {text(form, 'name')} is published.")
 
 
@@ -135,6 +136,7 @@ async def _page(visit: Visit, problem: ApiProblem | None = None) -> Response:
         problem.status if problem else 200,
         plans=found["items"],
         types=types,
+        declared=await visit.api.settings("plan"),
         features=features,
         problem=problem,
         may_change=visit.person.role in PLATFORM,
@@ -142,7 +144,8 @@ async def _page(visit: Visit, problem: ApiProblem | None = None) -> Response:
 
 
 async def _form(visit: Visit, plan: dict[str, Any], problem: ApiProblem | None = None) -> Response:
-    costs = (await visit.api.get(FEATURES))["token_costs"]
+    costs, declared = (await visit.api.get(FEATURES))["token_costs"], await visit.api.settings("plan")
     types = list(dict.fromkeys([*plan["tokens"], *costs]))
     status = problem.status if problem else 200
-    return visit.render("admin/plan_form_part.html", status, plan=plan, types=types, problem=problem, mb=MB)
+    values = {"plan": plan, "types": types, "declared": declared, "problem": problem, "mb": MB}
+    return visit.render("admin/plan_form_part.html", status, **values)

@@ -1,9 +1,9 @@
-"""Change settings: what may be set, and the command for users and models."""
+"""Change settings: what may be set, and how those of users and models are changed and read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domain.kernel.domain import Decider, Module, timeless
+from domain.kernel.domain import Answerer, Decider, Module, timeless
 from domain.kernel.work import Work
 from domain.organisations.refusals import InvalidSetting, NotCounted
 from domain.quotas.counted import counted_of
@@ -30,6 +30,14 @@ class ChangeSettings:
     on: Owner
     id: str
     settings: Given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsNow:
+    """Ask for the settings of the user or the model `id`; the answer has those that are set, by name."""
+
+    on: Owner
+    id: str
 
 
 def changed(work: Work, on: Owner, before: Values, given: Given) -> Values:
@@ -65,6 +73,12 @@ def change(work: Work, command: ChangeSettings) -> None:
 
 MODULE = Module(
     deciders={ChangeSettings: Decider(lambda command: (stream_of(command.on, command.id),), change)},
+    answerers={
+        SettingsNow: Answerer(
+            lambda question: (stream_of(question.on, question.id),),
+            lambda work, question: own_settings(work, question.on, question.id),
+        )
+    },
     kinds={PREFIX: timeless(OwnSettings(), evolve, lambda own: len(own.values))},
     events=EVENTS,
 )

@@ -38,6 +38,11 @@ class Setting:
     least: int = 0
     most: int = 10**12
 
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return self.name.replace("_", " ").capitalize()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsChanged(Untagged):

@@ -87,6 +87,9 @@ CALLS: dict[str, Line] = {
     "DELETE /api/v1/contents/{id}": Line(SELF, "content"),
     "GET /api/v1/storage/me": Line(READ),
     "PUT /api/v1/users/{id}/storage-limit": Line(MANAGE, "user", {"bytes": 1_000_000_000}),
+    "GET /api/v1/settings": Line(READ),
+    "GET /api/v1/users/{id}/running-limit": Line(READ, "user"),
+    "GET /api/v1/models/{model}/running-limit": Line(READ),
     "PUT /api/v1/users/{id}/running-limit": Line(MANAGE, "user", {"limit": 5}),
     "PUT /api/v1/models/{model}/running-limit": Line(MANAGE, "", {"limit": 5}),
     # Groups

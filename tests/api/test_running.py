@@ -130,6 +130,46 @@ def test_every_owner_has_its_setting(shop: Shop) -> None:
     assert shop.limit("users/ann", None)["limit"] is None
 
 
+@pytest.mark.parametrize("path", ["users/ann", "models/FLUX.1 [dev]", "models/openai/gpt-4o"])
+def test_what_is_set_is_read(shop: Shop, path: str) -> None:
+    read = f"/api/v1/{path}/running-limit"
+    assert ok(shop.boss.get(read))["limit"] is None
+    told = shop.limit(path, 3)
+    assert told["limit"] == 3
+    assert ok(shop.boss.get(read)) == told
+    shop.limit(path, None)
+    assert ok(shop.boss.get(read))["limit"] is None
+
+
+def test_models_that_differ_in_case_have_one_limit(shop: Shop) -> None:
+    shop.limit("models/FLUX", 3)
+    assert ok(shop.boss.get("/api/v1/models/flux/running-limit"))["limit"] == 3
+
+
+def test_users_read_their_own_limit(shop: Shop) -> None:
+    shop.limit("users/ann", 3)
+    ann = shop.service.client("user", "ann", org=shop.org)
+    assert ok(ann.get("/api/v1/users/ann/running-limit"))["limit"] == 3
+    assert ann.get("/api/v1/users/bob/running-limit").status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_what_cannot_be_the_name_of_a_model_is_422(shop: Shop, method: str) -> None:
+    body = {"limit": 1} if method == "PUT" else None
+    answer = shop.boss.request(method, "/api/v1/models/a%09b/running-limit", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, "model")
+
+
+def test_what_may_be_set_is_told(shop: Shop) -> None:
+    items = ok(shop.boss.get("/api/v1/settings"))["items"]
+    assert [(each["on"], each["name"]) for each in items] == [
+        ("organisation", "running_limit"), ("plan", "user_running_limit"), ("group", "running_limit"),
+        ("user", "running_limit"), ("model", "running_limit"),
+    ]  # fmt: skip
+    assert items[1]["label"] == "User running limit"
+    assert (items[1]["least"], items[1]["most"]) == (0, 10**12)
+
+
 def test_that_of_a_plan_comes_with_its_choice(shop: Shop) -> None:
     plan = f"p{secrets.token_hex(4)}"
     ok(shop.platform.put(f"/api/v1/plans/{plan}", json={"name": "Small", "user_running_limit": 1}))

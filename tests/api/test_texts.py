@@ -33,7 +33,7 @@ def unchanged(service: Service) -> Iterator[None]:
 
 def filled(path: str, id_: str = "some-id") -> str:
     path = path.replace("{address}", "user:u:credits").replace("{position}", "0000000000000001")
-    for name in ("{id}", "{name}", "{provider}", "{version}", "{content_id}", "{user_id}", "{unit}"):
+    for name in ("{id}", "{name}", "{provider}", "{version}", "{content_id}", "{user_id}", "{unit}", "{model}"):
         path = path.replace(name, id_)
     return path
 

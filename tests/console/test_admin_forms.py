@@ -84,6 +84,25 @@ def test_a_group_is_made_changed_and_deleted(desk: Desk) -> None:
     assert desk.api.get(path.replace("/admin/", "/api/")).status_code == 404
 
 
+def test_what_resources_let_a_group_have_is_in_its_form(desk: Desk) -> None:
+    typed = {"name": "Limited", **GROUP}
+    made = desk.send("/admin/groups", "/admin/parts/new-group", **typed, running_limit="2")
+    if made.status_code == 503:  # before the first limit, what is open is counted
+        desk.project()
+        made = desk.send("/admin/groups", "/admin/parts/new-group", **typed, running_limit="2")
+    path = made.headers["location"]
+    group = path.replace("/admin/", "/api/")
+    assert desk.api.get(group).json()["running_limit"] == 2
+    assert 'name="running_limit" type="text" value="2"' in desk.page(f"{path}/edit")
+    wrong = desk.send(f"{path}/edit", **typed, running_limit="two")
+    assert "Running limit: “two” is no whole number" in desk.refused(wrong)
+    assert 'value="two"' in wrong.text
+    desk.send(f"{path}/edit", **typed)
+    assert desk.api.get(group).json()["running_limit"] == 2, "a form without the field leaves it"
+    desk.send(f"{path}/edit", **typed, running_limit="")
+    assert desk.api.get(group).json()["running_limit"] is None
+
+
 def test_a_group_form_sent_twice_makes_one_group(desk: Desk) -> None:
     page = desk.page("/admin/parts/new-group")
     found = re.search(VALUE.format("key"), page)
@@ -139,6 +158,7 @@ def test_the_organisations_settings_are_saved_as_a_whole(desk: Desk) -> None:
         "pay_from": ["user:{user}", "org:{org}", ""],
         "over_actual": "available",
         "policy_timed_out": "50",
+        "running_limit": "",
     }
     assert "The settings are saved" in desk.done(desk.send("/admin/organisation", **typed))
     now = desk.api.get("/api/v1/organisations/desk").json()
@@ -146,7 +166,9 @@ def test_the_organisations_settings_are_saved_as_a_whole(desk: Desk) -> None:
     assert now["enforce"] == ["credits", "groups"]
     assert now["pay_from"] == ["user:{user}", "org:{org}"]
     assert (now["over_actual"], now["settlement_policy"]["timed_out"]) == ("available", 50)
-    wrong = desk.send("/admin/organisation", **typed | {"time_zone": "Moon/Crater"})
+    assert now["running_limit"] is None
+    wrong = desk.send("/admin/organisation", **typed | {"time_zone": "Moon/Crater", "running_limit": "7"})
+    assert 'name="running_limit" type="text" value="7"' in wrong.text
     assert "there is no time zone Moon/Crater" in desk.refused(wrong)
     assert 'value="Moon/Crater"' in wrong.text
 
@@ -256,11 +278,13 @@ def test_a_plan_and_the_features_are_published(platform: Desk) -> None:
         "storage_mb": "2",
         "type": ["forecast"],
     }
-    terms: dict[str, Any] = typed | {"amount": ["9"], "annual_percent_off": "10"}
+    terms: dict[str, Any] = typed | {"amount": ["9"], "annual_percent_off": "10", "user_running_limit": "3"}
     assert "The plan Team is published." in platform.done(platform.send("/admin/plans", "/admin/parts/plan", **terms))
     plan = next(plan for plan in platform.api.get("/api/v1/plans").json()["items"] if plan["id"] == "team")
     assert (plan["credits"], plan["storage_limit"], plan["tokens"]) == (300, 2 * 1_048_576, {"forecast": 9})
     assert plan["price"] == {"amount": "19.50", "currency": "USD"}
+    assert plan["user_running_limit"] == 3
+    assert 'name="user_running_limit" type="text" value="3"' in platform.page("/admin/parts/plan?id=team")
     wrong = platform.send("/admin/plans", "/admin/parts/plan?id=team", **terms | {"amount": ["nine"]})
     assert "is no whole number" in platform.refused(wrong)
     features: dict[str, Any] = {"name": ["dream", ""], "token_type": ["forecast", ""], "cost": ["6", ""]}
