@@ -1,10 +1,15 @@
 """Count what is open before the first limit on it is set (domain/generations/count.py)."""
 
-from api.problems import not_yet_visible, refused
+from collections.abc import Iterable
+from typing import Any
+
+from api.database import UNREACHABLE
+from api.problems import away, not_yet_visible, refused, turned_away, unknown_outcome
 from api.services import Services
 from domain.generations.count import MOST_AT_ONCE, CountEarlier, StartCounting
 from domain.quotas.counted import stream_of
-from infra.writer.submission import Outcome, Submission
+from domain.resources.table import RESOURCES
+from infra.writer.submission import Outcome, OutcomeUnknown, Overloaded, Submission
 
 # What the read models show at the position of the last step: all that was open before counting started, less what was
 # counted since.
@@ -18,10 +23,31 @@ _NOT_COUNTED = f"""
 async def count_open(services: Services, org: str, resource: str, actor: str) -> None:
     """Count all that is open, a slice at a time. It can be repeated, and goes on where another one was killed.
 
-    Raises Problem (503 where the read models do not come up in time, 409 where more is open than one stream may hold),
-    psycopg.Error, and what the ledger raises.
+    Raises Problem: 503 where the read models do not come up in time or nothing can be reached, 409 where more is open
+    than one stream may hold.
     """
+    try:
+        await _count(services, org, resource, actor)
+    except UNREACHABLE as error:
+        raise away(error) from None
+    except OutcomeUnknown:
+        raise unknown_outcome() from None
+    except Overloaded as error:
+        raise turned_away(error) from None
+
+
+def limited_by(commands: Iterable[Any]) -> set[str]:
+    """The resources on which the commands set a limit and that must be counted before it."""
+    found: set[str] = set()
+    for given in filter(None, (getattr(command, "settings", None) for command in commands)):
+        found.update(name for setting, name in RESOURCES.counting.items() if given.get(setting.name) is not None)
+    return found
+
+
+async def _count(services: Services, org: str, resource: str, actor: str) -> None:
     outcome = await _run(services, org, actor, StartCounting(resource=resource))
+    if outcome.result_state:
+        return
     while True:
         if not await services.visible.reached(outcome.partition, outcome.position):
             raise not_yet_visible()

@@ -190,14 +190,7 @@ async def execute(services: Services, item: Submission) -> Outcome:
     outcome = await _once(services, item)
     if outcome.refusal is None or outcome.refusal.code != NotCounted.code:
         return outcome
-    try:
-        await count_open(services, item.org, str(outcome.refusal.facts["resource"]), item.actor)
-    except UNREACHABLE as error:
-        raise away(error) from None
-    except OutcomeUnknown:
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
+    await count_open(services, item.org, str(outcome.refusal.facts["resource"]), item.actor)
     return await _once(services, item)
 
 

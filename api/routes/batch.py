@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from api.audit_log import DENIED, denied
 from api.commands import OPERATIONS
+from api.counting import count_open, limited_by
 from api.database import UNREACHABLE
 from api.fields import Body
 from api.guard import path_values
@@ -116,6 +117,8 @@ async def _run_batch(given: Given) -> tuple[dict[str, Any], None]:
     for each in ready:
         submissions.append(_submission(services, each))
         await stretches.pause()
+    for resource in limited_by(each.command for each in submissions):
+        await count_open(services, given.call.org, resource, submissions[0].actor)
     outcomes = iter(await _execute(services, submissions, batch.atomic))
     results: list[dict[str, Any]] = []
     for one in found:

@@ -25,7 +25,10 @@ MOST_AT_ONCE = 100  # generations that one command counts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartCounting:
-    """From now on every generation that is created is counted. Nothing happens where that is so already."""
+    """From now on every generation that is created is counted. Nothing happens where that is so already.
+
+    Its result state: whether those from before are counted too.
+    """
 
     resource: str
 

@@ -30,6 +30,7 @@ from domain.kernel.work import StreamKind, Work
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.plans import state as plans
 from domain.prices import book as price_book
+from domain.quotas.counted import counted_of
 from domain.resources.table import Resources, table
 from domain.storage.state import content_tag
 
@@ -114,7 +115,11 @@ _DECIDERS: dict[type, Decider] = {
     ExtendGeneration: _settles(extend),
     ConfirmGeneration: _settles(confirm, _contents),
     FailGeneration: _settles(fail),
-    StartCounting: Decider(first_streams, start_counting),
+    StartCounting: Decider(
+        first_streams,
+        start_counting,
+        result_state=lambda work, command: counted_of(work, command.resource).complete,
+    ),
     CountEarlier: Decider(first_streams, count_earlier, streams_from_state=further_streams),
     RefundGeneration: _settles(refund_generation, lambda command: (reservation_tag(command.generation_id),))._replace(
         streams_from_state=lambda work, command: (

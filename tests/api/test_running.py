@@ -200,10 +200,25 @@ def test_limits_are_the_admins(shop: Shop) -> None:
             assert client.put(f"/api/v1/{path}/running-limit", json={"limit": 1}).status_code == 403
 
 
-def test_in_a_batch_the_first_limit_is_sent_back(shop: Shop) -> None:
-    item = {"path": "/api/groups", "body": {"name": "G", "running_limit": 1}}
-    (result,) = ok(shop.boss.post("/api/v1/batch", json={"operations": [item]}))["results"]
-    assert (result["status"], result["body"]["code"]) == (429, "not_counted")
+@pytest.mark.parametrize("atomic", [False, True])
+def test_in_a_batch_what_is_open_is_counted_before_the_first_limit(shop: Shop, atomic: bool) -> None:
+    ok(shop.create("ann"), 201)
+    items = [
+        {"path": "/api/groups", "body": {"id": "g", "name": "G", "running_limit": 2}},
+        {"path": "/api/group-members", "body": {"group_id": "g", "user_ids": ["ann", "bob"]}},
+    ]
+    told = shop.set(lambda: shop.boss.post("/api/v1/batch", json={"operations": items, "atomic": atomic}))
+    assert [result["status"] for result in told["results"]] == [201, 200]
+    ok(shop.create("ann"), 201)
+    ok(shop.create("bob"), 201)
+    assert shop.create("bob").json()["checks"][-1]["subject"] == "group:g"
+
+
+def test_a_batch_counts_nothing_where_it_sets_no_limit(shop: Shop) -> None:
+    items = [{"path": "/api/groups", "body": body} for body in ({"name": "G", "running_limit": None}, {"name": "H"})]
+    told = ok(shop.boss.post("/api/v1/batch", json={"operations": items}))
+    assert [result["status"] for result in told["results"]] == [201, 201]
+    assert shop.stored("counting-started.v1") == 0
 
 
 def test_an_organisation_may_switch_it_off(shop: Shop) -> None:
@@ -233,7 +248,7 @@ def test_more_than_can_be_counted_is_said_and_not_tried_for_ever() -> None:
 
         async def execute(self, item: Submission) -> Any:
             refused = None if isinstance(item.command, StartCounting) else refusal
-            return SimpleNamespace(refusal=refused, partition=0, position=1)
+            return SimpleNamespace(refusal=refused, partition=0, position=1, result_state=False)
 
     class Services:
         ledger = Ledger()
