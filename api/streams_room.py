@@ -1,4 +1,4 @@
-"""How many accounts, budgets, storages, groups and members of groups an organisation may have: each stays for ever."""
+"""How many accounts, budgets, storages, groups, members and settings an organisation may have: each stays for ever."""
 
 import asyncio
 from collections import OrderedDict
@@ -18,7 +18,7 @@ MOST_KNOWN = 20_000  # organisations whose room is known in this process
 MOST_WAITING = 1_000  # organisations that wait to be counted; others are counted with a later command
 FULL_FOR_S = 10.0  # an organisation that was full is not counted again before
 
-_STREAMS = ("balances", "budgets", "storages", "groups", "members")
+_STREAMS = ("balances", "budgets", "storages", "groups", "members", "settings")
 _COUNTED = " + ".join(
     f"(select count(*) from (select from read.{table} where org = %(org)s limit %(most)s) {table})"
     for table in _STREAMS
@@ -31,13 +31,18 @@ _THERE = {
     "budget": "select 1 from read.budgets where org = %(org)s and user_id = %(id)s",
     "storage": "select 1 from read.storages where org = %(org)s and user_id = %(id)s",
     "group": "select 1 from read.groups where org = %(org)s and id = %(id)s",
+    "user": "select 1 from read.settings where org = %(org)s and owner = 'user' and id = %(id)s",
+    "model": "select 1 from read.settings where org = %(org)s and owner = 'model' and id = %(id)s",
 }
 
 log = structlog.get_logger()
 
 
 class Begins(NamedTuple):
-    """What a command may begin. `kind`: account, budget, storage, group or member; `many`: how many of it."""
+    """What a command may begin. `kind`: account, budget, storage, group, member, or user or model for their settings.
+
+    `many`: how many of it.
+    """
 
     kind: str
     id: str = ""
@@ -121,7 +126,8 @@ class StreamsRoom:
             return await cursor.fetchone() is not None
 
     def _full(self, kind: str) -> Problem:
-        detail = f"An organisation may have {self._most:,} accounts, budgets, storages, groups and members together."
+        what = "accounts, budgets, storages, groups, members and settings of users and models"
+        detail = f"An organisation may have {self._most:,} {what} together."
         if kind == "group":
             detail = f"An organisation may have {MAX_GROUPS:,} groups. {detail}"
         limit = MAX_GROUPS if kind == "group" else self._most

@@ -124,7 +124,8 @@ class Settings(BaseSettings):
         default=10_000_000,
         ge=1,
         le=1_000_000_000,
-        description="accounts, budgets, storages, groups and members of groups that an organisation may have together",
+        description="accounts, budgets, storages, groups, members of groups, and settings of users and models that an"
+        " organisation may have together",
     )
     request_deadline_s: float = Field(
         default=10.0, gt=0, le=60, description="seconds until a command without an answer is 503"

@@ -19,6 +19,7 @@ from projections.purchases import PURCHASES
 from projections.read_model import ReadModel
 from projections.refusals import REFUSALS
 from projections.reservations import RESERVATIONS
+from projections.settings import SETTINGS
 from projections.storages import STORAGES
 from projections.token_usage import TOKEN_USAGE
 from projections.transactions import TRANSACTIONS
@@ -38,6 +39,7 @@ READ_MODELS: tuple[ReadModel[Any], ...] = (
     COSTS,
     REFUSALS,
     STORAGES,
+    SETTINGS,
     GROUPS,
     BUDGETS,
     USE_HOLDS,

@@ -13,7 +13,7 @@ from api.setting_fields import value_of
 from api.streams_room import Begins
 from domain.resources.table import RESOURCES
 from domain.settings.change import ChangeSettings
-from domain.settings.setting import Owner, Setting
+from domain.settings.setting import Owner, Setting, known_as
 from infra.position import format_position
 from infra.writer.submission import Outcome
 
@@ -79,7 +79,7 @@ def _operation(setting: Setting) -> Operation:
         tell=tell,
         check=check,
         method="PUT",
-        begins=lambda _call, _body: Begins("settings"),
+        begins=lambda call, _body: Begins(on, known_as(on, call.params[part])),
     )
 
 

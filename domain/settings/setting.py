@@ -62,9 +62,14 @@ def evolve(_own: OwnSettings, event: SettingsChanged) -> OwnSettings:
     return OwnSettings(event.settings)
 
 
+def known_as(on: Owner, id_: str) -> str:
+    """The id under which settings are kept. Models differ by more than upper and lower case."""
+    return id_.casefold() if on is Owner.MODEL else id_
+
+
 def stream_of(on: Owner, id_: str) -> str:
-    """The stream of a user's or a model's settings. Models differ by more than upper and lower case."""
-    return f"{PREFIX}{on}/{id_.casefold() if on is Owner.MODEL else id_}"
+    """The stream of a user's or a model's settings."""
+    return f"{PREFIX}{on}/{known_as(on, id_)}"
 
 
 def own_settings(work: Work, on: Owner, id_: str) -> Values:

@@ -42,11 +42,12 @@ class Streams:
             "generation": self._generation,
             "group": self._group,
             "organisation": self._organisation,
+            "settings": self._settings,
             "storage": self._storage,
         }
         if start in known:
             known[start](org, name, events)
-            self._section.count(f"{start}s")
+            self._section.count(start if start == "settings" else f"{start}s")
         elif (org, stream) == (PLATFORM, "prices"):
             self._show("prices", map(_price_version, events))
         else:
@@ -120,6 +121,17 @@ class Streams:
                 self._plan_limits.append((event.position, event.data.get("storage_limit")))
 
         self._each(events, take, "settings")
+
+    def _settings(self, org: str, whose: str, events: Iterator[Stored]) -> None:
+        owner, _, id_ = whose.partition("/")
+        row: Row = {"org": org, "owner": owner, "id": id_}
+
+        def take(event: Stored) -> None:
+            row.update(settings=event.data["settings"], version=event.version, position=event.position)
+            row["updated_at"] = event.time
+
+        self._each(events, take, f"settings of {whose}")
+        self._show("settings", [row])
 
     def _plan_limit(self, position: int) -> int | None:
         """What the plan allowed each user at a position; none where that was the deployment's to say."""

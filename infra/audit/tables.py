@@ -34,10 +34,11 @@ GROUPS = Table("groups", ("org", "id"), "org, id")
 MEMBERS = Table("members", ("org", "group_id", "user_id"), "org, group_id, user_id")
 BUDGETS = Table("budgets", ("org", "user_id"), "org, user_id")
 USE_HOLDS = Table("use_holds", ("org", "stream", "generation_id"), "org, stream, generation_id")
+SETTINGS = Table("settings", ("org", "owner", "id"), "org, owner, id")
 
 TABLES = (
     *(BALANCES, TRANSACTIONS, RESERVATIONS, GRANTS, DEBITS, PRICES),
-    *(GENERATIONS, STORAGES, CONTENTS, GROUPS, MEMBERS, BUDGETS, USE_HOLDS),
+    *(GENERATIONS, STORAGES, CONTENTS, GROUPS, MEMBERS, BUDGETS, USE_HOLDS, SETTINGS),
 )
 
 

@@ -71,13 +71,23 @@ def _quota_holds(attacker: Attacker) -> httpx.Response:
 
 def _streams(attacker: Attacker) -> httpx.Response:
     answer = _ok(attacker.grant("user:u:credits"))
+    _ok(_set(attacker, "users/u"))
+    _ok(_set(attacker, "models/Open/m"))
     for number in range(50):
         attacker.service.project()
         answer = attacker.grant(f"user:u{number}:credits")
         if answer.status_code != 201:
             break
+    for new in ("users/new", "models/open/new"):
+        assert _set(attacker, new).json()["code"] == "organisation_full"
     _ok(attacker.grant("user:u:credits"))  # what is there already goes on
+    _ok(_set(attacker, "users/u"))
+    _ok(_set(attacker, "models/open/M"))
     return answer
+
+
+def _set(attacker: Attacker, owner: str) -> httpx.Response:
+    return attacker.client().put(f"/api/v1/{owner}/running-limit", json={"limit": None})
 
 
 def _groups(attacker: Attacker) -> httpx.Response:
@@ -275,8 +285,10 @@ BOUNDS: dict[str, Bound] = {
     "Live grants of an account": Bound(account.MAX_LIVE_GRANTS, _grants),
     "Voided grants of an account": Bound(account.MAX_VOIDED_GRANTS, _voided),
     "Open holds of an account": Bound(account.MAX_OPEN_HOLDS, _holds),
-    "Open holds of a storage, budget or group": Bound(quota.MAX_OPEN_HOLDS, _quota_holds),
-    "Accounts, budgets, storages, groups and members together": Bound(_default("max_streams"), _streams),
+    "Open holds of a storage, budget, group or counted resource": Bound(quota.MAX_OPEN_HOLDS, _quota_holds),
+    "Accounts, budgets, storages, groups, members, and settings of users and models together": Bound(
+        _default("max_streams"), _streams
+    ),
     "Groups": Bound(streams_room.MAX_GROUPS, _groups),
     "Members of a group": Bound(group_state.MAX_MEMBERS, _members),
     "Groups of a user": Bound(group_state.MAX_GROUPS, _groups_of_user),
