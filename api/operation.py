@@ -89,7 +89,7 @@ class Operation:
     look: Callable[[Services, Call, Any], Awaitable[Call]] | None = None
     makes: Callable[[Call, Any], tuple[str, str] | None] = lambda _call, _body: None
     texts: Callable[[Any], dict[str, dict[str, Any]]] | None = None
-    facts: Callable[[Services, Outcome], dict[str, Any]] | None = None
+    facts: Callable[[Services, Call, Outcome], dict[str, Any]] | None = None
     refused: Callable[[Outcome], Answer | None] = lambda _outcome: None
     tell: Callable[[Services, Call, Any, Outcome], Awaitable[Answer]] | None = None
     max_bytes: int = MAX_BODY

@@ -245,7 +245,7 @@ async def answer_of(
         return operation.status, told
     refusal = outcome.refusal
     if operation.facts is not None:
-        refusal = refusal._replace(facts=operation.facts(services, outcome))
+        refusal = refusal._replace(facts=operation.facts(services, call, outcome))
     problem = refused(refusal)
     return problem.status, problem.body()
 

@@ -35,7 +35,8 @@ class Decision:
     """A refusal: who wanted what, why not, and by how much the first failing resource was short.
 
     `deficit` is in that resource's own unit (credits, tokens, bytes, micro-USD, images, videos). Refused generations
-    have `generation_id` and `position`; checks and deductions write nothing in the log and have none. `left_out`: how
+    have `generation_id` and `position`; checks and deductions write nothing in the log and have none, and a generation
+    that was refused to be tried again (429) is told as a check for that reason. `left_out`: how
     many checks and deductions of the same user were refused since the one before and have no record of their own.
     """
 

@@ -91,7 +91,7 @@ async def _as_it_is(services: Services, call: Call, _body: Any, _outcome: Outcom
     return budget_answer(user, await budget_now(services, call, user))
 
 
-def _in_usd(_services: Services, outcome: Outcome) -> dict[str, Any]:
+def _in_usd(_services: Services, _call: Call, outcome: Outcome) -> dict[str, Any]:
     """The numbers of a refusal, money as text."""
     facts = outcome.refusal.facts if outcome.refusal else {}
     money = {name: decimal_text(facts[name]) for name in _MONEY_FACTS if name in facts}

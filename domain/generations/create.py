@@ -45,19 +45,15 @@ def create(work: Work, command: CreateGeneration) -> None:
     stream = stream_of(command.generation_id)
     if not assessment.ok:
         first = next(check for check in assessment.checks if not check.ok and check.reason == assessment.reason)
-        kind = ResourcesBusy if table(work).by_name[first.resource].transient else ResourcesShort
-        refusal = kind(
-            reason=assessment.reason,
-            sentence=sentences(table(work), assessment.checks, assessment.reason),
-            told=told(assessment),
-        )
-        if kind is ResourcesBusy:
-            raise refusal
+        sentence = sentences(table(work), assessment.checks, assessment.reason)
+        if table(work).by_name[first.resource].transient:
+            asked = {"user_id": command.request.user, "operation": command.request.operation, "model": assessment.model}
+            raise ResourcesBusy(assessment.reason, sentence, told(assessment), asked)
         refused = GenerationRefused(
             **_described(command, assessment), reason=assessment.reason, checks=tuple(assessment.checks)
         )
         work.emit(stream, refused)
-        raise RefusedWith(refusal)
+        raise RefusedWith(ResourcesShort(assessment.reason, sentence, told(assessment)))
     expires_at = work.now + timedelta(seconds=command.ttl_s)
     event = GenerationHeld(
         **_described(command, assessment), expires_at=expires_at, holds=tuple(assessment.holds), sealed=command.sealed

@@ -28,8 +28,13 @@ class ResourcesShort(Refusal, code="insufficient_resources", kind=RefusalKind.SH
 class ResourcesBusy(ResourcesShort, code="resources_busy", kind=RefusalKind.BUSY):
     """What is short comes back by itself, and nothing else is short: to be tried again, so nothing is kept of it.
 
-    Its `code` is the reason.
+    Its `code` is the reason. `asked`: who wanted what, as no event says it.
     """
+
+    asked: dict[str, Any]
+
+    def facts(self) -> dict[str, object]:
+        return {**self.told, "asked": self.asked}
 
 
 class InsufficientTokens(Refusal, code="insufficient_tokens", kind=RefusalKind.SHORT):

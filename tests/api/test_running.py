@@ -84,6 +84,20 @@ def test_over_the_limit_is_429_and_the_same_key_and_id_may_be_tried_again(shop: 
     assert {hold["unit"] for hold in held} == {"running", "running/user:ann"}
 
 
+def test_it_is_told_as_a_refused_check_is(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes no event from which the topic `scrip.decisions` could be fed."""
+    said: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(shop.service.services, "on_refused_check", lambda org, check: said.append((org, check)))
+    shop.limit("users/ann", 0)
+    refused = shop.create("ann")
+    assert (refused.status_code, "asked" in refused.json()) == (429, False)
+    ((org, told),) = said
+    assert (org, told["user_id"], told["operation"], told["model"]) == (shop.org, "ann", "upload", None)
+    assert (told["reason"], told["checks"][-1]["deficit"], told["actor"]) == ("too_many_running", 1, "worker:w")
+    metrics = shop.service.client(None).get("/metrics").text
+    assert 'scrip_blocked_total{operation="upload",reason="too_many_running"}' in metrics
+
+
 def test_those_that_are_open_before_the_limit_count(shop: Shop) -> None:
     ids = [ok(shop.create("ann"), 201)["generation_id"] for _ in range(3)]
     ok(shop.worker.post(f"{PATH}/{ids[0]}/start", json={}))

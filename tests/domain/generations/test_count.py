@@ -100,7 +100,9 @@ def test_over_the_limit_is_busy_and_leaves_nothing() -> None:
     decided = scenario.when(_create("two")).decided
     assert isinstance(decided.refusal, ResourcesBusy)
     sentence = "All seats are taken. This needs 1, but only 0 of 1 is left."
-    assert decided.refusal == ResourcesBusy("no_seat", sentence, decided.refusal.told)
+    assert decided.refusal == ResourcesBusy(
+        "no_seat", sentence, decided.refusal.told, {"user_id": "alice", "operation": "image", "model": None}
+    )
     assert (decided.refusal.code, decided.refusal.kind) == ("no_seat", RefusalKind.BUSY)
     assert decided.refusal.told["checks"][-1] == {
         "resource": "seats", "subject": "seats", "ok": False, "reason": "no_seat", "needed": 1, "available": 0,
