@@ -15,7 +15,7 @@ from api.problems import Problem
 from domain.credits.refusals import TooMany
 from domain.generations.count import StartCounting
 from infra.writer.submission import Refused, Submission
-from tests.api.generating import PATH, ok
+from tests.api.generating import PATH, PICTURE, ok
 from tests.api.service import Service
 
 ORGANISATIONS = "/api/v1/organisations"
@@ -34,7 +34,7 @@ class Shop:
 
     def create(self, user: str, **more: Any) -> httpx.Response:
         headers = {"Idempotency-Key": more.pop("key")} if "key" in more else {}
-        return self.worker.post(PATH, json={**UPLOAD, "user_id": user, **more}, headers=headers)
+        return self.worker.post(PATH, json={**(UPLOAD | more), "user_id": user}, headers=headers)
 
     def limit(self, what: str, limit: int | None) -> dict[str, Any]:
         """Set a limit of users or models."""
@@ -47,7 +47,7 @@ class Shop:
             assert answer.json()["code"] == "not_yet_visible"
             self.service.project()
             answer = call()
-        return ok(answer)
+        return ok(answer, 201 if answer.status_code == 201 else 200)
 
     def stored(self, type_: str) -> int:
         """How many events of a type the organisation has."""
@@ -82,6 +82,52 @@ def test_over_the_limit_is_429_and_the_same_key_and_id_may_be_tried_again(shop: 
     assert (replayed.status_code, replayed.headers["Idempotency-Replayed"]) == (201, "true")
     held = [hold for hold in replayed.json()["holds"] if hold["resource"] == "running"]
     assert {hold["unit"] for hold in held} == {"running", "running/user:ann"}
+
+
+def _one_at_a_time(shop: Shop, owner: str) -> str:
+    """Let one of ann's pictures run at once; returns what the check names."""
+    if owner == "organisation":
+        shop.set(lambda: shop.boss.patch(f"{ORGANISATIONS}/{shop.org}", json={"running_limit": 1}))
+        return "running"
+    if owner == "group":
+        group = {"id": "g", "name": "G", "running_limit": 1}
+        shop.set(lambda: shop.boss.post("/api/groups", json=group))
+        ok(shop.boss.post("/api/group-members", json={"group_id": "g", "user_ids": ["ann"]}))
+        return "group:g"
+    if owner == "model":
+        shop.limit(f"models/{PICTURE['model']}", 1)
+        return f"model:{str(PICTURE['model']).lower()}"
+    if owner == "plan":
+        plan = f"p{secrets.token_hex(4)}"
+        ok(shop.platform.put(f"/api/v1/plans/{plan}", json={"name": "Small", "user_running_limit": 1}))
+        shop.set(lambda: shop.platform.put(f"{ORGANISATIONS}/{shop.org}/plan", json={"plan": plan}))
+    else:
+        shop.limit("users/ann", 1)
+    return "user:ann"
+
+
+@pytest.mark.parametrize("owner", ["organisation", "plan", "group", "user", "model"])
+def test_the_contract_for_each_who_may_have_a_limit(shop: Shop, owner: str) -> None:
+    subject = _one_at_a_time(shop, owner)
+    ok(shop.boss.post("/api/v1/accounts/user:ann:credits/grants", json={"amount": 500, "source": "gift"}), 201)
+    one = ok(shop.create("ann", **PICTURE), 201)["generation_id"]
+    ann = shop.service.client("user", "ann", org=shop.org)
+    mine = {"action": "reserve", "model": PICTURE["model"]}
+    for busy in (
+        shop.create("ann", key="k", id="two", **PICTURE),
+        ann.post(PATH, json=PICTURE),
+        ann.post("/api/credits/me", json=mine),
+    ):
+        assert (busy.status_code, busy.headers["Retry-After"]) == (429, "1")
+        told = busy.json()
+        assert (told["code"], told["reason"], told["can_proceed"]) == ("too_many_running", "too_many_running", False)
+        (check,) = [each for each in told["checks"] if not each["ok"]]
+        assert (check["resource"], check["subject"], check["limit"], check["available"]) == ("running", subject, 1, 0)
+    asked = ok(ann.post(f"{PATH}/check", json=PICTURE))
+    assert (asked["can_proceed"], asked["reason"]) == (False, "too_many_running")
+    ok(shop.worker.post(f"{PATH}/{one}/fail", json={"outcome": "provider_error"}))
+    assert ok(shop.create("ann", key="k", id="two", **PICTURE), 201)["generation_id"] == "two"
+    assert shop.stored("generation-refused.v1") == 0
 
 
 def test_it_is_told_as_a_refused_check_is(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
