@@ -11,13 +11,16 @@ from domain.quotas.counted import stream_of
 from domain.resources.table import RESOURCES
 from infra.writer.submission import Outcome, OutcomeUnknown, Overloaded, Submission
 
-# What the read models show at the position of the last step: all that was open before counting started, less what was
-# counted since.
-_NOT_COUNTED = f"""
-    select g.id from read.generations g
-    where g.org = %(org)s and g.status in ('held', 'running') and not exists (
+# What was open before counting started is among it once the read models have reached that. What it has beside, because
+# they are behind with what was counted or ended since, is left alone by the command.
+_OF_STATUS = """(select g.id, g.created_position from read.generations g
+    where g.org = %(org)s and g.status = '{}' and g.created_position between %(first)s and %(last)s and not exists (
         select 1 from read.use_holds h where h.org = g.org and h.stream = %(stream)s and h.generation_id = g.id)
-    order by g.id limit {MOST_AT_ONCE}"""
+    order by g.created_position limit %(most)s)"""
+_NOT_COUNTED = (
+    f"select * from ({_OF_STATUS.format('held')} union all {_OF_STATUS.format('running')}) found"
+    " order by created_position limit %(most)s"
+)
 
 
 async def count_open(services: Services, org: str, resource: str, actor: str) -> None:
@@ -48,15 +51,17 @@ async def _count(services: Services, org: str, resource: str, actor: str) -> Non
     outcome = await _run(services, org, actor, StartCounting(resource=resource))
     if outcome.result_state:
         return
-    while True:
-        if not await services.visible.reached(outcome.partition, outcome.position):
-            raise not_yet_visible()
-        rows = await services.rows(_NOT_COUNTED, {"org": org, "stream": stream_of(resource)})
+    if not await services.visible.reached(outcome.partition, outcome.position):
+        raise not_yet_visible()
+    asked = {"org": org, "stream": stream_of(resource), "most": MOST_AT_ONCE, "first": 0, "last": outcome.position}
+    last = False
+    while not last:
+        rows = await services.rows(_NOT_COUNTED, asked)
         ids = tuple(row["id"] for row in rows)
         last = len(ids) < MOST_AT_ONCE
-        outcome = await _run(services, org, actor, CountEarlier(resource=resource, generation_ids=ids, last=last))
-        if last:
-            return
+        await _run(services, org, actor, CountEarlier(resource=resource, generation_ids=ids, last=last))
+        if rows:
+            asked["first"] = rows[-1]["created_position"] + 1
 
 
 async def _run(services: Services, org: str, actor: str, command: StartCounting | CountEarlier) -> Outcome:

@@ -20,7 +20,7 @@ from domain.resources.counted import CountedResource
 from domain.resources.resource import HoldTerms
 from domain.resources.table import table
 
-MOST_AT_ONCE = 100  # generations that one command counts
+MOST_AT_ONCE = 25  # generations that one command counts: some 200 events, as in a slice of what is due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class StartCounting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountEarlier:
-    """Count those of at most 100 generations that are open and not counted. With `last` they were all that there are.
+    """Count those of at most 25 generations that are open and not counted. With `last` they were all that there are.
 
     They must have been listed after counting had started.
     """

@@ -13,7 +13,7 @@ import pytest
 from api.counting import count_open
 from api.problems import Problem
 from domain.credits.refusals import TooMany
-from domain.generations.count import StartCounting
+from domain.generations.count import MOST_AT_ONCE, StartCounting
 from infra.writer.submission import Refused, Submission
 from tests.api.generating import PATH, PICTURE, ok
 from tests.api.service import Service
@@ -315,7 +315,7 @@ def test_more_than_can_be_counted_is_said_and_not_tried_for_ever() -> None:
         visible = SimpleNamespace(reached=lambda _partition, _position: asyncio.sleep(0, result=True))
 
         async def rows(self, _query: str, _wanted: dict[str, Any]) -> list[dict[str, Any]]:
-            return [{"id": f"g{number}"} for number in range(100)]
+            return [{"id": f"g{number}", "created_position": number} for number in range(MOST_AT_ONCE)]
 
     with pytest.raises(Problem, match="100000") as caught:
         asyncio.run(count_open(Services(), "acme", "running", "boss"))  # type: ignore[arg-type]  # what it needs
