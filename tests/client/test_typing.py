@@ -16,7 +16,7 @@ from scrip_client.testing import FakeScrip
 
 
 async def whole(scrip: AsyncScrip) -> int:
-    async with scrip.generation(user="u", operation="video", model="m", resolution="1080P", duration=6) as g:
+    async with scrip.generation(user="u", operation="video", model="m", options={"duration": 6}) as g:
         g.confirm(content_bytes=5)
         part = await g.part(succeeded=1)
         reveal_type(part)
@@ -33,7 +33,8 @@ def blocking(fake: FakeScrip) -> None:
         reveal_type(scrip.generation(user="u", operation="image"))
         reveal_type(next(scrip.transactions("user:u:credits")).amount)
         scrip.generation(operation="image")
-        scrip.generation(user="u", operation="image", duration=6.5)
+        scrip.generation(user="u", operation="image", options={"duration": 6.5})
+        scrip.generation(user="u", operation="image", ttl_second=60)
         scrip.balance(7)
         scrip.fail("g")
         with scrip.generation(user="u", operation="image") as g:
@@ -48,7 +49,7 @@ REVEALED = (
     "scrip_client.blocking.Generation",
     "int",
 )
-WRONG = ("call-arg", "arg-type", "arg-type", "call-arg", "arg-type")
+WRONG = ("call-arg", "dict-item", "call-arg", "arg-type", "call-arg", "arg-type")
 
 
 def test_types_reach_the_integrator(tmp_path: Path) -> None:
