@@ -27,7 +27,7 @@ from infra.position import format_position
 LAST = 2**62
 MAX_MOVEMENTS = 10_000
 FEW = 500  # movements that are put together without a thread
-_COLUMNS = (
+COLUMNS = (
     "position, n, type, amount, balance_after, grant_id, reservation_id, debit_id, refund_id, transfer_id,"
     " counterparty, item, actor, sealed, created_at, generation_id"
 )
@@ -36,11 +36,11 @@ _OPENING = """
     where org = %(org)s and address = %(address)s and position < %(first)s
     order by position desc, n desc limit 1"""
 _MOVEMENTS = f"""
-    select {_COLUMNS} from read.transactions
+    select {COLUMNS} from read.transactions
     where org = %(org)s and address = %(address)s and position >= %(first)s and position < %(last)s
     order by position, n limit %(limit)s"""
-_LIST = f"""
-    select {_COLUMNS} from read.transactions
+LIST = f"""
+    select {COLUMNS} from read.transactions
     where org = %(org)s and address = %(address)s and (position, n) < (%(position)s, %(n)s)
       and (%(type)s::text is null or type = %(type)s)
       and position >= %(first)s and position < %(last)s
@@ -70,7 +70,7 @@ class _History:
         position, n = pages.decode(cursor, int, int) if cursor else (LAST, 0)
         first, last = await self._bounds(call, from_, to)
         wanted = {"org": call.org, "address": address, "position": position, "n": n, "type": type}
-        rows = await self._services.rows(_LIST, wanted | {"first": first, "last": last, "limit": limit + 1})
+        rows = await self._services.rows(LIST, wanted | {"first": first, "last": last, "limit": limit + 1})
         await open_text(self._services, call, address, rows)
         return Json(pages.page(rows, limit, lambda row: [row["position"], row["n"]], _movement))
 

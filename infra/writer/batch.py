@@ -272,7 +272,7 @@ class Batch:
             refused,
             result_state=decided.result_state,
         )
-        if refused is None or (item.keep_refusals and _is_kept(item, refused, own)):
+        if refused is None or (item.keep_refusals and is_kept(item, refused, own)):
             draft.keep(item, outcome)
         return outcome
 
@@ -295,7 +295,7 @@ def _steps(unit: Unit) -> Iterator[Unit]:
     return (Unit(submissions[start : start + STEP]) for start in range(0, len(submissions), STEP))
 
 
-def _is_kept(item: Submission, refused: Refused, own: Sequence[Any]) -> bool:
+def is_kept(item: Submission, refused: Refused, own: Sequence[Any]) -> bool:
     """Whether a refusal is an answer that somebody can ask for again, or has facts that must not be written twice.
 
     Any other would only fill the disk: being refused costs nothing. Where a commit without its row is in doubt, it is

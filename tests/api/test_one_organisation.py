@@ -33,7 +33,7 @@ ANY: dict[str, Any] = dict.fromkeys(("unit", "owner", "type", "actor", "status")
 NUMBER = {"after": 0}
 LISTS = [
     (accounts._LIST, {}),
-    (transactions._LIST, {}),
+    (transactions.LIST, {}),
     (transactions._MOVEMENTS, {}),
     (entities._GRANTS, {}),
     (entities._HOLDS, NUMBER),
