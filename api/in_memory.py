@@ -30,7 +30,7 @@ from api.current import NOW
 from api.database import Database, Row
 from api.positions import FIRST_AT
 from api.problems import Problem
-from api.routes import contents, generations, transactions
+from api.routes import contents, entities, generations, transactions
 from api.routing import ReadRoute, send_problem
 from api.services import KnownOwners, Services
 from api.streams_room import Begins, StreamsRoom
@@ -46,6 +46,7 @@ from infra.settings import Settings
 from infra.writer.memory import MemoryLedger
 from projections import READ_MODELS
 from projections.contents import CONTENTS
+from projections.debits import DEBITS
 from projections.facts import fact_of
 from projections.fold import fold
 from projections.generations import GENERATIONS
@@ -63,10 +64,12 @@ SERVED = frozenset(
     refund_debit transfer_credits read_balance list_transactions configure_account check_generation create_generation
     start_generation cancel_generation extend_generation confirm_generation fail_generation refund_generation
     read_generation list_generations explain_generation quote_price publish_prices set_storage_limit list_contents
-    delete_content read_me issue_session_token
+    delete_content read_me issue_session_token list_grants list_reservations read_reservation read_debit read_prices
+    read_my_storage set_budget read_budget set_my_budget read_my_budget create_group edit_group
+    add_group_members remove_group_members
     """.split()  # noqa: SIM905 - thirty lines of a list literal would be no easier to read
 )
-_NAME = re.compile(r'"?(\w+)"?')
+_SELECTED = re.compile(r"select(.*?)\bfrom\b", re.DOTALL)  # of a query that selects nothing but columns
 
 Query = Callable[["World", Mapping[str, Any]], Iterable[Row]]
 
@@ -176,15 +179,41 @@ def _age(row: Row) -> tuple[int, str]:
 
 
 def _movements(world: World, wanted: Mapping[str, Any]) -> list[Row]:
-    names = _NAME.findall(transactions.COLUMNS)
     of_type = {"type": "type"} if wanted["type"] is not None else {}
     found = [
-        {name: row[name] for name in names}
+        row
         for row in world.rows(TRANSACTIONS, wanted, address="address", **of_type)
         if (row["position"], row["n"]) < (wanted["position"], wanted["n"])
         and wanted["first"] <= row["position"] < wanted["last"]
     ]
-    return sorted(found, key=lambda row: (-row["position"], -row["n"]))[: wanted["limit"]]
+    found.sort(key=lambda row: (-row["position"], -row["n"]))
+    return _only(transactions.LIST, found[: wanted["limit"]])
+
+
+def _grants(world: World, wanted: Mapping[str, Any]) -> list[Row]:
+    found = [row for row in world.rows(GRANTS, wanted, address="address") if row["id"] > wanted["after"]]
+    return _only(entities.GRANTS, sorted(found, key=lambda row: str(row["id"]))[: wanted["limit"]])
+
+
+def _holds(world: World, wanted: Mapping[str, Any]) -> list[Row]:
+    of_status = {"status": "status"} if wanted["status"] is not None else {}
+    found = [
+        row
+        for row in world.rows(RESERVATIONS, wanted, address="address", **of_status)
+        if row["created_position"] < wanted["after"]
+    ]
+    return _only(entities.HOLDS, sorted(found, key=lambda row: -row["created_position"])[: wanted["limit"]])
+
+
+def _one(query: str, model: ReadModel[Any]) -> Query:
+    return lambda world, wanted: _only(query, world.rows(model, wanted, address="address", id="id"))
+
+
+def _only(query: str, rows: Iterable[Row]) -> list[Row]:
+    """Rows with what the query selects of them."""
+    selected = _SELECTED.search(query)
+    names = re.findall(r"\w+", selected[1]) if selected else []
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def _first_at(world: World, wanted: Mapping[str, Any]) -> list[Row]:
@@ -204,7 +233,11 @@ _QUERIES: dict[str, Query] = {
     contents.BY_SIZE: _by_size,
     contents.BY_AGE: _by_age,
     transactions.LIST: _movements,
-    grants.GRANT_TERMS: lambda world, wanted: world.rows(GRANTS, wanted, address="address", id="id"),
+    entities.GRANTS: _grants,
+    entities.HOLDS: _holds,
+    entities.HOLD: _one(entities.HOLD, RESERVATIONS),
+    entities.DEBIT: _one(entities.DEBIT, DEBITS),
+    grants.GRANT_TERMS: _one(grants.GRANT_TERMS, GRANTS),
 }
 
 

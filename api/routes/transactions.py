@@ -27,7 +27,7 @@ from infra.position import format_position
 LAST = 2**62
 MAX_MOVEMENTS = 10_000
 FEW = 500  # movements that are put together without a thread
-COLUMNS = (
+_COLUMNS = (
     "position, n, type, amount, balance_after, grant_id, reservation_id, debit_id, refund_id, transfer_id,"
     " counterparty, item, actor, sealed, created_at, generation_id"
 )
@@ -36,11 +36,11 @@ _OPENING = """
     where org = %(org)s and address = %(address)s and position < %(first)s
     order by position desc, n desc limit 1"""
 _MOVEMENTS = f"""
-    select {COLUMNS} from read.transactions
+    select {_COLUMNS} from read.transactions
     where org = %(org)s and address = %(address)s and position >= %(first)s and position < %(last)s
     order by position, n limit %(limit)s"""
 LIST = f"""
-    select {COLUMNS} from read.transactions
+    select {_COLUMNS} from read.transactions
     where org = %(org)s and address = %(address)s and (position, n) < (%(position)s, %(n)s)
       and (%(type)s::text is null or type = %(type)s)
       and position >= %(first)s and position < %(last)s

@@ -31,9 +31,9 @@ _START = "import sys; sys.path.insert(0, sys.argv.pop()); from api.in_memory imp
 class FakeScrip(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A server in memory: `AsyncScrip("http://scrip", token=fake.token(), transport=fake, publisher=fake.topic)`.
 
-    It has one organisation, `acme`, and answers 501 to calls that are neither of accounts nor of generations. Its clock
-    stands still until it is moved. There are no rate limits. `unreachable`: nobody answers. `requests`: the method and
-    path of every request that arrived.
+    It has one organisation, `acme`, and takes all calls of the client, and those that set budgets and groups; others
+    are 501. Its clock stands still until it is moved. There are no rate limits. `unreachable`: nobody answers.
+    `requests`: the method and path of every request that arrived.
     """
 
     def __init__(self) -> None:
