@@ -4,9 +4,8 @@ The deciders, the HTTP application and the folds of the read models are the real
 a `MemoryLedger`, the read models' rows in memory, and a Python function for each query of the routes that are served.
 All other routes answer 501.
 
-`python -m api.in_memory` takes lines of JSON on standard input and answers each with one on standard output: requests
-of `Asked`, or what a test does to a world, an installation of its own: {"world": 1, "do": "new"}, "advance" by
-`seconds`, "token" of `role` and `sub`. Not for production: nothing is stored, and nobody is limited.
+`main` takes lines of JSON on standard input and answers each with one on standard output, see `Worlds.answer`. A world
+is an installation of its own. Not for production: nothing is stored, and nobody is limited.
 """
 
 import asyncio
@@ -306,9 +305,14 @@ class Worlds:
         self._client = httpx.AsyncClient(transport=transport, base_url="http://scrip")
 
     async def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one line. Raises KeyError, ValueError for what is not to be understood."""
+        """The answer to a line: a request, or what a test does to a world. Raises KeyError, ValueError.
+
+        `over`: worlds that nobody uses any more.
+        """
         match asked:
-            case {"world": int(number), "do": "new"}:
+            case {"world": int(number), "do": "new", "over": list(over)}:
+                for each in over:
+                    self._worlds.pop(each, None)
                 self._worlds[number] = World()
             case {"world": int(number), "do": "advance", "seconds": int() | float() as seconds}:
                 world = self._worlds[number]

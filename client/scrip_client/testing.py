@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -43,6 +44,7 @@ class FakeScrip(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.requests: list[tuple[str, str]] = []
         self._engine = _engine()
         self._world = self._engine.new_world()
+        weakref.finalize(self, self._engine.over.append, self._world)
         self._prices: dict[str, dict[str, Any]] = {}
         self._unpublished = False
         self._lost = 0
@@ -172,6 +174,7 @@ class _Engine:
         self._guard = Lock()
         self._numbers = count(1)
         self._tokens: dict[tuple[str, str], str] = {}
+        self.over: list[int] = []  # worlds that nobody uses any more
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it is open for as long as the child runs
         self._child = subprocess.Popen(  # noqa: S603 - Scrip's own code
             [sys.executable, "-P", "-c", _START, str(_folder())],
@@ -187,7 +190,8 @@ class _Engine:
     def new_world(self) -> int:
         """The number of a new world. Raises ImportError where the child cannot start."""
         number = next(self._numbers)
-        self.ask({"world": number, "do": "new"})
+        over = [self.over.pop() for _ in range(len(self.over))]
+        self.ask({"world": number, "do": "new", "over": over})
         return number
 
     def token(self, role: str, sub: str) -> str:

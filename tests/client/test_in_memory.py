@@ -1,6 +1,7 @@
 """The server in memory answers its calls as one with PostgreSQL does, and says so of all others."""
 
 import asyncio
+import gc
 import re
 import secrets
 from collections.abc import Callable
@@ -182,6 +183,20 @@ def test_worlds_know_nothing_of_each_other() -> None:
     first.advance(60)
     assert (first.available("u"), second.available("u")) == (5, 0)
     assert first.now > second.now
+
+
+def test_a_world_ends_with_its_server(worlds: Worlds) -> None:
+    asyncio.run(worlds.answer({"world": 7, "do": "new", "over": []}))
+    asyncio.run(worlds.answer({"world": 8, "do": "new", "over": [7]}))
+    with pytest.raises(KeyError):
+        asyncio.run(worlds.answer({"world": 7, "do": "advance", "seconds": 1}))
+    dropped = FakeScrip()
+    engine, number = dropped._engine, dropped._world
+    del dropped
+    gc.collect()
+    FakeScrip()
+    with pytest.raises(ValueError, match="KeyError"):
+        engine.ask({"world": number, "do": "advance", "seconds": 1})
 
 
 def test_a_later_price_takes_effect_with_the_next_request() -> None:
