@@ -13,6 +13,7 @@ from infra.position import format_position
 from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded
 
 MAX_GRANTS_SHOWN = 100
+NOW = "select scrip_now() as now"
 
 
 async def read_current(services: Services, org: str, *streams: str, tags: tuple[str, ...] = ()) -> Current:
@@ -45,7 +46,7 @@ async def account_now(services: Services, org: str, address: str) -> tuple[Accou
 
 async def database_time(services: Services) -> datetime:
     """The one clock."""
-    rows = await services.rows_of_all("select scrip_now() as now")
+    rows = await services.rows_of_all(NOW)
     now: datetime = rows[0]["now"]
     return now
 

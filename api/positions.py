@@ -4,7 +4,7 @@ from datetime import datetime
 
 from api.services import Services
 
-_FIRST_AT = """
+FIRST_AT = """
     with recursive halved (low, high) as (
         select 0::bigint, coalesce((select max(position) from events where partition = %(partition)s), 0) + 1
         union all
@@ -18,7 +18,7 @@ _FIRST_AT = """
 
 async def first_at(services: Services, partition: int, time: datetime) -> int:
     """The position of the partition's first event at or after `time`; one past the last where there is none."""
-    rows = await services.rows_of_all(_FIRST_AT, {"partition": partition, "time": time})
+    rows = await services.rows_of_all(FIRST_AT, {"partition": partition, "time": time})
     return int(rows[0]["position"]) if rows else 1
 
 

@@ -15,7 +15,7 @@ MAX_HOUR_DAYS = 31  # of buckets of an hour
 Bucket = Literal["day", "week", "month"]
 FineBucket = Literal["hour", "day", "week", "month"]
 
-_ZONE = """
+ZONE = """
     select coalesce((select time_zone from read.organisations where org = %(org)s), 'UTC') as zone,
         scrip_now() as now"""
 
@@ -90,7 +90,7 @@ async def window(
     A day stands for its first moment in the organisation's time zone. Raises Problem (422) for a time that is not at a
     quarter of an hour, because use is kept by those, for an end before the start, and for more than `most` days.
     """
-    (row,) = await services.rows(_ZONE, {"org": call.org})
+    (row,) = await services.rows(ZONE, {"org": call.org})
     zone = ZoneInfo(row["zone"])
     end = _instant("to", to, zone) if to else midnight(row["now"].astimezone(zone).date() + timedelta(days=1), zone)
     start = _instant("from", from_, zone) if from_ else _earlier(end, days, zone)
@@ -109,7 +109,7 @@ async def moments(
     """
     zone = ZoneInfo("UTC")
     if any(when is not None and not isinstance(when, datetime) for when in (from_, to)):
-        (row,) = await services.rows(_ZONE, {"org": call.org})
+        (row,) = await services.rows(ZONE, {"org": call.org})
         zone = ZoneInfo(row["zone"])
     found = tuple(None if when is None else _moment(when, zone) for when in (from_, to))
     between(*found)

@@ -86,7 +86,7 @@ def _void(call: Call, _body: VoidBody, sealed: str | None) -> Any:
     return VoidGrant(address=call.address, grant_id=call.id, sealed=sealed, known=call.found.grant)
 
 
-_GRANT = """
+GRANT_TERMS = """
     select source, priority, expires_at, granted_at from read.grants
     where org = %(org)s and address = %(address)s and id = %(id)s"""
 
@@ -101,7 +101,7 @@ async def _known(services: Services, call: Call, _body: VoidBody) -> Call:
     part = part_of(account, call.id)
     if part is None and call.id not in account.voided_grants:
         await seen(services, call, format_position(now.position))
-        row = await services.row(_GRANT, {"org": call.org, "address": call.address, "id": call.id})
+        row = await services.row(GRANT_TERMS, {"org": call.org, "address": call.address, "id": call.id})
         if row is not None:
             terms = (row["source"], row["priority"], row["expires_at"], row["granted_at"])
             part = Slice(call.id, 0, *terms)

@@ -21,16 +21,16 @@ from infra.position import format_position
 MAX_OF_ONE = 500
 LAST = 2**62
 _COLUMNS = "id, user_id, generation_id, bytes, sealed, created_at, created_position, position"
-_BY_SIZE = f"""
+BY_SIZE = f"""
     select {_COLUMNS} from read.contents
     where org = %(org)s and user_id = %(user)s and deleted_at is null
       and (bytes < %(key)s or (bytes = %(key)s and id > %(id)s))
     order by bytes desc, id limit %(limit)s"""
-_BY_AGE = f"""
+BY_AGE = f"""
     select {_COLUMNS} from read.contents
     where org = %(org)s and user_id = %(user)s and deleted_at is null and (created_position, id) > (%(key)s, %(id)s)
     order by created_position, id limit %(limit)s"""
-_OF_ONE = f"""
+OF_ONE = f"""
     select {_COLUMNS} from read.contents
     where org = %(org)s and generation_id = %(id)s and deleted_at is null
     order by created_position, id limit {MAX_OF_ONE}"""
@@ -51,7 +51,7 @@ def routes(services: Services) -> list[APIRoute]:
     ) -> Json:
         user = user_of(call, user_id)
         await seen(services, call, min_position)
-        query, column, start = (_BY_SIZE, "bytes", LAST) if sort == "size" else (_BY_AGE, "created_position", 0)
+        query, column, start = (BY_SIZE, "bytes", LAST) if sort == "size" else (BY_AGE, "created_position", 0)
         pages = cursors(services, call, "contents", user, sort)
         key, id_ = pages.decode(cursor, int, str) if cursor else (start, "")
         wanted = {"org": call.org, "user": user, "key": key, "id": id_, "limit": limit + 1}
@@ -65,7 +65,7 @@ def routes(services: Services) -> list[APIRoute]:
 
 async def stored_of(services: Services, org: str, generation_id: str) -> list[dict[str, Any]]:
     """What one generation has stored and nobody has deleted."""
-    rows = await services.rows(_OF_ONE, {"org": org, "id": generation_id})
+    rows = await services.rows(OF_ONE, {"org": org, "id": generation_id})
     return await services.threads.run(_shown, services, org, rows)
 
 

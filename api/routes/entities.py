@@ -15,7 +15,7 @@ from api.schemas import DebitRow, GrantRow, ReservationRow, page_of
 from api.services import Services
 from domain.money import decimal_text
 
-_GRANTS = """
+GRANTS = """
     select id, source, priority, status, amount, remaining, reserved, spent, expired, voided, transferred_out,
         granted_at, effective_at, expires_at, external_ref, paid_amount, paid_currency, sealed, position
     from read.grants where org = %(org)s and address = %(address)s and id > %(after)s
@@ -24,12 +24,13 @@ _HOLD = """
     select id, status, amount, captured, returned, "left", expires_at, item, price_version, sealed, created_at,
         ended_at, position, created_position
     from read.reservations where org = %(org)s and address = %(address)s"""
-_HOLDS = (
+HOLDS = (
     _HOLD
     + """ and (%(status)s::text is null or status = %(status)s) and created_position < %(after)s
     order by created_position desc limit %(limit)s"""
 )
-_DEBIT = """
+HOLD = _HOLD + " and id = %(id)s"
+DEBIT = """
     select id, amount, refunded, reservation_id, item, price_version, sealed, created_at, position
     from read.debits where org = %(org)s and address = %(address)s and id = %(id)s"""
 
@@ -53,7 +54,7 @@ class _Entities:
         pages = cursors(self._services, call, "grants", address)
         after = pages.decode(cursor, str)[0] if cursor else ""
         rows = await self._services.rows(
-            _GRANTS, {"org": call.org, "address": address, "after": after, "limit": limit + 1}
+            GRANTS, {"org": call.org, "address": address, "after": after, "limit": limit + 1}
         )
         await open_text(self._services, call, address, rows)
         return Json(pages.page(rows, limit, lambda row: [row["id"]], _grant))
@@ -71,14 +72,14 @@ class _Entities:
         pages = cursors(self._services, call, "reservations", address, status or "")
         after = pages.decode(cursor, int)[0] if cursor else LAST
         rows = await self._services.rows(
-            _HOLDS, {"org": call.org, "address": address, "status": status, "after": after, "limit": limit + 1}
+            HOLDS, {"org": call.org, "address": address, "status": status, "after": after, "limit": limit + 1}
         )
         await open_text(self._services, call, address, rows)
         return Json(pages.page(rows, limit, lambda row: [row["created_position"]], _reservation))
 
     async def read_reservation(self, address: str, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
         await seen(self._services, call, min_position)
-        row = await self._services.row(_HOLD + " and id = %(id)s", {"org": call.org, "address": address, "id": id})
+        row = await self._services.row(HOLD, {"org": call.org, "address": address, "id": id})
         if row is None:
             raise not_found("reservation", id)
         await open_text(self._services, call, address, [row])
@@ -86,7 +87,7 @@ class _Entities:
 
     async def read_debit(self, address: str, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
         await seen(self._services, call, min_position)
-        row = await self._services.row(_DEBIT, {"org": call.org, "address": address, "id": id})
+        row = await self._services.row(DEBIT, {"org": call.org, "address": address, "id": id})
         if row is None:
             raise not_found("debit", id)
         await open_text(self._services, call, address, [row])

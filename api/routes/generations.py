@@ -40,7 +40,7 @@ _COLUMNS = """id, user_id, parent_id, operation, provider, model, options, "coun
     refunded_plan_tokens, uncharged, shortfall, holds, succeeded, contents, content_bytes, provider_cost,
     provider_currency, generation_time_ms, created_at, started_at, ended_at, expires_at, actor, sealed, sealed_end,
     created_position, position"""
-_LIST = f"""
+LIST = f"""
     select {_COLUMNS}, held from (
         select * from read.generations
         where org = %(org)s and (%(user)s::text is null or user_id = %(user)s)
@@ -50,8 +50,8 @@ _LIST = f"""
           and created_position < %(before)s and created_position >= %(first)s and created_position < %(last)s
         order by created_position desc limit %(limit)s
     ) g {HELD} order by created_position desc"""
-_ONE = f"select {_COLUMNS}, held from read.generations g {HELD} where org = %(org)s and id = %(id)s"
-_CHILDREN = f"""
+ONE = f"select {_COLUMNS}, held from read.generations g {HELD} where org = %(org)s and id = %(id)s"
+CHILDREN = f"""
     select {_COLUMNS}, held from (
         select * from read.generations where org = %(org)s and parent_id = %(id)s
         order by created_position limit {MAX_CHILDREN}
@@ -89,18 +89,18 @@ class _Generations:
         partition = partition_of(call.org, self._services.ledger.writer.partitions)
         first, last = await bounds(self._services, partition, from_, to)
         limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
-        rows = await self._services.rows(_LIST, wanted | limits)
+        rows = await self._services.rows(LIST, wanted | limits)
         await self._services.threads.run(self._open, call.org, rows)
         return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
 
     async def read_generation(self, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
         await seen(self._services, call, min_position)
         wanted = {"org": call.org, "id": id}
-        row = await self._services.row(_ONE, wanted)
+        row = await self._services.row(ONE, wanted)
         if row is None:
             raise not_found("generation", id)
         own_only(call, row["user_id"])
-        children = await self._services.rows(_CHILDREN, wanted)
+        children = await self._services.rows(CHILDREN, wanted)
         await self._services.threads.run(self._open, call.org, [row, *children])
         told = generation_row(row)
         told["stored"] = await stored_of(self._services, call.org, id)

@@ -39,7 +39,7 @@ _MOVEMENTS = f"""
     select {_COLUMNS} from read.transactions
     where org = %(org)s and address = %(address)s and position >= %(first)s and position < %(last)s
     order by position, n limit %(limit)s"""
-_LIST = f"""
+LIST = f"""
     select {_COLUMNS} from read.transactions
     where org = %(org)s and address = %(address)s and (position, n) < (%(position)s, %(n)s)
       and (%(type)s::text is null or type = %(type)s)
@@ -70,7 +70,7 @@ class _History:
         position, n = pages.decode(cursor, int, int) if cursor else (LAST, 0)
         first, last = await self._bounds(call, from_, to)
         wanted = {"org": call.org, "address": address, "position": position, "n": n, "type": type}
-        rows = await self._services.rows(_LIST, wanted | {"first": first, "last": last, "limit": limit + 1})
+        rows = await self._services.rows(LIST, wanted | {"first": first, "last": last, "limit": limit + 1})
         await open_text(self._services, call, address, rows)
         return Json(pages.page(rows, limit, lambda row: [row["position"], row["n"]], _movement))
 

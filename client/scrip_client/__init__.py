@@ -1,7 +1,7 @@
 """The Python client of Scrip: hold credits before a generation runs, settle them when it has.
 
     async with AsyncScrip("https://scrip.example", token=…, journal=Path("worker.journal")) as scrip:
-        async with scrip.generation(user="u_42", operation="video", model="MiniMax-Hailuo-02", duration=6) as g:
+        async with scrip.generation(user="u_42", operation="image", model="FLUX.1 [dev]", options={"count": 2}) as g:
             result = await run_model(...)
             g.confirm(content_bytes=len(result))
 

@@ -1,70 +1,135 @@
-"""The async client: `async with AsyncScrip(url, token=…) as scrip: …`, and its generations."""
+"""The client. This file is the asynchronous form; `client/make_blocking.py` makes the blocking form of it."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from scrip_client import account_calls as acc
-from scrip_client import generation_calls as gen
-from scrip_client import opening as openings
-from scrip_client.answers import Settlement
+from scrip_client import calls
+from scrip_client.account_answers import (
+    Balance,
+    Captured,
+    Debited,
+    DebitRefunded,
+    Grant,
+    Granted,
+    Me,
+    Released,
+    Reservation,
+    ReservationExtended,
+    Reserved,
+    SessionToken,
+    Transaction,
+    Transferred,
+    Voided,
+)
+from scrip_client.answers import (
+    Assessment,
+    Changed,
+    Content,
+    Created,
+    Explanation,
+    Extended,
+    GenerationRefunded,
+    GenerationState,
+    Price,
+    Settlement,
+)
+from scrip_client.calls import TTL_S, account_path, ask, generation_path, get, post, query
 from scrip_client.delivery import Recovered, recover
 from scrip_client.errors import ScripError
 from scrip_client.http import answer_of, arguments, lost
 from scrip_client.journal import Journal
-from scrip_client.kafka import KafkaPublisher, NotPublished, Publisher, Servers
-from scrip_client.listing import Listing
-from scrip_client.methods import Method
-from scrip_client.opening import Opening
-from scrip_client.settling import confirmation
-from scrip_client.steps import Answer, Call, Lost, Pause, Publish, Send, Step, Steps, Write, perform
+from scrip_client.kafka import KafkaPublisher, Publisher, Servers
+from scrip_client.runtime import AsyncRuntime
+from scrip_client.settling import OptionValue, confirmation, failure
+from scrip_client.steps import Answer, Call, Lost, Pause, Publish, Request, Send, Step, Steps, Write, new_key, perform
 from scrip_client.terms import Outcome, Settle, Terms, Token
-from scrip_client.work import Work
-
-log = logging.getLogger(__name__)
+from scrip_client.work import Opening, Work
 
 T = TypeVar("T")
 
 
-class AsyncGeneration(Work):
-    """One generation of an async client: `async with scrip.generation(…) as g: …; g.confirm(…)`."""
+class AsyncDriver:
+    """Does what the protocol says."""
 
-    def __init__(self, scrip: "AsyncScrip", opening: Opening) -> None:
+    def __init__(self, terms: Terms, http: httpx.AsyncClient, publisher: Publisher | None) -> None:
+        self.terms = terms
+        self.runtime: AsyncRuntime = AsyncRuntime(publisher)
+        self._http = http
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Do all steps. Raises what they raise."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    told = await self._do(step)
+                except Exception as error:  # noqa: BLE001 - the protocol decides what it means
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(told)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            steps.close()
+
+    async def close(self) -> None:
+        """Wait for what is under way, and let connections and the journal go."""
+        await self.runtime.close()
+        await self._http.aclose()
+        if self.terms.journal is not None:
+            self.terms.journal.close()
+
+    async def _do(self, step: Step) -> Answer | Lost | None:
+        match step:
+            case Send(request):
+                try:
+                    return answer_of(await self._http.request(**arguments(request, self.terms.headers())))
+                except httpx.HTTPError as error:
+                    return lost(error)
+            case Pause(seconds):
+                await self.runtime.pause(seconds)
+            case Write(act):
+                await self.runtime.write(act)
+            case Publish(record):
+                return await self.runtime.publish(record)
+        return None
+
+
+class AsyncGeneration(Work):
+    """One generation, a context manager: enter it, run the model, say `confirm` or `fail`, leave it."""
+
+    def __init__(self, driver: AsyncDriver, opening: Opening) -> None:
         """Nothing happens before it is entered."""
-        super().__init__(scrip.terms, opening)
-        self._scrip = scrip
-        self._beating: asyncio.Task[None] | None = None
+        super().__init__(driver.terms, opening)
+        self._driver = driver
+        self._end_heartbeat: Callable[[], object] = lambda: None
 
     async def __aenter__(self) -> Self:
         """Hold what it needs, and keep it held. Raises InsufficientResources and the other errors."""
         try:
-            await self._scrip.run(self._enter())
+            await self._driver.run(self._enter())
         except ScripError:
             raise
         except BaseException:
-            self._scrip.in_background(self._abandon())
+            self._driver.runtime.begin(lambda: self._driver.run(self._abandon()))
             raise
-        self._beating = self._scrip.in_background(self._beats())
-        self._scrip.beating.add(self._beating)
-        self._beating.add_done_callback(self._scrip.beating.discard)
+        self._end_heartbeat = self._driver.runtime.beat(lambda: self._driver.run(self._beats()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Settle, or give everything back where there was an exception, which goes on."""
-        if self._beating is not None:
-            self._beating.cancel()
-        # A second cancellation must not stop the settlement: it goes on in the background, and `close` waits for it.
-        settling = self._scrip.in_background(self._leave(error))
+        self._end_heartbeat()
         try:
-            await asyncio.shield(settling)
+            await self._driver.runtime.finish(lambda: self._driver.run(self._leave(error)))
         except ScripError as refused:
             if error is None:
                 raise
@@ -82,59 +147,19 @@ class AsyncGeneration(Work):
     ) -> Settlement | None:
         """Charge a part now; what it came to, None where settlements go through Kafka. Raises ScripError."""
         body = confirmation(
-            content_bytes=content_bytes,
-            contents=contents,
-            usage=usage,
-            actual=actual,
-            succeeded=succeeded,
-            provider_cost=provider_cost,
-            final=False,
-        )
-        return await self._scrip.run(self._part(body))
-
-
-def _does(scrip: "AsyncScrip", call: Call[T]) -> Coroutine[Any, Any, T]:
-    return scrip.perform(call)
-
-
-def _lists(scrip: "AsyncScrip", listing: Listing[T]) -> AsyncIterator[T]:
-    return scrip.items(listing)
+            content_bytes=content_bytes, contents=contents, usage=usage, actual=actual, succeeded=succeeded,
+            provider_cost=provider_cost, final=False,
+        )  # fmt: skip
+        return await self._driver.run(self._part(body))
 
 
 class AsyncScrip:
-    """Scrip for asyncio. One per process and event loop."""
+    """A client of Scrip. `AsyncScrip` is for asyncio: one per process and event loop.
 
-    generation = Method(openings.generation, AsyncGeneration)
-    work_on = Method(openings.work_on, AsyncGeneration)
-    check = Method(gen.check, _does)
-    quote = Method(gen.quote, _does)
-    create = Method(gen.create, _does)
-    start = Method(gen.start, _does)
-    cancel = Method(gen.cancel, _does)
-    extend = Method(gen.extend, _does)
-    confirm = Method(gen.confirm, _does)
-    fail = Method(gen.fail, _does)
-    refund_generation = Method(gen.refund_generation, _does)
-    generation_of = Method(gen.generation_of, _does)
-    explain = Method(gen.explain, _does)
-    generations = Method(gen.generations, _lists)
-    contents = Method(gen.contents, _lists)
-    balance = Method(acc.balance, _does)
-    grant = Method(acc.grant, _does)
-    void = Method(acc.void, _does)
-    reserve = Method(acc.reserve, _does)
-    capture = Method(acc.capture, _does)
-    release = Method(acc.release, _does)
-    extend_reservation = Method(acc.extend_reservation, _does)
-    debit = Method(acc.debit, _does)
-    refund = Method(acc.refund, _does)
-    transfer = Method(acc.transfer, _does)
-    me = Method(acc.me, _does)
-    session_token = Method(acc.session_token, _does)
-    request = Method(acc.request, _does)
-    grants = Method(acc.grants, _lists)
-    reservations = Method(acc.reservations, _lists)
-    transactions = Method(acc.transactions, _lists)
+    `Scrip` is for programs that block: one per process, opened after a fork, safe to use from several threads.
+    An account's address is `owner_type:owner_id:unit`. `idempotency_key`: a repeated call with the same key is applied
+    once; without one, each call gets its own. Every method raises ScripError.
+    """
 
     def __init__(
         self,
@@ -164,20 +189,12 @@ class AsyncScrip:
         if publisher is None and kafka is not None:
             publisher = KafkaPublisher(kafka)
         terms = Terms(
-            token=token,
-            organisation=organisation,
-            journal=None,
-            patience_s=patience_s,
-            settle=settle,
-            usage_topic=usage_topic,
-            abandoned=abandoned,
-            may_publish=publisher is not None,
-        )
-        self._publisher = publisher
-        self.terms = replace(terms, journal=Journal(Path(journal))) if journal is not None else terms
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.beating: set[asyncio.Task[None]] = set()
+            token=token, organisation=organisation, journal=None, patience_s=patience_s, settle=settle,
+            usage_topic=usage_topic, abandoned=abandoned, may_publish=publisher is not None,
+        )  # fmt: skip
+        self.terms: Terms = replace(terms, journal=Journal(Path(journal))) if journal is not None else terms
+        http = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport)
+        self._driver = AsyncDriver(self.terms, http, publisher)
 
     async def __aenter__(self) -> Self:
         """Send what a crashed worker has left in the journal."""
@@ -196,84 +213,375 @@ class AsyncScrip:
 
     async def recover(self) -> Recovered:
         """Send what the journal has left; done on entry, and when Scrip can be reached again after a failure."""
-        return await self.run(recover(self.terms))
+        return await self._driver.run(recover(self.terms))
 
     async def close(self) -> None:
         """Wait for what is under way, and let connections and the journal go."""
-        for beating in self.beating:
-            beating.cancel()
-        while tasks := [task for task in self._tasks if not task.done()]:
-            await asyncio.wait(tasks)
-        await self._http.aclose()
-        if self._publisher is not None:
-            await self._publisher.close()
-        if self.terms.journal is not None:
-            self.terms.journal.close()
+        await self._driver.close()
 
-    async def perform(self, call: Call[T]) -> T:
-        """Make a call, repeated under its key until there is a definite answer. Raises ScripError."""
-        return await self.run(perform(call, self.terms.patience_s))
+    def generation(
+        self,
+        *,
+        user: str | None,
+        operation: str,
+        provider: str | None = None,
+        model: str | None = None,
+        options: Mapping[str, OptionValue] | None = None,
+        tokens: int | None = None,
+        bytes: int | None = None,  # noqa: A002 - the contract's name
+        estimate: Mapping[str, int] | None = None,
+        token_type: str | None = None,
+        feature: str | None = None,
+        id: str | None = None,  # noqa: A002 - the contract's name
+        parent_id: str | None = None,
+        prompt: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl_seconds: int = TTL_S,
+        idempotency_key: str | None = None,
+        start: bool = True,
+    ) -> AsyncGeneration:
+        """A generation as a context manager: held on entry, settled on exit, given back on an exception.
 
-    async def items(self, listing: Listing[T]) -> AsyncIterator[T]:
-        """Go through a list, page by page. Raises ScripError."""
+        `options`: the provider's or model's, as the price book names them: `{"resolution": "1080P", "duration": 6}`.
+        `id`: the caller's own, for example a job's. `estimate`: units that it may use; they size the hold of what is
+        priced by use. `ttl_seconds`: how long the holds outlive a dead worker; a living one extends them. `start`
+        False: the user may still cancel. Entering raises InsufficientResources, which says what is short.
+        """
+        body = calls.work_asked(user, operation, provider, model, estimate, options)
+        body |= {"tokens": tokens, "bytes": bytes, "token_type": token_type, "feature": feature}
+        body |= {"id": id or new_key(), "parent_id": parent_id, "prompt": prompt, "reason": reason}
+        body |= {"metadata": metadata, "ttl_seconds": ttl_seconds}
+        create = calls.create(body, idempotency_key)
+        return AsyncGeneration(self._driver, Opening(body["id"], user, ttl_seconds, start, create))
+
+    def work_on(self, generation_id: str, *, ttl_seconds: int = TTL_S, user: str | None = None) -> AsyncGeneration:
+        """The same for a generation that somebody else has created: a worker that takes a job from a queue.
+
+        Entering raises Conflict where another worker has started it or it has ended.
+        """
+        return AsyncGeneration(self._driver, Opening(generation_id, user, ttl_seconds, start=True, create=None))
+
+    async def check(
+        self,
+        *,
+        user: str | None,
+        operation: str,
+        provider: str | None = None,
+        model: str | None = None,
+        options: Mapping[str, OptionValue] | None = None,
+        tokens: int | None = None,
+        bytes: int | None = None,  # noqa: A002 - as above
+        estimate: Mapping[str, int] | None = None,
+        token_type: str | None = None,
+        feature: str | None = None,
+    ) -> Assessment:
+        """May it run now, and what would it take? Holds nothing. `user` None: the user whose token it is.
+
+        `estimate`: units that it may use, by name; they size the hold of what is priced by use.
+        """
+        body = calls.work_asked(user, operation, provider, model, estimate, options)
+        body |= {"tokens": tokens, "bytes": bytes, "token_type": token_type, "feature": feature}
+        return await self._do(ask(generation_path("check"), Assessment, body))
+
+    async def quote(
+        self,
+        *,
+        operation: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        options: Mapping[str, OptionValue] | None = None,
+        estimate: Mapping[str, int] | None = None,
+    ) -> Price:
+        """A price by the price book, without charging. Raises InvalidValue (`unpriced`).
+
+        `estimate`: units that it may use, by name; they size the hold of what is priced by use.
+        """
+        body = calls.work_asked(None, operation, provider, model, estimate, options)
+        return await self._do(ask("/api/v1/quotes", Price, body))
+
+    async def create(
+        self,
+        *,
+        user: str | None,
+        operation: str,
+        provider: str | None = None,
+        model: str | None = None,
+        options: Mapping[str, OptionValue] | None = None,
+        tokens: int | None = None,
+        bytes: int | None = None,  # noqa: A002 - as above
+        estimate: Mapping[str, int] | None = None,
+        token_type: str | None = None,
+        feature: str | None = None,
+        id: str | None = None,  # noqa: A002 - as above
+        parent_id: str | None = None,
+        prompt: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl_seconds: int = TTL_S,
+        idempotency_key: str | None = None,
+    ) -> Created:
+        """Hold everything that a generation needs, for a worker that settles it. Raises InsufficientResources.
+
+        The arguments are those of `generation`.
+        """
+        body = calls.work_asked(user, operation, provider, model, estimate, options)
+        body |= {"tokens": tokens, "bytes": bytes, "token_type": token_type, "feature": feature}
+        body |= {"id": id, "parent_id": parent_id, "prompt": prompt, "reason": reason}
+        body |= {"metadata": metadata, "ttl_seconds": ttl_seconds}
+        return await self._do(calls.create(body, idempotency_key))
+
+    async def start(self, generation_id: str, *, idempotency_key: str | None = None) -> Changed:
+        """A worker begins; from now on only the outcome ends it. Raises Conflict where another has begun."""
+        return await self._do(post(generation_path(generation_id, "start"), Changed, {}, idempotency_key))
+
+    async def cancel(self, generation_id: str, *, idempotency_key: str | None = None) -> Changed:
+        """Call off what no worker has started; everything goes back. Raises Conflict."""
+        return await self._do(post(generation_path(generation_id, "cancel"), Changed, {}, idempotency_key))
+
+    async def extend(
+        self, generation_id: str, *, ttl_seconds: int, grow: int = 0, idempotency_key: str | None = None
+    ) -> Extended:
+        """Keep the holds for `ttl_seconds` from now, and hold `grow` more. Raises Conflict where it has ended."""
+        body = {"ttl_seconds": ttl_seconds, "grow": grow}
+        return await self._do(post(generation_path(generation_id, "extend"), Extended, body, idempotency_key))
+
+    async def confirm(
+        self,
+        generation_id: str,
+        *,
+        content_bytes: int | None = None,
+        contents: Sequence[Mapping[str, Any]] | None = None,
+        usage: Mapping[str, int] | None = None,
+        actual: Mapping[str, Any] | None = None,
+        succeeded: int | None = None,
+        provider_cost: Any = None,
+        generation_time_ms: int | None = None,
+        final: bool = True,
+        idempotency_key: str | None = None,
+    ) -> Settlement:
+        """Settle a success without the context manager; the arguments are those of a generation's `confirm`."""
+        body = confirmation(
+            content_bytes=content_bytes, contents=contents, usage=usage, actual=actual, succeeded=succeeded,
+            provider_cost=provider_cost, generation_time_ms=generation_time_ms, final=final,
+        )  # fmt: skip
+        return await self._do(post(generation_path(generation_id, "confirm"), Settlement, body, idempotency_key))
+
+    async def fail(
+        self,
+        generation_id: str,
+        outcome: str,
+        *,
+        error_message: str | None = None,
+        usage: Mapping[str, int] | None = None,
+        provider_cost: Any = None,
+        generation_time_ms: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Settlement:
+        """Settle a failure without the context manager; what is held goes back.
+
+        `usage`: what was used until then; the organisation's settlement policy says whether it is charged.
+        """
+        body = failure(outcome, error_message, provider_cost, generation_time_ms, usage)
+        return await self._do(post(generation_path(generation_id, "fail"), Settlement, body, idempotency_key))
+
+    async def refund_generation(
+        self,
+        generation_id: str,
+        *,
+        reason: str,
+        amount: int | None = None,
+        contents: Sequence[str] = (),
+        idempotency_key: str | None = None,
+    ) -> GenerationRefunded:
+        """Give back what a generation was charged: `amount`, the share of `contents`, or all that is left."""
+        body = {"reason": reason, "amount": amount, "contents": list(contents) or None}
+        return await self._do(post(generation_path(generation_id, "refund"), GenerationRefunded, body, idempotency_key))
+
+    async def generation_of(self, generation_id: str, *, min_position: str | None = None) -> GenerationState:
+        """A generation and what has become of it. `min_position`: as of a command's `position`, at least."""
+        return await self._do(get(generation_path(generation_id), GenerationState, min_position=min_position))
+
+    async def explain(self, generation_id: str) -> Explanation:
+        """Why it was allowed or refused, which grants paid, and what has happened since."""
+        return await self._do(get(generation_path(generation_id, "explain"), Explanation))
+
+    def generations(
+        self,
+        *,
+        user: str | None = None,
+        status: str | None = None,
+        model: str | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        min_position: str | None = None,
+    ) -> AsyncIterator[GenerationState]:
+        """Generations, newest first. `since`, `until`: times with a zone."""
+        wanted = query(user=user, status=status, model=model, outcome=outcome, since=since, until=until)
+        return self._list(calls.GENERATIONS, GenerationState, wanted | query(min_position=min_position))
+
+    def contents(
+        self, *, user: str | None = None, sort: str | None = None, min_position: str | None = None
+    ) -> AsyncIterator[Content]:
+        """Stored objects; `sort` by `size` or `age`."""
+        return self._list("/api/v1/contents", Content, query(user=user, sort=sort, min_position=min_position))
+
+    async def balance(self, address: str) -> Balance:
+        """What an account has, as of now."""
+        return await self._do(get(account_path(address, "balance"), Balance))
+
+    async def grant(
+        self,
+        address: str,
+        amount: int,
+        *,
+        source: str,
+        priority: int | None = None,
+        effective_at: datetime | None = None,
+        expires_at: datetime | None = None,
+        reason: str | None = None,
+        external_ref: str | None = None,
+        paid: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Granted:
+        """Give credits (org_admin). `source`: purchase, plan, promotion, trial, gift, adjustment."""
+        body: dict[str, Any] = {"amount": amount, "source": source, "priority": priority, "reason": reason}
+        body |= query(effective_at=effective_at, expires_at=expires_at)
+        body |= {"external_ref": external_ref, "paid": paid, "metadata": metadata}
+        return await self._do(post(account_path(address, "grants"), Granted, body, idempotency_key))
+
+    async def void(
+        self, address: str, grant_id: str, *, reason: str | None = None, idempotency_key: str | None = None
+    ) -> Voided:
+        """Take back what is left of a grant (org_admin)."""
+        path = account_path(address, "grants", grant_id, "void")
+        return await self._do(post(path, Voided, {"reason": reason}, idempotency_key))
+
+    async def reserve(
+        self,
+        address: str,
+        amount: int,
+        *,
+        id: str | None = None,  # noqa: A002 - as above
+        ttl_seconds: int = TTL_S,
+        reason: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Reserved:
+        """Hold credits. Raises InsufficientResources."""
+        body = {"amount": amount, "id": id, "ttl_seconds": ttl_seconds, "reason": reason, "metadata": metadata}
+        return await self._do(post(account_path(address, "reservations"), Reserved, body, idempotency_key))
+
+    async def capture(
+        self,
+        address: str,
+        reservation_id: str,
+        *,
+        amount: int | None = None,
+        final: bool = True,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Captured:
+        """Charge a hold: `amount`, or all that is left; with `final` the rest goes back."""
+        path = account_path(address, "reservations", reservation_id, "capture")
+        body = {"amount": amount, "final": final, "reason": reason}
+        return await self._do(post(path, Captured, body, idempotency_key))
+
+    async def release(
+        self, address: str, reservation_id: str, *, reason: str | None = None, idempotency_key: str | None = None
+    ) -> Released:
+        """Give a hold back."""
+        path = account_path(address, "reservations", reservation_id, "release")
+        return await self._do(post(path, Released, {"reason": reason}, idempotency_key))
+
+    async def extend_reservation(
+        self, address: str, reservation_id: str, *, ttl_seconds: int, grow: int = 0, idempotency_key: str | None = None
+    ) -> ReservationExtended:
+        """Keep a hold for `ttl_seconds` from now, and hold `grow` more."""
+        path = account_path(address, "reservations", reservation_id, "extend")
+        body = {"ttl_seconds": ttl_seconds, "grow": grow}
+        return await self._do(post(path, ReservationExtended, body, idempotency_key))
+
+    async def debit(
+        self,
+        address: str,
+        amount: int,
+        *,
+        reason: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Debited:
+        """Charge at once, without a hold. Raises InsufficientResources."""
+        body = {"amount": amount, "reason": reason, "metadata": metadata}
+        return await self._do(post(account_path(address, "debits"), Debited, body, idempotency_key))
+
+    async def refund(
+        self,
+        address: str,
+        debit_id: str,
+        *,
+        amount: int | None = None,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> DebitRefunded:
+        """Give a debit back (org_admin): `amount`, or all that is left of it."""
+        path = account_path(address, "debits", debit_id, "refunds")
+        return await self._do(post(path, DebitRefunded, {"amount": amount, "reason": reason}, idempotency_key))
+
+    async def transfer(
+        self, address: str, to: str, amount: int, *, reason: str | None = None, idempotency_key: str | None = None
+    ) -> Transferred:
+        """Move credits to another account of the organisation (org_admin)."""
+        body = {"to": to, "amount": amount, "reason": reason}
+        return await self._do(post(account_path(address, "transfers"), Transferred, body, idempotency_key))
+
+    def grants(self, address: str, *, min_position: str | None = None) -> AsyncIterator[Grant]:
+        """An account's grants."""
+        return self._list(account_path(address, "grants"), Grant, query(min_position=min_position))
+
+    def reservations(
+        self, address: str, *, status: str | None = None, min_position: str | None = None
+    ) -> AsyncIterator[Reservation]:
+        """An account's holds."""
+        wanted = query(status=status, min_position=min_position)
+        return self._list(account_path(address, "reservations"), Reservation, wanted)
+
+    def transactions(self, address: str, *, min_position: str | None = None) -> AsyncIterator[Transaction]:
+        """An account's movements, newest first."""
+        return self._list(account_path(address, "transactions"), Transaction, query(min_position=min_position))
+
+    async def me(self) -> Me:
+        """The caller and what they have."""
+        return await self._do(get("/api/auth/me", Me))
+
+    async def session_token(self, user: str, *, ttl_seconds: int = TTL_S) -> SessionToken:
+        """A token of role `user` for a browser, at most an hour long."""
+        body = {"user_id": user, "ttl_seconds": ttl_seconds}
+        return await self._do(ask("/api/v1/session-tokens", SessionToken, body))
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Any call of the API, its answer as JSON; with the same retries and errors. A POST gets a key."""
+        key = idempotency_key or (new_key() if method in ("POST", "DELETE") else None)
+        return await self._do(Call(Request(method, path, body, params or {}, key), lambda answered: answered))
+
+    async def _do(self, call: Call[T]) -> T:
+        return await self._driver.run(perform(call, self.terms.patience_s))
+
+    async def _list(self, path: str, item: type[T], wanted: Mapping[str, str]) -> AsyncIterator[T]:
         cursor: str | None = None
         while True:
-            found, cursor = await self.perform(listing.page(cursor))
-            for item in found:
-                yield item
+            found, cursor = await self._do(calls.page(path, item, wanted, cursor))
+            for each in found:
+                yield each
             if cursor is None:
                 return
-
-    async def run(self, steps: Steps[T]) -> T:
-        """Do what the protocol says. Raises what it raises."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    told = await self._do(step)
-                except Exception as error:  # noqa: BLE001 - the protocol decides what it means
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(told)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            steps.close()
-
-    def in_background(self, steps: Steps[None]) -> "asyncio.Task[None]":
-        """Do what the protocol says in a task that `close` waits for."""
-        task = asyncio.get_running_loop().create_task(self.run(steps))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.info("%s", task.exception())  # whoever waits for it gets it; nobody does once they were cancelled
-
-    async def _do(self, step: Step) -> Answer | Lost | None:
-        match step:
-            case Send(request):
-                try:
-                    return answer_of(await self._http.request(**arguments(request, self.terms.headers())))
-                except httpx.HTTPError as error:
-                    return lost(error)
-            case Pause(seconds):
-                await asyncio.sleep(seconds)
-                return None
-            case Write(act):
-                await asyncio.to_thread(act)
-                return None
-            case Publish(record):
-                try:
-                    await self._topic().publish(record)
-                except NotPublished as error:
-                    return Lost(str(error), sent=True)
-                return None
-
-    def _topic(self) -> Publisher:
-        if self._publisher is None:
-            raise LookupError("the client has no way to Kafka")
-        return self._publisher

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from scrip_client.answers import Settlement
-from scrip_client.decoding import decode
+from scrip_client.calls import generation_path, post
 from scrip_client.errors import Conflict, Forbidden, RateLimited, ScripError, Unauthenticated, Unavailable
 from scrip_client.errors import UnexpectedAnswer as Unexpected
-from scrip_client.generation_calls import path_of
 from scrip_client.journal import Journal, Owed
 from scrip_client.settling import Report, failure
-from scrip_client.steps import Call, Request, Steps, Write, new_key, perform, publish
+from scrip_client.steps import Steps, Write, new_key, perform, publish
 from scrip_client.terms import Terms
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 # No answer to what was reported: another login or another time may still bring it there.
 UNDELIVERED = (Unavailable, Unauthenticated, Forbidden, RateLimited, Unexpected)
@@ -43,7 +42,7 @@ def write(journal: Journal | None, act: Callable[[Journal], None]) -> Steps[None
     try:
         yield Write(partial(act, journal))
     except OSError:
-        log.exception("the journal cannot be written; what is sent now would not be sent again after a crash")
+        _log.exception("the journal cannot be written; what is sent now would not be sent again after a crash")
 
 
 def deliver(terms: Terms, report: Report) -> Steps[Settlement | None]:
@@ -52,8 +51,7 @@ def deliver(terms: Terms, report: Report) -> Steps[Settlement | None]:
     if record is not None:
         yield from publish(record, terms.patience_s)
         return None
-    path = path_of(report.generation_id, report.action)
-    call = Call(Request("POST", path, report.body, key=report.key), partial(decode, Settlement))
+    call = post(generation_path(report.generation_id, report.action), Settlement, report.body, report.key)
     return (yield from perform(call, terms.patience_s, insist=True))
 
 
@@ -70,7 +68,7 @@ def recover(terms: Terms) -> Steps[Recovered]:
         except UNDELIVERED as error:
             journal.left[owed.generation_id] = owed  # behind the others, so that it cannot keep them back for ever
             found.waiting = list(journal.left)
-            log.warning("%d settlements stay in the journal: %s", len(found.waiting), error)
+            _log.warning("%d settlements stay in the journal: %s", len(found.waiting), error)
             break
         except BaseException:
             journal.left[owed.generation_id] = owed
@@ -88,7 +86,7 @@ def _make_good(terms: Terms, journal: Journal, owed: Owed, found: Recovered) -> 
         code = yield from _again(terms, report)
         if code is not None and reported:
             found.refused[owed.generation_id] = code
-            log.warning("the settlement of %s was refused: %s", owed.generation_id, code)
+            _log.warning("the settlement of %s was refused: %s", owed.generation_id, code)
         elif code is None and report.final:
             (found.settled if reported else found.returned).append(owed.generation_id)
         yield from write(journal, partial(Journal.sent, report=report))

@@ -16,7 +16,7 @@ class ScripError(Exception):
         self.detail = detail
         self.code = code
         self.status = status
-        self.facts = facts or {}
+        self.facts: dict[str, Any] = facts or {}
 
 
 class InsufficientResources(ScripError):

@@ -17,7 +17,7 @@ from typing import Any
 from scrip_client.errors import JournalError
 from scrip_client.settling import Report
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 MAX_DEAD_LINES = 10_000  # the file is written anew when it has grown by so many
 
@@ -121,7 +121,7 @@ class Journal:
                     Report.of_json(told["send"])
             except (ValueError, KeyError, TypeError):
                 # Half of the last line is what a crash leaves; its announcement was not acted on.
-                log.warning("line %d of the journal %s cannot be read and is passed over", number, self._path)
+                _log.warning("line %d of the journal %s cannot be read and is passed over", number, self._path)
             else:
                 if isinstance(told, dict):
                     yield told

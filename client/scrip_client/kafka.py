@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from scrip_client.steps import Record
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 Servers = str | Mapping[str, Any]  # host:port[,host:port], or aiokafka's keyword arguments
 STOP_S = 10.0
@@ -59,7 +59,7 @@ class KafkaPublisher:
                 async with asyncio.timeout(STOP_S):
                     await producer.stop()
             except (self._error, OSError, TimeoutError) as error:
-                log.warning("the Kafka producer did not stop cleanly: %s", error)
+                _log.warning("the Kafka producer did not stop cleanly: %s", error)
 
     async def _started(self) -> Any:
         async with self._starting:

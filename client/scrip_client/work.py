@@ -2,26 +2,39 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
-from scrip_client import generation_calls as calls
-from scrip_client.answers import Created, Held, Quote, Settlement
+from scrip_client.answers import Changed, Created, Extended, Held, Quote, Settlement
+from scrip_client.calls import generation_path, post
 from scrip_client.delivery import UNDELIVERED, deliver, recover, write
 from scrip_client.errors import Conflict, InputBlocked, NotFound, OutputBlocked, ScripError, Unavailable
 from scrip_client.journal import Journal
-from scrip_client.opening import Opening
 from scrip_client.settling import Report, confirmation, failure
 from scrip_client.steps import Call, Pause, Steps, Write, new_key, perform
 from scrip_client.terms import Outcome, Terms
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 IMPATIENT_S = 5.0  # for calls that are made again soon anyway
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A generation that is to be held (`create`), or one that is already held and is taken over (None)."""
+
+    generation_id: str
+    user: str | None
+    ttl_seconds: int
+    start: bool
+    create: Call[Created] | None
 
 
 class Work:
@@ -35,11 +48,11 @@ class Work:
         self._reported: Report | None = None
         self._written = False
         self._parts: list[Report] = []  # that have not arrived yet
-        self.id = opening.generation_id
+        self.id: str = opening.generation_id
         self.created: Created | None = None
         self.expires_at: datetime | None = None
         self.receipt: Settlement | None = None
-        self.settled = False
+        self.settled: bool = False
         self.lost: ScripError | None = None
 
     @property
@@ -102,7 +115,7 @@ class Work:
             try:
                 self._terms.journal.sending(self._reported)
             except OSError:
-                log.exception("the journal cannot be written")
+                _log.exception("the journal cannot be written")
             else:
                 self._written = True
 
@@ -127,7 +140,7 @@ class Work:
             raise
         try:
             if opening.start:
-                yield from perform(calls.start(self.id), terms.patience_s, insist=True)
+                yield from perform(self._told("start", Changed, {}), terms.patience_s, insist=True)
             if opening.create is None:
                 yield from self._extend(terms.patience_s)
         except (Conflict, NotFound):
@@ -140,13 +153,12 @@ class Work:
 
     def _abandon(self) -> Steps[None]:
         """Give back what may be held, of work that never began."""
-        report = Report(self.id, new_key(), "fail", failure("cancelled", None))
         try:
-            yield from perform(_as_call(report), IMPATIENT_S, insist=True)
+            yield from perform(self._told("fail", Settlement, failure("cancelled", None)), IMPATIENT_S, insist=True)
         except (Conflict, NotFound):
             yield from self._note(lambda journal: journal.closed(self.id))
         except ScripError as error:
-            log.warning("what is held for %s goes back at its expiry: %s", self.id, error)
+            _log.warning("what is held for %s goes back at its expiry: %s", self.id, error)
             yield from self._note(lambda journal: journal.leave(self.id))
         else:
             yield from self._note(lambda journal: journal.closed(self.id))
@@ -159,15 +171,16 @@ class Work:
             try:
                 yield from self._extend(min(IMPATIENT_S, ttl / 10))
             except (Conflict, NotFound) as ended:
-                log.warning("the holds of %s are gone: %s", self.id, ended)
+                _log.warning("the holds of %s are gone: %s", self.id, ended)
                 self.lost = ended
                 return
             except ScripError as error:
-                log.warning("the holds of %s could not be extended, trying again: %s", self.id, error)
+                _log.warning("the holds of %s could not be extended, trying again: %s", self.id, error)
 
     def _extend(self, patience: float) -> Steps[None]:
         ttl, asked = self._opening.ttl_seconds, monotonic()
-        extended = yield from perform(calls.extend(self.id, ttl_seconds=ttl), patience, insist=True)
+        call = self._told("extend", Extended, {"ttl_seconds": ttl, "grow": 0})
+        extended = yield from perform(call, patience, insist=True)
         self._until = max(self._until, asked + ttl)
         self.expires_at = extended.expires_at
 
@@ -202,7 +215,7 @@ class Work:
             except UNDELIVERED:
                 raise
             except ScripError as refused:
-                log.warning("a part of %s was refused: %s", self.id, refused)
+                _log.warning("a part of %s was refused: %s", self.id, refused)
 
     def _leave(self, error: BaseException | None) -> Steps[None]:
         """Settle. Raises ScripError where the settlement is refused, or cannot be sent and there is no journal."""
@@ -215,14 +228,14 @@ class Work:
         except UNDELIVERED as undelivered:
             if self._terms.journal is None and error is None:
                 raise
-            log.warning("the settlement of %s could not be sent: %s", self.id, undelivered)
+            _log.warning("the settlement of %s could not be sent: %s", self.id, undelivered)
             yield from self._note(lambda journal: journal.leave(self.id))
             return
         except ScripError as refused:
             yield from self._note(lambda journal: journal.closed(self.id))
             if report.action == "confirm":
                 raise
-            log.info("%s had ended already: %s", self.id, refused)
+            _log.info("%s had ended already: %s", self.id, refused)
         else:
             yield from self._note(lambda journal: journal.sent(report))
             self.settled = True
@@ -238,6 +251,9 @@ class Work:
             return said
         self._written = False
         return self._new("fail", failure(outcome_of(error), f"{type(error).__name__}: {error}"))
+
+    def _told(self, verb: str, answer: type[T], body: dict[str, Any]) -> Call[T]:
+        return post(generation_path(self.id, verb), answer, body, None)
 
     def _note(self, act: Callable[[Journal], None]) -> Steps[None]:
         """A line of the journal about this generation."""
@@ -259,7 +275,3 @@ def outcome_of(error: BaseException) -> Outcome:
             return "provider_error"
         case _:  # CancelledError, KeyboardInterrupt, SystemExit
             return "cancelled"
-
-
-def _as_call(report: Report) -> Call[Any]:
-    return calls.fail(report.generation_id, report.body["outcome"], idempotency_key=report.key)

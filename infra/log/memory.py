@@ -33,7 +33,7 @@ class MemoryLog(EventLog):
     ) -> None:
         super().__init__(mapper, partitions, log_id, foreign=foreign)
         self.snapshots = MemorySnapshots()
-        self._clock = clock
+        self.now = clock
         self._lock = RLock()
         self._events: list[list[LedgerEvent]] = [[] for _ in range(partitions)]  # by position, which begins at 1
         self._streams: defaultdict[tuple[str, str], list[LedgerEvent]] = defaultdict(list)  # by version
@@ -44,7 +44,7 @@ class MemoryLog(EventLog):
             self._must_be_free(drafted)
             log = self._events[partition]
             end = Head(log[-1].position, log[-1].hash, log[-1].time) if log else EMPTY
-            events = placed(partition, end, self._clock(), drafted)
+            events = placed(partition, end, self.now(), drafted)
             for event in events:
                 log.append(event)
                 insort(self._streams[event.org, event.stream], event, key=_VERSION)

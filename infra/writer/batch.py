@@ -276,7 +276,7 @@ class Batch:
         refused = Refused.of(decided.refusal) if decided.refusal else None
         told = (partition, draft.position(partition), work.now, own, refused, False, decided.result_state)
         outcome = make(Outcome, told)
-        if refused is None or (item.keep_refusals and _is_kept(item, refused, own)):
+        if refused is None or (item.keep_refusals and is_kept(item, refused, own)):
             draft.keep(item, outcome)
         return outcome
 
@@ -299,7 +299,7 @@ def _steps(unit: Unit) -> Iterator[Unit]:
     return (Unit(submissions[start : start + STEP]) for start in range(0, len(submissions), STEP))
 
 
-def _is_kept(item: Submission, refused: Refused, own: Sequence[Any]) -> bool:
+def is_kept(item: Submission, refused: Refused, own: Sequence[Any]) -> bool:
     """Whether a refusal is an answer that somebody can ask for again, or has facts that must not be written twice.
 
     Any other would only fill the disk: being refused costs nothing. Where a commit without its row is in doubt, it is

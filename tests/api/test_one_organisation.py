@@ -33,11 +33,11 @@ ANY: dict[str, Any] = dict.fromkeys(("unit", "owner", "type", "actor", "status")
 NUMBER = {"after": 0}
 LISTS = [
     (accounts._LIST, {}),
-    (transactions._LIST, {}),
+    (transactions.LIST, {}),
     (transactions._MOVEMENTS, {}),
-    (entities._GRANTS, {}),
-    (entities._HOLDS, NUMBER),
-    (entities._DEBIT, {}),
+    (entities.GRANTS, {}),
+    (entities.HOLDS, NUMBER),
+    (entities.DEBIT, {}),
     (statements.notifications(of_org=True, of_stream=False, desc=False, bounded=True), NUMBER),
     (statements.notifications(of_org=True, of_stream=True, desc=False, bounded=True), NUMBER),
     (stream_state._EVENTS, NUMBER),

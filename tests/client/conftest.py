@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from scrip_client import testing
 
 from domain.prices.publish import PublishPrices
 from infra.partitions import PLATFORM
@@ -12,6 +13,13 @@ from infra.writer.submission import Submission
 from tests.api.service import Service, running
 from tests.client.places import PRICES, Fake, Opened, Place, Real
 from tests.conftest import Database
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _engine() -> Iterator[None]:
+    """The child process of all fake servers ends with the last test."""
+    yield
+    testing.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.api.generating import give, limit_storage
 from tests.api.service import Service
 from tests.conftest import move_clock
 
-NAMED = ("operation", "provider", "model", "credits", "tokens", "rates", "expected_usage")
+NAMED = ("operation", "provider", "model", "options", "credits", "tokens", "rates", "expected_usage")
 METERED = PriceEntry(model="chatty", operation="chat", credits=100, rates={"input_tokens": 20, "output_tokens": 60})
 BY_USE = PriceEntry(
     model="by-use", operation="chat", rates={"in": 10, "out": 50}, expected_usage={"in": 1000, "out": 400}
@@ -71,8 +71,7 @@ class Fake:
     def __init__(self) -> None:
         self.server = FakeScrip()
         for entry in PRICES:
-            named: dict[str, Any] = {name: getattr(entry, name) for name in NAMED}
-            self.server.price(**named, **dict[str, Any](entry.options))
+            self.server.price(**{name: getattr(entry, name) for name in NAMED})
 
     def give(self, user: str, **amounts: int) -> None:
         self.server.give(user, **amounts)

@@ -19,7 +19,11 @@ from scrip_client import (
 from tests.client.places import Opened, Place
 
 MB = 1_048_576
-FILM = {"operation": "video", "model": "MiniMax-Hailuo-02", "resolution": "1080P", "duration": 6}  # 1100 credits
+FILM = {
+    "operation": "video",
+    "model": "MiniMax-Hailuo-02",
+    "options": {"resolution": "1080P", "duration": 6},
+}  # 1100 credits
 PICTURE = {"operation": "image", "model": "FLUX.1 [dev]"}  # 90 credits
 CHAT = {"operation": "chat", "model": "chatty"}  # 100 credits held, settled by usage
 
@@ -130,7 +134,7 @@ def test_a_failure_may_be_said_without_an_exception(place: Place, scrip: Any, us
 
 def test_parts_are_charged_at_once(place: Place, scrip: Any, user: str) -> None:
     place.give(user, credits=400)
-    with scrip.generation(user=user, **PICTURE, count=4) as g:
+    with scrip.generation(user=user, **PICTURE, options={"count": 4}) as g:
         part = g.part(succeeded=1, content_bytes=MB)
         assert (part.status, part.charged.credits) == ("running", 90)
         assert credits_of(scrip, user) == (40, 270, 90)
@@ -142,7 +146,7 @@ def test_parts_are_charged_at_once(place: Place, scrip: Any, user: str) -> None:
 
 def test_an_exception_after_a_part_returns_the_rest(place: Place, scrip: Any, user: str) -> None:
     place.give(user, credits=180)
-    with pytest.raises(Broken), scrip.generation(user=user, **PICTURE, count=2) as g:
+    with pytest.raises(Broken), scrip.generation(user=user, **PICTURE, options={"count": 2}) as g:
         fails(g.part(succeeded=1))
     assert credits_of(scrip, user) == (90, 0, 90)
 
@@ -227,7 +231,7 @@ def test_a_key_stands_for_one_request(place: Place, scrip: Any, user: str) -> No
     assert scrip.create(user=user, **PICTURE, idempotency_key=key) == first
     assert credits_of(scrip, user) == (210, 90, 0)
     with pytest.raises(InvalidValue) as reused:
-        scrip.create(user=user, **PICTURE, count=2, idempotency_key=key)
+        scrip.create(user=user, **PICTURE, options={"count": 2}, idempotency_key=key)
     assert reused.value.code == "idempotency_key_reused"
     refused = secrets.token_hex(8)
     for _ in range(2):  # a refusal is an answer as well
@@ -253,7 +257,9 @@ def test_every_kind_of_refusal_has_its_type(place: Place, scrip: Any, form: str,
     with pytest.raises(NotFound):
         scrip.start("no-such-generation")
     with pytest.raises(InvalidValue) as unpriced:
-        scrip.create(user=user, operation="video", model="MiniMax-Hailuo-02", resolution="1080P", duration=10)
+        scrip.create(
+            user=user, operation="video", model="MiniMax-Hailuo-02", options={"resolution": "1080P", "duration": 10}
+        )
     assert unpriced.value.code == "unpriced"
     with pytest.raises(InvalidValue) as ttl:
         scrip.create(user=user, **PICTURE, ttl_seconds=604_801)
@@ -317,7 +323,7 @@ def test_a_refund_and_an_explanation(place: Place, scrip: Any, user: str) -> Non
 
 
 def test_lists_go_on_over_their_pages(place: Place, scrip: Any, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scrip_client.listing.PAGE", 2)
+    monkeypatch.setattr("scrip_client.calls.PAGE", 2)
     place.give(user, credits=500)
     made = []
     for number in range(5):
@@ -331,8 +337,9 @@ def test_lists_go_on_over_their_pages(place: Place, scrip: Any, user: str, monke
     assert sum(one.amount for one in scrip.transactions(f"user:{user}:credits") if one.type == "grant") in (0, 500)
 
 
-def test_a_name_that_looks_like_an_option_is_refused(scrip: Any, user: str) -> None:
-    with pytest.raises(TypeError, match="user_id is no option"):
-        scrip.create(user=user, **PICTURE, user_id="somebody")
+def test_a_name_that_no_call_has_is_refused(scrip: Any, user: str) -> None:
+    for wrong in ({"user_id": "somebody"}, {"ttl_second": 60}, {"resolution": "1080P"}):
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            scrip.create(user=user, **PICTURE, **wrong)
     with pytest.raises(TypeError, match="never a float"):
         scrip.confirm("g", provider_cost=0.1)

@@ -91,7 +91,7 @@ def test_settled_through_kafka(whole: Service, tmp_path: Path, user: str, monkey
     }
     for form in ("async", "blocking"):
         with Opened(form, **arguments) as scrip:
-            with scrip.generation(user=user, operation="image", model="FLUX.1 [dev]", count=2) as g:
+            with scrip.generation(user=user, operation="image", model="FLUX.1 [dev]", options={"count": 2}) as g:
                 assert g.part(succeeded=1, content_bytes=5) is None
                 g.confirm(content_bytes=7, provider_cost="0.02")
             assert (g.settled, g.receipt) == (True, None)

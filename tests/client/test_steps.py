@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from scrip_client import Conflict, InsufficientResources, RateLimited, Unavailable, UnexpectedAnswer
+from scrip_client.calls import create
 from scrip_client.steps import Answer, Call, Lost, Pause, Publish, Record, Request, Send, Steps, perform, publish
 
 POST = Call(Request("POST", "/x", {"a": 1}, key="k1"), lambda body: body)
@@ -106,9 +107,7 @@ def test_a_first_try_that_was_lost_is_remembered() -> None:
 
 
 def test_an_answer_without_what_the_contract_promises_is_no_answer_of_ours() -> None:
-    from scrip_client.generation_calls import create
-
-    made = create(user="u", operation="image", model="m")
+    made = create({"user_id": "u", "operation": "image", "model": "m"}, key=None)
     with pytest.raises(UnexpectedAnswer, match="Created.generation_id is missing"):
         told(perform(made, 1.0), [Answer(201, {"status": "held"})])
 

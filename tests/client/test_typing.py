@@ -1,9 +1,13 @@
 """What a type checker tells an integrator: the methods keep their parameters and answers, wrong ones are found."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.source_tree import ROOT
 from tests.waiting import patient
@@ -16,7 +20,7 @@ from scrip_client.testing import FakeScrip
 
 
 async def whole(scrip: AsyncScrip) -> int:
-    async with scrip.generation(user="u", operation="video", model="m", resolution="1080P", duration=6) as g:
+    async with scrip.generation(user="u", operation="video", model="m", options={"duration": 6}) as g:
         g.confirm(content_bytes=5)
         part = await g.part(succeeded=1)
         reveal_type(part)
@@ -33,7 +37,8 @@ def blocking(fake: FakeScrip) -> None:
         reveal_type(scrip.generation(user="u", operation="image"))
         reveal_type(next(scrip.transactions("user:u:credits")).amount)
         scrip.generation(operation="image")
-        scrip.generation(user="u", operation="image", duration=6.5)
+        scrip.generation(user="u", operation="image", options={"duration": 6.5})
+        scrip.generation(user="u", operation="image", ttl_second=60)
         scrip.balance(7)
         scrip.fail("g")
         with scrip.generation(user="u", operation="image") as g:
@@ -48,7 +53,7 @@ REVEALED = (
     "scrip_client.blocking.Generation",
     "int",
 )
-WRONG = ("call-arg", "arg-type", "arg-type", "call-arg", "arg-type")
+WRONG = ("call-arg", "dict-item", "call-arg", "arg-type", "call-arg", "arg-type")
 
 
 def test_types_reach_the_integrator(tmp_path: Path) -> None:
@@ -66,3 +71,20 @@ def test_types_reach_the_integrator(tmp_path: Path) -> None:
     revealed = [found.replace("builtins.", "") for found in re.findall(r'Revealed type is "(.*)"', said)]
     assert revealed == list(REVEALED), said
     assert re.findall(r"error: .*\[([a-z-]+)\]", said) == list(WRONG), said
+
+
+PYRIGHT = shutil.which("basedpyright")
+
+
+@pytest.mark.skipif(PYRIGHT is None, reason="pyright is 280 MB: pip install basedpyright==1.40.2")
+def test_all_public_types_are_known_to_pyright(tmp_path: Path) -> None:
+    checked = subprocess.run(
+        [PYRIGHT or "", "--verifytypes", "scrip_client", "--ignoreexternal"],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},  # whose packages it sees
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=patient(100),
+    )
+    assert "Type completeness score: 100%" in checked.stdout, checked.stdout

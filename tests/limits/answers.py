@@ -72,8 +72,8 @@ def hits(attacker: Attacker) -> httpx.Response:
 
 def children(attacker: Attacker) -> httpx.Response:
     """A generation of two parts, where one is shown."""
-    query = generations._CHILDREN
-    attacker.lower(generations, "_CHILDREN", query.replace(f"limit {generations.MAX_CHILDREN}", "limit 1"))
+    query = generations.CHILDREN
+    attacker.lower(generations, "CHILDREN", query.replace(f"limit {generations.MAX_CHILDREN}", "limit 1"))
     _ok(attacker.grant("user:u:tokens", 1_000))
     _generated(attacker, f"{attacker.org}-whole")
     for number in range(2):
