@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from rpds import HashTrieMap
-
 from domain.kernel.domain import Module
+from domain.kernel.holds import Many, with_entry, without_entry
 from domain.kernel.work import Work
 from domain.quotas.events import Amounts, UseExpired, UseExtended, UseHeld, UseReleased
 from domain.quotas.quota import Quota, kind
@@ -41,15 +40,16 @@ class Counts(Mapping[str, int]):
     __slots__ = ("_by_unit",)
     PLAIN: ClassVar[Any] = dict[str, int]  # the type of `plain`
 
-    def __init__(self, by_unit: "HashTrieMap[str, int] | None" = None) -> None:
-        self._by_unit = HashTrieMap() if by_unit is None else by_unit
+    def __init__(self, by_unit: Any = None) -> None:
+        """`by_unit`: a `Many`; None for nothing."""
+        self._by_unit = Many() if by_unit is None else by_unit
 
     def changed(self, amounts: Amounts, sign: int) -> "Counts":
         """With these amounts more, or less where `sign` is -1."""
         counts = self._by_unit
         for unit, amount in amounts.items():
             left = counts.get(unit, 0) + sign * amount
-            counts = counts.insert(unit, left) if left else counts.remove(unit)
+            counts = with_entry(counts, unit, left) if left else without_entry(counts, unit)
         return Counts(counts)
 
     def plain(self) -> dict[str, int]:
@@ -59,10 +59,11 @@ class Counts(Mapping[str, int]):
     @classmethod
     def of_plain(cls, plain: dict[str, int]) -> "Counts":
         """What `plain` was made of."""
-        return cls(HashTrieMap(plain))
+        return cls(Many(plain))
 
     def __getitem__(self, unit: str) -> int:
-        return self._by_unit[unit]
+        found: int = self._by_unit[unit]
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_unit)
