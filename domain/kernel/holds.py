@@ -1,6 +1,6 @@
 """Open holds by id, and in the order in which they end."""
 
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -38,12 +38,12 @@ class Holds(Mapping[str, H]):
         self.next_end = next_end
 
     @classmethod
-    def of(cls, holds: "Mapping[str, H] | Map[str, H]") -> Self:
-        """These holds."""
+    def of(cls, holds: "Mapping[str, H] | Map[str, H]", ordered: Sequence[End] | None = None) -> Self:
+        """These holds; `ordered`: their ends, for who has them in order already."""
         by_id = holds if isinstance(holds, Map) else Map(holds)
         if len(by_id) <= FEW:
             return cls(by_id, None, cls._first(by_id))
-        ends = cls._ordered(by_id)
+        ends = Order[End].of(ordered) if ordered is not None else cls._ordered(by_id)
         return cls(by_id, ends, ends[0][0])
 
     @classmethod
