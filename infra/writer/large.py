@@ -108,12 +108,13 @@ class LargeStreams:
     def _run(self) -> None:
         while not self._stopping:
             with self._changed:
-                if not self._asked and not self._snapshots:
-                    self._changed.wait(KEPT_S)
+                idle = not self._asked and not self._snapshots and not self._changed.wait(KEPT_S)
                 now = monotonic()
                 self._loaded = {key: each for key, each in self._loaded.items() if each.until > now}
                 key = next(iter(self._asked), None)
                 snapshot = self._snapshots.popleft() if key is None and self._snapshots else None
+            if idle:
+                self._disconnect()
             try:
                 if key is not None:
                     self._load(key)

@@ -180,8 +180,9 @@ class Reader:
                 continue
             began = monotonic()
             await hasten(*key)
-            pause = min(OTHERS_S, REST * (monotonic() - began))
+            took = monotonic() - began
             await self._answer_to(Query(key[0], ()))
+            pause = OTHERS_S if self._behind_at(key) == version else min(OTHERS_S, REST * took)
 
     def _behind_at(self, key: Key) -> int | None:
         """The version of a stream on which something was due at the last look; None where nothing was."""
