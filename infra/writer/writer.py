@@ -25,7 +25,7 @@ from infra.wire.pipeline import Pipeline
 from infra.writer.batch import Batch, Held, Result, Unit
 from infra.writer.catching_up import catch_up
 from infra.writer.counters import Counters
-from infra.writer.fair_queue import FairQueue, Taken
+from infra.writer.fair_queue import TURN, FairQueue, Taken
 from infra.writer.held_up import HeldUp
 from infra.writer.large import LargeStreams
 from infra.writer.loading import Loader
@@ -41,8 +41,10 @@ RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
 SHARED_S = 0.002  # of deciding, after which a batch ends where others would have to wait for its rest
 BACKGROUND_S = 0.01  # the same in a process for whose commands nobody waits
 REST = 4.0  # times as long as a slice of what is due took, until the next one of the stream
+REST_OF_ORG = 3.0  # times as long as a batch took that was mostly its own
+LONGEST_REST_S = 1.0
 PATIENCE_S = 0.5  # after which it is written although others wait
-LEAST_BATCH = 32  # commands that are looked up together, however few were decided before a batch was ended
+LEAST_BATCH = 16  # commands that are looked up together, however few were decided before a batch was ended
 
 ALONE_S = 1.0  # without commands of others, after which batches may grow again
 
@@ -71,6 +73,8 @@ class Writer:
         self._queue: FairQueue[Waiting] = FairQueue()
         self._held = HeldUp()
         self._most = max_batch  # of the next batch
+        self._last_org: str | None = None  # who had most of the last batch
+        self._other_orgs_at = -inf  # when it was another one than before, or there were others in a batch
         self._shared_at = -ALONE_S  # when a batch was last of several callers, or was cut for others
         self._ready = Condition()
         self._stopping = False
@@ -140,7 +144,8 @@ class Writer:
             if self._stopping:
                 raise Overloaded
             self._queue.put(items, MAX_WAITING - self._held.size)
-            self._ready.notify()
+            if self._queue:  # of others than those that rest
+                self._ready.notify()
 
     def _run(self) -> None:
         while True:
@@ -168,10 +173,11 @@ class Writer:
             while True:
                 if self._stopping:
                     return None
+                awake_at = self._queue.wake(now)
                 late = self._go_on(now) if self._held else []
                 if self._queue or late or now >= until:
                     break
-                self._ready.wait(min(until, self._held.next_at) - now)
+                self._ready.wait(min(until, awake_at, self._held.next_at) - now)
                 now = monotonic()
             taken = self._queue.take(self._most)
         if late or any(item.deadline < now for item, _ in taken.items):
@@ -216,9 +222,24 @@ class Writer:
         self._resize(taken, decided)
         self.counters.committed(self._batch)
         self.counters.batch(decided, seconds := monotonic() - started)
+        self._let_rest(taken, seconds)
         if self._background:
             with self._ready:
                 self._ready.wait_for(lambda: self._stopping, seconds)
+
+    def _let_rest(self, taken: Taken[Waiting], seconds: float) -> None:
+        """An organisation that had most of a batch leaves the writer to others for a while, if there are others."""
+        sizes: dict[str, int] = {}
+        for item, size in taken.items:
+            sizes[item.caller[0]] = sizes.get(item.caller[0], 0) + size
+        now = monotonic()
+        if len(sizes) > 1 or self._last_org not in (None, *sizes):
+            self._other_orgs_at = now
+        self._last_org = org = max(sizes, key=lambda each: sizes[each])
+        if now - self._other_orgs_at > ALONE_S or sizes[org] < TURN or sizes[org] * 2 <= sum(sizes.values()):
+            return
+        with self._ready:
+            self._queue.rest(org, now + min(REST_OF_ORG * seconds, LONGEST_REST_S))
 
     def _resize(self, taken: Taken[Waiting], decided: int) -> None:
         """While others come, batches are small: each command has its rows looked for before any is decided."""
