@@ -13,7 +13,8 @@ from infra.writer.fair_queue import FairQueue
 
 AT_ONCE = 4  # requests that begin in one round of the event loop
 STRETCH_S = 0.001  # of longer work, which is all that begins in its round
-LONGEST_REST_S = 0.01
+REST = 4.0  # times as long as a round took
+LONGEST_REST_S = 0.02
 ALONE_S = 1.0  # without requests of others a caller has no turns to wait for
 
 
@@ -29,7 +30,8 @@ class Rounds:
     """Made once for each event loop. Nobody is refused: who waits has a connection, and those are bounded.
 
     Of an organisation `at_once` requests begin in a round, and so many of all that had to wait for it. Where more wait
-    and there are other organisations, the next round comes after as long as this one took: theirs find the loop idle.
+    and there are other organisations, the next round comes after some times as long as this one took: theirs find the
+    loop idle.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
@@ -84,7 +86,7 @@ class Rounds:
     def _rest(self, began: float) -> None:
         now = monotonic()
         if self._waiting and now < self._rests_until:
-            asyncio.get_running_loop().call_later(min(now - began, LONGEST_REST_S), self._next)
+            asyncio.get_running_loop().call_later(min(REST * (now - began), LONGEST_REST_S), self._next)
         else:
             self._next()
 

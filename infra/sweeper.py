@@ -6,6 +6,7 @@ this role: it may be late, run twice or not at all.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 EVERY_S = 1.0
 PAGE = 1_000
 LAST_PAUSE_S = 5.0
+LONG_S = 1.0  # a sweep waits no longer when time has not passed on any further stream for so long
+MANY = 100  # rows of one stream in a page; if they are still shown when it was swept, they are read no more
+MOST_LEFT_OUT = 20  # streams
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -61,24 +65,33 @@ class Sweeper:
         self._pool = pool
         self._query = _query(sources)
         self._until: dict[Due, datetime] = {}
+        self._under_way: dict[Due, asyncio.Task[None]] = {}  # streams on which so much is due that no sweep waits
+        self._many: dict[Due, datetime] = {}  # what `_until` has of streams with many rows
         self.swept = 0
 
     async def sweep(self) -> int:
         """Let time pass on everything that is due now; how many streams that were.
 
-        Raises psycopg.Error, OutcomeUnknown, Overloaded; then the next call does the rest.
+        Where much is due on a stream, it goes on afterwards. Raises psycopg.Error, OutcomeUnknown, Overloaded; then the
+        next call does the rest.
         """
         after, count = LONG_AGO, 0
         still_due: dict[Due, datetime] = {}
+        self._many = dict(list(self._many.items())[-MOST_LEFT_OUT:])
+        self._under_way = {each: task for each, task in self._under_way.items() if not task.done()}
         while True:
             now, found = await self._due(after)
             rows = {Due(org, stream): due for org, stream, due in found}  # in order of time: the latest stays
-            new = [each for each, due in rows.items() if due > self._until.get(each, LONG_AGO)]
+            due = [each for each, since in rows.items() if since > self._until.get(each, LONG_AGO)]
+            new = [each for each in due if each not in self._under_way]
             await self._let_time_pass(new)
-            count += len(new)
-            self.swept += len(new)
-            self._until |= dict.fromkeys(new, now)
-            still_due |= {each: self._until[each] for each in rows}
+            done = [each for each in new if each not in self._under_way]
+            count += len(done)
+            self.swept += len(done)
+            self._until |= dict.fromkeys(done, now)
+            still_due |= {each: self._until[each] for each in rows if each in self._until}
+            counts = Counter((org, stream) for org, stream, _ in found)
+            self._many |= {each: now for each in done if counts[each] >= MANY}
             if len(found) < PAGE:
                 break
             after = found[-1][2]
@@ -86,21 +99,56 @@ class Sweeper:
         return count
 
     async def _due(self, after: datetime) -> tuple[datetime, list[tuple[str, str, datetime]]]:
-        """The time, and a page of what is due (organisation, stream, since when), oldest first."""
+        """The time, and a page of what is due (organisation, stream, since when), oldest first.
+
+        What is under way is left out, and what was swept and had many rows: more than all others together, perhaps.
+        """
         async with self._pool.connection() as connection:
             clock = await (await connection.execute("select scrip_now()")).fetchone()
             if clock is None:
                 raise AssertionError("scrip_now() always returns a row")
-            found = await connection.execute(self._query, {"after": after, "now": clock[0], "page": PAGE})
+            known = self._many | dict.fromkeys(self._under_way, clock[0])
+            arguments = {"after": after, "now": clock[0], "page": PAGE, "until": list(known.values())}
+            whose = {"orgs": [each.org for each in known], "streams": [each.stream for each in known]}
+            found = await connection.execute(self._query, arguments | whose)
             return clock[0], await found.fetchall()
 
     async def _let_time_pass(self, streams: list[Due]) -> None:
-        submissions = [
-            Submission(org=org, command=LetTimePass(stream=stream), actor=TIME, caller=TIME, keep_refusals=False)
-            for org, stream in streams
-        ]
-        if submissions:
-            await self._ledger.execute_all(submissions)
+        """Each by itself: where much is due on one, no other waits for that. What takes long stays under way."""
+        if not streams:
+            return
+        tasks = {each: asyncio.create_task(self._let_pass(each)) for each in streams}
+        waiting, done = set(tasks.values()), set[asyncio.Task[None]]()
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, timeout=LONG_S)
+                if not done:
+                    break
+        except asyncio.CancelledError:
+            for task in waiting:
+                task.cancel()
+            raise
+        for task in waiting:
+            task.add_done_callback(_looked_at)
+        self._under_way |= {each: task for each, task in tasks.items() if task in waiting}
+        for task in tasks.values():
+            if task.done():
+                task.result()
+
+    async def _let_pass(self, due: Due) -> None:
+        command = LetTimePass(stream=due.stream)
+        submission = Submission(org=due.org, command=command, actor=TIME, caller=TIME, keep_refusals=False)
+        await self._ledger.execute(submission)
+
+    def stop(self) -> None:
+        """Wait for nothing that is under way."""
+        for task in self._under_way.values():
+            task.cancel()
+
+
+def _looked_at(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:  # the next sweep begins anew
+        log.debug("letting time pass has failed", exc_info=error)
 
 
 def _query(sources: Iterable[Source]) -> bytes:
@@ -110,7 +158,10 @@ def _query(sources: Iterable[Source]) -> bytes:
     """
     due = " union all ".join(
         f"(select org, {stream} as stream, {moment} as due from read.{table} where {waits}"
-        f" and {moment} > %(after)s and {moment} <= %(now)s order by {moment} limit %(page)s)"
+        f" and {moment} > %(after)s and {moment} <= %(now)s"
+        f" and not exists (select from unnest(%(orgs)s::text[], %(streams)s::text[], %(until)s::timestamptz[])"
+        f" as known (its_org, its_stream, until) where its_org = org and its_stream = {stream} and {moment} <= until)"
+        f" order by {moment} limit %(page)s)"
         for table, stream, moment, waits in sources
     )
     return f"{due} order by due limit %(page)s".encode()
@@ -145,6 +196,7 @@ async def run_sweeper(
         with metrics_served(settings, sweeper_metrics(lambda: sweeper.swept, writer)):
             await _sweep_until(stop, sweeper, Leftovers(pool), writer, on_ready)
     finally:
+        sweeper.stop()
         await pool.close()
         await asyncio.to_thread(writer.stop)
 

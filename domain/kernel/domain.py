@@ -78,9 +78,13 @@ class Module(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetTimePass:
-    """Write what is due on a stream, and on those that share something with it, and nothing else: the sweeper's."""
+    """Write what is due on a stream, and on those that share something with it, and nothing else: the sweeper's.
+
+    `whole`: all of it; otherwise, where that is too much for one decision, a slice.
+    """
 
     stream: str
+    whole: bool = True
 
 
 _ALWAYS = Module(deciders={LetTimePass: Decider(lambda command: (command.stream,), lambda _work, _command: None)})

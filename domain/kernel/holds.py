@@ -1,6 +1,6 @@
 """Open holds by id, and in the order in which they end."""
 
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -48,12 +48,12 @@ class Holds(Mapping[str, H]):
         self.next_end = next_end
 
     @classmethod
-    def of(cls, holds: Mapping[str, H]) -> Self:
-        """These holds."""
+    def of(cls, holds: Mapping[str, H], ordered: Sequence[End] | None = None) -> Self:
+        """These holds; `ordered`: their ends, for who has them in order already."""
         if len(holds) <= FEW:
             return cls(dict(holds), None, cls._first(holds))
-        ends = cls._ordered(holds)
-        return cls(Many(holds), ends, ends[0][0])
+        ends = Order[End].of(ordered) if ordered is not None else cls._ordered(holds)
+        return cls(holds if isinstance(holds, Many) else Many(holds), ends, ends[0][0])
 
     @classmethod
     def _first(cls, by_id: Mapping[str, H]) -> datetime:

@@ -80,22 +80,31 @@ LOOK = f"""
     ) e on true
     order by e.partition, e.position"""
 
-# A snapshot comes as a row without a type, its state in the place of the data. `limit 1` keeps the planner at one index
-# look-up for each wanted row; as a plain join it may read the whole table.
+# A snapshot comes as a row without a type, its state in the place of the data; without it where that has more bytes
+# than were asked for, and then no events follow. Of a stream come the events after a version, only so many as were
+# asked for. `limit 1` keeps the planner at one index look-up for each wanted row; as a plain join it may read the whole
+# table.
 STREAMS = """
     select wanted.org, wanted.stream, e.version, e.type, e.data
-    from unnest(%b::text[], %b::text[], %b::smallint[]) as wanted (org, stream, schema)
+    from unnest(%b::text[], %b::text[], %b::smallint[], %b::bigint[], %b::bigint[], %b::bigint[])
+        as wanted (org, stream, schema, after, bytes, events)
     left join lateral (
-        select version, state from snapshots
+        select version, case when octet_length(state) <= wanted.bytes then state end as state from snapshots
         where org = wanted.org and stream = wanted.stream and snapshots.schema = wanted.schema limit 1
     ) s on true
     cross join lateral (
         select s.version, null as type, s.state as data where s.version is not null
         union all
         (select version, type, data from events
-        where org = wanted.org and stream = wanted.stream and version > coalesce(s.version, 0)
-        order by version)
+        where org = wanted.org and stream = wanted.stream and version > coalesce(s.version, wanted.after)
+        and (s.version is null or s.state is not null)
+        order by version limit wanted.events)
     ) e"""
+
+# The next events of one stream.
+PAGE = """
+    select version, type, data from events where org = %b::text and stream = %b::text and version > %b::bigint
+    order by version limit %b::bigint"""
 
 TAGGED = """
     select e.org, e.tag, e.position, e.stream, e.type, e.data

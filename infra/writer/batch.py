@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ import msgspec
 
 from domain.kernel.domain import Domain, LetTimePass
 from domain.kernel.execution import Decided, execute
-from domain.kernel.work import make
+from domain.kernel.work import START, Key, make
 from domain.prices.publish import NOTICE
 from domain.refusal import RefusalKind
 from infra import failpoints
@@ -28,6 +28,7 @@ from infra.writer.catching_up import catch_up
 from infra.writer.demand import Demand
 from infra.writer.draft import Draft
 from infra.writer.foresight import Asked
+from infra.writer.large import StillLoading
 from infra.writer.loading import Loader
 from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused, Submission
 
@@ -51,10 +52,11 @@ class Unit:
     atomic: bool = False
 
 
-class _Unfinished(NamedTuple):
-    """A command that waits until all that is due on a stream is written."""
+class Held(NamedTuple):
+    """What a command waits for: until all that is due on a stream is written, or until a large stream is loaded."""
 
-    stream: str
+    key: Key
+    loading: bool = False
 
 
 class _Seen(NamedTuple):
@@ -85,18 +87,23 @@ class Batch:
         self._seen: dict[str, _Seen] = {}
         self.committed: Counter[str] = Counter()  # events by type, until who shows them takes them away
         self.cut = False  # whether the last run was `enough` before its end
+        self.held: dict[int, Held] = {}  # units of the last run that wait for a stream, by their place
+        self._resting: Collection[Key] = ()
         self.longest_lock_wait_s = 0.0  # from the start of a transaction until it had its locks, by the database
 
-    def run(self, units: Sequence[Unit], least: int = 0, enough: Enough | None = None) -> list[list[Result]]:
+    def run(
+        self, units: Sequence[Unit], least: int = 0, enough: Enough | None = None, resting: Collection[Key] = ()
+    ) -> list[list[Result]]:
         """Decide and commit; the results are in the order of the units and their submissions.
 
         After `least` submissions, `enough` is asked from time to time, with the seconds since the first decision. Where
         it says so, the rest is left out: the last of the results may lack some, and later units have none.
         A unit also lacks results where more is due on a stream than one decision works off: a slice is committed then,
-        and the rest of the unit, all of an atomic one, must be run again.
+        and the rest of the unit, all of an atomic one, must be run again. On streams that are `resting` no slice is
+        written. The same where a large stream is not loaded yet. `held` tells what each of them waits for.
         Raises psycopg.Error. When it does, nothing is known about the commit unless the error says so.
         """
-        self.cut = False
+        self.cut, self.held, self._resting = False, {}, resting
         submissions = [submission for unit in units for submission in unit.submissions]
         prices = {stream for item in submissions for stream in self._domain.deciders[type(item.command)].platform}
         self._read_platform(prices)
@@ -116,6 +123,8 @@ class Batch:
             failpoint(failpoints.COMMIT_SENT, pipeline)
         failpoint(failpoints.COMMITTED, self._pipeline)
         draft.merge()
+        if draft.large and self._loader.large is not None:
+            self._loader.large.keep(draft.large)
         self.committed.update(draft.sent)
         if not rows:  # nearly always
             return results
@@ -212,12 +221,14 @@ class Batch:
         """The results of the units until it is `enough`; what is decided is sent on the way."""
         results: list[list[Any]] = []
         began, decided, ask_at = monotonic(), 0, max(least, STEP) if enough else NEVER
-        for unit in units:
+        for index, unit in enumerate(units):
             row: list[Any] = []
             results.append(row)
             for part in (unit,) if unit.atomic or len(unit.submissions) <= STEP else _steps(unit):
-                found = self._decide(part, draft)
+                found, held = self._decide(part, draft)
                 row += found
+                if held is not None:
+                    self.held[index] = held
                 if draft.send(self._pipeline, at_least=SEND_EVERY):
                     self._pipeline.push()  # PostgreSQL inserts one part while the next is decided
                 decided += len(part.submissions)
@@ -226,33 +237,35 @@ class Batch:
                         self.cut = True
                         return results
                     ask_at = decided + STEP
-                if len(found) < len(part.submissions):  # the rest waits for time to pass
+                if held is not None:  # the rest of the unit waits too
                     break
         return results
 
-    def _decide(self, unit: Unit, draft: Draft) -> list[Any]:
-        """The results of a unit; a CommandRow stands for an answer that is yet to be read from the log."""
+    def _decide(self, unit: Unit, draft: Draft) -> tuple[list[Any], Held | None]:
+        """The results of a unit, and what the rest of it waits for.
+
+        A CommandRow stands for an answer that is yet to be read from the log.
+        """
         if unit.atomic:
             draft.mark(partition_of(unit.submissions[0].org, self._partitions))
-        results = []
+        results: list[Any] = []
         for submission in unit.submissions:
             result = self._decide_one(submission, draft)
-            if isinstance(result, _Unfinished):
+            if isinstance(result, Held):
                 if unit.atomic:
                     draft.back_to_mark(keep_refusals=False)
-                    self._let_time_pass(submission, result.stream, draft)
-                    return []
-                break
+                    return [], result if result.loading else self._let_time_pass(submission, result, draft)
+                return results, result
             results.append(result)
         if not unit.atomic:
-            return results
+            return results, None
         if not any(isinstance(result, KeyReused) or getattr(result, "refusal", None) for result in results):
-            return results
+            return results, None
         draft.back_to_mark()
         return [
             _without_group(submission, result, draft)
             for submission, result in zip(unit.submissions, results, strict=True)
-        ]
+        ], None
 
     def _decide_one(self, item: Submission, draft: Draft) -> Any:
         key = (item.org, item.caller, item.key)
@@ -265,26 +278,39 @@ class Batch:
             fingerprint, outcome = earlier
             return outcome._replace(replayed=True) if fingerprint == item.fingerprint else KeyReused()
         partition = partition_of(item.org, self._partitions)
-        work = draft.begin(partition, item.org)
-        decided = execute(work, self._domain, item.command)
+        decided = self._execute(item, item.command, draft)
+        if isinstance(decided, Held):
+            return decided
         too_large = draft.record(partition, item, decided)
-        if decided.unfinished is not None:
-            return _Unfinished(decided.unfinished)
+        if decided.unfinished is not None and not (isinstance(item.command, LetTimePass) and not item.command.whole):
+            return Held((item.org, decided.unfinished))
         if too_large is not None:
             decided = Decided((), 0, too_large)
         own = decided.events[decided.due :]
         refused = Refused.of(decided.refusal) if decided.refusal else None
-        told = (partition, draft.position(partition), work.now, own, refused, False, decided.result_state)
+        told = (partition, draft.position(partition), draft.now(partition), own, refused, False, decided.result_state)
         outcome = make(Outcome, told)
         if refused is None or (item.keep_refusals and is_kept(item, refused, own)):
             draft.keep(item, outcome)
         return outcome
 
-    def _let_time_pass(self, item: Submission, stream: str, draft: Draft) -> None:
+    def _execute(self, item: Submission, command: Any, draft: Draft) -> Decided | Held:
+        work = draft.begin(partition_of(item.org, self._partitions), item.org)
+        if self._resting:
+            work.behind.update(self._resting)
+        try:
+            return execute(work, self._domain, command)
+        except StillLoading as large:
+            work.back_to(START)
+            return Held(large.key, loading=True)
+
+    def _let_time_pass(self, item: Submission, held: Held, draft: Draft) -> Held:
         """Write a slice of what is due on a stream, in the name of the one who waits for it."""
-        partition = partition_of(item.org, self._partitions)
-        decided = execute(draft.begin(partition, item.org), self._domain, LetTimePass(stream=stream))
-        draft.record(partition, item, decided)
+        decided = self._execute(item, LetTimePass(stream=held.key[1]), draft)
+        if isinstance(decided, Held):
+            return decided
+        draft.record(partition_of(item.org, self._partitions), item, decided)
+        return held
 
     def _replay(self, rows: Sequence[CommandRow]) -> Iterator[Outcome]:
         """The answers that earlier submissions got, built again from their events."""

@@ -9,12 +9,14 @@ from domain.kernel.work import Key, Stream, StreamKind, Tagged, Work
 from infra.log.chain import GENESIS
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
+from infra.writer.large import LARGE
 
 
 class Cache:
     """The states and tags of one partition, least recently used first.
 
-    Bounded by weight: an entry weighs one, and one more for each live hold and grant of its state.
+    Bounded by weight: an entry weighs one, and one more for each live hold and grant of its state. Large states have a
+    bound of their own (`Loader.trim`): they would drive out all others, and take long to come back.
     """
 
     def __init__(self, kind_of: Callable[[str], StreamKind], codec: LedgerMapper, max_weight: int) -> None:
@@ -28,6 +30,7 @@ class Cache:
         self.time: datetime | None = None
         self.streams: OrderedDict[Key, Stream] = OrderedDict()
         self.tags: OrderedDict[Key, Tagged] = OrderedDict()
+        self.large: OrderedDict[Key, tuple[int, float]] = OrderedDict()  # their entries, and since when; also in order
         self._weights: dict[Key, int] = {}
         self._weight = 0
 
@@ -37,6 +40,7 @@ class Cache:
         self.position, self.hash, self.time = 0, GENESIS, None
         self.streams.clear()
         self.tags.clear()
+        self.large.clear()
         self._weights.clear()
         self._weight = 0
 
@@ -71,6 +75,12 @@ class Cache:
     def put(self, key: Key, stream: Stream) -> None:
         """Keep a stream's state as the most recently used."""
         weight = 1 + self._kind_of(key[1]).entries(stream.state)
+        if weight > LARGE:
+            self.large[key] = weight, monotonic()
+            self.large.move_to_end(key)
+            weight = 1
+        elif key in self.large:
+            del self.large[key]
         self._weight += weight - self._weights.get(key, 0)
         self._weights[key] = weight
         self.streams[key] = stream
@@ -84,12 +94,31 @@ class Cache:
     def trim(self, max_weight: int | None = None) -> None:
         """Drop what was not used for longest until the cache's own bound, or `max_weight`, holds."""
         bound = self._max_weight if max_weight is None else max_weight
-        while self.weight > bound and (self.tags or len(self.streams) > 1):
-            if len(self.tags) * 2 > bound or len(self.streams) <= 1:
+        least = max(1, len(self.large))
+        while self.weight > bound and (self.tags or len(self.streams) > least):
+            if len(self.tags) * 2 > bound or len(self.streams) <= least:
                 self.tags.popitem(last=False)
+            elif (key := next(iter(self.streams))) in self.large:
+                self.streams.move_to_end(key)
             else:
-                key, _ = self.streams.popitem(last=False)
+                del self.streams[key]
                 self._weight -= self._weights.pop(key)
+
+    @property
+    def large_entries(self) -> int:
+        """Entries of all large states."""
+        return sum(entries for entries, _ in self.large.values())
+
+    @property
+    def large_since(self) -> float:
+        """When the large state that was not used for longest was used, by the monotonic clock."""
+        return next(iter(self.large.values()))[1]
+
+    def drop_large(self) -> None:
+        """Drop it."""
+        key, _ = self.large.popitem(last=False)
+        del self.streams[key]
+        self._weight -= self._weights.pop(key)
 
     def merge(self, work: Work, position: int) -> None:
         """After the commit: what was decided is what is known, at the partition's new last position."""

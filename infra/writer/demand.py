@@ -12,6 +12,7 @@ from domain.kernel.work import Key, Stream, Tagged, Work
 from infra.partitions import partition_of, placed
 from infra.wire.pipeline import Pipeline
 from infra.writer.foresight import Asked, Foresight
+from infra.writer.large import StillLoading
 from infra.writer.loading import Loader
 
 log = logging.getLogger(__name__)
@@ -44,13 +45,15 @@ class Demand:
         self._has_rare_tags = False
 
     def stream(self, key: Key) -> Stream:
-        """The committed state of a stream that is neither cached nor drafted."""
+        """The committed state of a stream that is neither cached nor drafted. Raises StillLoading for a large one."""
         streams = self._loader.cache(partition_of(key[0], self._partitions)).streams
         if not self._looked_ahead:
             self._looked_ahead = True
             self._look_ahead()
         if key not in streams:
             self._load((key,), ())
+            if key not in streams:
+                raise StillLoading(key)
         return streams[key]
 
     def tagged(self, key: Key) -> Tagged:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from domain.kernel.execution import Decided
-from domain.kernel.work import START, Savepoint, Work, make
+from domain.kernel.work import START, Key, Savepoint, Stream, Work, make
 from domain.refusal import EventTooLarge
 from infra import failpoints
 from infra.failpoints import failpoint
@@ -20,10 +20,11 @@ from infra.log.statements import MAX_EVENT_BYTES, CommandRow
 from infra.snapshots import encode_state
 from infra.wire.pipeline import Pipeline
 from infra.writer.demand import Demand
+from infra.writer.large import LARGE
 from infra.writer.loading import Loader
 from infra.writer.submission import Outcome, Submission
 
-SNAPSHOT_EVERY = 1000  # events, or more where the state itself has more entries
+SNAPSHOT_EVERY = 1000  # events, or more where the state itself has more entries; half as many where it is large
 TICK = timedelta(microseconds=1)
 
 CommandKey = tuple[str, str, str]
@@ -77,6 +78,11 @@ class Draft:
         self._now = {p: max(time, (cache.time or time) + TICK) for p, cache in self._caches.items()}
         self._now_us = {p: microseconds(now) for p, now in self._now.items()}
         self._mark: _Mark | None = None
+        self.large: list[tuple[Key, Stream]] = []  # states of which there should be a snapshot some time after
+
+    def now(self, partition: int) -> datetime:
+        """The time of every decision of this batch in a partition."""
+        return self._now[partition]
 
     def position(self, partition: int) -> int:
         """The partition's last position, this draft included."""
@@ -192,14 +198,20 @@ class Draft:
         rows = []
         for work in self._works.values():
             for (org, stream), drafted in work.streams.items():
-                grown = drafted.version - drafted.snapshot
-                if grown < SNAPSHOT_EVERY:  # nearly always
+                since = drafted.version - drafted.snapshot
+                if since < SNAPSHOT_EVERY:  # nearly always
                     continue
                 kind = self._kind_of(stream)
-                if grown >= kind.entries(drafted.state):
+                if since * 2 < (entries := kind.entries(drafted.state)):
+                    continue
+                if entries > LARGE:
+                    self.large.append(((org, stream), drafted))
+                elif since >= entries:
                     state = encode_state(drafted.state)
                     rows.append(Drafted(org, stream, drafted.version, str(kind.schema), None, "", state))
-                    work.streams[org, stream] = drafted._replace(snapshot=drafted.version)
+                else:
+                    continue
+                work.streams[org, stream] = drafted._replace(snapshot=drafted.version)
         return rows
 
 

@@ -5,6 +5,7 @@ First come, first served would let one caller with many commands hold up everybo
 
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator, Sequence
+from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from infra.turns import Caller
@@ -56,16 +57,34 @@ class FairQueue(Generic[Item]):
         self.size = 0  # commands or questions that wait
         # Lines by organisation and login, none of them empty; whose turn is next is first.
         self._orgs: OrderedDict[str, OrderedDict[str, _Line[Item]]] = OrderedDict()
+        # Organisations that have no turn for a while, with their lines.
+        self._resting: dict[str, float] = {}
+        self._aside: OrderedDict[str, OrderedDict[str, _Line[Item]]] = OrderedDict()
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __bool__(self) -> bool:
-        """Whether anybody waits."""
+        """Whether anybody waits whose turn it may be."""
         return bool(self._orgs)
 
     def __iter__(self) -> Iterator[Item]:
-        return (item for lines in self._orgs.values() for line in lines.values() for item in line.items)
+        both = (*self._orgs.values(), *self._aside.values())
+        return (item for lines in both for line in lines.values() for item in line.items)
+
+    def rest(self, org: str, until: float) -> None:
+        """Let an organisation have no turn before a moment."""
+        self._resting[org] = until
+        if org in self._orgs:
+            self._aside[org] = self._orgs.pop(org)
+
+    def wake(self, now: float) -> float:
+        """Let those have turns again whose rest is over; returns when the next one's will be, or inf."""
+        for org in [org for org, until in self._resting.items() if until <= now]:
+            del self._resting[org]
+            if org in self._aside:
+                self._orgs[org] = self._aside.pop(org)
+        return min(self._resting.values(), default=inf)
 
     def put(self, items: Sequence[Item], most: int) -> None:
         """Put items at the ends of their callers' lines, all or none; `most` may wait.
@@ -100,7 +119,7 @@ class FairQueue(Generic[Item]):
 
     def waits(self, caller: Caller) -> bool:
         """Whether the caller waits."""
-        return caller[1] in self._orgs.get(caller[0], ())
+        return caller[1] in self._lines_of(caller[0]).get(caller[0], ())
 
     def others(self, caller: Caller) -> bool:
         """Whether anybody else waits."""
@@ -190,9 +209,10 @@ class FairQueue(Generic[Item]):
     def _line(self, caller: Caller) -> _Line[Item]:
         """The caller's line, made at the end where there is none."""
         org, login = caller
-        lines = self._orgs.get(org)
+        orgs = self._lines_of(org)
+        lines = orgs.get(org)
         if lines is None:
-            lines = self._orgs[org] = OrderedDict()
+            lines = orgs[org] = OrderedDict()
         line = lines.get(login)
         if line is None:
             line = lines[login] = _Line(caller)
@@ -217,14 +237,19 @@ class FairQueue(Generic[Item]):
 
     def _put_first(self, line: _Line[Item]) -> None:
         org, login = line.caller
-        lines = self._orgs.setdefault(org, OrderedDict())
+        orgs = self._lines_of(org)
+        lines = orgs.setdefault(org, OrderedDict())
         lines[login] = line
         lines.move_to_end(login, last=False)
-        self._orgs.move_to_end(org, last=False)
+        orgs.move_to_end(org, last=False)
+
+    def _lines_of(self, org: str) -> OrderedDict[str, OrderedDict[str, _Line[Item]]]:
+        """Where the organisation's lines are."""
+        return self._aside if org in self._resting else self._orgs
 
     def _has_little(self, caller: Caller, size: int, all_: int, most: int) -> bool:
         """Whether the queue has room beyond `most` for `size` more of the caller's, `all_` with them."""
-        own = {line.caller: line.size for line in self._orgs.get(caller[0], {}).values()}
+        own = {line.caller: line.size for line in self._lines_of(caller[0]).get(caller[0], {}).values()}
         of_login, of_org = size + own.get(caller, 0), size + sum(own.values())
         little, reserve = min(LITTLE, most // 20), most // 4
         return of_login <= little and (all_ <= most + reserve or (of_org <= little and all_ <= most + 2 * reserve))

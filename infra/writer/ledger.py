@@ -27,6 +27,7 @@ class Ledger:
         self._deadline_s = deadline_s
         if reader is not None:
             reader.hasten = self._let_time_pass
+            reader.share(writer.large)
 
     @property
     def reader(self) -> Reader:
@@ -62,7 +63,7 @@ class Ledger:
         return await self.reader.ask(org, question)
 
     async def _let_time_pass(self, org: str, stream: str) -> None:
-        command = LetTimePass(stream=stream)
+        command = LetTimePass(stream=stream, whole=False)
         await self.execute(Submission(org=org, command=command, actor=TIME, caller=TIME, keep_refusals=False))
 
     async def _wait(self, work: Unit) -> Any:

@@ -15,14 +15,19 @@ from infra.log import statements
 from infra.log.chain import GENESIS
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
+from infra.partitions import PLATFORM
 from infra.snapshots import decode_state
 from infra.wire.pipeline import Pipeline, Sent
 from infra.writer.cache import Cache
+from infra.writer.large import LARGE, LargeStreams
 
 log = logging.getLogger(__name__)
 
 MAX_LOOKS = 20  # until all that is wanted is of one moment; it takes more than two only while the log runs away
 NO_SCHEMA = -1  # the schema of no snapshot: all events are read
+LARGE_BYTES = 262_144  # of a snapshot, which takes as long as so many events of a large stream
+LARGE_KEPT = 250_000  # entries of large states that one process keeps, or a single one with more: some 150 MB
+ANY = 2**31 - 1  # events or bytes: as many as there are
 
 
 class Looked(NamedTuple):
@@ -45,10 +50,14 @@ class Loading(NamedTuple):
 
 
 class Loader:
-    """The caches of all partitions of one process. `domain`: that of the events in the log."""
+    """The caches of all partitions of one process. `domain`: that of the events in the log.
 
-    def __init__(self, domain: Domain, max_weight: int) -> None:
+    `large`: who loads what is too large to be loaded at once. It is not there before; None: all is loaded at once.
+    """
+
+    def __init__(self, domain: Domain, max_weight: int, large: LargeStreams | None = None) -> None:
         self.domain = domain
+        self.large = large
         self.codec = LedgerMapper.of(domain)
         self._max_weight = max_weight
         self.caches: defaultdict[int, Cache] = defaultdict(partial(Cache, domain.kind_of, self.codec, max_weight))
@@ -63,6 +72,11 @@ class Loader:
         if excess > 0:
             heaviest = max(self.caches.values(), key=lambda cache: cache.weight)
             heaviest.trim(max(0, heaviest.weight - excess))
+        while sum(cache.large_entries for cache in self.caches.values()) > LARGE_KEPT:
+            having = [cache for cache in self.caches.values() if cache.large]
+            if sum(len(cache.large) for cache in having) == 1:
+                break
+            min(having, key=lambda cache: cache.large_since).drop_large()
 
     def forget(self) -> None:
         """Drop everything: after a failed commit, or where the log may be another one by now."""
@@ -109,11 +123,20 @@ class Loader:
     def missing(
         self, wanted: Iterable[tuple[int, Key]], tags: Iterable[tuple[int, Key]]
     ) -> tuple[dict[Key, int], dict[Key, int]]:
-        """What of the wanted streams and tags is not cached, with its partition."""
+        """What of the wanted streams and tags is not cached, with its partition; but what is being loaded apart."""
+        loading = self.loading
         return (
-            {key: partition for partition, key in wanted if key not in self.caches[partition].streams},
+            {
+                key: partition
+                for partition, key in wanted
+                if key not in self.caches[partition].streams and not loading(key)
+            },
             {tag: partition for partition, tag in tags if tag not in self.caches[partition].tags},
         )
+
+    def loading(self, key: Key) -> bool:
+        """Whether a stream is too large to be loaded at once, and so is not here yet."""
+        return self.large is not None and self.large.loading(key)
 
     def load(self, pipeline: Pipeline, streams: dict[Key, int], tags: dict[Key, int]) -> None:
         """Ask for cold streams and tags, with their partitions, and wait for them."""
@@ -141,12 +164,17 @@ class Loader:
     def keep_streams(self, streams: dict[Key, int], rows: Sequence[Any]) -> dict[Key, int]:
         """Fold and keep what `statements.STREAMS` has found; a stream without events is known to have none.
 
-        Returns the streams whose snapshots cannot be used: of those, all events are needed.
+        What is too large begins to be loaded apart. Returns the streams whose snapshots cannot be used: of those, all
+        events are needed.
         """
-        states = {key: Stream(0, self.domain.kind_of(key[1]).initial, 0) for key in streams}
+        states = {key: self._begun(key) or Stream(0, self.domain.kind_of(key[1]).initial, 0) for key in streams}
         unusable: dict[Key, int] = {}
+        for key in self._too_large(rows):
+            del states[key]
         for org, stream, version, type_, data in rows:
             key = (org, stream)
+            if key not in states:
+                continue
             if type_ is None:
                 try:
                     states[key] = Stream(version, decode_state(self.domain.kind_of(stream), data), version)
@@ -154,7 +182,7 @@ class Loader:
                     log.warning("the snapshot of %s %s cannot be used: %s", org, stream, error)
                     unusable[key] = streams[key]
                     del states[key]
-            elif key in states:
+            else:
                 before = states[key]
                 state = self.domain.kind_of(stream).evolve(before.state, self.codec.decode(type_, data))
                 states[key] = Stream(version, state, before.snapshot)
@@ -173,13 +201,35 @@ class Loader:
             last = events[-1][0] if events else 0
             self.cache(tags[key]).tags[key] = Tagged(last, tuple((stream, event) for _, stream, event in events))
 
-    def stream_arguments(
-        self, streams: Iterable[Key], schema: int | None = None
-    ) -> tuple[list[str], list[str], list[int]]:
+    def stream_arguments(self, streams: Iterable[Key], schema: int | None = None) -> tuple[list[Any], ...]:
         """The arguments of `statements.STREAMS`. `schema`: of which snapshots are used; none for the current ones."""
         keys = list(streams)
-        schemas = [self.domain.kind_of(stream).schema if schema is None else schema for _, stream in keys]
-        return [org for org, _ in keys], [stream for _, stream in keys], schemas
+        orgs, names = [org for org, _ in keys], [stream for _, stream in keys]
+        schemas = [self.domain.kind_of(stream).schema if schema is None else schema for stream in names]
+        if self.large is None:
+            return orgs, names, schemas, [0] * len(keys), [ANY] * len(keys), [ANY] * len(keys)
+        begun = [self._begun(key) for key in keys]
+        schemas = [each if found is None else NO_SCHEMA for found, each in zip(begun, schemas, strict=True)]
+        after = [0 if found is None else found.version for found in begun]
+        # Nobody waits for the platform's streams: they are of few events, and needed at once.
+        most = [(ANY, ANY) if org == PLATFORM else (LARGE_BYTES, LARGE + 1) for org in orgs]
+        return orgs, names, schemas, after, [each for each, _ in most], [each for _, each in most]
+
+    def _begun(self, key: Key) -> Stream | None:
+        """A large stream that was loaded apart: the rest of it is loaded here."""
+        return self.large.find(key) if self.large is not None else None
+
+    def _too_large(self, rows: Sequence[Any]) -> list[Key]:
+        """The streams of which not all has come."""
+        if self.large is None:
+            return []
+        found: list[Key] = [(row[0], row[1]) for row in rows if row[3] is None and row[4] is None]
+        if len(rows) > LARGE:
+            events = Counter((row[0], row[1]) for row in rows if row[3] is not None and row[0] != PLATFORM)
+            found += [key for key, count in events.items() if count > LARGE]
+        for key in found:
+            self.large.load(key)
+        return found
 
 
 def tag_arguments(tags: Iterable[Key]) -> tuple[list[str], list[str]]:

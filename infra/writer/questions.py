@@ -14,6 +14,7 @@ from domain.kernel.work import SLICE, Key, Stream, Tagged
 from domain.refusal import Refusal
 from infra.partitions import PLATFORM, Placed, partition_of
 from infra.writer.foresight import Asked
+from infra.writer.large import StillLoading
 from infra.writer.loading import Loader
 from infra.writer.submission import Answered, Current
 
@@ -50,8 +51,11 @@ class NotCached(Exception):
 class _OnlyCached:
     """Loads nothing: for answers from what is cached alone."""
 
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
     def stream(self, key: Key) -> Stream:
-        raise NotCached(stream=key)
+        raise StillLoading(key) if self._loader.loading(key) else NotCached(stream=key)
 
     def tagged(self, key: Key) -> Tagged:
         raise NotCached(tag=key)
@@ -105,7 +109,8 @@ def answers(
 
     At `until`, by the monotonic clock, the rest is left without answers, but never the first.
     A question that is refused or fails gets its exception, the others their answers; one that needs a stream on which
-    too much is due gets MoreDue. `behind`: streams known to be so. Raises NotCached.
+    too much is due gets MoreDue, and StillLoading where a large one is not here yet. `behind`: streams on which more is
+    known to be due. Raises NotCached.
     """
     behind = set(behind)  # looked at once, whoever asks for them
     home = loader.cache(partition_of(PLATFORM, partitions))
@@ -119,7 +124,7 @@ def answers(
             break
         partition = partition_of(each.org, partitions)
         if isinstance(each, Query):
-            found.append(_current(loader, each, partition, time))
+            found.append(_current(loader, each, partition, time, behind))
         else:
             found.append(_answer(loader, each, partition, time, on_platform, behind))
     return found
@@ -136,13 +141,15 @@ def _answer(
     """Answer on work of the question's own, so that what is due in it is seen by nobody else."""
     domain, cache = loader.domain, loader.cache(partition)
     now = max(now, cache.time or now)  # as in decisions: never back within a partition
-    work = domain.work(cache, _OnlyCached(), platform)
+    work = domain.work(cache, _OnlyCached(loader), platform)
     work.behind = behind
     work.begin(question.org, now)
     try:
         value = ask(work, domain, question.what)
     except NotCached:
         raise
+    except StillLoading as large:
+        return large
     except MoreDue as more:
         behind.add((question.org, more.stream))
         return more
@@ -154,17 +161,24 @@ def _answer(
     return Answered(value, partition, cache.position, now)
 
 
-def _current(loader: Loader, query: Query, partition: int, now: datetime) -> Current | MoreDue:
+def _current(
+    loader: Loader, query: Query, partition: int, now: datetime, behind: set[Key]
+) -> Current | MoreDue | StillLoading:
     cache = loader.cache(partition)
     now = max(now, cache.time or now)
     states = {}
     for stream in query.streams:
-        kind = loader.domain.kind_of(stream)
-        state = cache.streams[query.org, stream].state
+        kind, key = loader.domain.kind_of(stream), (query.org, stream)
+        if key in behind:
+            return MoreDue(stream)
+        if key not in cache.streams:
+            return StillLoading(key)
+        state = cache.streams[key].state
         events = kind.due(state, now, SLICE)
         for event in events:
             state = kind.evolve(state, event)
         if events and kind.next_due(state) <= now:
+            behind.add(key)
             return MoreDue(stream)
         states[stream] = state
     tagged = {tag: cache.tags[query.org, tag].events for tag in query.tags}

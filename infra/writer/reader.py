@@ -21,6 +21,7 @@ from infra.turns import CALLER, Caller
 from infra.wire.wire import Wire
 from infra.writer.fair_queue import FairQueue
 from infra.writer.foresight import Foresight
+from infra.writer.large import LargeStreams, StillLoading
 from infra.writer.loading import MAX_LOOKS, NO_SCHEMA, Loader, Looked, tag_arguments
 from infra.writer.questions import Needs, NotCached, Query, Question, Wanted, answers, needs_of
 from infra.writer.submission import Answered, Current, OutcomeUnknown, Overloaded, StorageFull
@@ -34,6 +35,8 @@ STRETCH_S = 0.003  # for which they are answered, while the loop does nothing el
 CACHE_WEIGHT = 10_000  # what questions need of states is a fraction of what commands touch
 FOLLOW_EVERY_S = 0.1  # how often an idle reader looks at what was written
 RETRY_S = 0.1
+REST = 4.0  # times as long as a slice of what is due took, until the next one
+OTHERS_S = 0.25  # for which a slice of what is due is left to others to write: the sweeper writes it as well
 
 Hasten = Callable[[str, str], Coroutine[Any, Any, None]]
 
@@ -63,7 +66,8 @@ class Reader:
         self._uri = uri
         self._disk = disk
         self._deadline_s = deadline_s
-        self._loader = Loader(domain, cache_weight)
+        self._large = LargeStreams(uri, domain)
+        self._loader = Loader(domain, cache_weight, self._large)
         self._waiting: FairQueue[_Waiting] = FairQueue()
         self._work: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -71,6 +75,7 @@ class Reader:
         self._wire: Wire | None = None
         self._partitions = 0
         self._looked = 0.0  # by the loop's clock
+        self._time: datetime | None = None  # the database's, at the last look
         self._stopped = False
         self._hastened: dict[Key, asyncio.Task[None]] = {}  # streams on which time is let pass, for who waits for that
         self.hasten: Hasten | None = None  # lets time pass on a stream of an organisation; None: nobody can
@@ -93,6 +98,11 @@ class Reader:
             await asyncio.wait([self._work])
         self._tell_all(OutcomeUnknown())
         await self._drop_connection()
+        await asyncio.to_thread(self._large.stop)
+
+    def share(self, large: LargeStreams) -> None:
+        """Have large streams loaded by another's, which ends it. Before anything was asked."""
+        self._loader.large = large
 
     @property
     def connected(self) -> bool:
@@ -110,30 +120,80 @@ class Reader:
         return answered
 
     async def _answer_to(self, work: Wanted) -> Any:
-        """The answer; where too much is due on a stream, after that is written. Others are answered meanwhile."""
+        """The answer, where need be after a large stream was loaded, and what is due on a stream was written.
+
+        Others are answered meanwhile.
+        """
         until = asyncio.get_running_loop().time() + self._deadline_s
         while True:
             try:
                 return await self._ask(work, until)
             except MoreDue as more:
                 await self._let_time_pass((work.org, more.stream), until)
+            except StillLoading as large:
+                await self._loaded(large.key, until)
+
+    async def _loaded(self, key: Key, until: float) -> None:
+        if self._loader.large is None:
+            return
+        loop, loaded = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(loaded.set)
+
+        self._loader.large.when_loaded(key, tell)
+        try:
+            async with asyncio.timeout_at(until):
+                await loaded.wait()
+        except TimeoutError:
+            raise OutcomeUnknown from None
 
     async def _let_time_pass(self, key: Key, until: float) -> None:
         task = self._hastened.get(key)
         if task is None:
             if self.hasten is None or self._stopped:
                 raise OutcomeUnknown
-            task = self._hastened[key] = asyncio.ensure_future(self.hasten(*key))
+            task = self._hastened[key] = asyncio.ensure_future(self._pass(key, self.hasten))
             task.add_done_callback(partial(self._has_passed, key))
         try:
             async with asyncio.timeout_at(until):
                 await asyncio.shield(task)
         except TimeoutError:
             raise OutcomeUnknown from None
+        except OutcomeUnknown:  # who began it may have waited for longer
+            if asyncio.get_running_loop().time() >= until:
+                raise
         except asyncio.CancelledError:
             if self._stopped:
                 raise OutcomeUnknown from None
             raise
+
+    async def _pass(self, key: Key, hasten: Hasten) -> None:
+        """Have what is due on a stream written, slice by slice; while somebody else writes it, only look."""
+        pause = OTHERS_S
+        while (version := self._behind_at(key)) is not None:
+            await asyncio.sleep(pause)
+            await self._answer_to(Query(key[0], ()))
+            if self._behind_at(key) != version:
+                pause = OTHERS_S
+                continue
+            began = monotonic()
+            await hasten(*key)
+            took = monotonic() - began
+            await self._answer_to(Query(key[0], ()))
+            pause = OTHERS_S if self._behind_at(key) == version else min(OTHERS_S, REST * took)
+
+    def _behind_at(self, key: Key) -> int | None:
+        """The version of a stream on which something was due at the last look; None where nothing was."""
+        found = self._loader.cache(partition_of(key[0], self._partitions)).streams.get(key)
+        if (
+            found is None
+            or self._time is None
+            or self._loader.domain.kind_of(key[1]).next_due(found.state) > self._time
+        ):
+            return None
+        return found.version
 
     def _has_passed(self, key: Key, task: "asyncio.Task[None]") -> None:
         del self._hastened[key]
@@ -264,7 +324,9 @@ class Reader:
 
     async def _look(self, partitions: Sequence[int]) -> Looked:
         self._looked = asyncio.get_running_loop().time()
-        return self._loader.follow(partitions, await self._rows(statements.LOOK, *self._loader.seen(partitions)))
+        looked = self._loader.follow(partitions, await self._rows(statements.LOOK, *self._loader.seen(partitions)))
+        self._time = looked.time
+        return looked
 
     async def _start_at_heads(self, partitions: Sequence[int]) -> None:
         if partitions:

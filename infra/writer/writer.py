@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import chain, repeat
+from math import inf
 from threading import Condition, Thread
 from time import monotonic
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any, Self
 import psycopg
 
 from domain.kernel.domain import Domain
+from domain.kernel.work import Key
 from infra import pulse
 from infra.disk import NOT_WATCHED, DiskWatch
 from infra.log import statements
@@ -20,10 +22,12 @@ from infra.log.postgres import PostgresLog
 from infra.log.statements import Connection
 from infra.turns import Caller
 from infra.wire.pipeline import Pipeline
-from infra.writer.batch import Batch, Result, Unit
+from infra.writer.batch import Batch, Held, Result, Unit
 from infra.writer.catching_up import catch_up
 from infra.writer.counters import Counters
-from infra.writer.fair_queue import FairQueue, Taken
+from infra.writer.fair_queue import TURN, FairQueue, Taken
+from infra.writer.held_up import HeldUp
+from infra.writer.large import LargeStreams
 from infra.writer.loading import Loader
 from infra.writer.submission import OutcomeUnknown, Overloaded, StorageFull, Submission
 from infra.writer.waiting import Waiting, deliver
@@ -36,7 +40,11 @@ FOLLOW_EVERY_S = 0.1  # how often an idle writer looks at what others have writt
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
 SHARED_S = 0.002  # of deciding, after which a batch ends where others would have to wait for its rest
 BACKGROUND_S = 0.01  # the same in a process for whose commands nobody waits
-LEAST_BATCH = 32  # commands that are looked up together, however few were decided before a batch was ended
+REST = 4.0  # times as long as a slice of what is due took, until the next one of the stream
+REST_OF_ORG = 3.0  # times as long as a batch took that was mostly its own
+LONGEST_REST_S = 1.0
+PATIENCE_S = 0.5  # after which it is written although others wait
+LEAST_BATCH = 16  # commands that are looked up together, however few were decided before a batch was ended
 
 ALONE_S = 1.0  # without commands of others, after which batches may grow again
 
@@ -60,9 +68,13 @@ class Writer:
         self._background = background
         self.disk = disk
         self._max_batch = max_batch
-        self._loader = Loader(domain, cache_weight)
+        self.large = LargeStreams(uri, domain)
+        self._loader = Loader(domain, cache_weight, self.large)
         self._queue: FairQueue[Waiting] = FairQueue()
+        self._held = HeldUp()
         self._most = max_batch  # of the next batch
+        self._last_org: str | None = None  # who had most of the last batch
+        self._other_orgs_at = -inf  # when it was another one than before, or there were others in a batch
         self._shared_at = -ALONE_S  # when a batch was last of several callers, or was cut for others
         self._ready = Condition()
         self._stopping = False
@@ -85,6 +97,7 @@ class Writer:
             self._ready.notify()
         if self._thread.is_alive():
             self._thread.join(timeout=30)
+        self.large.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -113,7 +126,7 @@ class Writer:
     @property
     def depth(self) -> int:
         """Submissions that wait."""
-        return self._queue.size
+        return self._queue.size + self._held.size
 
     def submit(
         self, submissions: Sequence[Submission], *, atomic: bool = False, timeout_s: float = 30.0
@@ -130,8 +143,9 @@ class Writer:
         with self._ready:
             if self._stopping:
                 raise Overloaded
-            self._queue.put(items, MAX_WAITING)
-            self._ready.notify()
+            self._queue.put(items, MAX_WAITING - self._held.size)
+            if self._queue:  # of others than those that rest
+                self._ready.notify()
 
     def _run(self) -> None:
         while True:
@@ -147,23 +161,59 @@ class Writer:
                     self._follow()
             except Exception:  # the thread must outlive any fault; whoever waited has been told
                 log.exception("the writer failed on a batch")
-        deliver([(item, OutcomeUnknown()) for item in self._queue])
+        deliver([(item, OutcomeUnknown()) for item in (*self._queue, *self._held)])
         if self._connection is not None:
             self._connection.close()
 
     def _take(self) -> Taken[Waiting] | None:
         """What waits, up to a batch; nothing when it is time to follow the log; none to stop."""
         with self._ready:
-            if not self._queue and not self._stopping:
-                self._ready.wait(FOLLOW_EVERY_S)
-            if self._stopping:
-                return None
+            now = monotonic()
+            until = now + FOLLOW_EVERY_S
+            while True:
+                if self._stopping:
+                    return None
+                awake_at = self._queue.wake(now)
+                late = self._go_on(now) if self._held else []
+                if self._queue or late or now >= until:
+                    break
+                self._ready.wait(min(until, awake_at, self._held.next_at) - now)
+                now = monotonic()
             taken = self._queue.take(self._most)
-        now = monotonic()
-        if any(item.deadline < now for item, _ in taken.items):
-            deliver([(item, OutcomeUnknown()) for item, _ in taken.items if item.deadline < now])
+        if late or any(item.deadline < now for item, _ in taken.items):
+            self._end([(item, OutcomeUnknown()) for item, _ in taken.items if item.deadline < now])
+            self._end([(item, OutcomeUnknown()) for item in late])
             taken = taken._replace(items=[each for each in taken.items if each[0].deadline >= now])
         return taken
+
+    def _go_on(self, now: float) -> list[Waiting]:
+        """Put those back into the queue who may write the next slice of what is due; returns those who are late.
+
+        Only while nobody else waits, or has for long: of all that a writer does this is the least urgent.
+        """
+        late = self._held.late(now)
+        for item in self._held.take(now if not self._queue else now - PATIENCE_S):
+            self._queue.back([item], (item.caller,))
+        return late
+
+    def _end(self, pairs: Sequence[tuple[Waiting, Any]]) -> None:
+        """Answer, and let those go on who waited for the same stream."""
+        deliver(pairs)
+        if self._held:
+            with self._ready:
+                for item, _ in pairs:
+                    self._go_after(item)
+
+    def _go_after(self, item: Waiting) -> None:
+        for other in self._held.ended(item):
+            self._queue.back([other], (other.caller,))
+
+    def _has_loaded(self, key: Key) -> None:
+        """Called by the thread that loads large streams."""
+        with self._ready:
+            for item in self._held.free(key):
+                self._queue.back([item], (item.caller,))
+            self._ready.notify()
 
     def _serve(self, taken: Taken[Waiting]) -> None:
         started = monotonic()
@@ -172,9 +222,24 @@ class Writer:
         self._resize(taken, decided)
         self.counters.committed(self._batch)
         self.counters.batch(decided, seconds := monotonic() - started)
+        self._let_rest(taken, seconds)
         if self._background:
             with self._ready:
                 self._ready.wait_for(lambda: self._stopping, seconds)
+
+    def _let_rest(self, taken: Taken[Waiting], seconds: float) -> None:
+        """An organisation that had most of a batch leaves the writer to others for a while, if there are others."""
+        sizes: dict[str, int] = {}
+        for item, size in taken.items:
+            sizes[item.caller[0]] = sizes.get(item.caller[0], 0) + size
+        now = monotonic()
+        if len(sizes) > 1 or self._last_org not in (None, *sizes):
+            self._other_orgs_at = now
+        self._last_org = org = max(sizes, key=lambda each: sizes[each])
+        if now - self._other_orgs_at > ALONE_S or sizes[org] < TURN or sizes[org] * 2 <= sum(sizes.values()):
+            return
+        with self._ready:
+            self._queue.rest(org, now + min(REST_OF_ORG * seconds, LONGEST_REST_S))
 
     def _resize(self, taken: Taken[Waiting], decided: int) -> None:
         """While others come, batches are small: each command has its rows looked for before any is decided."""
@@ -209,7 +274,7 @@ class Writer:
             except Exception as error:
                 self._roll_back()
                 if len(parts) == 1:
-                    deliver([(parts[0][0], error)])
+                    self._end([(parts[0][0], error)])
                     raise
                 return self._answer_each(taken, parts)
             else:
@@ -229,27 +294,45 @@ class Writer:
         """Answer those of whom all is done, and put the others back; returns how many commands are done."""
         ended: list[tuple[Waiting, Any]] = []
         left: list[Waiting] = []
-        for (item, _), row in zip(parts, chain(results, repeat(())), strict=False):
+        held: list[tuple[Waiting, Held]] = []
+        for index, ((item, _), row) in enumerate(zip(parts, chain(results, repeat(())), strict=False)):
             if item.size == len(row) and not item.results:
                 ended.append((item, row))
             elif item.done(row):
                 ended.append((item, item.results))
+            elif index in self._batch.held:
+                held.append((item, self._batch.held[index]))
             else:
                 left.append(item)
-        deliver(ended)
+        self._end(ended)
         if left:
-            # Whoever waits until time has passed on a stream has had his turn: a slice of that was written.
             served = {item.caller for (item, _), _ in zip(parts, results, strict=False)}
             with self._ready:
                 self._queue.back(left, served)
+        if held:
+            self._hold_up(held)
         return sum(map(len, results))
+
+    def _hold_up(self, held: Sequence[tuple[Waiting, Held]]) -> None:
+        """Have commands wait for their streams. After a slice others have the writer for some times as long."""
+        now = monotonic()
+        rest = REST * (now - (self._step_at or now))
+        with self._ready:
+            for item, (key, loading) in held:
+                if self._held.first_of(item) not in (None, key):
+                    self._go_after(item)
+                self._held.put(item, key, inf if loading else now + rest)
+        for key in {key for _, (key, loading) in held if loading}:
+            self.large.when_loaded(key, partial(self._has_loaded, key))
 
     def _attempt(self, taken: Taken[Waiting]) -> Sequence[Sequence[Result]]:
         self._step_at = monotonic()
         if self._connection is None or self._connection.closed:
             raise psycopg.OperationalError("not connected")
         units = [item.part(size) for item, size in taken.items]
-        return self._batch.run(units, taken.least, partial(self._enough, taken.caller))
+        with self._ready:
+            resting = self._held.resting() if self._held else ()
+        return self._batch.run(units, taken.least, partial(self._enough, taken.caller), resting)
 
     def _enough(self, caller: Caller | None, seconds: float) -> bool:
         """Whether others would have to wait for the rest of a batch. `caller`: whose all of it is, if there is one."""
@@ -261,7 +344,7 @@ class Writer:
         """Answer at once: PostgreSQL has taken the batch back, and another attempt would find no more room."""
         log.warning("PostgreSQL's disk is full: %s", error)
         self._roll_back()
-        deliver([(item, OutcomeUnknown() if _attempted(item) else StorageFull()) for item, _ in parts])
+        self._end([(item, OutcomeUnknown() if _attempted(item) else StorageFull()) for item, _ in parts])
 
     def _lost(self, parts: Parts, error: Exception) -> None:
         log.warning("the connection to the log failed: %s", error)
@@ -278,7 +361,7 @@ class Writer:
         """
         while not self._stopping and not self.disk.look():
             self._step_at = now = monotonic()
-            deliver([(item, OutcomeUnknown()) for item, _ in parts if item.deadline < now])
+            self._end([(item, OutcomeUnknown()) for item, _ in parts if item.deadline < now])
             parts = [each for each in parts if each[0].deadline >= now]
             if not parts:
                 return []
@@ -291,7 +374,7 @@ class Writer:
                 pause = min(pause * 2, RETRY_LAST_S)
             else:
                 return parts
-        deliver([(item, OutcomeUnknown()) for item, _ in parts])
+        self._end([(item, OutcomeUnknown()) for item, _ in parts])
         return []
 
     def _connect(self) -> None:

@@ -118,6 +118,7 @@ def test_who_is_alone_has_no_turns_to_wait_for(monkeypatch: pytest.MonkeyPatch) 
 
 def test_others_find_the_loop_idle_between_the_rounds_of_who_has_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.rounds.LONGEST_REST_S", 1_000.0)
+    monkeypatch.setattr("api.rounds.REST", 1.0)
     clock = iter(range(10**6))
     monkeypatch.setattr("api.rounds.monotonic", lambda: next(clock) / 1_000)  # every look takes some of it
 

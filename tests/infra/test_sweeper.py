@@ -1,21 +1,24 @@
 """The sweeper on a real ledger and real read models, which may lag behind or not exist yet."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from cli.commands.roles import sweeper_sources
 from consumers.rebuild import rebuild_from
 from domain.credits.grant import Grant
 from domain.credits.reserve import Reserve
+from domain.kernel.work import SLICE
 from domain.registry import SCRIP
 from infra.settings import Settings
-from infra.sweeper import Sweeper, run_sweeper
+from infra.sweeper import LONG_AGO, Sweeper, run_sweeper
 from infra.writer.ledger import Ledger
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer
@@ -143,6 +146,37 @@ def test_a_hold_that_was_used_meanwhile_is_left_alone(database: Database) -> Non
             )
             assert await sweeper.sweep() == 1  # the stale read model says so, but the grant has written it
             assert swept(database) == []
+
+    asyncio.run(whole())
+
+
+def test_no_stream_waits_for_one_on_which_much_is_due(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.writer.writer.REST", 1e6)
+    monkeypatch.setattr("infra.sweeper.LONG_S", 0.5)
+
+    async def whole() -> None:
+        async with ledger_and_sweeper(database) as (ledger, sweeper):
+            many = [
+                Reserve(address=account("many"), reservation_id=f"r{n}", amount=1, ttl_s=60) for n in range(2 * SLICE)
+            ]
+            few = [gift(name) for name in ("a", "b")] + [
+                Reserve(address=account(name), reservation_id="r", amount=1, ttl_s=61) for name in ("a", "b")
+            ]
+            large = Grant(address=account("many"), grant_id="g-many", amount=1_000, source="gift")
+            await submit(ledger, large, *many, *few)
+            project(database)
+            move_clock(database, "2 minutes")
+            assert await sweeper.sweep() == 2
+            assert Counter(swept(database)) == {
+                ("account/user:many:credits", "reservation-expired.v1"): SLICE,
+                ("account/user:a:credits", "reservation-expired.v1"): 1,
+                ("account/user:b:credits", "reservation-expired.v1"): 1,
+            }
+            _, found = await sweeper._due(LONG_AGO)
+            assert {stream for _, stream, _ in found} == {f"account/{account(name)}" for name in ("a", "b")}
+            assert await sweeper.sweep() == 0
+            assert len(swept(database)) == SLICE + 2
+            sweeper.stop()
 
     asyncio.run(whole())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -173,3 +174,15 @@ def test_all_comes_once_in_each_callers_order(rounds: list[list[One]], most: int
         batches += 1
         assert batches < 1_000
     assert {caller: work for caller, work in done.items() if work} == {c: w for c, w in waiting.items() if w}
+
+
+def test_who_rests_has_no_turn_and_keeps_its_place_among_its_own() -> None:
+    queue = queue_of(*singles("a", A, 2), One("y", A2), One("b", B))
+    queue.rest("a", 10.0)
+    assert (queue.wake(9.0), queue.waits(A), queue.size, len(queue)) == (10.0, True, 4, 4)
+    queue.put(singles("c", A, 1), PLENTY)
+    queue.back([One("first", A)])
+    assert told(queue.take(9)) == "b"
+    assert (bool(queue), queue.size, queue.others(B)) == (False, 5, False)
+    assert queue.wake(10.0) == inf
+    assert told(queue.take(9)) == "first a0 a1 c0 y"

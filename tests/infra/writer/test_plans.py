@@ -12,7 +12,7 @@ from infra.embedded import EmbeddedServers
 from infra.log import statements
 from infra.log.statements import Connection
 from infra.partitions import partition_of
-from infra.writer.loading import NO_SCHEMA
+from infra.writer.loading import ANY, NO_SCHEMA
 from tests.conftest import PARTITIONS, copy_of
 
 TABLES = ("events", "commands", "snapshots")
@@ -24,10 +24,12 @@ MOST = 32 * 130  # the events of the streams asked for, and no others
 
 KEYS = [([ORG] * 32, ["test"] * 32, [f"k-{number * 77 + 1}" for number in range(32)])]
 STREAMS = [([ORG] * 32, [f"account/user:u{number}:credits" for number in range(32)], [1] * 32)]
+WHOLE = ([0] * 32, [ANY] * 32, [ANY] * 32)
 LOOKUPS: dict[str, tuple[str, Any]] = {
     "commands": (statements.COMMANDS, tuple(statements.joined(column) for column in KEYS[0])),
-    "streams": (statements.STREAMS, STREAMS[0]),
-    "streams without snapshots": (statements.STREAMS, (*STREAMS[0][:2], [NO_SCHEMA] * 32)),
+    "streams": (statements.STREAMS, (*STREAMS[0], *WHOLE)),
+    "streams without snapshots": (statements.STREAMS, (*STREAMS[0][:2], [NO_SCHEMA] * 32, *WHOLE)),
+    "a page of a stream": (statements.PAGE, (ORG, STREAMS[0][1][0], 0, MOST)),
     "tagged": (statements.TAGGED, ([ORG] * 32, [f"debit/d-{number * 77}" for number in range(32)])),
     "heads": (statements.HEADS, (list(range(PARTITIONS)),)),
     "look": (statements.LOOK, ([PARTITION], [ROWS - 10])),

@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import threading
+from math import inf
 from typing import Any
 
 import pytest
 
 from domain.credits.address import stream_of
 from domain.registry import SCRIP
+from infra.ids import record_id
+from infra.writer.fair_queue import TURN
 from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
-from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded
+from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Submission
 from infra.writer.writer import Writer
 from tests.conftest import Database
 from tests.infra.writer.ledger_kit import (
@@ -231,3 +234,27 @@ def test_answers_for_a_loop_that_is_closed_disturb_nobody(writer: Writer, databa
         other = writer.submit([submission(debit("d-2"))])
     assert code(other.result(DEADLINE_S)[0]) is None
     assert account(writer).available == 8
+
+
+def test_an_organisation_that_had_most_of_a_batch_leaves_the_writer_to_others(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REST_OF_ORG", "LONGEST_REST_S", "ALONE_S"):
+        monkeypatch.setattr(f"infra.writer.writer.{name}", 1e9)
+
+    def granted(count: int, org: str) -> list[Submission]:
+        return [submission(grant(1, grant_id=f"g-{record_id()}"), org=org) for _ in range(count)]
+
+    assert {code(each) for each in writer.submit(granted(20 * TURN, "acme")).result(DEADLINE_S)} == {None}
+    assert {code(each) for each in writer.submit(granted(1, "acme")).result(DEADLINE_S)} == {None}  # it is alone
+    assert {code(each) for each in writer.submit(granted(1, "other")).result(DEADLINE_S)} == {None}
+    assert {code(each) for each in writer.submit(granted(TURN, "acme")).result(DEADLINE_S)} == {None}
+    until(lambda: "acme" in writer._queue._resting, "the batch is counted, after it was answered")
+    later = writer.submit(granted(1, "acme"))
+    for _ in range(5):
+        assert {code(each) for each in writer.submit(granted(1, "other")).result(DEADLINE_S)} == {None}
+    assert not later.done()
+    with writer._ready:
+        writer._queue.wake(inf)
+        writer._ready.notify()
+    assert {code(each) for each in later.result(DEADLINE_S)} == {None}

@@ -1,5 +1,6 @@
 """Much that falls due at once on one stream holds up nobody else for longer than one slice of it takes."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -81,7 +82,9 @@ def test_others_go_on_between_the_slices_and_the_command_is_decided_at_the_end(
     assert accepted(writer, debit("d-0"), "k-0").replayed
 
 
-def test_a_slice_is_a_turn(writer: Writer, database: Database) -> None:
+def test_a_slice_is_a_turn(writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.writer.writer.REST", 0.0)
+    monkeypatch.setattr("infra.writer.writer.PATIENCE_S", 0.0)
     crowded(writer, database, count=900)
     with Writer(database.writer_uri, SCRIP, max_batch=1) as slow:
         with locked(database.writer_uri):
@@ -98,6 +101,23 @@ def test_a_slice_is_a_turn(writer: Writer, database: Database) -> None:
         assert sorted(alternating[:2]) == sorted(alternating[2:4]) == sorted(alternating[4:6]) == [(0, 1), (SLICE, 0)]
         assert alternating[6:] == [(SLICE, 0), (100, 1)]
         assert not slow.counters.cut_batches
+
+
+def test_one_slice_is_under_way_whoever_waits_and_then_others_have_their_time(
+    writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowded(writer, database)
+    monkeypatch.setattr("infra.writer.writer.REST", 1e6)
+    first = writer.submit([submission(debit("d-1"), "k-1")], timeout_s=2.0)
+    until(lambda: sum(found["reservation-expired.v1"] for found in transactions(database)), "a slice is written")
+    later = [writer.submit([submission(debit(f"d-{number}"))], timeout_s=2.0) for number in range(2, 9)]
+    for number in range(9):
+        assert code(results(writer, submission(debit(f"b-{number}", address=BOB)))[0]) is None
+    assert {type(future.exception(DEADLINE_S)) for future in (first, *later)} == {OutcomeUnknown}
+    assert sum(found["reservation-expired.v1"] for found in transactions(database)) == SLICE
+    monkeypatch.setattr("infra.writer.writer.REST", 0.0)
+    assert code(results(writer, submission(debit("d-1"), "k-1"))[0]) is None  # nobody waits behind those who left
+    assert account(writer).available == 10 * MANY - 1
 
 
 def test_what_was_decided_before_it_in_a_unit_is_answered_once(writer: Writer, database: Database) -> None:
@@ -163,6 +183,48 @@ def test_a_question_waits_until_it_is_written_and_others_are_answered_meanwhile(
     assert {event.actor for event in check_log(database.owner_uri) if event.type == "reservation-expired.v1"} == {
         "system:sweeper"
     }
+
+
+def test_a_question_only_looks_while_somebody_else_writes_what_is_due(
+    writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowded(writer, database, count=900)
+    monkeypatch.setattr("infra.writer.reader.OTHERS_S", 0.0)
+    slices = list[int]()
+
+    async def write_one(_seconds: float) -> None:
+        """Somebody else does, whenever the question waits."""
+        slice_ = submission(LetTimePass(stream=stream_of(ALICE), whole=False))
+        slices.append(len(await asyncio.to_thread(results, writer, slice_)))
+
+    async def hasten(_org: str, _stream: str) -> None:
+        raise AssertionError("it is written already")
+
+    with Asking(database.writer_uri, SCRIP) as asking:
+        asking.reader.hasten = hasten
+        monkeypatch.setattr("infra.writer.reader.asyncio.sleep", write_one)
+        assert not asking.now("acme", [stream_of(ALICE)]).states[stream_of(ALICE)].holds
+    assert slices == [1] * 5
+    assert [found["reservation-expired.v1"] for found in transactions(database)][-5:] == [*[SLICE] * 4, 100]
+
+
+def test_a_question_outlasts_the_one_who_had_time_pass_first(writer: Writer, database: Database) -> None:
+    crowded(writer, database, count=500)
+    with Asking(database.writer_uri, SCRIP) as asking:
+        ledger, tries = Ledger(writer, DEADLINE_S, asking.reader), list[str]()
+        passing = asking.reader.hasten
+
+        async def hasten(org: str, stream: str) -> None:
+            tries.append(stream)
+            if len(tries) == 1:
+                raise OutcomeUnknown
+            assert passing is not None
+            await passing(org, stream)
+
+        asking.reader.hasten = hasten
+        assert ledger.reader is asking.reader
+        assert not asking.now("acme", [stream_of(ALICE)]).states[stream_of(ALICE)].holds
+        assert len(tries) > 1
 
 
 def test_states_wait_too(writer: Writer, database: Database) -> None:
