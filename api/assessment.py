@@ -5,9 +5,8 @@ Inside, USD is integer micro-USD; here it becomes decimal text beside its curren
 
 from typing import Any
 
+from api.http.caller import Call
 from api.links import Links, actions
-from api.operation import Call
-from api.services import Services
 from domain.generations.events import GenerationRefused
 from domain.money import decimal_text
 from domain.resources.table import RESOURCES
@@ -29,7 +28,7 @@ def assessment_answer(told: dict[str, Any], links: Links) -> dict[str, Any]:
     }
 
 
-def refusal_facts(services: Services, call: Call, outcome: Outcome) -> dict[str, Any]:
+def refusal_facts(call: Call, outcome: Outcome) -> dict[str, Any]:
     """What a refused generation tells: the check's body, the numbers of its reason at the top; counts it.
 
     One that may be tried again is no event, so it is published as a refused check is.
@@ -39,13 +38,13 @@ def refusal_facts(services: Services, call: Call, outcome: Outcome) -> dict[str,
     if "checks" not in facts:
         return facts  # refused for another reason than that something is short
     refused = next((event for _, event in outcome.all(GenerationRefused)), None)
-    answer = assessment_answer(facts, services.links)
+    answer = assessment_answer(facts, call.services.links)
     if asked is not None:
-        services.metrics.blocked(asked["operation"], facts["reason"])
+        call.services.metrics.blocked(asked["operation"], facts["reason"])
         told = {**answer, **asked, "actor": call.principal.actor, "at": outcome.time}
-        services.on_refused_check(call.org, told)
+        call.services.on_refused_check(call.org, told)
     else:
-        services.metrics.blocked(refused.operation if refused else "other", facts["reason"])
+        call.services.metrics.blocked(refused.operation if refused else "other", facts["reason"])
     first = next(check for check in answer["checks"] if check["reason"] == facts["reason"])
     numbers = {"required": first["needed"], "available": first["available"], "deficit": first["deficit"]}
     return {**answer, **numbers, "generation_id": refused.generation_id if refused else None}

@@ -12,7 +12,6 @@ import msgspec
 import structlog
 from starlette.types import Scope
 
-from api.policy import is_administrative
 from infra.security.principal import Principal, Role
 
 DENIED: Final = frozenset({401, 403, 404, 429})
@@ -36,9 +35,10 @@ def record(scope: Scope, status: int, body: bytes) -> None:
 
     A path that does not exist is nobody's operation and is left to the metrics.
     """
-    operation = getattr(scope.get("route"), "name", None)
-    if operation is None:
+    endpoint = scope.get("route")
+    if endpoint is None:
         return
+    operation = endpoint.name
     who: tuple[Principal, str] | None = scope.get("scrip.who")
     if who is None:
         if status in _ANONYMOUS:
@@ -47,7 +47,7 @@ def record(scope: Scope, status: int, body: bytes) -> None:
     principal, org = who
     if status in DENIED:
         denied(principal, org, operation, status, _code(body))
-    elif principal.role is Role.ADMIN or is_administrative(operation):
+    elif principal.role is Role.ADMIN or endpoint.may.administrative:
         outcome = "done" if status < HTTPStatus.BAD_REQUEST else "not done"
         log.info("administration", operation=operation, actor=principal.actor, org=org, status=status, outcome=outcome)
 

@@ -3,9 +3,7 @@
 from typing import Any
 
 from api.current import ask
-from api.if_match import tag_of
-from api.operation import Call
-from api.services import Services
+from api.http.caller import Call, tag_of
 from domain.budgets.now import BudgetNow, BudgetUse
 from domain.budgets.state import MAX_BUDGET
 from domain.money import decimal_text
@@ -17,9 +15,9 @@ CURRENCY = "USD"
 WARNING_FROM, CRITICAL_FROM = 75, 90  # percent of the budget (S2)
 
 
-async def budget_now(services: Services, call: Call, user: str) -> Answered:
+async def budget_now(call: Call, user: str) -> Answered:
     """Where the user's budget stands: a `BudgetUse`, and as of when. Raises Problem (503)."""
-    return await ask(services, call.org, BudgetNow(user=user))
+    return await ask(call.services, call.org, BudgetNow(user=user))
 
 
 def budget_answer(user: str, answered: Answered) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from api.audit_log import DENIED, record
 from api.fields import MOST_EXACT
 from api.headers import Header, complete, fixed
 from api.hosts import Hosts
+from api.http.endpoint import send_problem
 from api.metrics import Metrics
 from api.problems import Problem, fault, of_the_machine
-from api.routing import send_problem
 from infra.turns import CALLER, STRANGERS
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")

@@ -6,8 +6,7 @@ from typing import Any
 from api.answers import Answer
 from api.current import ask
 from api.database import UNREACHABLE
-from api.if_match import tag_of
-from api.operation import Call
+from api.http.caller import Call, tag_of
 from api.problems import away, refused
 from api.services import Services
 from api.setting_fields import shown_settings
@@ -34,10 +33,10 @@ _EVENTS = """
     order by version limit %(limit)s"""
 
 
-async def group_now(services: Services, call: Call, group_id: str) -> Answered:
+async def group_now(call: Call, group_id: str) -> Answered:
     """Where the group stands: a `GroupUse`, and as of when. Raises Problem (404, 503)."""
     try:
-        return await ask(services, call.org, GroupNow(group_id=group_id))
+        return await ask(call.services, call.org, GroupNow(group_id=group_id))
     except Refusal as refusal:
         raise refused(Refused.of(refusal)) from None
 
@@ -97,7 +96,7 @@ def created_answer(outcome: Outcome) -> Answer:
     return told | {"position": format_position(outcome.position)}
 
 
-async def tracked_answer(services: Services, call: Call, body: Any, outcome: Outcome) -> Answer:
+async def tracked_answer(call: Call, body: Any, outcome: Outcome) -> Answer:
     """A generation that was counted, and of the user's groups the one that has least left after it.
 
     A replay tells what was so then, not what is so now. Raises Problem (503).
@@ -105,7 +104,7 @@ async def tracked_answer(services: Services, call: Call, body: Any, outcome: Out
     room: Room | None = outcome.result_state
     if room is None:  # the answer comes from the log, or the user is in no group
         streams = [stream for stream, _ in outcome.all(UseCounted)]
-        groups = await _all_at(services, call, streams, outcome.position) if streams else {}
+        groups = await _all_at(call, streams, outcome.position) if streams else {}
         room = tightest(room_of(stream.removeprefix(PREFIX), groups[stream], body.type) for stream in streams)
     numbers = _numbers(room.group_id, room.limit, room.used, room.remaining) if room else _numbers()
     return {"allowed": True, "error": None, **numbers, "position": format_position(outcome.position)}
@@ -138,10 +137,10 @@ def _percent(room: Room) -> int:
     return room.used * 100 // room.limit if room.limit else 100
 
 
-async def _all_at(services: Services, call: Call, streams: list[str], position: int) -> dict[str, Group]:
+async def _all_at(call: Call, streams: list[str], position: int) -> dict[str, Group]:
     """Groups as they were at a position. Raises Problem (429, 503)."""
-    async with services.folds.enter(call.org, call.principal.actor):
-        return {stream: await _at(services, call.org, stream, position) for stream in streams}
+    async with call.services.folds.enter(call.org, call.principal.actor):
+        return {stream: await _at(call.services, call.org, stream, position) for stream in streams}
 
 
 async def _at(services: Services, org: str, stream: str, position: int) -> Group:

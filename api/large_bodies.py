@@ -4,32 +4,14 @@ Only bytes that have come are counted, not the length that a head announces: a c
 takes no room from others.
 """
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from api.fair_share import Bounds, Shares
-from api.fields import MAX_BODY
 
 MAX_BYTES = 33_554_432  # of large bodies that are read or worked on, in this process,
 MAX_OF_ORG = 16_777_216  # of one organisation,
 MAX_OF_LOGIN = 8_388_608  # and of one login
 LITTLE_OF_ORG, LITTLE_OF_LOGIN = 1_048_576, 262_144  # who has no more is served while others fill what all have
 RETRY_AFTER_S = 1
-_ROOM = "scrip.room"
-
-
-def around(large_bodies: "LargeBodies", app: ASGIApp, limit: int) -> ASGIApp:
-    """An app whose bodies may have up to `limit` bytes: what one takes up is given back when it has ended."""
-    if limit <= MAX_BODY:
-        return app
-
-    async def within(scope: Scope, receive: Receive, send: Send) -> None:
-        room = scope[_ROOM] = Room(large_bodies)
-        try:
-            await app(scope, receive, send)
-        finally:
-            room.leave()
-
-    return within
+ROOM = "scrip.room"
 
 
 class Room:
@@ -70,10 +52,3 @@ class LargeBodies(Shares):
 
     def __init__(self) -> None:
         super().__init__(_bounds)
-
-    def room(self, scope: Scope, org: str, login: str) -> Room | None:
-        """The room of a request, for its caller; none where it may have no large body."""
-        room: Room | None = scope.get(_ROOM)
-        if room is not None:
-            room.org, room.login = org, login
-        return room

@@ -64,38 +64,34 @@ _LOG = """
         pg_database_size(current_database()) as database_bytes, clock_timestamp() as as_of"""
 
 
-class Operations:
-    """Looks when asked; at the broker as the watch of consumers does."""
+async def figures_of(services: Services, org: str | None) -> dict[str, Any]:
+    """All of them; holds, quarantine and webhooks of one organisation, or of all. Raises psycopg.Error."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    async def rows(query: str, **more: str) -> list[Row]:
+        return await services.rows_of_all(query, {"org": org, **more})
 
-    async def figures(self, org: str | None) -> dict[str, Any]:
-        """All of them; holds, quarantine and webhooks of one organisation, or of all. Raises psycopg.Error."""
-        services = self._services
-        backlog = await backlog_of(services.rows_of_all)
-        log = await self._one(_LOG, None)
-        return {
-            "as_of": log.pop("as_of"),
-            "read_models": _read_models(backlog),
-            "relay": _relay(backlog),
-            "topic": _topic(backlog),
-            "notifier": _notifier(await self._one(_NOTIFIER, None, name="alerts")),
-            "usage": await _usage(services),
-            "consumers": _consumers(services.consumers),
-            "oldest_hold": _oldest_hold(await services.rows_of_all(_HOLD, {"org": org})),
-            "overdue_holds": _overdue(await self._one(_OVERDUE, org)),
-            "quarantine": _quarantine(await self._one(_QUARANTINE, org)),
-            "webhooks": _webhooks(await services.rows_of_all(_WEBHOOKS, {"org": org})),
-            "last_verify": _verify(await services.rows_of_all(_VERIFY)),
-            "disk": _disk(services.ledger.writer.disk),
-            "last_rebuild": _rebuild(await services.rows_of_all(_REBUILD), await services.rows_of_all(_LIVE)),
-            "log": _figure("log-size", OK, "", **log, events=sum(lag.position for lag in backlog.lags.values())),
-        }
-
-    async def _one(self, query: str, org: str | None, **further: str) -> Row:
-        rows = await self._services.rows_of_all(query, {"org": org, **further})
-        return rows[0]
+    backlog = await backlog_of(services.rows_of_all)
+    (log,) = await rows(_LOG)
+    (notifier,) = await rows(_NOTIFIER, name="alerts")
+    (overdue,) = await rows(_OVERDUE)
+    (quarantine,) = await rows(_QUARANTINE)
+    return {
+        "as_of": log.pop("as_of"),
+        "read_models": _read_models(backlog),
+        "relay": _relay(backlog),
+        "topic": _topic(backlog),
+        "notifier": _notifier(notifier),
+        "usage": await _usage(services),
+        "consumers": _consumers(services.consumers),
+        "oldest_hold": _oldest_hold(await rows(_HOLD)),
+        "overdue_holds": _overdue(overdue),
+        "quarantine": _quarantine(quarantine),
+        "webhooks": _webhooks(await rows(_WEBHOOKS)),
+        "last_verify": _verify(await rows(_VERIFY)),
+        "disk": _disk(services.ledger.writer.disk),
+        "last_rebuild": _rebuild(await rows(_REBUILD), await rows(_LIVE)),
+        "log": _figure("log-size", OK, "", **log, events=sum(lag.position for lag in backlog.lags.values())),
+    }
 
 
 OF_THE_PLATFORM = ("read_models", "topic", "notifier", "usage", "consumers", "last_rebuild", "log")

@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from api.acting import own_only
 from api.current import read_current
 from api.database import UNREACHABLE
-from api.operation import Call, Found
+from api.http.caller import Call, Found, own_only
 from api.problems import Problem, away, refused
 from api.services import Services
 from domain.credits.address import reservation_tag
@@ -26,19 +25,19 @@ _RESERVED_BY = """
     order by position limit 1"""
 
 
-async def of_generation(services: Services, call: Call, _body: Any = None) -> Call:
+async def of_generation(call: Call, _body: Any = None) -> Call:
     """The call with the user whose generation it is about. Raises Problem (403, 404, 503)."""
-    owner = await generation_user(services, call.org, call.id)
+    owner = await generation_user(call.services, call.org, call.id)
     if owner is None:
         raise _missing(NoSuchGeneration(generation_id=call.id))
     own_only(call, owner)
     return replace(call, found=Found(owner=owner))
 
 
-async def of_content(services: Services, call: Call, _body: Any = None) -> Call:
+async def of_content(call: Call, _body: Any = None) -> Call:
     """The call with the user whose content it is about. Raises Problem (403, 404, 503)."""
     tag = content_tag(call.id)
-    now = await read_current(services, call.org, tags=(tag,))
+    now = await read_current(call.services, call.org, tags=(tag,))
     streams = [stream for stream, event in now.tagged[tag] if isinstance(event, ContentStored)]
     if not streams:
         raise _missing(NoSuchContent(content_id=call.id))
@@ -60,7 +59,7 @@ async def generation_user(services: Services, org: str, generation_id: str) -> s
     return generation.asked.user
 
 
-async def reserved_by_caller(services: Services, call: Call, reservation_id: str) -> None:
+async def reserved_by_caller(call: Call, reservation_id: str) -> None:
     """Raises Problem: 403 for a reservation of the caller's credits that another caller has made, 404 for none, 503.
 
     A user who could release what a worker holds would have the work for nothing. One that is not there yet is refused
@@ -72,7 +71,7 @@ async def reserved_by_caller(services: Services, call: Call, reservation_id: str
         "stream": account_stream(f"user:{call.principal.sub}:credits"),
     }
     try:
-        row = await services.row(_RESERVED_BY, wanted)
+        row = await call.services.row(_RESERVED_BY, wanted)
     except UNREACHABLE as error:
         raise away(error) from None
     if row is None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from api.current import balance_of, database_time
-from api.operation import Call
+from api.http.caller import Call
 from api.problems import invalid
 from api.services import Services
 from api.stream_state import MOST_FOLDED, folded, nearest, too_many_events
@@ -31,7 +31,7 @@ _REACHED = """
 
 
 async def balance_at(
-    services: Services, call: Call, address: str, effective_at: datetime | None, known_at: datetime | None
+    call: Call, address: str, effective_at: datetime | None, known_at: datetime | None
 ) -> dict[str, Any]:
     """The balance at `effective_at` by what had been recorded at `known_at`.
 
@@ -39,19 +39,19 @@ async def balance_at(
     Raises Problem: 422 for a `known_at` in the future and where too many events would have to be folded, 429 and 503
     where too much is folded already.
     """
-    now = await database_time(services)
+    now = await database_time(call.services)
     if known_at is not None and known_at > now:
         raise invalid("known_at", "must not be in the future")
     effective = effective_at or known_at or now
     recorded_by = min(known_at or now, effective)
     stream = stream_of(address)
-    async with services.folds.enter(call.org, call.principal.actor):
+    async with call.services.folds.enter(call.org, call.principal.actor):
         wanted = {"org": call.org, "stream": stream, "until": recorded_by}
-        found = await services.row(_REACHED, wanted)
+        found = await call.services.row(_REACHED, wanted)
         version = found["version"] if found else 0
-        after, account = await _start(services, call.org, stream, version)
-        account, position = await folded(services, call.org, stream, account, after, version)
-        account = await services.threads.run(_let_pass, account, effective)
+        after, account = await _start(call.services, call.org, stream, version)
+        account, position = await folded(call.services, call.org, stream, account, after, version)
+        account = await call.services.threads.run(_let_pass, account, effective)
     return balance_of(address, account, position or 0, effective)
 
 

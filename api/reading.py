@@ -1,39 +1,20 @@
 """What reads share: the wait for a position, personal text opened for those who may see it, and the way to answer."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import psycopg
-from fastapi import Query
-from pydantic import AfterValidator
 from starlette.responses import Response
 
 from api.database import Row
-from api.operation import Call
+from api.http.caller import Call
 from api.paging import Cursors
 from api.problems import invalid, not_yet_visible
 from api.services import Services
 from domain.credits.address import parse_address
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position
-
-
-def _position(text: str) -> str:
-    parse_position(text)
-    return text
-
-
-MinPosition = Annotated[
-    str | None,
-    Query(description="Wait up to 2 s until the read model has reached this position of an earlier answer."),
-    AfterValidator(lambda text: text if text is None else _position(text)),
-]
-
-
-async def current(min_position: MinPosition = None) -> None:
-    """For reads of the write side: they are current, so there is nothing to wait for."""
-    del min_position
 
 
 class Json(Response):
@@ -46,32 +27,32 @@ class Json(Response):
         return msgspec.json.encode(content)
 
 
-async def seen(services: Services, call: Call, min_position: str | None) -> None:
+async def seen(call: Call, min_position: str | None) -> None:
     """Wait until the read models hold `min_position`. Raises Problem (503) after 2 s."""
     if min_position is None:
         return
-    partition = partition_of(call.org, services.ledger.writer.partitions)
+    partition = partition_of(call.org, call.services.ledger.writer.partitions)
     try:
-        reached = await services.visible.reached(partition, parse_position(min_position))
+        reached = await call.services.visible.reached(partition, parse_position(min_position))
     except psycopg.errors.UndefinedTable:
         reached = False
     if not reached:
         raise not_yet_visible()
 
 
-def cursors(services: Services, call: Call, *list_: str) -> Cursors:
+def cursors(call: Call, *list_: str) -> Cursors:
     """The cursors of a list of the caller's organisation."""
-    return Cursors(services.fingerprint_secret, call.org, *list_)
+    return Cursors(call.services.fingerprint_secret, call.org, *list_)
 
 
-async def open_text(services: Services, call: Call, address: str, rows: Iterable[Row]) -> None:
+async def open_text(call: Call, address: str, rows: Iterable[Row]) -> None:
     """Replace `sealed` in each row by `reason` and `metadata`: none where there is no text or its key is erased."""
     rows = list(rows)
     owner = parse_address(address).owner
     if any(row["sealed"] for row in rows):
-        await services.threads.run(_open_all, services, call.org, owner, rows)
+        await call.services.threads.run(_open_all, call.services, call.org, owner, rows)
     else:
-        _open_all(services, call.org, owner, rows)
+        _open_all(call.services, call.org, owner, rows)
 
 
 def _open_all(services: Services, org: str, owner: str, rows: list[Row]) -> None:

@@ -4,17 +4,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
-from fastapi import Depends, Query
+from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.csv_text import Bom, csv_response
 from api.database import Row
 from api.fields import QueryDay
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import Endpoint, MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
-from api.reading import Json, MinPosition, cursors, seen
-from api.routing import ReadRoute, call_of
+from api.reading import Json, cursors, seen
 from api.services import Services
 from api.windows import Window, window
 
@@ -43,18 +44,16 @@ class Report(NamedTuple):
     line: Callable[[dict[str, Any]], Sequence[str | int | None]]
 
 
-def report_route(
-    services: Services, report: Report, *, operation: str, summary: str, answers: type[BaseModel]
-) -> ReadRoute:
+def report_endpoint(report: Report, *, name: str, summary: str, answers: type[BaseModel]) -> Endpoint:
     """`GET /api/v1/analytics/{subjects}`."""
 
     async def read_report(
-        call: Annotated[Call, Depends(call_of)],
+        call: Call,
         from_: Annotated[
             QueryDay | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
         ] = None,
         to: QueryDay | None = None,
-        format: Annotated[  # noqa: A002 - the name that reads with a format share
+        format: Annotated[
             Literal["json", "csv"], Query(description=f"csv: the first {MOST} {report.subjects}, without pages.")
         ] = "json",
         bom: Bom = False,
@@ -62,21 +61,21 @@ def report_route(
         cursor: CursorText = None,
         min_position: MinPosition = None,
     ) -> Response:
-        await seen(services, call, min_position)
-        during = await window(services, call, from_, to, days=DEFAULT_DAYS)
+        await seen(call, min_position)
+        during = await window(call, from_, to, days=DEFAULT_DAYS)
         asked = Asked(call.org, during.start, during.end, None, MOST)
 
         def shown(row: Row) -> dict[str, Any]:
             return report.shown(row, during)
 
         if format == "csv":
-            rows = map(shown, await report.read(services, asked))
-            name, lines = f"{report.subjects}-usage.csv", map(report.line, rows)  # made in the thread, one by one
-            return await services.threads.run(csv_response, name, report.columns, lines, bom=bom)
-        pages = cursors(services, call, operation, during.start.isoformat(), during.end.isoformat())
+            rows = map(shown, await report.read(call.services, asked))
+            file, lines = f"{report.subjects}-usage.csv", map(report.line, rows)  # made in the thread, one by one
+            return await call.services.threads.run(csv_response, file, report.columns, lines, bom=bom)
+        pages = cursors(call, name, during.start.isoformat(), during.end.isoformat())
         after = pages.decode(cursor, str)[0] if cursor else None
-        found = await report.read(services, asked._replace(after=after, limit=limit + 1))
+        found = await report.read(call.services, asked._replace(after=after, limit=limit + 1))
         return Json(during.told() | pages.page(found, limit, lambda row: [row[report.key]], shown))
 
-    path = f"/api/v1/analytics/{report.subjects}"
-    return ReadRoute(path, read_report, services, summary, answers, operation=operation)
+    declare = endpoint(f"GET /api/v1/analytics/{report.subjects}", May.READ_EVENTS, answers, name=name, summary=summary)
+    return declare(read_report)

@@ -94,8 +94,16 @@ class Services:
     folds: FoldsRoom = field(default_factory=FoldsRoom)
     rounds: Rounds = field(default_factory=Rounds)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    _singles: dict[Any, Any] = field(default_factory=dict)
     # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
     on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None
+
+    def single(self, kind: Callable[["Services"], Found]) -> Found:
+        """The one `kind` of this application, made when it is first asked for."""
+        if kind not in self._singles:
+            self._singles[kind] = kind(self)
+        found: Found = self._singles[kind]
+        return found
 
     def rows(self, query: str, parameters: Mapping[str, Any]) -> Coroutine[Any, Any, list[Row]]:
         """`Database.rows`: of the organisation that `parameters` name as `org`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from api.current import ask
 from api.database import Row
-from api.operation import Call
+from api.http.caller import Call
 from api.run_out import METHOD, WINDOW_DAYS, forecast
 from api.services import Services
 from domain.organisations.now import PlanNow, PlanStanding, UnitStanding
@@ -42,12 +42,12 @@ _BY = """
     group by 1, 2 order by 3 desc, 1 limit %(top)s"""
 
 
-async def token_stats(services: Services, call: Call) -> dict[str, Any]:
+async def token_stats(call: Call) -> dict[str, Any]:
     """Balances and use of one moment, the write side's; what users did is not for other users.
 
     The read model says what had been used before the cycle, the window and the month began, which does not change.
     """
-    answered = await ask(services, call.org, PlanNow())
+    answered = await ask(call.services, call.org, PlanNow())
     plan: PlanStanding = answered.value
     now = answered.time
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -59,7 +59,7 @@ async def token_stats(services: Services, call: Call) -> dict[str, Any]:
         "since": plan.cycle_start or now - CYCLE,
         "window": now - timedelta(days=WINDOW_DAYS),
     }
-    used = {row["token_type"]: row for row in await services.rows(_USED, wanted)}
+    used = {row["token_type"]: row for row in await call.services.rows(_USED, wanted)}
     tokens = {name: _type(plan, name, used[name], now) for name in plan.tokens}
     told: dict[str, Any] = {
         "organisation": call.org,
@@ -67,14 +67,14 @@ async def token_stats(services: Services, call: Call) -> dict[str, Any]:
         "refresh_date": plan.refresh_date,
         "cycle_start": plan.cycle_start,
         "tokens": tokens,
-        "upgrade": _upgrade(services, plan),
+        "upgrade": _upgrade(call.services, plan),
         "monitoring": None,
         "position": format_position(answered.position),
     }
     if call.principal.role is not Role.USER:
         in_month = {name: plan.used[name] - used[name]["totals"][2] for name in plan.tokens}
         asked = {"org": call.org, "month": month, "position": answered.position, "top": TOP}
-        told["monitoring"] = await _monitoring(services, asked, tokens, in_month)
+        told["monitoring"] = await _monitoring(call.services, asked, tokens, in_month)
     return told
 
 

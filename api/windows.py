@@ -4,10 +4,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from api.operation import Call
+from api.http.caller import Call
 from api.problems import invalid
 from api.reading import between
-from api.services import Services
 from projections.usage import QUARTER, quarter
 
 MAX_DAYS = 800
@@ -77,7 +76,6 @@ class Window(NamedTuple):
 
 
 async def window(
-    services: Services,
     call: Call,
     from_: date | None,
     to: date | None,
@@ -90,7 +88,7 @@ async def window(
     A day stands for its first moment in the organisation's time zone. Raises Problem (422) for a time that is not at a
     quarter of an hour, because use is kept by those, for an end before the start, and for more than `most` days.
     """
-    (row,) = await services.rows(_ZONE, {"org": call.org})
+    (row,) = await call.services.rows(_ZONE, {"org": call.org})
     zone = ZoneInfo(row["zone"])
     end = _instant("to", to, zone) if to else midnight(row["now"].astimezone(zone).date() + timedelta(days=1), zone)
     start = _instant("from", from_, zone) if from_ else _earlier(end, days, zone)
@@ -100,16 +98,14 @@ async def window(
     return Window(start, end, zone)
 
 
-async def moments(
-    services: Services, call: Call, from_: date | None, to: date | None
-) -> tuple[datetime | None, datetime | None]:
+async def moments(call: Call, from_: date | None, to: date | None) -> tuple[datetime | None, datetime | None]:
     """The instants of a list's `from` and `to`; a day stands for its first moment in the organisation's time zone.
 
     Raises Problem (422) for an end before the start.
     """
     zone = ZoneInfo("UTC")
     if any(when is not None and not isinstance(when, datetime) for when in (from_, to)):
-        (row,) = await services.rows(_ZONE, {"org": call.org})
+        (row,) = await call.services.rows(_ZONE, {"org": call.org})
         zone = ZoneInfo(row["zone"])
     found = tuple(None if when is None else _moment(when, zone) for when in (from_, to))
     between(*found)

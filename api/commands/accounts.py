@@ -6,7 +6,9 @@ from typing import Any, Self
 from pydantic import BaseModel, model_validator
 
 from api.fields import Body, Count
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import command
+from api.http.policy import May
 from api.problems import invalid
 from api.streams_room import Begins
 from domain.credits.account import Account
@@ -38,16 +40,6 @@ class ConfigureAnswer(BaseModel):
     position: str
 
 
-def _configure(call: Call, body: ConfigureBody, _sealed: str | None) -> Any:
-    return ConfigureAccount(
-        address=call.address,
-        frozen=body.frozen,
-        closed=body.closed,
-        credit_limit=body.credit_limit,
-        expected=_expected(call.if_match),
-    )
-
-
 def settings_tag(account: Account) -> str:
     """The ETag of an account's switches, which is what PATCH changes."""
     return f'"{account.frozen:d}{account.closed:d}-{account.credit_limit}"'
@@ -63,13 +55,18 @@ def _expected(if_match: str | None) -> tuple[bool, bool, int] | None:
     return found[1] == "1", found[2] == "1", int(found[3])
 
 
-CONFIGURE = Operation(
-    name="configure_account",
-    path="/api/v1/accounts/{address}",
-    summary="Freeze, close or open an account, or set its credit limit",
-    body=ConfigureBody,
-    answers=ConfigureAnswer,
-    build=_configure,
-    method="PATCH",
+@command(
+    "PATCH /api/v1/accounts/{address}",
+    May.MANAGE_CREDITS,
+    ConfigureAnswer,
     begins=lambda call, _body: Begins("account", call.address),
 )
+def configure_account(call: Call, body: ConfigureBody, _sealed: str | None) -> Any:
+    """Freeze, close or open an account, or set its credit limit."""
+    return ConfigureAccount(
+        address=call.address,
+        frozen=body.frozen,
+        closed=body.closed,
+        credit_limit=body.credit_limit,
+        expected=_expected(call.if_match),
+    )

@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 from api.answers import Answer
 from api.current import ask
 from api.fields import Body, Name
-from api.if_match import matched, tag_of
-from api.operation import Call, Operation
+from api.http.caller import Call, matched, tag_of
+from api.http.command import command
+from api.http.policy import May
 from api.problems import invalid
-from api.services import Services
 from domain.organisations.configure import MAX_ALERT_RULES, ConfigureOrganisation, settings_of
 from domain.organisations.events import OrganisationConfigured
 from domain.organisations.now import OrganisationNow
@@ -73,32 +73,27 @@ def _wanted(body: AlertRulesBody) -> dict[str, dict[str, int | bool]]:
         raise invalid(error.field, error.reason) from None
 
 
-async def _look(services: Services, call: Call, _body: Any) -> Call:
+async def _look(call: Call, _body: Any) -> Call:
     """The settings as they are, for a caller who overwrites only the rules that it has read. Raises Problem (412)."""
     if call.if_match is None:
         return call
-    settings = settings_of((await ask(services, call.org, OrganisationNow())).value)
+    settings = settings_of((await ask(call.services, call.org, OrganisationNow())).value)
     matched(call, "alert rules", tag_of(settings.alert_rules))
     return replace(call, found=call.found._replace(expected=settings))
-
-
-def _configure(call: Call, body: AlertRulesBody, _sealed: str | None) -> Any:
-    return ConfigureOrganisation(alert_rules=_wanted(body), expected=call.found.expected)
 
 
 def _configured(outcome: Outcome) -> Answer:
     return shown(outcome.one(OrganisationConfigured).alert_rules, outcome.position)
 
 
-SET_ALERT_RULES = Operation(
-    name="set_alert_rules",
-    path="/api/v1/alert-rules",
-    summary="Set when the organisation is alerted",
-    body=AlertRulesBody,
-    answers=AlertRulesAnswer,
-    build=_configure,
+@command(
+    "PUT /api/v1/alert-rules",
+    May.MANAGE_ALERTS,
+    AlertRulesAnswer,
     answer=_configured,
-    method="PUT",
     check=lambda _call, body: _wanted(body),
     look=_look,
 )
+def set_alert_rules(call: Call, body: AlertRulesBody, _sealed: str | None) -> Any:
+    """Set when the organisation is alerted."""
+    return ConfigureOrganisation(alert_rules=_wanted(body), expected=call.found.expected)

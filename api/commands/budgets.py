@@ -9,10 +9,10 @@ from pydantic_core import PydanticCustomError
 from api.answers import Answer
 from api.budget_answers import CURRENCY, budget_answer, budget_now, settings_tag
 from api.fields import Body
-from api.if_match import matched
-from api.operation import Call, Operation
+from api.http.caller import Call, matched
+from api.http.command import command
+from api.http.policy import May
 from api.schemas_groups import BudgetAnswer
-from api.services import Services
 from api.streams_room import Begins
 from domain.budgets.set_budget import SetBudget
 from domain.budgets.state import MAX_BUDGET, MIN_BUDGET
@@ -62,66 +62,60 @@ class UserBudgetBody(Body):
         return self
 
 
-def _set_mine(call: Call, body: MyBudgetBody, _sealed: str | None) -> Any:
-    return SetBudget(user=call.principal.sub, monthly=micros(body.monthly_budget), by_user=True)
-
-
-def _set(call: Call, body: UserBudgetBody, _sealed: str | None) -> Any:
-    """A ceiling that everybody has anyway is none."""
-    ceiling = None
-    if "ceiling" in body.model_fields_set:
-        ceiling = MAX_BUDGET if body.ceiling is None else micros(body.ceiling)
-    monthly = micros(body.monthly_budget) if body.monthly_budget else None
-    return SetBudget(user=call.id, monthly=monthly, ceiling=ceiling, by_user=False)
-
-
 def _whose(call: Call) -> str:
     return call.params.get("id", call.principal.sub)
 
 
-async def _unchanged(services: Services, call: Call, _body: Any) -> Call:
+async def _unchanged(call: Call, _body: Any) -> Call:
     """Raises Problem (412) where the caller has read the budget as it no longer is."""
     if call.if_match is not None:
-        matched(call, "budget", settings_tag((await budget_now(services, call, _whose(call))).value))
+        matched(call, "budget", settings_tag((await budget_now(call, _whose(call))).value))
     return call
 
 
-async def _as_it_is(services: Services, call: Call, _body: Any, _outcome: Outcome) -> Answer:
+async def _as_it_is(call: Call, _body: Any, _outcome: Outcome) -> Answer:
     user = _whose(call)
-    return budget_answer(user, await budget_now(services, call, user))
+    return budget_answer(user, await budget_now(call, user))
 
 
-def _in_usd(_services: Services, _call: Call, outcome: Outcome) -> dict[str, Any]:
+def _in_usd(_call: Call, outcome: Outcome) -> dict[str, Any]:
     """The numbers of a refusal, money as text."""
     facts = outcome.refusal.facts if outcome.refusal else {}
     money = {name: decimal_text(facts[name]) for name in _MONEY_FACTS if name in facts}
     return {**facts, **money, "currency": CURRENCY}
 
 
-SET_MY_BUDGET = Operation(
-    name="set_my_budget",
-    path=MY_BUDGET,
-    summary="Set one's own monthly budget",
-    body=MyBudgetBody,
-    answers=BudgetAnswer,
-    build=_set_mine,
+@command(
+    "PUT /api/v1/budgets/me",
+    May.SET_OWN_BUDGET,
+    BudgetAnswer,
     look=_unchanged,
     tell=_as_it_is,
     facts=_in_usd,
-    method="PUT",
     free=lambda _body: True,
     begins=lambda call, _body: Begins("budget", call.principal.sub),
 )
-SET_BUDGET = Operation(
-    name="set_budget",
-    path="/api/v1/users/{id}/budget",
-    summary="Set a user's monthly budget, and the most that the user may set",
-    body=UserBudgetBody,
-    answers=BudgetAnswer,
-    build=_set,
+def set_my_budget(call: Call, body: MyBudgetBody, _sealed: str | None) -> Any:
+    """Set one's own monthly budget."""
+    return SetBudget(user=call.principal.sub, monthly=micros(body.monthly_budget), by_user=True)
+
+
+@command(
+    "PUT /api/v1/users/{id}/budget",
+    May.SET_BUDGETS,
+    BudgetAnswer,
     look=_unchanged,
     tell=_as_it_is,
     facts=_in_usd,
-    method="PUT",
     begins=lambda call, _body: Begins("budget", call.id),
 )
+def set_budget(call: Call, body: UserBudgetBody, _sealed: str | None) -> Any:
+    """Set a user's monthly budget, and the most that the user may set.
+
+    A ceiling that everybody has anyway is none.
+    """
+    ceiling = None
+    if "ceiling" in body.model_fields_set:
+        ceiling = MAX_BUDGET if body.ceiling is None else micros(body.ceiling)
+    monthly = micros(body.monthly_budget) if body.monthly_budget else None
+    return SetBudget(user=call.id, monthly=monthly, ceiling=ceiling, by_user=False)

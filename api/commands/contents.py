@@ -6,7 +6,9 @@ from pydantic import BaseModel
 
 from api.answers import Answer
 from api.commands.generations import NoBody
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import command
+from api.http.policy import May
 from api.owners import of_content
 from domain.storage.delete import DeleteContent
 from domain.storage.events import ContentDeleted
@@ -22,23 +24,12 @@ class DeleteAnswer(BaseModel):
     position: str
 
 
-def _delete(call: Call, _body: NoBody, _sealed: str | None) -> Any:
-    return DeleteContent(user=call.found.owner or call.principal.sub, content_id=call.id)
-
-
 def _deleted(outcome: Outcome) -> Answer:
     event = outcome.one(ContentDeleted)
     return {"content_id": event.content_id, "freed": event.bytes, "position": format_position(outcome.position)}
 
 
-DELETE_CONTENT = Operation(
-    name="delete_content",
-    path="/api/v1/contents/{id}",
-    summary="Delete a stored generation",
-    body=NoBody,
-    answers=DeleteAnswer,
-    build=_delete,
-    answer=_deleted,
-    method="DELETE",
-    look=of_content,
-)
+@command("DELETE /api/v1/contents/{id}", May.CREATE_GENERATIONS, DeleteAnswer, answer=_deleted, look=of_content)
+def delete_content(call: Call, _body: NoBody, _sealed: str | None) -> Any:
+    """Delete a stored generation."""
+    return DeleteContent(user=call.found.owner or call.principal.sub, content_id=call.id)

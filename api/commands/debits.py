@@ -5,7 +5,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.fields import AddressText, Amount, Body, Metadata, Text
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import command
+from api.http.policy import May
 from api.streams_room import Begins
 from domain.credits.debit import Debit
 from domain.credits.refund import Refund
@@ -64,44 +66,27 @@ class TransferAnswer(BaseModel):
     position: str
 
 
-def _debit(call: Call, body: DebitBody, sealed: str | None) -> Any:
+@command("POST /api/v1/accounts/{address}/debits", May.SPEND_CREDITS, DebitAnswer, status=201)
+def debit_credits(call: Call, body: DebitBody, sealed: str | None) -> Any:
+    """Charge credits at once, without a hold."""
     return Debit(address=call.address, debit_id=uuid7(), amount=body.amount, sealed=sealed)
 
 
-def _refund(call: Call, body: RefundBody, sealed: str | None) -> Any:
+@command(
+    "POST /api/v1/accounts/{address}/debits/{id}/refunds", May.MANAGE_CREDITS, RefundAnswer, status=201, sized=True
+)
+def refund_debit(call: Call, body: RefundBody, sealed: str | None) -> Any:
+    """Give a debit back, whole or in part, to the grants that paid."""
     return Refund(address=call.address, refund_id=uuid7(), debit_id=call.id, amount=body.amount, sealed=sealed)
 
 
-def _transfer(call: Call, body: TransferBody, sealed: str | None) -> Any:
-    return Transfer(address=call.address, to=body.to, transfer_id=uuid7(), amount=body.amount, sealed=sealed)
-
-
-DEBIT = Operation(
-    name="debit_credits",
-    path="/api/v1/accounts/{address}/debits",
-    summary="Charge credits at once, without a hold",
-    body=DebitBody,
-    answers=DebitAnswer,
-    build=_debit,
-    status=201,
-)
-REFUND = Operation(
-    name="refund_debit",
-    path="/api/v1/accounts/{address}/debits/{id}/refunds",
-    summary="Give a debit back, whole or in part, to the grants that paid",
-    body=RefundBody,
-    answers=RefundAnswer,
-    build=_refund,
-    status=201,
-    sized=True,
-)
-TRANSFER = Operation(
-    name="transfer_credits",
-    path="/api/v1/accounts/{address}/transfers",
-    summary="Move credits to another account of the organisation",
-    body=TransferBody,
-    answers=TransferAnswer,
-    build=_transfer,
+@command(
+    "POST /api/v1/accounts/{address}/transfers",
+    May.MANAGE_CREDITS,
+    TransferAnswer,
     status=201,
     begins=lambda _call, body: Begins("account", body.to),
 )
+def transfer_credits(call: Call, body: TransferBody, sealed: str | None) -> Any:
+    """Move credits to another account of the organisation."""
+    return Transfer(address=call.address, to=body.to, transfer_id=uuid7(), amount=body.amount, sealed=sealed)

@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from api.acting import user_of
 from api.answers import Answer
 from api.assessment import refusal_facts
 from api.fields import Body, Count, Id, Metadata, Model, Name, Options, Text, Ttl, Units
 from api.generation_answers import cancelled, created, extended, started
-from api.operation import Call, Operation
+from api.http.caller import Call, user_of
+from api.http.command import command
+from api.http.policy import May
 from api.owners import of_generation
 from api.schemas_generations import Held, Quote
-from api.services import Services
 from domain.generations.create import DEFAULT_TTL_S, CreateGeneration
 from domain.generations.events import GenerationHeld
 from domain.generations.extend import ExtendGeneration
@@ -122,20 +122,9 @@ def request_of(call: Call, body: RequestBody) -> Request:
         bytes=body.bytes,
         token_type=body.token_type,
         feature=body.feature,
-        defaults=call.defaults,
+        defaults=call.services.defaults,
         estimate=body.estimate,
         may_lower=call.principal.role is not Role.USER,
-    )
-
-
-def _create(call: Call, body: CreateBody, sealed: str | None) -> Any:
-    return CreateGeneration(
-        generation_id=body.id or uuid7(),
-        request=request_of(call, body),
-        ttl_s=body.ttl_seconds,
-        own_id=body.id is not None,
-        parent_id=body.parent_id,
-        sealed=sealed,
     )
 
 
@@ -143,26 +132,24 @@ def _makes(call: Call, body: CreateBody) -> tuple[str, str] | None:
     return (body.id, user_of(call, body.user_id)) if body.id is not None else None
 
 
-async def _created(services: Services, call: Call, _body: CreateBody, outcome: Outcome) -> Answer:
+async def _created(call: Call, _body: CreateBody, outcome: Outcome) -> Answer:
     held = outcome.one(GenerationHeld)
-    services.owners.note(call.org, held.generation_id, held.user)
+    call.services.owners.note(call.org, held.generation_id, held.user)
     return created(outcome)
 
 
-async def _own(services: Services, call: Call, body: Any) -> Call:
+async def _own(call: Call, body: Any) -> Call:
     """A user may call off only their own; everybody else's right is that of the role."""
-    return await of_generation(services, call, body) if call.principal.role is Role.USER else call
+    return await of_generation(call, body) if call.principal.role is Role.USER else call
 
 
 PATH = "/api/v1/generations"
 
-CREATE = Operation(
-    name="create_generation",
-    path=PATH,
-    summary="Hold everything that a generation needs, or nothing of it",
-    body=CreateBody,
-    answers=CreateAnswer,
-    build=_create,
+
+@command(
+    "POST /api/v1/generations",
+    May.CREATE_GENERATIONS,
+    CreateAnswer,
     answer=created,
     tell=_created,
     status=201,
@@ -173,31 +160,31 @@ CREATE = Operation(
     limited=lambda _body: True,
     max_bytes=MAX_CREATE_BODY,
 )
-START = Operation(
-    name="start_generation",
-    path=PATH + "/{id}/start",
-    summary="A worker begins; from now on only the outcome ends it",
-    body=NoBody,
-    answers=ChangeAnswer,
-    build=lambda call, _body, _sealed: StartGeneration(generation_id=call.id),
-    answer=started,
-)
-CANCEL = Operation(
-    name="cancel_generation",
-    path=PATH + "/{id}/cancel",
-    summary="Call a generation off that no worker has started",
-    body=NoBody,
-    answers=ChangeAnswer,
-    build=lambda call, _body, _sealed: CancelGeneration(generation_id=call.id),
-    answer=cancelled,
-    look=_own,
-)
-EXTEND_GENERATION = Operation(
-    name="extend_generation",
-    path=PATH + "/{id}/extend",
-    summary="Keep a generation's holds alive while the work goes on",
-    body=ExtendGenerationBody,
-    answers=ExtendGenerationAnswer,
-    build=lambda call, body, _sealed: ExtendGeneration(generation_id=call.id, ttl_s=body.ttl_seconds, grow=body.grow),
-    answer=extended,
-)
+def create_generation(call: Call, body: CreateBody, sealed: str | None) -> Any:
+    """Hold everything that a generation needs, or nothing of it."""
+    return CreateGeneration(
+        generation_id=body.id or uuid7(),
+        request=request_of(call, body),
+        ttl_s=body.ttl_seconds,
+        own_id=body.id is not None,
+        parent_id=body.parent_id,
+        sealed=sealed,
+    )
+
+
+@command("POST /api/v1/generations/{id}/start", May.SETTLE_GENERATIONS, ChangeAnswer, answer=started)
+def start_generation(call: Call, _body: NoBody, _sealed: str | None) -> Any:
+    """A worker begins; from now on only the outcome ends it."""
+    return StartGeneration(generation_id=call.id)
+
+
+@command("POST /api/v1/generations/{id}/cancel", May.CREATE_GENERATIONS, ChangeAnswer, answer=cancelled, look=_own)
+def cancel_generation(call: Call, _body: NoBody, _sealed: str | None) -> Any:
+    """Call a generation off that no worker has started."""
+    return CancelGeneration(generation_id=call.id)
+
+
+@command("POST /api/v1/generations/{id}/extend", May.SETTLE_GENERATIONS, ExtendGenerationAnswer, answer=extended)
+def extend_generation(call: Call, body: ExtendGenerationBody, _sealed: str | None) -> Any:
+    """Keep a generation's holds alive while the work goes on."""
+    return ExtendGeneration(generation_id=call.id, ttl_s=body.ttl_seconds, grow=body.grow)

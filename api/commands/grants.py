@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field
 
 from api.current import account_now
 from api.fields import Amount, Body, Currency, Id, Metadata, Text, Time, Usd
-from api.operation import Call, Found, Operation
+from api.http.caller import Call, Found
+from api.http.command import command
+from api.http.policy import May
 from api.reading import seen
-from api.services import Services
 from api.streams_room import Begins
 from domain.credits.events import Paid, Slice
 from domain.credits.grant import DEFAULT_PRIORITY, Grant
@@ -67,7 +68,37 @@ class VoidAnswer(BaseModel):
     position: str
 
 
-def _grant(call: Call, body: GrantBody, sealed: str | None) -> Any:
+_GRANT = """
+    select source, priority, expires_at, granted_at from read.grants
+    where org = %(org)s and address = %(address)s and id = %(id)s"""
+
+
+async def _known(call: Call, _body: VoidBody) -> Call:
+    """The call with the terms of its grant: from the account while some of it is left, else from the read model.
+
+    The read model must have seen all that the account has, or a grant that was spent just now would be unknown.
+    Raises Problem (503).
+    """
+    account, now = await account_now(call.services, call.org, call.address)
+    part = part_of(account, call.id)
+    if part is None and call.id not in account.voided_grants:
+        await seen(call, format_position(now.position))
+        row = await call.services.row(_GRANT, {"org": call.org, "address": call.address, "id": call.id})
+        if row is not None:
+            terms = (row["source"], row["priority"], row["expires_at"], row["granted_at"])
+            part = Slice(call.id, 0, *terms)
+    return replace(call, found=Found(grant=part))
+
+
+@command(
+    "POST /api/v1/accounts/{address}/grants",
+    May.MANAGE_CREDITS,
+    GrantAnswer,
+    status=201,
+    begins=lambda call, _body: Begins("account", call.address),
+)
+def grant_credits(call: Call, body: GrantBody, sealed: str | None) -> Any:
+    """Grant credits, now or for a later time."""
     return Grant(
         address=call.address,
         grant_id=uuid7(),
@@ -82,48 +113,7 @@ def _grant(call: Call, body: GrantBody, sealed: str | None) -> Any:
     )
 
 
-def _void(call: Call, _body: VoidBody, sealed: str | None) -> Any:
+@command("POST /api/v1/accounts/{address}/grants/{id}/void", May.MANAGE_CREDITS, VoidAnswer, look=_known)
+def void_grant(call: Call, _body: VoidBody, sealed: str | None) -> Any:
+    """Take back what is left of a grant."""
     return VoidGrant(address=call.address, grant_id=call.id, sealed=sealed, known=call.found.grant)
-
-
-_GRANT = """
-    select source, priority, expires_at, granted_at from read.grants
-    where org = %(org)s and address = %(address)s and id = %(id)s"""
-
-
-async def _known(services: Services, call: Call, _body: VoidBody) -> Call:
-    """The call with the terms of its grant: from the account while some of it is left, else from the read model.
-
-    The read model must have seen all that the account has, or a grant that was spent just now would be unknown.
-    Raises Problem (503).
-    """
-    account, now = await account_now(services, call.org, call.address)
-    part = part_of(account, call.id)
-    if part is None and call.id not in account.voided_grants:
-        await seen(services, call, format_position(now.position))
-        row = await services.row(_GRANT, {"org": call.org, "address": call.address, "id": call.id})
-        if row is not None:
-            terms = (row["source"], row["priority"], row["expires_at"], row["granted_at"])
-            part = Slice(call.id, 0, *terms)
-    return replace(call, found=Found(grant=part))
-
-
-GRANT = Operation(
-    name="grant_credits",
-    path="/api/v1/accounts/{address}/grants",
-    summary="Grant credits, now or for a later time",
-    body=GrantBody,
-    answers=GrantAnswer,
-    build=_grant,
-    status=201,
-    begins=lambda call, _body: Begins("account", call.address),
-)
-VOID = Operation(
-    name="void_grant",
-    path="/api/v1/accounts/{address}/grants/{id}/void",
-    summary="Take back what is left of a grant",
-    body=VoidBody,
-    answers=VoidAnswer,
-    build=_void,
-    look=_known,
-)

@@ -7,18 +7,11 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from api.answers import Answer
 from api.commands.generations import NoBody
 from api.fields import Body, Count, Id, Name
-from api.group_answers import (
-    created_answer,
-    group_now,
-    refused_answer,
-    settings_tag,
-    tracked_answer,
-    use_answer,
-)
-from api.if_match import matched
-from api.operation import Call, Operation
+from api.group_answers import created_answer, group_now, refused_answer, settings_tag, tracked_answer, use_answer
+from api.http.caller import Call, matched
+from api.http.command import command
+from api.http.policy import May
 from api.schemas_groups import GroupAnswer, GroupDeletedAnswer, MembersAnswer, TrackAnswer
-from api.services import Services
 from api.setting_fields import given_settings, with_settings
 from api.streams_room import Begins
 from domain.groups.create import CreateGroup
@@ -126,50 +119,27 @@ class TrackBody(Body):
     type: Literal["image", "video"]
 
 
-def _create(_call: Call, body: GroupBody, _sealed: str | None) -> Any:
-    return CreateGroup(
-        group_id=body.id or uuid7(),
-        name=body.name,
-        description=body.description,
-        limits={what: limit for what, limit in body.limits.items() if limit is not None},
-        every=Every(body.period),
-        settings=given_settings(body, Owner.GROUP),
-    )
-
-
-def _edit(call: Call, body: GroupChangeBody, _sealed: str | None) -> Any:
-    every = body.given("period")
-    return EditGroup(
-        group_id=call.id,
-        name=body.given("name"),
-        description=body.given("description"),
-        limits=body.limits,
-        every=Every(every) if every else None,
-        settings=given_settings(body, Owner.GROUP),
-    )
-
-
-async def _unchanged(services: Services, call: Call, _body: Any) -> Call:
+async def _unchanged(call: Call, _body: Any) -> Call:
     """Raises Problem (404, 412) where the caller has read the group as it no longer is."""
     if call.if_match is not None:
-        matched(call, "group", settings_tag((await group_now(services, call, call.id)).value.group))
+        matched(call, "group", settings_tag((await group_now(call, call.id)).value.group))
     return call
 
 
-async def _as_it_is(services: Services, call: Call, _body: Any, _outcome: Outcome) -> Answer:
-    return use_answer(call.id, await group_now(services, call, call.id))
+async def _as_it_is(call: Call, _body: Any, _outcome: Outcome) -> Answer:
+    return use_answer(call.id, await group_now(call, call.id))
 
 
 def _deleted(outcome: Outcome) -> Answer:
     return {"id": outcome.one(GroupDeleted).group_id, "deleted": True, "position": format_position(outcome.position)}
 
 
-async def _added(_services: Services, _call: Call, body: MembersBody, outcome: Outcome) -> Answer:
+async def _added(_call: Call, body: MembersBody, outcome: Outcome) -> Answer:
     new = {user for _, event in outcome.all(MembersAdded) for user in event.users}
     return _results(body, outcome, new, "added", "already_member")
 
 
-async def _removed(_services: Services, _call: Call, body: MembersBody, outcome: Outcome) -> Answer:
+async def _removed(_call: Call, body: MembersBody, outcome: Outcome) -> Answer:
     gone = {user for _, event in outcome.all(MembersRemoved) for user in event.users}
     return _results(body, outcome, gone, "removed", "not_a_member")
 
@@ -183,73 +153,72 @@ def _results(body: MembersBody, outcome: Outcome, changed: set[str], done: str, 
     return {"group_id": body.group_id, "results": results, "position": format_position(outcome.position)}
 
 
-def _removal(name: str, path: str, method: str) -> Operation:
-    return Operation(
-        name=name,
-        max_bytes=MAX_MEMBERS_BODY,
-        path=path,
-        summary="Take users out of a group",
-        body=MembersBody,
-        answers=MembersAnswer,
-        build=lambda _call, body, _sealed: RemoveMembers(group_id=body.group_id, users=tuple(body.user_ids)),
-        tell=_removed,
-        method=method,
-    )
-
-
-CREATE_GROUP = Operation(
-    name="create_group",
-    path=PATH,
-    summary="Create a group with limits that its members share",
-    body=GroupBody,
-    answers=GroupAnswer,
-    build=_create,
+@command(
+    "POST /api/groups",
+    May.MANAGE_GROUPS,
+    GroupAnswer,
     answer=created_answer,
     status=201,
     begins=lambda _call, body: Begins("group", body.id or ""),
 )
-EDIT_GROUP = Operation(
-    name="edit_group",
-    path=PATH + "/{id}",
-    summary="Change a group's name, description, limits or period",
-    body=GroupChangeBody,
-    answers=GroupAnswer,
-    build=_edit,
-    look=_unchanged,
-    tell=_as_it_is,
-    method="PATCH",
-)
+def create_group(_call: Call, body: GroupBody, _sealed: str | None) -> Any:
+    """Create a group with limits that its members share."""
+    return CreateGroup(
+        group_id=body.id or uuid7(),
+        name=body.name,
+        description=body.description,
+        limits={what: limit for what, limit in body.limits.items() if limit is not None},
+        every=Every(body.period),
+        settings=given_settings(body, Owner.GROUP),
+    )
 
-DELETE_GROUP = Operation(
-    name="delete_group",
-    path=PATH + "/{id}",
-    summary="Delete a group; its members are free of its limits",
-    body=NoBody,
-    answers=GroupDeletedAnswer,
-    build=lambda call, _body, _sealed: DeleteGroup(group_id=call.id),
-    answer=_deleted,
-    method="DELETE",
-)
-ADD_MEMBERS = Operation(
-    name="add_group_members",
+
+@command("PATCH /api/groups/{id}", May.MANAGE_GROUPS, GroupAnswer, look=_unchanged, tell=_as_it_is)
+def edit_group(call: Call, body: GroupChangeBody, _sealed: str | None) -> Any:
+    """Change a group's name, description, limits or period."""
+    every = body.given("period")
+    return EditGroup(
+        group_id=call.id,
+        name=body.given("name"),
+        description=body.given("description"),
+        limits=body.limits,
+        every=Every(every) if every else None,
+        settings=given_settings(body, Owner.GROUP),
+    )
+
+
+@command("DELETE /api/groups/{id}", May.MANAGE_GROUPS, GroupDeletedAnswer, answer=_deleted)
+def delete_group(call: Call, _body: NoBody, _sealed: str | None) -> Any:
+    """Delete a group; its members are free of its limits."""
+    return DeleteGroup(group_id=call.id)
+
+
+@command(
+    "POST /api/group-members",
+    May.MANAGE_GROUPS,
+    MembersAnswer,
     max_bytes=MAX_MEMBERS_BODY,
-    path=MEMBERS_PATH,
-    summary="Add users to a group",
-    body=MembersBody,
-    answers=MembersAnswer,
-    build=lambda _call, body, _sealed: AddMembers(group_id=body.group_id, users=tuple(body.user_ids)),
     tell=_added,
     begins=lambda _call, body: Begins("member", many=len(body.user_ids)),
 )
-REMOVE_MEMBERS = _removal("remove_group_members", MEMBERS_PATH + "/remove", "POST")
-DELETE_MEMBERS = _removal("delete_group_members", MEMBERS_PATH, "DELETE")
-TRACK = Operation(
-    name="track_generation",
-    path="/api/track-generation",
-    summary="Count an image or a video against the user's groups, if all of them have room",
-    body=TrackBody,
-    answers=TrackAnswer,
-    build=lambda _call, body, _sealed: TrackGeneration(user=body.user_id, what=body.type),
-    tell=tracked_answer,
-    refused=refused_answer,
-)
+def add_group_members(_call: Call, body: MembersBody, _sealed: str | None) -> Any:
+    """Add users to a group."""
+    return AddMembers(group_id=body.group_id, users=tuple(body.user_ids))
+
+
+@command("POST /api/group-members/remove", May.MANAGE_GROUPS, MembersAnswer, max_bytes=MAX_MEMBERS_BODY, tell=_removed)
+def remove_group_members(_call: Call, body: MembersBody, _sealed: str | None) -> Any:
+    """Take users out of a group."""
+    return RemoveMembers(group_id=body.group_id, users=tuple(body.user_ids))
+
+
+@command("DELETE /api/group-members", May.MANAGE_GROUPS, MembersAnswer, max_bytes=MAX_MEMBERS_BODY, tell=_removed)
+def delete_group_members(_call: Call, body: MembersBody, _sealed: str | None) -> Any:
+    """Take users out of a group."""
+    return RemoveMembers(group_id=body.group_id, users=tuple(body.user_ids))
+
+
+@command("POST /api/track-generation", May.TRACK_IN_GROUPS, TrackAnswer, tell=tracked_answer, refused=refused_answer)
+def track_generation(_call: Call, body: TrackBody, _sealed: str | None) -> Any:
+    """Count an image or a video against the user's groups, if all of them have room."""
+    return TrackGeneration(user=body.user_id, what=body.type)

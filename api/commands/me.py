@@ -11,11 +11,12 @@ from api.commands.generations import OperationName
 from api.current import read_current
 from api.fields import Amount, Body, Id, Metadata, Model, Options, Text, Ttl
 from api.generation_answers import my_transaction
-from api.operation import Call, Found, Operation
+from api.http.caller import Call, Found
+from api.http.command import command
+from api.http.policy import May
 from api.owners import generation_user, reserved_by_caller
 from api.problems import Problem
 from api.schemas_generations import Held, Quote
-from api.services import Services
 from domain.credits.capture import Capture
 from domain.credits.release import Release
 from domain.credits.reserve import DEFAULT_TTL_S, Reserve
@@ -89,18 +90,18 @@ def _own(call: Call, _body: Any = None) -> str:
     return f"user:{call.principal.sub}:credits"
 
 
-async def _look(services: Services, call: Call, body: MyCreditsBody) -> Call:
+async def _look(call: Call, body: MyCreditsBody) -> Call:
     """Whether the transaction is a generation, and whose; what a model without an operation is priced for."""
     if body.transaction_id is not None:
-        owner = await generation_user(services, call.org, body.transaction_id)
+        owner = await generation_user(call.services, call.org, body.transaction_id)
         if owner is not None and owner != call.principal.sub:
             raise Problem(403, "not_own", "Only one's own transactions can be settled here.", field="transaction_id")
         if owner is None:
-            await reserved_by_caller(services, call, body.transaction_id)
+            await reserved_by_caller(call, body.transaction_id)
         return replace(call, found=Found(owner=owner))
     if body.model is None or body.operation is not None:
         return call
-    now = await read_current(services, PLATFORM, STREAM)
+    now = await read_current(call.services, PLATFORM, STREAM)
     book: PriceBook = now.states[STREAM]
     version = book.at(now.time)
     model = body.model.casefold()
@@ -109,23 +110,6 @@ async def _look(services: Services, call: Call, body: MyCreditsBody) -> Call:
     if len(operations) > 1:
         raise Problem(422, "missing_field", "operation: the model has prices for several.", field="operation")
     return replace(call, found=Found(operation=next(iter(operations), UNNAMED)))
-
-
-def _build(call: Call, body: MyCreditsBody, sealed: str | None) -> Any:
-    if body.transaction_id is not None:
-        return _settle(call, body.action, body.transaction_id, sealed)
-    ttl_s = body.ttl_seconds or DEFAULT_TTL_S
-    if body.amount is not None:
-        return Reserve(address=_own(call), reservation_id=uuid7(), amount=body.amount, ttl_s=ttl_s, sealed=sealed)
-    request = Request(
-        user=call.principal.sub,
-        operation=(body.operation or call.found.operation or UNNAMED).lower(),
-        provider=body.provider,
-        model=body.model,
-        options=body.options or {},
-        defaults=call.defaults,
-    )
-    return CreateGeneration(generation_id=uuid7(), request=request, ttl_s=ttl_s, sealed=sealed)
 
 
 def _settle(call: Call, action: str, transaction_id: str, sealed: str | None) -> Any:
@@ -140,13 +124,10 @@ def _settle(call: Call, action: str, transaction_id: str, sealed: str | None) ->
     return Release(address=_own(call), reservation_id=transaction_id, sealed=sealed)
 
 
-MY_CREDITS = Operation(
-    name="use_my_credits",
-    path="/api/credits/me",
-    summary="Reserve, confirm or roll back credits for oneself",
-    body=MyCreditsBody,
-    answers=MyCreditsAnswer,
-    build=_build,
+@command(
+    "POST /api/credits/me",
+    May.SPEND_OWN_CREDITS,
+    MyCreditsAnswer,
     answer=my_transaction,
     account=_own,
     look=_look,
@@ -154,3 +135,19 @@ MY_CREDITS = Operation(
     limited=lambda body: body.model is not None,
     free=lambda body: body.action != "confirm",
 )
+def use_my_credits(call: Call, body: MyCreditsBody, sealed: str | None) -> Any:
+    """Reserve, confirm or roll back credits for oneself."""
+    if body.transaction_id is not None:
+        return _settle(call, body.action, body.transaction_id, sealed)
+    ttl_s = body.ttl_seconds or DEFAULT_TTL_S
+    if body.amount is not None:
+        return Reserve(address=_own(call), reservation_id=uuid7(), amount=body.amount, ttl_s=ttl_s, sealed=sealed)
+    request = Request(
+        user=call.principal.sub,
+        operation=(body.operation or call.found.operation or UNNAMED).lower(),
+        provider=body.provider,
+        model=body.model,
+        options=body.options or {},
+        defaults=call.services.defaults,
+    )
+    return CreateGeneration(generation_id=uuid7(), request=request, ttl_s=ttl_s, sealed=sealed)

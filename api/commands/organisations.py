@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field
 from api.answers import Answer
 from api.current import ask
 from api.fields import Body, Id, Label, Whole
-from api.operation import Call, Found, Operation
+from api.http.caller import Call, Found
+from api.http.command import command
+from api.http.policy import May
 from api.problems import Problem, invalid
-from api.services import Services
 from api.setting_fields import given_settings, with_settings
 from api.setting_fields import shown_settings as shown_declared
 from domain.organisations.choose import ChoosePlan
@@ -140,7 +141,7 @@ def settings_command(body: SettingsBody, expected: OrganisationConfigured | None
     )
 
 
-async def _look(services: Services, call: Call, _body: Any) -> Call:
+async def _look(call: Call, _body: Any) -> Call:
     """The organisation in the path, and its settings where the caller overwrites only those that it has read."""
     call = of_path(call)
     if call.if_match is None or call.if_match.strip() == "*":
@@ -148,13 +149,13 @@ async def _look(services: Services, call: Call, _body: Any) -> Call:
     given = call.if_match.strip().removeprefix("W/")
     if not (given.startswith('"') and given.endswith('"')):
         raise invalid("If-Match", "must be the ETag of an earlier answer")
-    settings = settings_of((await ask(services, call.org, OrganisationNow())).value)
+    settings = settings_of((await ask(call.services, call.org, OrganisationNow())).value)
     if settings_tag(settings) != given:
         raise Problem(412, StaleVersion.code, "The organisation has changed since it was read. Read it again.")
     return replace(call, found=Found(expected=settings))
 
 
-async def _look_only(_services: Services, call: Call, _body: Any) -> Call:
+async def _look_only(call: Call, _body: Any) -> Call:
     return of_path(call)
 
 
@@ -185,25 +186,13 @@ def plan_command(body: PlanBody | OrganisationBody, plan: str) -> ChoosePlan:
     return ChoosePlan(plan=plan, billing=Billing(body.billing))
 
 
-CONFIGURE_ORGANISATION = Operation(
-    name="configure_organisation",
-    path=PATH + "/{id}",
-    summary="Change an organisation's settings",
-    body=SettingsBody,
-    answers=SettingsAnswer,
-    build=lambda call, body, _sealed: settings_command(body, call.found.expected),
-    answer=configured,
-    method="PATCH",
-    look=_look,
-)
-CHOOSE_PLAN = Operation(
-    name="choose_plan",
-    path=PATH + "/{id}/plan",
-    summary="Put an organisation on a plan",
-    body=PlanBody,
-    answers=PlanAnswer,
-    build=lambda _call, body, _sealed: plan_command(body, body.plan),
-    answer=chosen,
-    method="PUT",
-    look=_look_only,
-)
+@command("PATCH /api/v1/organisations/{id}", May.SET_ORGANISATION, SettingsAnswer, answer=configured, look=_look)
+def configure_organisation(call: Call, body: SettingsBody, _sealed: str | None) -> Any:
+    """Change an organisation's settings."""
+    return settings_command(body, call.found.expected)
+
+
+@command("PUT /api/v1/organisations/{id}/plan", May.MANAGE_PLATFORM, PlanAnswer, answer=chosen, look=_look_only)
+def choose_plan(_call: Call, body: PlanBody, _sealed: str | None) -> Any:
+    """Put an organisation on a plan."""
+    return plan_command(body, body.plan)

@@ -6,7 +6,9 @@ from pydantic import BaseModel, Field
 
 from api.answers import Answer
 from api.fields import Body, Count, Currency, Id, Label, Name, Usd
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import command
+from api.http.policy import May
 from api.problems import invalid
 from api.setting_fields import given_settings, shown_settings, with_settings
 from domain.credits.events import Paid
@@ -158,49 +160,6 @@ def shown_package(package: Package) -> dict[str, Any]:
     }
 
 
-def _plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
-    return PublishPlan(
-        plan=call.id,
-        name=body.name,
-        tokens=body.tokens,
-        credits=body.credits,
-        storage_limit=body.storage_limit,
-        price=money_of(body.price) if body.price else None,
-        annual_percent_off=body.annual_percent_off,
-        settings=given_settings(body, Owner.PLAN),
-        expected=expected_version(call),
-    )
-
-
-def _features(call: Call, body: FeaturesBody, _sealed: str | None) -> Any:
-    features = tuple(
-        Feature(
-            name=each.name,
-            token_type=each.token_type,
-            cost=each.cost,
-            complexity=each.complexity,
-            bulk=tuple((step.count, step.percent_off) for step in each.bulk),
-        )
-        for each in body.features
-    )
-    return PublishFeatures(features=features, token_costs=body.token_costs, expected=expected_version(call))
-
-
-def _packages(call: Call, body: PackagesBody, _sealed: str | None) -> Any:
-    packages = tuple(
-        Package(
-            id=each.id,
-            name=each.name,
-            unit=each.unit,
-            amount=each.amount,
-            price=money_of(each.price),
-            expires_after_days=each.expires_after_days,
-        )
-        for each in body.packages
-    )
-    return PublishPackages(packages=packages, expected=expected_version(call))
-
-
 def _plan_answer(outcome: Outcome) -> Answer:
     event = outcome.one(PlanPublished)
     return {"id": event.plan, "version": event.version, "position": format_position(outcome.position)}
@@ -214,38 +173,64 @@ def _packages_answer(outcome: Outcome) -> Answer:
     return {"version": outcome.one(PackagesPublished).version, "position": format_position(outcome.position)}
 
 
-PUBLISH_PLAN = Operation(
-    name="publish_plan",
-    path="/api/v1/plans/{id}",
-    summary="Publish a plan, or new terms of one",
-    body=PlanTerms,
-    answers=PlanPublishedAnswer,
-    build=_plan,
-    answer=_plan_answer,
-    method="PUT",
-    org=PLATFORM,
-)
-PUBLISH_FEATURES = Operation(
-    name="publish_features",
+@command("PUT /api/v1/plans/{id}", May.MANAGE_PLATFORM, PlanPublishedAnswer, answer=_plan_answer, org=PLATFORM)
+def publish_plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
+    """Publish a plan, or new terms of one."""
+    return PublishPlan(
+        plan=call.id,
+        name=body.name,
+        tokens=body.tokens,
+        credits=body.credits,
+        storage_limit=body.storage_limit,
+        price=money_of(body.price) if body.price else None,
+        annual_percent_off=body.annual_percent_off,
+        settings=given_settings(body, Owner.PLAN),
+        expected=expected_version(call),
+    )
+
+
+@command(
+    "PUT /api/v1/features",
+    May.MANAGE_PLATFORM,
+    VersionAnswer,
     max_bytes=MAX_CATALOGUE_BODY,
-    path="/api/v1/features",
-    summary="Publish all features and the costs of token types",
-    body=FeaturesBody,
-    answers=VersionAnswer,
-    build=_features,
     answer=_features_answer,
-    method="PUT",
     org=PLATFORM,
 )
-PUBLISH_PACKAGES = Operation(
-    name="publish_packages",
+def publish_features(call: Call, body: FeaturesBody, _sealed: str | None) -> Any:
+    """Publish all features and the costs of token types."""
+    features = tuple(
+        Feature(
+            name=each.name,
+            token_type=each.token_type,
+            cost=each.cost,
+            complexity=each.complexity,
+            bulk=tuple((step.count, step.percent_off) for step in each.bulk),
+        )
+        for each in body.features
+    )
+    return PublishFeatures(features=features, token_costs=body.token_costs, expected=expected_version(call))
+
+
+@command(
+    "PUT /api/v1/packages",
+    May.MANAGE_PLATFORM,
+    VersionAnswer,
     max_bytes=MAX_CATALOGUE_BODY,
-    path="/api/v1/packages",
-    summary="Publish all packages that can be bought",
-    body=PackagesBody,
-    answers=VersionAnswer,
-    build=_packages,
     answer=_packages_answer,
-    method="PUT",
     org=PLATFORM,
 )
+def publish_packages(call: Call, body: PackagesBody, _sealed: str | None) -> Any:
+    """Publish all packages that can be bought."""
+    packages = tuple(
+        Package(
+            id=each.id,
+            name=each.name,
+            unit=each.unit,
+            amount=each.amount,
+            price=money_of(each.price),
+            expires_after_days=each.expires_after_days,
+        )
+        for each in body.packages
+    )
+    return PublishPackages(packages=packages, expected=expected_version(call))

@@ -7,7 +7,9 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from api.fields import MAX_COUNT, Body, Count, Label, Model, Name, Options, Time, Units, Usd
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import command
+from api.http.policy import May
 from api.problems import Problem, invalid
 from domain.money import decimal_text, micros
 from domain.prices.events import PriceEntry
@@ -112,14 +114,6 @@ def shown(entry: PriceEntry) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value not in (None, {}, [])}
 
 
-def _publish(call: Call, body: PublishBody, _sealed: str | None) -> Any:
-    return PublishPrices(
-        entries=tuple(entry_of(entry) for entry in body.entries),
-        effective_at=body.effective_at,
-        expected=_expected(call.if_match),
-    )
-
-
 def _expected(if_match: str | None) -> int | None:
     """The version that the caller has read, from `If-Match: "7"`."""
     if if_match is None or if_match.strip() == "*":
@@ -130,15 +124,18 @@ def _expected(if_match: str | None) -> int | None:
     return int(version)
 
 
-PUBLISH = Operation(
-    name="publish_prices",
+@command(
+    "PUT /api/v1/prices",
+    May.SET_PRICES,
+    PublishAnswer,
     max_bytes=MAX_PRICES_BODY,
     check=lambda _call, body: fits(body),
-    path="/api/v1/prices",
-    summary="Publish a new version of the price book",
-    body=PublishBody,
-    answers=PublishAnswer,
-    build=_publish,
-    method="PUT",
     org=PLATFORM,
 )
+def publish_prices(call: Call, body: PublishBody, _sealed: str | None) -> Any:
+    """Publish a new version of the price book."""
+    return PublishPrices(
+        entries=tuple(entry_of(entry) for entry in body.entries),
+        effective_at=body.effective_at,
+        expected=_expected(call.if_match),
+    )

@@ -6,16 +6,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, model_validator
 
-from api.acting import own_only
 from api.answers import Answer
 from api.commands.generations import NoBody
 from api.commands.plans import Price
 from api.current import read_current
 from api.fields import AddressText, Amount, Body, Id, Metadata, Text
-from api.operation import Call, Found, Operation
-from api.policy import owns
+from api.http.caller import Call, Found, own_only
+from api.http.command import command
+from api.http.policy import May, owns
 from api.problems import Problem, invalid, refused
-from api.services import Services
 from domain.credits.address import parse_address
 from domain.credits.events import ShortfallWrittenOff
 from domain.credits.shortfall import WriteOffShortfall
@@ -173,13 +172,13 @@ def started(event: PurchaseStarted) -> Answer:
     }
 
 
-async def _to_pay(services: Services, call: Call, body: MarkPaidBody) -> Call:
+async def _to_pay(call: Call, body: MarkPaidBody) -> Call:
     """The call with the command that says it is paid: what is bought, from whom and for how much never changes.
 
     Who may give a thing away may say that it is paid: credits and tokens an administrator of the organisation, a plan
     only the platform. Raises Problem (403, 404, 409, 503).
     """
-    purchase, started_ = await _purchase(services, call)
+    purchase, started_ = await _purchase(call)
     if started_.provider != MANUAL:
         detail = f"{started_.provider} takes the payment of this purchase, and says when it has arrived."
         raise Problem(409, "paid_by_provider", detail, provider=started_.provider)
@@ -190,17 +189,17 @@ async def _to_pay(services: Services, call: Call, body: MarkPaidBody) -> Call:
     return replace(call, found=Found(expected=command))
 
 
-async def _to_cancel(services: Services, call: Call, _body: Any) -> Call:
+async def _to_cancel(call: Call, _body: Any) -> Call:
     """A user may give up only their own. Raises Problem (403, 404, 503)."""
     if call.principal.role is Role.USER:
-        _, started_ = await _purchase(services, call)
+        _, started_ = await _purchase(call)
         own_only(call, started_.user)
     return call
 
 
-async def _purchase(services: Services, call: Call) -> tuple[Purchase, PurchaseStarted]:
+async def _purchase(call: Call) -> tuple[Purchase, PurchaseStarted]:
     stream = purchase_stream(call.id)
-    purchase: Purchase = (await read_current(services, call.org, stream)).states[stream]
+    purchase: Purchase = (await read_current(call.services, call.org, stream)).states[stream]
     if purchase.started is None:
         raise refused(Refused.of(NoSuchPurchase(call.id)))
     return purchase, purchase.started
@@ -210,33 +209,32 @@ async def _settled(call: Call, outcome: Outcome, status: str) -> Answer:
     return {"purchase_id": call.id, "status": status, "position": format_position(outcome.position)}
 
 
-MARK_PAID = Operation(
-    name="mark_purchase_paid",
-    path=PURCHASES + "/{id}/paid",
-    summary="Say that a purchase on invoice is paid, and deliver it once",
-    body=MarkPaidBody,
-    answers=SettledPurchaseAnswer,
-    build=lambda call, _body, _sealed: call.found.expected,
+@command(
+    "POST /api/v1/purchases/{id}/paid",
+    May.MANAGE_CREDITS,
+    SettledPurchaseAnswer,
     look=_to_pay,
-    tell=lambda _services, call, _body, outcome: _settled(call, outcome, "completed"),
+    tell=lambda call, _body, outcome: _settled(call, outcome, "completed"),
 )
-CANCEL_PURCHASE = Operation(
-    name="cancel_purchase",
-    path=PURCHASES + "/{id}/cancel",
-    summary="Give up a purchase that is not paid",
-    body=NoBody,
-    answers=SettledPurchaseAnswer,
-    build=lambda call, _body, _sealed: FailPurchase(purchase_id=call.id, reason=CANCELLED),
+def mark_purchase_paid(call: Call, _body: MarkPaidBody, _sealed: str | None) -> Any:
+    """Say that a purchase on invoice is paid, and deliver it once."""
+    return call.found.expected
+
+
+@command(
+    "POST /api/v1/purchases/{id}/cancel",
+    May.BUY,
+    SettledPurchaseAnswer,
     look=_to_cancel,
-    tell=lambda _services, call, _body, outcome: _settled(call, outcome, CANCELLED),
+    tell=lambda call, _body, outcome: _settled(call, outcome, CANCELLED),
     free=lambda _body: True,
 )
-WRITE_OFF = Operation(
-    name="write_off_shortfall",
-    path="/api/v1/accounts/{address}/shortfall/write-off",
-    summary="Give up what an account owes",
-    body=WriteOffBody,
-    answers=WriteOffAnswer,
-    build=lambda call, body, sealed: WriteOffShortfall(address=call.address, amount=body.amount, sealed=sealed),
-    answer=_written_off,
-)
+def cancel_purchase(call: Call, _body: NoBody, _sealed: str | None) -> Any:
+    """Give up a purchase that is not paid."""
+    return FailPurchase(purchase_id=call.id, reason=CANCELLED)
+
+
+@command("POST /api/v1/accounts/{address}/shortfall/write-off", May.MANAGE_CREDITS, WriteOffAnswer, answer=_written_off)
+def write_off_shortfall(call: Call, body: WriteOffBody, sealed: str | None) -> Any:
+    """Give up what an account owes."""
+    return WriteOffShortfall(address=call.address, amount=body.amount, sealed=sealed)

@@ -6,7 +6,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.fields import Amount, Body, Count, Id, Metadata, Text, Ttl
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import command
+from api.http.policy import May
 from domain.credits.capture import Capture
 from domain.credits.extend import Extend
 from domain.credits.release import Release
@@ -86,7 +88,12 @@ class ExtendAnswer(BaseModel):
     position: str
 
 
-def _reserve(call: Call, body: ReserveBody, sealed: str | None) -> Any:
+PATH = "/api/v1/accounts/{address}/reservations"
+
+
+@command("POST /api/v1/accounts/{address}/reservations", May.SPEND_CREDITS, ReserveAnswer, status=201)
+def reserve_credits(call: Call, body: ReserveBody, sealed: str | None) -> Any:
+    """Hold credits before work starts."""
     return Reserve(
         address=call.address,
         reservation_id=body.id or uuid7(),
@@ -97,7 +104,9 @@ def _reserve(call: Call, body: ReserveBody, sealed: str | None) -> Any:
     )
 
 
-def _capture(call: Call, body: CaptureBody, sealed: str | None) -> Any:
+@command("POST /api/v1/accounts/{address}/reservations/{id}/capture", May.SPEND_CREDITS, CaptureAnswer, sized=True)
+def capture_reservation(call: Call, body: CaptureBody, sealed: str | None) -> Any:
+    """Charge held credits when the work has succeeded."""
     return Capture(
         address=call.address,
         reservation_id=call.id,
@@ -108,47 +117,13 @@ def _capture(call: Call, body: CaptureBody, sealed: str | None) -> Any:
     )
 
 
-def _release(call: Call, _body: ReleaseBody, sealed: str | None) -> Any:
+@command("POST /api/v1/accounts/{address}/reservations/{id}/release", May.SPEND_CREDITS, ReleaseAnswer)
+def release_reservation(call: Call, _body: ReleaseBody, sealed: str | None) -> Any:
+    """Return held credits when the work has failed."""
     return Release(address=call.address, reservation_id=call.id, sealed=sealed)
 
 
-def _extend(call: Call, body: ExtendBody, _sealed: str | None) -> Any:
+@command("POST /api/v1/accounts/{address}/reservations/{id}/extend", May.SPEND_CREDITS, ExtendAnswer)
+def extend_reservation(call: Call, body: ExtendBody, _sealed: str | None) -> Any:
+    """Keep a hold alive while the work goes on."""
     return Extend(address=call.address, reservation_id=call.id, ttl_s=body.ttl_seconds, grow=body.grow)
-
-
-PATH = "/api/v1/accounts/{address}/reservations"
-
-RESERVE = Operation(
-    name="reserve_credits",
-    path=PATH,
-    summary="Hold credits before work starts",
-    body=ReserveBody,
-    answers=ReserveAnswer,
-    build=_reserve,
-    status=201,
-)
-CAPTURE = Operation(
-    name="capture_reservation",
-    path=PATH + "/{id}/capture",
-    summary="Charge held credits when the work has succeeded",
-    body=CaptureBody,
-    answers=CaptureAnswer,
-    build=_capture,
-    sized=True,
-)
-RELEASE = Operation(
-    name="release_reservation",
-    path=PATH + "/{id}/release",
-    summary="Return held credits when the work has failed",
-    body=ReleaseBody,
-    answers=ReleaseAnswer,
-    build=_release,
-)
-EXTEND = Operation(
-    name="extend_reservation",
-    path=PATH + "/{id}/extend",
-    summary="Keep a hold alive while the work goes on",
-    body=ExtendBody,
-    answers=ExtendAnswer,
-    build=_extend,
-)

@@ -6,9 +6,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
 from api.answers import Answer
 from api.fields import Body, Model
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import Command, command
+from api.http.policy import May
 from api.problems import invalid
-from api.services import Services
 from api.setting_fields import value_of
 from api.streams_room import Begins
 from domain.resources.table import RESOURCES
@@ -50,7 +51,7 @@ def must_be_a_model(name: str) -> None:
         raise invalid("model", "in the path is not of the right form") from None
 
 
-def _operation(setting: Setting) -> Operation:
+def _operation(setting: Setting) -> Command:
     """The call that sets one setting of one user or model."""
     on = setting.on
     part = "id" if on is Owner.USER else "model"
@@ -58,7 +59,7 @@ def _operation(setting: Setting) -> Operation:
     def build(call: Call, body: Any, _sealed: str | None) -> ChangeSettings:
         return ChangeSettings(on=on, id=call.params[part], settings={setting.name: body.limit})
 
-    async def tell(_services: Services, call: Call, body: Any, outcome: Outcome) -> Answer:
+    async def tell(call: Call, body: Any, outcome: Outcome) -> Answer:
         who = {"user_id" if on is Owner.USER else "model": call.params[part]}
         return {**who, "limit": body.limit, "position": format_position(outcome.position)}
 
@@ -69,18 +70,18 @@ def _operation(setting: Setting) -> Operation:
     words = setting.name.split("_")
     body = create_model(f"{on.title()}{''.join(words).title()}Body", __base__=Body, limit=(value_of(setting), ...))
     body.__doc__ = f"`limit`: {setting.about}"
-    return Operation(
+    declare = command(
+        f"PUT {path_of(setting)}",
+        May.SET_LIMITS,
+        UserSettingAnswer if on is Owner.USER else ModelSettingAnswer,
         name=f"set_{on}_{setting.name}",
-        path=path_of(setting),
         summary=f"Set the {' '.join(words)} of a {on}",
         body=body,
-        answers=UserSettingAnswer if on is Owner.USER else ModelSettingAnswer,
-        build=build,
         tell=tell,
         check=check,
-        method="PUT",
         begins=lambda call, _body: Begins(on, known_as(on, call.params[part])),
     )
+    return declare(build)
 
 
 SETTINGS = tuple(_operation(each) for on in (Owner.USER, Owner.MODEL) for each in RESOURCES.settings[on].values())

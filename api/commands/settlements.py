@@ -4,13 +4,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from api.commands.generations import PATH
 from api.commands.grants import PaidBody
 from api.fields import MAX_AMOUNT, Amount, Body, Count, Id, Text, Units, Usd
 from api.generation_answers import refunded, settled
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import command
+from api.http.policy import May
 from api.owners import of_generation
-from api.services import Services
 from domain.credits.events import Paid
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.events import Content
@@ -129,7 +129,41 @@ class RefundGenerationAnswer(BaseModel):
     position: str
 
 
-def _confirm(call: Call, body: ConfirmBody, sealed: dict[str, str | None]) -> Any:
+def _paid(body: PaidBody | None) -> Paid | None:
+    return Paid(micros(body.amount), body.currency) if body is not None else None
+
+
+def _urls(body: ConfirmBody) -> dict[str, dict[str, Any]]:
+    """Each URL is sealed by itself, under the content's place."""
+    return {str(place): {"url": content.url} for place, content in enumerate(body.kept)}
+
+
+async def _owner_of_urls(call: Call, body: ConfirmBody) -> Call:
+    """The user's key seals the URLs; without any, whose generation it is need not be known."""
+    return await of_generation(call) if any(content.url for content in body.kept) else call
+
+
+async def _owner_of_message(call: Call, body: FailBody) -> Call:
+    return await of_generation(call) if body.error_message else call
+
+
+def _subject(call: Call, _body: Any) -> str:
+    return f"user:{call.found.owner}:credits"
+
+
+@command(
+    "POST /api/v1/generations/{id}/confirm",
+    May.SETTLE_GENERATIONS,
+    SettlementAnswer,
+    max_bytes=MAX_CONFIRM_BODY,
+    answer=settled,
+    account=_subject,
+    look=_owner_of_urls,
+    texts=_urls,
+    sized=True,
+)
+def confirm_generation(call: Call, body: ConfirmBody, sealed: dict[str, str | None]) -> Any:
+    """Charge what a generation really cost, and store what it made."""
     actual = body.actual or ActualBody()
     contents = tuple(Content(each.id or uuid7(), each.bytes) for each in body.kept)
     return ConfirmGeneration(
@@ -149,14 +183,33 @@ def _confirm(call: Call, body: ConfirmBody, sealed: dict[str, str | None]) -> An
     )
 
 
-def _fail(call: Call, body: FailBody, sealed: str | None) -> Any:
+@command(
+    "POST /api/v1/generations/{id}/fail",
+    May.SETTLE_GENERATIONS,
+    SettlementAnswer,
+    answer=settled,
+    account=_subject,
+    look=_owner_of_message,
+)
+def fail_generation(call: Call, body: FailBody, sealed: str | None) -> Any:
+    """Give back what a generation held that failed."""
     reported = Reported(
         usage=body.usage, provider_cost=_paid(body.provider_cost), generation_time_ms=body.generation_time_ms
     )
     return FailGeneration(generation_id=call.id, outcome=body.outcome, reported=reported, sealed=sealed)
 
 
-def _refund(call: Call, body: RefundGenerationBody, sealed: str | None) -> Any:
+@command(
+    "POST /api/v1/generations/{id}/refund",
+    May.SETTLE_GENERATIONS,
+    RefundGenerationAnswer,
+    max_bytes=MAX_REFUND_BODY,
+    answer=refunded,
+    account=_subject,
+    look=of_generation,
+)
+def refund_generation(call: Call, body: RefundGenerationBody, sealed: str | None) -> Any:
+    """Give back what a generation was charged, whole or in part."""
     return RefundGeneration(
         generation_id=call.id,
         refund_id=uuid7(),
@@ -164,64 +217,3 @@ def _refund(call: Call, body: RefundGenerationBody, sealed: str | None) -> Any:
         contents=tuple(body.contents),
         sealed=sealed,
     )
-
-
-def _paid(body: PaidBody | None) -> Paid | None:
-    return Paid(micros(body.amount), body.currency) if body is not None else None
-
-
-def _urls(body: ConfirmBody) -> dict[str, dict[str, Any]]:
-    """Each URL is sealed by itself, under the content's place."""
-    return {str(place): {"url": content.url} for place, content in enumerate(body.kept)}
-
-
-async def _owner_of_urls(services: Services, call: Call, body: ConfirmBody) -> Call:
-    """The user's key seals the URLs; without any, whose generation it is need not be known."""
-    return await of_generation(services, call) if any(content.url for content in body.kept) else call
-
-
-async def _owner_of_message(services: Services, call: Call, body: FailBody) -> Call:
-    return await of_generation(services, call) if body.error_message else call
-
-
-def _subject(call: Call, _body: Any) -> str:
-    return f"user:{call.found.owner}:credits"
-
-
-CONFIRM = Operation(
-    name="confirm_generation",
-    max_bytes=MAX_CONFIRM_BODY,
-    path=PATH + "/{id}/confirm",
-    summary="Charge what a generation really cost, and store what it made",
-    body=ConfirmBody,
-    answers=SettlementAnswer,
-    build=_confirm,
-    answer=settled,
-    account=_subject,
-    look=_owner_of_urls,
-    texts=_urls,
-    sized=True,
-)
-FAIL = Operation(
-    name="fail_generation",
-    path=PATH + "/{id}/fail",
-    summary="Give back what a generation held that failed",
-    body=FailBody,
-    answers=SettlementAnswer,
-    build=_fail,
-    answer=settled,
-    account=_subject,
-    look=_owner_of_message,
-)
-REFUND_GENERATION = Operation(
-    name="refund_generation",
-    max_bytes=MAX_REFUND_BODY,
-    path=PATH + "/{id}/refund",
-    summary="Give back what a generation was charged, whole or in part",
-    body=RefundGenerationBody,
-    answers=RefundGenerationAnswer,
-    build=_refund,
-    answer=refunded,
-    account=_subject,
-    look=of_generation,
-)

@@ -6,7 +6,9 @@ from pydantic import BaseModel, Field
 
 from api.answers import Answer
 from api.fields import Body
-from api.operation import Call, Operation
+from api.http.caller import Call
+from api.http.command import command
+from api.http.policy import May
 from api.streams_room import Begins
 from domain.storage.events import StorageLimitSet
 from domain.storage.set_limit import MAX_LIMIT, SetStorageLimit
@@ -29,10 +31,6 @@ class LimitAnswer(BaseModel):
     position: str
 
 
-def _set(call: Call, body: LimitBody, _sealed: str | None) -> Any:
-    return SetStorageLimit(user=call.id, limit=body.bytes)
-
-
 def _is_set(outcome: Outcome) -> Answer:
     ((stream, changed),) = outcome.all(StorageLimitSet)
     return {
@@ -42,14 +40,13 @@ def _is_set(outcome: Outcome) -> Answer:
     }
 
 
-SET_STORAGE_LIMIT = Operation(
-    name="set_storage_limit",
-    path="/api/v1/users/{id}/storage-limit",
-    summary="Give a user a storage limit of their own",
-    body=LimitBody,
-    answers=LimitAnswer,
-    build=_set,
+@command(
+    "PUT /api/v1/users/{id}/storage-limit",
+    May.SET_STORAGE,
+    LimitAnswer,
     answer=_is_set,
-    method="PUT",
     begins=lambda call, _body: Begins("storage", call.id),
 )
+def set_storage_limit(call: Call, body: LimitBody, _sealed: str | None) -> Any:
+    """Give a user a storage limit of their own."""
+    return SetStorageLimit(user=call.id, limit=body.bytes)

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from api.acting import own_only
 from api.fields import Amount, Body, Id, Metadata, Model, Name, Text
-from api.operation import Call, Operation
+from api.http.caller import Call, own_only
+from api.http.command import command
+from api.http.policy import May
 from domain.plans.deduct import DeductTokens, TokensNow
 from infra.ids import uuid7
 from infra.security.principal import Role
@@ -84,13 +85,12 @@ def _deduct(call: Call, body: UseBody, sealed: str | None) -> Any:
     )
 
 
-DEDUCT = Operation(
+# A part of the endpoint `use_tokens`, which also answers what a use would cost.
+_DEDUCT = command(
+    "POST /api/v1/tokens/check-balance",
+    May.USE_TOKENS,
+    UseAnswer,
     name="use_tokens",
-    path="/api/v1/tokens/check-balance",
-    summary="Ask for plan tokens of the organisation, or use them",
-    body=UseBody,
-    answers=UseAnswer,
-    build=_deduct,
     account=lambda call, body: f"org:{call.org}:tokens.{body.token_type or 'feature'}",
     check=who_uses,
-)
+)(_deduct)

@@ -2,22 +2,20 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from api.audit_log import known
 from api.database import UNREACHABLE
-from api.guard import Head, admit, read_head
-from api.guesses import failed
+from api.http.caller import Call, Head, admit, failed, read_head
+from api.http.endpoint import Endpoint, declared
+from api.http.policy import Rule, authorise
+from api.http.query import Known, check_query, read_query
 from api.live.sending import send_blocks
-from api.operation import Call
-from api.policy import authorise
-from api.problems import Problem, away
-from api.query import Known, check_query, read_query
-from api.routing import send_problem
+from api.problems import Problem
 from api.schemas import PROBLEMS
 from api.services import Services
 from infra.turns import CALLER
@@ -31,67 +29,53 @@ Blocks = Callable[[Call, Query, bytes | None], AsyncGenerator[bytes, None]]  # c
 log = structlog.get_logger()
 
 
-class StreamRoute(APIRoute):
-    """A GET that goes on. What `blocks` raises before its first block is answered as a problem.
+@dataclass(kw_only=True, eq=False)
+class Stream(Endpoint):
+    """A GET that goes on: its handler yields messages. What it raises before the first is answered as a problem.
 
     `parameters` are those of the query with what they mean, for the OpenAPI document.
     """
 
-    def __init__(
-        self,
-        path: str,
-        blocks: Blocks,
-        services: Services,
-        *,
-        operation: str,
-        summary: str,
-        parameters: dict[str, str],
-    ) -> None:
-        super().__init__(
-            path,
-            _documented,
-            methods=["GET"],
-            name=operation,
-            operation_id=operation,
-            summary=summary,
-            response_model=None,
-            responses={**PROBLEMS, 200: {"description": summary, "content": {"text/event-stream": {}}}},
-            openapi_extra={"parameters": [_parameter(*each) for each in (parameters | {"ticket": TICKET}).items()]},
-        )
+    parameters: dict[str, str]
 
-        known_names = Known(frozenset(parameters) | {"ticket"})
+    def _inspect(self) -> None:
+        self._queried = []
+        self.known = Known(frozenset(self.parameters) | {"ticket"})
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await serve_stream(services, operation, blocks, known_names, scope, receive, send)
+    async def respond(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises Problem."""
+        await send_stream(services, self.may, self.handler, self.known, scope, receive, send)
 
-        self.app = app
+    def _responses(self) -> dict[int | str, dict[str, Any]]:
+        return {**PROBLEMS, 200: {"description": self.summary, "content": {"text/event-stream": {}}}}
+
+    def _extra(self) -> dict[str, Any]:
+        return {"parameters": [_parameter(*each) for each in (self.parameters | {"ticket": TICKET}).items()]}
 
 
-async def serve_stream(
-    services: Services,
-    operation: str,
-    blocks: Blocks,
-    parameters: Known,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
+def stream(call: str, may: Rule, parameters: dict[str, str]) -> Callable[[Blocks], Stream]:
+    """Declare a generator of messages as an endpoint. `call`: method and path."""
+
+    def declare(handler: Blocks) -> Stream:
+        return Stream(**declared(call, may, None, handler), parameters=parameters)
+
+    return declare
+
+
+async def send_stream(
+    services: Services, may: Rule, blocks: Blocks, parameters: Known, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Answer one request for `operation` with the messages that `blocks` makes; `parameters` are those of its query."""
-    try:
-        head = read_head(scope)
-        call, query = await admit_to_stream(services, operation, scope, head, parameters)
-        with services.live.room(call.principal):
-            made = blocks(call, query, _last_event_id(scope))
-            async with aclosing(made), aclosing(_from(await anext(made), made)) as all_:
-                await send_blocks(receive, send, all_, services.live.closing)
-    except Problem as problem:
-        await send_problem(send, problem)
-    except UNREACHABLE as error:
-        await send_problem(send, away(error))
+    """Answer one request with the messages that `blocks` makes. Raises Problem and UNREACHABLE before the first."""
+    head = read_head(scope)
+    call, query = await admit_to_stream(services, may, scope, head, parameters)
+    with services.live.room(call.principal):
+        made = blocks(call, query, _last_event_id(scope))
+        async with aclosing(made), aclosing(_from(await anext(made), made)) as all_:
+            await send_blocks(receive, send, all_, services.live.closing)
 
 
 async def admit_to_stream(
-    services: Services, operation: str, scope: Scope, head: Head, parameters: Known
+    services: Services, may: Rule, scope: Scope, head: Head, parameters: Known
 ) -> tuple[Call, Query]:
     """The call and its query, by `?ticket=` or by a login in a header, never by both. Raises Problem (400 to 422)."""
     pairs = read_query(scope["query_string"])
@@ -102,19 +86,19 @@ async def admit_to_stream(
             400, "two_logins", "A ticket replaces the header Authorization: send one of them.", field="ticket"
         )
     if ticket is None:
-        return await admit(services, operation, scope, head, parameters), query
+        return await admit(services, may, scope, head, parameters), query
     principal = await services.live.tickets.redeem(ticket) if len(ticket) <= MAX_TICKET else None
     if principal is None:
         failed(services, scope)
         raise Problem(401, "invalid_ticket", "The ticket is unknown, used or over: get another one.")
     CALLER.set((principal.org, principal.actor))
     known(scope, principal, principal.org)
-    authorise(principal, operation)
+    authorise(principal, may)
     bare = Head(authorization=None, organisation=head.organisation)
     if bare.organisation is not None and bare.organisation.decode("latin-1") != principal.org:
         raise Problem(403, "other_organisation", "The ticket is not for that organisation.")
     check_query(pairs, parameters)
-    return Call(principal, principal.org, scope["path_params"], None, services.defaults), query
+    return Call(services, principal, principal.org, scope["path_params"]), query
 
 
 async def _from(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes]:
@@ -124,10 +108,6 @@ async def _from(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerat
             yield each
     except UNREACHABLE as error:  # the answer has begun: end it, and the caller comes back
         log.warning("a live stream ended", error=type(error).__name__)
-
-
-async def _documented() -> None:
-    raise AssertionError("it does not go through FastAPI")
 
 
 def _parameter(name: str, description: str) -> dict[str, Any]:

@@ -2,21 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 
 from api.commands.accounts import settings_tag
 from api.current import account_now, balance_of
 from api.fields import QueryTime
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import USER, May
 from api.paging import CursorText, Limit
 from api.past import balance_at
-from api.policy import USER
 from api.problems import Problem
-from api.reading import Json, MinPosition, cursors, seen
-from api.routing import ReadRoute, call_of
+from api.reading import Json, cursors, seen
 from api.schemas import AccountRow, Balance, page_of
-from api.services import Services
 from infra.position import format_position
 
 _COLUMNS = (
@@ -32,48 +30,40 @@ _LIST = f"""
       and (%(owner)s::text is null or (owner_type = 'user' and owner_id = %(owner)s))
     order by address limit %(limit)s"""
 
-CallNow = Annotated[Call, Depends(call_of)]
+
+@endpoint("GET /api/v1/accounts/{address}/balance", May.READ_CREDITS, Balance)
+async def read_balance(
+    call: Call,
+    address: str,
+    effective_at: Annotated[QueryTime | None, Query(description="What the balance is, was or will be then.")] = None,
+    known_at: Annotated[QueryTime | None, Query(description="By what was recorded until then.")] = None,
+) -> Json:
+    """What an account has."""
+    if effective_at is None and known_at is None:
+        account, now = await account_now(call.services, call.org, address)
+        told = balance_of(address, account, now.position, now.time)
+        return Json(told, headers={"ETag": settings_tag(account)})
+    return Json(await balance_at(call, address, effective_at, known_at))
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def read_balance(
-        address: str,
-        call: CallNow,
-        effective_at: Annotated[
-            QueryTime | None, Query(description="What the balance is, was or will be then.")
-        ] = None,
-        known_at: Annotated[QueryTime | None, Query(description="By what was recorded until then.")] = None,
-    ) -> Json:
-        if effective_at is None and known_at is None:
-            account, now = await account_now(services, call.org, address)
-            told = balance_of(address, account, now.position, now.time)
-            return Json(told, headers={"ETag": settings_tag(account)})
-        return Json(await balance_at(services, call, address, effective_at, known_at))
-
-    async def list_accounts(
-        call: CallNow,
-        prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
-        unit: Annotated[str | None, Query(max_length=255)] = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        await seen(services, call, min_position)
-        prefix, owner = _own_part(call, prefix)
-        pages = cursors(services, call, "accounts", prefix, unit or "")
-        after = pages.decode(cursor, str)[0] if cursor else ""
-        rows = await services.rows(
-            _LIST, {"org": call.org, "after": after, "prefix": prefix, "unit": unit, "owner": owner, "limit": limit + 1}
-        )
-        return Json(pages.page(rows, limit, lambda row: [row["address"]], _shown))
-
-    path = "/api/v1/accounts"
-    return [
-        ReadRoute(path + "/{address}/balance", read_balance, services, "What an account has", Balance),
-        ReadRoute(path, list_accounts, services, "List and search accounts", page_of(AccountRow)),
-    ]
+@endpoint("GET /api/v1/accounts", May.READ_CREDITS, page_of(AccountRow))
+async def list_accounts(
+    call: Call,
+    prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
+    unit: Annotated[str | None, Query(max_length=255)] = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """List and search accounts."""
+    await seen(call, min_position)
+    prefix, owner = _own_part(call, prefix)
+    pages = cursors(call, "accounts", prefix, unit or "")
+    after = pages.decode(cursor, str)[0] if cursor else ""
+    rows = await call.services.rows(
+        _LIST, {"org": call.org, "after": after, "prefix": prefix, "unit": unit, "owner": owner, "limit": limit + 1}
+    )
+    return Json(pages.page(rows, limit, lambda row: [row["address"]], _shown))
 
 
 def _own_part(call: Call, prefix: str) -> tuple[str, str | None]:

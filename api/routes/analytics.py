@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.csv_text import Bom, csv_response
 from api.database import Row
 from api.fields import Currency, QueryDay
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.problems import invalid
-from api.reading import Json, MinPosition, seen
+from api.reading import Json, seen
 from api.reports import DEFAULT_DAYS
-from api.routing import ReadRoute, call_of
-from api.services import Services
 from api.windows import MAX_DAYS, MAX_HOUR_DAYS, FineBucket, window
 from domain.money import decimal_text
 
@@ -110,46 +109,41 @@ class AnalyticsAnswer(BaseModel):
     truncated: bool
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def read_analytics(
-        call: Annotated[Call, Depends(call_of)],
-        metric: Metric = "generations",
-        group_by: GroupBy = "model",
-        bucket: FineBucket = "day",
-        format: Literal["json", "csv"] = "json",  # noqa: A002 - the name that reads with a format share
-        bom: Bom = False,
-        from_: Annotated[
-            QueryDay | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
-        ] = None,
-        to: Annotated[QueryDay | None, Query(description="Not included; the end of today by default.")] = None,
-        currency: Annotated[Currency, Query(description="Of provider cost; margins are in USD.")] = USD,
-        min_position: MinPosition = None,
-    ) -> Response:
-        if currency != USD and metric != "provider_cost":
-            raise invalid("currency", "must be USD, or the metric provider_cost")
-        await seen(services, call, min_position)
-        most = MAX_HOUR_DAYS if bucket == "hour" else MAX_DAYS
-        during = await window(services, call, from_, to, days=min(DEFAULT_DAYS, most), most=most)
-        names, starts = zip(*during.buckets(bucket), strict=True) if during.end > during.start else ((), ())
-        wanted = {"org": call.org, "starts": [*starts], "start": during.start, "end": during.end, "limit": MAX_ROWS + 1}
-        parts = {"key": _KEYS[group_by], "members": _MEMBERS if group_by == "group" else ""}
-        if metric in COSTS:
-            rows = await services.rows(_COSTS.format(**parts), wanted)
-            figures = await services.threads.run(_costs, metric, currency, names, rows)
-        else:
-            rows = await services.rows(_USAGE.format(sum=_SUMS[metric], **parts), wanted)
-            checks = await services.rows(_CHECKS.format(**parts), wanted) if metric == "refusals" else []
-            figures = await services.threads.run(_figures, metric, names, rows, checks)
-        if format == "csv":
-            table = _table(metric, group_by, bucket, figures)
-            return await services.threads.run(csv_response, "analytics.csv", *table, bom=bom)
-        return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.told() | figures)
-
-    return [
-        ReadRoute("/api/v1/analytics", read_analytics, services, "Use, cost and refusals over time", AnalyticsAnswer)
-    ]
+@endpoint("GET /api/v1/analytics", May.READ_EVENTS, AnalyticsAnswer)
+async def read_analytics(
+    call: Call,
+    metric: Metric = "generations",
+    group_by: GroupBy = "model",
+    bucket: FineBucket = "day",
+    format: Literal["json", "csv"] = "json",
+    bom: Bom = False,
+    from_: Annotated[
+        QueryDay | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
+    ] = None,
+    to: Annotated[QueryDay | None, Query(description="Not included; the end of today by default.")] = None,
+    currency: Annotated[Currency, Query(description="Of provider cost; margins are in USD.")] = USD,
+    min_position: MinPosition = None,
+) -> Response:
+    """Use, cost and refusals over time."""
+    if currency != USD and metric != "provider_cost":
+        raise invalid("currency", "must be USD, or the metric provider_cost")
+    await seen(call, min_position)
+    most = MAX_HOUR_DAYS if bucket == "hour" else MAX_DAYS
+    during = await window(call, from_, to, days=min(DEFAULT_DAYS, most), most=most)
+    names, starts = zip(*during.buckets(bucket), strict=True) if during.end > during.start else ((), ())
+    wanted = {"org": call.org, "starts": [*starts], "start": during.start, "end": during.end, "limit": MAX_ROWS + 1}
+    parts = {"key": _KEYS[group_by], "members": _MEMBERS if group_by == "group" else ""}
+    if metric in COSTS:
+        rows = await call.services.rows(_COSTS.format(**parts), wanted)
+        figures = await call.services.threads.run(_costs, metric, currency, names, rows)
+    else:
+        rows = await call.services.rows(_USAGE.format(sum=_SUMS[metric], **parts), wanted)
+        checks = await call.services.rows(_CHECKS.format(**parts), wanted) if metric == "refusals" else []
+        figures = await call.services.threads.run(_figures, metric, names, rows, checks)
+    if format == "csv":
+        table = _table(metric, group_by, bucket, figures)
+        return await call.services.threads.run(csv_response, "analytics.csv", *table, bom=bom)
+    return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.told() | figures)
 
 
 def _figures(metric: str, names: Sequence[Name], rows: list[Row], checks: list[Row]) -> dict[str, Any]:

@@ -2,29 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import psycopg
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from psycopg_pool import PoolTimeout, TooManyRequests
 from starlette.types import Receive, Scope, Send
 
-from api.live.route import Query, serve_stream
+from api.http.caller import Call
+from api.http.endpoint import Endpoint, declared
+from api.http.policy import ADMIN, May
+from api.http.query import Known
+from api.live.route import Query, send_stream
 from api.live.sending import HEARTBEAT_S, RETRY_MS, block
-from api.operation import Call
-from api.policy import ADMIN
 from api.problems import Problem
-from api.query import Known
-from api.reading import Json
-from api.routing import ReadRoute, call_of
 from api.schemas import AuditReport
 from api.services import Services
 from infra.audit.runs import AuditRunning
 from infra.partitions import partition_of
 
-OPERATION = "verify_audit"
 LOOK_EVERY_S = 0.1
 Step = tuple[str, int, int]  # section, done, of how many
 NOTHING_YET: Step = ("", 0, 0)
@@ -101,66 +98,57 @@ async def _reported(audit: Any) -> dict[str, Any]:
     return report
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    runs = AuditRuns(services)
-
-    async def verify_audit(call: Annotated[Call, Depends(call_of)]) -> Json:
-        if runs.current is not None:
-            raise in_progress()
-        report = await runs.start(call.principal.actor).result()
-        return Json(await _for(services, call, report))
-
-    async def blocks(call: Call, _query: Query, _last_event_id: bytes | None) -> AsyncGenerator[bytes, None]:
-        run = runs.current or runs.start(call.principal.actor)  # whoever comes while one runs watches that one
-        yield f"retry: {RETRY_MS}\n\n".encode()
-        told, silent_s = NOTHING_YET, 0.0
-        while run.running:
-            await run.wait(LOOK_EVERY_S)
-            silent_s += LOOK_EVERY_S
-            if run.step != told or silent_s >= HEARTBEAT_S:
-                told, silent_s = run.step, 0.0
-                yield block(msgspec.json.encode(_step(call, told)), event="progress")
-        try:
-            report = await run.result()
-        except Problem as problem:
-            yield block(problem.encoded(), event="problem")
-        else:
-            yield block(msgspec.json.encode(await _for(services, call, report)), event="report")
-
-    return [_VerifyRoute(services, verify_audit, blocks)]
-
-
 _OWN = """
     select count(*) as events from events
     where org = %(org)s and partition = %(partition)s and position <= %(until)s"""
 WITH_TICKET = Known(frozenset({"ticket", "min_position"}))
 
 
-class _VerifyRoute(ReadRoute):
+@dataclass(kw_only=True, eq=False)
+class _Verify(Endpoint):
     """One answer, or server-sent events for who accepts them."""
 
-    def __init__(self, services: Services, verify_audit: Any, blocks: Any) -> None:
-        super().__init__(
-            "/api/v1/audit/verify",
-            verify_audit,
-            services,
-            "Recompute the chain and compare log, topic and read models",
-            AuditReport,
-            description="With `Accept: text/event-stream`: messages `progress` {section, done, total}, then `report`."
-            " All organisations are checked. To others than the platform's admins it tells their own events alone, and"
-            " progress in percent.",
-        )
-        whole = self.app
+    async def respond(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises Problem."""
+        if _streamed(scope):
+            await send_stream(services, self.may, _progress, WITH_TICKET, scope, receive, send)
+        else:
+            await super().respond(services, scope, receive, send)
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            if _streamed(scope):
-                await serve_stream(services, OPERATION, blocks, WITH_TICKET, scope, receive, send)
-            else:
-                await whole(scope, receive, send)
 
-        self.app = app
-        self.short = None  # a header decides how it answers
+async def _verified(call: Call) -> dict[str, Any]:
+    """Recompute the chain and compare log, topic and read models."""
+    runs = call.services.single(AuditRuns)
+    if runs.current is not None:
+        raise in_progress()
+    return await _for(call, await runs.start(call.principal.actor).result())
+
+
+verify_audit = _Verify(
+    **declared("GET /api/v1/audit/verify", May.READ_EVENTS, AuditReport, _verified) | {"name": "verify_audit"},
+    description="With `Accept: text/event-stream`: messages `progress` {section, done, total}, then `report`."
+    " All organisations are checked. To others than the platform's admins it tells their own events alone, and"
+    " progress in percent.",
+)
+
+
+async def _progress(call: Call, _query: Query, _last_event_id: bytes | None) -> AsyncGenerator[bytes, None]:
+    runs = call.services.single(AuditRuns)
+    run = runs.current or runs.start(call.principal.actor)  # whoever comes while one runs watches that one
+    yield f"retry: {RETRY_MS}\n\n".encode()
+    told, silent_s = NOTHING_YET, 0.0
+    while run.running:
+        await run.wait(LOOK_EVERY_S)
+        silent_s += LOOK_EVERY_S
+        if run.step != told or silent_s >= HEARTBEAT_S:
+            told, silent_s = run.step, 0.0
+            yield block(msgspec.json.encode(_step(call, told)), event="progress")
+    try:
+        report = await run.result()
+    except Problem as problem:
+        yield block(problem.encoded(), event="problem")
+    else:
+        yield block(msgspec.json.encode(await _for(call, report)), event="report")
 
 
 def _step(call: Call, step: Step) -> dict[str, Any]:
@@ -175,16 +163,16 @@ def _streamed(scope: Scope) -> bool:
     return any(name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"])
 
 
-async def _for(services: Services, call: Call, report: dict[str, Any]) -> dict[str, Any]:
+async def _for(call: Call, report: dict[str, Any]) -> dict[str, Any]:
     """The report as the caller may see it: to others than the platform's admins figures of their organisation alone.
 
     A difference may lie in another's data, so its values are left out, and so is how long a section took.
     """
     if call.principal.role is ADMIN:
         return report
-    partition = str(partition_of(call.org, services.ledger.writer.partitions))
+    partition = str(partition_of(call.org, call.services.ledger.writer.partitions))
     until = report.get("positions", {}).get(partition, 0)
-    events = await _own_events(services, call.org, int(partition), until)
+    events = await _own_events(call.services, call.org, int(partition), until)
     return {
         "ok": report["ok"],
         "log": report.get("log"),

@@ -1,31 +1,28 @@
 """Many commands in one request: each is checked as if it came alone, and all go to the ledger together."""
 
-import re
 from asyncio import gather
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 import msgspec
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, StringConstraints
 
 from api.audit_log import DENIED, denied
-from api.commands import OPERATIONS
 from api.counting import count_open, limited_by
 from api.database import UNREACHABLE
 from api.fields import Body
-from api.guard import path_values
+from api.http.caller import Call, Found, path_values
+from api.http.command import Command, execute_all, key_reused, require_room, seal
+from api.http.endpoint import Routes, endpoint
+from api.http.policy import May, authorise
 from api.limit import within_rate
-from api.operation import Call, Found, Operation
-from api.pipeline import Read, answer_of, count, key_reused, read_body, require_room, seal, sealable, submission, whose
-from api.policy import authorise
-from api.problems import Problem, away, turned_away, unknown_outcome
+from api.problems import Problem, away
 from api.rounds import Stretches
-from api.routing import BodyRoute, Given
 from api.services import Services
 from api.strict_json import MAX_DEPTH
-from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Submission
+from api.subjects import DECLARED
+from infra.writer.submission import KeyReused, NotApplied, Outcome, Submission
 
 MAX_OPERATIONS = 1_000
 MAX_BATCH_BODY = 4_194_304  # 1,000 operations of 4 KiB
@@ -65,169 +62,135 @@ class BatchAnswer(BaseModel):
 class _Ready:
     """An operation that may go to the ledger."""
 
-    __slots__ = ("call", "key", "operation", "path", "read", "sealed")
+    __slots__ = ("body", "call", "operation", "sealed")
 
-    def __init__(self, operation: Operation, call: Call, read: Read, key: str | None, path: str) -> None:
-        self.operation, self.call, self.read, self.key, self.path = operation, call, read, key, path
+    def __init__(self, operation: Command, call: Call, body: Any) -> None:
+        self.operation, self.call, self.body = operation, call, body
         self.sealed: dict[str, str | None] = {}
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    parts = (f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("{") else re.escape(part) for part in path.split("/"))
-    return re.compile("/".join(parts))
+_ROUTES = Routes(each for each in DECLARED if isinstance(each, Command))
 
 
-_PATHS = [(_pattern(each.path), each) for each in OPERATIONS if each.method == "POST"]
-
-
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    return [
-        BodyRoute(
-            "/api/v1/batch",
-            _run_batch,
-            services,
-            "Many commands in one request",
-            BatchBody,
-            BatchAnswer,
-            max_bytes=MAX_BATCH_BODY,
-            max_depth=MAX_DEPTH + _AROUND,
-        )
-    ]
-
-
-async def _run_batch(given: Given) -> tuple[dict[str, Any], None]:
-    services, batch = given.services, given.body
+@endpoint("POST /api/v1/batch", May.SEND_BATCHES, BatchAnswer, max_bytes=MAX_BATCH_BODY, max_depth=MAX_DEPTH + _AROUND)
+async def run_batch(call: Call, body: BatchBody) -> dict[str, Any]:
+    """Many commands in one request."""
+    services = call.services
     require_room(services)
-    services.free_writes.check(given.call.principal, given.call.org)
+    services.free_writes.check(call.principal, call.org)
     stretches = Stretches(services.rounds)
     found: list[_Ready | Problem] = []
-    for index, item in enumerate(batch.operations):
-        found.append(await _within_rate(services, _ready(given, index, item)))
+    for index, item in enumerate(body.operations):
+        found.append(await _within_rate(_ready(call, index, item)))
         await stretches.pause()
-    found = await _look_up(services, found)
+    found = await _look_up(found)
     ready = [each for each in found if isinstance(each, _Ready)]
-    if batch.atomic and len(ready) < len(found):
-        return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}, None
+    if body.atomic and len(ready) < len(found):
+        return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}
     try:
         await services.threads.run(_seal_all, services, ready)
     except UNREACHABLE as error:
         raise away(error) from None
     submissions: list[Submission] = []
     for each in ready:
-        submissions.append(_submission(services, each))
+        submissions.append(each.operation.submission(each.call, each.body, each.sealed))
         await stretches.pause()
     for resource in limited_by(each.command for each in submissions):
-        await count_open(services, given.call.org, resource, submissions[0].actor)
-    outcomes = iter(await _execute(services, submissions, batch.atomic))
+        await count_open(services, call.org, resource, submissions[0].actor)
+    outcomes = iter(await execute_all(services, submissions, atomic=body.atomic))
     results: list[dict[str, Any]] = []
     for one in found:
-        results.append(_told(one) if isinstance(one, Problem) else await _result(services, one, next(outcomes)))
+        results.append(_told(one) if isinstance(one, Problem) else await _result(one, next(outcomes)))
         await stretches.pause()
-    return {"results": results}, None
+    return {"results": results}
 
 
-def _ready(given: Given, index: int, item: BatchItem) -> _Ready | Problem:
+def _ready(batch: Call, index: int, item: BatchItem) -> _Ready | Problem:
     """Everything that would be checked for the operation alone."""
     path = unquote(item.path)
     try:
         operation, params = _operation(path)
-        authorise(given.call.principal, operation.name, path_values(params))
-        call = replace(given.call, params=params, if_match=None)
-        raw = msgspec.json.encode(item.body)
+        authorise(batch.principal, operation.may, path_values(params))
+        key = item.idempotency_key or (f"{batch.key}/{index}" if batch.key else None)
+        call = replace(batch, params=params, if_match=None, path=path, key=key)
         limit = operation.max_bytes
-        if len(raw) > limit:
+        if len(msgspec.json.encode(item.body)) > limit:
             raise Problem(413, "body_too_large", f"The body is larger than {limit} bytes.", limit=limit)
-        read = read_body(operation.adapter, call, raw)
-        operation.check(call, read.body)
+        body = operation.read_value(call, item.body)
+        operation.check(call, body)
     except Problem as problem:
         if problem.status in DENIED:
-            denied(given.call.principal, given.call.org, f"run_batch[{index}]", problem.status, problem.code)
+            denied(batch.principal, batch.org, f"run_batch[{index}]", problem.status, problem.code)
         return problem
-    key = item.idempotency_key or (f"{given.key}/{index}" if given.key else None)
-    return _Ready(operation, call, read, key, path)
+    return _Ready(operation, call, body)
 
 
-def _operation(path: str) -> tuple[Operation, dict[str, str]]:
-    for pattern, operation in _PATHS:
-        match = pattern.fullmatch(path)
-        if match:
-            return operation, match.groupdict()
-    raise Problem(422, "not_batchable", "The path is not one of a POST that takes part in batches.", field="path")
+def _operation(path: str) -> tuple[Command, dict[str, str]]:
+    found, params = _ROUTES.find("POST", path)
+    if not isinstance(found, Command):
+        raise Problem(422, "not_batchable", "The path is not one of a POST that takes part in batches.", field="path")
+    return found, params
 
 
-async def _within_rate(services: Services, each: _Ready | Problem) -> _Ready | Problem:
+async def _within_rate(each: _Ready | Problem) -> _Ready | Problem:
     """Each generation of a batch counts as if it came alone."""
-    if isinstance(each, _Ready) and each.operation.limited(each.read.body):
+    if isinstance(each, _Ready) and each.operation.limited(each.body):
         try:
-            await within_rate(services, each.call, each.key)
+            await within_rate(each.call)
         except Problem as problem:
             return problem
     return each
 
 
-async def _look_up(services: Services, found: list[_Ready | Problem]) -> list[_Ready | Problem]:
+async def _look_up(found: list[_Ready | Problem]) -> list[_Ready | Problem]:
     """What the operations must know beforehand. What is about a generation that the batch itself makes knows it so."""
     made: dict[str, str] = {}
     for each in found:
         if isinstance(each, _Ready):
-            own = each.operation.makes(each.call, each.read.body)
+            own = each.operation.makes(each.call, each.body)
             if own is not None:
                 made[own[0]] = own[1]
     looked: list[_Ready | Problem] = []
     for start in range(0, len(found), LOOKS):
-        looked += await gather(*(_looked_up(services, each, made) for each in found[start : start + LOOKS]))
+        looked += await gather(*(_looked_up(each, made) for each in found[start : start + LOOKS]))
     return looked
 
 
-async def _looked_up(services: Services, each: _Ready | Problem, made: dict[str, str]) -> _Ready | Problem:
+async def _looked_up(each: _Ready | Problem, made: dict[str, str]) -> _Ready | Problem:
     if isinstance(each, Problem):
         return each
-    operation = each.operation
+    operation, call = each.operation, each.call
     try:
         if operation.begins is not None:
-            await services.room.take(each.call.org, operation.begins(each.call, each.read.body))
+            await call.services.room.take(call.org, operation.begins(call, each.body))
     except Problem as problem:
         return problem
     if operation.look is None:
         return each
     try:
-        each.call = await operation.look(services, each.call, each.read.body)
+        each.call = await operation.look(call, each.body)
     except Problem as problem:
-        owner = made.get(each.call.params.get("id", ""))
+        owner = made.get(call.params.get("id", ""))
         if problem.status != NOT_FOUND or owner is None:
             return problem
-        each.call = replace(each.call, found=Found(owner=owner))
+        each.call = replace(call, found=Found(owner=owner))
     return each
 
 
 def _seal_all(services: Services, ready: list[_Ready]) -> None:
     for each in ready:
-        texts = sealable(each.operation, each.read.body)
+        texts = each.operation.sealable(each.body)
         if texts:
-            each.sealed = seal(services, *whose(each.operation, each.call, each.read.body), texts)
+            each.sealed = seal(services, *each.operation.whose(each.call, each.body), texts)
 
 
-def _submission(services: Services, each: _Ready) -> Submission:
-    return submission(services, each.operation, each.call, each.read, each.key, each.path, each.sealed)
-
-
-async def _execute(services: Services, items: list[Submission], atomic: bool) -> list[Outcome | KeyReused | NotApplied]:
-    try:
-        return await services.ledger.execute_all(items, atomic=atomic)
-    except OutcomeUnknown:
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
-
-
-async def _result(services: Services, each: _Ready, result: Outcome | KeyReused | NotApplied) -> dict[str, Any]:
+async def _result(each: _Ready, result: Outcome | KeyReused | NotApplied) -> dict[str, Any]:
     if isinstance(result, KeyReused):
         return _told(key_reused())
     if isinstance(result, NotApplied):
         return _told(_not_applied())
-    count(services, each.operation, each.call, each.read.body, result)
-    status, body = await answer_of(services, each.operation, each.call, each.read.body, result)
+    each.operation.count(each.call, each.body, result)
+    status, body = await each.operation.answer_of(each.call, each.body, result)
     return {"status": status, "body": body}
 
 

@@ -1,21 +1,18 @@
 """What a user has spent: the attempts, their sums, alerts, and whether budgets are well (S2)."""
 
-from typing import Annotated, Any, Literal
-
-from fastapi import Depends
-from fastapi.routing import APIRoute
+from typing import Any, Literal
 
 from api.budget_answers import CURRENCY, alerts_of, budget_now
-from api.commands.budgets import MY_BUDGET
 from api.database import UNREACHABLE, Row
 from api.fields import UserId
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
 from api.problems import Problem
-from api.reading import Json, MinPosition, cursors, seen
+from api.reading import Json, cursors, seen
 from api.routes.budgets import whose
 from api.routes.health import UNHEALTHY_FROM, Condition
-from api.routing import ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_groups import BudgetAlerts, BudgetAnalytics, BudgetHealth, CostRow
 from api.services import Services
@@ -53,57 +50,51 @@ _ANALYTICS = """
     from span"""
 _READABLE = "select 1 from read.costs where org = %(org)s limit 1"
 
-CallNow = Annotated[Call, Depends(call_of)]
 PeriodName = Literal["week", "month", "year"]
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    condition = Condition(services)
+@endpoint("GET /api/v1/budgets/me/costs", May.READ_BUDGETS, page_of(CostRow))
+async def list_my_costs(
+    call: Call, user_id: UserId = None, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+) -> Json:
+    """Attempts and what they cost."""
+    user = whose(call, user_id)
+    await seen(call, min_position)
+    pages = cursors(call, "costs", user)
+    before = pages.decode(cursor, int)[0] if cursor else LAST
+    wanted = {"org": call.org, "user": user, "before": before, "limit": limit + 1}
+    page = pages.page(await call.services.rows(_COSTS, wanted), limit, lambda row: [row["position"]], lambda row: row)
+    made = [row["id"] for row in page["items"] if row["kind"] == "generation"]
+    contents = await call.services.rows(_CONTENTS, {"org": call.org, "ids": made}) if made else []
+    page["items"] = await call.services.threads.run(_shown, call.services, call.org, page["items"], contents)
+    return Json(page)
 
-    async def list_my_costs(
-        call: CallNow,
-        user_id: UserId = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        user = whose(call, user_id)
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "costs", user)
-        before = pages.decode(cursor, int)[0] if cursor else LAST
-        wanted = {"org": call.org, "user": user, "before": before, "limit": limit + 1}
-        page = pages.page(await services.rows(_COSTS, wanted), limit, lambda row: [row["position"]], lambda row: row)
-        made = [row["id"] for row in page["items"] if row["kind"] == "generation"]
-        contents = await services.rows(_CONTENTS, {"org": call.org, "ids": made}) if made else []
-        page["items"] = await services.threads.run(_shown, services, call.org, page["items"], contents)
-        return Json(page)
 
-    async def read_budget_analytics(
-        call: CallNow, period: PeriodName = "month", user_id: UserId = None, min_position: MinPosition = None
-    ) -> Json:
-        user = whose(call, user_id)
-        await seen(services, call, min_position)
-        wanted = {"org": call.org, "user": user, "back": _BACK[period], "unnamed": UNNAMED}
-        (row,) = await services.rows(_ANALYTICS, wanted)
-        return Json({"user_id": user, "period": period, **_sums(row)})
+@endpoint("GET /api/v1/budgets/me/analytics", May.READ_BUDGETS, BudgetAnalytics)
+async def read_budget_analytics(
+    call: Call, period: PeriodName = "month", user_id: UserId = None, min_position: MinPosition = None
+) -> Json:
+    """Sums of what was spent."""
+    user = whose(call, user_id)
+    await seen(call, min_position)
+    wanted = {"org": call.org, "user": user, "back": _BACK[period], "unnamed": UNNAMED}
+    (row,) = await call.services.rows(_ANALYTICS, wanted)
+    return Json({"user_id": user, "period": period, **_sums(row)})
 
-    async def read_budget_alerts(call: CallNow, user_id: UserId = None) -> Json:
-        answered = await budget_now(services, call, whose(call, user_id))
-        return Json({"alerts": alerts_of(answered.value), "position": format_position(answered.position)})
 
-    async def read_budget_health(call: CallNow) -> Json:
-        issues = await condition.issues() + await _of_budgets(services, call)
-        status = "healthy" if not issues else "degraded" if len(issues) < UNHEALTHY_FROM else "unhealthy"
-        return Json({"status": status, "issues": issues})
+@endpoint("GET /api/v1/budgets/me/alerts", May.READ_BUDGETS, BudgetAlerts)
+async def read_budget_alerts(call: Call, user_id: UserId = None) -> Json:
+    """How near the end is."""
+    answered = await budget_now(call, whose(call, user_id))
+    return Json({"alerts": alerts_of(answered.value), "position": format_position(answered.position)})
 
-    path = MY_BUDGET
-    return [
-        ReadRoute(path + "/costs", list_my_costs, services, "Attempts and what they cost", page_of(CostRow)),
-        ReadRoute(path + "/analytics", read_budget_analytics, services, "Sums of what was spent", BudgetAnalytics),
-        ReadRoute(path + "/alerts", read_budget_alerts, services, "How near the end is", BudgetAlerts),
-        ReadRoute("/api/v1/budgets/health", read_budget_health, services, "Are budgets well", BudgetHealth),
-    ]
+
+@endpoint("GET /api/v1/budgets/health", May.READ_BUDGETS, BudgetHealth)
+async def read_budget_health(call: Call) -> Json:
+    """Are budgets well."""
+    issues = await call.services.single(Condition).issues() + await _of_budgets(call)
+    status = "healthy" if not issues else "degraded" if len(issues) < UNHEALTHY_FROM else "unhealthy"
+    return Json({"status": status, "issues": issues})
 
 
 def _shown(services: Services, org: str, rows: list[Row], contents: list[Row]) -> list[dict[str, Any]]:
@@ -152,15 +143,15 @@ def _by(sums: dict[str, int]) -> dict[str, str]:
     return {name: decimal_text(max(0, spent)) for name, spent in sums.items()}
 
 
-async def _of_budgets(services: Services, call: Call) -> list[str]:
+async def _of_budgets(call: Call) -> list[str]:
     """What is wrong with budgets themselves: each is tried."""
     issues = []
     try:
-        await budget_now(services, call, call.principal.sub)
+        await budget_now(call, call.principal.sub)
     except Problem:
         issues.append("Budgets cannot be read or checked at the moment.")
     try:
-        await services.rows(_READABLE, {"org": call.org})
+        await call.services.rows(_READABLE, {"org": call.org})
     except UNREACHABLE:
         issues.append("The history of costs cannot be read at the moment.")
     return issues

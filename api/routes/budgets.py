@@ -3,24 +3,20 @@
 from asyncio import gather
 from typing import Annotated, Any, Literal
 
-import msgspec
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from api.acting import own_only, seen_user, user_of
 from api.budget_answers import CURRENCY, budget_answer, budget_now, settings_tag
-from api.commands.budgets import MY_BUDGET
 from api.commands.generations import Prompt
 from api.commands.settlements import Milliseconds
 from api.current import ask, read_current
 from api.database import UNREACHABLE
 from api.fields import Body, Id, Label, Text, Usd, UserId
-from api.operation import Call
-from api.pipeline import fingerprint, invalid_body, key_reused, require_room
-from api.problems import Problem, away, refused, turned_away, unknown_outcome
+from api.http.caller import Call, own_only, seen_user, user_of
+from api.http.command import execute_all, key_reused, require_room
+from api.http.endpoint import REPLAYED, endpoint, invalid_body
+from api.http.policy import May
+from api.problems import Problem, away, refused
 from api.reading import Json
-from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas_groups import BudgetAnswer, BudgetChecked, CostResults
 from api.services import Services
 from api.streams_room import Begins
@@ -32,13 +28,11 @@ from domain.refusal import Refusal
 from domain.resources.budget import BUDGET
 from domain.wording import usd_text
 from infra.position import format_position
-from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Refused, Submission
+from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused
 
 MAX_ENTRIES = 1_000
 MAX_COSTS_BODY = 4_194_304  # 1,000 entries of 4 KiB, with a prompt and a signed URL
 EXISTS = "exists"
-
-CallNow = Annotated[Call, Depends(call_of)]
 
 
 class CheckBody(Body):
@@ -81,56 +75,38 @@ def whose(call: Call, user_id: str | None) -> str:
     return seen_user(call, user_id) or call.principal.sub
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def answer(call: Call, user: str) -> Json:
-        answered = await budget_now(services, call, user)
-        return Json(budget_answer(user, answered), headers={"ETag": settings_tag(answered.value)})
-
-    async def read_my_budget(call: CallNow, user_id: UserId = None) -> Json:
-        return await answer(call, whose(call, user_id))
-
-    async def read_budget(id: str, call: CallNow) -> Json:  # noqa: A002
-        own_only(call, id)
-        return await answer(call, id)
-
-    return [
-        ReadRoute(MY_BUDGET, read_my_budget, services, "The month's budget and what is used of it", BudgetAnswer),
-        ReadRoute("/api/v1/users/{id}/budget", read_budget, services, "A user's budget", BudgetAnswer),
-        BodyRoute(
-            "/api/v1/budgets/check",
-            _check_budget,
-            services,
-            "Whether an expected cost still fits into the month's budget",
-            CheckBody,
-            BudgetChecked,
-            keyed=False,
-        ),
-        BodyRoute(
-            "/api/v1/budgets/costs",
-            _record_costs,
-            services,
-            "Record what attempts made elsewhere have cost",
-            CostsBody,
-            CostResults,
-            max_bytes=MAX_COSTS_BODY,
-        ),
-    ]
+async def _answer(call: Call, user: str) -> Json:
+    answered = await budget_now(call, user)
+    return Json(budget_answer(user, answered), headers={"ETag": settings_tag(answered.value)})
 
 
-async def _check_budget(given: Given) -> tuple[dict[str, Any], None]:
-    """Where the organisation does not have budgets checked, everything is allowed."""
-    services, call = given.services, given.call
-    body: CheckBody = given.body
+@endpoint("GET /api/v1/budgets/me", May.READ_BUDGETS, BudgetAnswer)
+async def read_my_budget(call: Call, user_id: UserId = None) -> Json:
+    """The month's budget and what is used of it."""
+    return await _answer(call, whose(call, user_id))
+
+
+@endpoint("GET /api/v1/users/{id}/budget", May.READ_BUDGETS, BudgetAnswer)
+async def read_budget(call: Call, id: str) -> Json:
+    """A user's budget."""
+    own_only(call, id)
+    return await _answer(call, id)
+
+
+@endpoint("POST /api/v1/budgets/check", May.READ_BUDGETS, BudgetChecked, keyed=False)
+async def check_budget(call: Call, body: CheckBody) -> dict[str, Any]:
+    """Whether an expected cost still fits into the month's budget.
+
+    Where the organisation does not have budgets checked, everything is allowed.
+    """
     expected = micros(body.expected_cost)
     question = CheckBudget(user=user_of(call, body.user_id), expected=expected)
     try:
         answered, now = await gather(
-            ask(services, call.org, question), read_current(services, call.org, organisations.STREAM)
+            ask(call.services, call.org, question), read_current(call.services, call.org, organisations.STREAM)
         )
     except Refusal as refusal:
-        services.metrics.refused("check_budget", refusal.code)
+        call.services.metrics.refused("check_budget", refusal.code)
         raise refused(Refused.of(refusal)) from None
     checked: BudgetCheck = answered.value
     enforced: bool = now.states[organisations.STREAM].enforces(BUDGET.name)
@@ -145,53 +121,53 @@ async def _check_budget(given: Given) -> tuple[dict[str, Any], None]:
         "currency": CURRENCY,
         "enforced": enforced,
         "position": format_position(answered.position),
-    }, None
+    }
 
 
-async def _record_costs(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
-    """Each entry is a command of its own. A key of the request protects each of them by its place."""
-    services, call = given.services, given.call
-    require_room(services)
-    services.free_writes.check(call.principal, call.org)
-    read = [_entry(call, raw) for raw in given.body.entries]
+@endpoint("POST /api/v1/budgets/costs", May.RECORD_COSTS, CostResults, max_bytes=MAX_COSTS_BODY)
+async def record_costs(call: Call, body: CostsBody) -> Json:
+    """Record what attempts made elsewhere have cost.
+
+    Each entry is a command of its own. A key of the request protects each of them by its place.
+    """
+    require_room(call.services)
+    call.services.free_writes.check(call.principal, call.org)
+    read = [_entry(call, raw) for raw in body.entries]
     entries = [entry for entry in read if isinstance(entry, CostBody)]
     for user in {entry.user_id for entry in entries}:
-        await services.room.take(call.org, Begins("budget", user))
+        await call.services.room.take(call.org, Begins("budget", user))
     try:
-        sealed = await services.threads.run(_seal, services, call.org, entries)
+        sealed = await call.services.threads.run(_seal, call.services, call.org, entries)
     except UNREACHABLE as error:
         raise away(error) from None
-    print_ = fingerprint(services, "POST", given.path, given.canonical) if given.key else None
-    actor, items = call.principal.actor, []
-    for place, (entry, text) in enumerate(zip(entries, sealed, strict=True)):
-        item = Submission(org=call.org, command=_command(entry, text), actor=actor, caller=actor)
-        if given.key:
-            item.key, item.fingerprint = f"{given.key}/{place}", print_
-        items.append(item)
+    items = [
+        call.submission(_command(*each), part=str(place))
+        for place, each in enumerate(zip(entries, sealed, strict=True))
+    ]
     # With a key the first goes ahead: where the key stands for another request, nothing of this one may be done.
-    ahead = 1 if given.key else 0
-    found = await _execute(services, items[:ahead])
+    ahead = 1 if call.key else 0
+    found = await execute_all(call.services, items[:ahead])
     if any(isinstance(each, KeyReused) for each in found):
         raise key_reused()
-    found += await _execute(services, items[ahead:])
+    found += await execute_all(call.services, items[ahead:])
     rest = iter(found)
     results = [
         _result(raw.get("id"), entry if isinstance(entry, Problem) else next(rest))
-        for raw, entry in zip(given.body.entries, read, strict=True)
+        for raw, entry in zip(body.entries, read, strict=True)
     ]
     outcomes = [each for each in found if isinstance(each, Outcome)]
     for each in outcomes:
         if each.refusal is not None and not each.replayed:
-            services.free_writes.count(call.principal, call.org)
+            call.services.free_writes.count(call.principal, call.org)
     position = max((each.position for each in outcomes), default=None)
     told = {"results": results, "position": None if position is None else format_position(position)}
     replayed = bool(outcomes) and all(each.replayed for each in outcomes)
-    return told, {"Idempotency-Replayed": "true"} if replayed else None
+    return Json(told, headers=REPLAYED if replayed else None)
 
 
 def _entry(call: Call, raw: dict[str, Any]) -> CostBody | Problem:
     try:
-        return _ENTRY.validate_json(msgspec.json.encode(raw))
+        return _ENTRY.validate_python(raw)
     except ValidationError as error:
         return invalid_body(error, call.principal)
 
@@ -218,15 +194,6 @@ def _command(entry: CostBody, sealed: str | None) -> RecordCost:
         generation_time_ms=entry.generation_time_ms,
         sealed=sealed,
     )
-
-
-async def _execute(services: Services, items: list[Submission]) -> list[Outcome | KeyReused | NotApplied]:
-    try:
-        return await services.ledger.execute_all(items)
-    except OutcomeUnknown:
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
 
 
 def _result(id_: object, result: Problem | Outcome | KeyReused | NotApplied) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 
-from api.acting import user_of
 from api.database import Row
 from api.fields import UserId
-from api.operation import Call
+from api.http.caller import Call, user_of
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
-from api.reading import Json, MinPosition, cursors, seen
-from api.routing import ReadRoute, call_of
+from api.reading import Json, cursors, seen
 from api.schemas import page_of
 from api.schemas_generations import ContentRow
 from api.services import Services
@@ -36,31 +35,28 @@ _OF_ONE = f"""
     order by created_position, id limit {MAX_OF_ONE}"""
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def list_contents(
-        call: Annotated[Call, Depends(call_of)],
-        user_id: UserId = None,
-        sort: Annotated[
-            Literal["size", "age"], Query(description="The largest first, or the oldest: what to delete.")
-        ] = "age",
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        user = user_of(call, user_id)
-        await seen(services, call, min_position)
-        query, column, start = (_BY_SIZE, "bytes", LAST) if sort == "size" else (_BY_AGE, "created_position", 0)
-        pages = cursors(services, call, "contents", user, sort)
-        key, id_ = pages.decode(cursor, int, str) if cursor else (start, "")
-        wanted = {"org": call.org, "user": user, "key": key, "id": id_, "limit": limit + 1}
-        rows = await services.rows(query, wanted)
-        page = pages.page(rows, limit, lambda row: [row[column], row["id"]], lambda row: row)
-        page["items"] = await services.threads.run(_shown, services, call.org, page["items"])
-        return Json(page)
-
-    return [ReadRoute("/api/v1/contents", list_contents, services, "A user's stored generations", page_of(ContentRow))]
+@endpoint("GET /api/v1/contents", May.READ_GENERATIONS, page_of(ContentRow))
+async def list_contents(
+    call: Call,
+    user_id: UserId = None,
+    sort: Annotated[
+        Literal["size", "age"], Query(description="The largest first, or the oldest: what to delete.")
+    ] = "age",
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """A user's stored generations."""
+    user = user_of(call, user_id)
+    await seen(call, min_position)
+    query, column, start = (_BY_SIZE, "bytes", LAST) if sort == "size" else (_BY_AGE, "created_position", 0)
+    pages = cursors(call, "contents", user, sort)
+    key, id_ = pages.decode(cursor, int, str) if cursor else (start, "")
+    wanted = {"org": call.org, "user": user, "key": key, "id": id_, "limit": limit + 1}
+    rows = await call.services.rows(query, wanted)
+    page = pages.page(rows, limit, lambda row: [row[column], row["id"]], lambda row: row)
+    page["items"] = await call.services.threads.run(_shown, call.services, call.org, page["items"])
+    return Json(page)
 
 
 async def stored_of(services: Services, org: str, generation_id: str) -> list[dict[str, Any]]:

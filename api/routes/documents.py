@@ -1,19 +1,20 @@
 """The documents that describe the API, generated from the code."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.headers import page_policy
+from api.http.endpoint import Endpoint, endpoint, services_of
+from api.http.policy import May
 from api.problems import Problem
 from api.reading import Json
-from api.routing import OpenRoute
 from api.schemas import ProblemDetails
 from api.services import Services
 
@@ -31,14 +32,14 @@ has the header `Preference-Applied`. No number in a request may be that large.
 """
 
 
-def document(routes: list[Any]) -> dict[str, Any]:
-    """The OpenAPI document of these routes."""
+def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """The OpenAPI document of these endpoints."""
     described = get_openapi(
         title=TITLE,
         version=VERSION,
         summary="The event-sourced credit ledger for platforms that sell AI generation",
         description=DESCRIPTION,
-        routes=routes,
+        routes=[each.documented() for each in endpoints],
     )
     components = described.setdefault("components", {})
     components.setdefault("schemas", {})["ProblemDetails"] = ProblemDetails.model_json_schema()
@@ -68,40 +69,65 @@ def _page() -> tuple[bytes, str]:
     return body, page_policy(script)
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    # Made once and kept as bytes: who needs no login must not have a document made, nor a copy of it, at each request.
-    made: dict[str, bytes] = {}
-    making = asyncio.Lock()
-    page, policy = _page()
+class Documents:
+    """Made once and kept as bytes: who needs no login must not have a document made, nor a copy, at each request."""
 
-    async def openapi(request: Request) -> Response:
-        if "openapi" not in made:
-            made["openapi"] = bytes(Json(document(request.app.routes)).body)
-        return Response(made["openapi"], media_type=Json.media_type)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._made: dict[str, bytes] = {}
+        self._making = asyncio.Lock()
+        self.page, self.policy = _page()
 
-    async def asyncapi() -> Response:
-        if services.asyncapi is None:
+    def made(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """A document, made when it is first asked for."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    async def asyncapi(self) -> bytes:
+        """The document of the topics. Raises Problem (404)."""
+        make = self._services.asyncapi
+        if make is None:
             raise Problem(404, "not_offered", "This process does not have the AsyncAPI document.")
-        async with making:
-            if "asyncapi" not in made:  # in a thread: FastStream takes 0.15 s for it
-                made["asyncapi"] = bytes(Json(await asyncio.to_thread(services.asyncapi)).body)
-        return Response(made["asyncapi"], media_type=Json.media_type)
+        async with self._making:
+            if "asyncapi" not in self._made:  # in a thread: FastStream takes 0.15 s for it
+                self._made["asyncapi"] = _json(await asyncio.to_thread(make))
+        return self._made["asyncapi"]
 
-    async def docs() -> Response:
-        return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
 
-    async def docs_file(version: str, file: str) -> Response:
-        if version != SWAGGER.name or file not in SWAGGER_FILES:
-            raise Problem(404, "not_found", "There is no such file.")
-        if file not in made:
-            made[file] = (SWAGGER / file).read_bytes()
-        headers = {"Cache-Control": FOR_LONG, "ETag": f'"{SWAGGER.name}"'}
-        return Response(made[file], media_type=SWAGGER_FILES[file], headers=headers)
+def _json(document: dict[str, Any]) -> bytes:
+    return bytes(Json(document).body)
 
-    return [
-        OpenRoute("/api/openapi.json", openapi, "This document"),
-        OpenRoute("/api/asyncapi.json", asyncapi, "The topics and their messages"),
-        OpenRoute("/api/docs", docs, "This document for people"),
-        OpenRoute("/api/docs/{version}/{file}", docs_file, "What that page needs"),
-    ]
+
+def _documents(request: Request) -> Documents:
+    return services_of(request).single(Documents)
+
+
+@endpoint("GET /api/openapi.json", May.ANYBODY)
+async def openapi(request: Request) -> Response:
+    """This document."""
+    made = _documents(request).made("openapi", lambda: _json(document(request.app.state.endpoints)))
+    return Response(made, media_type=Json.media_type)
+
+
+@endpoint("GET /api/asyncapi.json", May.ANYBODY)
+async def asyncapi(request: Request) -> Response:
+    """The topics and their messages."""
+    return Response(await _documents(request).asyncapi(), media_type=Json.media_type)
+
+
+@endpoint("GET /api/docs", May.ANYBODY)
+async def docs(request: Request) -> Response:
+    """This document for people."""
+    documents = _documents(request)
+    return Response(documents.page, media_type="text/html", headers={"Content-Security-Policy": documents.policy})
+
+
+@endpoint("GET /api/docs/{version}/{file}", May.ANYBODY)
+async def docs_file(request: Request, version: str, file: str) -> Response:
+    """What that page needs."""
+    if version != SWAGGER.name or file not in SWAGGER_FILES:
+        raise Problem(404, "not_found", "There is no such file.")
+    headers = {"Cache-Control": FOR_LONG, "ETag": f'"{SWAGGER.name}"'}
+    made = _documents(request).made(file, (SWAGGER / file).read_bytes)
+    return Response(made, media_type=SWAGGER_FILES[file], headers=headers)

@@ -1,18 +1,15 @@
 """Grants, reservations and debits of an account, from the read models."""
 
-from typing import Annotated, Any, Literal
-
-from fastapi import Depends
-from fastapi.routing import APIRoute
+from typing import Any, Literal
 
 from api.database import Row
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
 from api.problems import not_found
-from api.reading import Json, MinPosition, cursors, open_text, renamed, seen
-from api.routing import ReadRoute, call_of
+from api.reading import Json, cursors, open_text, renamed, seen
 from api.schemas import DebitRow, GrantRow, ReservationRow, page_of
-from api.services import Services
 from domain.money import decimal_text
 
 _GRANTS = """
@@ -34,95 +31,61 @@ _DEBIT = """
     from read.debits where org = %(org)s and address = %(address)s and id = %(id)s"""
 
 LAST = 2**62
-CallNow = Annotated[Call, Depends(call_of)]
 
 
-class _Entities:
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def list_grants(
-        self,
-        address: str,
-        call: CallNow,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        await seen(self._services, call, min_position)
-        pages = cursors(self._services, call, "grants", address)
-        after = pages.decode(cursor, str)[0] if cursor else ""
-        rows = await self._services.rows(
-            _GRANTS, {"org": call.org, "address": address, "after": after, "limit": limit + 1}
-        )
-        await open_text(self._services, call, address, rows)
-        return Json(pages.page(rows, limit, lambda row: [row["id"]], _grant))
-
-    async def list_reservations(
-        self,
-        address: str,
-        call: CallNow,
-        status: Literal["held", "captured", "released", "expired"] | None = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        await seen(self._services, call, min_position)
-        pages = cursors(self._services, call, "reservations", address, status or "")
-        after = pages.decode(cursor, int)[0] if cursor else LAST
-        rows = await self._services.rows(
-            _HOLDS, {"org": call.org, "address": address, "status": status, "after": after, "limit": limit + 1}
-        )
-        await open_text(self._services, call, address, rows)
-        return Json(pages.page(rows, limit, lambda row: [row["created_position"]], _reservation))
-
-    async def read_reservation(self, address: str, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
-        await seen(self._services, call, min_position)
-        row = await self._services.row(_HOLD + " and id = %(id)s", {"org": call.org, "address": address, "id": id})
-        if row is None:
-            raise not_found("reservation", id)
-        await open_text(self._services, call, address, [row])
-        return Json(_reservation(row))
-
-    async def read_debit(self, address: str, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
-        await seen(self._services, call, min_position)
-        row = await self._services.row(_DEBIT, {"org": call.org, "address": address, "id": id})
-        if row is None:
-            raise not_found("debit", id)
-        await open_text(self._services, call, address, [row])
-        return Json(renamed(row, "debit_id"))
+@endpoint("GET /api/v1/accounts/{address}/grants", May.READ_CREDITS, page_of(GrantRow))
+async def list_grants(
+    call: Call, address: str, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+) -> Json:
+    """An account's grants, with what is left of each."""
+    await seen(call, min_position)
+    pages = cursors(call, "grants", address)
+    after = pages.decode(cursor, str)[0] if cursor else ""
+    rows = await call.services.rows(_GRANTS, {"org": call.org, "address": address, "after": after, "limit": limit + 1})
+    await open_text(call, address, rows)
+    return Json(pages.page(rows, limit, lambda row: [row["id"]], _grant))
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    handlers = _Entities(services)
-    path = "/api/v1/accounts/{address}"
-    return [
-        ReadRoute(
-            path + "/grants",
-            handlers.list_grants,
-            services,
-            "An account's grants, with what is left of each",
-            page_of(GrantRow),
-        ),
-        ReadRoute(
-            path + "/reservations",
-            handlers.list_reservations,
-            services,
-            "An account's holds, newest first",
-            page_of(ReservationRow),
-        ),
-        ReadRoute(
-            path + "/reservations/{id}",
-            handlers.read_reservation,
-            services,
-            "A hold and what has become of it",
-            ReservationRow,
-        ),
-        ReadRoute(
-            path + "/debits/{id}", handlers.read_debit, services, "A charge and how much of it was given back", DebitRow
-        ),
-    ]
+@endpoint("GET /api/v1/accounts/{address}/reservations", May.READ_CREDITS, page_of(ReservationRow))
+async def list_reservations(
+    call: Call,
+    address: str,
+    status: Literal["held", "captured", "released", "expired"] | None = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """An account's holds, newest first."""
+    await seen(call, min_position)
+    pages = cursors(call, "reservations", address, status or "")
+    after = pages.decode(cursor, int)[0] if cursor else LAST
+    rows = await call.services.rows(
+        _HOLDS, {"org": call.org, "address": address, "status": status, "after": after, "limit": limit + 1}
+    )
+    await open_text(call, address, rows)
+    return Json(pages.page(rows, limit, lambda row: [row["created_position"]], _reservation))
+
+
+@endpoint("GET /api/v1/accounts/{address}/reservations/{id}", May.READ_CREDITS, ReservationRow)
+async def read_reservation(call: Call, address: str, id: str, min_position: MinPosition = None) -> Json:
+    """A hold and what has become of it."""
+    await seen(call, min_position)
+    row = await call.services.row(_HOLD + " and id = %(id)s", {"org": call.org, "address": address, "id": id})
+    if row is None:
+        raise not_found("reservation", id)
+    await open_text(call, address, [row])
+    return Json(_reservation(row))
+
+
+@endpoint("GET /api/v1/accounts/{address}/debits/{id}", May.READ_CREDITS, DebitRow)
+async def read_debit(call: Call, address: str, id: str, min_position: MinPosition = None) -> Json:
+    """A charge and how much of it was given back."""
+    await seen(call, min_position)
+    row = await call.services.row(_DEBIT, {"org": call.org, "address": address, "id": id})
+    if row is None:
+        raise not_found("debit", id)
+    await open_text(call, address, [row])
+    return Json(renamed(row, "debit_id"))
 
 
 def _grant(row: Row) -> dict[str, Any]:

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 
 from api.fields import QueryDay
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
 from api.positions import bounds
 from api.problems import invalid, not_found
 from api.reading import Json, cursors
-from api.routing import ReadRoute, call_of
 from api.schemas import EventRow, page_of
 from api.services import Services
 from api.stream_state import StreamStates, counts, shown, state_around
@@ -26,86 +26,70 @@ from infra.position import format_position, parse_position
 MOST_LOOKED = 200_000  # positions that one page goes through, so that a rare filter never becomes a long read
 MAX_BYTES = 4_000_000  # of stored bytes in a page, the event that passes it included: an event may have a megabyte
 
-CallNow = Annotated[Call, Depends(call_of)]
 # Names of streams, types and actors have no spaces, so one that has is a `+` that was not escaped.
 Filter = Annotated[str | None, Query(max_length=1_000, pattern=r"^[!-~]*$")]
 
 
-class _Events:
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def list_events(
-        self,
-        call: CallNow,
-        stream: Filter = None,
-        type: Filter = None,  # noqa: A002 - the contract's name
-        actor: Filter = None,
-        from_: Annotated[QueryDay | None, Query(alias="from")] = None,
-        to: QueryDay | None = None,
-        after: Annotated[str | None, Query(description="A position: what comes later.")] = None,
-        order: Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")] = "asc",
-        limit: Limit = 50,
-        cursor: CursorText = None,
-    ) -> Json:
-        from_, to = await moments(self._services, call, from_, to)
-        pages = cursors(self._services, call, "events", stream or "", type or "", actor or "", order)
-        edge = pages.decode(cursor, int)[0] if cursor else None
-        start = _position("after", after) if after else 0
-        partition = partition_of(call.org, self._services.ledger.writer.partitions)
-        first, last = await bounds(self._services, partition, from_, to)
-        wanted = {"stream": stream, "topics": [type] if type else [], "actor": actor}
-        if order == "desc":
-            first, last = max(start + 1, first), min(last, edge or last) - 1
-        else:
-            first, last = max(start + 1, first, (edge or 0) + 1), last - 1
-        found, next_ = await self._services.read_log(
-            lambda log: _page(log.organisation(call.org), first, last, limit, order == "desc", wanted)
-        )
-        items = [_shown(event) for event in found]
-        return Json({"items": items, "next_cursor": pages.encode([next_]) if next_ else None})
-
-    async def read_event(self, position: str, call: CallNow) -> Json:
-        return Json(_shown(await self._one(call.org, position)))
-
-    async def read_stream_state(self, position: str, call: CallNow) -> Json:
-        event = await self._one(call.org, position)
-        async with self._services.folds.enter(call.org, call.principal.actor):
-            before, after = await state_around(self._services, call.org, event.stream, event.version)
-        told = {
-            "position": position,
-            "stream": event.stream,
-            "stream_version": event.version,
-            "before": shown(before, after),
-            "after": shown(after, before),
-            "counts": {"before": counts(before), "after": counts(after)},
-        }
-        return Json(told)
-
-    async def _one(self, org: str, position: str) -> LedgerEvent:
-        at = _position("position", position)
-        for event in await self._services.read_log(lambda log: log.organisation(org).select_notifications(at, 1, at)):
-            return event
-        raise not_found("event", position)
+@endpoint("GET /api/v1/events", May.READ_EVENTS, page_of(EventRow))
+async def list_events(
+    call: Call,
+    stream: Filter = None,
+    type: Filter = None,
+    actor: Filter = None,
+    from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+    to: QueryDay | None = None,
+    after: Annotated[str | None, Query(description="A position: what comes later.")] = None,
+    order: Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")] = "asc",
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Json:
+    """The organisation's events, oldest or newest first."""
+    from_, to = await moments(call, from_, to)
+    pages = cursors(call, "events", stream or "", type or "", actor or "", order)
+    edge = pages.decode(cursor, int)[0] if cursor else None
+    start = _position("after", after) if after else 0
+    partition = partition_of(call.org, call.services.ledger.writer.partitions)
+    first, last = await bounds(call.services, partition, from_, to)
+    wanted = {"stream": stream, "topics": [type] if type else [], "actor": actor}
+    if order == "desc":
+        first, last = max(start + 1, first), min(last, edge or last) - 1
+    else:
+        first, last = max(start + 1, first, (edge or 0) + 1), last - 1
+    found, next_ = await call.services.read_log(
+        lambda log: _page(log.organisation(call.org), first, last, limit, order == "desc", wanted)
+    )
+    items = [_shown(event) for event in found]
+    return Json({"items": items, "next_cursor": pages.encode([next_]) if next_ else None})
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    handlers = _Events(services)
-    path = "/api/v1/events"
-    return [
-        ReadRoute(
-            path, handlers.list_events, services, "The organisation's events, oldest or newest first", page_of(EventRow)
-        ),
-        ReadRoute(path + "/{position}", handlers.read_event, services, "One event", EventRow),
-        ReadRoute(
-            path + "/{position}/state",
-            handlers.read_stream_state,
-            services,
-            "The state of an event's stream before and after it",
-            StreamStates,
-        ),
-    ]
+@endpoint("GET /api/v1/events/{position}", May.READ_EVENTS, EventRow)
+async def read_event(call: Call, position: str) -> Json:
+    """One event."""
+    return Json(_shown(await _one(call.services, call.org, position)))
+
+
+@endpoint("GET /api/v1/events/{position}/state", May.READ_EVENTS, StreamStates)
+async def read_stream_state(call: Call, position: str) -> Json:
+    """The state of an event's stream before and after it."""
+    event = await _one(call.services, call.org, position)
+    async with call.services.folds.enter(call.org, call.principal.actor):
+        before, after = await state_around(call.services, call.org, event.stream, event.version)
+    told = {
+        "position": position,
+        "stream": event.stream,
+        "stream_version": event.version,
+        "before": shown(before, after),
+        "after": shown(after, before),
+        "counts": {"before": counts(before), "after": counts(after)},
+    }
+    return Json(told)
+
+
+async def _one(services: Services, org: str, position: str) -> LedgerEvent:
+    at = _position("position", position)
+    for event in await services.read_log(lambda log: log.organisation(org).select_notifications(at, 1, at)):
+        return event
+    raise not_found("event", position)
 
 
 def _page(

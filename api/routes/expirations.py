@@ -2,17 +2,15 @@
 
 from datetime import date, datetime
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.current import account_now
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.reading import Json
-from api.routing import ReadRoute, call_of
-from api.services import Services
 from domain.credits.account import Account
 from domain.credits.events import Slice
 from domain.periods import NEVER
@@ -58,23 +56,12 @@ class Expirations(BaseModel):
     as_of: datetime
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def list_expirations(address: str, call: Annotated[Call, Depends(call_of)]) -> Json:
-        account, now = await account_now(services, call.org, address)
-        told = _calendar(account)
-        return Json({"address": address, **told, "position": format_position(now.position), "as_of": now.time})
-
-    return [
-        ReadRoute(
-            "/api/v1/accounts/{address}/expirations",
-            list_expirations,
-            services,
-            "When what an account has expires",
-            Expirations,
-        )
-    ]
+@endpoint("GET /api/v1/accounts/{address}/expirations", May.READ_CREDITS, Expirations)
+async def list_expirations(call: Call, address: str) -> Json:
+    """When what an account has expires."""
+    account, now = await account_now(call.services, call.org, address)
+    told = _calendar(account)
+    return Json({"address": address, **told, "position": format_position(now.position), "as_of": now.time})
 
 
 def _calendar(account: Account) -> dict[str, Any]:

@@ -1,20 +1,14 @@
 """Why a generation was allowed or refused, which grants paid, and what has happened since: from the log."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
-
-from api.acting import own_only
-from api.commands.generations import PATH
 from api.explanation import Recorded, charged_debits, explained, stored_contents, user_of_events
-from api.operation import Call
+from api.http.caller import Call, own_only
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.problems import not_found
 from api.reading import Json
-from api.routing import ReadRoute, call_of
 from api.schemas_generations import Explanation
-from api.services import Services
 from domain.credits.address import debit_tag, reservation_tag
 from domain.generations.state import stream_of
 from domain.registry import SCRIP
@@ -26,30 +20,19 @@ MAX_OWN, MAX_OTHERS = 1_000, 5_000  # events that are read
 _CODEC = LedgerMapper.of(SCRIP)
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def explain_generation(id: str, call: Annotated[Call, Depends(call_of)]) -> Json:  # noqa: A002
-        key = f"{call.org}/{stream_of(id)}"
-        own = await services.read_log(
-            lambda log: _decoded(log.organisation(call.org).select_events(key, limit=MAX_OWN))
-        )
-        if not own:
-            raise not_found("generation", id)
-        own_only(call, user_of_events(own))
-        tags = [reservation_tag(id), *map(debit_tag, charged_debits(own)), *map(content_tag, stored_contents(own))]
-        others = await services.read_log(lambda log: _decoded(log.tagged(call.org, tags, MAX_OTHERS)))
-        return Json(explained(own, others))
-
-    return [
-        ReadRoute(
-            PATH + "/{id}/explain",
-            explain_generation,
-            services,
-            "Why it was allowed or refused, which grants paid, and what happened since",
-            Explanation,
-        )
-    ]
+@endpoint("GET /api/v1/generations/{id}/explain", May.READ_GENERATIONS, Explanation)
+async def explain_generation(call: Call, id: str) -> Json:
+    """Why it was allowed or refused, which grants paid, and what happened since."""
+    key = f"{call.org}/{stream_of(id)}"
+    own = await call.services.read_log(
+        lambda log: _decoded(log.organisation(call.org).select_events(key, limit=MAX_OWN))
+    )
+    if not own:
+        raise not_found("generation", id)
+    own_only(call, user_of_events(own))
+    tags = [reservation_tag(id), *map(debit_tag, charged_debits(own)), *map(content_tag, stored_contents(own))]
+    others = await call.services.read_log(lambda log: _decoded(log.tagged(call.org, tags, MAX_OTHERS)))
+    return Json(explained(own, others))
 
 
 def _decoded(events: Sequence[LedgerEvent]) -> list[Recorded]:

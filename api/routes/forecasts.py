@@ -3,18 +3,17 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 from pydantic import BaseModel
 
 from api.current import database_time
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
 from api.positions import first_at
-from api.reading import Json, MinPosition, cursors, seen
-from api.routing import ReadRoute, call_of
+from api.reading import Json, cursors, seen
 from api.run_out import METHOD, WINDOW_DAYS, forecast
-from api.services import Services
 from infra.partitions import partition_of
 from infra.security.principal import Role
 
@@ -58,8 +57,6 @@ _AT_RISK = """
             < extract(epoch from b.refresh_at - %(now)s)))
     order by b.org, b.address limit %(limit)s"""
 
-CallNow = Annotated[Call, Depends(call_of)]
-
 
 class ForecastAnswer(BaseModel):
     """A page of accounts; `runs_out_at` is null for what is not used."""
@@ -80,82 +77,61 @@ class AtRiskAnswer(BaseModel):
     next_cursor: str | None = None
 
 
-class _Forecasts:
-    def __init__(self, services: Services) -> None:
-        self._services = services
+@endpoint("GET /api/v1/forecasts", May.READ_EVENTS, ForecastAnswer)
+async def list_forecasts(
+    call: Call,
+    prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
+    unit: Annotated[str | None, Query(max_length=255)] = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """When accounts and plan tokens run out."""
+    await seen(call, min_position)
+    now = await database_time(call.services)
+    pages = cursors(call, "forecasts", prefix, unit or "")
+    after = pages.decode(cursor, str)[0] if cursor else ""
+    partition = partition_of(call.org, call.services.ledger.writer.partitions)
+    first = await first_at(call.services, partition, now - timedelta(days=WINDOW_DAYS))
+    wanted = {"org": call.org, "prefix": prefix, "unit": unit, "after": after, "first": first, "limit": limit + 1}
+    rows = await call.services.rows(_LIST, wanted)
 
-    async def list_forecasts(
-        self,
-        call: CallNow,
-        prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
-        unit: Annotated[str | None, Query(max_length=255)] = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        await seen(self._services, call, min_position)
-        now = await database_time(self._services)
-        pages = cursors(self._services, call, "forecasts", prefix, unit or "")
-        after = pages.decode(cursor, str)[0] if cursor else ""
-        partition = partition_of(call.org, self._services.ledger.writer.partitions)
-        first = await first_at(self._services, partition, now - timedelta(days=WINDOW_DAYS))
-        wanted = {"org": call.org, "prefix": prefix, "unit": unit, "after": after, "first": first, "limit": limit + 1}
-        rows = await self._services.rows(_LIST, wanted)
+    def shown(row: dict[str, Any]) -> dict[str, Any]:
+        expected = forecast(row["available"], row["used"], now, row["refresh_at"])
+        unit = row["unit"]
+        token_type = unit.removeprefix("tokens.") if unit.startswith("tokens.") else None
+        return {"address": row["address"], "unit": unit, "token_type": token_type, **expected}
 
-        def shown(row: dict[str, Any]) -> dict[str, Any]:
-            expected = forecast(row["available"], row["used"], now, row["refresh_at"])
-            unit = row["unit"]
-            token_type = unit.removeprefix("tokens.") if unit.startswith("tokens.") else None
-            return {"address": row["address"], "unit": unit, "token_type": token_type, **expected}
-
-        page = pages.page(rows, limit, lambda row: [row["address"]], shown)
-        return Json({"method": METHOD, "as_of": now, **page})
-
-    async def list_at_risk(
-        self, call: CallNow, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
-    ) -> Json:
-        await seen(self._services, call, min_position)
-        now = await database_time(self._services)
-        own = None if call.principal.role is Role.ADMIN else call.org
-        pages = cursors(self._services, call, "at-risk")
-        org, address = pages.decode(cursor, str, str) if cursor else ("", "")
-        window = now - timedelta(days=WINDOW_DAYS)
-        wanted = {"own": own, "org": org, "address": address, "now": now, "window": window, "days": WINDOW_DAYS}
-        rows = await self._services.rows_of_all(_AT_RISK, wanted | {"percent": RISK_PERCENT, "limit": limit + 1})
-
-        def shown(row: dict[str, Any]) -> dict[str, Any]:
-            expected = forecast(row["available"], row["recent"], now, row["refresh_at"])
-            return {
-                "organisation": row["org"],
-                "plan": row["plan"],
-                "token_type": row["unit"].removeprefix("tokens."),
-                "allocated": row["allocated"],
-                "used": row["used"],
-                "percent": row["used"] * 100 // row["allocated"],
-                "refresh_date": row["refresh_at"],
-                "forecast": expected,
-            }
-
-        page = pages.page(rows, limit, lambda row: [row["org"], row["address"]], shown)
-        return Json({"method": METHOD, "percent": RISK_PERCENT, "as_of": now, **page})
+    page = pages.page(rows, limit, lambda row: [row["address"]], shown)
+    return Json({"method": METHOD, "as_of": now, **page})
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    handlers = _Forecasts(services)
-    return [
-        ReadRoute(
-            "/api/v1/forecasts",
-            handlers.list_forecasts,
-            services,
-            "When accounts and plan tokens run out",
-            ForecastAnswer,
-        ),
-        ReadRoute(
-            "/api/v1/organisations/at-risk",
-            handlers.list_at_risk,
-            services,
-            "Organisations that run out of plan tokens",
-            AtRiskAnswer,
-        ),
-    ]
+@endpoint("GET /api/v1/organisations/at-risk", May.READ_PLATFORM, AtRiskAnswer)
+async def list_at_risk(
+    call: Call, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+) -> Json:
+    """Organisations that run out of plan tokens."""
+    await seen(call, min_position)
+    now = await database_time(call.services)
+    own = None if call.principal.role is Role.ADMIN else call.org
+    pages = cursors(call, "at-risk")
+    org, address = pages.decode(cursor, str, str) if cursor else ("", "")
+    window = now - timedelta(days=WINDOW_DAYS)
+    wanted = {"own": own, "org": org, "address": address, "now": now, "window": window, "days": WINDOW_DAYS}
+    rows = await call.services.rows_of_all(_AT_RISK, wanted | {"percent": RISK_PERCENT, "limit": limit + 1})
+
+    def shown(row: dict[str, Any]) -> dict[str, Any]:
+        expected = forecast(row["available"], row["recent"], now, row["refresh_at"])
+        return {
+            "organisation": row["org"],
+            "plan": row["plan"],
+            "token_type": row["unit"].removeprefix("tokens."),
+            "allocated": row["allocated"],
+            "used": row["used"],
+            "percent": row["used"] * 100 // row["allocated"],
+            "refresh_date": row["refresh_at"],
+            "forecast": expected,
+        }
+
+    page = pages.page(rows, limit, lambda row: [row["org"], row["address"]], shown)
+    return Json({"method": METHOD, "percent": RISK_PERCENT, "as_of": now, **page})

@@ -2,24 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 
-from api.acting import own_only, seen_user
 from api.assessment import amounts_answer, assessment_answer
-from api.commands.generations import PATH, RequestBody, request_of
+from api.commands.generations import RequestBody, request_of
 from api.current import ask
 from api.database import Row
 from api.fields import QueryDay, UserId
 from api.generation_amounts import HELD, amounts_of
 from api.generation_answers import holds_answer
-from api.operation import Call
+from api.http.caller import Call, own_only, seen_user
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
 from api.positions import bounds
 from api.problems import not_found, refused
-from api.reading import Json, MinPosition, cursors, seen
+from api.reading import Json, cursors, seen
 from api.routes.contents import stored_of
-from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
 from api.schemas_generations import Assessment, GenerationRow, GenerationWhole
 from api.services import Services
@@ -57,106 +56,85 @@ _CHILDREN = f"""
         order by created_position limit {MAX_CHILDREN}
     ) g {HELD} order by created_position"""
 
-CallNow = Annotated[Call, Depends(call_of)]
 Status = Literal["refused", "held", "running", "completed", "failed", "cancelled", "expired", "settled_late"]
 Filter = Annotated[str | None, Query(max_length=255)]
 
 
-class _Generations:
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def list_generations(
-        self,
-        call: CallNow,
-        user_id: UserId = None,
-        status: Status | None = None,
-        model: Filter = None,
-        outcome: Filter = None,
-        q: Annotated[str, Query(max_length=255, description="How an id begins, or a part of a model's name.")] = "",
-        from_: Annotated[QueryDay | None, Query(alias="from")] = None,
-        to: QueryDay | None = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        from_, to = await moments(self._services, call, from_, to)
-        wanted = {"org": call.org, "user": seen_user(call, user_id), "status": status}
-        wanted |= {"model": model, "outcome": outcome, "q": q or None}
-        await seen(self._services, call, min_position)
-        pages = cursors(self._services, call, "generations", *(value or "" for value in wanted.values()))
-        before = pages.decode(cursor, int)[0] if cursor else LAST
-        partition = partition_of(call.org, self._services.ledger.writer.partitions)
-        first, last = await bounds(self._services, partition, from_, to)
-        limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
-        rows = await self._services.rows(_LIST, wanted | limits)
-        await self._services.threads.run(self._open, call.org, rows)
-        return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
-
-    async def read_generation(self, id: str, call: CallNow, min_position: MinPosition = None) -> Json:  # noqa: A002
-        await seen(self._services, call, min_position)
-        wanted = {"org": call.org, "id": id}
-        row = await self._services.row(_ONE, wanted)
-        if row is None:
-            raise not_found("generation", id)
-        own_only(call, row["user_id"])
-        children = await self._services.rows(_CHILDREN, wanted)
-        await self._services.threads.run(self._open, call.org, [row, *children])
-        told = generation_row(row)
-        told["stored"] = await stored_of(self._services, call.org, id)
-        told["children"] = [generation_row(child) for child in children]
-        return Json(told)
-
-    def _open(self, org: str, rows: list[Row]) -> None:
-        """Put each row's opened text in place of the sealed one; none where there is none, or its key is erased."""
-        for row in rows:
-            owner = f"user:{row['user_id']}"
-            asked = self._services.sealer.open(org, owner, row.pop("sealed")) or {}
-            ended = self._services.sealer.open(org, owner, row.pop("sealed_end")) or {}
-            row["refusal"] = row.pop("reason")
-            row |= {name: asked.get(name) for name in ("prompt", "reason", "metadata")}
-            row["error_message"] = ended.get("error_message")
+@endpoint("GET /api/v1/generations", May.READ_GENERATIONS, page_of(GenerationRow))
+async def list_generations(
+    call: Call,
+    user_id: UserId = None,
+    status: Status | None = None,
+    model: Filter = None,
+    outcome: Filter = None,
+    q: Annotated[str, Query(max_length=255, description="How an id begins, or a part of a model's name.")] = "",
+    from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+    to: QueryDay | None = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """Generations, newest first."""
+    from_, to = await moments(call, from_, to)
+    wanted = {"org": call.org, "user": seen_user(call, user_id), "status": status}
+    wanted |= {"model": model, "outcome": outcome, "q": q or None}
+    await seen(call, min_position)
+    pages = cursors(call, "generations", *(value or "" for value in wanted.values()))
+    before = pages.decode(cursor, int)[0] if cursor else LAST
+    partition = partition_of(call.org, call.services.ledger.writer.partitions)
+    first, last = await bounds(call.services, partition, from_, to)
+    limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
+    rows = await call.services.rows(_LIST, wanted | limits)
+    await call.services.threads.run(_open, call.services, call.org, rows)
+    return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    handlers = _Generations(services)
-    return [
-        BodyRoute(
-            PATH + "/check",
-            _check_generation,
-            services,
-            "May this generation run, and what would it take",
-            RequestBody,
-            Assessment,
-            keyed=False,
-        ),
-        ReadRoute(PATH, handlers.list_generations, services, "Generations, newest first", page_of(GenerationRow)),
-        ReadRoute(
-            PATH + "/{id}",
-            handlers.read_generation,
-            services,
-            "A generation, what it has stored and its parts",
-            GenerationWhole,
-        ),
-    ]
+@endpoint("GET /api/v1/generations/{id}", May.READ_GENERATIONS, GenerationWhole)
+async def read_generation(call: Call, id: str, min_position: MinPosition = None) -> Json:
+    """A generation, what it has stored and its parts."""
+    await seen(call, min_position)
+    wanted = {"org": call.org, "id": id}
+    row = await call.services.row(_ONE, wanted)
+    if row is None:
+        raise not_found("generation", id)
+    own_only(call, row["user_id"])
+    children = await call.services.rows(_CHILDREN, wanted)
+    await call.services.threads.run(_open, call.services, call.org, [row, *children])
+    told = generation_row(row)
+    told["stored"] = await stored_of(call.services, call.org, id)
+    told["children"] = [generation_row(child) for child in children]
+    return Json(told)
 
 
-async def _check_generation(given: Given) -> tuple[dict[str, Any], None]:
-    """Decided by the code of the decision, from the same current state; nothing is written."""
-    services, call = given.services, given.call
-    request = request_of(call, given.body)
+def _open(services: Services, org: str, rows: list[Row]) -> None:
+    """Put each row's opened text in place of the sealed one; none where there is none, or its key is erased."""
+    for row in rows:
+        owner = f"user:{row['user_id']}"
+        asked = services.sealer.open(org, owner, row.pop("sealed")) or {}
+        ended = services.sealer.open(org, owner, row.pop("sealed_end")) or {}
+        row["refusal"] = row.pop("reason")
+        row |= {name: asked.get(name) for name in ("prompt", "reason", "metadata")}
+        row["error_message"] = ended.get("error_message")
+
+
+@endpoint("POST /api/v1/generations/check", May.READ_GENERATIONS, Assessment, keyed=False)
+async def check_generation(call: Call, body: RequestBody) -> dict[str, Any]:
+    """May this generation run, and what would it take.
+
+    Decided by the code of the decision, from the same current state; nothing is written.
+    """
+    request = request_of(call, body)
     try:
-        answered = await ask(services, call.org, AssessGeneration(request=request))
+        answered = await ask(call.services, call.org, AssessGeneration(request=request))
     except Refusal as refusal:
-        services.metrics.refused("check_generation", refusal.code)
+        call.services.metrics.refused("check_generation", refusal.code)
         raise refused(Refused.of(refusal)) from None
-    told = assessment_answer(answered.value, services.links)
+    told = assessment_answer(answered.value, call.services.links)
     if not told["can_proceed"]:
-        services.metrics.blocked(request.operation, told["reason"])
+        call.services.metrics.blocked(request.operation, told["reason"])
         asked = {"user_id": request.user, "operation": request.operation, "model": request.model}
-        services.on_refused_check(call.org, {**told, **asked, "actor": call.principal.actor, "at": answered.time})
-    return told | {"position": format_position(answered.position)}, None
+        call.services.on_refused_check(call.org, {**told, **asked, "actor": call.principal.actor, "at": answered.time})
+    return told | {"position": format_position(answered.position)}
 
 
 def generation_row(row: Row) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from typing import Any, Literal
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from api.commands.groups import PATH, LimitsBody
+from api.commands.groups import LimitsBody
 from api.group_answers import COUNTED, group_answer, group_now
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.problems import refused
-from api.routing import BodyRoute, Given
-from api.services import Services
 from domain.groups.edit import EditGroup
 from domain.groups.now import GroupUse
 from domain.groups.room import room_of
@@ -44,25 +44,13 @@ class GroupPreview(BaseModel):
     position: str
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    return [
-        BodyRoute(
-            PATH + "/{id}/preview",
-            _preview_group,
-            services,
-            "What other limits would mean now, without setting them",
-            LimitsBody,
-            GroupPreview,
-            keyed=False,
-        )
-    ]
+@endpoint("POST /api/groups/{id}/preview", May.MANAGE_GROUPS, GroupPreview, keyed=False)
+async def preview_group(call: Call, body: LimitsBody) -> dict[str, Any]:
+    """What other limits would mean now, without setting them.
 
-
-async def _preview_group(given: Given) -> tuple[dict[str, Any], None]:
-    """By the decision of the change itself, made in memory and thrown away."""
-    call, body = given.call, given.body
-    answered = await group_now(given.services, call, call.id)
+    By the decision of the change itself, made in memory and thrown away.
+    """
+    answered = await group_now(call, call.id)
     use: GroupUse = answered.value
     every = Every(body.period) if body.period else None
     ledger = Memory(SCRIP, PLATFORM)
@@ -78,4 +66,4 @@ async def _preview_group(given: Given) -> tuple[dict[str, Any], None]:
     refused_now = {what: not rooms[what].has(1) for what in COUNTED}
     affected = len(group.members) if any(not room.has(1) for room in rooms.values()) else 0
     more = {"refused_now": refused_now, "members_affected": affected}
-    return {**shown, **more, "position": format_position(answered.position)}, None
+    return {**shown, **more, "position": format_position(answered.position)}

@@ -3,12 +3,11 @@
 from datetime import date, datetime
 from typing import Any, Literal
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from api.database import Row
 from api.group_queries import BY_ID
-from api.reports import Asked, Report, report_route
+from api.reports import Asked, Report, report_endpoint
 from api.routes.groups import group_row
 from api.services import Services
 from api.windows import Window
@@ -56,13 +55,6 @@ class GroupUses(BaseModel):
     next_cursor: str | None = None
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    report = Report("groups", "id", COLUMNS, _read, _shown, lambda shown: [*shown.values()])
-    summary = "What each group used, beside its limits"
-    return [report_route(services, report, operation="list_group_usage", summary=summary, answers=GroupUses)]
-
-
 async def _read(services: Services, asked: Asked) -> list[Row]:
     rows = await services.rows(
         BY_ID, {"org": asked.org, "user": None, "after": asked.after or "", "limit": asked.limit}
@@ -82,3 +74,11 @@ def _shown(row: Row, _during: Window) -> dict[str, Any]:
         told[f"{what}_limit"] = group[f"{what}_limit"]
         told[f"{what}_remaining"] = group["remaining"][what]
     return told | {"percent": group["percent"], "status": str(group["status"])}
+
+
+list_group_usage = report_endpoint(
+    Report("groups", "id", COLUMNS, _read, _shown, lambda shown: [*shown.values()]),
+    name="list_group_usage",
+    summary="What each group used, beside its limits",
+    answers=GroupUses,
+)

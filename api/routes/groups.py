@@ -3,22 +3,20 @@
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 from starlette.responses import Response
 
-from api.acting import seen_user
-from api.commands.groups import PATH
 from api.csv_text import Bom, csv_response
 from api.database import Row
 from api.fields import QueryDay, UserId
 from api.group_answers import COUNTED, group_answer, group_now, quotas_of, settings_tag, use_answer
 from api.group_queries import BY_ID, CLOSEST, FULLEST
-from api.operation import Call
+from api.http.caller import Call, seen_user
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
 from api.problems import Problem
-from api.reading import Json, MinPosition, cursors, seen
-from api.routing import ReadRoute, call_of
+from api.reading import Json, cursors, seen
 from api.run_out import FARTHEST_DAYS, WINDOW_DAYS
 from api.schemas import page_of
 from api.schemas_groups import GroupAnswer, GroupUsage, MemberRow
@@ -45,7 +43,6 @@ _USAGE = """
     where org = %(org)s and group_id = %(id)s and at >= %(start)s and at < %(end)s
     group by 1, 2 order by 1, 2"""
 
-CallNow = Annotated[Call, Depends(call_of)]
 # How long a period can be at most, for one that has not begun.
 _LONGEST_DAYS = {"day": 1, "week": 7, "month": 31}
 # To the quarter of an hour; refunds are taken off.
@@ -57,125 +54,98 @@ _USED_LATELY = """
 Used = dict[tuple[str, str], int]  # by group and what is counted
 
 
-class _Groups:
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def list_groups(
-        self,
-        call: CallNow,
-        user_id: UserId = None,
-        sort: Annotated[Literal["id", "closest"], Query(description="closest: to its limit first.")] = "id",
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        user = seen_user(call, user_id)
-        await seen(self._services, call, min_position)
-        pages = cursors(self._services, call, "groups", user or "", sort)
-        fullness, after = pages.decode(cursor, int, str) if cursor else (FULLEST, "")
-        wanted = {"org": call.org, "user": user, "fullness": fullness, "after": after, "limit": limit + 1}
-        rows = await self._services.rows(CLOSEST if sort == "closest" else BY_ID, wanted)
-        page = pages.page(rows, limit, lambda row: [row["fullness"], row["id"]], group_row)
-        if rows:
-            await self._forecast(call.org, page["items"], rows[0]["now"])
-        return Json(page)
-
-    async def read_group(self, id: str, call: CallNow) -> Json:  # noqa: A002
-        answered = await group_now(self._services, call, id)
-        _in_it(call, answered.value.group)
-        told = use_answer(id, answered)
-        await self._forecast(call.org, [told], answered.time)
-        return Json(told, headers={"ETag": settings_tag(answered.value.group)})
-
-    async def list_group_members(
-        self,
-        id: str,  # noqa: A002
-        call: CallNow,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        await group_now(self._services, call, id)
-        await seen(self._services, call, min_position)
-        pages = cursors(self._services, call, "members", id)
-        after = pages.decode(cursor, str)[0] if cursor else ""
-        rows = await self._services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": limit + 1})
-        return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
-
-    async def read_group_usage(
-        self,
-        id: str,  # noqa: A002
-        call: CallNow,
-        from_: Annotated[
-            QueryDay | None, Query(alias="from", description=f"Included; {DEFAULT_DAYS} days before today by default.")
-        ] = None,
-        to: Annotated[QueryDay | None, Query(description="Not included; the end of today by default.")] = None,
-        bucket: Bucket = "day",
-        format: Literal["json", "csv"] = "json",  # noqa: A002 - the contract's name
-        bom: Bom = False,
-        min_position: MinPosition = None,
-    ) -> Response:
-        await seen(self._services, call, min_position)
-        use: GroupUse = (await group_now(self._services, call, id)).value
-        during = await window(self._services, call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
-        items = await self._usage(call.org, id, during, bucket)
-        if format == "csv":
-            table = _table(id, use.group, items)
-            return await self._services.threads.run(csv_response, "group-usage.csv", *table, bom=bom)
-        told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
-        times = {"from": during.start, "to": during.end, "time_zone": during.zone.key}
-        return Json(told | {"bucket": bucket, **times, "items": items})
-
-    async def _forecast(self, org: str, groups: list[dict[str, Any]], now: datetime) -> None:
-        """Tell of each group when its limits are full."""
-        since = now - timedelta(days=WINDOW_DAYS)
-        ids = [group["id"] for group in groups]
-        rows = await self._services.rows(_USED_LATELY, {"org": org, "ids": ids, "since": since})
-        used = {(row["group_id"], row["what"]): row["amount"] for row in rows}
-        for group in groups:
-            group["full_in_days"] = full_in_days(group, used, now)
-
-    async def _usage(self, org: str, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
-        """Every bucket of the time asked for, also those without use."""
-        names, starts = [], []
-        for name, start in during.buckets(bucket):
-            names.append(name)
-            starts.append(start)
-        wanted = {"org": org, "id": group_id, "starts": starts, "start": during.start, "end": during.end}
-        found: dict[int, dict[str, int]] = {}
-        for row in await self._services.rows(_USAGE, wanted):
-            found.setdefault(row["bucket"], {})[row["what"]] = row["amount"]
-        return [_item(name, found.get(number, {})) for number, name in enumerate(names, 1)]
+@endpoint("GET /api/groups", May.READ_OWN_GROUPS, page_of(GroupAnswer))
+async def list_groups(
+    call: Call,
+    user_id: UserId = None,
+    sort: Annotated[Literal["id", "closest"], Query(description="closest: to its limit first.")] = "id",
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """Groups with their limits and use; a user's are those they are in."""
+    user = seen_user(call, user_id)
+    await seen(call, min_position)
+    pages = cursors(call, "groups", user or "", sort)
+    fullness, after = pages.decode(cursor, int, str) if cursor else (FULLEST, "")
+    wanted = {"org": call.org, "user": user, "fullness": fullness, "after": after, "limit": limit + 1}
+    rows = await call.services.rows(CLOSEST if sort == "closest" else BY_ID, wanted)
+    page = pages.page(rows, limit, lambda row: [row["fullness"], row["id"]], group_row)
+    if rows:
+        await _forecast(call.services, call.org, page["items"], rows[0]["now"])
+    return Json(page)
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    handlers = _Groups(services)
-    return [
-        ReadRoute(
-            PATH,
-            handlers.list_groups,
-            services,
-            "Groups with their limits and use; a user's are those they are in",
-            page_of(GroupAnswer),
-        ),
-        ReadRoute(PATH + "/{id}", handlers.read_group, services, "A group as it is now", GroupAnswer),
-        ReadRoute(
-            PATH + "/{id}/members",
-            handlers.list_group_members,
-            services,
-            "Who is in a group",
-            page_of(MemberRow),
-        ),
-        ReadRoute(
-            PATH + "/{id}/usage",
-            handlers.read_group_usage,
-            services,
-            "What a group used by day, week or month, beside its limits",
-            GroupUsage,
-        ),
-    ]
+@endpoint("GET /api/groups/{id}", May.READ_OWN_GROUPS, GroupAnswer)
+async def read_group(call: Call, id: str) -> Json:
+    """A group as it is now."""
+    answered = await group_now(call, id)
+    _in_it(call, answered.value.group)
+    told = use_answer(id, answered)
+    await _forecast(call.services, call.org, [told], answered.time)
+    return Json(told, headers={"ETag": settings_tag(answered.value.group)})
+
+
+@endpoint("GET /api/groups/{id}/members", May.READ_GROUPS, page_of(MemberRow))
+async def list_group_members(
+    call: Call, id: str, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+) -> Json:
+    """Who is in a group."""
+    await group_now(call, id)
+    await seen(call, min_position)
+    pages = cursors(call, "members", id)
+    after = pages.decode(cursor, str)[0] if cursor else ""
+    rows = await call.services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": limit + 1})
+    return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
+
+
+@endpoint("GET /api/groups/{id}/usage", May.READ_GROUPS, GroupUsage)
+async def read_group_usage(
+    call: Call,
+    id: str,
+    from_: Annotated[
+        QueryDay | None, Query(alias="from", description=f"Included; {DEFAULT_DAYS} days before today by default.")
+    ] = None,
+    to: Annotated[QueryDay | None, Query(description="Not included; the end of today by default.")] = None,
+    bucket: Bucket = "day",
+    format: Literal["json", "csv"] = "json",
+    bom: Bom = False,
+    min_position: MinPosition = None,
+) -> Response:
+    """What a group used by day, week or month, beside its limits."""
+    await seen(call, min_position)
+    use: GroupUse = (await group_now(call, id)).value
+    during = await window(call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
+    items = await _usage(call.services, call.org, id, during, bucket)
+    if format == "csv":
+        table = _table(id, use.group, items)
+        return await call.services.threads.run(csv_response, "group-usage.csv", *table, bom=bom)
+    told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
+    times = {"from": during.start, "to": during.end, "time_zone": during.zone.key}
+    return Json(told | {"bucket": bucket, **times, "items": items})
+
+
+async def _forecast(services: Services, org: str, groups: list[dict[str, Any]], now: datetime) -> None:
+    """Tell of each group when its limits are full."""
+    since = now - timedelta(days=WINDOW_DAYS)
+    ids = [group["id"] for group in groups]
+    rows = await services.rows(_USED_LATELY, {"org": org, "ids": ids, "since": since})
+    used = {(row["group_id"], row["what"]): row["amount"] for row in rows}
+    for group in groups:
+        group["full_in_days"] = full_in_days(group, used, now)
+
+
+async def _usage(services: Services, org: str, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
+    """Every bucket of the time asked for, also those without use."""
+    names, starts = [], []
+    for name, start in during.buckets(bucket):
+        names.append(name)
+        starts.append(start)
+    wanted = {"org": org, "id": group_id, "starts": starts, "start": during.start, "end": during.end}
+    found: dict[int, dict[str, int]] = {}
+    for row in await services.rows(_USAGE, wanted):
+        found.setdefault(row["bucket"], {})[row["what"]] = row["amount"]
+    return [_item(name, found.get(number, {})) for number, name in enumerate(names, 1)]
 
 
 def _in_it(call: Call, group: Group) -> None:

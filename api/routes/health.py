@@ -8,19 +8,17 @@ from typing import Any
 
 import psycopg
 from fastapi import Request
-from fastapi.routing import APIRoute
 from prometheus_client.core import Metric
 from starlette.responses import Response
 
 from api.backlog import backlog_of
 from api.database import UNREACHABLE
-from api.guard import Head, read_head, who
-from api.guesses import address_of
 from api.hosts import host_name, is_loopback
-from api.policy import ADMIN
+from api.http.caller import Head, address_of, read_head, who
+from api.http.endpoint import endpoint, services_of
+from api.http.policy import ADMIN, May
 from api.problems import Problem
 from api.reading import Json
-from api.routing import OpenRoute
 from api.schemas import Health
 from api.services import Services
 from infra.disk import DiskWatch
@@ -101,7 +99,7 @@ class Condition:
 
 def metrics_of(services: Services) -> RoleMetrics:
     """The same metrics for a port of their own (SCRIP_METRICS_PORT). Called in the event loop that counts them."""
-    condition, loop = Condition(services), asyncio.get_running_loop()
+    condition, loop = services.single(Condition), asyncio.get_running_loop()
 
     async def look() -> list[Metric]:
         await condition.issues()
@@ -114,40 +112,41 @@ def metrics_of(services: Services) -> RoleMetrics:
     return RoleMetrics((), more)
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    condition = Condition(services)
+def _condition(request: Request) -> Condition:
+    return services_of(request).single(Condition)
 
-    async def livez() -> Json:
-        return Json({"status": "alive"})
 
-    async def readyz() -> Json:
-        ready = condition.connected
-        return Json({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
+@endpoint("GET /livez", May.ANYBODY)
+async def livez(_request: Request) -> Json:
+    """Whether the process lives."""
+    return Json({"status": "alive"})
 
-    async def health() -> Json:
-        issues = await condition.issues()
-        status = "healthy" if not issues else "degraded"
-        if len(issues) >= UNHEALTHY_FROM or condition.stalled or condition.disk.full or not condition.connected:
-            status = "unhealthy"
-        told: dict[str, Any] = {"status": status, "issues": issues}
-        return Json(told, status_code=503 if status == "unhealthy" else 200)
 
-    async def metrics(request: Request) -> Response:
-        await _may_read_metrics(services, request.scope)
-        await condition.issues()
-        return Response(services.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+@endpoint("GET /readyz", May.ANYBODY)
+async def readyz(request: Request) -> Json:
+    """Whether commands can be decided."""
+    ready = _condition(request).connected
+    return Json({"status": "ready" if ready else "not ready"}, status_code=200 if ready else 503)
 
-    return [
-        OpenRoute("/livez", livez, "Whether the process lives"),
-        OpenRoute("/readyz", readyz, "Whether commands can be decided"),
-        OpenRoute("/health", health, "What is wrong, if anything", Health),
-        OpenRoute(
-            "/metrics",
-            metrics,
-            "Metrics for Prometheus: to callers on this machine, an admin, and with SCRIP_METRICS_TOKEN",
-        ),
-    ]
+
+@endpoint("GET /health", May.ANYBODY, Health)
+async def health(request: Request) -> Json:
+    """What is wrong, if anything."""
+    condition = _condition(request)
+    issues = await condition.issues()
+    status = "healthy" if not issues else "degraded"
+    if len(issues) >= UNHEALTHY_FROM or condition.stalled or condition.disk.full or not condition.connected:
+        status = "unhealthy"
+    return Json({"status": status, "issues": issues}, status_code=503 if status == "unhealthy" else 200)
+
+
+@endpoint("GET /metrics", May.ANYBODY)
+async def metrics(request: Request) -> Response:
+    """Metrics for Prometheus: to callers on this machine, an admin, and with SCRIP_METRICS_TOKEN."""
+    services = services_of(request)
+    await _may_read_metrics(services, request.scope)
+    await _condition(request).issues()
+    return Response(services.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def _may_read_metrics(services: Services, scope: Any) -> None:

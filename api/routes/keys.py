@@ -5,21 +5,18 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import structlog
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.fields import Body, Label, Time
-from api.operation import Call
+from api.http.caller import Call
+from api.http.command import key_reused
+from api.http.endpoint import REPLAYED, endpoint
+from api.http.policy import SCOPES, May
 from api.paging import CursorText, Limit
-from api.pipeline import fingerprint, key_reused
-from api.policy import SCOPES
 from api.problems import Problem, invalid, not_found
 from api.reading import Json, cursors
-from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import ApiKeyRow, page_of
-from api.services import Services
 from infra.security.api_keys import MAX_API_KEYS, ApiKey, KeyTaken, TooManyApiKeys
 from infra.security.principal import Role
 
@@ -50,39 +47,32 @@ class ApiKeyAnswer(BaseModel):
     revoked_at: datetime | None = None
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def list_api_keys(
-        call: Annotated[Call, Depends(call_of)], limit: Limit = 50, cursor: CursorText = None
-    ) -> Json:
-        pages = cursors(services, call, "api-keys")
-        after = tuple(pages.decode(cursor, datetime, str)) if cursor else None
-        keys = await services.keys.of(call.org, after and (after[0], after[1]), limit + 1)
-        return Json(pages.page(keys, limit, lambda key: [key.created_at, key.id], _shown))
-
-    async def revoke_api_key(id: str, call: Annotated[Call, Depends(call_of)]) -> Response:  # noqa: A002
-        if not await services.keys.revoke(call.org, id):
-            raise not_found("API key", id)
-        services.authenticator.forget_key(id)
-        log.info("api key revoked", actor=call.principal.actor, org=call.org, key=id)
-        return Response(status_code=204)
-
-    return [
-        BodyRoute(PATH, _create_api_key, services, "Make an API key", ApiKeyBody, ApiKeyAnswer, status=201),
-        ReadRoute(PATH, list_api_keys, services, "The organisation's API keys", page_of(ApiKeyRow)),
-        ReadRoute(PATH + "/{id}", revoke_api_key, services, "End an API key", status=204, method="DELETE"),
-    ]
+@endpoint("GET /api/v1/api-keys", May.MANAGE_KEYS, page_of(ApiKeyRow))
+async def list_api_keys(call: Call, limit: Limit = 50, cursor: CursorText = None) -> Json:
+    """The organisation's API keys."""
+    pages = cursors(call, "api-keys")
+    after = tuple(pages.decode(cursor, datetime, str)) if cursor else None
+    keys = await call.services.keys.of(call.org, after and (after[0], after[1]), limit + 1)
+    return Json(pages.page(keys, limit, lambda key: [key.created_at, key.id], _shown))
 
 
-async def _create_api_key(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
-    services, call, body = given.services, given.call, given.body
+@endpoint("DELETE /api/v1/api-keys/{id}", May.MANAGE_KEYS, status=204)
+async def revoke_api_key(call: Call, id: str) -> Response:
+    """End an API key."""
+    if not await call.services.keys.revoke(call.org, id):
+        raise not_found("API key", id)
+    call.services.authenticator.forget_key(id)
+    log.info("api key revoked", actor=call.principal.actor, org=call.org, key=id)
+    return Response(status_code=204)
+
+
+@endpoint("POST /api/v1/api-keys", May.MANAGE_KEYS, ApiKeyAnswer, status=201)
+async def create_api_key(call: Call, body: ApiKeyBody) -> Json:
+    """Make an API key."""
     _may_give(call, body)
-    idempotency = None
-    if given.key is not None:
-        idempotency = (given.key, fingerprint(services, "POST", given.path, given.canonical))
+    idempotency = (call.key, call.fingerprint) if call.key is not None else None
     try:
-        key, text, replayed = await services.keys.create(
+        key, text, replayed = await call.services.keys.create(
             call.org,
             body.name,
             Role(body.role),
@@ -101,8 +91,8 @@ async def _create_api_key(given: Given) -> tuple[dict[str, Any], dict[str, str]]
             limit=MAX_API_KEYS,
         ) from None
     log.info("api key made", actor=call.principal.actor, org=call.org, key=key.id, role=body.role)
-    headers = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if replayed else {})
-    return {**_shown(key), "key": text}, headers
+    headers = {"Cache-Control": "no-store"} | (REPLAYED if replayed else {})
+    return Json({**_shown(key), "key": text}, status_code=201, headers=headers)
 
 
 def _may_give(call: Call, body: ApiKeyBody) -> None:

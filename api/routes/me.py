@@ -4,17 +4,16 @@ from asyncio import gather
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from api.current import ask, read_current
 from api.fields import Body, Id
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.problems import Problem
 from api.reading import Json
 from api.routes.storage import storage_answer
-from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import Myself
 from api.services import Services
 from domain.budgets.now import BudgetNow, BudgetUse
@@ -45,41 +44,26 @@ class SessionAnswer(BaseModel):
     expires_at: datetime
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def read_me(call: Annotated[Call, Depends(call_of)]) -> Json:
-        who = call.principal
-        streams = {unit: stream_of(f"user:{who.sub}:{unit}") for unit in ("credits", "tokens")}
-        memberships = memberships_of(who.sub)
-        now, storage, budget = await gather(
-            read_current(services, call.org, memberships, *streams.values()),
-            ask(services, call.org, StorageNow(user=who.sub, default_limit=call.defaults.storage_limit)),
-            ask(services, call.org, BudgetNow(user=who.sub)),
-        )
-        groups = await gather(*(_group(services, call.org, each) for each in now.states[memberships].groups))
-        parts = {}
-        for unit, stream in streams.items():
-            account = now.states[stream]
-            parts[unit] = {"available": account.available, "reserved": account.reserved}
-        told: dict[str, Any] = {"user": {"id": who.sub, "org": call.org, "role": who.role.value}, **parts}
-        told |= {"storage": storage_answer(storage.value), "budget": _budget(budget.value)}
-        told |= {"groups": [group for group in groups if group], "position": format_position(now.position)}
-        return Json(told, headers={"Cache-Control": "no-store"})
-
-    return [
-        ReadRoute("/api/auth/me", read_me, services, "The caller and what they have", Myself),
-        BodyRoute(
-            "/api/v1/session-tokens",
-            _issue_session_token,
-            services,
-            "A token of role user for a browser",
-            SessionBody,
-            SessionAnswer,
-            status=201,
-            keyed=False,
-        ),
-    ]
+@endpoint("GET /api/auth/me", May.READ_CREDITS, Myself)
+async def read_me(call: Call) -> Json:
+    """The caller and what they have."""
+    who = call.principal
+    streams = {unit: stream_of(f"user:{who.sub}:{unit}") for unit in ("credits", "tokens")}
+    memberships = memberships_of(who.sub)
+    now, storage, budget = await gather(
+        read_current(call.services, call.org, memberships, *streams.values()),
+        ask(call.services, call.org, StorageNow(user=who.sub, default_limit=call.services.defaults.storage_limit)),
+        ask(call.services, call.org, BudgetNow(user=who.sub)),
+    )
+    groups = await gather(*(_group(call.services, call.org, each) for each in now.states[memberships].groups))
+    parts = {}
+    for unit, stream in streams.items():
+        account = now.states[stream]
+        parts[unit] = {"available": account.available, "reserved": account.reserved}
+    told: dict[str, Any] = {"user": {"id": who.sub, "org": call.org, "role": who.role.value}, **parts}
+    told |= {"storage": storage_answer(storage.value), "budget": _budget(budget.value)}
+    told |= {"groups": [group for group in groups if group], "position": format_position(now.position)}
+    return Json(told, headers={"Cache-Control": "no-store"})
 
 
 def _budget(use: BudgetUse) -> dict[str, Any]:
@@ -110,12 +94,17 @@ async def _group(services: Services, org: str, group_id: str) -> dict[str, Any] 
     }
 
 
-async def _issue_session_token(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
-    body: SessionBody = given.body
+@endpoint("POST /api/v1/session-tokens", May.ISSUE_SESSIONS, SessionAnswer, status=201, keyed=False)
+async def issue_session_token(call: Call, body: SessionBody) -> Json:
+    """A token of role user for a browser."""
     try:
-        token, ends = given.services.tokens.issue(given.call.org, body.user_id, Role.USER, body.ttl_seconds)
+        token, ends = call.services.tokens.issue(call.org, body.user_id, Role.USER, body.ttl_seconds)
     except LookupError:
         raise Problem(
             409, "not_configured", "Session tokens need SCRIP_JWT_SECRET, which this deployment does not have."
         ) from None
-    return {"token": token, "expires_at": datetime.fromtimestamp(ends, UTC)}, {"Cache-Control": "no-store"}
+    return Json(
+        {"token": token, "expires_at": datetime.fromtimestamp(ends, UTC)},
+        status_code=201,
+        headers={"Cache-Control": "no-store"},
+    )

@@ -4,18 +4,15 @@ from typing import Annotated, Any
 
 import psycopg
 import structlog
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.fields import MOST_EXACT, Body
-from api.operation import Call
-from api.operations import Operations, of_one_organisation
-from api.policy import ADMIN
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import ADMIN, May
+from api.operations import figures_of, of_one_organisation
 from api.problems import Problem
 from api.reading import Json
-from api.routing import BodyRoute, Given, ReadRoute, call_of
-from api.services import Services
 
 log = structlog.get_logger()
 
@@ -68,42 +65,24 @@ class Acknowledged(BaseModel):
     acknowledged: list[int]
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    operations = Operations(services)
-
-    async def read_operations(call: Annotated[Call, Depends(call_of)]) -> Json:
-        everywhere = call.principal.role is ADMIN
-        try:
-            told: dict[str, Any] = await operations.figures(None if everywhere else call.org)
-        except psycopg.errors.UndefinedTable:
-            raise Problem(503, "not_ready", "The read models do not exist yet: no projector has run.") from None
-        return Json(told if everywhere else of_one_organisation(told))
-
-    return [
-        ReadRoute(
-            "/api/v1/operations",
-            read_operations,
-            services,
-            "Figures for operators, each with its status and its page of the runbook",
-            OperationsAnswer,
-        ),
-        BodyRoute(
-            "/api/v1/topic-faults/acknowledge",
-            _acknowledge_topic_faults,
-            services,
-            "End the alarm about faults of the ledger's topic; what is found later raises another",
-            AcknowledgeBody,
-            Acknowledged,
-            keyed=False,
-        ),
-    ]
+@endpoint("GET /api/v1/operations", May.READ_PLATFORM, OperationsAnswer)
+async def read_operations(call: Call) -> Json:
+    """Figures for operators, each with its status and its page of the runbook."""
+    everywhere = call.principal.role is ADMIN
+    try:
+        told: dict[str, Any] = await figures_of(call.services, None if everywhere else call.org)
+    except psycopg.errors.UndefinedTable:
+        raise Problem(503, "not_ready", "The read models do not exist yet: no projector has run.") from None
+    return Json(told if everywhere else of_one_organisation(told))
 
 
-async def _acknowledge_topic_faults(given: Given) -> tuple[dict[str, Any], None]:
-    actor, ids = given.call.principal.actor, given.body.ids
-    async with given.services.database.writes.connection() as connection:
+@endpoint("POST /api/v1/topic-faults/acknowledge", May.MANAGE_PLATFORM, Acknowledged, keyed=False)
+async def acknowledge_topic_faults(call: Call, body: AcknowledgeBody) -> dict[str, Any]:
+    """End the alarm about faults of the ledger's topic; what is found later raises another."""
+    actor = call.principal.actor
+    ids = body.ids
+    async with call.services.database.writes.connection() as connection:
         cursor = await connection.execute(_ACKNOWLEDGE, (actor, ids))
         done = sorted(row[0] for row in await cursor.fetchall())
     log.info("topic faults acknowledged", actor=actor, ids=done)
-    return {"acknowledged": done}, None
+    return {"acknowledged": done}

@@ -1,14 +1,11 @@
 """Organisations: their settings and plans; set up by the platform's admins, or there from their first use."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.commands.organisations import (
-    PATH,
     CreatedAnswer,
     OrganisationBody,
     chosen,
@@ -20,12 +17,13 @@ from api.commands.organisations import (
     shown_settings,
 )
 from api.current import ask
-from api.operation import Call
+from api.http.caller import Call
+from api.http.command import execute
+from api.http.endpoint import REPLAYED, MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, IdPrefix, Limit
-from api.pipeline import execute, fingerprint
 from api.problems import Problem, refused
-from api.reading import Json, MinPosition, cursors, seen
-from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.reading import Json, cursors, seen
 from api.schemas import page_of
 from api.services import Services
 from api.setting_fields import with_settings
@@ -37,15 +35,13 @@ from domain.resources.table import RESOURCES
 from domain.settings.setting import Owner
 from infra.position import format_position
 from infra.security.principal import Role
-from infra.writer.submission import Outcome, Submission
+from infra.writer.submission import Outcome
 
 _LIST = """
     select org as id, plan, plan_version, billing, paid_until, time_zone, created_at, updated_at
     from read.organisations
     where org > %(after)s and starts_with(org, %(prefix)s) and (%(own)s::text is null or org = %(own)s)
     order by org limit %(limit)s"""
-
-CallNow = Annotated[Call, Depends(call_of)]
 
 
 class OrganisationRow(BaseModel):
@@ -92,67 +88,51 @@ class OrganisationAnswer(BaseModel):
     position: str
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def list_organisations(
-        call: CallNow,
-        prefix: IdPrefix = "",
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "organisations", prefix)
-        after = pages.decode(cursor, str)[0] if cursor else ""
-        own = None if call.principal.role is Role.ADMIN else call.org
-        wanted = {"after": after, "prefix": prefix, "own": own, "limit": limit + 1}
-        rows = await services.rows_of_all(_LIST, wanted)
-        return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
-
-    async def read_organisation(id: str, call: CallNow) -> Json:  # noqa: A002
-        del id  # the guard has checked it, and the call carries it
-        told, organisation = await _organisation(services, of_path(call).org)
-        return Json(told, headers={"ETag": settings_tag(settings_of(organisation))})
-
-    return [
-        BodyRoute(
-            PATH, _create_organisation, services, "Set an organisation up", OrganisationBody, CreatedAnswer, status=201
-        ),
-        ReadRoute(PATH, list_organisations, services, "The platform's organisations", page_of(OrganisationRow)),
-        ReadRoute(
-            PATH + "/{id}", read_organisation, services, "An organisation's settings and plan", OrganisationAnswer
-        ),
-    ]
+@endpoint("GET /api/v1/organisations", May.READ_PLATFORM, page_of(OrganisationRow))
+async def list_organisations(
+    call: Call, prefix: IdPrefix = "", limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+) -> Json:
+    """The platform's organisations."""
+    await seen(call, min_position)
+    pages = cursors(call, "organisations", prefix)
+    after = pages.decode(cursor, str)[0] if cursor else ""
+    own = None if call.principal.role is Role.ADMIN else call.org
+    wanted = {"after": after, "prefix": prefix, "own": own, "limit": limit + 1}
+    rows = await call.services.rows_of_all(_LIST, wanted)
+    return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
 
 
-async def _create_organisation(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
-    """Settings first, then the plan; both under the caller's key, so that a repetition goes on where it broke off."""
-    body = given.body
+@endpoint("GET /api/v1/organisations/{id}", May.READ_ORGANISATION, OrganisationAnswer)
+async def read_organisation(call: Call, id: str) -> Json:
+    """An organisation's settings and plan."""
+    del id  # the guard has checked it, and the call carries it
+    told, organisation = await _organisation(call.services, of_path(call).org)
+    return Json(told, headers={"ETag": settings_tag(settings_of(organisation))})
+
+
+@endpoint("POST /api/v1/organisations", May.MANAGE_PLATFORM, CreatedAnswer, status=201)
+async def create_organisation(call: Call, body: OrganisationBody) -> Json:
+    """Set an organisation up.
+
+    Settings first, then the plan; both under the caller's key, so that a repetition goes on where it broke off.
+    """
     first = settings_command(body, settings_of(Organisation()))
-    outcome = await _run(given, body.id, first, "settings")
+    outcome = await _run(call, body.id, first, "settings")
     if outcome.refusal is not None:
         if outcome.refusal.code == StaleVersion.code:
             raise Problem(409, "exists", f"The organisation {body.id} is set up already.", id=body.id)
         raise refused(outcome.refusal)
     told: dict[str, Any] = {"id": body.id, **configured(outcome)}
     if body.plan is not None:
-        planned = await _run(given, body.id, plan_command(body, body.plan), "plan")
+        planned = await _run(call, body.id, plan_command(body, body.plan), "plan")
         if planned.refusal is not None:
             raise refused(planned.refusal)
         told |= chosen(planned)
-    return told, {"Idempotency-Replayed": "true"} if outcome.replayed else None
+    return Json(told, status_code=201, headers=REPLAYED if outcome.replayed else None)
 
 
-async def _run(given: Given, org: str, command: Any, part: str) -> Outcome:
-    actor = given.call.principal.actor
-    if given.key is None:
-        item = Submission(org=org, command=command, actor=actor, caller=actor)
-    else:
-        print_ = fingerprint(given.services, "POST", given.path, given.canonical)
-        key = f"{given.key}/{part}"
-        item = Submission(org=org, command=command, actor=actor, caller=actor, key=key, fingerprint=print_)
-    return await execute(given.services, item)
+async def _run(call: Call, org: str, command: Any, part: str) -> Outcome:
+    return await execute(call.services, call.submission(command, org=org, part=part))
 
 
 async def _organisation(services: Services, org: str) -> tuple[dict[str, Any], Organisation]:

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.commands.plans import shown_feature, shown_package, shown_plan
 from api.current import read_current
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.reading import Json
-from api.routing import ReadRoute
 from api.services import Services
 from domain.plans.state import STREAM, Catalogue
 from infra.partitions import PLATFORM
@@ -46,33 +47,32 @@ async def catalogue_now(services: Services) -> tuple[Catalogue, datetime]:
     return catalogue, now.time
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+@endpoint("GET /api/v1/plans", May.READ_PRICES, PlanList)
+async def list_plans(call: Call) -> Json:
+    """The plans that an organisation can be on."""
+    catalogue, now = await catalogue_now(call.services)
+    plans = [shown_plan(plan) for plan in catalogue.plans.values()]
+    return Json({"items": plans, "next_cursor": None, "as_of": now})
 
-    async def list_plans() -> Json:
-        catalogue, now = await catalogue_now(services)
-        plans = [shown_plan(plan) for plan in catalogue.plans.values()]
-        return Json({"items": plans, "next_cursor": None, "as_of": now})
 
-    async def list_features() -> Json:
-        catalogue, _ = await catalogue_now(services)
-        version = catalogue.features_version
-        features = [shown_feature(feature) for feature in catalogue.features.values()]
-        told = {"version": version, "features": features, "token_costs": catalogue.token_costs}
-        return Json(told, headers={"ETag": f'"{version}"'})
+@endpoint("GET /api/v1/features", May.READ_PRICES, FeatureList)
+async def list_features(call: Call) -> Json:
+    """The features that cost plan tokens."""
+    catalogue, _ = await catalogue_now(call.services)
+    version = catalogue.features_version
+    features = [shown_feature(feature) for feature in catalogue.features.values()]
+    told = {"version": version, "features": features, "token_costs": catalogue.token_costs}
+    return Json(told, headers={"ETag": f'"{version}"'})
 
-    async def list_packages() -> Json:
-        catalogue, _ = await catalogue_now(services)
-        version = catalogue.packages_version
-        told = {
-            "version": version,
-            "items": [shown_package(each) for each in catalogue.packages],
-            "next_cursor": None,
-        }
-        return Json(told, headers={"ETag": f'"{version}"'})
 
-    return [
-        ReadRoute("/api/v1/plans", list_plans, services, "The plans that an organisation can be on", PlanList),
-        ReadRoute("/api/v1/features", list_features, services, "The features that cost plan tokens", FeatureList),
-        ReadRoute("/api/v1/packages", list_packages, services, "The packages that can be bought", PackageList),
-    ]
+@endpoint("GET /api/v1/packages", May.READ_PRICES, PackageList)
+async def list_packages(call: Call) -> Json:
+    """The packages that can be bought."""
+    catalogue, _ = await catalogue_now(call.services)
+    version = catalogue.packages_version
+    told = {
+        "version": version,
+        "items": [shown_package(each) for each in catalogue.packages],
+        "next_cursor": None,
+    }
+    return Json(told, headers={"ETag": f'"{version}"'})

@@ -2,23 +2,21 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from api.commands.prices import MAX_PRICES_BODY, PublishBody, entry_of, fits
 from api.current import read_current
 from api.database import Row
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
 from api.price_preview import USAGE, preview
 from api.problems import refused
-from api.reading import Json, MinPosition, cursors, seen
-from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.reading import Json, cursors, seen
 from api.schemas import page_of
-from api.services import Services
 from domain.kernel.memory import Memory
 from domain.prices.book import STREAM, PriceBook
 from domain.prices.publish import PublishPrices
@@ -70,48 +68,27 @@ class VersionRow(BaseModel):
     position: str
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def list_price_versions(
-        call: Annotated[Call, Depends(call_of)],
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        await seen(services, replace(call, org=PLATFORM), min_position)
-        pages = cursors(services, call, "price-versions")
-        before = pages.decode(cursor, int)[0] if cursor else LAST
-        partition = partition_of(PLATFORM, services.ledger.writer.partitions)
-        rows = await services.rows_of_all(_VERSIONS, {"partition": partition, "before": before, "limit": limit + 1})
-        return Json(pages.page(rows, limit, lambda row: [row["version"]], _shown))
-
-    return [
-        BodyRoute(
-            "/api/v1/prices/preview",
-            _preview_prices,
-            services,
-            "What a new price book would change, without publishing it",
-            PublishBody,
-            PricesPreview,
-            keyed=False,
-            max_bytes=MAX_PRICES_BODY,
-        ),
-        ReadRoute(
-            "/api/v1/prices/versions",
-            list_price_versions,
-            services,
-            "The versions of the price book, newest first",
-            page_of(VersionRow),
-        ),
-    ]
+@endpoint("GET /api/v1/prices/versions", May.READ_PLATFORM, page_of(VersionRow))
+async def list_price_versions(
+    call: Call, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+) -> Json:
+    """The versions of the price book, newest first."""
+    await seen(replace(call, org=PLATFORM), min_position)
+    pages = cursors(call, "price-versions")
+    before = pages.decode(cursor, int)[0] if cursor else LAST
+    partition = partition_of(PLATFORM, call.services.ledger.writer.partitions)
+    rows = await call.services.rows_of_all(_VERSIONS, {"partition": partition, "before": before, "limit": limit + 1})
+    return Json(pages.page(rows, limit, lambda row: [row["version"]], _shown))
 
 
-async def _preview_prices(given: Given) -> tuple[dict[str, Any], None]:
-    """Over the whole platform for its admins; an auditor sees what their own organisation generated."""
-    services, call, body = given.services, given.call, given.body
+@endpoint("POST /api/v1/prices/preview", May.READ_PLATFORM, PricesPreview, keyed=False, max_bytes=MAX_PRICES_BODY)
+async def preview_prices(call: Call, body: PublishBody) -> dict[str, Any]:
+    """What a new price book would change, without publishing it.
+
+    Over the whole platform for its admins; an auditor sees what their own organisation generated.
+    """
     fits(body)
-    current = await read_current(services, PLATFORM, STREAM)
+    current = await read_current(call.services, PLATFORM, STREAM)
     book: PriceBook = current.states[STREAM]
     command = PublishPrices(entries=tuple(entry_of(entry) for entry in body.entries), effective_at=body.effective_at)
     ledger = Memory(SCRIP, PLATFORM)
@@ -122,9 +99,9 @@ async def _preview_prices(given: Given) -> tuple[dict[str, Any], None]:
     ((_, new),) = decided.events
     since = current.time - timedelta(days=WINDOW_DAYS)
     own = None if call.principal.role is Role.ADMIN else call.org
-    rows = await services.rows_of_all(USAGE, {"from": since, "to": current.time, "own": own})
-    told = await services.threads.run(preview, book.at(new.effective_at), new, rows)
-    return {"from": since, "to": current.time, **told}, None
+    rows = await call.services.rows_of_all(USAGE, {"from": since, "to": current.time, "own": own})
+    told = await call.services.threads.run(preview, book.at(new.effective_at), new, rows)
+    return {"from": since, "to": current.time, **told}
 
 
 def _shown(row: Row) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from typing import Annotated, Any, Self
 
 from fastapi import Query
-from fastapi.routing import APIRoute
 from pydantic import model_validator
 
 from api.commands.prices import shown
 from api.current import read_current
 from api.fields import Body, Label, Model, Options, Units
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.problems import not_found, refused
 from api.reading import Json
-from api.routing import BodyRoute, Given, ReadRoute
 from api.schemas import Prices, Quoted
 from api.services import Services
 from domain.money import decimal_text
@@ -46,53 +47,47 @@ async def price_book(services: Services) -> tuple[PriceBook, Current]:
     return book, current
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def read_prices(
-        version: Annotated[
-            int | None, Query(ge=1, le=10**9, description="One version; none for that in force.")
-        ] = None,
-    ) -> Json:
-        book, now = await price_book(services)
-        found = book.at(now.time) if version is None else book.version(version)
-        if version is not None and found is None:
-            raise not_found("price version", str(version))
-        upcoming = [
-            {"version": each.version, "effective_at": each.effective_at}
-            for each in book.versions
-            if each.effective_at > now.time
-        ]
-        told = {
-            "version": found.version if found else 0,
-            "effective_at": found.effective_at if found else None,
-            "entries": [shown(entry) for entry in found.entries] if found else [],
-            "latest": book.latest,
-            "upcoming": upcoming,
-        }
-        return Json(told, headers={"ETag": f'"{book.latest}"'})
-
-    return [
-        ReadRoute("/api/v1/prices", read_prices, services, "The price book", Prices),
-        BodyRoute("/api/v1/quotes", _quote_price, services, "A price without charging", QuoteBody, Quoted, keyed=False),
+@endpoint("GET /api/v1/prices", May.READ_PRICES, Prices)
+async def read_prices(
+    call: Call,
+    version: Annotated[int | None, Query(ge=1, le=10**9, description="One version; none for that in force.")] = None,
+) -> Json:
+    """The price book."""
+    book, now = await price_book(call.services)
+    found = book.at(now.time) if version is None else book.version(version)
+    if version is not None and found is None:
+        raise not_found("price version", str(version))
+    upcoming = [
+        {"version": each.version, "effective_at": each.effective_at}
+        for each in book.versions
+        if each.effective_at > now.time
     ]
+    told = {
+        "version": found.version if found else 0,
+        "effective_at": found.effective_at if found else None,
+        "entries": [shown(entry) for entry in found.entries] if found else [],
+        "latest": book.latest,
+        "upcoming": upcoming,
+    }
+    return Json(told, headers={"ETag": f'"{book.latest}"'})
 
 
-async def _quote_price(given: Given) -> tuple[dict[str, Any], None]:
-    body: QuoteBody = given.body
-    book, now = await price_book(given.services)
+@endpoint("POST /api/v1/quotes", May.READ_PRICES, Quoted, keyed=False)
+async def quote_price(call: Call, body: QuoteBody) -> dict[str, Any]:
+    """A price without charging."""
+    book, now = await price_book(call.services)
     ask = Ask(
         provider=body.provider,
         model=body.model,
         operation=body.operation,
         options=body.options or {},
         estimate=body.estimate,
-        may_lower=given.call.principal.role is not Role.USER,
+        may_lower=call.principal.role is not Role.USER,
     )
     try:
         price = quote(book, ask, now.time)
     except Refusal as refusal:
-        given.services.metrics.refused("quote_price", refusal.code)
+        call.services.metrics.refused("quote_price", refusal.code)
         raise refused(Refused.of(refusal)) from None
     return {
         "credits": price.credits,
@@ -101,4 +96,4 @@ async def _quote_price(given: Given) -> tuple[dict[str, Any], None]:
         "currency": "USD" if price.usd_micros is not None else None,
         "item": price.item,
         "price_version": price.price_version,
-    }, None
+    }

@@ -6,18 +6,17 @@ content (position, previous hash, hash): they show that the chain is not broken,
 
 from base64 import b64encode
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.database import Row
-from api.operation import Call
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
 from api.problems import invalid, not_found
 from api.reading import Json, cursors
-from api.routing import ReadRoute, call_of
 from api.services import Services
 from infra.log.chain import GENESIS, head_of, microseconds
 from infra.partitions import partition_of
@@ -85,41 +84,28 @@ class Proof(Link):
     next_cursor: str | None = None
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def prove_event(
-        position: str, call: Annotated[Call, Depends(call_of)], limit: Limit = 50, cursor: CursorText = None
-    ) -> Json:
-        at = _position(position)
-        pages = cursors(services, call, "proof", position)
-        after = int(pages.decode(cursor, int)[0]) if cursor else at
-        partition = partition_of(call.org, services.ledger.writer.partitions)
-        proved = await _links(services, call.org, partition, at, 1)
-        if not proved or not proved[0]["own"]:
-            raise not_found("event", position)
-        (end,) = await services.rows_of_all(_HEAD, (partition,))
-        chain = await _links(services, call.org, partition, after + 1, limit)
-        more = bool(chain) and chain[-1]["at"] < end["position"]
-        told = {
-            **_event(services, partition, proved[0]),
-            "rule": RULE,
-            "log": end["log"],
-            "partition_head": {"position": format_position(end["position"]), "hash": bytes(end["hash"]).hex()},
-            "chain": [_shown(link) for link in chain],
-            "next_cursor": pages.encode([chain[-1]["at"]]) if more else None,
-        }
-        return Json(told)
-
-    return [
-        ReadRoute(
-            "/api/v1/audit/proof/{position}",
-            prove_event,
-            services,
-            "An event's bytes, what its hash is made of, and the chain from it to the partition's head",
-            Proof,
-        )
-    ]
+@endpoint("GET /api/v1/audit/proof/{position}", May.READ_EVENTS, Proof)
+async def prove_event(call: Call, position: str, limit: Limit = 50, cursor: CursorText = None) -> Json:
+    """An event's bytes, what its hash is made of, and the chain from it to the partition's head."""
+    at = _position(position)
+    pages = cursors(call, "proof", position)
+    after = int(pages.decode(cursor, int)[0]) if cursor else at
+    partition = partition_of(call.org, call.services.ledger.writer.partitions)
+    proved = await _links(call.services, call.org, partition, at, 1)
+    if not proved or not proved[0]["own"]:
+        raise not_found("event", position)
+    (end,) = await call.services.rows_of_all(_HEAD, (partition,))
+    chain = await _links(call.services, call.org, partition, after + 1, limit)
+    more = bool(chain) and chain[-1]["at"] < end["position"]
+    told = {
+        **_event(call.services, partition, proved[0]),
+        "rule": RULE,
+        "log": end["log"],
+        "partition_head": {"position": format_position(end["position"]), "hash": bytes(end["hash"]).hex()},
+        "chain": [_shown(link) for link in chain],
+        "next_cursor": pages.encode([chain[-1]["at"]]) if more else None,
+    }
+    return Json(told)
 
 
 async def _links(services: Services, org: str, partition: int, first: int, limit: int) -> list[Row]:

@@ -1,22 +1,19 @@
 """Purchases: started by a buyer, delivered once when they are paid (S3)."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
-
-from api.acting import seen_user
 from api.commands.plans import shown_money
-from api.commands.purchases import PURCHASES, PurchaseAnswer, PurchaseBody, PurchaseRow, start_command, started
+from api.commands.purchases import PurchaseAnswer, PurchaseBody, PurchaseRow, start_command, started
 from api.current import read_current
 from api.database import Row
 from api.fields import UserId
-from api.operation import Call
+from api.http.caller import Call, seen_user
+from api.http.command import execute
+from api.http.endpoint import REPLAYED, MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
-from api.pipeline import execute, fingerprint
 from api.problems import Problem, refused
-from api.reading import Json, MinPosition, cursors, seen
-from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.reading import Json, cursors, seen
 from api.schemas import page_of
 from api.services import Services
 from domain.credits.events import Paid
@@ -40,31 +37,23 @@ _LIST = """
 LAST = 2**62
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def list_purchases(
-        call: Annotated[Call, Depends(call_of)],
-        user_id: UserId = None,
-        status: Literal["pending", "completed", "failed"] | None = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        user = seen_user(call, user_id)
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "purchases", user or "", status or "")
-        before = pages.decode(cursor, int)[0] if cursor else LAST
-        wanted = {"org": call.org, "before": before, "user": user, "status": status, "limit": limit + 1}
-        rows = await services.rows(_LIST, wanted)
-        return Json(pages.page(rows, limit, lambda row: [row["created_position"]], shown_purchase))
-
-    return [
-        BodyRoute(
-            PURCHASES, _create_purchase, services, "Buy a package or a plan", PurchaseBody, PurchaseAnswer, status=201
-        ),
-        ReadRoute(PURCHASES, list_purchases, services, "Purchases, newest first", page_of(PurchaseRow)),
-    ]
+@endpoint("GET /api/v1/purchases", May.READ_CREDITS, page_of(PurchaseRow))
+async def list_purchases(
+    call: Call,
+    user_id: UserId = None,
+    status: Literal["pending", "completed", "failed"] | None = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """Purchases, newest first."""
+    user = seen_user(call, user_id)
+    await seen(call, min_position)
+    pages = cursors(call, "purchases", user or "", status or "")
+    before = pages.decode(cursor, int)[0] if cursor else LAST
+    wanted = {"org": call.org, "before": before, "user": user, "status": status, "limit": limit + 1}
+    rows = await call.services.rows(_LIST, wanted)
+    return Json(pages.page(rows, limit, lambda row: [row["created_position"]], shown_purchase))
 
 
 def shown_purchase(row: Row) -> dict[str, Any]:
@@ -92,19 +81,22 @@ async def paid(services: Services, org: str, purchase_id: str, payment_ref: str,
     return await execute(services, item)
 
 
-async def _create_purchase(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
-    services, call = given.services, given.call
-    provider = services.payments
+@endpoint("POST /api/v1/purchases", May.BUY, PurchaseAnswer, status=201)
+async def create_purchase(call: Call, body: PurchaseBody) -> Json:
+    """Buy a package or a plan."""
+    provider = call.services.payments
     if provider is None:
         raise Problem(409, "payments_not_configured", "Nothing can be bought: this deployment has no payment provider.")
-    services.free_writes.check(call.principal, call.org)
-    command = start_command(call, given.body, provider.name, await _unit_of(given))
-    outcome = await execute(services, _submission(given, command))
+    call.services.free_writes.check(call.principal, call.org)
+    command = start_command(call, body, provider.name, await _unit_of(call, body))
+    outcome = await execute(call.services, call.submission(command))
     if not outcome.replayed:  # one that is accepted has taken nothing either: it is paid for later, or never
-        counted = services.free_writes.count_accepted if outcome.refusal is None else services.free_writes.count
+        counted = (
+            call.services.free_writes.count_accepted if outcome.refusal is None else call.services.free_writes.count
+        )
         counted(call.principal, call.org)
     if outcome.refusal is not None:
-        services.metrics.refused("create_purchase", outcome.refusal.code)
+        call.services.metrics.refused("create_purchase", outcome.refusal.code)
         raise refused(outcome.refusal)
     event = outcome.one(PurchaseStarted)
     url = provider.checkout_url(Order(call.org, event.purchase_id, event.price.amount, event.price.currency))
@@ -115,22 +107,13 @@ async def _create_purchase(given: Given) -> tuple[dict[str, Any], dict[str, str]
         "checkout_url": url,
         "position": format_position(outcome.position),
     }
-    return told, {"Idempotency-Replayed": "true"} if outcome.replayed else None
+    return Json(told, status_code=201, headers=REPLAYED if outcome.replayed else None)
 
 
-async def _unit_of(given: Given) -> str | None:
+async def _unit_of(call: Call, body: PurchaseBody) -> str | None:
     """The unit of the package that a user buys without naming an account; plan tokens would be the organisation's."""
-    body = given.body
-    if given.call.principal.role is not Role.USER or body.package is None or body.account is not None:
+    if call.principal.role is not Role.USER or body.package is None or body.account is not None:
         return None
-    now = await read_current(given.services, PLATFORM, STREAM)
+    now = await read_current(call.services, PLATFORM, STREAM)
     catalogue: Catalogue = now.states[STREAM]
     return next((each.unit for each in catalogue.packages if each.id == body.package), None)
-
-
-def _submission(given: Given, command: Any) -> Submission:
-    org, actor = given.call.org, given.call.principal.actor
-    if given.key is None:
-        return Submission(org=org, command=command, actor=actor, caller=actor)
-    print_ = fingerprint(given.services, "POST", given.path, given.canonical)
-    return Submission(org=org, command=command, actor=actor, caller=actor, key=given.key, fingerprint=print_)

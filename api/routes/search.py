@@ -2,16 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 from pydantic import BaseModel
 
 from api.counted_text import amount_of_unit, counted
 from api.database import Row
-from api.operation import Call
-from api.reading import Json, MinPosition, seen
-from api.routing import ReadRoute, call_of
-from api.services import Services
+from api.http.caller import Call
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
+from api.reading import Json, seen
 from api.support_queries import USERS
 from domain.credits.address import parse_address
 from domain.ids import is_id
@@ -91,41 +90,30 @@ class SearchAnswer(BaseModel):
     hits: list[Hit]
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def search(
-        call: Annotated[Call, Depends(call_of)],
-        q: Annotated[
-            str,
-            Query(min_length=1, max_length=255, description="An id, or how one begins."),
-        ],
-        min_position: MinPosition = None,
-    ) -> Json:
-        await seen(services, call, min_position)
-        text = q.strip()
-        return Json({"query": text, "hits": await _hits(services, call, text) if text else []})
-
-    return [
-        ReadRoute(
-            "/api/v1/search",
-            search,
-            services,
-            "Users, generations, payments and more by how their ids begin",
-            SearchAnswer,
-        )
-    ]
+@endpoint("GET /api/v1/search", May.READ_EVENTS, SearchAnswer)
+async def search(
+    call: Call,
+    q: Annotated[
+        str,
+        Query(min_length=1, max_length=255, description="An id, or how one begins."),
+    ],
+    min_position: MinPosition = None,
+) -> Json:
+    """Users, generations, payments and more by how their ids begin."""
+    await seen(call, min_position)
+    text = q.strip()
+    return Json({"query": text, "hits": await _hits(call, text) if text else []})
 
 
-async def _hits(services: Services, call: Call, text: str) -> list[dict[str, Any]]:
+async def _hits(call: Call, text: str) -> list[dict[str, Any]]:
     wanted = {"org": call.org, "q": text, "most": MOST}
     hits: list[dict[str, Any]] = []
     if is_id(text):
-        users = await services.rows(USERS, {"org": call.org, "prefix": text, "after": "", "limit": MOST})
+        users = await call.services.rows(USERS, {"org": call.org, "prefix": text, "after": "", "limit": MOST})
         hits += [_user(row) for row in users]
-    hits += [_hit(row) for row in await services.rows(_FOUND, wanted)]
+    hits += [_hit(row) for row in await call.services.rows(_FOUND, wanted)]
     if call.principal.role is Role.ADMIN:
-        rows = await services.rows_of_all(_ORGANISATIONS, wanted)
+        rows = await call.services.rows_of_all(_ORGANISATIONS, wanted)
         hits += [_told("organisation", row["id"], f"Organisation {row['id']}", f"Plan {row['plan']}") for row in rows]
     for hit in hits:
         hit["exact"] = text in (hit["id"], hit.pop("payment_ref", None))

@@ -1,24 +1,18 @@
 """What resources let their owners set, and what is set of it for users and models."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from api.acting import own_only
 from api.commands.settings import ModelSettingAnswer, UserSettingAnswer, must_be_a_model, path_of
 from api.current import ask
-from api.operation import Call
-from api.reading import Json
-from api.routing import ReadRoute, call_of
-from api.services import Services
+from api.http.caller import Call, own_only
+from api.http.endpoint import Endpoint, endpoint
+from api.http.policy import May
 from domain.resources.table import RESOURCES
 from domain.settings.change import SettingsNow
 from domain.settings.setting import Owner, Setting
 from infra.position import format_position
-
-CallNow = Annotated[Call, Depends(call_of)]
 
 
 class SettingRow(BaseModel):
@@ -39,50 +33,44 @@ class SettingList(BaseModel):
     next_cursor: str | None
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def list_settings() -> Json:
-        declared = (each for owner in RESOURCES.settings.values() for each in owner.values())
-        items = [{name: getattr(each, name) for name in SettingRow.model_fields} for each in declared]
-        return Json({"items": items, "next_cursor": None})
-
-    return [
-        ReadRoute("/api/v1/settings", list_settings, services, "What may be set, and whose it is", SettingList),
-        *(_of_user(services, each) for each in RESOURCES.settings[Owner.USER].values()),
-        *(_of_model(services, each) for each in RESOURCES.settings[Owner.MODEL].values()),
-    ]
+@endpoint("GET /api/v1/settings", May.READ_GENERATIONS, SettingList)
+async def list_settings(_call: Call) -> dict[str, Any]:
+    """What may be set, and whose it is."""
+    declared = (each for owner in RESOURCES.settings.values() for each in owner.values())
+    items = [{name: getattr(each, name) for name in SettingRow.model_fields} for each in declared]
+    return {"items": items, "next_cursor": None}
 
 
-def _of_user(services: Services, setting: Setting) -> ReadRoute:
-    async def read(id: str, call: CallNow) -> Json:  # noqa: A002 - the path's name
+def _of_user(setting: Setting) -> Endpoint:
+    async def read(call: Call, id: str) -> dict[str, Any]:
         own_only(call, id)
-        return Json({"user_id": id, **await _now(services, call, setting, id)})
+        return {"user_id": id, **await _now(call, setting, id)}
 
-    return _route(services, setting, read, UserSettingAnswer)
+    return _read(setting, UserSettingAnswer, read)
 
 
-def _of_model(services: Services, setting: Setting) -> ReadRoute:
-    async def read(model: str, call: CallNow) -> Json:
+def _of_model(setting: Setting) -> Endpoint:
+    async def read(call: Call, model: str) -> dict[str, Any]:
         must_be_a_model(model)
-        return Json({"model": model, **await _now(services, call, setting, model)})
+        return {"model": model, **await _now(call, setting, model)}
 
-    return _route(services, setting, read, ModelSettingAnswer)
-
-
-def _route(services: Services, setting: Setting, read: Any, answers: type[BaseModel]) -> ReadRoute:
-    what = setting.name.replace("_", " ")
-    return ReadRoute(
-        path_of(setting),
-        read,
-        services,
-        f"The {what} of a {setting.on}",
-        answers,
-        operation=f"read_{setting.on}_{setting.name}",
-    )
+    return _read(setting, ModelSettingAnswer, read)
 
 
-async def _now(services: Services, call: Call, setting: Setting, id_: str) -> dict[str, Any]:
+def _read(setting: Setting, answers: type[BaseModel], handler: Any) -> Endpoint:
+    summary = f"The {setting.name.replace('_', ' ')} of a {setting.on}"
+    name = f"read_{setting.on}_{setting.name}"
+    declare = endpoint(f"GET {path_of(setting)}", May.READ_GENERATIONS, answers, name=name, summary=summary)
+    return declare(handler)
+
+
+async def _now(call: Call, setting: Setting, id_: str) -> dict[str, Any]:
     """As it is at this moment. Raises Problem (503)."""
-    answered = await ask(services, call.org, SettingsNow(on=setting.on, id=id_))
+    answered = await ask(call.services, call.org, SettingsNow(on=setting.on, id=id_))
     return {"limit": answered.value.get(setting.name), "position": format_position(answered.position)}
+
+
+READ_SETTINGS = (
+    *(_of_user(each) for each in RESOURCES.settings[Owner.USER].values()),
+    *(_of_model(each) for each in RESOURCES.settings[Owner.MODEL].values()),
+)

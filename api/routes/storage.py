@@ -1,33 +1,28 @@
 """How full a user's storage is (S0), read from the write side."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
-
-from api.acting import seen_user
 from api.current import ask
 from api.fields import UserId
-from api.operation import Call
+from api.http.caller import Call, seen_user
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.reading import Json
-from api.routing import ReadRoute, call_of
 from api.schemas_generations import StorageUse as StorageAnswer
-from api.services import Services
 from domain.storage.now import StorageNow, StorageUse
 from domain.wording import bytes_share_text
 from infra.position import format_position
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def read_my_storage(call: Annotated[Call, Depends(call_of)], user_id: UserId = None) -> Json:
-        user = seen_user(call, user_id) or call.principal.sub
-        answered = await ask(services, call.org, StorageNow(user=user, default_limit=call.defaults.storage_limit))
-        told = {"user_id": user, **storage_answer(answered.value), "position": format_position(answered.position)}
-        return Json(told)
-
-    return [ReadRoute("/api/v1/storage/me", read_my_storage, services, "What is stored, and the limit", StorageAnswer)]
+@endpoint("GET /api/v1/storage/me", May.READ_GENERATIONS, StorageAnswer)
+async def read_my_storage(call: Call, user_id: UserId = None) -> Json:
+    """What is stored, and the limit."""
+    user = seen_user(call, user_id) or call.principal.sub
+    answered = await ask(
+        call.services, call.org, StorageNow(user=user, default_limit=call.services.defaults.storage_limit)
+    )
+    told = {"user_id": user, **storage_answer(answered.value), "position": format_position(answered.position)}
+    return Json(told)
 
 
 def storage_answer(use: StorageUse) -> dict[str, Any]:

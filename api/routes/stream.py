@@ -6,18 +6,18 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.database import Row
 from api.fields import Body
+from api.http.caller import Call
+from api.http.endpoint import endpoint
+from api.http.policy import May
 from api.live.entry import Entry
-from api.live.route import Query, StreamRoute
+from api.live.route import Query, stream
 from api.live.sending import HEARTBEAT_S, RETRY_MS, block, heartbeat
 from api.live.tail import Listener
-from api.operation import Call
 from api.problems import invalid, limit_reached
-from api.routing import BodyRoute, Given
 from api.services import Services
 from domain.groups.state import MEMBERSHIPS
 from domain.groups.state import PREFIX as GROUP
@@ -108,61 +108,42 @@ class TicketAnswer(BaseModel):
     expires_at: datetime
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def blocks(call: Call, query: Query, last_event_id: bytes | None) -> AsyncGenerator[bytes, None]:
-        wanted, after, named = _asked(query, last_event_id)
-        ends = monotonic() + LIFE_S
-        tail = services.live.tail
-        listener = await tail.join(call.org)
-        try:
-            start = await _start(services, listener, after)
-            viewer = Viewer(call.principal, wanted, await groups_at(services, call.principal, start))
-            # An id without data: who is cut off before the first event resumes from here.
-            yield f"retry: {RETRY_MS}\nid: {format_position(start)}\n\n".encode()
-            async for entries in tail.between(listener, start):
-                yield _told(entries, viewer, start, named=named)
-            reached, spoke = max(start, listener.joined), monotonic()
-            while not listener.lost and monotonic() < ends:
-                entries = await listener.next(HEARTBEAT_S)
-                told = _told(entries, viewer, reached, named=named)
-                reached = max(reached, entries[-1].position if entries else 0)
-                if told or monotonic() - spoke >= HEARTBEAT_S:
-                    spoke = monotonic()
-                    yield told or heartbeat(format_position(reached))
-        finally:
-            tail.leave(listener)
-
-    return [
-        BodyRoute(
-            "/api/v1/stream/tickets",
-            _issue_stream_ticket,
-            services,
-            "A ticket for one live stream, for browsers that cannot send a login with it",
-            TicketBody,
-            TicketAnswer,
-            status=201,
-            keyed=False,
-        ),
-        StreamRoute(
-            "/api/v1/stream",
-            blocks,
-            services,
-            operation="follow_events",
-            summary="The organisation's events as they happen; a user's own, for a user",
-            parameters=PARAMETERS,
-        ),
-    ]
-
-
-async def _issue_stream_ticket(given: Given) -> tuple[dict[str, Any], None]:
+@stream("GET /api/v1/stream", May.FOLLOW_EVENTS, PARAMETERS)
+async def follow_events(call: Call, query: Query, last_event_id: bytes | None) -> AsyncGenerator[bytes, None]:
+    """The organisation's events as they happen; a user's own, for a user."""
+    services = call.services
+    wanted, after, named = _asked(query, last_event_id)
+    ends = monotonic() + LIFE_S
+    tail = services.live.tail
+    listener = await tail.join(call.org)
     try:
-        ticket, expires_at = await given.services.live.tickets.issue(given.call.principal, given.call.org)
+        start = await _start(services, listener, after)
+        viewer = Viewer(call.principal, wanted, await groups_at(services, call.principal, start))
+        # An id without data: who is cut off before the first event resumes from here.
+        yield f"retry: {RETRY_MS}\nid: {format_position(start)}\n\n".encode()
+        async for entries in tail.between(listener, start):
+            yield _told(entries, viewer, start, named=named)
+        reached, spoke = max(start, listener.joined), monotonic()
+        while not listener.lost and monotonic() < ends:
+            entries = await listener.next(HEARTBEAT_S)
+            told = _told(entries, viewer, reached, named=named)
+            reached = max(reached, entries[-1].position if entries else 0)
+            if told or monotonic() - spoke >= HEARTBEAT_S:
+                spoke = monotonic()
+                yield told or heartbeat(format_position(reached))
+    finally:
+        tail.leave(listener)
+
+
+@endpoint("POST /api/v1/stream/tickets", May.FOLLOW_EVENTS, TicketAnswer, status=201, keyed=False)
+async def issue_stream_ticket(call: Call, _body: TicketBody) -> dict[str, Any]:
+    """A ticket for one live stream, for browsers that cannot send a login with it."""
+    try:
+        ticket, expires_at = await call.services.live.tickets.issue(call.principal, call.org)
     except TooManyTickets:
         detail = f"One login may have {MAX_UNUSED} tickets that are not used yet; each ends by itself after {TTL_S} s."
         raise limit_reached("too_many_tickets", detail, MAX_UNUSED, TTL_S) from None
-    return {"ticket": ticket, "expires_at": expires_at}, None
+    return {"ticket": ticket, "expires_at": expires_at}
 
 
 def _asked(query: Query, header: bytes | None) -> tuple[Wanted, int | None, bool]:

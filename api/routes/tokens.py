@@ -3,23 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 from pydantic import BaseModel
 
-from api.acting import seen_user
-from api.commands.tokens import DEDUCT, UseAnswer, UseBody, question, who_uses
+from api.commands.tokens import _DEDUCT, UseAnswer, UseBody, question, who_uses
 from api.current import ask
 from api.database import Row
 from api.fields import QueryDay, UserId
-from api.operation import Call
+from api.http.caller import Call, seen_user
+from api.http.command import execute
+from api.http.endpoint import REPLAYED, MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
-from api.pipeline import Read, count, execute, prepare
 from api.problems import refused, unavailable
-from api.reading import Json, MinPosition, cursors, open_text, seen
-from api.routing import BodyRoute, Given, ReadRoute, call_of
+from api.reading import Json, cursors, open_text, seen
 from api.schemas import page_of
-from api.services import Services
 from api.token_figures import token_stats
 from api.windows import moments
 from domain.credits.events import CreditsDebited
@@ -43,7 +41,6 @@ _LEFT = """
     where org = %(org)s and position > %(position)s - %(events)s and position <= %(position)s and debit_id = %(id)s"""
 
 LAST = 2**62
-CallNow = Annotated[Call, Depends(call_of)]
 Filter = Annotated[str | None, Query(max_length=255)]
 
 
@@ -78,92 +75,81 @@ class TokenStats(BaseModel):
     position: str
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def read_token_stats(call: CallNow, min_position: MinPosition = None) -> Json:
-        await seen(services, call, min_position)
-        return Json(await token_stats(services, call))
-
-    async def list_token_usage(
-        call: CallNow,
-        token_type: Filter = None,
-        user_id: UserId = None,
-        feature: Filter = None,
-        from_: Annotated[QueryDay | None, Query(alias="from")] = None,
-        to: QueryDay | None = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        from_, to = await moments(services, call, from_, to)
-        user = seen_user(call, user_id)
-        await seen(services, call, min_position)
-        pages = cursors(services, call, "token-usage", token_type or "", user or "", feature or "")
-        before = pages.decode(cursor, int)[0] if cursor else LAST
-        wanted = {"org": call.org, "before": before, "token_type": token_type, "user": user, "feature": feature}
-        rows = await services.rows(_LOG, {**wanted, "from": from_, "to": to, "limit": limit + 1})
-        await open_text(services, call, f"org:{call.org}:tokens", rows)
-        return Json(pages.page(rows, limit, lambda row: [row["position"]], lambda row: _shown(call, row)))
-
-    return [
-        BodyRoute(DEDUCT.path, _use, services, DEDUCT.summary, UseBody, UseAnswer, operation=DEDUCT.name),
-        ReadRoute(
-            "/api/v1/tokens/stats", read_token_stats, services, "Plan tokens by type, and how they are used", TokenStats
-        ),
-        ReadRoute(
-            "/api/v1/tokens/usage-log",
-            list_token_usage,
-            services,
-            "The log of plan tokens that were used, newest first",
-            page_of(TokenUseRow),
-        ),
-    ]
+@endpoint("GET /api/v1/tokens/stats", May.READ_CREDITS, TokenStats)
+async def read_token_stats(call: Call, min_position: MinPosition = None) -> Json:
+    """Plan tokens by type, and how they are used."""
+    await seen(call, min_position)
+    return Json(await token_stats(call))
 
 
-async def _use(given: Given) -> tuple[dict[str, Any], dict[str, str] | None]:
-    services, call, body = given.services, given.call, given.body
+@endpoint("GET /api/v1/tokens/usage-log", May.READ_CREDITS, page_of(TokenUseRow))
+async def list_token_usage(
+    call: Call,
+    token_type: Filter = None,
+    user_id: UserId = None,
+    feature: Filter = None,
+    from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+    to: QueryDay | None = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """The log of plan tokens that were used, newest first."""
+    from_, to = await moments(call, from_, to)
+    user = seen_user(call, user_id)
+    await seen(call, min_position)
+    pages = cursors(call, "token-usage", token_type or "", user or "", feature or "")
+    before = pages.decode(cursor, int)[0] if cursor else LAST
+    wanted = {"org": call.org, "before": before, "token_type": token_type, "user": user, "feature": feature}
+    rows = await call.services.rows(_LOG, {**wanted, "from": from_, "to": to, "limit": limit + 1})
+    await open_text(call, f"org:{call.org}:tokens", rows)
+    return Json(pages.page(rows, limit, lambda row: [row["position"]], lambda row: _shown(call, row)))
+
+
+@endpoint("POST /api/v1/tokens/check-balance", May.USE_TOKENS, UseAnswer)
+async def use_tokens(call: Call, body: UseBody) -> Json:
+    """Ask for plan tokens of the organisation, or use them."""
     who_uses(call, body)
     if body.action == "check":
-        return await _checked(services, call, body), None
-    services.free_writes.check(call.principal, call.org)
-    item = await prepare(services, DEDUCT, call, Read(body, given.canonical), given.key, given.path)
-    outcome = await execute(services, item)
-    count(services, DEDUCT, call, body, outcome)
-    headers = {"Idempotency-Replayed": "true"} if outcome.replayed else None
+        return Json(await _checked(call, body))
+    call.services.free_writes.check(call.principal, call.org)
+    item = await _DEDUCT.prepare(call, body)
+    outcome = await execute(call.services, item)
+    _DEDUCT.count(call, body, outcome)
+    headers = REPLAYED if outcome.replayed else None
     if outcome.refusal is None:
-        return await _deducted(services, call, outcome), headers
-    services.metrics.refused(DEDUCT.name, outcome.refusal.code)
+        return Json(await _deducted(call, outcome), headers=headers)
+    call.services.metrics.refused(_DEDUCT.name, outcome.refusal.code)
     if outcome.refusal.kind != RefusalKind.SHORT:
         raise refused(outcome.refusal)
-    answer = await _refused(services, call, body, outcome.refusal, outcome.position)
+    answer = await _refused(call, body, outcome.refusal, outcome.position)
     if not outcome.replayed:
-        _note(services, call, body, answer, at=outcome.time, deduction=True)
-    return answer, headers
+        _note(call, body, answer, at=outcome.time, deduction=True)
+    return Json(answer, headers=headers)
 
 
-async def _checked(services: Services, call: Call, body: UseBody) -> dict[str, Any]:
+async def _checked(call: Call, body: UseBody) -> dict[str, Any]:
     """What a deduction would be told now; nothing is written. A refused one is told to `scrip.decisions`."""
-    answered = await _ask(services, call, body)
+    answered = await _ask(call, body)
     told: TokenAnswer = answered.value
     answer = {**_told(told), "position": format_position(answered.position)}
     if told.refusal is not None:
-        services.metrics.refused(DEDUCT.name, told.reason)
-        _note(services, call, body, answer, at=answered.time)
+        call.services.metrics.refused(_DEDUCT.name, told.reason)
+        _note(call, body, answer, at=answered.time)
     return answer
 
 
-def _note(services: Services, call: Call, body: UseBody, answer: dict[str, Any], **facts: Any) -> None:
+def _note(call: Call, body: UseBody, answer: dict[str, Any], **facts: Any) -> None:
     """Tell `scrip.decisions` of a refusal."""
     short = {"ok": False, "resource": "plan", "deficit": answer["deficit"] or 0}
     asked = {"user_id": who_uses(call, body) or "", "operation": body.feature or answer["token_type"], "model": None}
     about = {"reason": answer["reason"], "checks": [short], "actor": call.principal.actor}
-    services.on_refused_check(call.org, asked | about | facts)
+    call.services.on_refused_check(call.org, asked | about | facts)
 
 
-async def _deducted(services: Services, call: Call, outcome: Outcome) -> dict[str, Any]:
+async def _deducted(call: Call, outcome: Outcome) -> dict[str, Any]:
     ((stream, event),) = outcome.all(CreditsDebited)
-    left: TokensLeft = outcome.result_state or await _as_told(services, call, outcome, event.debit_id)
+    left: TokensLeft = outcome.result_state or await _as_told(call, outcome, event.debit_id)
     return {
         "allowed": True,
         "reason": OK,
@@ -177,25 +163,25 @@ async def _deducted(services: Services, call: Call, outcome: Outcome) -> dict[st
     }
 
 
-async def _as_told(services: Services, call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
+async def _as_told(call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
     """What was left after the deduction, and its cycle's end: the first answer, which no event carries.
 
     Cycles never move, so their end is known from the time alone (docs/decisions/0008).
     """
-    await seen(services, call, format_position(outcome.position))
+    await seen(call, format_position(outcome.position))
     wanted = {"org": call.org, "position": outcome.position, "events": len(outcome.events), "id": debit_id}
-    row = await services.row(_LEFT, wanted)
+    row = await call.services.row(_LEFT, wanted)
     if row is None:
         raise unavailable()
-    organisation = (await ask(services, call.org, OrganisationNow())).value
+    organisation = (await ask(call.services, call.org, OrganisationNow())).value
     return TokensLeft(max(0, row["remaining"]), organisation.refresh_date(outcome.time) if outcome.time else None)
 
 
-async def _refused(services: Services, call: Call, body: UseBody, refusal: Refused, position: int) -> dict[str, Any]:
+async def _refused(call: Call, body: UseBody, refusal: Refused, position: int) -> dict[str, Any]:
     """The refusal as it was decided, its numbers included; a full group does not know the cost, so that is asked."""
     told = _short(refusal)
     if "required" not in refusal.facts:
-        now: TokenAnswer = (await _ask(services, call, body)).value
+        now: TokenAnswer = (await _ask(call, body)).value
         told |= {"token_type": now.token_type, "cost": now.cost, "balance": now.balance}
         told["refresh_date"] = now.refresh_date
     return {**told, "position": format_position(position)}
@@ -232,9 +218,9 @@ def _short(refusal: Refused) -> dict[str, Any]:
     return told | {name: facts[name] for name in ("plan", "group_id", "limit", "used", "remaining") if name in facts}
 
 
-async def _ask(services: Services, call: Call, body: UseBody) -> Any:
+async def _ask(call: Call, body: UseBody) -> Any:
     try:
-        return await ask(services, call.org, question(call, body))
+        return await ask(call.services, call.org, question(call, body))
     except Refusal as refusal:
         raise refused(Refused.of(refusal)) from None
 

@@ -3,11 +3,10 @@
 from datetime import date, datetime
 from typing import Any
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from api.database import Row
-from api.reports import Asked, Report, report_route
+from api.reports import Asked, Report, report_endpoint
 from api.services import Services
 from api.windows import Window
 from domain.money import decimal_text
@@ -74,13 +73,6 @@ class UserUses(BaseModel):
     next_cursor: str | None = None
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-    report = Report("users", "user_id", COLUMNS, _read, _shown, _line)
-    summary = "What each user used"
-    return [report_route(services, report, operation="list_user_usage", summary=summary, answers=UserUses)]
-
-
 async def _read(services: Services, asked: Asked) -> list[Row]:
     rows = await services.rows(_USED, asked._asdict())
     wanted = {**asked._asdict(), "users": [row["user_id"] for row in rows]}
@@ -101,3 +93,11 @@ def _line(shown: dict[str, Any]) -> list[str | int | None]:
     other = ", ".join(f"{amount} {currency}" for currency, amount in shown["provider_cost_other"].items())
     cells = shown | {"provider_cost_other": other}
     return [cells[name].isoformat() if name.endswith("_day") else cells[name] for name in COLUMNS]
+
+
+list_user_usage = report_endpoint(
+    Report("users", "user_id", COLUMNS, _read, _shown, _line),
+    name="list_user_usage",
+    summary="What each user used",
+    answers=UserUses,
+)

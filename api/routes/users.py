@@ -5,32 +5,20 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
-from fastapi.routing import APIRoute
+from fastapi import Query
 from pydantic import BaseModel
 
-from api.acting import own_only
 from api.current import ask
 from api.database import Row
-from api.operation import Call
+from api.http.caller import Call, own_only
+from api.http.endpoint import MinPosition, endpoint
+from api.http.policy import May
 from api.paging import CursorText, IdPrefix, Limit
 from api.problems import invalid
-from api.reading import Json, MinPosition, cursors, seen
+from api.reading import Json, cursors, seen
 from api.routes.purchases import shown_purchase
-from api.routing import ReadRoute, call_of
 from api.schemas import page_of
-from api.services import Services
-from api.support_queries import (
-    ACCOUNTS,
-    ALERTS,
-    GENERATIONS,
-    GROUPS,
-    HOLDS,
-    PURCHASES,
-    REFUSALS,
-    TIMELINE,
-    USERS,
-)
+from api.support_queries import ACCOUNTS, ALERTS, GENERATIONS, GROUPS, HOLDS, PURCHASES, REFUSALS, TIMELINE, USERS
 from domain.budgets.now import BudgetNow, BudgetUse
 from domain.ids import is_id
 from domain.money import decimal_text
@@ -42,7 +30,6 @@ BUDGET_EXCEEDED = "budget_exceeded"
 MOST = 20  # of each list; the timeline goes on with its cursor
 LAST = 2**62
 PATH = "/api/v1/users"
-CallNow = Annotated[Call, Depends(call_of)]
 MOST_NAMED = 200  # names in one question
 # Users leave their names in several tables; each is looked up by its key.
 _KNOWN = """
@@ -98,64 +85,57 @@ class UserAnswer(BaseModel):
     position: str
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
-
-    async def list_users(
-        call: CallNow,
-        prefix: IdPrefix = "",
-        ids: Annotated[
-            str | None, Query(max_length=60_000, description=f"At most {MOST_NAMED} ids by commas: which are known?")
-        ] = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        await seen(services, call, min_position)
-        if ids is not None:
-            return Json(await _known_users(services, call, ids))
-        pages = cursors(services, call, "users", prefix)
-        after = pages.decode(cursor, str)[0] if cursor else ""
-        wanted = {"org": call.org, "prefix": prefix, "after": after, "limit": limit + 1}
-        rows = await services.rows(USERS, wanted)
-        return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
-
-    async def read_user(
-        id: str,  # noqa: A002 - the path's name
-        call: CallNow,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
-    ) -> Json:
-        own_only(call, id)
-        await seen(services, call, min_position)
-        return Json(await _everything(services, call, limit, cursor))
-
-    return [
-        ReadRoute(PATH, list_users, services, "The organisation's users", UserPage),
-        ReadRoute(PATH + "/{id}", read_user, services, "Everything about one user", UserAnswer),
-    ]
+@endpoint("GET /api/v1/users", May.READ_USERS, UserPage)
+async def list_users(
+    call: Call,
+    prefix: IdPrefix = "",
+    ids: Annotated[
+        str | None, Query(max_length=60_000, description=f"At most {MOST_NAMED} ids by commas: which are known?")
+    ] = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    min_position: MinPosition = None,
+) -> Json:
+    """The organisation's users."""
+    await seen(call, min_position)
+    if ids is not None:
+        return Json(await _known_users(call, ids))
+    pages = cursors(call, "users", prefix)
+    after = pages.decode(cursor, str)[0] if cursor else ""
+    wanted = {"org": call.org, "prefix": prefix, "after": after, "limit": limit + 1}
+    rows = await call.services.rows(USERS, wanted)
+    return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
 
 
-async def _everything(services: Services, call: Call, limit: int, cursor: str | None) -> dict[str, Any]:
+@endpoint("GET /api/v1/users/{id}", May.READ_OWN_USER, UserAnswer)
+async def read_user(
+    call: Call, id: str, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
+) -> Json:
+    """Everything about one user."""
+    own_only(call, id)
+    await seen(call, min_position)
+    return Json(await _everything(call, limit, cursor))
+
+
+async def _everything(call: Call, limit: int, cursor: str | None) -> dict[str, Any]:
     user, org = call.id, call.org
     wanted = {"org": org, "user": user, "most": MOST}
-    accounts = await services.rows(ACCOUNTS, wanted)
+    accounts = await call.services.rows(ACCOUNTS, wanted)
     addresses = [row["address"] for row in accounts]
     subjects = [f"budget/{user}", f"storage/{user}", *(f"account/{address}" for address in addresses)]
     holds, generations, groups, purchases = await gather(
-        services.rows(HOLDS, wanted | {"addresses": addresses}),
-        services.rows(GENERATIONS, wanted),
-        services.rows(GROUPS, wanted),
-        services.rows(PURCHASES, wanted),
+        call.services.rows(HOLDS, wanted | {"addresses": addresses}),
+        call.services.rows(GENERATIONS, wanted),
+        call.services.rows(GROUPS, wanted),
+        call.services.rows(PURCHASES, wanted),
     )
     refusals, alerts, timeline = await gather(
-        services.rows(REFUSALS, wanted),
-        services.rows(ALERTS, wanted | {"subjects": subjects}),
-        _timeline(services, call, addresses, limit, cursor),
+        call.services.rows(REFUSALS, wanted),
+        call.services.rows(ALERTS, wanted | {"subjects": subjects}),
+        _timeline(call, addresses, limit, cursor),
     )
-    storage = await ask(services, org, StorageNow(user=user, default_limit=call.defaults.storage_limit))
-    budget = await ask(services, org, BudgetNow(user=user))
+    storage = await ask(call.services, org, StorageNow(user=user, default_limit=call.services.defaults.storage_limit))
+    budget = await ask(call.services, org, BudgetNow(user=user))
     stored: StorageUse = storage.value
     spent: BudgetUse = budget.value
     return {
@@ -175,13 +155,11 @@ async def _everything(services: Services, call: Call, limit: int, cursor: str | 
     }
 
 
-async def _timeline(
-    services: Services, call: Call, addresses: list[str], limit: int, cursor: str | None
-) -> dict[str, Any]:
-    pages = cursors(services, call, "timeline", call.id)
+async def _timeline(call: Call, addresses: list[str], limit: int, cursor: str | None) -> dict[str, Any]:
+    pages = cursors(call, "timeline", call.id)
     position, line = pages.decode(cursor, int, int) if cursor else (LAST, 0)
     wanted = {"org": call.org, "user": call.id, "addresses": addresses, "position": position, "line": line}
-    rows: list[Row] = await services.rows(TIMELINE, wanted | {"limit": limit + 1})
+    rows: list[Row] = await call.services.rows(TIMELINE, wanted | {"limit": limit + 1})
     return pages.page(rows, limit, lambda row: [row["position"], row["line"]], _timeline_line)
 
 
@@ -214,7 +192,7 @@ def _budget(use: BudgetUse) -> dict[str, Any]:
     }
 
 
-async def _known_users(services: Services, call: Call, names: str) -> dict[str, Any]:
+async def _known_users(call: Call, names: str) -> dict[str, Any]:
     """Of the ids in `names` (by commas) the users that are known, as `items`, and the others.
 
     `unknown` ids may be added all the same: a user exists from the first use. `repeated` are named more than once,
@@ -225,7 +203,7 @@ async def _known_users(services: Services, call: Call, names: str) -> dict[str, 
         raise invalid("ids", f"must be at most {MOST_NAMED}", limit=MOST_NAMED)
     times = Counter(named)
     ids = [name for name in times if is_id(name)]
-    rows = await services.rows(_KNOWN, {"org": call.org, "ids": ids}) if ids else []
+    rows = await call.services.rows(_KNOWN, {"org": call.org, "ids": ids}) if ids else []
     known = {row["user_id"] for row in rows}
     return {
         "items": rows,

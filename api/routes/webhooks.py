@@ -3,18 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from api.fields import Body, Label
-from api.operation import Call
+from api.http.caller import Call
+from api.http.command import key_reused
+from api.http.endpoint import REPLAYED, endpoint
+from api.http.policy import May
 from api.paging import CursorText, Limit
-from api.pipeline import fingerprint, key_reused
 from api.problems import Problem, invalid, limit_reached, not_found
 from api.reading import Json, cursors
-from api.routing import BodyRoute, Given, ReadRoute, call_of
 from api.schemas import page_of
 from api.services import Services
 from infra.alert_rules import TYPES
@@ -45,7 +44,6 @@ _DELIVERIES = """
       and (%(at)s::timestamptz is null or (d.created_at, d.id) < (%(at)s, %(id)s))
     order by d.created_at desc, d.id desc limit %(limit)s"""
 
-CallNow = Annotated[Call, Depends(call_of)]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), Field(examples=["https://example.com/hook"])]
 Types = Annotated[
     list[str],
@@ -121,76 +119,52 @@ class ResendAnswer(BaseModel):
     delivery_id: str
 
 
-def routes(services: Services) -> list[APIRoute]:
-    """The routes of this module."""
+@endpoint("GET /api/v1/webhooks", May.MANAGE_ALERTS, page_of(WebhookRow))
+async def list_webhooks(call: Call, limit: Limit = 50, cursor: CursorText = None) -> Json:
+    """The organisation's webhooks."""
+    pages = cursors(call, "webhooks")
+    at, id_ = pages.decode(cursor, datetime, str) if cursor else (None, "")
+    rows = await call.services.rows(_LIST, {"org": call.org, "at": at, "id": id_, "limit": limit + 1})
+    return Json(pages.page(rows, limit, lambda row: [row["created_at"], row["id"]], lambda row: row))
 
-    async def list_webhooks(call: CallNow, limit: Limit = 50, cursor: CursorText = None) -> Json:
-        pages = cursors(services, call, "webhooks")
-        at, id_ = pages.decode(cursor, datetime, str) if cursor else (None, "")
-        rows = await services.rows(_LIST, {"org": call.org, "at": at, "id": id_, "limit": limit + 1})
-        return Json(pages.page(rows, limit, lambda row: [row["created_at"], row["id"]], lambda row: row))
 
-    async def delete_webhook(id: str, call: CallNow) -> Response:  # noqa: A002 - its name in the path
-        if not await _webhooks(services).delete(call.org, id):
-            raise not_found("webhook", id)
-        return Response(status_code=204)
+@endpoint("DELETE /api/v1/webhooks/{id}", May.MANAGE_ALERTS, status=204)
+async def delete_webhook(call: Call, id: str) -> Response:
+    """Forget a webhook and its deliveries."""
+    if not await _webhooks(call.services).delete(call.org, id):
+        raise not_found("webhook", id)
+    return Response(status_code=204)
 
-    async def list_deliveries(
-        id: str,  # noqa: A002 - its name in the path
-        call: CallNow,
-        status: Literal["pending", "delivered", "failed"] | None = None,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-    ) -> Json:
-        if not await services.rows(_KNOWN, {"org": call.org, "webhook": id}):
-            raise not_found("webhook", id)
-        pages = cursors(services, call, "deliveries", id)
-        at, last = pages.decode(cursor, datetime, str) if cursor else (None, "")
-        asked = {"org": call.org, "webhook": id, "status": status, "at": at, "id": last, "limit": limit + 1}
-        rows = await services.rows(_DELIVERIES, asked)
-        return Json(pages.page(rows, limit, lambda row: [row["created_at"], row["id"]], lambda row: row))
 
-    one = PATH + "/{id}"
-    return [
-        ReadRoute(PATH, list_webhooks, services, "The organisation's webhooks", page_of(WebhookRow)),
-        BodyRoute(
-            PATH, _create_webhook, services, "Have alerts delivered to a URL", WebhookBody, WebhookMade, status=201
-        ),
-        BodyRoute(
-            one, _change_webhook, services, "Change a webhook", WebhookChange, WebhookRow, keyed=False, method="PATCH"
-        ),
-        ReadRoute(one, delete_webhook, services, "Forget a webhook and its deliveries", status=204, method="DELETE"),
-        ReadRoute(
-            f"{one}/deliveries",
-            list_deliveries,
-            services,
-            "What was delivered to a webhook, newest first",
-            page_of(DeliveryRow),
-        ),
-        BodyRoute(
-            f"{one}/resend",
-            _resend_delivery,
-            services,
-            "Deliver an alert once more",
-            ResendBody,
-            ResendAnswer,
-            status=202,
-        ),
-    ]
+@endpoint("GET /api/v1/webhooks/{id}/deliveries", May.MANAGE_ALERTS, page_of(DeliveryRow))
+async def list_deliveries(
+    call: Call,
+    id: str,
+    status: Literal["pending", "delivered", "failed"] | None = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Json:
+    """What was delivered to a webhook, newest first."""
+    if not await call.services.rows(_KNOWN, {"org": call.org, "webhook": id}):
+        raise not_found("webhook", id)
+    pages = cursors(call, "deliveries", id)
+    at, last = pages.decode(cursor, datetime, str) if cursor else (None, "")
+    asked = {"org": call.org, "webhook": id, "status": status, "at": at, "id": last, "limit": limit + 1}
+    rows = await call.services.rows(_DELIVERIES, asked)
+    return Json(pages.page(rows, limit, lambda row: [row["created_at"], row["id"]], lambda row: row))
 
 
 def _webhooks(services: Services) -> Webhooks:
     return Webhooks(services.database.writes, WebhookSecrets(services.fingerprint_secret))
 
 
-async def _create_webhook(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
-    services, call, body = given.services, given.call, given.body
-    _check(services, body.url, body.types)
-    idempotency = None
-    if given.key is not None:
-        idempotency = (given.key, fingerprint(services, "POST", given.path, given.canonical))
+@endpoint("POST /api/v1/webhooks", May.MANAGE_ALERTS, WebhookMade, status=201)
+async def create_webhook(call: Call, body: WebhookBody) -> Json:
+    """Have alerts delivered to a URL."""
+    _check(call.services, body.url, body.types)
+    idempotency = (call.key, call.fingerprint) if call.key is not None else None
     try:
-        row, secret, replayed = await _webhooks(services).create(
+        row, secret, replayed = await _webhooks(call.services).create(
             call.org,
             body.url,
             body.types,
@@ -205,13 +179,14 @@ async def _create_webhook(given: Given) -> tuple[dict[str, Any], dict[str, str]]
         raise Problem(
             409, "too_many_webhooks", f"An organisation may have {MAX_WEBHOOKS} webhooks.", limit=MAX_WEBHOOKS
         ) from None
-    return {**row, "secret": secret}, {"Idempotency-Replayed": "true"} if replayed else {}
+    return Json({**row, "secret": secret}, status_code=201, headers=REPLAYED if replayed else None)
 
 
-async def _change_webhook(given: Given) -> tuple[dict[str, Any], None]:
-    services, call, body = given.services, given.call, given.body
-    _check(services, body.url, body.types)
-    row = await _webhooks(services).change(
+@endpoint("PATCH /api/v1/webhooks/{id}", May.MANAGE_ALERTS, WebhookRow, keyed=False)
+async def change_webhook(call: Call, body: WebhookChange) -> dict[str, Any]:
+    """Change a webhook."""
+    _check(call.services, body.url, body.types)
+    row = await _webhooks(call.services).change(
         call.org,
         call.id,
         url=body.url,
@@ -222,21 +197,22 @@ async def _change_webhook(given: Given) -> tuple[dict[str, Any], None]:
     )
     if row is None:
         raise not_found("webhook", call.id)
-    return row, None
+    return row
 
 
-async def _resend_delivery(given: Given) -> tuple[dict[str, Any], None]:
-    call = given.call
+@endpoint("POST /api/v1/webhooks/{id}/resend", May.MANAGE_ALERTS, ResendAnswer, status=202)
+async def resend_delivery(call: Call, body: ResendBody) -> dict[str, Any]:
+    """Deliver an alert once more."""
     try:
-        new = await _webhooks(given.services).resend(
-            call.org, call.id, given.body.delivery_id, by=call.principal.actor, key=given.key
+        new = await _webhooks(call.services).resend(
+            call.org, call.id, body.delivery_id, by=call.principal.actor, key=call.key
         )
     except TooManyResends:
         detail = f"A webhook may have {MAX_RESENDS} resends that are not delivered yet."
         raise limit_reached("too_many_resends", detail, MAX_RESENDS, RESENDS_RETRY_AFTER_S) from None
     if new is None:
-        raise not_found("delivery", given.body.delivery_id)
-    return {"delivery_id": new}, None
+        raise not_found("delivery", body.delivery_id)
+    return {"delivery_id": new}
 
 
 def _check(services: Services, url: str | None, types: list[str] | None) -> None:

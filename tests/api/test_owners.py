@@ -21,8 +21,9 @@ def test_only_a_reservation_that_is_there_can_be_ones_own(row: dict[str, str] | 
         return row
 
     services: Any = SimpleNamespace(row=found)
-    call: Any = SimpleNamespace(org="acme", principal=SimpleNamespace(sub="ann", actor="user:ann"))
-    looked = reserved_by_caller(services, call, "job-7")
+    principal = SimpleNamespace(sub="ann", actor="user:ann")
+    call: Any = SimpleNamespace(services=services, org="acme", principal=principal)
+    looked = reserved_by_caller(call, "job-7")
     if not status:
         asyncio.run(looked)
         return

@@ -15,11 +15,10 @@ from uvicorn.server import ServerState
 from api import unread
 from api.connection import COST, PIECE, Connection
 from api.edge import Edge
-from api.guard import read_head
+from api.http.caller import read_head
+from api.http.endpoint import receive_body, send_problem
 from api.metrics import Metrics
-from api.pipeline import receive_body
 from api.problems import Problem
-from api.routing import send_problem
 from api.unread import MAX_WAITING
 
 METRICS = Metrics()

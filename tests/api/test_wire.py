@@ -16,9 +16,9 @@ import pytest
 
 from api import arriving
 from api.edge import Edge
-from api.guard import read_head
+from api.http.caller import read_head
+from api.http.endpoint import receive_body
 from api.metrics import Metrics
-from api.pipeline import receive_body
 from tests.api.service import Service
 from tests.api.wire import Answer, Reservation, Wire, request
 

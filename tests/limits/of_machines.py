@@ -1,7 +1,7 @@
 """Bounds on what roles, topics, tables and caches take up."""
 
 from api import database, serve, services, threads
-from api.guard import _path_address
+from api.http.caller import _path_address
 from api.live import tail
 from cli.commands import roles
 from consumers import cloud_event

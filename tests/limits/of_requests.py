@@ -14,7 +14,6 @@ from api import (
     large_bodies,
     paging,
     price_preview,
-    query,
     reports,
     serve,
     stream_state,
@@ -22,6 +21,7 @@ from api import (
     windows,
 )
 from api.commands import generations, groups, plans, prices, settlements
+from api.http import query
 from api.routes import analytics, batch, budgets, events, expirations, explain, search, stream, transactions, users
 from api.routes import generations as read_generations
 from console import bounded_form

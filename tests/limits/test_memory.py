@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api import services
-from api.guard import _path_address, path_values
+from api.http.caller import _path_address, path_values
 from api.live import tail
 from api.live.tail import Owners
 from api.services import KnownOwners

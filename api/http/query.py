@@ -8,10 +8,6 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_flat_params
-from fastapi.params import Query
-
 from api.problems import Problem, invalid
 from domain.text import clean
 
@@ -30,13 +26,6 @@ class Known:
 
 
 NOTHING = Known()
-
-
-def known_of(dependant: Dependant) -> Known:
-    """What FastAPI reads from the query for a handler and what it depends on."""
-    fields = [field for field in get_flat_params(dependant) if isinstance(field.field_info, Query)]
-    blank = {field.alias for field in fields if field.get_default() == ""}
-    return Known(frozenset(field.alias for field in fields), frozenset({"cursor", "ids", *blank}))
 
 
 def read_query(raw: bytes) -> list[tuple[str, str]]:
