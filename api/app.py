@@ -1,4 +1,4 @@
-"""The application: routes, policy and services put together."""
+"""The application: endpoints and services put together."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -8,16 +8,50 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.edge import Edge
-from api.endpoints import ENDPOINTS
-from api.hosts import of_pages, of_whole_service
+from api.batch import run_batch
+from api.http.documents import TITLE, VERSION
+from api.http.edge import Edge, of_pages, of_whole_service
 from api.http.endpoint import Router, Routes
-from api.routes.documents import TITLE, VERSION
-from api.services import Retry, Services, Verify, make_services
+from api.http.services import Retry, Services, Verify, make_services
+from api.subjects import DECLARED
+from domain.money import micros
+from infra.decisions import DEDUCTION, RefusedChecks
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 
+
+def publishing(checks: RefusedChecks) -> Callable[[str, dict[str, Any]], None]:
+    """What `Services.on_refused_check` is to be: notes organisation and answer of a check that said no.
+
+    With `deduction`, it was one of plan tokens.
+    """
+
+    def note(org: str, told: dict[str, Any]) -> None:
+        short = next((check for check in told["checks"] if not check["ok"]), None)
+        deficit = short["deficit"] if short else 0
+        more = {"type_": DEDUCTION} if told.get("deduction") else {}
+        checks.refused_check(
+            org,
+            told["user_id"],
+            told["operation"],
+            told.get("model"),
+            told["reason"],
+            micros(deficit) if isinstance(deficit, str) else deficit,
+            told.get("actor", ""),
+            told.get("at"),
+            **more,
+        )
+
+    return note
+
+
+ENDPOINTS = (*DECLARED, run_batch)
+
+POLICY = {each.name: each.may for each in ENDPOINTS}  # who may do what
+
+
 MIN_SECRET_BYTES = 32
+
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 

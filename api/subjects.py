@@ -1,68 +1,28 @@
-"""Every endpoint of the API: what the modules of its subjects declare."""
+"""Every endpoint but the batch, which runs commands among them: what the modules of the API's subjects declare."""
 
 from collections.abc import Iterator
 from types import ModuleType
 
-from api.commands import accounts as accounts_commands
-from api.commands import alert_rules as alert_rules_commands
-from api.commands import budgets as budgets_commands
-from api.commands import contents as contents_commands
-from api.commands import debits as debits_commands
-from api.commands import generations as generations_commands
-from api.commands import grants as grants_commands
-from api.commands import groups as groups_commands
-from api.commands import me as me_commands
-from api.commands import organisations as organisations_commands
-from api.commands import plans as plans_commands
-from api.commands import prices as prices_commands
-from api.commands import purchases as purchases_commands
-from api.commands import reservations as reservations_commands
-from api.commands import settings as settings_commands
-from api.commands import settlements as settlements_commands
-from api.commands import storage as storage_commands
-from api.commands import tokens as tokens_commands
+from api.accounts import commands as accounts_commands
+from api.accounts import reads as accounts_reads
+from api.alerts import rules, webhooks
+from api.budgets import commands as budgets_commands
+from api.budgets import reads as budgets_reads
+from api.generations import commands as generations_commands
+from api.generations import explain, storage
+from api.generations import reads as generations_reads
+from api.groups import commands as groups_commands
+from api.groups import reads as groups_reads
+from api.http import documents
 from api.http.endpoint import Endpoint
-from api.routes import (
-    accounts,
-    alerts,
-    analytics,
-    audit,
-    budget_analytics,
-    budgets,
-    contents,
-    documents,
-    entities,
-    events,
-    expirations,
-    explain,
-    forecasts,
-    generations,
-    group_preview,
-    group_report,
-    groups,
-    health,
-    keys,
-    me,
-    operations,
-    organisations,
-    payments,
-    plans,
-    price_preview,
-    prices,
-    proof,
-    purchases,
-    quarantine,
-    rebuilds,
-    search,
-    settings,
-    storage,
-    stream,
-    tokens,
-    transactions,
-    user_usage,
-    users,
-    webhooks,
-)
+from api.log import audit, stream
+from api.log import reads as log_reads
+from api.operator import figures, health
+from api.plans import catalogue, forecasts, organisations, purchases, tokens
+from api.prices import commands as prices_commands
+from api.prices import reads as prices_reads
+from api.users import analytics, keys, me, settings
+from api.users import reads as users_reads
 
 
 def _declared(*modules: ModuleType) -> Iterator[Endpoint]:
@@ -75,62 +35,9 @@ def _declared(*modules: ModuleType) -> Iterator[Endpoint]:
 
 DECLARED = tuple(
     _declared(
-        accounts_commands,
-        alert_rules_commands,
-        budgets_commands,
-        contents_commands,
-        debits_commands,
-        generations_commands,
-        grants_commands,
-        groups_commands,
-        me_commands,
-        organisations_commands,
-        plans_commands,
-        prices_commands,
-        purchases_commands,
-        reservations_commands,
-        settings_commands,
-        settlements_commands,
-        storage_commands,
-        tokens_commands,
-        accounts,
-        alerts,
-        analytics,
-        audit,
-        budget_analytics,
-        budgets,
-        contents,
-        documents,
-        entities,
-        events,
-        expirations,
-        explain,
-        forecasts,
-        generations,
-        group_preview,
-        group_report,
-        groups,
-        health,
-        keys,
-        me,
-        operations,
-        organisations,
-        payments,
-        plans,
-        price_preview,
-        prices,
-        proof,
-        purchases,
-        quarantine,
-        rebuilds,
-        search,
-        settings,
-        storage,
-        stream,
-        tokens,
-        transactions,
-        user_usage,
-        users,
-        webhooks,
+        *(accounts_commands, accounts_reads, generations_commands, generations_reads, explain, storage),
+        *(groups_commands, groups_reads, budgets_commands, budgets_reads, prices_commands, prices_reads),
+        *(catalogue, tokens, purchases, forecasts, organisations, users_reads, me, keys, settings, analytics),
+        *(rules, webhooks, log_reads, audit, stream, figures, health, documents),
     )
 )

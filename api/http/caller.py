@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from api.audit_log import known
-from api.database import UNREACHABLE
-from api.fields import AddressText
-from api.http.policy import Rule, authorise
-from api.http.query import NOTHING as NO_PARAMETERS
-from api.http.query import Known, check_query, read_query
-from api.problems import Problem, away, invalid, refused
-from api.services import Services
+from api.http.database import UNREACHABLE
+from api.http.fields import NOTHING as NO_PARAMETERS
+from api.http.fields import AddressText, Known, check_query, read_query
+from api.http.policy import Rule, authorise, known
+from api.http.problems import Problem, away, invalid, refused
+from api.http.services import Services
 from domain.credits.address import Address, parse_address
 from domain.credits.events import Slice
 from domain.ids import is_id

@@ -1,6 +1,6 @@
 """From a call to a command and from its outcome to an answer: one code for single calls and batches."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,24 +8,121 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from api.answers import Answer, answer
-from api.counting import count_open
-from api.database import UNREACHABLE
+from api.accounts.answers import Answer, answer
 from api.http.caller import Call, Head, admit, read_head
+from api.http.database import UNREACHABLE
 from api.http.endpoint import JSON, REPLAYED, Endpoint, declared, idempotency_key, receive_body, room_of, send_bytes
+from api.http.limits import Begins
 from api.http.policy import Rule
+from api.http.problems import (
+    MEDIA_TYPE,
+    RETRY_AFTER_S,
+    Problem,
+    away,
+    disk_full,
+    not_yet_visible,
+    rate_limited,
+    refused,
+    turned_away,
+    unknown_outcome,
+)
+from api.http.services import Services
 from api.in_use import release
-from api.limit import within_rate
-from api.problems import MEDIA_TYPE, RETRY_AFTER_S, Problem, away, disk_full, refused, turned_away, unknown_outcome
-from api.services import Services
-from api.streams_room import Begins
 from domain.credits.address import Address, parse_address
+from domain.generations.count import MOST_AT_ONCE, CountEarlier, StartCounting
 from domain.organisations.refusals import NotCounted
+from domain.quotas.counted import stream_of
+from domain.resources.table import RESOURCES
+from infra.security.principal import Role
+from infra.security.request_rates import Limit
 from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Submission
 
+# What was open before counting started is among it once the read models have reached that. What it has beside, because
+# they are behind with what was counted or ended since, is left alone by the command.
+_OF_STATUS = """(select g.id, g.created_position from read.generations g
+    where g.org = %(org)s and g.status = '{}' and g.created_position between %(first)s and %(last)s and not exists (
+        select 1 from read.use_holds h where h.org = g.org and h.stream = %(stream)s and h.generation_id = g.id)
+    order by g.created_position limit %(most)s)"""
+
+_NOT_COUNTED = (
+    f"select * from ({_OF_STATUS.format('held')} union all {_OF_STATUS.format('running')}) found"
+    " order by created_position limit %(most)s"
+)
+
+
+async def count_open(services: Services, org: str, resource: str, actor: str) -> None:
+    """Count all that is open, a slice at a time. It can be repeated, and goes on where another one was killed.
+
+    Raises Problem: 503 where the read models do not come up in time or nothing can be reached, 409 where more is open
+    than one stream may hold.
+    """
+    try:
+        await _count(services, org, resource, actor)
+    except UNREACHABLE as error:
+        raise away(error) from None
+    except OutcomeUnknown:
+        raise unknown_outcome() from None
+    except Overloaded as error:
+        raise turned_away(error) from None
+
+
+def limited_by(commands: Iterable[Any]) -> set[str]:
+    """The resources on which the commands set a limit and that must be counted before it."""
+    found: set[str] = set()
+    for given in filter(None, (getattr(command, "settings", None) for command in commands)):
+        found.update(name for setting, name in RESOURCES.counting.items() if given.get(setting.name) is not None)
+    return found
+
+
+async def _count(services: Services, org: str, resource: str, actor: str) -> None:
+    outcome = await _counted(services, org, actor, StartCounting(resource=resource))
+    if outcome.result_state:
+        return
+    if not await services.visible.reached(outcome.partition, outcome.position):
+        raise not_yet_visible()
+    asked = {"org": org, "stream": stream_of(resource), "most": MOST_AT_ONCE, "first": 0, "last": outcome.position}
+    last = False
+    while not last:
+        rows = await services.rows(_NOT_COUNTED, asked)
+        ids = tuple(row["id"] for row in rows)
+        last = len(ids) < MOST_AT_ONCE
+        await _counted(services, org, actor, CountEarlier(resource=resource, generation_ids=ids, last=last))
+        if rows:
+            asked["first"] = rows[-1]["created_position"] + 1
+
+
+async def _counted(services: Services, org: str, actor: str, command: StartCounting | CountEarlier) -> Outcome:
+    outcome = await services.ledger.execute(Submission(org=org, command=command, actor=actor, caller=actor))
+    if outcome.refusal is not None:
+        raise refused(outcome.refusal)
+    return outcome
+
+
+async def within_rate(call: Call) -> None:
+    """Let the call pass or raise Problem (429; 503 where the count cannot be made: it never passes uncounted).
+
+    Whatever makes a generation counts for its caller, by whichever call it does so. A user's own token has the limit;
+    workers, admins and API keys have one only where it is configured.
+    """
+    settings = call.services.settings
+    requests = settings.rate_limit if call.principal.role is Role.USER else settings.rate_limit_programs
+    if not requests:
+        return
+    limit = Limit(requests, settings.rate_window_s)
+    try:
+        wait_s = await call.services.rates.wait_s(call.org, call.principal.actor, limit, call.key)
+    except UNREACHABLE as error:
+        raise away(error) from None
+    if wait_s:
+        raise rate_limited(wait_s, limit.requests, limit.window_s)
+
+
 PERSONAL = ("prompt", "reason", "metadata", "error_message")  # fields of bodies that are stored sealed
+
 OWN = ""  # the name of a command's only text
+
 _LATER = {"Retry-After": str(RETRY_AFTER_S)}
+
 _IF_MATCH = {
     "name": "If-Match",
     "in": "header",

@@ -22,18 +22,16 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.database import UNREACHABLE
-from api.fields import MAX_BODY
 from api.http.caller import ORGANISATION_NAMES, Call, Head, admit, other_organisation, read_head
+from api.http.database import UNREACHABLE
+from api.http.fields import MAX_BODY, PLUS, Known, strict_json
+from api.http.limits import ROOM, Room
 from api.http.policy import Rule
-from api.http.query import PLUS, Known
-from api.large_bodies import ROOM, Room
-from api.problems import MEDIA_TYPE, Problem, away
-from api.schemas import PROBLEMS
-from api.services import Services
-from api.strict_json import MAX_DEPTH, strict_json
+from api.http.problems import MEDIA_TYPE, PROBLEMS, Problem, away
+from api.http.services import Services
 from infra.position import parse_position
 from infra.security.principal import Principal
+from infra.strict_json import MAX_DEPTH
 from infra.turns import TooManyWaiting
 
 log = structlog.get_logger()

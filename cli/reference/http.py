@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from api.endpoints import ENDPOINTS, POLICY
-from api.routes.documents import document
+from api.app import ENDPOINTS, POLICY
+from api.http.documents import document
 from cli.reference.markdown import described, fields, head, kind, table
 
 CALLS = """Every call with who may make it, what it takes and what it answers. `GET /api/openapi.json` of a

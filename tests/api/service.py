@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from api.app import create_app
-from api.serve import serve
-from api.services import Services
+from api.http.server import serve
+from api.http.services import Services
 from domain.registry import SCRIP
 from infra.log import statements
 from infra.log.events import LedgerEvent

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api import operations
+from api.operator import figures as operations
 from consumers.usage import USAGE
 from infra.kafka_lag import group_lag, read_by_us
 from infra.topics import LEDGER, provision, topic_name

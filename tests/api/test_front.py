@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import Request
 
-from api.endpoints import ENDPOINTS
+from api.app import ENDPOINTS
 from api.http.endpoint import Endpoint, Routes, endpoint
 from api.http.policy import May
 from tests.api.service import Service

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.endpoints import ENDPOINTS
+from api.app import ENDPOINTS
 from tests.api.service import SECRET, Service, address
 from tests.waiting import patient
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from api.endpoints import ENDPOINTS
+from api.app import ENDPOINTS
 from api.http.endpoint import Endpoint
 from tests.api.service import Service, address
 from tests.api.wire import Wire, request

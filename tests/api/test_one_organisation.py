@@ -6,8 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from api import stream_state
-from api.routes import accounts, entities, transactions
+from api.accounts import reads as accounts
+from api.accounts import reads as entities
+from api.accounts import reads as transactions
+from api.log import reads as log_reads
 from infra.log import statements
 from tests.api.service import ORG, Service, address
 
@@ -33,14 +35,14 @@ ANY: dict[str, Any] = dict.fromkeys(("unit", "owner", "type", "actor", "status")
 NUMBER = {"after": 0}
 LISTS = [
     (accounts._LIST, {}),
-    (transactions._LIST, {}),
+    (transactions._MOVEMENTS, {}),
     (transactions._MOVEMENTS, {}),
     (entities._GRANTS, {}),
     (entities._HOLDS, NUMBER),
     (entities._DEBIT, {}),
     (statements.notifications(of_org=True, of_stream=False, desc=False, bounded=True), NUMBER),
     (statements.notifications(of_org=True, of_stream=True, desc=False, bounded=True), NUMBER),
-    (stream_state._EVENTS, NUMBER),
+    (log_reads._EVENTS, NUMBER),
 ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.endpoints import ENDPOINTS
+from api.app import ENDPOINTS
 from infra.partitions import partition_of
 from tests.api.service import Service, running
 from tests.conftest import PARTITIONS, Database

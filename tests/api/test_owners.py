@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.owners import reserved_by_caller
-from api.problems import Problem
+from api.generations.commands import reserved_by_caller
+from api.http.problems import Problem
 
 
 @pytest.mark.parametrize(

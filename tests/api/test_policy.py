@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from api.endpoints import ENDPOINTS, POLICY
+from api.app import ENDPOINTS, POLICY
 from api.http.caller import Call
 from api.http.command import Command
 from api.http.endpoint import Routes, endpoint

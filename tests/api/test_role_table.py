@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.endpoints import ENDPOINTS
+from api.app import ENDPOINTS
 from tests.api.role_table import ADMIN, CALLS, OPEN_CALLS, ROLES, USER, Line
 from tests.api.service import ORG, Service
 

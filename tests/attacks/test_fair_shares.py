@@ -7,13 +7,15 @@ from typing import Any
 import httpx
 import pytest
 
-from api import arriving, large_bodies, unread
-from api.connection import COST
-from api.crowd import LITTLE, Crowd
 from api.fair_share import fits
-from api.large_bodies import MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, LargeBodies
-from api.live import tail as live_tail
-from api.problems import Problem
+from api.http import connection as arriving
+from api.http import connection as unread
+from api.http import limits as large_bodies
+from api.http.connection import COST
+from api.http.crowd import LITTLE, Crowd
+from api.http.limits import MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, LargeBodies
+from api.http.problems import Problem
+from api.log import tail
 from infra.security.principal import Principal, Role
 from tests.api.conftest import service  # noqa: F401 - one API for this module
 from tests.api.service import Service
@@ -174,7 +176,7 @@ def test_live_streams_are_shared(edge: Edge, monkeypatch: pytest.MonkeyPatch) ->
         "LITTLE_OF_ONE": 1,
         "LITTLE_OF_ORG": 1,
     }.items():
-        monkeypatch.setattr(live_tail, name, most)
+        monkeypatch.setattr(tail, name, most)
     live = edge.service.services.live
     assert live is not None
     with ExitStack() as open_:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from api import door, unread
-from api.crowd import Crowd, Guest, Kind
-from api.door import Door
-from api.problems import Problem
+from api.http import connection as unread
+from api.http import server as door
+from api.http.crowd import Crowd, Guest, Kind
+from api.http.problems import Problem
+from api.http.server import Door
 from tests.api.conftest import service  # noqa: F401 - one API for this module
 from tests.api.service import Service
 from tests.api.wire import Wire, request

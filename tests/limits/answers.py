@@ -5,8 +5,14 @@ from typing import Any
 import httpx
 import psycopg
 
-from api import price_preview, reports
-from api.routes import analytics, expirations, explain, generations, search, transactions
+from api.accounts import reads as expirations
+from api.accounts import reads as transactions
+from api.generations import explain
+from api.generations import reads as generations
+from api.http import lists
+from api.prices import reads as prices_reads
+from api.users import analytics
+from api.users import reads as search
 from tests.limits.bound import Attacker
 
 GENERATIONS = "/api/v1/generations"
@@ -47,7 +53,7 @@ def figures(attacker: Attacker) -> httpx.Response:
 
 def lines(attacker: Attacker) -> httpx.Response:
     """A file of two users, where it may have one."""
-    attacker.lower(reports, "MOST", 1)
+    attacker.lower(lists, "MOST", 1)
     _debited(attacker, "a", "b")
     answer = attacker.client().get("/api/v1/analytics/users", params={"format": "csv"})
     assert answer.text.strip().count("\n") == 1, answer.text
@@ -107,7 +113,7 @@ def moments(attacker: Attacker) -> httpx.Response:
 
 def kinds(attacker: Attacker) -> httpx.Response:
     """A preview over one kind of use, where none is priced."""
-    attacker.lower(price_preview, "MAX_KINDS", 0)
+    attacker.lower(prices_reads, "MAX_KINDS", 0)
     _ok(attacker.grant("user:u:tokens", 1_000))
     _generated(attacker, f"{attacker.org}-kind")
     _ok(attacker.client().post(f"{GENERATIONS}/{attacker.org}-kind/confirm", json={}))

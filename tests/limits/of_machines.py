@@ -1,8 +1,10 @@
 """Bounds on what roles, topics, tables and caches take up."""
 
-from api import database, serve, services, threads
+from api.http import database, services
+from api.http import server as serve
+from api.http import services as threads
 from api.http.caller import _path_address
-from api.live import tail
+from api.log import tail
 from cli.commands import roles
 from consumers import cloud_event
 from consumers.intake import record

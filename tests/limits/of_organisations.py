@@ -7,9 +7,11 @@ from inspect import signature
 import httpx
 import psycopg
 
-from api import rounds, streams_room, threads, visible
-from api.live import tail
-from api.routes import stream
+from api import rounds
+from api.http import database as visible
+from api.http import limits as streams_room
+from api.http import services as threads
+from api.log import stream, tail
 from domain.credits import account, rules, void
 from domain.credits import reserve as reserve_module
 from domain.groups import members

@@ -4,26 +4,34 @@ from typing import Any
 
 import httpx
 
-from api import (
-    arriving,
-    connection,
-    crowd,
-    documents_room,
-    fields,
-    folds_room,
-    large_bodies,
-    paging,
-    price_preview,
-    reports,
-    serve,
-    stream_state,
-    unread,
-    windows,
-)
-from api.commands import generations, groups, plans, prices, settlements
-from api.http import query
-from api.routes import analytics, batch, budgets, events, expirations, explain, search, stream, transactions, users
-from api.routes import generations as read_generations
+from api import batch
+from api.accounts import reads as expirations
+from api.accounts import reads as transactions
+from api.budgets import reads as budgets_reads
+from api.generations import commands as generations
+from api.generations import commands as settlements
+from api.generations import explain
+from api.generations import reads as generations_reads
+from api.groups import commands as groups_commands
+from api.http import connection, crowd, fields
+from api.http import connection as arriving
+from api.http import connection as unread
+from api.http import limits as documents_room
+from api.http import limits as folds_room
+from api.http import limits as large_bodies
+from api.http import lists as paging
+from api.http import lists as reports
+from api.http import lists as windows
+from api.http import server as serve
+from api.log import reads as events
+from api.log import reads as log_reads
+from api.log import stream
+from api.plans import catalogue
+from api.prices import commands as prices_commands
+from api.prices import reads as prices_reads
+from api.users import analytics
+from api.users import reads as search
+from api.users import reads as users
 from console import bounded_form
 from domain import ids
 from domain.credits import reserve
@@ -113,21 +121,21 @@ BOUNDS: dict[str, Bound] = {
     "Body of `POST /api/v1/generations`": _body("/api/v1/generations", generations.MAX_CREATE_BODY),
     "Body of a confirmation": _body("/api/v1/generations/g/confirm", settlements.MAX_CONFIRM_BODY),
     "Body of a generation's refund": _body("/api/v1/generations/g/refund", settlements.MAX_REFUND_BODY),
-    "Body of members": _body("/api/group-members", groups.MAX_MEMBERS_BODY),
-    "Body of prices, and of their preview": _body("/api/v1/prices", prices.MAX_PRICES_BODY, "PUT"),
-    "Body of features, and of packages": _body("/api/v1/features", plans.MAX_CATALOGUE_BODY, "PUT"),
-    "Body of cost records": _body("/api/v1/budgets/costs", budgets.MAX_COSTS_BODY),
+    "Body of members": _body("/api/group-members", groups_commands.MAX_MEMBERS_BODY),
+    "Body of prices_commands, and of their preview": _body("/api/v1/prices", prices_commands.MAX_PRICES_BODY, "PUT"),
+    "Body of features, and of packages": _body("/api/v1/features", catalogue.MAX_CATALOGUE_BODY, "PUT"),
+    "Body of cost records": _body("/api/v1/budgets/costs", budgets_reads.MAX_COSTS_BODY),
     "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
     "Large bodies of a login at a time": Bound(large_bodies.MAX_OF_LOGIN, _large("MAX_OF_LOGIN")),
     "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, _large("MAX_OF_ORG")),
     "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, _large("MAX_BYTES")),
-    "Documents (PDF) of a login at a time": Bound(documents_room.MOST_OF_LOGIN, DOCUMENTS),
-    "Documents (PDF) of an organisation at a time": Bound(documents_room.MOST_OF_ORG, DOCUMENTS),
-    "Answers from the past of a login at a time": Bound(folds_room.MOST_OF_LOGIN, PAST_OF_ONE),
-    "Answers from the past of an organisation at a time": Bound(folds_room.MOST_OF_ORG, PAST_OF_ONE),
-    "Answers from the past of a process at a time": Bound(folds_room.MOST, PAST_OF_ALL),
-    "Time for an answer from the past": Bound(folds_room.MOST_S, PAST_OF_ALL),
-    "Documents (PDF) of a process at a time": Bound(documents_room.MOST, DOCUMENTS),
+    "Documents (PDF) of a login at a time": Bound(documents_room.DOCUMENTS_OF_LOGIN, DOCUMENTS),
+    "Documents (PDF) of an organisation at a time": Bound(documents_room.DOCUMENTS_OF_ORG, DOCUMENTS),
+    "Answers from the past of a login at a time": Bound(folds_room.FOLDS_OF_LOGIN, PAST_OF_ONE),
+    "Answers from the past of an organisation at a time": Bound(folds_room.FOLDS_OF_ORG, PAST_OF_ONE),
+    "Answers from the past of a process at a time": Bound(folds_room.FOLDS, PAST_OF_ALL),
+    "Time for an answer from the past": Bound(folds_room.FOLD_S, PAST_OF_ALL),
+    "Documents (PDF) of a process at a time": Bound(documents_room.DOCUMENTS, DOCUMENTS),
     "Depth of JSON": Bound(strict_json.MAX_DEPTH, sends("POST", GRANTS, json=GRANT | {"metadata": _nested(16)})),
     "Digits of a whole number": Bound(strict_json.MAX_DIGITS, sends("POST", GRANTS, json=GRANT | {"amount": 10**18})),
     "Credits or tokens of one command": Bound(
@@ -143,7 +151,7 @@ BOUNDS: dict[str, Bound] = {
     "Idempotency key": Bound(255, _too_long_a_key),
     "Login token": Bound(tokens.MAX_TOKEN_BYTES, _too_long_a_token),
     "Parameters of a query": Bound(
-        query.MAX_PARAMETERS, sends("GET", "/api/v1/accounts?" + "&".join(f"p{n}=1" for n in range(51)))
+        fields.MAX_PARAMETERS, sends("GET", "/api/v1/accounts?" + "&".join(f"p{n}=1" for n in range(51)))
     ),
     "Cursor": Bound(2_000, sends("GET", "/api/v1/accounts?cursor=" + "c" * 2_001)),
     "Names in one question": Bound(
@@ -156,11 +164,11 @@ BOUNDS: dict[str, Bound] = {
         batch.MAX_OPERATIONS, sends("POST", "/api/v1/batch", json={"operations": [{"path": GRANTS}] * 1_001})
     ),
     "Members in one call": Bound(
-        groups.MAX_USERS,
+        groups_commands.MAX_USERS,
         sends("POST", "/api/group-members", json={"group_id": "g", "user_ids": ["u"] * 1_001}),
     ),
     "Cost records in one call": Bound(
-        budgets.MAX_ENTRIES, sends("POST", "/api/v1/budgets/costs", json={"entries": [{}] * 1_001})
+        budgets_reads.MAX_ENTRIES, sends("POST", "/api/v1/budgets/costs", json={"entries": [{}] * 1_001})
     ),
     "Contents of a generation": Bound(
         settlements.MAX_CONTENTS,
@@ -207,14 +215,14 @@ BOUNDS: dict[str, Bound] = {
     "Lines of a file": Bound(reports.MOST, answers.lines),
     "Movements of a statement": Bound(transactions.MAX_MOVEMENTS, answers.movements),
     "Entries of a state": Bound(
-        stream_state.MOST_SHOWN, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
+        log_reads.MOST_SHOWN, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),
     "Events that a state or a balance at another time is folded from": Bound(
-        stream_state.MOST_FOLDED, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
+        log_reads.MOST_FOLDED, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),
-    "Results of a search, of each kind": Bound(search.MOST, answers.hits),
-    "Parts of a generation that are shown": Bound(read_generations.MAX_CHILDREN, answers.children),
+    "Results of a search, of each kind": Bound(search.MOST_HITS, answers.hits),
+    "Parts of a generation that are shown": Bound(generations_reads.MAX_CHILDREN, answers.children),
     "Events that an explanation reads": Bound(explain.MAX_OTHERS, answers.explanation),
     "Moments of an expiry list": Bound(expirations.MAX_ITEMS, answers.moments),
-    "Kinds of use in a price preview": Bound(price_preview.MAX_KINDS, answers.kinds),
+    "Kinds of use in a price preview": Bound(prices_reads.MAX_KINDS, answers.kinds),
 }

@@ -1,1 +1,0 @@
-"""All other calls."""
