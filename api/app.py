@@ -46,12 +46,10 @@ def publishing(checks: RefusedChecks) -> Callable[[str, dict[str, Any]], None]:
 
 
 ENDPOINTS = (*DECLARED, run_batch)
-
 POLICY = {each.name: each.may for each in ENDPOINTS}  # who may do what
 
 
 MIN_SECRET_BYTES = 32
-
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 

@@ -22,13 +22,9 @@ from infra.strict_json import MAX_DEPTH
 from infra.writer.submission import KeyReused, NotApplied, Outcome, Submission
 
 MAX_OPERATIONS = 1_000
-
 MAX_BATCH_BODY = 4_194_304  # 1,000 operations of 4 KiB
-
 NOT_FOUND = 404
-
 LOOKS = 50  # operations for which something is looked up at a time
-
 _AROUND = 3  # levels of the batch's own JSON around each operation's body
 
 

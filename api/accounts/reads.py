@@ -103,7 +103,6 @@ _COLUMNS = (
     " reserved, available, shortfall, greatest(0, -available) as overdrawn, frozen, closed, credit_limit,"
     " position, updated_at"
 )
-
 _LIST = f"""
     select {_COLUMNS} from read.balances
     where org = %(org)s and address > %(after)s
@@ -170,18 +169,15 @@ _GRANTS = """
         granted_at, effective_at, expires_at, external_ref, paid_amount, paid_currency, sealed, position
     from read.grants where org = %(org)s and address = %(address)s and id > %(after)s
     order by id limit %(limit)s"""
-
 _HOLD = """
     select id, status, amount, captured, returned, "left", expires_at, item, price_version, sealed, created_at,
         ended_at, position, created_position
     from read.reservations where org = %(org)s and address = %(address)s"""
-
 _HOLDS = (
     _HOLD
     + """ and (%(status)s::text is null or status = %(status)s) and created_position < %(after)s
     order by created_position desc limit %(limit)s"""
 )
-
 _DEBIT = """
     select id, amount, refunded, reservation_id, item, price_version, sealed, created_at, position
     from read.debits where org = %(org)s and address = %(address)s and id = %(id)s"""
@@ -256,7 +252,6 @@ def _reservation(row: Row) -> dict[str, Any]:
 
 
 MAX_ITEMS = 100  # instants
-
 MAX_GRANTS = 20  # told of one instant
 
 
@@ -333,25 +328,22 @@ def _item(end: datetime, parts: list[Slice], first: Slice) -> dict[str, Any]:
 
 
 MAX_MOVEMENTS = 10_000
-
 FEW = 500  # movements that are put together without a thread
 
 _MOVEMENT = (
     "position, n, type, amount, balance_after, grant_id, reservation_id, debit_id, refund_id, transfer_id,"
     " counterparty, item, actor, sealed, created_at, generation_id"
 )
-
 _OPENING = """
     select balance_after from read.transactions
     where org = %(org)s and address = %(address)s and position < %(first)s
     order by position desc, n desc limit 1"""
-
 _MOVEMENTS = f"""
     select {_MOVEMENT} from read.transactions
     where org = %(org)s and address = %(address)s and position >= %(first)s and position < %(last)s
     order by position, n limit %(limit)s"""
 
-_MOVEMENTS = f"""
+_PAGE_OF_MOVEMENTS = f"""
     select {_MOVEMENT} from read.transactions
     where org = %(org)s and address = %(address)s and (position, n) < (%(position)s, %(n)s)
       and (%(type)s::text is null or type = %(type)s)
@@ -377,7 +369,7 @@ async def list_transactions(
     position, n = pages.decode(cursor, int, int) if cursor else (LAST, 0)
     first, last = await _bounds(call.services, call, from_, to)
     wanted = {"org": call.org, "address": address, "position": position, "n": n, "type": type}
-    rows = await call.services.rows(_MOVEMENTS, wanted | {"first": first, "last": last, "limit": limit + 1})
+    rows = await call.services.rows(_PAGE_OF_MOVEMENTS, wanted | {"first": first, "last": last, "limit": limit + 1})
     await open_text(call, address, rows)
     return Json(pages.page(rows, limit, lambda row: [row["position"], row["n"]], _movement))
 

@@ -15,20 +15,14 @@ from domain.text import visible
 FONTS = Path(__file__).parents[1] / "vendor" / "fonts"
 
 BASE = "NotoSans"  # Latin, Greek, Cyrillic
-
 CJK = "DroidSansFallback"
-
 SCRIPTS = (
     *("Arabic", "Hebrew", "Devanagari", "Bengali", "Gujarati", "Gurmukhi", "Kannada", "Malayalam", "Sinhala", "Tamil"),
     *("Telugu", "Thai", "Khmer", "Lao", "Myanmar", "Armenian", "Ethiopic", "Georgian"),
 )
-
 FURTHER = (*(f"{BASE}{script}-Regular" for script in SCRIPTS), CJK, "NotoEmoji-Regular")
-
 WIDEST = 4.0  # millimetres of a letter of 8 points, with room to spare
-
 MOST_IN_A_CELL = 400  # characters; far more than are ever seen in the widest column
-
 _WIDTHS = (38, 26, 26, 28, 52, 52, 40)
 
 

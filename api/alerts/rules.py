@@ -121,7 +121,6 @@ OWN_RULES = (
     *("budget", "credits_low", "credits_exhausted", "credits_expiring"),
     *("generation_expired", "generation_exhausted", "purchase_completed"),
 )
-
 _OWN = """
     select id, rule, type, severity, subject, user_id, message, data as facts, at from alerts
     where org = %(org)s and user_id = %(user)s and rule = any(%(rules)s)

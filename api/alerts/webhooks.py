@@ -28,16 +28,12 @@ from infra.webhooks.store import (
 )
 
 PATH = "/api/v1/webhooks"
-
 RESENDS_RETRY_AFTER_S = 60
-
 _LIST = f"""
     select {SHOWN} from webhooks
     where org = %(org)s and (%(at)s::timestamptz is null or (created_at, id) > (%(at)s, %(id)s))
     order by created_at, id limit %(limit)s"""
-
 _KNOWN = "select 1 from webhooks where org = %(org)s and id = %(webhook)s"
-
 _DELIVERIES = """
     select d.id, a.type, d.alert_id, d.status, d.attempts, d.status_code, d.error, d.resend_of, d.created_at, d.at,
         case when d.status = 'pending' then d.next_at end as next_at, d.tries
@@ -47,7 +43,6 @@ _DELIVERIES = """
     order by d.created_at desc, d.id desc limit %(limit)s"""
 
 Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL), Field(examples=["https://example.com/hook"])]
-
 Types = Annotated[
     list[str],
     Field(min_length=1, max_length=len(TYPES), description="Types of alerts; none for all.", examples=[[TYPES[0]]]),

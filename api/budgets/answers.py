@@ -124,7 +124,6 @@ class BudgetHealth(BaseModel):
 
 
 CURRENCY = "USD"
-
 WARNING_FROM, CRITICAL_FROM = 75, 90  # percent of the budget (S2)
 
 

@@ -19,9 +19,7 @@ from domain.money import decimal_text, micros
 from infra.writer.submission import Outcome
 
 MY_BUDGET = "/api/v1/budgets/me"
-
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,6})?", re.ASCII)
-
 _MONEY_FACTS = ("monthly", "ceiling", "limit")
 
 

@@ -43,9 +43,7 @@ from infra.position import format_position
 from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused
 
 MAX_ENTRIES = 1_000
-
 MAX_COSTS_BODY = 4_194_304  # 1,000 entries of 4 KiB, with a prompt and a signed URL
-
 EXISTS = "exists"
 
 
@@ -223,19 +221,15 @@ def _result(id_: object, result: Problem | Outcome | KeyReused | NotApplied) -> 
 
 
 LAST = 2**62
-
 UNNAMED = "unknown"  # what cost is put under that names no size or quality
-
 _COSTS = """
     select position, kind, id, user_id, usd, success, size, quality, generation_time_ms, sealed, created_at
     from read.costs where org = %(org)s and user_id = %(user)s and position < %(before)s
     order by position desc limit %(limit)s"""
-
 _CONTENTS = """
     select distinct on (generation_id) generation_id, sealed from read.contents
     where org = %(org)s and generation_id = any(%(ids)s) and sealed is not null and deleted_at is null
     order by generation_id, created_position, id"""
-
 _BACK = {"week": "7 days", "month": "1 month", "year": "1 year"}
 # A refund is below zero and no attempt of its own; what an attempt cost counts only if it succeeded.
 _ANALYTICS = """
@@ -255,7 +249,6 @@ _ANALYTICS = """
         (select coalesce(jsonb_object_agg(quality, spent), '{}')
             from (select quality, sum(spent) as spent from taken group by quality) q) as by_quality
     from span"""
-
 _READABLE = "select 1 from read.costs where org = %(org)s limit 1"
 
 PeriodName = Literal["week", "month", "year"]

@@ -265,7 +265,6 @@ class Explanation(BaseModel):
 
 
 USD = "usd"
-
 _NUMBERS = ("needed", "available", "limit", "deficit")
 
 

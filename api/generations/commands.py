@@ -108,7 +108,6 @@ def _missing(refusal: Refusal) -> Problem:
 
 
 MAX_PROMPT = 20_000
-
 MAX_CREATE_BODY = 262_144  # a prompt of 20,000 characters, each of which JSON may write in 12 bytes
 
 OperationName = Annotated[
@@ -120,7 +119,6 @@ OperationName = Annotated[
         examples=["image"],
     ),
 ]
-
 Prompt = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_PROMPT), Field(description="Free text; kept encrypted.")
 ]
@@ -277,11 +275,8 @@ def extend_generation(call: Call, body: ExtendGenerationBody, _sealed: str | Non
 
 
 MAX_CONTENTS = 500
-
 MAX_CONFIRM_BODY = 2_621_440  # their URLs, of 4,000 characters each
-
 MAX_REFUND_BODY = 196_608  # their ids, of 255 characters each
-
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 # By value, for a body is strict: the JSON text is what is given.
 OutcomeName = Annotated[GenerationOutcome, Field(strict=False)]

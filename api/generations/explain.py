@@ -238,7 +238,6 @@ def _settlement(event: Settled) -> str:
 
 
 MAX_OWN, MAX_OTHERS = 1_000, 5_000  # events that are read
-
 _CODEC = LedgerMapper.of(SCRIP)
 
 

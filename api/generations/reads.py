@@ -65,9 +65,7 @@ _BEGINNINGS = {
     "expired": "Expired",
     "settled_late": "Completed late",
 }
-
 OPEN = frozenset({"held", "running"})
-
 _REFUSED = {each.reason: each.short for each in RESOURCES}
 
 
@@ -155,16 +153,13 @@ def _moved(row: Row, name: str, *, ended: bool) -> Moved:
 
 
 MAX_CHILDREN = 200
-
 LAST = 2**62
-
 _COLUMNS = """id, user_id, parent_id, operation, provider, model, options, "count", feature, token_type, status, reason,
     outcome, quoted_credits, quoted_tokens, quoted_usd, quoted_bytes, quoted_plan_tokens, item, price_version,
     charged_credits, charged_tokens, charged_usd, charged_plan_tokens, refunded_credits, refunded_tokens, refunded_usd,
     refunded_plan_tokens, uncharged, shortfall, holds, succeeded, contents, content_bytes, provider_cost,
     provider_currency, generation_time_ms, created_at, started_at, ended_at, expires_at, actor, sealed, sealed_end,
     created_position, position"""
-
 _LIST = f"""
     select {_COLUMNS}, held from (
         select * from read.generations
@@ -175,9 +170,7 @@ _LIST = f"""
           and created_position < %(before)s and created_position >= %(first)s and created_position < %(last)s
         order by created_position desc limit %(limit)s
     ) g {HELD} order by created_position desc"""
-
 _ONE = f"select {_COLUMNS}, held from read.generations g {HELD} where org = %(org)s and id = %(id)s"
-
 _CHILDREN = f"""
     select {_COLUMNS}, held from (
         select * from read.generations where org = %(org)s and parent_id = %(id)s
@@ -185,7 +178,6 @@ _CHILDREN = f"""
     ) g {HELD} order by created_position"""
 
 Status = Literal["refused", "held", "running", "completed", "failed", "cancelled", "expired", "settled_late"]
-
 Filter = Annotated[str | None, Query(max_length=255)]
 
 

@@ -49,22 +49,17 @@ def delete_content(call: Call, _body: NoBody, _sealed: str | None) -> Any:
 
 
 MAX_OF_ONE = 500
-
 LAST = 2**62
-
 _COLUMNS = "id, user_id, generation_id, bytes, sealed, created_at, created_position, position"
-
 _BY_SIZE = f"""
     select {_COLUMNS} from read.contents
     where org = %(org)s and user_id = %(user)s and deleted_at is null
       and (bytes < %(key)s or (bytes = %(key)s and id > %(id)s))
     order by bytes desc, id limit %(limit)s"""
-
 _BY_AGE = f"""
     select {_COLUMNS} from read.contents
     where org = %(org)s and user_id = %(user)s and deleted_at is null and (created_position, id) > (%(key)s, %(id)s)
     order by created_position, id limit %(limit)s"""
-
 _OF_ONE = f"""
     select {_COLUMNS} from read.contents
     where org = %(org)s and generation_id = %(id)s and deleted_at is null

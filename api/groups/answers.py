@@ -130,11 +130,8 @@ class GroupUsage(BaseModel):
 
 
 COUNTED = ("image", "video")
-
 CHUNK = 2_000
-
 _CODEC = LedgerMapper.of(SCRIP)
-
 _EVENTS = """
     select version, type, data from events
     where org = %(org)s and stream = %(stream)s and version > %(version)s and position <= %(position)s

@@ -38,13 +38,9 @@ from infra.position import format_position
 from infra.writer.submission import Outcome
 
 MAX_USERS = 1_000  # in one call
-
 MAX_MEMBERS_BODY = 327_680  # their ids, of 255 characters each
-
 MAX_QUOTAS = 50
-
 PATH = "/api/groups"
-
 MEMBERS_PATH = "/api/group-members"
 
 
@@ -55,14 +51,11 @@ def _named(text: str) -> str:
 
 
 GroupName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_named)]
-
 Description = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION)]
-
 PeriodName = Annotated[
     Literal["total", "day", "week", "month"],
     Field(description="How often use starts anew, in the organisation's time zone; total: never."),
 ]
-
 Quotas = Annotated[
     dict[Name, Count | None],
     Field(max_length=MAX_QUOTAS, description="Limits of plan tokens by type; null for unlimited."),

@@ -58,7 +58,6 @@ from infra.security.principal import Role
 from infra.writer.submission import Refused
 
 FULLEST = 2**62  # above what any group can be
-
 MOST_FULL = FULLEST - 1
 # Use of a period that has ended is none of the current one, also before the read model is told so.
 # `fullness` is what is taken of the fullest limit in hundredths of a percent, -1 where nothing is limited.
@@ -70,15 +69,12 @@ _LIVE = """
     where g.org = %(org)s and g.deleted_at is null
       and (%(user)s::text is null or exists (
         select 1 from read.members m where m.org = g.org and m.group_id = g.id and m.user_id = %(user)s))"""
-
 _FULL = f"""
     coalesce((select max(case when l.most::bigint = 0 then 10000 when g.period_end <= scrip_now() then 0
         else least((coalesce((g.used ->> l.what)::bigint, 0) + coalesce((g.held ->> l.what)::bigint, 0))
             * 10000::numeric / l.most::bigint, {MOST_FULL}) end)::bigint
         from jsonb_each_text(g.limits) as l (what, most)), -1)"""
-
 BY_ID = _LIVE.format(fullness="0") + " and g.id > %(after)s order by g.id limit %(limit)s"
-
 CLOSEST = f"""
     select * from ({_LIVE.format(fullness=_FULL)}) live
     where fullness < %(fullness)s or (fullness = %(fullness)s and id > %(after)s)
@@ -86,14 +82,11 @@ CLOSEST = f"""
 
 
 MOST_DAYS = {"day": 1_000, "week": 7_000, "month": 30_000}  # about a thousand buckets
-
 DEFAULT_DAYS = 30
-
 _MEMBERS = """
     select user_id, joined_at from read.members
     where org = %(org)s and group_id = %(id)s and user_id > %(after)s
     order by user_id limit %(limit)s"""
-
 _USAGE = """
     select width_bucket(at, %(starts)s::timestamptz[]) as bucket, what, sum(amount) as amount
     from read.group_usage
@@ -338,7 +331,6 @@ COLUMNS = (
     *("group_id", "name", "period", "member_count", "image_used", "image_limit", "image_remaining"),
     *("video_used", "video_limit", "video_remaining", "percent", "status"),
 )
-
 _USED = """
     select group_id, what, sum(amount) as amount from read.group_usage
     where org = %(org)s and group_id = any(%(ids)s) and at >= %(start)s and at < %(end)s

@@ -43,7 +43,6 @@ _OF_STATUS = """(select g.id, g.created_position from read.generations g
     where g.org = %(org)s and g.status = '{}' and g.created_position between %(first)s and %(last)s and not exists (
         select 1 from read.use_holds h where h.org = g.org and h.stream = %(stream)s and h.generation_id = g.id)
     order by g.created_position limit %(most)s)"""
-
 _NOT_COUNTED = (
     f"select * from ({_OF_STATUS.format('held')} union all {_OF_STATUS.format('running')}) found"
     " order by created_position limit %(most)s"
@@ -118,11 +117,8 @@ async def within_rate(call: Call) -> None:
 
 
 PERSONAL = ("prompt", "reason", "metadata", "error_message")  # fields of bodies that are stored sealed
-
 OWN = ""  # the name of a command's only text
-
 _LATER = {"Retry-After": str(RETRY_AFTER_S)}
-
 _IF_MATCH = {
     "name": "If-Match",
     "in": "header",

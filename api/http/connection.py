@@ -31,9 +31,7 @@ def whole(problem: Problem, given: list[Header]) -> bytes:
 
 
 UNREAD_S = 30.0  # for each further STEP of an answer to be read
-
 STEP = 65_536  # bytes
-
 MAX_WAITING = 16  # requests that wait for the one before; nothing is read while there are more
 
 
@@ -174,7 +172,6 @@ class Flow(FlowControl):
 
 
 HEAD_S = 10.0
-
 BODY_S = 15.0  # for the body, or for each further stretch of it
 
 
@@ -265,23 +262,15 @@ class Arriving(Answering):
 
 
 MAX_HEAD = 32_768  # bytes: the target and the headers; also of trailers
-
 MAX_HEADERS = 128  # each costs far more than its bytes
-
 STRETCH = 65_536  # bytes of a body for which its time is given once more
-
 PIECE = 4_096  # bytes that are read before it is looked at whether that is enough
-
 FREE_PARTS, SMALL_PART = 1_024, 4  # a body may come in so many parts, and in one more for each so many bytes
-
 COST = 4_096  # bytes that a request takes besides its own
 
 _HEAD, _BODY = Part.HEAD, Part.BODY  # to ask an Enum for its member costs as much as a call
-
 _VERSIONS = ("1.1", "1.0")
-
 _SPECIAL = frozenset({b"expect", b"transfer-encoding"})
-
 _UPGRADING = frozenset({b"upgrade", b"http2-settings"})
 
 

@@ -17,15 +17,10 @@ from api.fair_share import fits
 from api.http.problems import limit_reached, overloaded
 
 GIVING_WAY = 64  # connections closed at once when there is no room: looking for them costs a look at all
-
 OF_ONE = 2  # one address may have this part of the memory: one half
-
 LITTLE = 65_536  # bytes: who has no more is served while others fill the memory
-
 FAR_MORE = 2  # only who has so many times as much is cut for another: two alike would cut each other for ever
-
 MOST_CUT = 8  # addresses looked at to make room for one
-
 RETRY_AFTER_S = 5
 
 Kind = Literal["held", "unread"]  # what is kept: of requests, and of answers that wait for their reader

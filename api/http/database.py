@@ -26,19 +26,12 @@ from infra.turns import CALLER, Turns, ours
 from infra.waits import set_within
 
 MAX_READS = 8  # connections for reads of one organisation,
-
 MAX_READS_OF_ALL = 4  # for those of the whole platform,
-
 MAX_WRITES = 4  # for API keys, rates and the console's sessions; callers take turns (infra/turns.py)
-
 MAX_LOG_READS = 4  # for those by the log's recorders, each with a thread for which callers take turns too
-
 MAX_TEXTS = 2  # for keys of personal text; who may ask for them takes turns at the threads
-
 READ_WAIT_S = 2.0
-
 WORKS_S = 1.0  # a connection that worked is taken to work for so long
-
 KEEPALIVE: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives": 1,
@@ -47,7 +40,6 @@ KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5_000,
 }
-
 OPTIONS = options(
     "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c transaction_timeout=30s"
     " -c plan_cache_mode=force_custom_plan"
@@ -61,7 +53,6 @@ UNREACHABLE = (
     PoolTimeout,
     TooManyRequests,
 )
-
 _SET_ORG = "select set_config('scrip.org', %s, true)"
 
 Row = dict[str, Any]
@@ -180,15 +171,10 @@ class WholeLoader(Loader):
 
 
 WAIT_S = 2.0
-
 MOST = 2_000  # that wait at a time, in this process,
-
 MOST_OF_ORG = 500  # of one organisation,
-
 MOST_OF_LOGIN = 250  # and of one login
-
 LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.025  # between looks
-
 _LOOK = "select partition, position from read.checkpoints where partition = any(%s)"
 
 Waiting = tuple[int, int, asyncio.Future[None]]  # partition, position

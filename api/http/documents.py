@@ -18,13 +18,10 @@ from api.http.problems import Problem, ProblemDetails
 from api.http.services import Services
 
 VERSION = "0.1.0"
-
 TITLE = "Scrip"
 # Swagger UI as npm has it: the page needs no other host. Its folder names the version: browsers keep it for long.
 SWAGGER = Path(__file__).parents[1] / "vendor" / "swagger-ui-dist-5.35.0"
-
 SWAGGER_FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
-
 FOR_LONG = "public, max-age=31536000, immutable"
 
 

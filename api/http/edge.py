@@ -28,7 +28,6 @@ from infra.turns import CALLER, STRANGERS
 Header = tuple[bytes, bytes]
 
 TWO_YEARS_S = 63_072_000
-
 ALWAYS: list[Header] = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -38,11 +37,8 @@ ALWAYS: list[Header] = [
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     (b"vary", b"Prefer"),  # it changes the answer (`api.edge.BigIntegers`), and caches must know that
 ]
-
 TLS_ONLY: Header = (b"strict-transport-security", b"max-age=%d; includeSubDomains" % TWO_YEARS_S)
-
 POLICY: Header = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-
 CACHE: Header = (b"cache-control", b"no-store")
 
 
@@ -139,38 +135,24 @@ def of_pages(settings: Settings, pages: ASGIApp) -> ASGIApp:
 
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
-
 _ID_NAMES = (b"request-id", b"x-request-id")
-
 _LOOKED_AT = frozenset(
     {*_ID_NAMES, b"host", b"x-forwarded-host", b"content-length", b"transfer-encoding", b"if-none-match", b"prefer"}
 )
-
 _MAX_PROBLEM = 4_096  # bytes of a denial that are looked at for its code
-
 _MAX_DIGITS = 18
-
 _MAX_HOSTS = 1_000  # values of `Host` that are kept as good ones, each at most a head long
-
 _READS = frozenset({"GET", "HEAD"})
-
 _OF_A_BODY = frozenset({b"content-length", b"content-type"})
 
 
 log = structlog.get_logger()
-
 _ASKED = re.compile(rb"\bbig-integers\s*=\s*\"?string\"?(?![\w-])", re.IGNORECASE)
-
 _LONG = re.compile(rb"[0-9]{16}")  # no shorter number is too large
-
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?')
-
 _JSON = (b"application/json", b"application/problem+json")
-
 _LINES = (b"text/event-stream", b"application/x-ndjson")  # JSON in lines, sent as it comes about
-
 _APPLIED: list[Header] = [(b"preference-applied", b"big-integers=string")]
 
 

@@ -31,21 +31,14 @@ from infra import strict_json as shared
 from infra.strict_json import MAX_DEPTH, UnacceptableJson
 
 MAX_BODY = 65_536  # bytes; a call whose items need more has its own limit, which its description names
-
 MAX_AMOUNT = 10**12
-
 MAX_METADATA_BYTES = 4_096
-
 MAX_TEXT = 2_000
-
 MOST_EXACT = 2**53 - 1
-
 MAX_COUNT = 100_000  # how many of a thing one price may be multiplied by
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
@@ -106,48 +99,35 @@ Id = Annotated[
     AfterValidator(no_dots),
     Field(description="An id of the integrator's or of Scrip's making; `.` and `..` are none.", examples=["job-42"]),
 ]
-
 UserId = Annotated[
     str | None,
     Query(pattern=f"^{ID.pattern}$", description="Another user's, for those who may."),
     AfterValidator(lambda text: text if text is None else no_dots(text)),
 ]
-
 AddressText = Annotated[
     str,
     StringConstraints(pattern=f"^{ADDRESS.pattern}$"),
     AfterValidator(account_address),
     Field(description="An account: owner_type:owner_id:unit.", examples=["user:u_42:credits"]),
 ]
-
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT, description="Whole credits, 1 to 10^12.", examples=[1100])]
-
 Count = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
-
 Ttl = Annotated[int, Field(ge=1, le=604_800, description="Seconds until an unsettled hold returns, at most 7 days.")]
-
 Text = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_TEXT), Field(description="Free text; kept encrypted.")
 ]
-
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(readable_name)]
-
 Model = Annotated[Label, AfterValidator(no_dots)]  # of a model or its provider: a name that may stand in a path
-
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(no_dots)]
-
 Usd = Annotated[
     str,
     StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?$"),
     Field(description="A decimal with at most 6 places, as text.", examples=["0.04"]),
 ]
-
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(examples=["USD"])]
 # What the pattern lets through is read without strictness: behind a validator of ours, text counts as a Python value.
 _Moment = Annotated[AwareDatetime, Field(strict=False)]
-
 Time = Annotated[_Moment, BeforeValidator(_rfc3339), AfterValidator(_in_range)]
-
 QueryTime = Annotated[_Moment, BeforeValidator(_rfc3339), BeforeValidator(_plus), AfterValidator(_in_range)]
 # What reports and lists are asked for.
 QueryDay = Annotated[
@@ -160,22 +140,18 @@ QueryDay = Annotated[
         examples=["2026-01-31"],
     ),
 ]
-
 Metadata = Annotated[
     dict[str, Any],
     AfterValidator(_bounded),
     Field(description=f"Any JSON object of at most {MAX_METADATA_BYTES} bytes; kept encrypted."),
 ]
-
 Units = Annotated[
     dict[Name, Count],
     Field(max_length=32, description="Measured units by name.", examples=[{"input_tokens": 900, "output_tokens": 60}]),
 ]
 # No number in a request is larger than what JavaScript holds exactly (api/edge.py).
 Whole = Annotated[int, Field(ge=-MOST_EXACT, le=MOST_EXACT)]
-
 OptionValue = Whole | bool | Label
-
 Options = Annotated[
     dict[Name, OptionValue],
     Field(max_length=32, description="An open map of scalars.", examples=[{"resolution": "1080P", "duration": 6}]),
@@ -184,13 +160,9 @@ Options = Annotated[
 
 
 MAX_PARAMETERS = 50
-
 PLUS = "In a query `+` means a space; write `%2B` for a `+`."
-
 _SHOWN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^\x21-\x7e]")
-
 _NONE: frozenset[str] = frozenset()
 
 

@@ -22,7 +22,6 @@ from infra.settings import Settings
 from infra.turns import ours
 
 WHAT = "commands that take nothing"
-
 _TOGETHER, _PROGRAMS = "users", "programs"  # no caller's name: those have a colon
 
 
@@ -172,11 +171,8 @@ class DocumentsRoom:
 
 
 MAX_BYTES = 33_554_432  # of large bodies that are read or worked on, in this process,
-
 MAX_OF_ORG = 16_777_216  # of one organisation,
-
 MAX_OF_LOGIN = 8_388_608  # and of one login
-
 LITTLE_OF_ORG, LITTLE_OF_LOGIN = 1_048_576, 262_144  # who has no more is served while others fill what all have
 
 BODIES_RETRY_AFTER_S = 1
@@ -225,22 +221,16 @@ class LargeBodies(Shares):
 
 
 MAX_GROUPS = 10_000  # of an organisation
-
 MOST_KNOWN = 20_000  # organisations whose room is known in this process
-
 MOST_WAITING = 1_000  # organisations that wait to be counted; others are counted with a later command
-
 FULL_FOR_S = 10.0  # an organisation that was full is not counted again before
 
 _STREAMS = ("balances", "budgets", "storages", "groups", "members", "settings")
-
 _COUNTED = " + ".join(
     f"(select count(*) from (select from read.{table} where org = %(org)s limit %(most)s) {table})"
     for table in _STREAMS
 )
-
 _GROUPS = "(select count(*) from (select from read.groups where org = %(org)s limit %(groups)s) counted)"
-
 _COUNT = f"select {_COUNTED} as streams, {_GROUPS} as groups"
 # Whether a command is about something that is there already, which needs no room.
 _THERE = {

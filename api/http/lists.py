@@ -43,13 +43,10 @@ def page_of(row: type[BaseModel]) -> type[BaseModel]:
 
 
 MAX_LIMIT = 200
-
 _SIGNATURE = 8
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description=f"Items in a page, at most {MAX_LIMIT}.")]
-
 CursorText = Annotated[str | None, Query(max_length=2_000, description="`next_cursor` of the page before.")]
-
 IdPrefix = Annotated[str, Query(max_length=255, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")]
 
 
@@ -154,11 +151,8 @@ def between(from_: Any, to: Any) -> None:
 
 
 MAX_DAYS = 800
-
 MAX_HOUR_DAYS = 31  # of buckets of an hour
-
 Bucket = Literal["day", "week", "month"]
-
 FineBucket = Literal["hour", "day", "week", "month"]
 
 _ZONE = """
@@ -290,11 +284,8 @@ def _earlier(end: datetime, days: int, zone: ZoneInfo) -> datetime:
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
 MARK = b"\xef\xbb\xbf"
-
 Bom = Annotated[bool, Query(description="csv: begin with a byte order mark, by which Excel knows UTF-8.")]
-
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")  # an amount below zero is no formula
 
 
@@ -347,7 +338,6 @@ async def bounds(services: Services, partition: int, from_: datetime | None, to:
 
 
 DEFAULT_DAYS = 30
-
 MOST = 10_000  # lines of a file
 
 

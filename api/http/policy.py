@@ -98,9 +98,7 @@ def owns(principal: Principal, address: Address) -> bool:
 
 
 DENIED: Final = frozenset({401, 403, 404, 429})
-
 _ANONYMOUS: Final = frozenset({401, 429})
-
 _UNKNOWN = "unknown"
 
 log = structlog.get_logger()

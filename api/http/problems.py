@@ -15,11 +15,8 @@ from infra.turns import TooManyWaiting
 from infra.writer.submission import Overloaded, Refused, StorageFull
 
 MEDIA_TYPE = b"application/problem+json"
-
 TYPE = "urn:scrip:problem:"
-
 RETRY_AFTER_S = 1
-
 FULL_RETRY_AFTER_S = 5  # somebody must make room first
 
 _STATUS = {
@@ -29,11 +26,8 @@ _STATUS = {
     RefusalKind.BUSY: 429,
     RefusalKind.INVALID: 422,
 }
-
 _READS = frozenset({"GET", "HEAD"})
-
 _LACKING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS})
-
 STALE = "stale_version"  # the one conflict with a status of its own: what If-Match named has changed
 
 

@@ -19,19 +19,13 @@ from infra.settings import Settings
 from infra.tuning import give_memory_back, trim
 
 AT_ONCE = 64  # connections taken in one turn of the loop, before requests have their turn again
-
 MOST_TURNED_AWAY = 64  # the last ones, which stay open for their answer to be read
-
 FULL_S = 0.2  # pause when the process has no file left
-
 UNSENT = 131_072  # bytes of answers that the system keeps for a connection beyond what its other side has room for
-
 TOLD_EVERY_S = 10.0
 
 _NO_FILE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
 _GONE = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR, errno.ECONNRESET}
-
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 
 log = structlog.get_logger()
@@ -143,17 +137,11 @@ class Door:
 
 
 KEEP_ALIVE_S = 75
-
 DRAIN_S = 10
-
 BACKLOG = 2_048
-
 OWN_FILES = 1_024  # open files that are no connections of callers
-
 MB = 1_048_576
-
 MUCH = 4 * MB  # what was kept for callers at once, after which the heap is trimmed when it is gone
-
 TRIM_EVERY = 50  # ticks of 0.1 s
 
 

@@ -73,11 +73,9 @@ def actions(checks: list[dict[str, Any]], reason: str, links: Links) -> list[dic
 
 
 THREADS = 4  # they share one interpreter, with the event loop too
-
 WAIT_S = 10.0
 
 P = ParamSpec("P")
-
 T = TypeVar("T")
 
 
@@ -113,7 +111,6 @@ MAX_KNOWN = 50_000  # generations whose user is remembered, some 10 MB
 
 # By whom it is asked for, and who is told how far it is: section, done, of how many.
 Verify = Callable[[str, Callable[[str, int, int], None]], Awaitable[dict[str, Any]]]
-
 Retry = Callable[[str, str], Awaitable[dict[str, Any]]]
 
 

@@ -41,9 +41,7 @@ class AuditReport(BaseModel):
 
 
 LOOK_EVERY_S = 0.1
-
 Step = tuple[str, int, int]  # section, done, of how many
-
 NOTHING_YET: Step = ("", 0, 0)
 
 
@@ -121,7 +119,6 @@ async def _reported(audit: Any) -> dict[str, Any]:
 _OWN = """
     select count(*) as events from events
     where org = %(org)s and partition = %(partition)s and position <= %(until)s"""
-
 WITH_TICKET = Known(frozenset({"ticket", "min_position"}))
 
 
@@ -224,7 +221,6 @@ _LINKS = """
         case when org = %(org)s then time end as time, case when org = %(org)s then data end as data
     from events where partition = %(partition)s and position >= %(first)s - 1 and position < %(first)s + %(limit)s
     order by position"""
-
 _HEAD = """
     select e.position, e.hash, log.id::text as log from log
     cross join lateral (

@@ -61,15 +61,11 @@ class QuarantineRow(BaseModel):
 
 
 MOST_SHOWN = 100  # entries of each collection
-
 MOST_FOLDED = 200_000  # events that one answer may take, a second's work or so
-
 CHUNK = 2_000
-
 CHUNK_BYTES = 4_000_000  # of stored bytes, the event that passes it included: an event may have a megabyte
 
 _codec = LedgerMapper.of(SCRIP)
-
 _EVENTS = f"""
     select version, position, type, data from (
         select n.*, sum(length(data)) over (order by version) - length(data) as before from (
@@ -187,7 +183,6 @@ def _plain(value: Any, other: Any = None) -> Any:
 
 
 MOST_LOOKED = 200_000  # positions that one page goes through, so that a rare filter never becomes a long read
-
 MAX_BYTES = 4_000_000  # of stored bytes in a page, the event that passes it included: an event may have a megabyte
 
 # Names of streams, types and actors have no spaces, so one that has is a `+` that was not escaped.

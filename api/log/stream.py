@@ -29,9 +29,7 @@ from infra.security.stream_tickets import MAX_UNUSED, TTL_S, TooManyTickets
 from infra.turns import CALLER
 
 HEARTBEAT_S = 15.0
-
 SEND_S = 30.0  # a caller who takes nothing for so long is gone
-
 RETRY_MS = 2_000
 
 _HEADERS = [
@@ -85,11 +83,9 @@ async def _gone(receive: Receive) -> None:
 
 
 MAX_TICKET = 100
-
 TICKET = "From `POST /api/v1/stream/tickets`, in place of the header Authorization."
 
 Query = dict[str, str]
-
 Blocks = Callable[[Call, Query, bytes | None], AsyncGenerator[bytes, None]]  # call, query, header Last-Event-ID
 
 log = structlog.get_logger()
@@ -188,7 +184,6 @@ def _last_event_id(scope: Scope) -> bytes | None:
 
 
 LIFE_S = 600.0  # then the caller comes back and is let in anew: a login that has ended sees no more than this
-
 MAX_TYPES = 50
 
 PARAMETERS = {
@@ -197,9 +192,7 @@ PARAMETERS = {
     "last_event_id": "Resume after the message with this id, as the header Last-Event-ID does.",
     "named": "`false`: messages have no event name, so that a browser's `onmessage` gets them all.",
 }
-
 _JOINED, _LEFT = "group-joined.v1", "group-left.v1"
-
 _MEMBERSHIPS = """
     select type, data from events where org = %(org)s and stream = %(stream)s and position <= %(position)s
     order by version"""

@@ -33,9 +33,7 @@ from infra.waits import end_tasks, set_within
 from infra.writer.ledger import Ledger
 
 _codec = LedgerMapper.of(SCRIP)
-
 _NOT_TOLD = frozenset({"sealed", "user"})
-
 _OF_PEOPLE = frozenset({"ref", "generation_id"})  # on a group's stream: whose work it was is not every member's to know
 
 
@@ -144,29 +142,17 @@ _OF_USERS = frozenset({"storage/", "budget/", MEMBERSHIPS})
 
 
 MOST_STREAMS = 2_000  # in this process
-
 MOST_OF_ORG = 1_000  # of one organisation: half, so that the others have room
-
 MOST_OF_ONE = 50  # of one login: a browser has six connections, a display of many screens has more
-
 LITTLE_OF_ORG, LITTLE_OF_ONE = 50, 6  # who has no more is let in while others fill what all have
-
 RETRY_AFTER_S = 10
-
 POLL_S = 0.1
-
 RETRY_S = 1.0
-
 MOST_EVENTS = 2_000  # of a partition in one look, and in one page of what a listener catches up with
-
 MOST_BYTES = 4_000_000  # of stored bytes in the same, the event that passes it included: an event may have a megabyte
-
 MOST_WAITING = 10_000  # events for a listener who does not keep up; with more they are cut off and resume later
-
 MOST_BYTES_WAITING = 16_000_000  # of theirs, likewise
-
 MOST_KNOWN = 20_000  # streams whose owner is kept
-
 WINDOW = 20_000  # positions that one look for old events goes through
 
 log = structlog.get_logger()
@@ -183,7 +169,6 @@ _NEXT = f"""
     ) e
     where e.before < {MOST_BYTES}
     order by e.partition, e.position"""
-
 _OLD = f"""
     select partition, position, org, stream, type, time, actor, data, length(data) as size from (
         select n.*, sum(length(data)) over (order by position) - length(data) as before from (
@@ -193,7 +178,6 @@ _OLD = f"""
         ) n
     ) e
     where before < {MOST_BYTES} order by position"""
-
 _HEAD = "select coalesce(max(position), 0) as position from events where partition = %s"
 
 _FIRST = """

@@ -68,19 +68,12 @@ def shown_to_others(row: Row) -> dict[str, Any]:
 
 
 OK, LOOK, ACT = "ok", "look", "act"
-
 LATE_S, VERY_LATE_S = 10, 60  # read models and alerts are usually seconds behind at most
-
 OLD_HOLD_S = 86_400
-
 OVERDUE_S = 60  # the sweeper looks every second
-
 OLD_VERIFY_S = 7 * 86_400
-
 USAGE_LATE = 10_000  # messages
-
 KAFKA_S = 2.0  # for the first look at the broker
-
 SHOWN = 20  # webhooks
 
 # `org` null: of all organisations, for the platform's admin.
@@ -89,23 +82,19 @@ _HOLD = """
         extract(epoch from scrip_now() - created_at)::bigint as age_seconds
     from read.reservations
     where status = 'held' and (%(org)s::text is null or org = %(org)s) order by created_at limit 1"""
-
 _OVERDUE = """
     select count(*) as count, min(expires_at) as oldest,
         coalesce(extract(epoch from scrip_now() - min(expires_at)), 0)::bigint as age_seconds
     from read.reservations
     where status = 'held' and expires_at < scrip_now() and (%(org)s::text is null or org = %(org)s)"""
-
 _QUARANTINE = """
     select count(*) as count, min(at) as oldest,
         coalesce(extract(epoch from clock_timestamp() - min(at)), 0)::bigint as age_seconds
     from quarantine where resolved_at is null and (%(org)s::text is null or org = %(org)s)"""
-
 _WEBHOOKS = f"""
     select org, id, url, failing_since, disabled_reason from webhooks
     where (failing_since is not null or disabled_reason is not null) and (%(org)s::text is null or org = %(org)s)
     order by failing_since limit {SHOWN}"""
-
 _NOTIFIER = """
     select coalesce(max(h.position - coalesce(n.position, 0)), 0) as events,
         coalesce(max(extract(epoch from clock_timestamp() - e.time)), 0)::bigint as seconds
@@ -116,16 +105,12 @@ _NOTIFIER = """
         -- With a limit, so that no plan reads the whole log for these few.
         select time from events where partition = p and position = coalesce(n.position, 0) + 1 limit 1
     ) e on true"""
-
 _VERIFY = """
     select id, by, started_at, ended_at, holds,
         extract(epoch from clock_timestamp() - ended_at)::bigint as age_seconds
     from audits order by id desc limit 1"""
-
 _REBUILD = "select *, clock_timestamp() as now from rebuilds order by id desc limit 1"
-
 _LIVE = "select live as generation, since from read_generation"
-
 _LOG = """
     select (select id::text from log) as id, pg_total_relation_size('events') as bytes,
         pg_database_size(current_database()) as database_bytes, clock_timestamp() as as_of"""
@@ -162,7 +147,6 @@ async def figures_of(services: Services, org: str | None) -> dict[str, Any]:
 
 
 OF_THE_PLATFORM = ("read_models", "topic", "notifier", "usage", "consumers", "last_rebuild", "log")
-
 _SAID = {
     OK: "In order.",
     LOOK: "Whoever runs the service is to look at it.",
@@ -407,7 +391,6 @@ PATH = "/api/v1/rebuilds"
 _ASK = """
     insert into rebuilds (by) values (%s) on conflict ((true)) where state in ('requested', 'running') do nothing
     returning *, clock_timestamp() as now"""
-
 _LAST = "select *, clock_timestamp() as now from rebuilds order by id desc limit 1"
 
 

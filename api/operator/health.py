@@ -34,13 +34,9 @@ class Health(BaseModel):
 
 
 LAGGING_S = 60.0
-
 LOOK_EVERY_S = 1.0  # health and metrics are asked for by anybody, so they look at the database this often at most
-
 METRICS_S = 10.0
-
 UNHEALTHY_FROM = 3
-
 SHOWN = 20  # consumers that stand still
 # What a proxy adds: then the caller is somebody else than the connection's other end.
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})

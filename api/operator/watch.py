@@ -31,11 +31,8 @@ _PARTITIONS = """
         extract(epoch from clock_timestamp() - o.time) as age
     from heads h left join read.checkpoints c using (partition)
     left join events o on o.partition = h.partition and o.position = coalesce(c.position, 0) + 1"""
-
 _STOPS = "select partition, position, reason from read_stops order by partition"
-
 _RELAY = "select partition, position, reason, refused, at from relay_stops order by refused desc, partition"
-
 _TOPIC = """
     select id, topic, partition, kind, records, first_offset, last_offset, position, reason, found_at, last_at
     from topic_faults where acknowledged_at is null order by partition, kind"""
@@ -70,7 +67,6 @@ _RELAY_ISSUE = (
     "Partition {partition} is not published: event {position} does not get into the ledger's topic since"
     " {at:%Y-%m-%d %H:%M:%S} UTC: {reason} (runbook: relay-stopped)"
 )
-
 _TOPIC_ISSUES = {
     "foreign": "In partition {partition} of the topic {topic} stand {records} records that are not the log's events,"
     " the first at offset {first_offset}",
@@ -137,9 +133,7 @@ def _seconds(value: Any) -> float:
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
-
 KAFKA_S = 5.0  # for one look
-
 LOG = "log"  # in place of a topic: what the notifier reads in PostgreSQL
 
 # The readers that keep their place in PostgreSQL: the projector of the ledger's topic, the notifier of the log.
@@ -158,7 +152,6 @@ _IN_POSTGRES = """
     from heads h cross join unnest(array['projector', 'notifier']) as reader (name)
     left join reached r on r.reader = reader.name and r.partition = h.partition
     left join events o on o.partition = h.partition and o.position = coalesce(r.position, 0) + 1"""
-
 _NOW = "select (extract(epoch from clock_timestamp()) * 1000)::bigint as now"
 
 _Key = tuple[str, str, int]

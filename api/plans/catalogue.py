@@ -28,9 +28,7 @@ from infra.position import format_position
 from infra.writer.submission import Outcome
 
 MAX_CATALOGUE_BODY = 524_288  # 2,000 features, or 500 packages; the event of it must fit into a Kafka record
-
 MOST = 2_000  # elements of a list; the domain's own bounds are narrower
-
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 

@@ -15,9 +15,7 @@ from infra.partitions import partition_of
 from infra.security.principal import Role
 
 WINDOW_DAYS = 14
-
 METHOD = f"mean of the last {WINDOW_DAYS} days"
-
 FARTHEST_DAYS = 36_500  # what lasts for a century does not run out
 
 

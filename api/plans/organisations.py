@@ -35,7 +35,6 @@ from infra.writer import submission
 from infra.writer.submission import Outcome
 
 PATH = "/api/v1/organisations"
-
 NAMES = 10  # elements of a list that the domain bounds more narrowly, with a better sentence
 
 

@@ -40,9 +40,7 @@ from infra.webhooks.signature import BadSignature, verify
 from infra.writer.submission import Outcome, Refused, Submission
 
 PURCHASES = "/api/v1/purchases"
-
 MANAGERS = (Role.ORG_ADMIN, Role.ADMIN)
-
 CANCELLED = "cancelled"
 
 

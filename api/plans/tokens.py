@@ -29,9 +29,7 @@ from infra.security.principal import Role
 from infra.writer.submission import Outcome, Refused
 
 LOW_PERCENT = 20  # of what the cycle gave
-
 RISK_PERCENT = 80
-
 TOP = 10
 
 # What had been used before each of three times, by the one order that has an index for it: the sum since then is what
@@ -52,7 +50,6 @@ _USED = """
           and split_part(type, '.', 1) in ('credits-debited', 'reservation-captured', 'shortfall-collected')
         order by version desc limit 1
     ) last on true"""
-
 _BY = """
     select coalesce({what}, '') as name, token_type, sum(tokens) as tokens, count(*)::bigint as uses
     from read.token_usage where org = %(org)s and at >= %(month)s and position <= %(position)s
@@ -250,13 +247,11 @@ _LOG = """
       and (%(feature)s::text is null or feature = %(feature)s)
       and (%(from)s::timestamptz is null or at >= %(from)s) and (%(to)s::timestamptz is null or at < %(to)s)
     order by position desc limit %(limit)s"""
-
 _LEFT = """
     select remaining from read.token_usage
     where org = %(org)s and position > %(position)s - %(events)s and position <= %(position)s and debit_id = %(id)s"""
 
 LAST = 2**62
-
 Filter = Annotated[str | None, Query(max_length=255)]
 
 

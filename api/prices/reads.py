@@ -265,9 +265,7 @@ def _use(each: Compared) -> dict[str, Any]:
 
 
 WINDOW_DAYS = 7
-
 LAST = 2**31 - 1
-
 _VERSIONS = """
     select p.version, p.effective_at, p.published_at, jsonb_array_length(p.entries) as entries, e.actor, p.position,
         p.version = (select max(version) from read.prices where effective_at <= scrip_now()) as in_force

@@ -36,19 +36,14 @@ Metric = Literal[
     "generations", "succeeded", "credits", "tokens", "plan_tokens", "other", "usd", "provider_cost", "margin",
     "refusals",
 ]  # fmt: skip
-
 GroupBy = Literal[
     "model", "provider", "size", "quality", "feature", "user", "group", "outcome", "reason", "operation", "unit", "none"
 ]
-
 Name = date | datetime  # of a bucket
 
 MAX_ROWS = 10_000
-
 MONEY = {"usd", "provider_cost", "margin"}
-
 COSTS = {"provider_cost", "margin"}
-
 USD = "USD"
 
 _SUMS: dict[str, str] = {
@@ -61,7 +56,6 @@ _SUMS: dict[str, str] = {
     "usd": "sum(u.usd)",
     "refusals": "sum(u.generations) filter (where u.outcome = 'refused')",
 }
-
 _KEYS = {
     "model": "u.model",
     "provider": "u.provider",
@@ -76,9 +70,7 @@ _KEYS = {
     "unit": "u.unit",
     "none": "''",
 }
-
 _MEMBERS = "join read.members m on m.org = u.org and m.user_id = u.user_id"
-
 _USAGE = """
     select width_bucket(u.at, %(starts)s::timestamptz[]) as bucket, {key} as key, coalesce({sum}, 0) as value
     from read.usage u {members}
@@ -258,7 +250,6 @@ _USED = """
     from read.usage
     where org = %(org)s and at >= %(start)s and at < %(end)s and (%(after)s::text is null or user_id > %(after)s)
     group by user_id order by user_id limit %(limit)s"""
-
 _OTHER = """
     select user_id, currency, sum(provider_cost) as provider_cost from read.usage
     where org = %(org)s and at >= %(start)s and at < %(end)s and user_id = any(%(users)s)

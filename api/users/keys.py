@@ -33,7 +33,6 @@ class ApiKeyRow(BaseModel):
 
 
 PATH = "/api/v1/api-keys"
-
 log = structlog.get_logger()
 
 

@@ -61,7 +61,6 @@ class Myself(BaseModel):
 
 
 _PRICED = ("model", "options", "provider", "operation")
-
 UNNAMED = "other"  # the operation of a model that the price book has for any
 
 

@@ -31,34 +31,28 @@ ACCOUNTS = """
         shortfall, greatest(0, -available) as overdrawn, updated_at
     from read.balances where org = %(org)s and owner_type = 'user' and owner_id = %(user)s
     order by address limit %(most)s"""
-
 HOLDS = """
     select r.id as reservation_id, r.address, r.amount, r."left", r.generation, r.item, r.created_at, r.expires_at
     from read.reservations r
     where r.org = %(org)s and r.address = any(%(addresses)s) and r.status = 'held'
     order by r.created_position desc limit %(most)s"""
-
 GENERATIONS = """
     select id as generation_id, operation, provider, model, status, reason, outcome, quoted_credits, quoted_tokens,
         charged_credits, charged_tokens, parent_id, created_at, ended_at, expires_at
     from read.generations where org = %(org)s and user_id = %(user)s
     order by created_position desc limit %(most)s"""
-
 GROUPS = """
     select g.id, g.name, m.joined_at, g.limits, g.used, g.held, g.every as period, g.period_end
     from read.members m join read.groups g on g.org = m.org and g.id = m.group_id
     where m.org = %(org)s and m.user_id = %(user)s order by m.position limit %(most)s"""
-
 PURCHASES = """
     select id, user_id, provider, status, price, currency, package, address as account, plan, billing, payment_ref,
         reason, created_at, created_position, ended_at, position
     from read.purchases where org = %(org)s and user_id = %(user)s
     order by created_position desc limit %(most)s"""
-
 REFUSALS = """
     select generation_id, operation, model, reason, deficit, checks, at
     from read.refusals where org = %(org)s and user_id = %(user)s order by position desc limit %(most)s"""
-
 ALERTS = """
     select id::text, rule, severity, message, at from alerts
     where org = %(org)s and (user_id = %(user)s or subject = any(%(subjects)s))
@@ -101,7 +95,6 @@ USERS = """
 
 # One position can have several lines; `line` tells them apart. Each part gives as many as the whole page may have.
 _PAGE = "and (position, line) < (%(position)s, %(line)s) order by position desc, line desc limit %(limit)s"
-
 TIMELINE = f"""
     select * from (
         (select * from (
@@ -161,13 +154,9 @@ TIMELINE = f"""
 
 
 BUDGET_EXCEEDED = "budget_exceeded"
-
 MOST = 20  # of each list; the timeline goes on with its cursor
-
 LAST = 2**62
-
 PATH = "/api/v1/users"
-
 MOST_NAMED = 200  # names in one question
 # Users leave their names in several tables; each is looked up by its key.
 _KNOWN = """
@@ -184,7 +173,6 @@ _KNOWN = """
       or exists (select from read.balances where org = %(org)s and owner_type = 'user' and owner_id = n.user_id
         and address >= 'user:' || n.user_id and starts_with(address, 'user:' || n.user_id || ':'))
     order by n.user_id"""
-
 Say = Callable[[Row], str]
 
 

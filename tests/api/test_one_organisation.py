@@ -35,7 +35,7 @@ ANY: dict[str, Any] = dict.fromkeys(("unit", "owner", "type", "actor", "status")
 NUMBER = {"after": 0}
 LISTS = [
     (accounts._LIST, {}),
-    (transactions._MOVEMENTS, {}),
+    (transactions._PAGE_OF_MOVEMENTS, {}),
     (transactions._MOVEMENTS, {}),
     (entities._GRANTS, {}),
     (entities._HOLDS, NUMBER),
