@@ -25,7 +25,7 @@ from api.http.current import account_now, balance_of, database_time
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
 from api.http.fields import QueryDay, QueryTime
-from api.http.lists import Bom, CursorText, Json, Limit, bounds, cursors, moments, open_text, page_of, renamed, seen
+from api.http.lists import Bom, Json, Page, bounds, moments, open_text, page_of, renamed, seen
 from api.http.policy import USER, May
 from api.http.problems import Problem, invalid, not_found
 from api.http.services import Services
@@ -130,21 +130,18 @@ async def read_balance(
 @endpoint("GET /api/v1/accounts", May.READ_CREDITS, page_of(AccountRow))
 async def list_accounts(
     call: Call,
+    page: Page,
     prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
     unit: Annotated[str | None, Query(max_length=255)] = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """List and search accounts."""
-    await seen(call, min_position)
     prefix, owner = _own_part(call, prefix)
-    pages = cursors(call, "accounts", prefix, unit or "")
-    after = pages.decode(cursor, str)[0] if cursor else ""
+    pages = await page.of(call, "accounts", prefix, unit or "")
+    (after,) = pages.after("")
     rows = await call.services.rows(
-        _LIST, {"org": call.org, "after": after, "prefix": prefix, "unit": unit, "owner": owner, "limit": limit + 1}
+        _LIST, {"org": call.org, "after": after, "prefix": prefix, "unit": unit, "owner": owner, "limit": pages.more}
     )
-    return Json(pages.page(rows, limit, lambda row: [row["address"]], _shown))
+    return pages.page(rows, lambda row: [row["address"]], _shown)
 
 
 def _own_part(call: Call, prefix: str) -> tuple[str, str | None]:
@@ -186,58 +183,52 @@ LAST = 2**62
 
 
 @endpoint("GET /api/v1/accounts/{address}/grants", May.READ_CREDITS, page_of(GrantRow))
-async def list_grants(
-    call: Call, address: str, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
-) -> Json:
+async def list_grants(call: Call, page: Page, address: str) -> dict[str, Any]:
     """An account's grants, with what is left of each."""
-    await seen(call, min_position)
-    pages = cursors(call, "grants", address)
-    after = pages.decode(cursor, str)[0] if cursor else ""
-    rows = await call.services.rows(_GRANTS, {"org": call.org, "address": address, "after": after, "limit": limit + 1})
+    pages = await page.of(call, "grants", address)
+    (after,) = pages.after("")
+    rows = await call.services.rows(_GRANTS, {"org": call.org, "address": address, "after": after, "limit": pages.more})
     await open_text(call, address, rows)
-    return Json(pages.page(rows, limit, lambda row: [row["id"]], _grant))
+    return pages.page(rows, lambda row: [row["id"]], _grant)
 
 
 @endpoint("GET /api/v1/accounts/{address}/reservations", May.READ_CREDITS, page_of(ReservationRow))
 async def list_reservations(
     call: Call,
+    page: Page,
     address: str,
     status: Literal["held", "captured", "released", "expired"] | None = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """An account's holds, newest first."""
-    await seen(call, min_position)
-    pages = cursors(call, "reservations", address, status or "")
-    after = pages.decode(cursor, int)[0] if cursor else LAST
+    pages = await page.of(call, "reservations", address, status or "")
+    (after,) = pages.after(LAST)
     rows = await call.services.rows(
-        _HOLDS, {"org": call.org, "address": address, "status": status, "after": after, "limit": limit + 1}
+        _HOLDS, {"org": call.org, "address": address, "status": status, "after": after, "limit": pages.more}
     )
     await open_text(call, address, rows)
-    return Json(pages.page(rows, limit, lambda row: [row["created_position"]], _reservation))
+    return pages.page(rows, lambda row: [row["created_position"]], _reservation)
 
 
 @endpoint("GET /api/v1/accounts/{address}/reservations/{id}", May.READ_CREDITS, ReservationRow)
-async def read_reservation(call: Call, address: str, id: str, min_position: MinPosition = None) -> Json:
+async def read_reservation(call: Call, address: str, id: str, min_position: MinPosition = None) -> dict[str, Any]:
     """A hold and what has become of it."""
     await seen(call, min_position)
     row = await call.services.row(_HOLD + " and id = %(id)s", {"org": call.org, "address": address, "id": id})
     if row is None:
         raise not_found("reservation", id)
     await open_text(call, address, [row])
-    return Json(_reservation(row))
+    return _reservation(row)
 
 
 @endpoint("GET /api/v1/accounts/{address}/debits/{id}", May.READ_CREDITS, DebitRow)
-async def read_debit(call: Call, address: str, id: str, min_position: MinPosition = None) -> Json:
+async def read_debit(call: Call, address: str, id: str, min_position: MinPosition = None) -> dict[str, Any]:
     """A charge and how much of it was given back."""
     await seen(call, min_position)
     row = await call.services.row(_DEBIT, {"org": call.org, "address": address, "id": id})
     if row is None:
         raise not_found("debit", id)
     await open_text(call, address, [row])
-    return Json(renamed(row, "debit_id"))
+    return renamed(row, "debit_id")
 
 
 def _grant(row: Row) -> dict[str, Any]:
@@ -292,11 +283,11 @@ class Expirations(BaseModel):
 
 
 @endpoint("GET /api/v1/accounts/{address}/expirations", May.READ_CREDITS, Expirations)
-async def list_expirations(call: Call, address: str) -> Json:
+async def list_expirations(call: Call, address: str) -> dict[str, Any]:
     """When what an account has expires."""
     account, now = await account_now(call.services, call.org, address)
     told = _calendar(account)
-    return Json({"address": address, **told, "position": format_position(now.position), "as_of": now.time})
+    return {"address": address, **told, "position": format_position(now.position), "as_of": now.time}
 
 
 def _calendar(account: Account) -> dict[str, Any]:
@@ -354,24 +345,21 @@ _PAGE_OF_MOVEMENTS = f"""
 @endpoint("GET /api/v1/accounts/{address}/transactions", May.READ_CREDITS, page_of(TransactionRow))
 async def list_transactions(
     call: Call,
+    page: Page,
     address: str,
     type: Annotated[str | None, Query(max_length=64)] = None,
     from_: Annotated[QueryDay | None, Query(alias="from")] = None,
     to: QueryDay | None = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """An account's history, newest first."""
     from_, to = await moments(call, from_, to)
-    await seen(call, min_position)
-    pages = cursors(call, "transactions", address, type or "")
-    position, n = pages.decode(cursor, int, int) if cursor else (LAST, 0)
+    pages = await page.of(call, "transactions", address, type or "")
+    position, n = pages.after(LAST, 0)
     first, last = await _bounds(call.services, call, from_, to)
     wanted = {"org": call.org, "address": address, "position": position, "n": n, "type": type}
-    rows = await call.services.rows(_PAGE_OF_MOVEMENTS, wanted | {"first": first, "last": last, "limit": limit + 1})
+    rows = await call.services.rows(_PAGE_OF_MOVEMENTS, wanted | {"first": first, "last": last, "limit": pages.more})
     await open_text(call, address, rows)
-    return Json(pages.page(rows, limit, lambda row: [row["position"], row["n"]], _movement))
+    return pages.page(rows, lambda row: [row["position"], row["n"]], _movement)
 
 
 @endpoint("GET /api/v1/accounts/{address}/statement", May.READ_CREDITS, Statement)

@@ -13,7 +13,7 @@ from api.http.command import command
 from api.http.current import ask
 from api.http.endpoint import endpoint
 from api.http.fields import Body, Name, QueryDay, UserId
-from api.http.lists import CursorText, Json, Limit, cursors, moments, page_of
+from api.http.lists import Json, Page, moments, page_of
 from api.http.policy import May
 from api.http.problems import invalid
 from domain.organisations.configure import MAX_ALERT_RULES, ConfigureOrganisation, settings_of
@@ -145,33 +145,32 @@ class AlertRow(BaseModel):
 @endpoint("GET /api/v1/alerts", May.READ_EVENTS, page_of(AlertRow))
 async def list_alerts(
     call: Call,
+    page: Page,
     type: Annotated[str | None, Query(max_length=64, pattern=r"^[a-z_.]+$")] = None,
     rule: Name | None = None,
     severity: Literal["info", "warning", "critical"] | None = None,
     user_id: UserId = None,
     from_: Annotated[QueryDay | None, Query(alias="from")] = None,
     to: QueryDay | None = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-) -> Json:
+) -> dict[str, Any]:
     """Alerts, newest first."""
     from_, to = await moments(call, from_, to)
-    pages = cursors(call, "alerts")
-    (before,) = pages.decode(cursor, int) if cursor else (None,)
+    pages = page.cursors(call, "alerts")
+    (before,) = pages.given(int) or (None,)
     filters = {"type": type, "rule": rule, "severity": severity, "user": user_id, "from": from_, "to": to}
-    rows = await call.services.rows(_LIST, {"org": call.org, "before": before, **filters, "limit": limit + 1})
-    return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
+    rows = await call.services.rows(_LIST, {"org": call.org, "before": before, **filters, "limit": pages.more})
+    return pages.page(rows, lambda row: [row["id"]])
 
 
 @endpoint("GET /api/v1/alerts/me", May.READ_CREDITS, page_of(AlertRow))
-async def list_my_alerts(call: Call, limit: Limit = 50, cursor: CursorText = None) -> Json:
+async def list_my_alerts(call: Call, page: Page) -> dict[str, Any]:
     """Alerts about the caller's own credits, budget and generations, newest first."""
     user = call.principal.sub
-    pages = cursors(call, "my-alerts", user)
-    (before,) = pages.decode(cursor, int) if cursor else (None,)
-    wanted = {"org": call.org, "user": user, "rules": list(OWN_RULES), "before": before, "limit": limit + 1}
+    pages = page.cursors(call, "my-alerts", user)
+    (before,) = pages.given(int) or (None,)
+    wanted = {"org": call.org, "user": user, "rules": list(OWN_RULES), "before": before, "limit": pages.more}
     rows = await call.services.rows(_OWN, wanted)
-    return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
+    return pages.page(rows, lambda row: [row["id"]])
 
 
 @endpoint("GET /api/v1/alert-rules", May.MANAGE_ALERTS, AlertRulesAnswer)

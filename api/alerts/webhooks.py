@@ -10,7 +10,7 @@ from api.http.caller import Call
 from api.http.command import key_reused
 from api.http.endpoint import REPLAYED, endpoint
 from api.http.fields import Body, Label
-from api.http.lists import CursorText, Json, Limit, cursors, page_of
+from api.http.lists import Json, Page, page_of
 from api.http.policy import May
 from api.http.problems import Problem, invalid, limit_reached, not_found
 from api.http.services import Services
@@ -118,12 +118,12 @@ class ResendAnswer(BaseModel):
 
 
 @endpoint("GET /api/v1/webhooks", May.MANAGE_ALERTS, page_of(WebhookRow))
-async def list_webhooks(call: Call, limit: Limit = 50, cursor: CursorText = None) -> Json:
+async def list_webhooks(call: Call, page: Page) -> dict[str, Any]:
     """The organisation's webhooks."""
-    pages = cursors(call, "webhooks")
-    at, id_ = pages.decode(cursor, datetime, str) if cursor else (None, "")
-    rows = await call.services.rows(_LIST, {"org": call.org, "at": at, "id": id_, "limit": limit + 1})
-    return Json(pages.page(rows, limit, lambda row: [row["created_at"], row["id"]], lambda row: row))
+    pages = page.cursors(call, "webhooks")
+    at, id_ = pages.given(datetime, str) or (None, "")
+    rows = await call.services.rows(_LIST, {"org": call.org, "at": at, "id": id_, "limit": pages.more})
+    return pages.page(rows, lambda row: [row["created_at"], row["id"]])
 
 
 @endpoint("DELETE /api/v1/webhooks/{id}", May.MANAGE_ALERTS, status=204)
@@ -137,19 +137,18 @@ async def delete_webhook(call: Call, id: str) -> Response:
 @endpoint("GET /api/v1/webhooks/{id}/deliveries", May.MANAGE_ALERTS, page_of(DeliveryRow))
 async def list_deliveries(
     call: Call,
+    page: Page,
     id: str,
     status: Literal["pending", "delivered", "failed"] | None = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-) -> Json:
+) -> dict[str, Any]:
     """What was delivered to a webhook, newest first."""
     if not await call.services.rows(_KNOWN, {"org": call.org, "webhook": id}):
         raise not_found("webhook", id)
-    pages = cursors(call, "deliveries", id)
-    at, last = pages.decode(cursor, datetime, str) if cursor else (None, "")
-    asked = {"org": call.org, "webhook": id, "status": status, "at": at, "id": last, "limit": limit + 1}
+    pages = page.cursors(call, "deliveries", id)
+    at, last = pages.given(datetime, str) or (None, "")
+    asked = {"org": call.org, "webhook": id, "status": status, "at": at, "id": last, "limit": pages.more}
     rows = await call.services.rows(_DELIVERIES, asked)
-    return Json(pages.page(rows, limit, lambda row: [row["created_at"], row["id"]], lambda row: row))
+    return pages.page(rows, lambda row: [row["created_at"], row["id"]])
 
 
 def _webhooks(services: Services) -> Webhooks:

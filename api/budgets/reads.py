@@ -27,7 +27,7 @@ from api.http.database import UNREACHABLE, Row
 from api.http.endpoint import REPLAYED, MinPosition, endpoint, invalid_body
 from api.http.fields import Body, Id, Label, Text, Usd, UserId
 from api.http.limits import Begins
-from api.http.lists import CursorText, Json, Limit, cursors, page_of, seen
+from api.http.lists import Json, Page, page_of, seen
 from api.http.policy import May
 from api.http.problems import Problem, away, refused
 from api.http.services import Services
@@ -255,47 +255,44 @@ PeriodName = Literal["week", "month", "year"]
 
 
 @endpoint("GET /api/v1/budgets/me/costs", May.READ_BUDGETS, page_of(CostRow))
-async def list_my_costs(
-    call: Call, user_id: UserId = None, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
-) -> Json:
+async def list_my_costs(call: Call, page: Page, user_id: UserId = None) -> dict[str, Any]:
     """Attempts and what they cost."""
     user = whose(call, user_id)
-    await seen(call, min_position)
-    pages = cursors(call, "costs", user)
-    before = pages.decode(cursor, int)[0] if cursor else LAST
-    wanted = {"org": call.org, "user": user, "before": before, "limit": limit + 1}
-    page = pages.page(await call.services.rows(_COSTS, wanted), limit, lambda row: [row["position"]], lambda row: row)
-    made = [row["id"] for row in page["items"] if row["kind"] == "generation"]
+    pages = await page.of(call, "costs", user)
+    (before,) = pages.after(LAST)
+    wanted = {"org": call.org, "user": user, "before": before, "limit": pages.more}
+    told = pages.page(await call.services.rows(_COSTS, wanted), lambda row: [row["position"]])
+    made = [row["id"] for row in told["items"] if row["kind"] == "generation"]
     contents = await call.services.rows(_CONTENTS, {"org": call.org, "ids": made}) if made else []
-    page["items"] = await call.services.threads.run(_shown, call.services, call.org, page["items"], contents)
-    return Json(page)
+    told["items"] = await call.services.threads.run(_shown, call.services, call.org, told["items"], contents)
+    return told
 
 
 @endpoint("GET /api/v1/budgets/me/analytics", May.READ_BUDGETS, BudgetAnalytics)
 async def read_budget_analytics(
     call: Call, period: PeriodName = "month", user_id: UserId = None, min_position: MinPosition = None
-) -> Json:
+) -> dict[str, Any]:
     """Sums of what was spent."""
     user = whose(call, user_id)
     await seen(call, min_position)
     wanted = {"org": call.org, "user": user, "back": _BACK[period], "unnamed": UNNAMED}
     (row,) = await call.services.rows(_ANALYTICS, wanted)
-    return Json({"user_id": user, "period": period, **_sums(row)})
+    return {"user_id": user, "period": period, **_sums(row)}
 
 
 @endpoint("GET /api/v1/budgets/me/alerts", May.READ_BUDGETS, BudgetAlerts)
-async def read_budget_alerts(call: Call, user_id: UserId = None) -> Json:
+async def read_budget_alerts(call: Call, user_id: UserId = None) -> dict[str, Any]:
     """How near the end is."""
     answered = await budget_now(call, whose(call, user_id))
-    return Json({"alerts": alerts_of(answered.value), "position": format_position(answered.position)})
+    return {"alerts": alerts_of(answered.value), "position": format_position(answered.position)}
 
 
 @endpoint("GET /api/v1/budgets/health", May.READ_BUDGETS, BudgetHealth)
-async def read_budget_health(call: Call) -> Json:
+async def read_budget_health(call: Call) -> dict[str, Any]:
     """Are budgets well."""
     issues = await call.services.single(Condition).issues() + await _of_budgets(call)
     status = "healthy" if not issues else "degraded" if len(issues) < UNHEALTHY_FROM else "unhealthy"
-    return Json({"status": status, "issues": issues})
+    return {"status": status, "issues": issues}
 
 
 def _shown(services: Services, org: str, rows: list[Row], contents: list[Row]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from api.generations.answers import STATUSES, Explanation, check_answer, holds_answer, quote_answer, total
 from api.http.caller import Call, own_only
 from api.http.endpoint import endpoint
-from api.http.lists import Json
 from api.http.policy import May
 from api.http.problems import not_found
 from domain.credits.address import address_of, debit_tag, reservation_tag
@@ -242,7 +241,7 @@ _CODEC = LedgerMapper.of(SCRIP)
 
 
 @endpoint("GET /api/v1/generations/{id}/explain", May.READ_GENERATIONS, Explanation)
-async def explain_generation(call: Call, id: str) -> Json:
+async def explain_generation(call: Call, id: str) -> dict[str, Any]:
     """Why it was allowed or refused, which grants paid, and what happened since."""
     key = f"{call.org}/{stream_of(id)}"
     own = await call.services.read_log(
@@ -253,7 +252,7 @@ async def explain_generation(call: Call, id: str) -> Json:
     own_only(call, user_of_events(own))
     tags = [reservation_tag(id), *map(debit_tag, charged_debits(own)), *map(content_tag, stored_contents(own))]
     others = await call.services.read_log(lambda log: _decoded(log.tagged(call.org, tags, MAX_OTHERS)))
-    return Json(explained(own, others))
+    return explained(own, others)
 
 
 def _decoded(events: Sequence[LedgerEvent]) -> list[Recorded]:

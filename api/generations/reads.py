@@ -20,7 +20,7 @@ from api.http.current import ask
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
 from api.http.fields import QueryDay, UserId
-from api.http.lists import CursorText, Json, Limit, bounds, cursors, moments, page_of, seen
+from api.http.lists import Page, bounds, moments, page_of, seen
 from api.http.policy import May
 from api.http.problems import not_found, refused
 from api.http.services import Services
@@ -184,6 +184,7 @@ Filter = Annotated[str | None, Query(max_length=255)]
 @endpoint("GET /api/v1/generations", May.READ_GENERATIONS, page_of(GenerationRow))
 async def list_generations(
     call: Call,
+    page: Page,
     user_id: UserId = None,
     status: Status | None = None,
     model: Filter = None,
@@ -191,27 +192,23 @@ async def list_generations(
     q: Annotated[str, Query(max_length=255, description="How an id begins, or a part of a model's name.")] = "",
     from_: Annotated[QueryDay | None, Query(alias="from")] = None,
     to: QueryDay | None = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """Generations, newest first."""
     from_, to = await moments(call, from_, to)
     wanted = {"org": call.org, "user": seen_user(call, user_id), "status": status}
     wanted |= {"model": model, "outcome": outcome, "q": q or None}
-    await seen(call, min_position)
-    pages = cursors(call, "generations", *(value or "" for value in wanted.values()))
-    before = pages.decode(cursor, int)[0] if cursor else LAST
+    pages = await page.of(call, "generations", *(value or "" for value in wanted.values()))
+    (before,) = pages.after(LAST)
     partition = partition_of(call.org, call.services.ledger.writer.partitions)
     first, last = await bounds(call.services, partition, from_, to)
-    limits = {"before": before, "first": first, "last": last, "limit": limit + 1}
+    limits = {"before": before, "first": first, "last": last, "limit": pages.more}
     rows = await call.services.rows(_LIST, wanted | limits)
     await call.services.threads.run(_open, call.services, call.org, rows)
-    return Json(pages.page(rows, limit, lambda row: [row["created_position"]], generation_row))
+    return pages.page(rows, lambda row: [row["created_position"]], generation_row)
 
 
 @endpoint("GET /api/v1/generations/{id}", May.READ_GENERATIONS, GenerationWhole)
-async def read_generation(call: Call, id: str, min_position: MinPosition = None) -> Json:
+async def read_generation(call: Call, id: str, min_position: MinPosition = None) -> dict[str, Any]:
     """A generation, what it has stored and its parts."""
     await seen(call, min_position)
     wanted = {"org": call.org, "id": id}
@@ -224,7 +221,7 @@ async def read_generation(call: Call, id: str, min_position: MinPosition = None)
     told = generation_row(row)
     told["stored"] = await stored_of(call.services, call.org, id)
     told["children"] = [generation_row(child) for child in children]
-    return Json(told)
+    return told
 
 
 def _open(services: Services, org: str, rows: list[Row]) -> None:

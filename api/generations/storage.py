@@ -13,10 +13,10 @@ from api.http.caller import Call, seen_user, user_of
 from api.http.command import command
 from api.http.current import ask
 from api.http.database import Row
-from api.http.endpoint import MinPosition, endpoint
+from api.http.endpoint import endpoint
 from api.http.fields import Body, UserId
 from api.http.limits import Begins
-from api.http.lists import CursorText, Json, Limit, cursors, page_of, seen
+from api.http.lists import Page, page_of
 from api.http.policy import May
 from api.http.services import Services
 from domain.storage.delete import DeleteContent
@@ -69,25 +69,22 @@ _OF_ONE = f"""
 @endpoint("GET /api/v1/contents", May.READ_GENERATIONS, page_of(ContentRow))
 async def list_contents(
     call: Call,
+    page: Page,
     user_id: UserId = None,
     sort: Annotated[
         Literal["size", "age"], Query(description="The largest first, or the oldest: what to delete.")
     ] = "age",
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """A user's stored generations."""
     user = user_of(call, user_id)
-    await seen(call, min_position)
     query, column, start = (_BY_SIZE, "bytes", LAST) if sort == "size" else (_BY_AGE, "created_position", 0)
-    pages = cursors(call, "contents", user, sort)
-    key, id_ = pages.decode(cursor, int, str) if cursor else (start, "")
-    wanted = {"org": call.org, "user": user, "key": key, "id": id_, "limit": limit + 1}
+    pages = await page.of(call, "contents", user, sort)
+    key, id_ = pages.after(start, "")
+    wanted = {"org": call.org, "user": user, "key": key, "id": id_, "limit": pages.more}
     rows = await call.services.rows(query, wanted)
-    page = pages.page(rows, limit, lambda row: [row[column], row["id"]], lambda row: row)
-    page["items"] = await call.services.threads.run(_shown, call.services, call.org, page["items"])
-    return Json(page)
+    told = pages.page(rows, lambda row: [row[column], row["id"]])
+    told["items"] = await call.services.threads.run(_shown, call.services, call.org, told["items"])
+    return told
 
 
 async def stored_of(services: Services, org: str, generation_id: str) -> list[dict[str, Any]]:
@@ -149,14 +146,13 @@ def set_storage_limit(call: Call, body: LimitBody, _sealed: str | None) -> Any:
 
 
 @endpoint("GET /api/v1/storage/me", May.READ_GENERATIONS, StorageAnswer)
-async def read_my_storage(call: Call, user_id: UserId = None) -> Json:
+async def read_my_storage(call: Call, user_id: UserId = None) -> dict[str, Any]:
     """What is stored, and the limit."""
     user = seen_user(call, user_id) or call.principal.sub
     answered = await ask(
         call.services, call.org, StorageNow(user=user, default_limit=call.services.defaults.storage_limit)
     )
-    told = {"user_id": user, **storage_answer(answered.value), "position": format_position(answered.position)}
-    return Json(told)
+    return {"user_id": user, **storage_answer(answered.value), "position": format_position(answered.position)}
 
 
 def storage_answer(use: StorageUse) -> dict[str, Any]:

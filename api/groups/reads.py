@@ -27,13 +27,11 @@ from api.http.lists import (
     Asked,
     Bom,
     Bucket,
-    CursorText,
     Json,
-    Limit,
+    Page,
     Report,
     Window,
     csv_response,
-    cursors,
     page_of,
     report_endpoint,
     seen,
@@ -107,23 +105,20 @@ Used = dict[tuple[str, str], int]  # by group and what is counted
 @endpoint("GET /api/groups", May.READ_OWN_GROUPS, page_of(GroupAnswer))
 async def list_groups(
     call: Call,
+    page: Page,
     user_id: UserId = None,
     sort: Annotated[Literal["id", "closest"], Query(description="closest: to its limit first.")] = "id",
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """Groups with their limits and use; a user's are those they are in."""
     user = seen_user(call, user_id)
-    await seen(call, min_position)
-    pages = cursors(call, "groups", user or "", sort)
-    fullness, after = pages.decode(cursor, int, str) if cursor else (FULLEST, "")
-    wanted = {"org": call.org, "user": user, "fullness": fullness, "after": after, "limit": limit + 1}
+    pages = await page.of(call, "groups", user or "", sort)
+    fullness, after = pages.after(FULLEST, "")
+    wanted = {"org": call.org, "user": user, "fullness": fullness, "after": after, "limit": pages.more}
     rows = await call.services.rows(CLOSEST if sort == "closest" else BY_ID, wanted)
-    page = pages.page(rows, limit, lambda row: [row["fullness"], row["id"]], group_row)
+    told = pages.page(rows, lambda row: [row["fullness"], row["id"]], group_row)
     if rows:
-        await _forecast(call.services, call.org, page["items"], rows[0]["now"])
-    return Json(page)
+        await _forecast(call.services, call.org, told["items"], rows[0]["now"])
+    return told
 
 
 @endpoint("GET /api/groups/{id}", May.READ_OWN_GROUPS, GroupAnswer)
@@ -137,16 +132,13 @@ async def read_group(call: Call, id: str) -> Json:
 
 
 @endpoint("GET /api/groups/{id}/members", May.READ_GROUPS, page_of(MemberRow))
-async def list_group_members(
-    call: Call, id: str, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
-) -> Json:
+async def list_group_members(call: Call, page: Page, id: str) -> dict[str, Any]:
     """Who is in a group."""
     await group_now(call, id)
-    await seen(call, min_position)
-    pages = cursors(call, "members", id)
-    after = pages.decode(cursor, str)[0] if cursor else ""
-    rows = await call.services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": limit + 1})
-    return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
+    pages = await page.of(call, "members", id)
+    (after,) = pages.after("")
+    rows = await call.services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": pages.more})
+    return pages.page(rows, lambda row: [row["user_id"]])
 
 
 @endpoint("GET /api/groups/{id}/usage", May.READ_GROUPS, GroupUsage)

@@ -56,6 +56,10 @@ MinPosition = Annotated[
 _MIN_POSITION = Parameter("min_position", Parameter.KEYWORD_ONLY, annotation=MinPosition, default=None)
 
 
+class Parameters:
+    """What several endpoints read from the query, as one parameter of their handlers: what its constructor takes."""
+
+
 class _Read(NamedTuple):
     """A parameter of the query: its name there, its name in the handler, and what reads it."""
 
@@ -99,7 +103,10 @@ class Endpoint:
             self.body = takes["body"].annotation
         taken = [each for name, each in takes.items() if name not in _OURS]
         self._parts = [each.name for each in taken if each.name in self.convertors]
-        queried = [each for each in taken if each.name not in self.convertors]
+        self._groups = {each.name: each.annotation for each in taken if _is_group(each)}
+        queried = [each for each in taken if each.name not in self.convertors and not _is_group(each)]
+        for group in self._groups.values():
+            queried += signature(group).parameters.values()
         waits = any(each.name == "min_position" for each in queried)
         self._queried = queried if waits or self.open or self.method != "GET" else [*queried, _MIN_POSITION]
         self._current = self._queried != queried
@@ -148,9 +155,12 @@ class Endpoint:
     async def _called(self, services: Services, scope: Scope, receive: Receive) -> Any:
         head = read_head(scope)
         call = await admit(services, self.may, scope, head, self.known)
-        given = {name: call.params[name] for name in self._parts}
-        if call.query:
-            given |= self._of_query(call)
+        given: dict[str, Any] = {name: call.params[name] for name in self._parts}
+        read = self._of_query(call) if call.query else {}
+        for name, group in self._groups.items():
+            taken = signature(group).parameters.keys() & read.keys()
+            given[name] = group(**{each: read.pop(each) for each in taken})
+        given |= read
         if self._adapter is None:
             if self.method != "GET":
                 await receive_body(receive, head)  # there is nothing in it for us, but what is cut is not done
@@ -264,6 +274,10 @@ def declared(call: str, may: Rule, answers: Any, handler: Callable[..., Any]) ->
         "handler": handler,
         "summary": summary,
     }
+
+
+def _is_group(parameter: Parameter) -> bool:
+    return isinstance(parameter.annotation, type) and issubclass(parameter.annotation, Parameters)
 
 
 def _alias(parameter: Parameter) -> str:

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from api.http.caller import Call
 from api.http.database import Row
-from api.http.endpoint import Endpoint, MinPosition, endpoint
+from api.http.endpoint import Endpoint, MinPosition, Parameters, endpoint
 from api.http.fields import QueryDay
 from api.http.policy import May
 from api.http.problems import Problem, invalid, not_yet_visible
@@ -75,17 +75,54 @@ class Cursors:
             raise Problem(422, "invalid_cursor", "The cursor is not one that this list gave.", field="cursor") from None
         return values
 
-    def page(
-        self, items: list[Any], limit: int, key: Callable[[Any], Sequence[Any]], show: Callable[[Any], Any]
-    ) -> dict[str, Any]:
-        """A page of at most `limit` of `items`, of which one more was read to see whether there are more."""
-        more = len(items) > limit
-        shown = items[:limit]
-        next_cursor = self.encode(key(shown[-1])) if more else None  # before `show`, which may change the item
-        return {"items": [show(item) for item in shown], "next_cursor": next_cursor}
-
     def _sign(self, body: bytes) -> bytes:
         return hmac_digest(self._secret, b"cursor\n%b\n%b" % (self._list, body), "sha256")[:_SIGNATURE]
+
+
+class Page(Parameters):
+    """Which page of a list is asked for."""
+
+    def __init__(self, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None) -> None:
+        self.limit, self._cursor, self._min_position = limit, cursor, min_position
+
+    async def wait(self, call: Call) -> None:
+        """Until the read models hold `min_position`. Raises Problem (503) after 2 s."""
+        await seen(call, self._min_position)
+
+    async def of(self, call: Call, *list_: str) -> "Pages":
+        """`cursors` after the wait."""
+        await self.wait(call)
+        return self.cursors(call, *list_)
+
+    def cursors(self, call: Call, *list_: str) -> "Pages":
+        """The pages of a list of the caller's organisation. `list_`: its name, and what limits it."""
+        return Pages(Cursors(call.services.fingerprint_secret, call.org, *list_), self.limit, self._cursor)
+
+
+class Pages:
+    """One list from a cursor on. `more`: how many items to read, one more than are shown."""
+
+    def __init__(self, cursors: Cursors, limit: int, cursor: str | None) -> None:
+        self.limit, self.more = limit, limit + 1
+        self._cursors, self._cursor = cursors, cursor
+        self.encode = cursors.encode
+
+    def given(self, *kinds: type) -> list[Any] | None:
+        """The sort values to go on after; None from the start. Raises Problem (422)."""
+        return self._cursors.decode(self._cursor, *kinds) if self._cursor else None
+
+    def after(self, *first: Any) -> list[Any]:
+        """The same; from the start `first`."""
+        return self.given(*map(type, first)) or [*first]
+
+    def page(
+        self, items: list[Any], key: Callable[[Any], Sequence[Any]], show: Callable[[Any], Any] = lambda row: row
+    ) -> dict[str, Any]:
+        """A page of `items`, of which one more was read to see whether there are more. `key`: an item's sort values."""
+        shown = items[: self.limit]
+        # Before `show`, which may change the item.
+        next_cursor = self.encode(key(shown[-1])) if len(items) > self.limit else None
+        return {"items": [show(item) for item in shown], "next_cursor": next_cursor}
 
 
 def _text(raw: bytes) -> str:
@@ -113,11 +150,6 @@ async def seen(call: Call, min_position: str | None) -> None:
         reached = False
     if not reached:
         raise not_yet_visible()
-
-
-def cursors(call: Call, *list_: str) -> Cursors:
-    """The cursors of a list of the caller's organisation."""
-    return Cursors(call.services.fingerprint_secret, call.org, *list_)
 
 
 async def open_text(call: Call, address: str, rows: Iterable[Row]) -> None:
@@ -367,6 +399,7 @@ def report_endpoint(report: Report, *, name: str, summary: str, answers: type[Ba
 
     async def read_report(
         call: Call,
+        page: Page,
         from_: Annotated[
             QueryDay | None, Query(alias="from", description=f"{DEFAULT_DAYS} days before `to` by default.")
         ] = None,
@@ -375,11 +408,8 @@ def report_endpoint(report: Report, *, name: str, summary: str, answers: type[Ba
             Literal["json", "csv"], Query(description=f"csv: the first {MOST} {report.subjects}, without pages.")
         ] = "json",
         bom: Bom = False,
-        limit: Limit = 50,
-        cursor: CursorText = None,
-        min_position: MinPosition = None,
     ) -> Response:
-        await seen(call, min_position)
+        await page.wait(call)
         during = await window(call, from_, to, days=DEFAULT_DAYS)
         asked = Asked(call.org, during.start, during.end, None, MOST)
 
@@ -390,10 +420,10 @@ def report_endpoint(report: Report, *, name: str, summary: str, answers: type[Ba
             rows = map(shown, await report.read(call.services, asked))
             file, lines = f"{report.subjects}-usage.csv", map(report.line, rows)  # made in the thread, one by one
             return await call.services.threads.run(csv_response, file, report.columns, lines, bom=bom)
-        pages = cursors(call, name, during.start.isoformat(), during.end.isoformat())
-        after = pages.decode(cursor, str)[0] if cursor else None
-        found = await report.read(call.services, asked._replace(after=after, limit=limit + 1))
-        return Json(during.told() | pages.page(found, limit, lambda row: [row[report.key]], shown))
+        pages = page.cursors(call, name, during.start.isoformat(), during.end.isoformat())
+        after = (pages.given(str) or [None])[0]
+        found = await report.read(call.services, asked._replace(after=after, limit=pages.more))
+        return Json(during.told() | pages.page(found, lambda row: [row[report.key]], shown))
 
     declare = endpoint(f"GET /api/v1/analytics/{report.subjects}", May.READ_EVENTS, answers, name=name, summary=summary)
     return declare(read_report)

@@ -21,7 +21,7 @@ from api.http.caller import Call
 from api.http.database import Row
 from api.http.endpoint import Endpoint, declared, endpoint
 from api.http.fields import Known
-from api.http.lists import CursorText, Json, Limit, cursors
+from api.http.lists import Page
 from api.http.policy import ADMIN, May
 from api.http.problems import Problem, invalid, not_found
 from api.http.services import Services
@@ -273,19 +273,19 @@ class Proof(Link):
 
 
 @endpoint("GET /api/v1/audit/proof/{position}", May.READ_EVENTS, Proof)
-async def prove_event(call: Call, position: str, limit: Limit = 50, cursor: CursorText = None) -> Json:
+async def prove_event(call: Call, page: Page, position: str) -> dict[str, Any]:
     """An event's bytes, what its hash is made of, and the chain from it to the partition's head."""
     at = _position(position)
-    pages = cursors(call, "proof", position)
-    after = int(pages.decode(cursor, int)[0]) if cursor else at
+    pages = page.cursors(call, "proof", position)
+    (after,) = pages.after(at)
     partition = partition_of(call.org, call.services.ledger.writer.partitions)
     proved = await _links(call.services, call.org, partition, at, 1)
     if not proved or not proved[0]["own"]:
         raise not_found("event", position)
     (end,) = await call.services.rows_of_all(_HEAD, (partition,))
-    chain = await _links(call.services, call.org, partition, after + 1, limit)
+    chain = await _links(call.services, call.org, partition, after + 1, page.limit)
     more = bool(chain) and chain[-1]["at"] < end["position"]
-    told = {
+    return {
         **_event(call.services, partition, proved[0]),
         "rule": RULE,
         "log": end["log"],
@@ -293,7 +293,6 @@ async def prove_event(call: Call, position: str, limit: Limit = 50, cursor: Curs
         "chain": [_shown(link) for link in chain],
         "next_cursor": pages.encode([chain[-1]["at"]]) if more else None,
     }
-    return Json(told)
 
 
 async def _links(services: Services, org: str, partition: int, first: int, limit: int) -> list[Row]:

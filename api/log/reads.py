@@ -15,7 +15,7 @@ from api.http.caller import Call
 from api.http.database import Row
 from api.http.endpoint import endpoint
 from api.http.fields import QueryDay
-from api.http.lists import CursorText, Json, Limit, bounds, cursors, moments, page_of
+from api.http.lists import Page, bounds, moments, page_of
 from api.http.policy import May
 from api.http.problems import Problem, invalid, not_found, unknown_outcome
 from api.http.services import Services
@@ -192,6 +192,7 @@ Filter = Annotated[str | None, Query(max_length=1_000, pattern=r"^[!-~]*$")]
 @endpoint("GET /api/v1/events", May.READ_EVENTS, page_of(EventRow))
 async def list_events(
     call: Call,
+    page: Page,
     stream: Filter = None,
     type: Filter = None,
     actor: Filter = None,
@@ -199,13 +200,11 @@ async def list_events(
     to: QueryDay | None = None,
     after: Annotated[str | None, Query(description="A position: what comes later.")] = None,
     order: Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")] = "asc",
-    limit: Limit = 50,
-    cursor: CursorText = None,
-) -> Json:
+) -> dict[str, Any]:
     """The organisation's events, oldest or newest first."""
     from_, to = await moments(call, from_, to)
-    pages = cursors(call, "events", stream or "", type or "", actor or "", order)
-    edge = pages.decode(cursor, int)[0] if cursor else None
+    pages = page.cursors(call, "events", stream or "", type or "", actor or "", order)
+    (edge,) = pages.given(int) or (None,)
     start = _position("after", after) if after else 0
     partition = partition_of(call.org, call.services.ledger.writer.partitions)
     first, last = await bounds(call.services, partition, from_, to)
@@ -215,25 +214,25 @@ async def list_events(
     else:
         first, last = max(start + 1, first, (edge or 0) + 1), last - 1
     found, next_ = await call.services.read_log(
-        lambda log: _page(log.organisation(call.org), first, last, limit, order == "desc", wanted)
+        lambda log: _page(log.organisation(call.org), first, last, page.limit, order == "desc", wanted)
     )
     items = [_shown(event) for event in found]
-    return Json({"items": items, "next_cursor": pages.encode([next_]) if next_ else None})
+    return {"items": items, "next_cursor": pages.encode([next_]) if next_ else None}
 
 
 @endpoint("GET /api/v1/events/{position}", May.READ_EVENTS, EventRow)
-async def read_event(call: Call, position: str) -> Json:
+async def read_event(call: Call, position: str) -> dict[str, Any]:
     """One event."""
-    return Json(_shown(await _one(call.services, call.org, position)))
+    return _shown(await _one(call.services, call.org, position))
 
 
 @endpoint("GET /api/v1/events/{position}/state", May.READ_EVENTS, StreamStates)
-async def read_stream_state(call: Call, position: str) -> Json:
+async def read_stream_state(call: Call, position: str) -> dict[str, Any]:
     """The state of an event's stream before and after it."""
     event = await _one(call.services, call.org, position)
     async with call.services.folds.enter(call.org, call.principal.actor):
         before, after = await state_around(call.services, call.org, event.stream, event.version)
-    told = {
+    return {
         "position": position,
         "stream": event.stream,
         "stream_version": event.version,
@@ -241,7 +240,6 @@ async def read_stream_state(call: Call, position: str) -> Json:
         "after": shown(after, before),
         "counts": {"before": counts(before), "after": counts(after)},
     }
-    return Json(told)
 
 
 async def _one(services: Services, org: str, position: str) -> LedgerEvent:
@@ -302,20 +300,18 @@ log = structlog.get_logger()
 
 
 @endpoint("GET /api/v1/quarantine", May.READ_QUARANTINE, page_of(QuarantineRow))
-async def list_quarantine(
-    call: Call, status: Literal["open", "all"] = "open", limit: Limit = 50, cursor: CursorText = None
-) -> Json:
+async def list_quarantine(call: Call, page: Page, status: Literal["open", "all"] = "open") -> dict[str, Any]:
     """Usage events that could not be applied, oldest first."""
-    pages = cursors(call, "quarantine", status)
-    at, id_ = pages.decode(cursor, datetime, str) if cursor else (None, "")
+    pages = page.cursors(call, "quarantine", status)
+    at, id_ = pages.given(datetime, str) or (None, "")
     rows = await call.services.rows(
-        _LIST, {"org": call.org, "all": status == "all", "at": at, "id": id_, "limit": limit + 1}
+        _LIST, {"org": call.org, "all": status == "all", "at": at, "id": id_, "limit": pages.more}
     )
-    return Json(pages.page(rows, limit, lambda row: [row["at"], row["id"]], lambda row: row))
+    return pages.page(rows, lambda row: [row["at"], row["id"]])
 
 
 @endpoint("POST /api/v1/quarantine/{id}/retry", May.RETRY_QUARANTINED)
-async def retry_quarantined(call: Call, id: str) -> Json:
+async def retry_quarantined(call: Call, id: str) -> dict[str, Any]:
     """Try a usage event again."""
     if call.services.retry is None:
         raise Problem(503, "not_offered", "This process cannot retry usage events.")
@@ -324,4 +320,4 @@ async def retry_quarantined(call: Call, id: str) -> Json:
     except TimeoutError:
         raise unknown_outcome() from None
     log.info("usage event retried", actor=call.principal.actor, org=call.org, id=id)
-    return Json(result)
+    return result

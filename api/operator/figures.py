@@ -16,7 +16,6 @@ from api.http.caller import Call
 from api.http.database import Row
 from api.http.endpoint import endpoint
 from api.http.fields import MOST_EXACT, Body
-from api.http.lists import Json
 from api.http.policy import ADMIN, May
 from api.http.problems import Problem, not_found
 from api.http.services import Services
@@ -364,14 +363,14 @@ class Acknowledged(BaseModel):
 
 
 @endpoint("GET /api/v1/operations", May.READ_PLATFORM, OperationsAnswer)
-async def read_operations(call: Call) -> Json:
+async def read_operations(call: Call) -> dict[str, Any]:
     """Figures for operators, each with its status and its page of the runbook."""
     everywhere = call.principal.role is ADMIN
     try:
         told: dict[str, Any] = await figures_of(call.services, None if everywhere else call.org)
     except psycopg.errors.UndefinedTable:
         raise Problem(503, "not_ready", "The read models do not exist yet: no projector has run.") from None
-    return Json(told if everywhere else of_one_organisation(told))
+    return told if everywhere else of_one_organisation(told)
 
 
 @endpoint("POST /api/v1/topic-faults/acknowledge", May.MANAGE_PLATFORM, Acknowledged, keyed=False)
@@ -399,12 +398,12 @@ class RebuildBody(Body):
 
 
 @endpoint("GET /api/v1/rebuilds/current", May.READ_PLATFORM, Rebuild)
-async def read_rebuild(call: Call) -> Json:
+async def read_rebuild(call: Call) -> dict[str, Any]:
     """How far the rebuild is; or the last one, where none runs."""
     rows = await call.services.rows_of_all(_LAST)
     if not rows:
         raise not_found("rebuild", "current")
-    return Json(shown_rebuild(rows[0]) if call.principal.role is ADMIN else shown_to_others(rows[0]))
+    return shown_rebuild(rows[0]) if call.principal.role is ADMIN else shown_to_others(rows[0])
 
 
 @endpoint("POST /api/v1/rebuilds", May.MANAGE_PLATFORM, Rebuild, status=202, keyed=False)

@@ -125,9 +125,9 @@ def _condition(request: Request) -> Condition:
 
 
 @endpoint("GET /livez", May.ANYBODY)
-async def livez(_request: Request) -> Json:
+async def livez(_request: Request) -> dict[str, Any]:
     """Whether the process lives."""
-    return Json({"status": "alive"})
+    return {"status": "alive"}
 
 
 @endpoint("GET /readyz", May.ANYBODY)

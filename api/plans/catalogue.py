@@ -273,11 +273,11 @@ async def catalogue_now(services: Services) -> tuple[Catalogue, datetime]:
 
 
 @endpoint("GET /api/v1/plans", May.READ_PRICES, PlanList)
-async def list_plans(call: Call) -> Json:
+async def list_plans(call: Call) -> dict[str, Any]:
     """The plans that an organisation can be on."""
     catalogue, now = await catalogue_now(call.services)
     plans = [shown_plan(plan) for plan in catalogue.plans.values()]
-    return Json({"items": plans, "next_cursor": None, "as_of": now})
+    return {"items": plans, "next_cursor": None, "as_of": now}
 
 
 @endpoint("GET /api/v1/features", May.READ_PRICES, FeatureList)

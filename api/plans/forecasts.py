@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from api.http.caller import Call
 from api.http.current import database_time
-from api.http.endpoint import MinPosition, endpoint
-from api.http.lists import CursorText, Json, Limit, cursors, first_at, seen
+from api.http.endpoint import endpoint
+from api.http.lists import Page, first_at
 from api.http.policy import May
 from infra.partitions import partition_of
 from infra.security.principal import Role
@@ -105,20 +105,17 @@ class AtRiskAnswer(BaseModel):
 @endpoint("GET /api/v1/forecasts", May.READ_EVENTS, ForecastAnswer)
 async def list_forecasts(
     call: Call,
+    page: Page,
     prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
     unit: Annotated[str | None, Query(max_length=255)] = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """When accounts and plan tokens run out."""
-    await seen(call, min_position)
+    pages = await page.of(call, "forecasts", prefix, unit or "")
     now = await database_time(call.services)
-    pages = cursors(call, "forecasts", prefix, unit or "")
-    after = pages.decode(cursor, str)[0] if cursor else ""
+    (after,) = pages.after("")
     partition = partition_of(call.org, call.services.ledger.writer.partitions)
     first = await first_at(call.services, partition, now - timedelta(days=WINDOW_DAYS))
-    wanted = {"org": call.org, "prefix": prefix, "unit": unit, "after": after, "first": first, "limit": limit + 1}
+    wanted = {"org": call.org, "prefix": prefix, "unit": unit, "after": after, "first": first, "limit": pages.more}
     rows = await call.services.rows(_LIST, wanted)
 
     def shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -127,23 +124,20 @@ async def list_forecasts(
         token_type = unit.removeprefix("tokens.") if unit.startswith("tokens.") else None
         return {"address": row["address"], "unit": unit, "token_type": token_type, **expected}
 
-    page = pages.page(rows, limit, lambda row: [row["address"]], shown)
-    return Json({"method": METHOD, "as_of": now, **page})
+    told = pages.page(rows, lambda row: [row["address"]], shown)
+    return {"method": METHOD, "as_of": now, **told}
 
 
 @endpoint("GET /api/v1/organisations/at-risk", May.READ_PLATFORM, AtRiskAnswer)
-async def list_at_risk(
-    call: Call, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
-) -> Json:
+async def list_at_risk(call: Call, page: Page) -> dict[str, Any]:
     """Organisations that run out of plan tokens."""
-    await seen(call, min_position)
+    pages = await page.of(call, "at-risk")
     now = await database_time(call.services)
     own = None if call.principal.role is Role.ADMIN else call.org
-    pages = cursors(call, "at-risk")
-    org, address = pages.decode(cursor, str, str) if cursor else ("", "")
+    org, address = pages.after("", "")
     window = now - timedelta(days=WINDOW_DAYS)
     wanted = {"own": own, "org": org, "address": address, "now": now, "window": window, "days": WINDOW_DAYS}
-    rows = await call.services.rows_of_all(_AT_RISK, wanted | {"percent": RISK_PERCENT, "limit": limit + 1})
+    rows = await call.services.rows_of_all(_AT_RISK, wanted | {"percent": RISK_PERCENT, "limit": pages.more})
 
     def shown(row: dict[str, Any]) -> dict[str, Any]:
         expected = forecast(row["available"], row["recent"], now, row["refresh_at"])
@@ -158,5 +152,5 @@ async def list_at_risk(
             "forecast": expected,
         }
 
-    page = pages.page(rows, limit, lambda row: [row["org"], row["address"]], shown)
-    return Json({"method": METHOD, "percent": RISK_PERCENT, "as_of": now, **page})
+    told = pages.page(rows, lambda row: [row["org"], row["address"]], shown)
+    return {"method": METHOD, "percent": RISK_PERCENT, "as_of": now, **told}

@@ -12,10 +12,10 @@ from api.accounts.answers import Answer
 from api.http.caller import Call, Found
 from api.http.command import command, execute
 from api.http.current import ask
-from api.http.endpoint import REPLAYED, MinPosition, endpoint
+from api.http.endpoint import REPLAYED, endpoint
 from api.http.fields import Body, Id, Label, Whole, given_settings, with_settings
 from api.http.fields import shown_settings as shown_declared
-from api.http.lists import CursorText, IdPrefix, Json, Limit, cursors, page_of, seen
+from api.http.lists import IdPrefix, Json, Page, page_of
 from api.http.policy import May
 from api.http.problems import Problem, invalid, refused
 from api.http.services import Services
@@ -255,17 +255,14 @@ class OrganisationAnswer(BaseModel):
 
 
 @endpoint("GET /api/v1/organisations", May.READ_PLATFORM, page_of(OrganisationRow))
-async def list_organisations(
-    call: Call, prefix: IdPrefix = "", limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
-) -> Json:
+async def list_organisations(call: Call, page: Page, prefix: IdPrefix = "") -> dict[str, Any]:
     """The platform's organisations."""
-    await seen(call, min_position)
-    pages = cursors(call, "organisations", prefix)
-    after = pages.decode(cursor, str)[0] if cursor else ""
+    pages = await page.of(call, "organisations", prefix)
+    (after,) = pages.after("")
     own = None if call.principal.role is Role.ADMIN else call.org
-    wanted = {"after": after, "prefix": prefix, "own": own, "limit": limit + 1}
+    wanted = {"after": after, "prefix": prefix, "own": own, "limit": pages.more}
     rows = await call.services.rows_of_all(_LIST, wanted)
-    return Json(pages.page(rows, limit, lambda row: [row["id"]], lambda row: row))
+    return pages.page(rows, lambda row: [row["id"]])
 
 
 @endpoint("GET /api/v1/organisations/{id}", May.READ_ORGANISATION, OrganisationAnswer)

@@ -13,9 +13,9 @@ from api.http.caller import Call, Found, failed, own_only, read_head, seen_user
 from api.http.command import command, execute
 from api.http.current import database_time, read_current
 from api.http.database import Row
-from api.http.endpoint import REPLAYED, MinPosition, as_json, endpoint, receive_body, services_of
+from api.http.endpoint import REPLAYED, as_json, endpoint, receive_body, services_of
 from api.http.fields import AddressText, Amount, Body, Id, Metadata, Name, Text, UserId, strict_json
-from api.http.lists import CursorText, Json, Limit, cursors, page_of, seen
+from api.http.lists import Json, Page, page_of
 from api.http.policy import May, owns
 from api.http.problems import Problem, invalid, refused
 from api.http.services import Services
@@ -262,20 +262,17 @@ LAST = 2**62
 @endpoint("GET /api/v1/purchases", May.READ_CREDITS, page_of(PurchaseRow))
 async def list_purchases(
     call: Call,
+    page: Page,
     user_id: UserId = None,
     status: Literal["pending", "completed", "failed"] | None = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """Purchases, newest first."""
     user = seen_user(call, user_id)
-    await seen(call, min_position)
-    pages = cursors(call, "purchases", user or "", status or "")
-    before = pages.decode(cursor, int)[0] if cursor else LAST
-    wanted = {"org": call.org, "before": before, "user": user, "status": status, "limit": limit + 1}
+    pages = await page.of(call, "purchases", user or "", status or "")
+    (before,) = pages.after(LAST)
+    wanted = {"org": call.org, "before": before, "user": user, "status": status, "limit": pages.more}
     rows = await call.services.rows(_LIST, wanted)
-    return Json(pages.page(rows, limit, lambda row: [row["created_position"]], shown_purchase))
+    return pages.page(rows, lambda row: [row["created_position"]], shown_purchase)
 
 
 def shown_purchase(row: Row) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from api.http.current import ask
 from api.http.database import Row
 from api.http.endpoint import REPLAYED, MinPosition, endpoint
 from api.http.fields import Amount, Body, Id, Metadata, Model, Name, QueryDay, Text, UserId
-from api.http.lists import CursorText, Json, Limit, cursors, moments, open_text, page_of, seen
+from api.http.lists import Json, Page, moments, open_text, page_of, seen
 from api.http.policy import May
 from api.http.problems import refused, unavailable
 from api.http.services import Services
@@ -287,34 +287,31 @@ class TokenStats(BaseModel):
 
 
 @endpoint("GET /api/v1/tokens/stats", May.READ_CREDITS, TokenStats)
-async def read_token_stats(call: Call, min_position: MinPosition = None) -> Json:
+async def read_token_stats(call: Call, min_position: MinPosition = None) -> dict[str, Any]:
     """Plan tokens by type, and how they are used."""
     await seen(call, min_position)
-    return Json(await token_stats(call))
+    return await token_stats(call)
 
 
 @endpoint("GET /api/v1/tokens/usage-log", May.READ_CREDITS, page_of(TokenUseRow))
 async def list_token_usage(
     call: Call,
+    page: Page,
     token_type: Filter = None,
     user_id: UserId = None,
     feature: Filter = None,
     from_: Annotated[QueryDay | None, Query(alias="from")] = None,
     to: QueryDay | None = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """The log of plan tokens that were used, newest first."""
     from_, to = await moments(call, from_, to)
     user = seen_user(call, user_id)
-    await seen(call, min_position)
-    pages = cursors(call, "token-usage", token_type or "", user or "", feature or "")
-    before = pages.decode(cursor, int)[0] if cursor else LAST
+    pages = await page.of(call, "token-usage", token_type or "", user or "", feature or "")
+    (before,) = pages.after(LAST)
     wanted = {"org": call.org, "before": before, "token_type": token_type, "user": user, "feature": feature}
-    rows = await call.services.rows(_LOG, {**wanted, "from": from_, "to": to, "limit": limit + 1})
+    rows = await call.services.rows(_LOG, {**wanted, "from": from_, "to": to, "limit": pages.more})
     await open_text(call, f"org:{call.org}:tokens", rows)
-    return Json(pages.page(rows, limit, lambda row: [row["position"]], lambda row: _shown(call, row)))
+    return pages.page(rows, lambda row: [row["position"]], lambda row: _shown(call, row))
 
 
 @endpoint("POST /api/v1/tokens/check-balance", May.USE_TOKENS, UseAnswer)

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field, model_validator
 from api.http.caller import Call
 from api.http.current import read_current
 from api.http.database import Row
-from api.http.endpoint import MinPosition, endpoint
+from api.http.endpoint import endpoint
 from api.http.fields import Body, Label, Model, Options, Units
-from api.http.lists import CursorText, Json, Limit, cursors, page_of, seen
+from api.http.lists import Json, Page, page_of
 from api.http.policy import May
 from api.http.problems import not_found, refused
 from api.http.services import Services
@@ -307,16 +307,14 @@ class VersionRow(BaseModel):
 
 
 @endpoint("GET /api/v1/prices/versions", May.READ_PLATFORM, page_of(VersionRow))
-async def list_price_versions(
-    call: Call, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
-) -> Json:
+async def list_price_versions(call: Call, page: Page) -> dict[str, Any]:
     """The versions of the price book, newest first."""
-    await seen(replace(call, org=PLATFORM), min_position)
-    pages = cursors(call, "price-versions")
-    before = pages.decode(cursor, int)[0] if cursor else LAST
+    await page.wait(replace(call, org=PLATFORM))
+    pages = page.cursors(call, "price-versions")
+    (before,) = pages.after(LAST)
     partition = partition_of(PLATFORM, call.services.ledger.writer.partitions)
-    rows = await call.services.rows_of_all(_VERSIONS, {"partition": partition, "before": before, "limit": limit + 1})
-    return Json(pages.page(rows, limit, lambda row: [row["version"]], _shown))
+    rows = await call.services.rows_of_all(_VERSIONS, {"partition": partition, "before": before, "limit": pages.more})
+    return pages.page(rows, lambda row: [row["version"]], _shown)
 
 
 @endpoint("POST /api/v1/prices/preview", May.READ_PLATFORM, PricesPreview, keyed=False, max_bytes=MAX_PRICES_BODY)

@@ -12,7 +12,7 @@ from api.http.caller import Call
 from api.http.command import key_reused
 from api.http.endpoint import REPLAYED, endpoint
 from api.http.fields import Body, Label, Time
-from api.http.lists import CursorText, Json, Limit, cursors, page_of
+from api.http.lists import Json, Page, page_of
 from api.http.policy import SCOPES, May
 from api.http.problems import Problem, invalid, not_found
 from infra.security.api_keys import MAX_API_KEYS, ApiKey, KeyTaken, TooManyApiKeys
@@ -60,12 +60,12 @@ class ApiKeyAnswer(BaseModel):
 
 
 @endpoint("GET /api/v1/api-keys", May.MANAGE_KEYS, page_of(ApiKeyRow))
-async def list_api_keys(call: Call, limit: Limit = 50, cursor: CursorText = None) -> Json:
+async def list_api_keys(call: Call, page: Page) -> dict[str, Any]:
     """The organisation's API keys."""
-    pages = cursors(call, "api-keys")
-    after = tuple(pages.decode(cursor, datetime, str)) if cursor else None
-    keys = await call.services.keys.of(call.org, after and (after[0], after[1]), limit + 1)
-    return Json(pages.page(keys, limit, lambda key: [key.created_at, key.id], _shown))
+    pages = page.cursors(call, "api-keys")
+    last = pages.given(datetime, str)
+    keys = await call.services.keys.of(call.org, (last[0], last[1]) if last else None, pages.more)
+    return pages.page(keys, lambda key: [key.created_at, key.id], _shown)
 
 
 @endpoint("DELETE /api/v1/api-keys/{id}", May.MANAGE_KEYS, status=204)

@@ -13,7 +13,7 @@ from api.http.caller import Call, own_only
 from api.http.current import ask
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
-from api.http.lists import CursorText, IdPrefix, Json, Limit, cursors, page_of, seen
+from api.http.lists import IdPrefix, Page, Pages, page_of, seen
 from api.http.policy import May
 from api.http.problems import invalid
 from api.plans.purchases import shown_purchase
@@ -215,36 +215,31 @@ class UserAnswer(BaseModel):
 @endpoint("GET /api/v1/users", May.READ_USERS, UserPage)
 async def list_users(
     call: Call,
+    page: Page,
     prefix: IdPrefix = "",
     ids: Annotated[
         str | None, Query(max_length=60_000, description=f"At most {MOST_NAMED} ids by commas: which are known?")
     ] = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """The organisation's users."""
-    await seen(call, min_position)
+    await page.wait(call)
     if ids is not None:
-        return Json(await _known_users(call, ids))
-    pages = cursors(call, "users", prefix)
-    after = pages.decode(cursor, str)[0] if cursor else ""
-    wanted = {"org": call.org, "prefix": prefix, "after": after, "limit": limit + 1}
+        return await _known_users(call, ids)
+    pages = page.cursors(call, "users", prefix)
+    (after,) = pages.after("")
+    wanted = {"org": call.org, "prefix": prefix, "after": after, "limit": pages.more}
     rows = await call.services.rows(USERS, wanted)
-    return Json(pages.page(rows, limit, lambda row: [row["user_id"]], lambda row: row))
+    return pages.page(rows, lambda row: [row["user_id"]])
 
 
 @endpoint("GET /api/v1/users/{id}", May.READ_OWN_USER, UserAnswer)
-async def read_user(
-    call: Call, id: str, limit: Limit = 50, cursor: CursorText = None, min_position: MinPosition = None
-) -> Json:
+async def read_user(call: Call, page: Page, id: str) -> dict[str, Any]:
     """Everything about one user."""
     own_only(call, id)
-    await seen(call, min_position)
-    return Json(await _everything(call, limit, cursor))
+    return await _everything(call, await page.of(call, "timeline", id))
 
 
-async def _everything(call: Call, limit: int, cursor: str | None) -> dict[str, Any]:
+async def _everything(call: Call, pages: Pages) -> dict[str, Any]:
     user, org = call.id, call.org
     wanted = {"org": org, "user": user, "most": MOST}
     accounts = await call.services.rows(ACCOUNTS, wanted)
@@ -259,7 +254,7 @@ async def _everything(call: Call, limit: int, cursor: str | None) -> dict[str, A
     refusals, alerts, timeline = await gather(
         call.services.rows(REFUSALS, wanted),
         call.services.rows(ALERTS, wanted | {"subjects": subjects}),
-        _timeline(call, addresses, limit, cursor),
+        _timeline(call, addresses, pages),
     )
     storage = await ask(call.services, org, StorageNow(user=user, default_limit=call.services.defaults.storage_limit))
     budget = await ask(call.services, org, BudgetNow(user=user))
@@ -282,12 +277,11 @@ async def _everything(call: Call, limit: int, cursor: str | None) -> dict[str, A
     }
 
 
-async def _timeline(call: Call, addresses: list[str], limit: int, cursor: str | None) -> dict[str, Any]:
-    pages = cursors(call, "timeline", call.id)
-    position, line = pages.decode(cursor, int, int) if cursor else (LAST, 0)
+async def _timeline(call: Call, addresses: list[str], pages: Pages) -> dict[str, Any]:
+    position, line = pages.after(LAST, 0)
     wanted = {"org": call.org, "user": call.id, "addresses": addresses, "position": position, "line": line}
-    rows: list[Row] = await call.services.rows(TIMELINE, wanted | {"limit": limit + 1})
-    return pages.page(rows, limit, lambda row: [row["position"], row["line"]], _timeline_line)
+    rows: list[Row] = await call.services.rows(TIMELINE, wanted | {"limit": pages.more})
+    return pages.page(rows, lambda row: [row["position"], row["line"]], _timeline_line)
 
 
 def _refusal(row: Row) -> dict[str, Any]:
@@ -491,11 +485,11 @@ async def search(
         Query(min_length=1, max_length=255, description="An id, or how one begins."),
     ],
     min_position: MinPosition = None,
-) -> Json:
+) -> dict[str, Any]:
     """Users, generations, payments and more by how their ids begin."""
     await seen(call, min_position)
     text = q.strip()
-    return Json({"query": text, "hits": await _hits(call, text) if text else []})
+    return {"query": text, "hits": await _hits(call, text) if text else []}
 
 
 async def _hits(call: Call, text: str) -> list[dict[str, Any]]:
