@@ -187,6 +187,7 @@ def organisation(principal: Principal, head: Head) -> str:
 
 
 def other_organisation() -> Problem:
+    """Another organisation was named by somebody who belongs to one."""
     return Problem(403, "other_organisation", "The login is not for that organisation.")
 
 

@@ -66,6 +66,7 @@ class _Read(NamedTuple):
     alias: str
     name: str
     adapter: TypeAdapter[Any]
+    required: bool
 
 
 @dataclass(kw_only=True, eq=False)
@@ -110,7 +111,11 @@ class Endpoint:
         waits = any(each.name == "min_position" for each in queried)
         self._queried = queried if waits or self.open or self.method != "GET" else [*queried, _MIN_POSITION]
         self._current = self._queried != queried
-        self._read = [_Read(_alias(each), each.name, TypeAdapter(each.annotation)) for each in self._queried]
+        self._read = [
+            _Read(_alias(each), each.name, TypeAdapter(each.annotation), each.default is Parameter.empty)
+            for each in self._queried
+        ]
+        self._required = any(each.required for each in self._read)
         names = {each.alias for each in self._read}
         if self.body is not None and not self.keyed:
             names.add("min_position")  # a question that is asked by POST is a read
@@ -156,7 +161,7 @@ class Endpoint:
         head = read_head(scope)
         call = await admit(services, self.may, scope, head, self.known)
         given: dict[str, Any] = {name: call.params[name] for name in self._parts}
-        read = self._of_query(call) if call.query else {}
+        read = self._of_query(call) if call.query or self._required else {}
         for name, group in self._groups.items():
             taken = signature(group).parameters.keys() & read.keys()
             given[name] = group(**{each: read.pop(each) for each in taken})
@@ -174,12 +179,14 @@ class Endpoint:
     def _of_query(self, call: Call) -> dict[str, Any]:
         """What the query gives, by the handler's names. Raises Problem (422)."""
         values, found = dict(call.query), {}
-        for alias, name, adapter in self._read:
+        for alias, name, adapter, required in self._read:
             if alias in values:
                 try:
                     found[name] = adapter.validate_python(values[alias])
                 except ValidationError as error:
                     raise _invalid_parameter(alias, error) from None
+            elif required:
+                raise Problem(422, "invalid_value", f"{alias}: Field required.", field=alias)
         if self._current:
             found.pop("min_position", None)
         return found

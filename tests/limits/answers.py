@@ -69,7 +69,7 @@ def movements(attacker: Attacker) -> httpx.Response:
 
 def hits(attacker: Attacker) -> httpx.Response:
     """A search that finds two users, where it may find one."""
-    attacker.lower(search, "MOST", 1)
+    attacker.lower(search, "MOST_HITS", 1)
     _debited(attacker, "hit1", "hit2")
     answer = attacker.client().get("/api/v1/search", params={"q": "hit"})
     assert len(_ok(answer)["hits"]) == 1

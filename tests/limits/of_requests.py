@@ -122,7 +122,7 @@ BOUNDS: dict[str, Bound] = {
     "Body of a confirmation": _body("/api/v1/generations/g/confirm", settlements.MAX_CONFIRM_BODY),
     "Body of a generation's refund": _body("/api/v1/generations/g/refund", settlements.MAX_REFUND_BODY),
     "Body of members": _body("/api/group-members", groups_commands.MAX_MEMBERS_BODY),
-    "Body of prices_commands, and of their preview": _body("/api/v1/prices", prices_commands.MAX_PRICES_BODY, "PUT"),
+    "Body of prices, and of their preview": _body("/api/v1/prices", prices_commands.MAX_PRICES_BODY, "PUT"),
     "Body of features, and of packages": _body("/api/v1/features", catalogue.MAX_CATALOGUE_BODY, "PUT"),
     "Body of cost records": _body("/api/v1/budgets/costs", budgets_reads.MAX_COSTS_BODY),
     "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
