@@ -181,7 +181,8 @@ class UseBody(Body):
 class UseAnswer(BaseModel):
     """Whether it is allowed. `balance`: tokens of the type that are left, after a deduction; `cost`: tokens.
 
-    `reason`: `ok`, `plan_blocked`, `group_limit` or `insufficient_tokens`; `detail` is its sentence for people.
+    `reason`: `ok`, `plan_blocked`, `group_limit` or `insufficient_tokens`; `detail` is its sentence for people. `plan`:
+    the plan that blocks. `group_id`: the group whose limit refuses, with its `limit`, `used` and `remaining`.
     """
 
     allowed: bool
@@ -192,6 +193,11 @@ class UseAnswer(BaseModel):
     balance: int | None = None
     deficit: int | None = None
     refresh_date: datetime | None = None
+    plan: str | None = None
+    group_id: str | None = None
+    limit: int | None = None
+    used: int | None = None
+    remaining: int | None = None
     debit_id: str | None = None
     position: str
 
