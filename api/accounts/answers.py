@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.http.endpoint import Answer
 from api.http.lists import csv_bytes
 from domain.credits.events import (
     AccountConfigured,
@@ -203,9 +204,6 @@ def shown(value: Any) -> str:
 def time_text(value: datetime | None) -> str:
     """A moment in UTC to the second; nothing for none."""
     return value.isoformat(timespec="seconds").replace("+00:00", "Z") if value else ""
-
-
-Answer = dict[str, Any]
 
 
 def answer(outcome: Outcome) -> Answer:

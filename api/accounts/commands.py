@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from api.accounts.answers import answer
 from api.http.caller import Call, Found
 from api.http.command import command
 from api.http.current import account_now
@@ -76,6 +77,7 @@ def _expected(if_match: str | None) -> tuple[bool, bool, int] | None:
     "PATCH /api/v1/accounts/{address}",
     May.MANAGE_CREDITS,
     ConfigureAnswer,
+    answer=answer,
     begins=lambda call, _body: Begins("account", call.address),
 )
 def configure_account(call: Call, body: ConfigureBody, _sealed: str | None) -> Any:
@@ -162,6 +164,7 @@ async def _known(call: Call, _body: VoidBody) -> Call:
     "POST /api/v1/accounts/{address}/grants",
     May.MANAGE_CREDITS,
     GrantAnswer,
+    answer=answer,
     status=201,
     begins=lambda call, _body: Begins("account", call.address),
 )
@@ -181,7 +184,7 @@ def grant_credits(call: Call, body: GrantBody, sealed: str | None) -> Any:
     )
 
 
-@command("POST /api/v1/accounts/{address}/grants/{id}/void", May.MANAGE_CREDITS, VoidAnswer, look=_known)
+@command("POST /api/v1/accounts/{address}/grants/{id}/void", May.MANAGE_CREDITS, VoidAnswer, answer=answer, look=_known)
 def void_grant(call: Call, _body: VoidBody, sealed: str | None) -> Any:
     """Take back what is left of a grant."""
     return VoidGrant(address=call.address, grant_id=call.id, sealed=sealed, known=call.found.grant)
@@ -259,10 +262,7 @@ class ExtendAnswer(BaseModel):
     position: str
 
 
-PATH = "/api/v1/accounts/{address}/reservations"
-
-
-@command("POST /api/v1/accounts/{address}/reservations", May.SPEND_CREDITS, ReserveAnswer, status=201)
+@command("POST /api/v1/accounts/{address}/reservations", May.SPEND_CREDITS, ReserveAnswer, answer=answer, status=201)
 def reserve_credits(call: Call, body: ReserveBody, sealed: str | None) -> Any:
     """Hold credits before work starts."""
     return Reserve(
@@ -275,7 +275,13 @@ def reserve_credits(call: Call, body: ReserveBody, sealed: str | None) -> Any:
     )
 
 
-@command("POST /api/v1/accounts/{address}/reservations/{id}/capture", May.SPEND_CREDITS, CaptureAnswer, sized=True)
+@command(
+    "POST /api/v1/accounts/{address}/reservations/{id}/capture",
+    May.SPEND_CREDITS,
+    CaptureAnswer,
+    answer=answer,
+    sized=True,
+)
 def capture_reservation(call: Call, body: CaptureBody, sealed: str | None) -> Any:
     """Charge held credits when the work has succeeded."""
     return Capture(
@@ -288,13 +294,13 @@ def capture_reservation(call: Call, body: CaptureBody, sealed: str | None) -> An
     )
 
 
-@command("POST /api/v1/accounts/{address}/reservations/{id}/release", May.SPEND_CREDITS, ReleaseAnswer)
+@command("POST /api/v1/accounts/{address}/reservations/{id}/release", May.SPEND_CREDITS, ReleaseAnswer, answer=answer)
 def release_reservation(call: Call, _body: ReleaseBody, sealed: str | None) -> Any:
     """Return held credits when the work has failed."""
     return Release(address=call.address, reservation_id=call.id, sealed=sealed)
 
 
-@command("POST /api/v1/accounts/{address}/reservations/{id}/extend", May.SPEND_CREDITS, ExtendAnswer)
+@command("POST /api/v1/accounts/{address}/reservations/{id}/extend", May.SPEND_CREDITS, ExtendAnswer, answer=answer)
 def extend_reservation(call: Call, body: ExtendBody, _sealed: str | None) -> Any:
     """Keep a hold alive while the work goes on."""
     return Extend(address=call.address, reservation_id=call.id, ttl_s=body.ttl_seconds, grow=body.grow)
@@ -351,14 +357,19 @@ class TransferAnswer(BaseModel):
     position: str
 
 
-@command("POST /api/v1/accounts/{address}/debits", May.SPEND_CREDITS, DebitAnswer, status=201)
+@command("POST /api/v1/accounts/{address}/debits", May.SPEND_CREDITS, DebitAnswer, answer=answer, status=201)
 def debit_credits(call: Call, body: DebitBody, sealed: str | None) -> Any:
     """Charge credits at once, without a hold."""
     return Debit(address=call.address, debit_id=uuid7(), amount=body.amount, sealed=sealed)
 
 
 @command(
-    "POST /api/v1/accounts/{address}/debits/{id}/refunds", May.MANAGE_CREDITS, RefundAnswer, status=201, sized=True
+    "POST /api/v1/accounts/{address}/debits/{id}/refunds",
+    May.MANAGE_CREDITS,
+    RefundAnswer,
+    answer=answer,
+    status=201,
+    sized=True,
 )
 def refund_debit(call: Call, body: RefundBody, sealed: str | None) -> Any:
     """Give a debit back, whole or in part, to the grants that paid."""
@@ -369,6 +380,7 @@ def refund_debit(call: Call, body: RefundBody, sealed: str | None) -> Any:
     "POST /api/v1/accounts/{address}/transfers",
     May.MANAGE_CREDITS,
     TransferAnswer,
+    answer=answer,
     status=201,
     begins=lambda _call, body: Begins("account", body.to),
 )

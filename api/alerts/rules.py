@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from api.accounts.answers import Answer
 from api.http.caller import Call, matched, tag_of
 from api.http.command import command
 from api.http.current import ask
-from api.http.endpoint import endpoint
+from api.http.endpoint import Answer, endpoint
 from api.http.fields import Body, Name, QueryDay, UserId
 from api.http.lists import Json, Page, moments, page_of
 from api.http.policy import May

@@ -27,7 +27,6 @@ from infra.webhooks.store import (
     WebhookTaken,
 )
 
-PATH = "/api/v1/webhooks"
 RESENDS_RETRY_AFTER_S = 60
 _LIST = f"""
     select {SHOWN} from webhooks

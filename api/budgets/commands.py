@@ -6,10 +6,10 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.accounts.answers import Answer
 from api.budgets.answers import CURRENCY, BudgetAnswer, budget_answer, budget_now, settings_tag
 from api.http.caller import Call, matched
 from api.http.command import command
+from api.http.endpoint import Answer
 from api.http.fields import Body
 from api.http.limits import Begins
 from api.http.policy import May
@@ -18,7 +18,6 @@ from domain.budgets.state import MAX_BUDGET, MIN_BUDGET
 from domain.money import decimal_text, micros
 from infra.writer.submission import Outcome
 
-MY_BUDGET = "/api/v1/budgets/me"
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,6})?", re.ASCII)
 _MONEY_FACTS = ("monthly", "ceiling", "limit")
 

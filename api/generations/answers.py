@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.accounts.answers import Answer, transaction_answer
+from api.accounts.answers import transaction_answer
 from api.http.caller import Call
+from api.http.endpoint import Answer
 from api.http.services import Links, actions
 from domain.credits.address import address_of, parse_address
 from domain.credits.events import ReservationReleased

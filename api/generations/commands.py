@@ -6,13 +6,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from api.accounts.answers import Answer
 from api.accounts.commands import PaidBody
 from api.generations.answers import Held, Quote, cancelled, created, extended, refunded, refusal_facts, settled, started
 from api.http.caller import Call, Found, own_only, user_of
 from api.http.command import command
 from api.http.current import read_current
 from api.http.database import UNREACHABLE
+from api.http.endpoint import Answer
 from api.http.fields import MAX_AMOUNT, Amount, Body, Count, Id, Metadata, Model, Name, Options, Text, Ttl, Units, Usd
 from api.http.policy import May
 from api.http.problems import Problem, away, refused
@@ -227,14 +227,10 @@ async def _own(call: Call, body: Any) -> Call:
     return await of_generation(call, body) if call.principal.role is Role.USER else call
 
 
-PATH = "/api/v1/generations"
-
-
 @command(
     "POST /api/v1/generations",
     May.CREATE_GENERATIONS,
     CreateAnswer,
-    answer=created,
     tell=_created,
     status=201,
     account=lambda call, body: f"user:{user_of(call, body.user_id)}:credits",

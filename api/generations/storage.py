@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from api.accounts.answers import Answer
 from api.generations.answers import ContentRow
 from api.generations.answers import StorageUse as StorageAnswer
 from api.generations.commands import NoBody, of_content
@@ -13,7 +12,7 @@ from api.http.caller import Call, seen_user, user_of
 from api.http.command import command
 from api.http.current import ask
 from api.http.database import Row
-from api.http.endpoint import endpoint
+from api.http.endpoint import Answer, endpoint
 from api.http.fields import Body, UserId
 from api.http.limits import Begins
 from api.http.lists import Page, page_of

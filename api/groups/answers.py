@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.accounts.answers import Answer
 from api.http.caller import Call, tag_of
 from api.http.current import ask
 from api.http.database import UNREACHABLE
+from api.http.endpoint import Answer
 from api.http.fields import shown_settings, with_settings
 from api.http.problems import away, refused
 from api.http.services import Services

@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from api.accounts.answers import Answer
 from api.generations.commands import NoBody
 from api.groups.answers import (
     GroupAnswer,
@@ -20,6 +19,7 @@ from api.groups.answers import (
 )
 from api.http.caller import Call, matched
 from api.http.command import command
+from api.http.endpoint import Answer
 from api.http.fields import Body, Count, Id, Name, given_settings, with_settings
 from api.http.limits import Begins
 from api.http.policy import May
@@ -40,8 +40,6 @@ from infra.writer.submission import Outcome
 MAX_USERS = 1_000  # in one call
 MAX_MEMBERS_BODY = 327_680  # their ids, of 255 characters each
 MAX_QUOTAS = 50
-PATH = "/api/groups"
-MEMBERS_PATH = "/api/group-members"
 
 
 def _named(text: str) -> str:

@@ -8,10 +8,19 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from api.accounts.answers import Answer, answer
 from api.http.caller import Call, Head, admit, read_head
 from api.http.database import UNREACHABLE
-from api.http.endpoint import JSON, REPLAYED, Endpoint, declared, idempotency_key, receive_body, room_of, send_bytes
+from api.http.endpoint import (
+    JSON,
+    REPLAYED,
+    Answer,
+    Endpoint,
+    declared,
+    idempotency_key,
+    receive_body,
+    room_of,
+    send_bytes,
+)
 from api.http.limits import Begins
 from api.http.policy import Rule
 from api.http.problems import (
@@ -130,6 +139,10 @@ _IF_MATCH = {
 Sealed = str | None
 
 
+def _unanswered(_outcome: Outcome) -> Answer:
+    raise AssertionError("it has `tell`")
+
+
 @dataclass(kw_only=True, eq=False)
 class Command(Endpoint):
     """A call that becomes one command.
@@ -145,7 +158,7 @@ class Command(Endpoint):
     `tell` takes the place of `answer` where the outcome alone does not say it all; it must tell a replay the same.
     """
 
-    answer: Callable[[Outcome], Answer] = answer
+    answer: Callable[[Outcome], Answer] = _unanswered
     tell: Callable[[Call, Any, Outcome], Awaitable[Answer]] | None = None
     refused: Callable[[Outcome], Answer | None] = lambda _outcome: None
     facts: Callable[[Call, Outcome], dict[str, Any]] | None = None
@@ -162,6 +175,8 @@ class Command(Endpoint):
 
     def _inspect(self) -> None:
         super()._inspect()
+        if (self.answer is _unanswered) == (self.tell is None):
+            raise TypeError(f"{self.name} needs either `answer` or `tell`")
         self.keyed = self.method == "POST"
         self.private = tuple(name for name in PERSONAL if name in self.body.model_fields)
 

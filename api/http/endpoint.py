@@ -36,6 +36,7 @@ from infra.turns import TooManyWaiting
 
 log = structlog.get_logger()
 
+Answer = dict[str, Any]  # a JSON object
 JSON = b"application/json"
 _JSON_TYPES = (JSON, b"application/merge-patch+json")
 _MAY_BE_BLANK = frozenset({"cursor", "ids"})

@@ -385,8 +385,6 @@ async def acknowledge_topic_faults(call: Call, body: AcknowledgeBody) -> dict[st
     return {"acknowledged": done}
 
 
-PATH = "/api/v1/rebuilds"
-
 _ASK = """
     insert into rebuilds (by) values (%s) on conflict ((true)) where state in ('requested', 'running') do nothing
     returning *, clock_timestamp() as now"""

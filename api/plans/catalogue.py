@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from api.accounts.answers import Answer
 from api.http.caller import Call
 from api.http.command import command
 from api.http.current import read_current
-from api.http.endpoint import endpoint
+from api.http.endpoint import Answer, endpoint
 from api.http.fields import Body, Count, Currency, Id, Label, Name, Usd, given_settings, shown_settings, with_settings
 from api.http.lists import Json
 from api.http.policy import May

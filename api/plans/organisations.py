@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel, Field
 
-from api.accounts.answers import Answer
 from api.http.caller import Call, Found
 from api.http.command import command, execute
 from api.http.current import ask
-from api.http.endpoint import REPLAYED, endpoint
+from api.http.endpoint import REPLAYED, Answer, endpoint
 from api.http.fields import Body, Id, Label, Whole, given_settings, with_settings
 from api.http.fields import shown_settings as shown_declared
 from api.http.lists import IdPrefix, Json, Page, page_of
@@ -34,7 +33,6 @@ from infra.security.principal import Role
 from infra.writer import submission
 from infra.writer.submission import Outcome
 
-PATH = "/api/v1/organisations"
 NAMES = 10  # elements of a list that the domain bounds more narrowly, with a better sentence
 
 

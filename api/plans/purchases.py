@@ -7,13 +7,12 @@ from typing import Any, Literal, Self
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from api.accounts.answers import Answer
 from api.generations.commands import NoBody
 from api.http.caller import Call, Found, failed, own_only, read_head, seen_user
 from api.http.command import command, execute
 from api.http.current import database_time, read_current
 from api.http.database import Row
-from api.http.endpoint import REPLAYED, as_json, endpoint, receive_body, services_of
+from api.http.endpoint import REPLAYED, Answer, as_json, endpoint, receive_body, services_of
 from api.http.fields import AddressText, Amount, Body, Id, Metadata, Name, Text, UserId, strict_json
 from api.http.lists import Json, Page, page_of
 from api.http.policy import May, owns

@@ -241,6 +241,7 @@ _DEDUCT = command(
     name="use_tokens",
     account=lambda call, body: f"org:{call.org}:tokens.{body.token_type or 'feature'}",
     check=who_uses,
+    tell=lambda call, _body, outcome: _deducted(call, outcome),
 )(_deduct)
 
 

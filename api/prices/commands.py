@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import BaseModel, Field
 
+from api.accounts.answers import answer
 from api.http.caller import Call
 from api.http.command import command
 from api.http.fields import MAX_COUNT, Body, Count, Label, Model, Name, Options, Time, Units, Usd
@@ -128,6 +129,7 @@ def _expected(if_match: str | None) -> int | None:
     "PUT /api/v1/prices",
     May.SET_PRICES,
     PublishAnswer,
+    answer=answer,
     max_bytes=MAX_PRICES_BODY,
     check=lambda _call, body: fits(body),
     org=PLATFORM,

@@ -32,7 +32,6 @@ class ApiKeyRow(BaseModel):
     revoked_at: datetime | None = None
 
 
-PATH = "/api/v1/api-keys"
 log = structlog.get_logger()
 
 

@@ -156,7 +156,6 @@ TIMELINE = f"""
 BUDGET_EXCEEDED = "budget_exceeded"
 MOST = 20  # of each list; the timeline goes on with its cursor
 LAST = 2**62
-PATH = "/api/v1/users"
 MOST_NAMED = 200  # names in one question
 # Users leave their names in several tables; each is looked up by its key.
 _KNOWN = """

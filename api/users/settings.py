@@ -4,11 +4,10 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
-from api.accounts.answers import Answer
 from api.http.caller import Call, own_only
 from api.http.command import Command, command
 from api.http.current import ask
-from api.http.endpoint import Endpoint, endpoint
+from api.http.endpoint import Answer, Endpoint, endpoint
 from api.http.fields import Body, Model, value_of
 from api.http.limits import Begins
 from api.http.policy import May
