@@ -6,9 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.accounts import reads as accounts
-from api.accounts import reads as entities
-from api.accounts import reads as transactions
+from api.accounts import reads as accounts_reads
 from api.log import reads as log_reads
 from infra.log import statements
 from tests.api.service import ORG, Service, address
@@ -34,12 +32,12 @@ ANY: dict[str, Any] = dict.fromkeys(("unit", "owner", "type", "actor", "status")
 }
 NUMBER = {"after": 0}
 LISTS = [
-    (accounts._LIST, {}),
-    (transactions._PAGE_OF_MOVEMENTS, {}),
-    (transactions._MOVEMENTS, {}),
-    (entities._GRANTS, {}),
-    (entities._HOLDS, NUMBER),
-    (entities._DEBIT, {}),
+    (accounts_reads._LIST, {}),
+    (accounts_reads._PAGE_OF_MOVEMENTS, {}),
+    (accounts_reads._MOVEMENTS, {}),
+    (accounts_reads._GRANTS, {}),
+    (accounts_reads._HOLDS, NUMBER),
+    (accounts_reads._DEBIT, {}),
     (statements.notifications(of_org=True, of_stream=False, desc=False, bounded=True), NUMBER),
     (statements.notifications(of_org=True, of_stream=True, desc=False, bounded=True), NUMBER),
     (log_reads._EVENTS, NUMBER),
