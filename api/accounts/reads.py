@@ -355,7 +355,7 @@ async def list_transactions(
     from_, to = await moments(call, from_, to)
     pages = await page.of(call, "transactions", address, type or "")
     position, n = pages.after(LAST, 0)
-    first, last = await _bounds(call.services, call, from_, to)
+    first, last = await _bounds(call, from_, to)
     wanted = {"org": call.org, "address": address, "position": position, "n": n, "type": type}
     rows = await call.services.rows(_PAGE_OF_MOVEMENTS, wanted | {"first": first, "last": last, "limit": pages.more})
     await open_text(call, address, rows)
@@ -375,7 +375,7 @@ async def read_statement(
     """Opening balance, movements and closing balance of a period."""
     from_, to = await moments(call, from_, to)
     await seen(call, min_position)
-    statement = await _statement(call.services, call, address, from_, to)
+    statement = await _statement(call, address, from_, to)
     threads = call.services.threads
     if format == "json":
         few = len(statement["movements"]) < FEW
@@ -386,14 +386,14 @@ async def read_statement(
     return _file(document, "application/pdf", "statement.pdf")
 
 
-async def _statement(services: Services, call: Call, address: str, from_: Any, to: Any) -> dict[str, Any]:
+async def _statement(call: Call, address: str, from_: Any, to: Any) -> dict[str, Any]:
     if to is None:
-        to = await database_time(services)
-    first, last = await _bounds(services, call, from_, to)
+        to = await database_time(call.services)
+    first, last = await _bounds(call, from_, to)
     wanted = {"org": call.org, "address": address, "first": first, "last": last, "limit": MAX_MOVEMENTS + 1}
     # From the other end of time nothing was there, so without `from` the opening is zero.
-    before = await services.row(_OPENING, wanted) if from_ is not None else None
-    rows = await services.rows(_MOVEMENTS, wanted)
+    before = await call.services.row(_OPENING, wanted) if from_ is not None else None
+    rows = await call.services.rows(_MOVEMENTS, wanted)
     if len(rows) > MAX_MOVEMENTS:
         raise Problem(
             422,
@@ -405,14 +405,14 @@ async def _statement(services: Services, call: Call, address: str, from_: Any, t
     await open_text(call, address, rows)
     opening = before["balance_after"] if before else 0
     few = len(rows) < FEW
-    movements = _movements(rows) if few else await services.threads.run(_movements, rows)
+    movements = _movements(rows) if few else await call.services.threads.run(_movements, rows)
     closing = movements[-1]["balance_after"] if movements else opening
     times = {"from": from_, "to": to}
     return {"address": address, **times, "opening": opening, "closing": closing, "movements": movements}
 
 
-async def _bounds(services: Services, call: Call, from_: Any, to: Any) -> tuple[int, int]:
-    return await bounds(services, partition_of(call.org, services.ledger.writer.partitions), from_, to)
+async def _bounds(call: Call, from_: Any, to: Any) -> tuple[int, int]:
+    return await bounds(call.services, partition_of(call.org, call.services.ledger.writer.partitions), from_, to)
 
 
 def as_pdf(statement: dict[str, Any]) -> bytes:
