@@ -209,7 +209,8 @@ def time_text(value: datetime | None) -> str:
 def answer(outcome: Outcome) -> Answer:
     """The JSON object for the event that the command was about."""
     event = _about(outcome)
-    told = _ANSWERS[type(event)](event, outcome)
+    made = _ANSWERS[type(event)]
+    told = {name: getattr(event, name) for name in made} if isinstance(made, tuple) else made(event, outcome)
     told["position"] = format_position(outcome.position)
     return told
 
@@ -250,18 +251,6 @@ def _released(event: ReservationReleased, _outcome: Outcome) -> Answer:
     return {"reservation_id": event.reservation_id, "returned": event.amount}
 
 
-def _extended(event: ReservationExtended, _outcome: Outcome) -> Answer:
-    return {"reservation_id": event.reservation_id, "expires_at": event.expires_at, "grown": event.grown}
-
-
-def _debited(event: CreditsDebited, _outcome: Outcome) -> Answer:
-    return {"debit_id": event.debit_id, "amount": event.amount}
-
-
-def _refunded(event: CreditsRefunded, _outcome: Outcome) -> Answer:
-    return {"refund_id": event.refund_id, "debit_id": event.debit_id, "amount": event.amount}
-
-
 def _granted(event: CreditsGranted, _outcome: Outcome) -> Answer:
     grant = event.grant
     return {
@@ -291,29 +280,18 @@ def _voided(event: GrantVoided, outcome: Outcome) -> Answer:
     }
 
 
-def _transferred(event: CreditsTransferredOut, _outcome: Outcome) -> Answer:
-    return {"transfer_id": event.transfer_id, "to": event.to, "amount": event.amount}
-
-
-def _configured(event: AccountConfigured, _outcome: Outcome) -> Answer:
-    return {"frozen": event.frozen, "closed": event.closed, "credit_limit": event.credit_limit}
-
-
-def _published(event: PricesPublished, _outcome: Outcome) -> Answer:
-    return {"version": event.version, "effective_at": event.effective_at}
-
-
-_ANSWERS: dict[type, Callable[[Any, Outcome], Answer]] = {
+# Of an event whose fields are the answer, their names; else what makes the answer.
+_ANSWERS: dict[type, Callable[[Any, Outcome], Answer] | tuple[str, ...]] = {
     CreditsReserved: _reserved,
     ReservationCaptured: _captured,
     ReservationReleased: _released,
-    ReservationExtended: _extended,
-    CreditsDebited: _debited,
-    CreditsRefunded: _refunded,
+    ReservationExtended: ("reservation_id", "expires_at", "grown"),
+    CreditsDebited: ("debit_id", "amount"),
+    CreditsRefunded: ("refund_id", "debit_id", "amount"),
     CreditsGranted: _granted,
     GrantScheduled: _scheduled,
     GrantVoided: _voided,
-    CreditsTransferredOut: _transferred,
-    AccountConfigured: _configured,
-    PricesPublished: _published,
+    CreditsTransferredOut: ("transfer_id", "to", "amount"),
+    AccountConfigured: ("frozen", "closed", "credit_limit"),
+    PricesPublished: ("version", "effective_at"),
 }
