@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from api.http.problems import Problem, limit_reached, overloaded
 from api.in_use import release
-from api.problems import Problem, limit_reached, overloaded
 
 RESERVE = 2  # so much of a bound is kept besides for those who have little: one half
 

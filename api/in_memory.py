@@ -19,22 +19,20 @@ from typing import Any, TextIO
 
 import httpx
 import msgspec
-from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
-from api.app import create_app
-from api.commands import grants
-from api.current import NOW
-from api.database import Database, Row
-from api.positions import FIRST_AT
-from api.problems import Problem
-from api.routes import contents, entities, generations, transactions
-from api.routing import ReadRoute, send_problem
-from api.services import KnownOwners, Services
-from api.streams_room import Begins, StreamsRoom
-from api.visible import Visible
-from api.windows import ZONE
+from api.accounts import commands, reads
+from api.app import ENDPOINTS, create_app
+from api.generations import reads as generations
+from api.generations import storage
+from api.http.current import NOW
+from api.http.database import Database, Row, Visible
+from api.http.endpoint import Routes, send_problem
+from api.http.limits import Begins, StreamsRoom
+from api.http.lists import FIRST_AT, ZONE
+from api.http.problems import Problem
+from api.http.services import KnownOwners, Services
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from infra.log.memory import MemoryLog
@@ -186,12 +184,12 @@ def _movements(world: World, wanted: Mapping[str, Any]) -> list[Row]:
         and wanted["first"] <= row["position"] < wanted["last"]
     ]
     found.sort(key=lambda row: (-row["position"], -row["n"]))
-    return _only(transactions.LIST, found[: wanted["limit"]])
+    return _only(reads.PAGE_OF_MOVEMENTS, found[: wanted["limit"]])
 
 
 def _grants(world: World, wanted: Mapping[str, Any]) -> list[Row]:
     found = [row for row in world.rows(GRANTS, wanted, address="address") if row["id"] > wanted["after"]]
-    return _only(entities.GRANTS, sorted(found, key=lambda row: str(row["id"]))[: wanted["limit"]])
+    return _only(reads.GRANTS, sorted(found, key=lambda row: str(row["id"]))[: wanted["limit"]])
 
 
 def _holds(world: World, wanted: Mapping[str, Any]) -> list[Row]:
@@ -201,7 +199,7 @@ def _holds(world: World, wanted: Mapping[str, Any]) -> list[Row]:
         for row in world.rows(RESERVATIONS, wanted, address="address", **of_status)
         if row["created_position"] < wanted["after"]
     ]
-    return _only(entities.HOLDS, sorted(found, key=lambda row: -row["created_position"])[: wanted["limit"]])
+    return _only(reads.HOLDS, sorted(found, key=lambda row: -row["created_position"])[: wanted["limit"]])
 
 
 def _one(query: str, model: ReadModel[Any]) -> Query:
@@ -228,15 +226,15 @@ _QUERIES: dict[str, Query] = {
     generations.LIST: _list_of_generations,
     generations.ONE: _generations,
     generations.CHILDREN: _children,
-    contents.OF_ONE: lambda world, wanted: sorted(_kept(world, wanted, generation_id="id"), key=_age),
-    contents.BY_SIZE: _by_size,
-    contents.BY_AGE: _by_age,
-    transactions.LIST: _movements,
-    entities.GRANTS: _grants,
-    entities.HOLDS: _holds,
-    entities.HOLD: _one(entities.HOLD, RESERVATIONS),
-    entities.DEBIT: _one(entities.DEBIT, DEBITS),
-    grants.GRANT_TERMS: _one(grants.GRANT_TERMS, GRANTS),
+    storage.OF_ONE: lambda world, wanted: sorted(_kept(world, wanted, generation_id="id"), key=_age),
+    storage.BY_SIZE: _by_size,
+    storage.BY_AGE: _by_age,
+    reads.PAGE_OF_MOVEMENTS: _movements,
+    reads.GRANTS: _grants,
+    reads.HOLDS: _holds,
+    reads.HOLD: _one(reads.HOLD, RESERVATIONS),
+    reads.DEBIT: _one(reads.DEBIT, DEBITS),
+    commands.GRANT_TERMS: _one(commands.GRANT_TERMS, GRANTS),
 }
 
 
@@ -289,19 +287,22 @@ class Worlds:
         )
         self._worlds = {0: World()}
         app = create_app(self._settings, self._worlds[0].ledger)
-        self.routes = app.router.routes
-        for route in self.routes:
-            if isinstance(route, APIRoute) and route.name not in SERVED:
-                route.app = _refuse
-                if isinstance(route, ReadRoute):
-                    route.short = _refuse
+        routes = Routes(ENDPOINTS)
+
+        async def served(scope: Scope, receive: Receive, send: Send) -> None:
+            one, _ = routes.find(scope["method"], scope["path"])
+            if one is not None and one.name not in SERVED:
+                await send_problem(send, not_served())
+            else:
+                await app(scope, receive, send)
+
         self._services: Services = app.state.services
         self._database = _Rows(self._settings)
         self._visible = _AtOnce(self._database.reads_all)
         self._services.database, self._services.visible = self._database, self._visible
         self._services.sealer = _Plain(self._database.text)
         self._services.room = _Room(self._database.reads_all, 1)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(served, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://scrip")
 
     async def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,10 +341,6 @@ class Worlds:
 def not_served() -> Problem:
     """For what only a server with PostgreSQL can do."""
     return Problem(501, "not_in_the_fake", "The server in memory does not know this call.")
-
-
-async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
-    await send_problem(send, not_served())
 
 
 async def serve(lines: TextIO, answers: TextIO) -> None:

@@ -11,12 +11,11 @@ import httpx
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api.app import MIN_SECRET_BYTES, UnsafeSettings, create_app
-from api.blocked import publishing
-from api.problems import Problem
-from api.routes.health import metrics_of
-from api.serve import serve
-from api.services import Services
+from api.app import MIN_SECRET_BYTES, UnsafeSettings, create_app, publishing
+from api.http.problems import Problem
+from api.http.server import serve
+from api.http.services import Services
+from api.operator.health import metrics_of
 from console.app import create_console
 from console.settings import ConsoleSettings, OpenIdConnect, Sign
 from consumers.asyncapi import asyncapi_document

@@ -11,7 +11,7 @@ FULL = "The disk is full"
 SENTENCES = frozenset(
     {
         "api.app.UnsafeSettings",
-        "api.serve.PortTaken",
+        "api.http.server.PortTaken",
         "infra.audit.runs.AuditRunning",
         "infra.kafka_client.KafkaMisconfigured",
         "infra.relay.disagreement.TopicDisagrees",

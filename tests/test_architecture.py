@@ -54,7 +54,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     (FLOATS, "projections/rebuild.py"): "seconds and events per second, for the progress bar; no amount",
     (CALLS_FLOAT, "infra/strict_json.py"): "tells whether a number is finite; amounts are never floats",
     (CALLS_FLOAT, "infra/security/tokens.py"): "RFC 7519 lets `exp` be a fraction of a second",
-    (CALLS_FLOAT, "api/backlog.py"): "seconds that the read models are behind, from PostgreSQL's numeric",
+    (CALLS_FLOAT, "api/operator/watch.py"): "seconds that the read models are behind, from PostgreSQL's numeric",
     ("the process's wall clock", "console/analytics.py"): "up to which day charts go, for people; nothing is decided",
     ("the process's wall clock", "benchmarks/figures.py"): "the day on which a figure was measured, for people",
     ("a sleep for luck", "tests/infra/relaying.py"): "the writer that sleeps between insert and commit is the test",

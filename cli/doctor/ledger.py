@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import dict_row
 
-from api.backlog import Backlog, backlog_of
+from api.operator.watch import Backlog, backlog_of
 from cli.doctor.finding import Finding, Severity, look
 from infra.relay.source import ACTIVE_RELAY
 from infra.session import options

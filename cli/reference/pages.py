@@ -11,8 +11,8 @@ import typer.core
 from prometheus_client.core import Metric
 from pydantic import SecretStr
 
-from api.metrics import Metrics
-from api.problems import refused
+from api.http.metrics import Metrics
+from api.http.problems import refused
 from cli.reference.markdown import head, table
 from consumers.intake.batch import Tally
 from consumers.intake.role import intake_metrics

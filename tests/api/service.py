@@ -10,11 +10,13 @@ from typing import Any
 import httpx
 import psycopg
 from fastapi import FastAPI
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr, TypeAdapter
 
-from api.app import create_app
-from api.serve import serve
-from api.services import Services
+from api.app import ENDPOINTS, create_app
+from api.http.endpoint import Routes
+from api.http.problems import ProblemDetails
+from api.http.server import serve
+from api.http.services import Services
 from domain.registry import SCRIP
 from infra.log import statements
 from infra.log.events import LedgerEvent
@@ -32,6 +34,9 @@ from tests.loopback import caller
 from tests.waiting import patient
 
 ORG = "acme"
+_ROUTES = Routes(ENDPOINTS)
+_TYPES: dict[str, TypeAdapter[Any]] = {}  # of answers, by operation
+_PROBLEM = TypeAdapter(ProblemDetails)
 _AFTER = f"select {statements.COLUMNS} from events where partition = %s and position > %s order by position"
 SECRET = "a secret of at least thirty-two bytes"
 
@@ -70,7 +75,8 @@ class Service:
     def client(self, role: str | None = "org_admin", sub: str = "boss", org: str = ORG, **headers: str) -> httpx.Client:
         """A client with a token of this role; without a login for none."""
         login = {"Authorization": f"Bearer {self.token(role, sub, org)}"} if role else {}
-        client = caller(self.url, headers={**login, **headers}, timeout=patient(20))
+        hooks = {"response": [decoded]}
+        client = caller(self.url, headers={**login, **headers}, timeout=patient(20), event_hooks=hooks)
         self._clients.append(client)
         return client
 
@@ -81,6 +87,43 @@ class Service:
     def close(self) -> None:
         for client in self._clients:
             client.close()
+
+
+def decoded(answer: httpx.Response) -> None:
+    """Every answer to a test is one that its endpoint declares."""
+    kind = answer.headers.get("content-type", "")
+    as_asked = {"prefer", "range"} & answer.request.headers.keys()
+    if as_asked or answer.request.method == "HEAD" or not kind.startswith(("application/json", "application/problem")):
+        return
+    body = answer.read()
+    if kind.startswith("application/problem"):
+        assert answer.status_code >= 400
+        _PROBLEM.validate_json(body)
+        return
+    found, _ = _ROUTES.find(answer.request.method, answer.request.url.path)
+    assert found is not None
+    if found.answers is None:
+        return
+    assert answer.status_code in {found.status, 503}, (found.name, answer.status_code)
+    if found.name not in _TYPES:
+        _TYPES[found.name] = TypeAdapter(found.answers)
+    told = _TYPES[found.name].validate_json(body)
+    unknown = undeclared(told, answer.json())
+    assert not unknown, f"{found.name} does not declare {unknown}"
+
+
+def undeclared(told: Any, sent: Any, where: str = "") -> set[str]:
+    """The fields of an answer that its type does not have."""
+    if isinstance(told, list):
+        return {name for one, other in zip(told, sent, strict=True) for name in undeclared(one, other, where)}
+    if not isinstance(told, BaseModel) or told.model_config.get("extra") == "allow":
+        return set()
+    names = {field.alias or name: name for name, field in type(told).model_fields.items()}
+    found = {f"{where}{name}" for name in sent.keys() - names.keys()}
+    for alias, name in names.items():
+        if alias in sent:
+            found |= undeclared(getattr(told, name), sent[alias], f"{where}{alias}.")
+    return found
 
 
 def project(database: Database) -> None:

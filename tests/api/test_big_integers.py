@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.edge import as_preferred, with_strings
-from api.fields import MOST_EXACT
+from api.http.edge import as_preferred, with_strings
+from api.http.fields import MOST_EXACT
 from domain.credits.grant import Grant
 from infra.writer.submission import Submission
 from tests.api.live.listening import Stream

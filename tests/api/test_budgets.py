@@ -306,7 +306,7 @@ def test_health_with_stopped_read_models(
     acme: Organisation, monkeypatch: pytest.MonkeyPatch, stopped: int, status: str
 ) -> None:
     """S2-6: the issues are real ones, looked at when they are asked for."""
-    monkeypatch.setattr("api.routes.health.LOOK_EVERY_S", -1)
+    monkeypatch.setattr("api.operator.health.LOOK_EVERY_S", -1)
     with psycopg.connect(acme.service.database.owner_uri, autocommit=True) as connection:
         for partition in range(stopped):
             stop = "insert into read_stops (partition, position, reason) values (%s, 5, 'unknown type')"

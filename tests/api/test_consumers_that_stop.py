@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from api.consumers import Still
+from api.operator.watch import Still
 from cli.app import app
 from infra.kafka_client import kafka_arguments
 from infra.kafka_lag import LagReader, Read, Unread, group_lag

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.defaults import defaults_of
+from api.http.services import defaults_of
 from domain.generations.request import DEFAULTS
 from infra.settings import Settings
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api import operations
+from api.operator import figures as operator_figures
 from consumers.usage import USAGE
 from infra.kafka_lag import group_lag, read_by_us
 from infra.topics import LEDGER, provision, topic_name
@@ -102,7 +102,7 @@ def test_the_broker_is_asked_for_the_usage_that_waits(
     asyncio.run(provision(settings, PARTITIONS))
     lag = asyncio.run(group_lag(settings, group, topic_name(settings, LEDGER), 20))
     assert lag == dict.fromkeys(range(PARTITIONS), 0)
-    monkeypatch.setattr(operations, "KAFKA_S", 20.0)
+    monkeypatch.setattr(operator_figures, "KAFKA_S", 20.0)
     with running(database, settings) as service:
         assert figures(service)["usage"]["events"] == 0
     away = settings_of(database, kafka="127.0.0.1:1", topic_prefix=topic_prefix)

@@ -1,23 +1,22 @@
-"""The short way to a route answers as FastAPI's way does."""
+"""From method and path to the endpoint."""
 
-import asyncio
 from typing import Any
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
+from fastapi import Request
 
-from api.app import Front
-from api.routing import ReadRoute
+from api.app import ENDPOINTS
+from api.http.endpoint import Endpoint, Routes, endpoint
+from api.http.policy import May
 from tests.api.service import Service
 
 NO_SUCH_THING = "/nothing"
 
 
-def reads(service: Service) -> list[ReadRoute]:
-    routes = [route for route in service.app.router.routes if isinstance(route, ReadRoute)]
-    return [route for route in routes if "GET" in (route.methods or ())]
+def reads() -> list[Endpoint]:
+    """Those that need a login and answer as JSON whatever is asked for."""
+    return [each for each in ENDPOINTS if type(each) is Endpoint and each.method == "GET" and not each.open]
 
 
 def shape(value: Any) -> Any:
@@ -34,13 +33,11 @@ def told(answer: httpx.Response) -> Any:
 
 
 def test_reads_answer_the_same_with_a_query_as_without(service: Service) -> None:
-    """With one, even if it only names the caller's own organisation, a request passes FastAPI."""
     service.project()
     client = service.client("admin", org="acme")
-    short = [route for route in reads(service) if route.short is not None]
-    assert len(short) > 40
-    for route in short:
-        path = route.path_format.format(**dict.fromkeys(route.param_convertors, "user:nobody:credits"))
+    assert len(reads()) > 40
+    for one in reads():
+        path = one.path_format.format(**dict.fromkeys(one.convertors, "user:nobody:credits"))
         plain = queried = None
         for _ in range(3):  # what is watched in the background may change between two answers
             plain, queried = told(client.get(path)), told(client.get(path, params={"org": "acme"}))
@@ -57,20 +54,16 @@ def test_what_no_route_of_ours_answers_goes_on(service: Service) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("/a/{id}", "/a/b"), ("/a/b", "/a/{id}")])
-def test_the_first_route_that_matches_answers(first: str, second: str) -> None:
-    taken: list[str] = []
+def test_a_fixed_path_goes_before_one_that_may_be_anything(first: str, second: str) -> None:
+    async def read(_request: Request) -> None:
+        """Never called."""
 
-    async def endpoint() -> None:
-        """Never called: what is not ours is for the rest."""
-
-    async def rest(scope: Scope, _receive: Receive, _send: Send) -> None:
-        taken.append(scope["path"])
-
-    front = Front(rest, [APIRoute(path, endpoint, methods=["GET"]) for path in (first, second)])
-    asyncio.run(front({"type": "http", "method": "GET", "path": "/a/b", "query_string": b""}, _never, _never))
-    assert taken == ["/a/b"]
-    assert front._fixed["GET", "/a/b"].path == first
-
-
-async def _never(*_: Any) -> Any:
-    raise AssertionError("nothing is to be read or sent")
+    routes = Routes(endpoint(f"GET {path}", May.ANYBODY, name=path)(read) for path in (first, second))
+    found, params = routes.find("GET", "/a/b")
+    assert found is not None
+    assert (found.path, params) == ("/a/b", {})
+    found, params = routes.find("GET", "/a/c")
+    assert found is not None
+    assert (found.path, params) == ("/a/{id}", {"id": "c"})
+    assert routes.find("POST", "/a/b") == (None, {})
+    assert routes.methods("/a/b") == ["GET", "HEAD"]

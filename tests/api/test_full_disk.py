@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.problems import of_the_machine
+from api.http.problems import of_the_machine
 from infra.disk import NOT_WATCHED, DiskWatch
 from tests.api.service import Service, address
 

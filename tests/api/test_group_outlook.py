@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.routes.groups import full_in_days
+from api.groups.reads import full_in_days
 from tests.api.generating import ok
 from tests.api.service import Service
 from tests.conftest import move_clock

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.commands import OPERATIONS
+from api.http.command import Command
+from api.subjects import DECLARED
 from domain.plans.start_purchase import StartPurchase
 from tests.api.generating import tell
 from tests.api.service import Service, address
@@ -115,7 +116,7 @@ def accepted(service: Service, client: httpx.Client, name: str, account: str) ->
     return cases[name]
 
 
-POSTS = [operation.name for operation in OPERATIONS if operation.method == "POST"]
+POSTS = [each.name for each in DECLARED if isinstance(each, Command) and each.method == "POST"]
 
 
 @pytest.mark.parametrize("name", POSTS)

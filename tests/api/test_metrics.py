@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from api.routes import health
+from api.operator import health
 from tests.api.service import Service, address
 
 

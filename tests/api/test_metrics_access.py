@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.routes.health import metrics_of
+from api.operator.health import metrics_of
 from infra.embedded.ports import free_port
 from infra.role_metrics import metrics_served
 from tests.api.service import Service, running, settings_of

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from api import stream_state
-from api.routes import accounts, entities, transactions
+from api.accounts import reads as accounts_reads
+from api.log import reads as log_reads
 from infra.log import statements
 from tests.api.service import ORG, Service, address
 
@@ -32,15 +32,15 @@ ANY: dict[str, Any] = dict.fromkeys(("unit", "owner", "type", "actor", "status")
 }
 NUMBER = {"after": 0}
 LISTS = [
-    (accounts._LIST, {}),
-    (transactions.LIST, {}),
-    (transactions._MOVEMENTS, {}),
-    (entities.GRANTS, {}),
-    (entities.HOLDS, NUMBER),
-    (entities.DEBIT, {}),
+    (accounts_reads._LIST, {}),
+    (accounts_reads.PAGE_OF_MOVEMENTS, {}),
+    (accounts_reads._MOVEMENTS, {}),
+    (accounts_reads.GRANTS, {}),
+    (accounts_reads.HOLDS, NUMBER),
+    (accounts_reads.DEBIT, {}),
     (statements.notifications(of_org=True, of_stream=False, desc=False, bounded=True), NUMBER),
     (statements.notifications(of_org=True, of_stream=True, desc=False, bounded=True), NUMBER),
-    (stream_state._EVENTS, NUMBER),
+    (log_reads._EVENTS, NUMBER),
 ]
 
 

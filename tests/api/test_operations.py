@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from api.app import UnsafeSettings, create_app
-from api.edge import Edge
-from api.metrics import Metrics
-from api.serve import PortTaken, listen, serve
+from api.http.edge import Edge
+from api.http.metrics import Metrics
+from api.http.server import PortTaken, listen, serve
 from domain.registry import SCRIP
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
@@ -46,7 +46,7 @@ def test_a_stopped_read_model_degrades(service: Service) -> None:
     with psycopg.connect(service.database.owner_uri) as connection:
         connection.execute("insert into read_stops (partition, position, reason) values (1, 5, 'unknown type')")
     services = service.services
-    from api.routes.health import Condition
+    from api.operator.health import Condition
 
     issues = _on_loop(service, Condition(services).issues())
     assert issues == ["The read models stopped in partition 1 at event 5 (runbook: read-models-stopped)."]
@@ -62,7 +62,7 @@ def test_faults_of_the_topic_are_an_alarm_until_they_are_acknowledged(service: S
             "insert into topic_faults (topic, partition, kind, first_offset, last_offset, records, position, reason)"
             " select 'scrip.ledger', p, 'foreign', 17, 19, 2, 5, 'header ce_type' from generate_series(0, 3) p"
         )
-    from api.routes.health import Condition
+    from api.operator.health import Condition
 
     (issue,) = _on_loop(service, Condition(service.services).issues())
     assert "In partition 0 of the topic scrip.ledger stand 2 records that are not the log's events" in issue

@@ -10,9 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from fastapi.routing import APIRoute
 
-from api.policy import POLICY
+from api.app import ENDPOINTS
 from infra.partitions import partition_of
 from tests.api.service import Service, running
 from tests.conftest import PARTITIONS, Database
@@ -86,18 +85,16 @@ def answers(service: Service, role: str, position: str, operations: Container[st
     """What every read says to a role, by operation; all of them for none."""
     client = service.client(role, "u_1", OWN)
     found = {}
-    for route in service.app.router.routes:
-        if not isinstance(route, APIRoute) or "GET" not in (route.methods or ()):
+    for one in ENDPOINTS:
+        if one.method != "GET" or one.name in LEFT_OUT or role not in (one.may.roles or {role}):
             continue
-        if route.name in LEFT_OUT or role not in (POLICY[route.name].roles or {role}):
-            continue
-        if operations is not None and route.name not in operations:
+        if operations is not None and one.name not in operations:
             continue
         names = {"address": HOLDER, "position": position, "version": "1", "file": "x"}
-        path = route.path_format.format(**{name: names.get(name, "u_1") for name in route.param_convertors})
+        path = one.path_format.format(**{name: names.get(name, "u_1") for name in one.convertors})
         answer = client.get(path, timeout=patient(60))
-        assert answer.status_code in {200, 404, 503, 422, 403}, (route.name, answer.text)
-        found[route.name] = answer.json() if "json" in answer.headers["content-type"] else answer.text
+        assert answer.status_code in {200, 404, 503, 422, 403}, (one.name, answer.text)
+        found[one.name] = answer.json() if "json" in answer.headers["content-type"] else answer.text
     return found
 
 

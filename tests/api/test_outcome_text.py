@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.outcome_text import Moved, outcome_text
+from api.generations.reads import Moved, outcome_text
 
 C = "credits"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.owners import reserved_by_caller
-from api.problems import Problem
+from api.generations.commands import reserved_by_caller
+from api.http.problems import Problem
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,9 @@ def test_only_a_reservation_that_is_there_can_be_ones_own(row: dict[str, str] | 
         return row
 
     services: Any = SimpleNamespace(row=found)
-    call: Any = SimpleNamespace(org="acme", principal=SimpleNamespace(sub="ann", actor="user:ann"))
-    looked = reserved_by_caller(services, call, "job-7")
+    principal = SimpleNamespace(sub="ann", actor="user:ann")
+    call: Any = SimpleNamespace(services=services, org="acme", principal=principal)
+    looked = reserved_by_caller(call, "job-7")
     if not status:
         asyncio.run(looked)
         return

@@ -10,7 +10,9 @@ import httpx
 import psycopg
 import pytest
 
-from api import folds_room, past, stream_state
+from api.accounts import reads as accounts_reads
+from api.http import limits
+from api.log import reads as log_reads
 from domain.credits.account import Account
 from domain.registry import SCRIP
 from infra.snapshots import encode_state
@@ -42,7 +44,7 @@ def asked(client: httpx.Client, account: str, known_at: str) -> httpx.Response:
 
 
 def limit_folds(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    for module in (past, stream_state):
+    for module in (accounts_reads, log_reads):
         monkeypatch.setattr(module, "MOST_FOLDED", most, raising=False)
 
 
@@ -50,7 +52,7 @@ def test_every_moment_has_its_balance_however_the_history_is_cut(
     service: Service, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for chunk in (1, 3, 2_000):
-        monkeypatch.setattr(stream_state, "CHUNK", chunk)
+        monkeypatch.setattr(log_reads, "CHUNK", chunk)
         found = [asked(service.client(), account, time).json() for time in times(service, account)]
         assert [each["available"] for each in found] == [100 - n for n in range(DEBITS + 1)]
         assert len({each["position"] for each in found}) == DEBITS + 1
@@ -75,7 +77,7 @@ def test_a_snapshot_shortens_it(service: Service, account: str, monkeypatch: pyt
             "select version, type, data from events where stream = %s and version <= 4 order by version", (stream,)
         ).fetchall()
         named = [{"type": type_, "data": data} for _, type_, data in rows]
-        state = stream_state._fold(stream, state, named)
+        state = log_reads._fold(stream, state, named)
         owner.execute(
             "insert into snapshots (org, stream, version, schema, state) values (%s, %s, 4, %s, %s)",
             (ORG, stream, SCRIP.kind_of(stream).schema, encode_state(state)),
@@ -89,7 +91,7 @@ class Held:
     """Folding that waits. `begun`: how many wait, or have; `go` lets them."""
 
     def __init__(self) -> None:
-        self.begun, self.go, self._fold = 0, Event(), stream_state._fold
+        self.begun, self.go, self._fold = 0, Event(), log_reads._fold
 
     def __call__(self, *given: Any) -> Any:
         self.begun += 1
@@ -101,7 +103,7 @@ class Held:
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     """Every answer from the past waits for it."""
     fold = Held()
-    monkeypatch.setattr(stream_state, "_fold", fold)
+    monkeypatch.setattr(log_reads, "_fold", fold)
     yield fold
     fold.go.set()
 
@@ -109,23 +111,23 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
 def test_one_login_and_one_organisation_have_so_many_at_a_time(
     service: Service, account: str, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folds_room, "MOST_OF_ORG", folds_room.MOST_OF_LOGIN + 1)
+    monkeypatch.setattr(limits, "FOLDS_OF_ORG", limits.FOLDS_OF_LOGIN + 1)
     at = times(service, account)[-1]
     clients = [service.client(), *(service.client("auditor", sub=f"a{n}") for n in range(2))]
 
     def ask(client: httpx.Client) -> Callable[[], httpx.Response]:
         return lambda: asked(client, account, at)
 
-    with ThreadPoolExecutor(folds_room.MOST_OF_ORG) as callers:
-        waiting = [callers.submit(ask(clients[0])) for _ in range(folds_room.MOST_OF_LOGIN)]
-        wait_until(lambda: held.begun == folds_room.MOST_OF_LOGIN, ENOUGH_S, "the login's are folded")
+    with ThreadPoolExecutor(limits.FOLDS_OF_ORG) as callers:
+        waiting = [callers.submit(ask(clients[0])) for _ in range(limits.FOLDS_OF_LOGIN)]
+        wait_until(lambda: held.begun == limits.FOLDS_OF_LOGIN, ENOUGH_S, "the login's are folded")
         refused = asked(clients[0], account, at)
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_past_answers")
-        assert (refused.json()["limit"], refused.headers["retry-after"]) == (folds_room.MOST_OF_LOGIN, "1")
+        assert (refused.json()["limit"], refused.headers["retry-after"]) == (limits.FOLDS_OF_LOGIN, "1")
         waiting.append(callers.submit(ask(clients[1])))
-        wait_until(lambda: held.begun == folds_room.MOST_OF_ORG, ENOUGH_S, "so is somebody else's")
+        wait_until(lambda: held.begun == limits.FOLDS_OF_ORG, ENOUGH_S, "so is somebody else's")
         refused = asked(clients[2], account, at)
-        assert (refused.status_code, refused.json()["limit"]) == (429, folds_room.MOST_OF_ORG)
+        assert (refused.status_code, refused.json()["limit"]) == (429, limits.FOLDS_OF_ORG)
         # What folds nothing is answered meanwhile.
         assert clients[0].get(f"/api/v1/accounts/{account}/balance").status_code == 200
         held.go.set()
@@ -136,10 +138,10 @@ def test_one_login_and_one_organisation_have_so_many_at_a_time(
 def test_a_process_has_so_many_at_a_time_and_each_so_much_time(
     service: Service, account: str, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folds_room, "MOST_S", 0.1)
+    monkeypatch.setattr(limits, "FOLD_S", 0.1)
     late = asked(service.client(), account, times(service, account)[-1])
     assert (late.status_code, late.json()["code"], late.headers["retry-after"]) == (503, "unavailable", "1")
-    monkeypatch.setattr(folds_room, "MOST", 0)
+    monkeypatch.setattr(limits, "FOLDS", 0)
     full = asked(service.client(), account, times(service, account)[-1])
     assert (full.status_code, full.json()["code"], full.headers["retry-after"]) == (503, "overloaded", "1")
     held.go.set()

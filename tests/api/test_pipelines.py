@@ -12,15 +12,13 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from api import unread
-from api.connection import COST, PIECE, Connection
-from api.edge import Edge
-from api.guard import read_head
-from api.metrics import Metrics
-from api.pipeline import receive_body
-from api.problems import Problem
-from api.routing import send_problem
-from api.unread import MAX_WAITING
+from api.http import connection
+from api.http.caller import read_head
+from api.http.connection import COST, MAX_WAITING, PIECE, Connection
+from api.http.edge import Edge
+from api.http.endpoint import receive_body, send_problem
+from api.http.metrics import Metrics
+from api.http.problems import Problem
 
 METRICS = Metrics()
 OFFERS = (
@@ -287,11 +285,11 @@ def test_an_idle_connection_is_closed(segments: tuple[bytes, ...], answered: int
 
 def test_who_still_reads_when_the_time_is_over_may_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """But not for ever: what is left must become less."""
-    monkeypatch.setattr(unread, "UNREAD_S", 0.05)
+    monkeypatch.setattr(connection, "UNREAD_S", 0.05)
 
     async def main() -> None:
         made, transport, state = connect(recording([], random.Random(1)), keep_alive_s=0.05)
-        transport.unread = 3 * unread.STEP
+        transport.unread = 3 * connection.STEP
         made.data_received(GET)
         await _until(lambda: not state.tasks)
         await asyncio.wait_for(transport.gone.wait(), 10)

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from fpdf import FPDF
 
-from api import documents_room
-from api.routes import transactions as route
-from api.statement_pdf import MOST_IN_A_CELL, as_pdf
+from api.accounts import reads as accounts_reads
+from api.accounts.statement_pdf import MOST_IN_A_CELL, as_pdf
+from api.http import limits
 from tests.api.service import Service
 from tests.waiting import ENOUGH_S, wait_until
 
@@ -74,7 +74,7 @@ class Printing:
 def printing(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Printing]:
     """What prints."""
     made = Printing(service)
-    monkeypatch.setattr(route, "as_pdf", made.make)
+    monkeypatch.setattr(accounts_reads, "as_pdf", made.make)
     yield made
     made.go_on.set()
 
@@ -93,10 +93,10 @@ def test_documents_have_a_bound_and_keep_nobody_else_waiting(service: Service, p
             wait_until(lambda number=number: room.waiting == number, ENOUGH_S, "it is asked for")  # type: ignore[misc]
         return asked
 
-    with ThreadPoolExecutor(documents_room.MOST * 2) as callers:
+    with ThreadPoolExecutor(limits.DOCUMENTS * 2) as callers:
         waiting = asked(first)
         own, organisation = printing.ask("p0", "s0"), printing.ask("p0", "s4")
-        for answer, limit in ((own, documents_room.MOST_OF_LOGIN), (organisation, documents_room.MOST_OF_ORG)):
+        for answer, limit in ((own, limits.DOCUMENTS_OF_LOGIN), (organisation, limits.DOCUMENTS_OF_ORG)):
             assert (answer.status_code, answer.json()["code"]) == (429, "too_many_documents")
             assert (answer.json()["limit"], answer.headers["Retry-After"]) == (limit, "5")
         waiting += asked(others)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api import stream_state
+from api.log import reads as log_reads
 from infra.partitions import partition_of
 from tests.api.service import Service, address
 from tests.conftest import PARTITIONS
@@ -102,8 +102,8 @@ def test_the_state_of_a_stream_before_and_after_an_event(service: Service) -> No
 def test_a_state_shows_so_many_entries_those_that_changed_first(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_state, "MOST_SHOWN", 3)
-    monkeypatch.setattr(stream_state, "CHUNK", 2)
+    monkeypatch.setattr(log_reads, "MOST_SHOWN", 3)
+    monkeypatch.setattr(log_reads, "CHUNK", 2)
     account, boss = address(), service.client()
     grant(service, account)
     path = f"/api/v1/accounts/{account}/reservations"
@@ -114,7 +114,7 @@ def test_a_state_shows_so_many_entries_those_that_changed_first(
     assert told["counts"]["after"]["holds"] == 5
     assert next(iter(told["after"]["holds"])) == f"{user}-4"
     assert len(told["after"]["holds"]) == len(told["before"]["holds"]) == 3
-    monkeypatch.setattr(stream_state, "MOST_FOLDED", 2)
+    monkeypatch.setattr(log_reads, "MOST_FOLDED", 2)
     assert service.client("auditor").get(f"/api/v1/events/{last['position']}/state").json()["code"] == "too_many_events"
 
 

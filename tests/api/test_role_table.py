@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.app import ENDPOINTS
 from tests.api.role_table import ADMIN, CALLS, OPEN_CALLS, ROLES, USER, Line
 from tests.api.service import ORG, Service
 
@@ -30,8 +31,8 @@ def plain(call: str) -> str:
     return re.sub(r"\{[^}]*\}", "{}", call)
 
 
-def routes(service: Service) -> set[str]:
-    return {f"{min(each.methods)} {plain(each.path)}" for each in service.app.router.routes}  # type: ignore[attr-defined]
+def routes() -> set[str]:
+    return {f"{each.method} {plain(each.path)}" for each in ENDPOINTS}
 
 
 class Matrix:
@@ -155,8 +156,8 @@ def _make(boss: httpx.Client, line: Line, owner: str, id_: str) -> str:
     return id_
 
 
-def test_every_route_has_a_line_and_every_line_a_route(service: Service) -> None:
-    lines, built = {plain(call): call for call in CALLS | dict.fromkeys(OPEN_CALLS)}, routes(service)
+def test_every_route_has_a_line_and_every_line_a_route() -> None:
+    lines, built = {plain(call): call for call in CALLS | dict.fromkeys(OPEN_CALLS)}, routes()
     assert built - lines.keys() == set(), "routes without a line in the role table"
     assert {lines[call] for call in lines.keys() - built} == set(), "lines of the role table without a route"
 

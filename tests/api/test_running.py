@@ -10,8 +10,8 @@ import httpx
 import psycopg
 import pytest
 
-from api.counting import count_open
-from api.problems import Problem
+from api.http.command import count_open
+from api.http.problems import Problem
 from domain.credits.refusals import TooMany
 from domain.generations.count import MOST_AT_ONCE, StartCounting
 from infra.writer.submission import Refused, Submission

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.problems import Problem
-from api.strict_json import MAX_DEPTH, strict_json
+from api.http.fields import strict_json
+from api.http.problems import Problem
 from domain.money import decimal_text, micros
 from domain.text import clean
+from infra.strict_json import MAX_DEPTH
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
 VALUES = st.recursive(

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from psycopg_pool import PoolTimeout
 
-from api.threads import THREADS, Threads
+from api.http.services import THREADS, Threads
 from infra.turns import CALLER
 from tests.waiting import ENOUGH_S
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.blocked import publishing
+from api.app import publishing
 from tests.api.service import Service
 
 CHECK = "/api/v1/tokens/check-balance"

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from api import visible
-from api.visible import Visible
+from api.http import database
+from api.http.database import Visible
 from infra.fair_pool import FairPool
 from infra.turns import CALLER, TooManyWaiting
 from projections import versions
@@ -60,7 +60,7 @@ def test_hundreds_who_wait_are_served_by_few_looks(reading: Database) -> None:
             await asyncio.to_thread(reach, reading, 3)
             assert await asyncio.gather(*waiting) == [True] * 300
             assert not await late
-            assert seen.looks < 2.0 / visible.LEAST_PAUSE_S, "the looks do not grow with those who wait"
+            assert seen.looks < 2.0 / database.LEAST_PAUSE_S, "the looks do not grow with those who wait"
             assert (seen.turns.used, seen._waiting) == (0, set())
 
     async def as_(login: str, waiting: Coroutine[Any, Any, bool]) -> bool:

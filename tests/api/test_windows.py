@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from api.windows import FineBucket, Window, midnight
+from api.http.lists import FineBucket, Window, midnight
 
 ZONES = ("UTC", "Asia/Kathmandu", "Asia/Kolkata", "Europe/Berlin", "America/Havana", "Australia/Lord_Howe")
 QUARTER = timedelta(minutes=15)

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from api import arriving
-from api.edge import Edge
-from api.guard import read_head
-from api.metrics import Metrics
-from api.pipeline import receive_body
+from api.http import connection
+from api.http.caller import read_head
+from api.http.edge import Edge
+from api.http.endpoint import receive_body
+from api.http.metrics import Metrics
 from tests.api.service import Service
 from tests.api.wire import Answer, Reservation, Wire, request
 
@@ -299,7 +299,7 @@ def test_a_target_has_a_limit(service: Service) -> None:
 def test_a_head_has_its_time(
     service: Service, monkeypatch: pytest.MonkeyPatch, begun: bytes, before: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(arriving, "HEAD_S", 0.2)
+    monkeypatch.setattr(connection, "HEAD_S", 0.2)
     with Wire(service) as wire:
         wire.send(begun)
         for status in before:
@@ -325,7 +325,7 @@ def test_a_body_comes_in_so_many_parts(service: Service) -> None:
 
 
 def test_a_body_has_its_time(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arriving, "BODY_S", 0.2)
+    monkeypatch.setattr(connection, "BODY_S", 0.2)
     held = Reservation(service)
     with Wire(service) as wire:
         wire.send(request(service, held.capture, LENGTH), BODY[:9])

@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from api import arriving, large_bodies, unread
-from api.connection import COST
-from api.crowd import LITTLE, Crowd
 from api.fair_share import fits
-from api.large_bodies import MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, LargeBodies
-from api.live import tail as live_tail
-from api.problems import Problem
+from api.http import connection, limits
+from api.http.connection import COST
+from api.http.crowd import LITTLE, Crowd
+from api.http.limits import MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, LargeBodies
+from api.http.problems import Problem
+from api.log import tail
 from infra.security.principal import Principal, Role
 from tests.api.conftest import service  # noqa: F401 - one API for this module
 from tests.api.service import Service
@@ -46,9 +46,9 @@ class Edge:
 @pytest.fixture
 def edge(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:  # noqa: F811 - the fixture
     """With nothing held before and after, and with more time for slow callers than a test takes."""
-    monkeypatch.setattr(arriving, "HEAD_S", ENOUGH_S)
-    monkeypatch.setattr(arriving, "BODY_S", ENOUGH_S)
-    monkeypatch.setattr(unread, "UNREAD_S", ENOUGH_S)
+    monkeypatch.setattr(connection, "HEAD_S", ENOUGH_S)
+    monkeypatch.setattr(connection, "BODY_S", ENOUGH_S)
+    monkeypatch.setattr(connection, "UNREAD_S", ENOUGH_S)
     with ExitStack() as open_:
         made = Edge(service, open_)
         wait_until(lambda: not made.crowd.held and not made.crowd.unread, 5, "nothing is held")
@@ -155,14 +155,14 @@ def test_large_bodies_are_shared() -> None:
     assert _refused(lambda: room.take("a", "1", MAX_OF_LOGIN + 1)) == (429, MAX_OF_LOGIN)
     for login in "12":
         room.take("a", login, MAX_OF_LOGIN)
-    assert _refused(lambda: room.take("a", "3", large_bodies.LITTLE_OF_LOGIN + 1)) == (429, MAX_OF_ORG)
-    room.take("a", "3", large_bodies.LITTLE_OF_LOGIN)
+    assert _refused(lambda: room.take("a", "3", limits.LITTLE_OF_LOGIN + 1)) == (429, MAX_OF_ORG)
+    room.take("a", "3", limits.LITTLE_OF_LOGIN)
     for login in "12":
-        room.take("b", login, MAX_OF_LOGIN - large_bodies.LITTLE_OF_LOGIN // 2)
+        room.take("b", login, MAX_OF_LOGIN - limits.LITTLE_OF_LOGIN // 2)
     assert room.taken == MAX_BYTES
-    assert _refused(lambda: room.take("c", "1", large_bodies.LITTLE_OF_ORG + 1)) == (503, None)
-    room.take("c", "1", large_bodies.LITTLE_OF_ORG)
-    room.give_back("a", "3", large_bodies.LITTLE_OF_LOGIN)
+    assert _refused(lambda: room.take("c", "1", limits.LITTLE_OF_ORG + 1)) == (503, None)
+    room.take("c", "1", limits.LITTLE_OF_ORG)
+    room.give_back("a", "3", limits.LITTLE_OF_LOGIN)
     assert _refused(lambda: room.take("a", "1", 1)) == (429, MAX_OF_LOGIN)
 
 
@@ -174,7 +174,7 @@ def test_live_streams_are_shared(edge: Edge, monkeypatch: pytest.MonkeyPatch) ->
         "LITTLE_OF_ONE": 1,
         "LITTLE_OF_ORG": 1,
     }.items():
-        monkeypatch.setattr(live_tail, name, most)
+        monkeypatch.setattr(tail, name, most)
     live = edge.service.services.live
     assert live is not None
     with ExitStack() as open_:

@@ -9,8 +9,8 @@ from typing import Self
 import httpx
 import pytest
 
-from api.arriving import BODY_S, HEAD_S
-from api.serve import allow_open_files
+from api.http.connection import BODY_S, HEAD_S
+from api.http.server import allow_open_files
 from benchmarks.victim import Victim, victim
 from tests.api.service import settings_of
 from tests.conftest import Database

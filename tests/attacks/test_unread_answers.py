@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from api import door, unread
-from api.crowd import Crowd, Guest, Kind
-from api.door import Door
-from api.problems import Problem
+from api.http import connection, server
+from api.http.crowd import Crowd, Guest, Kind
+from api.http.problems import Problem
+from api.http.server import Door
 from tests.api.conftest import service  # noqa: F401 - one API for this module
 from tests.api.service import Service
 from tests.api.wire import Wire, request
@@ -42,7 +42,7 @@ def test_who_does_not_read_is_cut(
     lines: tuple[str, ...],
 ) -> None:
     """Behind the answer that is not read none is made, however many requests wait."""
-    monkeypatch.setattr(unread, "UNREAD_S", 1.0)
+    monkeypatch.setattr(connection, "UNREAD_S", 1.0)
     crowd = _crowd(service)
     service.client(None).get("/api/openapi.json")  # made once, which takes a while
     before, cut = crowd.count, crowd.refused["unread"]
@@ -57,7 +57,7 @@ def test_who_does_not_read_is_cut(
 
 
 def test_who_reads_slowly_is_not_cut(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    monkeypatch.setattr(unread, "UNREAD_S", 0.5)
+    monkeypatch.setattr(connection, "UNREAD_S", 0.5)
     whole = service.client(None).get("/api/openapi.json").content
     with _deaf(service, request(service, "/api/openapi.json", "Connection: close", method="GET")) as slow:
         got = b""
@@ -151,7 +151,7 @@ class _Listener:
 
 def test_a_process_without_a_file_left_waits_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """uvloop's own server would have ended for good."""
-    monkeypatch.setattr(door, "FULL_S", 0.05)
+    monkeypatch.setattr(server, "FULL_S", 0.05)
 
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as real:

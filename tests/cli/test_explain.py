@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from api.schemas_generations import Check, Explanation, Held, Payment, Quote, Step
+from api.generations.answers import Check, Explanation, Held, Payment, Quote, Step
 from tests.cli.program import scrip
 from tests.waiting import joined
 

@@ -10,7 +10,7 @@ import sys
 import cli.api_role
 assert sys.modules.keys().isdisjoint({"fpdf", "fontTools"}), sorted(sys.modules)
 import datetime
-from api.routes.transactions import as_pdf
+from api.accounts.reads import as_pdf
 now = datetime.datetime.now(datetime.UTC)
 document = {"address": "user:u:credits", "from": now, "to": now, "opening": 0, "closing": 0, "movements": []}
 assert as_pdf(document).startswith(b"%PDF-")

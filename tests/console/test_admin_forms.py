@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api import visible
+from api.http import database
 from console.person import ADMIN, ORG_ADMIN
 from tests.api.service import Service
 from tests.console.conftest import Visitor, csrf_of
@@ -19,7 +19,7 @@ VALUE = r'name="{}" value="([^"]*)"'
 def nobody_waits_for_read_models() -> Iterator[None]:
     """No projector runs here."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(visible, "WAIT_S", 0.01)
+        patched.setattr(database, "WAIT_S", 0.01)
         yield
 
 

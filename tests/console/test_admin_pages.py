@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import console
-from api import visible
+from api.http import database
 from console.admin import PAGES
 from console.person import ADMIN, ADMINS, AUDITOR, ORG_ADMIN
 from tests.api.service import ORG, Service
@@ -41,7 +41,7 @@ PLATFORM_PARTS = ("/admin/parts/plan", "/admin/parts/plan?id=loud", "/admin/part
 def nobody_waits_for_read_models() -> Iterator[None]:
     """No projector runs here; `project` is called instead."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(visible, "WAIT_S", 0.01)
+        patched.setattr(database, "WAIT_S", 0.01)
         yield
 
 

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.routes.analytics import GroupBy
+from api.users.analytics import GroupBy
 from cli.importing.identity import source_of
 from consumers.rebuild import rebuild_from
 from domain.credits.reserve import ReservePriced

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from api.blocked import publishing
+from api.app import publishing
 from consumers.notifier.engine import Engine
 from consumers.notifier.refused_checks import follow_refused_checks
 from domain.organisations.choose import ChoosePlan

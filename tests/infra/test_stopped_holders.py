@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.database import OPTIONS
+from api.http.database import OPTIONS
 from consumers import rebuild_requests
 from consumers.intake.opening import POOL
 from consumers.notifier.role import CONNECTION

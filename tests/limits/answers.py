@@ -5,8 +5,13 @@ from typing import Any
 import httpx
 import psycopg
 
-from api import price_preview, reports
-from api.routes import analytics, expirations, explain, generations, search, transactions
+from api.accounts import reads as accounts_reads
+from api.generations import explain
+from api.generations import reads as generations_reads
+from api.http import lists
+from api.prices import reads as prices_reads
+from api.users import analytics
+from api.users import reads as users_reads
 from tests.limits.bound import Attacker
 
 GENERATIONS = "/api/v1/generations"
@@ -47,7 +52,7 @@ def figures(attacker: Attacker) -> httpx.Response:
 
 def lines(attacker: Attacker) -> httpx.Response:
     """A file of two users, where it may have one."""
-    attacker.lower(reports, "MOST", 1)
+    attacker.lower(lists, "MOST", 1)
     _debited(attacker, "a", "b")
     answer = attacker.client().get("/api/v1/analytics/users", params={"format": "csv"})
     assert answer.text.strip().count("\n") == 1, answer.text
@@ -56,14 +61,14 @@ def lines(attacker: Attacker) -> httpx.Response:
 
 def movements(attacker: Attacker) -> httpx.Response:
     """A statement of two movements, where it may have one."""
-    attacker.lower(transactions, "MAX_MOVEMENTS", 1)
+    attacker.lower(accounts_reads, "MAX_MOVEMENTS", 1)
     _debited(attacker, "a")
     return attacker.client().get("/api/v1/accounts/user:a:credits/statement")
 
 
 def hits(attacker: Attacker) -> httpx.Response:
     """A search that finds two users, where it may find one."""
-    attacker.lower(search, "MOST", 1)
+    attacker.lower(users_reads, "MOST_HITS", 1)
     _debited(attacker, "hit1", "hit2")
     answer = attacker.client().get("/api/v1/search", params={"q": "hit"})
     assert len(_ok(answer)["hits"]) == 1
@@ -72,8 +77,8 @@ def hits(attacker: Attacker) -> httpx.Response:
 
 def children(attacker: Attacker) -> httpx.Response:
     """A generation of two parts, where one is shown."""
-    query = generations.CHILDREN
-    attacker.lower(generations, "CHILDREN", query.replace(f"limit {generations.MAX_CHILDREN}", "limit 1"))
+    query = generations_reads.CHILDREN
+    attacker.lower(generations_reads, "CHILDREN", query.replace(f"limit {generations_reads.MAX_CHILDREN}", "limit 1"))
     _ok(attacker.grant("user:u:tokens", 1_000))
     _generated(attacker, f"{attacker.org}-whole")
     for number in range(2):
@@ -96,7 +101,7 @@ def explanation(attacker: Attacker) -> httpx.Response:
 
 def moments(attacker: Attacker) -> httpx.Response:
     """One grant that ends, where no moment is shown."""
-    attacker.lower(expirations, "MAX_ITEMS", 0)
+    attacker.lower(accounts_reads, "MAX_ITEMS", 0)
     body = {"amount": 1, "source": "gift", "expires_at": "2999-01-01T00:00:00Z"}
     _ok(attacker.client().post("/api/v1/accounts/user:u:credits/grants", json=body))
     answer = attacker.client().get("/api/v1/accounts/user:u:credits/expirations")
@@ -107,7 +112,7 @@ def moments(attacker: Attacker) -> httpx.Response:
 
 def kinds(attacker: Attacker) -> httpx.Response:
     """A preview over one kind of use, where none is priced."""
-    attacker.lower(price_preview, "MAX_KINDS", 0)
+    attacker.lower(prices_reads, "MAX_KINDS", 0)
     _ok(attacker.grant("user:u:tokens", 1_000))
     _generated(attacker, f"{attacker.org}-kind")
     _ok(attacker.client().post(f"{GENERATIONS}/{attacker.org}-kind/confirm", json={}))

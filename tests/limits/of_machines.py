@@ -1,8 +1,8 @@
 """Bounds on what roles, topics, tables and caches take up."""
 
-from api import database, serve, services, threads
-from api.guard import _path_address
-from api.live import tail
+from api.http import database, server, services
+from api.http.caller import _path_address
+from api.log import tail
 from cli.commands import roles
 from consumers import cloud_event
 from consumers.intake import record
@@ -116,7 +116,7 @@ BOUNDS: dict[str, Bound] = {
         runner.MAX_ROWS_IN_MEMORY, "tests/projections/test_runner.py::test_any_split_gives_the_same_rows"
     ),
     "Threads for personal text and long histories": Bound(
-        threads.THREADS, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"
+        services.THREADS, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"
     ),
     "Of these connections and threads, for one organisation": Bound(
         turns.OF_ORG, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"
@@ -142,6 +142,6 @@ BOUNDS: dict[str, Bound] = {
         roles.END_S, "tests/cli/test_role_end.py::test_a_thread_that_waits_for_ever_does_not_keep_the_process"
     ),
     "Time to finish at a stop": Bound(
-        serve.DRAIN_S, "tests/api/live/test_stream.py::test_streams_do_not_hold_up_the_stop_and_end_cleanly"
+        server.DRAIN_S, "tests/api/live/test_stream.py::test_streams_do_not_hold_up_the_stop_and_end_cleanly"
     ),
 }

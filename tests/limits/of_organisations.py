@@ -7,9 +7,9 @@ from inspect import signature
 import httpx
 import psycopg
 
-from api import rounds, streams_room, threads, visible
-from api.live import tail
-from api.routes import stream
+from api import rounds
+from api.http import database, limits, services
+from api.log import stream, tail
 from domain.credits import account, rules, void
 from domain.credits import reserve as reserve_module
 from domain.groups import members
@@ -91,7 +91,7 @@ def _set(attacker: Attacker, owner: str) -> httpx.Response:
 
 
 def _groups(attacker: Attacker) -> httpx.Response:
-    attacker.lower(streams_room, "MAX_GROUPS", 1)
+    attacker.lower(limits, "MAX_GROUPS", 1)
     answer = attacker.client().post("/api/groups", json={"name": "first"})
     for number in range(50):
         attacker.service.project()
@@ -289,7 +289,7 @@ BOUNDS: dict[str, Bound] = {
     "Accounts, budgets, storages, groups, members, and settings of users and models together": Bound(
         _default("max_streams"), _streams
     ),
-    "Groups": Bound(streams_room.MAX_GROUPS, _groups),
+    "Groups": Bound(limits.MAX_GROUPS, _groups),
     "Members of a group": Bound(group_state.MAX_MEMBERS, _members),
     "Groups of a user": Bound(group_state.MAX_GROUPS, _groups_of_user),
     "Things that a group limits": Bound(
@@ -335,15 +335,15 @@ BOUNDS: dict[str, Bound] = {
         partial(_full_pool, bound="most_waiting"),
     ),
     "Time that a read waits for a connection": Bound(turns.WAIT_S, _no_connection),
-    "Time that a request waits for a thread": Bound(threads.WAIT_S, _no_thread),
+    "Time that a request waits for a thread": Bound(services.WAIT_S, _no_thread),
     "Time until what waits too much is refused": Bound(turns.REFUSE_AFTER_S, TURNS + "test_waiting_has_bounds"),
     "Reads of a login that wait for a position": Bound(
-        visible.MOST_OF_LOGIN, partial(_for_a_position, bound="of_login")
+        database.MOST_OF_LOGIN, partial(_for_a_position, bound="of_login")
     ),
     "Reads of an organisation that wait for a position": Bound(
-        visible.MOST_OF_ORG, partial(_for_a_position, bound="of_org")
+        database.MOST_OF_ORG, partial(_for_a_position, bound="of_org")
     ),
-    "Reads of a process that wait for a position": Bound(visible.MOST, partial(_for_a_position, bound="_free")),
+    "Reads of a process that wait for a position": Bound(database.MOST, partial(_for_a_position, bound="_free")),
     "Live streams of a login": Bound(tail.MOST_OF_ONE, _streams_of_login),
     "Live streams of an organisation": Bound(tail.MOST_OF_ORG, _streams_of_organisation),
     "Live streams of a process": Bound(tail.MOST_STREAMS, _streams_of_all),

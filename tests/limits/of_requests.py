@@ -4,26 +4,21 @@ from typing import Any
 
 import httpx
 
-from api import (
-    arriving,
-    connection,
-    crowd,
-    documents_room,
-    fields,
-    folds_room,
-    large_bodies,
-    paging,
-    price_preview,
-    query,
-    reports,
-    serve,
-    stream_state,
-    unread,
-    windows,
-)
-from api.commands import generations, groups, plans, prices, settlements
-from api.routes import analytics, batch, budgets, events, expirations, explain, search, stream, transactions, users
-from api.routes import generations as read_generations
+from api import batch
+from api.accounts import reads as accounts_reads
+from api.budgets import reads as budgets_reads
+from api.generations import commands as generations_commands
+from api.generations import explain
+from api.generations import reads as generations_reads
+from api.groups import commands as groups_commands
+from api.http import connection, crowd, fields, limits, lists, server
+from api.log import reads as log_reads
+from api.log import stream
+from api.plans import catalogue
+from api.prices import commands as prices_commands
+from api.prices import reads as prices_reads
+from api.users import analytics
+from api.users import reads as users_reads
 from console import bounded_form
 from domain import ids
 from domain.credits import reserve
@@ -60,7 +55,7 @@ def _large(name: str) -> Attempt:
     """A large body where there is no room left. How it is taken: tests/attacks/test_fair_shares.py."""
 
     def attempt(attacker: Attacker) -> httpx.Response:
-        attacker.lower(large_bodies, name, 0)
+        attacker.lower(limits, name, 0)
         return attacker.client("worker").post("/api/v1/batch", content=b" " * (fields.MAX_BODY + 1))
 
     return attempt
@@ -80,14 +75,16 @@ def _body(path: str, limit: int, method: str = "POST") -> Bound:
 BOUNDS: dict[str, Bound] = {
     "Head of a request: target and headers": Bound(connection.MAX_HEAD, WIRE + "test_a_head_has_a_limit"),
     "Headers of a request": Bound(connection.MAX_HEADERS, WIRE + "test_headers_have_a_number"),
-    "Time for a head": Bound(arriving.HEAD_S, WIRE + "test_a_head_has_its_time"),
-    "Time for a body, for each 65,536 bytes of it": Bound(arriving.BODY_S, WIRE + "test_a_body_has_its_time"),
+    "Time for a head": Bound(connection.HEAD_S, WIRE + "test_a_head_has_its_time"),
+    "Time for a body, for each 65,536 bytes of it": Bound(connection.BODY_S, WIRE + "test_a_body_has_its_time"),
     "Parts that a body may come in": Bound(connection.FREE_PARTS, WIRE + "test_a_body_comes_in_so_many_parts"),
-    "Time without a request": Bound(serve.KEEP_ALIVE_S, PIPELINES + "test_an_idle_connection_is_closed"),
+    "Time without a request": Bound(server.KEEP_ALIVE_S, PIPELINES + "test_an_idle_connection_is_closed"),
     "Time to read an answer, for each 65,536 bytes of it": Bound(
-        unread.UNREAD_S, "tests/attacks/test_unread_answers.py::test_who_does_not_read_is_cut"
+        connection.UNREAD_S, "tests/attacks/test_unread_answers.py::test_who_does_not_read_is_cut"
     ),
-    "Requests that wait on one connection": Bound(unread.MAX_WAITING, PIPELINES + "test_few_requests_are_read_ahead"),
+    "Requests that wait on one connection": Bound(
+        connection.MAX_WAITING, PIPELINES + "test_few_requests_are_read_ahead"
+    ),
     "Connections of an address": Bound(
         Settings.model_fields["connections_per_address"].default,
         "tests/attacks/test_slow_callers.py::test_one_address_has_a_limit",
@@ -110,24 +107,24 @@ BOUNDS: dict[str, Bound] = {
     "Form of the sign-in": Bound(bounded_form.SIGN_IN_FORM, FORMS + "test_the_sign_in_reads_little"),
     "Fields of the sign-in": Bound(bounded_form.SIGN_IN_FIELDS, FORMS + "test_the_sign_in_reads_little"),
     "Body": _body(GRANTS, fields.MAX_BODY),
-    "Body of `POST /api/v1/generations`": _body("/api/v1/generations", generations.MAX_CREATE_BODY),
-    "Body of a confirmation": _body("/api/v1/generations/g/confirm", settlements.MAX_CONFIRM_BODY),
-    "Body of a generation's refund": _body("/api/v1/generations/g/refund", settlements.MAX_REFUND_BODY),
-    "Body of members": _body("/api/group-members", groups.MAX_MEMBERS_BODY),
-    "Body of prices, and of their preview": _body("/api/v1/prices", prices.MAX_PRICES_BODY, "PUT"),
-    "Body of features, and of packages": _body("/api/v1/features", plans.MAX_CATALOGUE_BODY, "PUT"),
-    "Body of cost records": _body("/api/v1/budgets/costs", budgets.MAX_COSTS_BODY),
+    "Body of `POST /api/v1/generations`": _body("/api/v1/generations", generations_commands.MAX_CREATE_BODY),
+    "Body of a confirmation": _body("/api/v1/generations/g/confirm", generations_commands.MAX_CONFIRM_BODY),
+    "Body of a generation's refund": _body("/api/v1/generations/g/refund", generations_commands.MAX_REFUND_BODY),
+    "Body of members": _body("/api/group-members", groups_commands.MAX_MEMBERS_BODY),
+    "Body of prices, and of their preview": _body("/api/v1/prices", prices_commands.MAX_PRICES_BODY, "PUT"),
+    "Body of features, and of packages": _body("/api/v1/features", catalogue.MAX_CATALOGUE_BODY, "PUT"),
+    "Body of cost records": _body("/api/v1/budgets/costs", budgets_reads.MAX_COSTS_BODY),
     "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
-    "Large bodies of a login at a time": Bound(large_bodies.MAX_OF_LOGIN, _large("MAX_OF_LOGIN")),
-    "Large bodies of an organisation at a time": Bound(large_bodies.MAX_OF_ORG, _large("MAX_OF_ORG")),
-    "Large bodies of a process at a time": Bound(large_bodies.MAX_BYTES, _large("MAX_BYTES")),
-    "Documents (PDF) of a login at a time": Bound(documents_room.MOST_OF_LOGIN, DOCUMENTS),
-    "Documents (PDF) of an organisation at a time": Bound(documents_room.MOST_OF_ORG, DOCUMENTS),
-    "Answers from the past of a login at a time": Bound(folds_room.MOST_OF_LOGIN, PAST_OF_ONE),
-    "Answers from the past of an organisation at a time": Bound(folds_room.MOST_OF_ORG, PAST_OF_ONE),
-    "Answers from the past of a process at a time": Bound(folds_room.MOST, PAST_OF_ALL),
-    "Time for an answer from the past": Bound(folds_room.MOST_S, PAST_OF_ALL),
-    "Documents (PDF) of a process at a time": Bound(documents_room.MOST, DOCUMENTS),
+    "Large bodies of a login at a time": Bound(limits.MAX_OF_LOGIN, _large("MAX_OF_LOGIN")),
+    "Large bodies of an organisation at a time": Bound(limits.MAX_OF_ORG, _large("MAX_OF_ORG")),
+    "Large bodies of a process at a time": Bound(limits.MAX_BYTES, _large("MAX_BYTES")),
+    "Documents (PDF) of a login at a time": Bound(limits.DOCUMENTS_OF_LOGIN, DOCUMENTS),
+    "Documents (PDF) of an organisation at a time": Bound(limits.DOCUMENTS_OF_ORG, DOCUMENTS),
+    "Answers from the past of a login at a time": Bound(limits.FOLDS_OF_LOGIN, PAST_OF_ONE),
+    "Answers from the past of an organisation at a time": Bound(limits.FOLDS_OF_ORG, PAST_OF_ONE),
+    "Answers from the past of a process at a time": Bound(limits.FOLDS, PAST_OF_ALL),
+    "Time for an answer from the past": Bound(limits.FOLD_S, PAST_OF_ALL),
+    "Documents (PDF) of a process at a time": Bound(limits.DOCUMENTS, DOCUMENTS),
     "Depth of JSON": Bound(strict_json.MAX_DEPTH, sends("POST", GRANTS, json=GRANT | {"metadata": _nested(16)})),
     "Digits of a whole number": Bound(strict_json.MAX_DIGITS, sends("POST", GRANTS, json=GRANT | {"amount": 10**18})),
     "Credits or tokens of one command": Bound(
@@ -136,18 +133,18 @@ BOUNDS: dict[str, Bound] = {
     "Metadata": Bound(fields.MAX_METADATA_BYTES, sends("POST", GRANTS, json=GRANT | {"metadata": {"a": "x" * 4_096}})),
     "Free text": Bound(fields.MAX_TEXT, sends("POST", GRANTS, json=GRANT | {"reason": "x" * 2_001})),
     "Prompt": Bound(
-        generations.MAX_PROMPT,
+        generations_commands.MAX_PROMPT,
         sends("POST", "/api/v1/generations", json={"operation": "chat", "prompt": "x" * 20_001}),
     ),
     "Id": Bound(ids.MAX_ID, sends("POST", GRANTS, json=GRANT | {"external_ref": "x" * 256})),
     "Idempotency key": Bound(255, _too_long_a_key),
     "Login token": Bound(tokens.MAX_TOKEN_BYTES, _too_long_a_token),
     "Parameters of a query": Bound(
-        query.MAX_PARAMETERS, sends("GET", "/api/v1/accounts?" + "&".join(f"p{n}=1" for n in range(51)))
+        fields.MAX_PARAMETERS, sends("GET", "/api/v1/accounts?" + "&".join(f"p{n}=1" for n in range(51)))
     ),
     "Cursor": Bound(2_000, sends("GET", "/api/v1/accounts?cursor=" + "c" * 2_001)),
     "Names in one question": Bound(
-        users.MOST_NAMED, sends("GET", "/api/v1/users?ids=" + ",".join(f"u{n}" for n in range(201)))
+        users_reads.MOST_NAMED, sends("GET", "/api/v1/users?ids=" + ",".join(f"u{n}" for n in range(201)))
     ),
     "Types that a live stream is asked for": Bound(
         stream.MAX_TYPES, sends("GET", "/api/v1/stream?types=" + ",".join(f"t{n}" for n in range(51)))
@@ -156,14 +153,14 @@ BOUNDS: dict[str, Bound] = {
         batch.MAX_OPERATIONS, sends("POST", "/api/v1/batch", json={"operations": [{"path": GRANTS}] * 1_001})
     ),
     "Members in one call": Bound(
-        groups.MAX_USERS,
+        groups_commands.MAX_USERS,
         sends("POST", "/api/group-members", json={"group_id": "g", "user_ids": ["u"] * 1_001}),
     ),
     "Cost records in one call": Bound(
-        budgets.MAX_ENTRIES, sends("POST", "/api/v1/budgets/costs", json={"entries": [{}] * 1_001})
+        budgets_reads.MAX_ENTRIES, sends("POST", "/api/v1/budgets/costs", json={"entries": [{}] * 1_001})
     ),
     "Contents of a generation": Bound(
-        settlements.MAX_CONTENTS,
+        generations_commands.MAX_CONTENTS,
         sends("POST", "/api/v1/generations/g/confirm", json={"contents": [{"bytes": 1}] * 501}),
     ),
     "Price entries": Bound(
@@ -192,29 +189,29 @@ BOUNDS: dict[str, Bound] = {
         Settings.model_fields["request_deadline_s"].default,
         "tests/infra/writer/test_queue.py::test_late_answers_are_unknown_and_the_key_tells_later",
     ),
-    "Items of a page": Bound(paging.MAX_LIMIT, sends("GET", "/api/v1/accounts?limit=201")),
+    "Items of a page": Bound(lists.MAX_LIMIT, sends("GET", "/api/v1/accounts?limit=201")),
     "Bytes of a page of events": Bound(
-        events.MAX_BYTES, "tests/limits/test_edges.py::test_a_page_of_large_events_ends"
+        log_reads.MAX_BYTES, "tests/limits/test_edges.py::test_a_page_of_large_events_ends"
     ),
     "Days of a report": Bound(
-        windows.MAX_DAYS, sends("GET", "/api/v1/analytics?metric=usage&from=2020-01-01&to=2024-01-01")
+        lists.MAX_DAYS, sends("GET", "/api/v1/analytics?metric=usage&from=2020-01-01&to=2024-01-01")
     ),
     "Days of a report by hours": Bound(
-        windows.MAX_HOUR_DAYS,
+        lists.MAX_HOUR_DAYS,
         sends("GET", "/api/v1/analytics?metric=usage&bucket=hour&from=2024-01-01&to=2024-03-01"),
     ),
     "Figures of a report": Bound(analytics.MAX_ROWS, answers.figures),
-    "Lines of a file": Bound(reports.MOST, answers.lines),
-    "Movements of a statement": Bound(transactions.MAX_MOVEMENTS, answers.movements),
+    "Lines of a file": Bound(lists.MOST, answers.lines),
+    "Movements of a statement": Bound(accounts_reads.MAX_MOVEMENTS, answers.movements),
     "Entries of a state": Bound(
-        stream_state.MOST_SHOWN, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
+        log_reads.MOST_SHOWN, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),
     "Events that a state or a balance at another time is folded from": Bound(
-        stream_state.MOST_FOLDED, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
+        log_reads.MOST_FOLDED, PROOF + "test_a_state_shows_so_many_entries_those_that_changed_first"
     ),
-    "Results of a search, of each kind": Bound(search.MOST, answers.hits),
-    "Parts of a generation that are shown": Bound(read_generations.MAX_CHILDREN, answers.children),
+    "Results of a search, of each kind": Bound(users_reads.MOST_HITS, answers.hits),
+    "Parts of a generation that are shown": Bound(generations_reads.MAX_CHILDREN, answers.children),
     "Events that an explanation reads": Bound(explain.MAX_OTHERS, answers.explanation),
-    "Moments of an expiry list": Bound(expirations.MAX_ITEMS, answers.moments),
-    "Kinds of use in a price preview": Bound(price_preview.MAX_KINDS, answers.kinds),
+    "Moments of an expiry list": Bound(accounts_reads.MAX_ITEMS, answers.moments),
+    "Kinds of use in a price preview": Bound(prices_reads.MAX_KINDS, answers.kinds),
 }

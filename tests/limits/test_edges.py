@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from api.routes import events
+from api.log import reads as log_reads
 from consumers.notifier import refused_checks
 from infra.embedded import EmbeddedServers
 from infra.relay import source
@@ -26,7 +26,7 @@ def service(module_database: Database) -> Iterator[Service]:
 
 def test_a_page_of_large_events_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each event is more than a page may have, so each page has one, and the cursor leads to the next."""
-    monkeypatch.setattr(events, "MAX_BYTES", 1)
+    monkeypatch.setattr(log_reads, "MAX_BYTES", 1)
     attacker = Attacker(service, monkeypatch.setattr)
     for _ in range(3):
         assert attacker.grant("user:u:credits").status_code == 201

@@ -9,11 +9,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api import services
-from api.guard import _path_address, path_values
-from api.live import tail
-from api.live.tail import Owners
-from api.services import KnownOwners
+from api.http import services
+from api.http.caller import _path_address, path_values
+from api.http.services import KnownOwners
+from api.log import tail
+from api.log.tail import Owners
 from infra.security import authenticator
 from infra.security.authenticator import Authenticator
 from infra.security.principal import Principal, Role

@@ -8,8 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.live import tail
-from api.routes import stream
+from api.log import stream, tail
 from domain.groups.members import RemoveMembers
 from infra.position import format_position
 from tests.api.generating import FILM, PATH, give, in_group, new_user, tell

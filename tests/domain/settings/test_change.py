@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.setting_fields import given_settings, shown_settings, with_settings
+from api.http.fields import given_settings, shown_settings, with_settings
 from domain.groups.create import CreateGroup
 from domain.groups.edit import EditGroup
 from domain.groups.events import GroupCreated, GroupEdited
@@ -130,9 +130,9 @@ def test_a_resource_that_came_after_the_setting_is_checked() -> None:
 
 
 def test_bodies_and_answers_have_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    from api.fields import Body
+    from api.http.fields import Body
 
-    monkeypatch.setattr("api.setting_fields.RESOURCES", TABLE)
+    monkeypatch.setattr("api.http.fields.RESOURCES", TABLE)
 
     @with_settings(Owner.USER)
     class Some(Body):

@@ -1,0 +1,302 @@
+"""Plans, features and packages: publish and read them (S3)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from api.http.caller import Call
+from api.http.command import command
+from api.http.current import read_current
+from api.http.endpoint import Answer, endpoint
+from api.http.fields import Body, Count, Currency, Id, Label, Name, Usd, given_settings, shown_settings, with_settings
+from api.http.lists import Json
+from api.http.policy import May
+from api.http.problems import invalid
+from api.http.services import Services
+from domain.credits.events import Paid
+from domain.money import decimal_text, micros
+from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished, PlanPublished
+from domain.plans.publish_features import PublishFeatures
+from domain.plans.publish_packages import PublishPackages
+from domain.plans.publish_plan import PublishPlan
+from domain.plans.state import STREAM, Catalogue
+from domain.settings.setting import Owner
+from infra.partitions import PLATFORM
+from infra.position import format_position
+from infra.writer.submission import Outcome
+
+MAX_CATALOGUE_BODY = 524_288  # 2,000 features, or 500 packages; the event of it must fit into a Kafka record
+MOST = 2_000  # elements of a list; the domain's own bounds are narrower
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Price(Body):
+    """Money: a decimal as text, and its currency."""
+
+    amount: Usd
+    currency: Currency = "USD"
+
+
+@with_settings(Owner.PLAN)
+class PlanTerms(Body):
+    """All terms of a plan. `tokens`: per token type and 30-day cycle, `storage_limit`: bytes for each user."""
+
+    name: Label
+    tokens: Annotated[dict[Name, Count], Field(max_length=MOST)] = Field(default_factory=dict)
+    credits: Count = 0
+    storage_limit: Count | None = None
+    price: Price | None = None
+    annual_percent_off: Percent = 0
+
+
+class PlanPublishedAnswer(BaseModel):
+    """The plan's new version."""
+
+    id: str
+    version: int
+    position: str
+
+
+class Bulk(Body):
+    """From `count` uses at once on, `percent_off` of their cost."""
+
+    count: Count
+    percent_off: Percent
+
+
+class FeatureBody(Body):
+    """A use costs `cost` tokens of a type; `complexity`: percentages of it by name."""
+
+    name: Id
+    token_type: Name
+    cost: Count
+    complexity: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
+    bulk: Annotated[list[Bulk], Field(max_length=32)] = Field(default_factory=list)
+
+
+class FeaturesBody(Body):
+    """All features from now on, and what a use of each token type costs."""
+
+    features: Annotated[list[FeatureBody], Field(max_length=MOST)]
+    token_costs: Annotated[dict[Name, Count], Field(max_length=MOST)]
+
+
+class PackageBody(Body):
+    """`amount` of `unit` (`credits`, `tokens`, `tokens.<type>`) for `price`."""
+
+    id: Id
+    name: Label
+    unit: Name
+    amount: Count
+    price: Price
+    expires_after_days: Count | None = None
+
+
+class PackagesBody(Body):
+    """All packages from now on."""
+
+    packages: Annotated[list[PackageBody], Field(max_length=MOST)]
+
+
+class VersionAnswer(BaseModel):
+    """The new version of the list."""
+
+    version: int
+    position: str
+
+
+def expected_version(call: Call) -> int | None:
+    """The version that the caller has read, from `If-Match: "7"`; none for any. Raises Problem (422)."""
+    if call.if_match is None or call.if_match.strip() == "*":
+        return None
+    version = call.if_match.strip().removeprefix("W/").strip('"')
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise invalid("If-Match", "must be the version of an earlier answer, in quotes")
+    return int(version)
+
+
+def money_of(price: Price) -> Paid:
+    """Integer micro-units of a currency."""
+    return Paid(micros(price.amount), price.currency)
+
+
+def shown_money(paid: Paid) -> dict[str, str]:
+    """Money as it is read."""
+    return {"amount": decimal_text(paid.amount), "currency": paid.currency}
+
+
+def shown_plan(plan: PlanPublished) -> dict[str, Any]:
+    """A plan as it is read."""
+    return {
+        "id": plan.plan,
+        "version": plan.version,
+        "name": plan.name,
+        "tokens": plan.tokens,
+        "credits": plan.credits,
+        "storage_limit": plan.storage_limit,
+        "price": shown_money(plan.price) if plan.price else None,
+        "annual_percent_off": plan.annual_percent_off,
+        **shown_settings(plan.settings, Owner.PLAN),
+    }
+
+
+def shown_feature(feature: Feature) -> dict[str, Any]:
+    """A feature as it is read."""
+    return {
+        "name": feature.name,
+        "token_type": feature.token_type,
+        "cost": feature.cost,
+        "complexity": feature.complexity,
+        "bulk": [{"count": count, "percent_off": off} for count, off in feature.bulk],
+    }
+
+
+def shown_package(package: Package) -> dict[str, Any]:
+    """A package as it is read."""
+    return {
+        "id": package.id,
+        "name": package.name,
+        "unit": package.unit,
+        "amount": package.amount,
+        "price": shown_money(package.price),
+        "expires_after_days": package.expires_after_days,
+    }
+
+
+def _plan_answer(outcome: Outcome) -> Answer:
+    event = outcome.one(PlanPublished)
+    return {"id": event.plan, "version": event.version, "position": format_position(outcome.position)}
+
+
+def _features_answer(outcome: Outcome) -> Answer:
+    return {"version": outcome.one(FeaturesPublished).version, "position": format_position(outcome.position)}
+
+
+def _packages_answer(outcome: Outcome) -> Answer:
+    return {"version": outcome.one(PackagesPublished).version, "position": format_position(outcome.position)}
+
+
+@command("PUT /api/v1/plans/{id}", May.MANAGE_PLATFORM, PlanPublishedAnswer, answer=_plan_answer, org=PLATFORM)
+def publish_plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
+    """Publish a plan, or new terms of one."""
+    return PublishPlan(
+        plan=call.id,
+        name=body.name,
+        tokens=body.tokens,
+        credits=body.credits,
+        storage_limit=body.storage_limit,
+        price=money_of(body.price) if body.price else None,
+        annual_percent_off=body.annual_percent_off,
+        settings=given_settings(body, Owner.PLAN),
+        expected=expected_version(call),
+    )
+
+
+@command(
+    "PUT /api/v1/features",
+    May.MANAGE_PLATFORM,
+    VersionAnswer,
+    max_bytes=MAX_CATALOGUE_BODY,
+    answer=_features_answer,
+    org=PLATFORM,
+)
+def publish_features(call: Call, body: FeaturesBody, _sealed: str | None) -> Any:
+    """Publish all features and the costs of token types."""
+    features = tuple(
+        Feature(
+            name=each.name,
+            token_type=each.token_type,
+            cost=each.cost,
+            complexity=each.complexity,
+            bulk=tuple((step.count, step.percent_off) for step in each.bulk),
+        )
+        for each in body.features
+    )
+    return PublishFeatures(features=features, token_costs=body.token_costs, expected=expected_version(call))
+
+
+@command(
+    "PUT /api/v1/packages",
+    May.MANAGE_PLATFORM,
+    VersionAnswer,
+    max_bytes=MAX_CATALOGUE_BODY,
+    answer=_packages_answer,
+    org=PLATFORM,
+)
+def publish_packages(call: Call, body: PackagesBody, _sealed: str | None) -> Any:
+    """Publish all packages that can be bought."""
+    packages = tuple(
+        Package(
+            id=each.id,
+            name=each.name,
+            unit=each.unit,
+            amount=each.amount,
+            price=money_of(each.price),
+            expires_after_days=each.expires_after_days,
+        )
+        for each in body.packages
+    )
+    return PublishPackages(packages=packages, expected=expected_version(call))
+
+
+class PlanList(BaseModel):
+    """All plans; `version` of one is its ETag for If-Match."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None
+    as_of: datetime
+
+
+class FeatureList(BaseModel):
+    """All features, and what a use of each token type costs; `version` is the list's ETag."""
+
+    version: int
+    features: list[dict[str, Any]]
+    token_costs: dict[str, int]
+
+
+class PackageList(BaseModel):
+    """All packages; `version` is the list's ETag."""
+
+    version: int
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+async def catalogue_now(services: Services) -> tuple[Catalogue, datetime]:
+    """What the platform offers now, and as of when. Raises Problem (503)."""
+    now = await read_current(services, PLATFORM, STREAM)
+    catalogue: Catalogue = now.states[STREAM]
+    return catalogue, now.time
+
+
+@endpoint("GET /api/v1/plans", May.READ_PRICES, PlanList)
+async def list_plans(call: Call) -> dict[str, Any]:
+    """The plans that an organisation can be on."""
+    catalogue, now = await catalogue_now(call.services)
+    plans = [shown_plan(plan) for plan in catalogue.plans.values()]
+    return {"items": plans, "next_cursor": None, "as_of": now}
+
+
+@endpoint("GET /api/v1/features", May.READ_PRICES, FeatureList)
+async def list_features(call: Call) -> Json:
+    """The features that cost plan tokens."""
+    catalogue, _ = await catalogue_now(call.services)
+    version = catalogue.features_version
+    features = [shown_feature(feature) for feature in catalogue.features.values()]
+    told = {"version": version, "features": features, "token_costs": catalogue.token_costs}
+    return Json(told, headers={"ETag": f'"{version}"'})
+
+
+@endpoint("GET /api/v1/packages", May.READ_PRICES, PackageList)
+async def list_packages(call: Call) -> Json:
+    """The packages that can be bought."""
+    catalogue, _ = await catalogue_now(call.services)
+    version = catalogue.packages_version
+    told = {
+        "version": version,
+        "items": [shown_package(each) for each in catalogue.packages],
+        "next_cursor": None,
+    }
+    return Json(told, headers={"ETag": f'"{version}"'})

@@ -1,0 +1,444 @@
+"""Plan tokens of the organisation: may they be used, use them, what was used (S3)."""
+
+from asyncio import gather
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import Query
+from pydantic import BaseModel, Field, model_validator
+
+from api.http.caller import Call, own_only, seen_user
+from api.http.command import command, execute
+from api.http.current import ask
+from api.http.database import Row
+from api.http.endpoint import REPLAYED, MinPosition, endpoint
+from api.http.fields import Amount, Body, Id, Metadata, Model, Name, QueryDay, Text, UserId
+from api.http.lists import Json, Page, moments, open_text, page_of, seen
+from api.http.policy import May
+from api.http.problems import refused, unavailable
+from api.http.services import Services
+from api.plans.forecasts import METHOD, WINDOW_DAYS, forecast
+from domain.credits.events import CreditsDebited
+from domain.organisations.now import OrganisationNow, PlanNow, PlanStanding, UnitStanding
+from domain.periods import CYCLE
+from domain.plans.deduct import OK, DeductTokens, TokenAnswer, TokensLeft, TokensNow
+from domain.refusal import Refusal, RefusalKind
+from infra.ids import uuid7
+from infra.position import format_position
+from infra.security.principal import Role
+from infra.writer.submission import Outcome, Refused
+
+LOW_PERCENT = 20  # of what the cycle gave
+RISK_PERCENT = 80
+TOP = 10
+
+# What had been used before each of three times, by the one order that has an index for it: the sum since then is what
+# the write side says was used in all, less this. The last use is read from the log, which is never behind.
+_USED = """
+    select types.name as token_type, last.at as last_used_at, array(
+        select coalesce((
+            select total from read.token_usage where org = %(org)s and token_type = types.name and at < until.at
+            order by at desc, position desc limit 1
+        ), 0)
+        from unnest(array[%(since)s, %(window)s, %(month)s]::timestamptz[]) with ordinality as until (at, n) order by n
+    ) as totals
+    from unnest(%(types)s::text[]) as types (name)
+    left join lateral (
+        select time as at from events
+        where org = %(org)s and stream = 'account/org:' || %(org)s || ':tokens.' || types.name
+          and position <= %(position)s
+          and split_part(type, '.', 1) in ('credits-debited', 'reservation-captured', 'shortfall-collected')
+        order by version desc limit 1
+    ) last on true"""
+_BY = """
+    select coalesce({what}, '') as name, token_type, sum(tokens) as tokens, count(*)::bigint as uses
+    from read.token_usage where org = %(org)s and at >= %(month)s and position <= %(position)s
+    group by 1, 2 order by 3 desc, 1 limit %(top)s"""
+
+
+async def token_stats(call: Call) -> dict[str, Any]:
+    """Balances and use of one moment, the write side's; what users did is not for other users.
+
+    The read model says what had been used before the cycle, the window and the month began, which does not change.
+    """
+    answered = await ask(call.services, call.org, PlanNow())
+    plan: PlanStanding = answered.value
+    now = answered.time
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    wanted = {
+        "org": call.org,
+        "types": list(plan.tokens),
+        "position": answered.position,
+        "month": month,
+        "since": plan.cycle_start or now - CYCLE,
+        "window": now - timedelta(days=WINDOW_DAYS),
+    }
+    used = {row["token_type"]: row for row in await call.services.rows(_USED, wanted)}
+    tokens = {name: _type(plan, name, used[name], now) for name in plan.tokens}
+    told: dict[str, Any] = {
+        "organisation": call.org,
+        "plan": plan.plan,
+        "refresh_date": plan.refresh_date,
+        "cycle_start": plan.cycle_start,
+        "tokens": tokens,
+        "upgrade": _upgrade(call.services, plan),
+        "monitoring": None,
+        "position": format_position(answered.position),
+    }
+    if call.principal.role is not Role.USER:
+        in_month = {name: plan.used[name] - used[name]["totals"][2] for name in plan.tokens}
+        asked = {"org": call.org, "month": month, "position": answered.position, "top": TOP}
+        told["monitoring"] = await _monitoring(call.services, asked, tokens, in_month)
+    return told
+
+
+def status_of(unit: UnitStanding) -> str:
+    """`blocked` where the plan gives none and there is none, `empty`, `low` from 20 % left of the cycle's, or `ok`."""
+    if not unit.balance:
+        return "empty" if unit.allowance or unit.allocated else "blocked"
+    return "low" if unit.balance * 100 <= unit.allocated * LOW_PERCENT else "ok"
+
+
+def _type(plan: PlanStanding, name: str, row: Row, now: datetime) -> dict[str, Any]:
+    unit, total = plan.tokens[name], plan.used[name]
+    before_cycle, before_window, _ = row["totals"]
+    used, recent = total - before_cycle, total - before_window
+    return {
+        "balance": unit.balance,
+        "reserved": unit.reserved,
+        "allowance": unit.allowance,
+        "total_allocated": unit.allocated,
+        "total_used": used,
+        "used_percent": min(100, max(0, used) * 100 // unit.allocated) if unit.allocated else None,
+        "refresh_date": plan.refresh_date,
+        "last_used_at": row["last_used_at"],
+        "status": status_of(unit),
+        "forecast": forecast(unit.balance, recent, now, plan.refresh_date),
+    }
+
+
+def _upgrade(services: Services, plan: PlanStanding) -> dict[str, str] | None:
+    """What a dashboard offers to an organisation whose plan gives no tokens."""
+    if any(unit.allowance for unit in plan.tokens.values()):
+        return None
+    return {
+        "label": "Upgrade Plan",
+        "message": f"The plan {plan.plan} has no tokens. Upgrade to use these features.",
+        "href": services.settings.link_plan,
+    }
+
+
+async def _monitoring(
+    services: Services, wanted: dict[str, Any], tokens: dict[str, dict[str, Any]], in_month: dict[str, int]
+) -> dict[str, Any]:
+    """Of the calendar month so far (UTC); `in_month` is what was used of each type."""
+    features, users = await gather(
+        services.rows(_BY.format(what="feature"), wanted),
+        services.rows(_BY.format(what="user_id"), wanted),
+    )
+    at_risk = [
+        name
+        for name, each in tokens.items()
+        if (each["used_percent"] or 0) >= RISK_PERCENT or each["forecast"]["before_refresh"]
+    ]
+    return {
+        "month": wanted["month"],
+        "tokens_this_month": sum(in_month.values()),
+        "by_type": {name: in_month[name] for name in sorted(in_month) if in_month[name]},
+        "top_features": [_named(row, "feature") for row in features],
+        "use_per_user": [_named(row, "user_id") for row in users],
+        "forecast_method": METHOD,
+        "at_risk": at_risk,
+    }
+
+
+def _named(row: Row, name: str) -> dict[str, Any]:
+    return {name: row.pop("name") or None, **row}
+
+
+class UseBody(Body):
+    """`quantity` uses of a token type or a feature; with both, the feature is only a label.
+
+    `check` asks, `deduct` charges at once. `user_id`: who uses them, oneself where not given by a user.
+    """
+
+    action: Literal["check", "deduct"]
+    token_type: Name | None = None
+    feature: Model | None = None
+    quantity: Amount = 1
+    complexity: Annotated[str | None, Field(max_length=255)] = None
+    user_id: Id | None = None
+    reason: Text | None = None
+    metadata: Metadata | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.token_type is None and self.feature is None:
+            raise ValueError("needs a token_type or a feature")
+        return self
+
+
+class UseAnswer(BaseModel):
+    """Whether it is allowed. `balance`: tokens of the type that are left, after a deduction; `cost`: tokens.
+
+    `reason`: `ok`, `plan_blocked`, `group_limit` or `insufficient_tokens`; `detail` is its sentence for people. `plan`:
+    the plan that blocks. `group_id`: the group whose limit refuses, with its `limit`, `used` and `remaining`.
+    """
+
+    allowed: bool
+    reason: str
+    detail: str | None = None
+    token_type: str | None = None
+    cost: int | None = None
+    balance: int | None = None
+    deficit: int | None = None
+    refresh_date: datetime | None = None
+    plan: str | None = None
+    group_id: str | None = None
+    limit: int | None = None
+    used: int | None = None
+    remaining: int | None = None
+    debit_id: str | None = None
+    position: str
+
+
+def who_uses(call: Call, body: UseBody) -> str | None:
+    """The user who uses the tokens, none where a program names nobody. Raises Problem (403)."""
+    if call.principal.role is not Role.USER:
+        return body.user_id
+    own_only(call, body.user_id or call.principal.sub)
+    return call.principal.sub
+
+
+def question(call: Call, body: UseBody) -> TokensNow:
+    """The question whether the use would be accepted."""
+    return TokensNow(
+        token_type=body.token_type,
+        feature=body.feature,
+        quantity=body.quantity,
+        complexity=body.complexity,
+        user=who_uses(call, body),
+    )
+
+
+def _deduct(call: Call, body: UseBody, sealed: str | None) -> Any:
+    return DeductTokens(
+        debit_id=uuid7(),
+        token_type=body.token_type,
+        feature=body.feature,
+        quantity=body.quantity,
+        complexity=body.complexity,
+        user=who_uses(call, body),
+        sealed=sealed,
+    )
+
+
+# A part of the endpoint `use_tokens`, which also answers what a use would cost.
+_DEDUCT = command(
+    "POST /api/v1/tokens/check-balance",
+    May.USE_TOKENS,
+    UseAnswer,
+    name="use_tokens",
+    account=lambda call, body: f"org:{call.org}:tokens.{body.token_type or 'feature'}",
+    check=who_uses,
+    tell=lambda call, _body, outcome: _deducted(call, outcome),
+)(_deduct)
+
+
+_LOG = """
+    select at, user_id, token_type, feature, tokens, remaining, debit_id, generation_id, actor, sealed, position
+    from read.token_usage
+    where org = %(org)s and position < %(before)s
+      and (%(token_type)s::text is null or token_type = %(token_type)s)
+      and (%(user)s::text is null or user_id = %(user)s)
+      and (%(feature)s::text is null or feature = %(feature)s)
+      and (%(from)s::timestamptz is null or at >= %(from)s) and (%(to)s::timestamptz is null or at < %(to)s)
+    order by position desc limit %(limit)s"""
+_LEFT = """
+    select remaining from read.token_usage
+    where org = %(org)s and position > %(position)s - %(events)s and position <= %(position)s and debit_id = %(id)s"""
+
+LAST = 2**62
+Filter = Annotated[str | None, Query(max_length=255)]
+
+
+class TokenUseRow(BaseModel):
+    """One charge, or a refund (`tokens` below zero), and the balance after it."""
+
+    at: datetime
+    organisation: str
+    user_id: str | None = None
+    token_type: str
+    feature: str | None = None
+    tokens: int
+    remaining: int
+    debit_id: str
+    generation_id: str | None = None
+    actor: str
+    reason: str | None = None
+    metadata: dict[str, Any] | None = None
+    position: str
+
+
+class TokenStats(BaseModel):
+    """Plan and tokens by type; `monitoring` for those who may see the whole organisation."""
+
+    organisation: str
+    plan: str
+    refresh_date: datetime | None = None
+    cycle_start: datetime | None = None
+    tokens: dict[str, dict[str, Any]]
+    upgrade: dict[str, str] | None = None
+    monitoring: dict[str, Any] | None = None
+    position: str
+
+
+@endpoint("GET /api/v1/tokens/stats", May.READ_CREDITS, TokenStats)
+async def read_token_stats(call: Call, min_position: MinPosition = None) -> dict[str, Any]:
+    """Plan tokens by type, and how they are used."""
+    await seen(call, min_position)
+    return await token_stats(call)
+
+
+@endpoint("GET /api/v1/tokens/usage-log", May.READ_CREDITS, page_of(TokenUseRow))
+async def list_token_usage(
+    call: Call,
+    page: Page,
+    token_type: Filter = None,
+    user_id: UserId = None,
+    feature: Filter = None,
+    from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+    to: QueryDay | None = None,
+) -> dict[str, Any]:
+    """The log of plan tokens that were used, newest first."""
+    from_, to = await moments(call, from_, to)
+    user = seen_user(call, user_id)
+    pages = await page.of(call, "token-usage", token_type or "", user or "", feature or "")
+    (before,) = pages.after(LAST)
+    wanted = {"org": call.org, "before": before, "token_type": token_type, "user": user, "feature": feature}
+    rows = await call.services.rows(_LOG, {**wanted, "from": from_, "to": to, "limit": pages.more})
+    await open_text(call, f"org:{call.org}:tokens", rows)
+    return pages.page(rows, lambda row: [row["position"]], lambda row: _shown(call, row))
+
+
+@endpoint("POST /api/v1/tokens/check-balance", May.USE_TOKENS, UseAnswer)
+async def use_tokens(call: Call, body: UseBody) -> Json:
+    """Ask for plan tokens of the organisation, or use them."""
+    who_uses(call, body)
+    if body.action == "check":
+        return Json(await _checked(call, body))
+    call.services.free_writes.check(call.principal, call.org)
+    item = await _DEDUCT.prepare(call, body)
+    outcome = await execute(call.services, item)
+    _DEDUCT.count(call, body, outcome)
+    headers = REPLAYED if outcome.replayed else None
+    if outcome.refusal is None:
+        return Json(await _deducted(call, outcome), headers=headers)
+    call.services.metrics.refused(_DEDUCT.name, outcome.refusal.code)
+    if outcome.refusal.kind != RefusalKind.SHORT:
+        raise refused(outcome.refusal)
+    answer = await _refused(call, body, outcome.refusal, outcome.position)
+    if not outcome.replayed:
+        _note(call, body, answer, at=outcome.time, deduction=True)
+    return Json(answer, headers=headers)
+
+
+async def _checked(call: Call, body: UseBody) -> dict[str, Any]:
+    """What a deduction would be told now; nothing is written. A refused one is told to `scrip.decisions`."""
+    answered = await _ask(call, body)
+    told: TokenAnswer = answered.value
+    answer = {**_told(told), "position": format_position(answered.position)}
+    if told.refusal is not None:
+        call.services.metrics.refused(_DEDUCT.name, told.reason)
+        _note(call, body, answer, at=answered.time)
+    return answer
+
+
+def _note(call: Call, body: UseBody, answer: dict[str, Any], **facts: Any) -> None:
+    """Tell `scrip.decisions` of a refusal."""
+    short = {"ok": False, "resource": "plan", "deficit": answer["deficit"] or 0}
+    asked = {"user_id": who_uses(call, body) or "", "operation": body.feature or answer["token_type"], "model": None}
+    about = {"reason": answer["reason"], "checks": [short], "actor": call.principal.actor}
+    call.services.on_refused_check(call.org, asked | about | facts)
+
+
+async def _deducted(call: Call, outcome: Outcome) -> dict[str, Any]:
+    ((stream, event),) = outcome.all(CreditsDebited)
+    left: TokensLeft = outcome.result_state or await _as_told(call, outcome, event.debit_id)
+    return {
+        "allowed": True,
+        "reason": OK,
+        "detail": None,
+        "token_type": stream.rpartition(":tokens.")[2],
+        "cost": event.amount,
+        "balance": left.balance,
+        "refresh_date": left.refresh_date,
+        "debit_id": event.debit_id,
+        "position": format_position(outcome.position),
+    }
+
+
+async def _as_told(call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
+    """What was left after the deduction, and its cycle's end: the first answer, which no event carries.
+
+    Cycles never move, so their end is known from the time alone (docs/decisions/0008).
+    """
+    await seen(call, format_position(outcome.position))
+    wanted = {"org": call.org, "position": outcome.position, "events": len(outcome.events), "id": debit_id}
+    row = await call.services.row(_LEFT, wanted)
+    if row is None:
+        raise unavailable()
+    organisation = (await ask(call.services, call.org, OrganisationNow())).value
+    return TokensLeft(max(0, row["remaining"]), organisation.refresh_date(outcome.time) if outcome.time else None)
+
+
+async def _refused(call: Call, body: UseBody, refusal: Refused, position: int) -> dict[str, Any]:
+    """The refusal as it was decided, its numbers included; a full group does not know the cost, so that is asked."""
+    told = _short(refusal)
+    if "required" not in refusal.facts:
+        now: TokenAnswer = (await _ask(call, body)).value
+        told |= {"token_type": now.token_type, "cost": now.cost, "balance": now.balance}
+        told["refresh_date"] = now.refresh_date
+    return {**told, "position": format_position(position)}
+
+
+def _told(told: TokenAnswer) -> dict[str, Any]:
+    """The answer to a question; a refusal says what the same refusal of a deduction says."""
+    if told.refusal is None:
+        return {
+            "allowed": True,
+            "reason": OK,
+            "detail": None,
+            "token_type": told.token_type,
+            "cost": told.cost,
+            "balance": told.balance,
+            "refresh_date": told.refresh_date,
+        }
+    answer = _short(Refused.of(told.refusal))
+    return answer | {"token_type": told.token_type, "cost": told.cost, "balance": told.balance}
+
+
+def _short(refusal: Refused) -> dict[str, Any]:
+    facts = refusal.facts
+    told = {
+        "allowed": False,
+        "reason": refusal.code,
+        "detail": refusal.detail,
+        "token_type": facts.get("token_type"),
+        "cost": facts.get("required"),
+        "balance": facts.get("available", 0),
+        "deficit": facts.get("deficit", facts.get("required")),
+        "refresh_date": facts.get("refresh_date"),
+    }
+    return told | {name: facts[name] for name in ("plan", "group_id", "limit", "used", "remaining") if name in facts}
+
+
+async def _ask(call: Call, body: UseBody) -> Any:
+    try:
+        return await ask(call.services, call.org, question(call, body))
+    except Refusal as refusal:
+        raise refused(Refused.of(refusal)) from None
+
+
+def _shown(call: Call, row: Row) -> Row:
+    return {"organisation": call.org, **row, "position": format_position(row["position"])}
