@@ -51,7 +51,7 @@ def test_everything_that_the_doctor_finds_has_its_entry() -> None:
 
 
 def test_every_figure_for_operators_leads_to_an_entry() -> None:
-    source = (ROOT / "api" / "operations.py").read_text(encoding="utf-8")
+    source = (ROOT / "api" / "operator" / "figures.py").read_text(encoding="utf-8")
     named = set(re.findall(r"_figure\(\s*\"([a-z0-9-]+)\"", source))
     assert len(named) > 10, "the figures are told in another way"
     assert named <= ENTRIES.keys()
