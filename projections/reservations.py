@@ -17,7 +17,6 @@ from projections.generations import GENERATIONS, OPEN
 from projections.read_model import Due, Index, Int4, Needed, ReadModel, State
 
 HELD = "held"
-HoldKey = tuple[str, str, str]  # organisation, reservation id, address
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.groups.answers import (
@@ -30,6 +30,7 @@ from api.http.lists import (
     Json,
     Page,
     Report,
+    ReportPage,
     Window,
     csv_response,
     page_of,
@@ -347,19 +348,13 @@ class GroupUse(BaseModel):
     status: Literal["green", "yellow", "red"]
 
 
-class GroupUses(BaseModel):
+class GroupUses(ReportPage):
     """All groups by their id, from `starts_at` to `ends_at` (not included).
 
     `from` is the organisation's day in which that begins, `to` the day after the one in which it ends.
     """
 
-    from_: date = Field(alias="from")
-    to: date
-    starts_at: datetime
-    ends_at: datetime
-    time_zone: str
     items: list[GroupUse]
-    next_cursor: str | None = None
 
 
 async def _read(services: Services, asked: Asked) -> list[Row]:

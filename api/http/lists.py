@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import psycopg
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.http.caller import Call
@@ -392,6 +392,17 @@ class Report(NamedTuple):
     read: Callable[[Services, Asked], Awaitable[list[Row]]]
     shown: Callable[[Row, Window], dict[str, Any]]
     line: Callable[[dict[str, Any]], Sequence[str | int | None]]
+
+
+class ReportPage(BaseModel):
+    """What every report answers beside its `items`."""
+
+    from_: date = Field(alias="from")
+    to: date
+    starts_at: datetime
+    ends_at: datetime
+    time_zone: str
+    next_cursor: str | None = None
 
 
 def report_endpoint(report: Report, *, name: str, summary: str, answers: type[BaseModel]) -> Endpoint:

@@ -21,6 +21,7 @@ from api.http.lists import (
     FineBucket,
     Json,
     Report,
+    ReportPage,
     Window,
     csv_response,
     report_endpoint,
@@ -279,19 +280,13 @@ class UserUse(BaseModel):
     last_day: date
 
 
-class UserUses(BaseModel):
+class UserUses(ReportPage):
     """Those who used anything from `starts_at` to `ends_at` (not included), by their id.
 
     `from` is the organisation's day in which that begins, `to` the day after the one in which it ends.
     """
 
-    from_: date = Field(alias="from")
-    to: date
-    starts_at: datetime
-    ends_at: datetime
-    time_zone: str
     items: list[UserUse]
-    next_cursor: str | None = None
 
 
 async def _read(services: Services, asked: Asked) -> list[Row]:
