@@ -21,6 +21,18 @@ import pathlib
 pytest_plugins = ["tests.time_limits"]
 def pytest_runtest_setup(item): item.config.rootpath.joinpath("ran").open("a").write(item.name + "\\n")
 """
+DIES_UNSEEN = """
+import os, signal
+from xdist.workermanage import WorkerController
+send = WorkerController.send_runtest_some
+def dies_unseen(worker, indices, told=[]):
+    told.append(worker.gateway.id)
+    if told.count("gw1") == 2 and worker.gateway.id == "gw1":
+        os.kill(worker.gateway._io.popen.pid, signal.SIGKILL)
+        worker.gateway._io.popen.wait()
+    send(worker, indices)
+WorkerController.send_runtest_some = dies_unseen
+"""
 # One file each, so that hanging tests have others before and after them in their file.
 HEAD = """
 import asyncio, collections, itertools, os, pathlib, signal, subprocess, sys, threading, time
@@ -105,9 +117,11 @@ HANG = {
 class Run:
     """A run of planted tests and what it left."""
 
-    def __init__(self, folder: Path, planted: dict[str, str], *options: str, **variables: str) -> None:
+    def __init__(
+        self, folder: Path, planted: dict[str, str], *options: str, conftest: str = CONFTEST, **variables: str
+    ) -> None:
         self._folder = folder
-        folder.joinpath("conftest.py").write_text(CONFTEST, encoding="utf-8")
+        folder.joinpath("conftest.py").write_text(conftest, encoding="utf-8")
         for name, text in planted.items():
             folder.joinpath(f"test_{name}.py").write_text(HEAD + text, encoding="utf-8")
         place = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "-p", "no:cacheprovider")
@@ -166,6 +180,15 @@ def test_no_test_runs_twice_and_all_others_pass(hanging: Run) -> None:
 )
 def test_what_it_was_doing_is_shown(hanging: Run, line: str) -> None:
     assert line in hanging.said
+
+
+def test_a_worker_that_dies_before_it_gets_its_next_tests_is_replaced(tmp_path: Path) -> None:
+    others = {f"other{number}": f"def test_other{number}(): pass\n" for number in range(10)}
+    run = Run(tmp_path, others, *SPREAD, "-rA", conftest=CONFTEST + DIES_UNSEEN)
+    assert "INTERNALERROR" not in run.said
+    passed, failed = run.outcome("PASSED"), run.outcome("FAILED")
+    assert sorted([*passed, *failed]) == sorted(f"test_{name}" for name in others)
+    assert len(failed) <= 1, run.said  # what it was running
 
 
 def test_its_processes_are_ended(hanging: Run) -> None:

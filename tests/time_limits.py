@@ -24,6 +24,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Generator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -284,6 +285,12 @@ class Files(LoadFileScheduling):
         for other in self.assigned_work:
             self._reschedule(other)
         return deadly
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        # A worker that has just died is known to be dead only when its end is worked off; `remove_node` then takes
+        # back what it was given here.
+        with suppress(OSError):
+            super()._assign_work_unit(node)
 
     def _reschedule(self, node: WorkerController) -> None:
         if node not in self.registered_collections:

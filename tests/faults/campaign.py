@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 Result = TypeVar("Result")
 
 
-def campaign(data: Path, seed: int, say: Say, seconds: float = 0.0) -> list[str]:
+def campaign(data: Path, seed: int, say: Say, seconds: float = 0.0, pause_s: float = 0.0) -> list[str]:
     """One round of kills, or as many as `seconds` take; returns what was killed. Raises AssertionError.
 
     The same seed kills in the same order and asks for the same things. `data` keeps logs and `history.jsonl`.
@@ -42,7 +42,7 @@ def campaign(data: Path, seed: int, say: Say, seconds: float = 0.0) -> list[str]
     with Service(data, port=free_port(), notice=say) as service, History(data / "history.jsonl") as history:
         say(f"{time.monotonic() - started:.0f} s: the service is up")
         killer = Killer(service, history, seed, say)
-        clients = Clients(service.settings, service.url, history, seed)
+        clients = Clients(service.settings, service.url, history, seed, pause_s=pause_s)
         done = _thread(lambda: asyncio.run(clients.run()))
         killer.tend(CALM_S)
         killer.run(seconds)
@@ -94,7 +94,7 @@ def main() -> None:
     run(data, seed, asked.minutes * 60)
 
 
-def run(data: Path, seed: int, seconds: float = 0.0) -> list[str]:
+def run(data: Path, seed: int, seconds: float = 0.0, pause_s: float = 0.0) -> list[str]:
     """A campaign that says what it does on standard output."""
 
     def say(what: str) -> None:
@@ -104,7 +104,7 @@ def run(data: Path, seed: int, seconds: float = 0.0) -> list[str]:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says at length that the broker is away
     say(f"seed {seed}")
     try:
-        return campaign(data, seed, say, seconds)
+        return campaign(data, seed, say, seconds, pause_s)
     finally:
         say(f"logs and history are in {data}")
         say(f"seed {seed}")

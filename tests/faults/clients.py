@@ -47,14 +47,19 @@ KINDS = {
 
 
 class Clients:
-    """`count` clients on one event loop until `stop`; afterwards every operation in the history is definite."""
+    """`count` clients on one event loop until `stop`; afterwards every operation in the history is definite.
 
-    def __init__(self, settings: Settings, url: str, history: History, seed: int, count: int = 6) -> None:
+    Each waits `pause_s` seconds after each of its turns: without that they take all that the machine has.
+    """
+
+    def __init__(
+        self, settings: Settings, url: str, history: History, seed: int, count: int = 6, pause_s: float = 0.0
+    ) -> None:
         self._settings = settings
         self._url = url
         self._history = history
         self._seed = seed
-        self._count = count
+        self._count, self._pause_s = count, pause_s
         self._numbers = iter(range(10**9))
         self._stop = threading.Event()
         self._tokens = {org: signed_token(settings, org=org, sub="campaign", role="admin", ttl_s=3600) for org in ORGS}
@@ -92,6 +97,7 @@ class Clients:
         while not self._stop.is_set():
             (turn,) = random.choices([turn for turn, _ in turns], [weight for _, weight in turns])
             await turn(random, random.choice(ORGS), random.choice(ACCOUNTS))
+            await asyncio.sleep(self._pause_s)
 
     async def _held(self, random: Random, org: str, account: str) -> None:
         """A generation: held, then settled in one of four ways, by HTTP or through Kafka."""

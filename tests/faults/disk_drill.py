@@ -39,6 +39,7 @@ from tests.waiting import ENOUGH_S, wait_until
 
 CANNOT_MOUNT = 75
 RESERVE_MB, LITTLE_MB = 64, 32
+PAUSE_S = 0.03  # of each caller after each turn: the other tests run beside it
 SIZES_MB = {"data": 32, "data/postgres": 320, "data/kafka": 160}
 ACCOUNT = "/api/v1/accounts/user:u0:credits"
 
@@ -105,7 +106,7 @@ class Watched(Clients):
     """Clients whose answers are counted."""
 
     def __init__(self, settings: Settings, url: str, history: History) -> None:
-        super().__init__(settings, url, history, seed=1)
+        super().__init__(settings, url, history, seed=1, pause_s=PAUSE_S)
         self.seen = Seen()
         self._without_kafka = cycle((True, False))
 
@@ -116,6 +117,7 @@ class Watched(Clients):
             return
         while not self._stop.is_set():
             await self._charged(random, random.choice(ORGS), random.choice(ACCOUNTS))
+            await asyncio.sleep(PAUSE_S)
 
     def _take(self, told: Told, answer: httpx.Response) -> None:
         self.seen.take(told.operation.org, answer)
