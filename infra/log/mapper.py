@@ -62,9 +62,8 @@ class LedgerMapper(Mapper[str]):
         if not isinstance(domain_event, Recorded):
             raise TypeError(f"an event of the log is a Recorded, not a {type(domain_event).__name__}")
         event, org, stream, version, actor, cause = domain_event
-        # Spelled out, `encode` and `Drafted(…)`, which cost a call each: this is done for every event that is written.
-        data = self._encode({"actor": actor, "cause": cause, "data": event})
-        return tuple.__new__(Drafted, (org, stream, version, self._names[type(event)], event.tag, actor, data))
+        type_, data = self.encode(event, actor, cause)
+        return Drafted(org, stream, version, type_, event.tag, actor, data)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Recorded:
         """The event in its newest form.

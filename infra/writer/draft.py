@@ -14,7 +14,7 @@ from infra import failpoints
 from infra.failpoints import failpoint
 from infra.log import statements
 from infra.log.chain import link, microseconds
-from infra.log.events import Drafted, LedgerEvent, Recorded
+from infra.log.events import Drafted, LedgerEvent
 from infra.log.postgres import PostgresLog
 from infra.log.statements import MAX_EVENT_BYTES, CommandRow
 from infra.snapshots import encode_state
@@ -102,7 +102,7 @@ class Draft:
         """
         work, org, now = self._works[partition], item.org, self._now[partition]
         events, first = decided.events, len(self._events)
-        now_us, encoded = self._now_us[partition], self._log.mapper.to_stored_event
+        now_us, encode, actor, key = self._now_us[partition], self._log.mapper.encode, item.actor, item.key
         position, hash_ = self._ends[partition]
         later = _counted(events) if len(events) > 1 else None  # nearly always one
         for stream, event in events:
@@ -110,15 +110,14 @@ class Draft:
             if later is not None:
                 later[stream] -= 1
                 version -= later[stream]
-            whole = make(Recorded, (event, org, stream, version, item.actor, item.key))
-            _, _, _, type_, tag, actor, data = encoded(whole)
+            type_, data = encode(event, actor, key)
             if len(data) > MAX_EVENT_BYTES and len(self._events) - first >= decided.due:
                 del self._events[first:]
                 work.back_to(START)
                 return EventTooLarge(size=len(data), limit=MAX_EVENT_BYTES)
             position += 1
             hash_ = link(hash_, partition, position, org, stream, version, type_, now_us, data)
-            stored = (partition, position, org, stream, version, type_, tag, actor, now, data, hash_)
+            stored = (partition, position, org, stream, version, type_, event.tag, actor, now, data, hash_)
             self._events.append(make(LedgerEvent, stored))
         self._ends[partition] = _End(position, hash_)
         return None

@@ -67,7 +67,7 @@ def writer(database: Database) -> Iterator[Writer]:
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(PostgresLog, "append"), (LedgerMapper, "to_stored_event"), (PostgresSnapshots, "put")]
+    ("owner", "name"), [(PostgresLog, "append"), (LedgerMapper, "encode"), (PostgresSnapshots, "put")]
 )
 def test_the_writer_writes_nothing(
     writer: Writer, database: Database, owner: type, name: str, monkeypatch: pytest.MonkeyPatch
