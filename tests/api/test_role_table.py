@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from api.app import ENDPOINTS
+from api.http import database
 from tests.api.role_table import ADMIN, CALLS, OPEN_CALLS, ROLES, USER, Line
 from tests.api.service import ORG, Service
 
@@ -24,6 +25,12 @@ FOREIGN = {"Scrip-Organisation": OTHER_ORG}
 
 Things = dict[tuple[str, str], str]
 People = dict[tuple[str, str], httpx.Client]
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits_for_read_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No projector runs here."""
+    monkeypatch.setattr(database, "WAIT_S", 0.05)
 
 
 def plain(call: str) -> str:

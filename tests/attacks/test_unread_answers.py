@@ -171,3 +171,18 @@ def test_a_process_without_a_file_left_waits_and_goes_on(monkeypatch: pytest.Mon
             writer.close()
 
     asyncio.run(main())
+
+
+def test_the_body_of_an_answer_does_not_wait_for_the_acknowledgement_of_its_head() -> None:
+    """An answer is two writes; the second would wait for 40 ms."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            opened = Door(listener, Crowd(10, 10, 1_000), lambda _guest: asyncio.Protocol())
+            opened.open()
+            opened.close()
+            listener.setblocking(True)
+            with socket.create_connection(listener.getsockname()), listener.accept()[0] as made:
+                assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    asyncio.run(main())
