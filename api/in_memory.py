@@ -26,13 +26,12 @@ from api.accounts import commands, reads
 from api.app import ENDPOINTS, create_app
 from api.generations import reads as generations
 from api.generations import storage
-from api.http.current import NOW
 from api.http.database import Database, Row, Visible
 from api.http.endpoint import Routes, send_problem
 from api.http.limits import Begins, StreamsRoom
 from api.http.lists import FIRST_AT, ZONE
 from api.http.problems import Problem
-from api.http.services import KnownOwners, Services
+from api.http.services import NOW, KnownOwners, Services
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from infra.log.memory import MemoryLog

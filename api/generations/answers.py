@@ -36,17 +36,21 @@ from domain.quotas.counted import PREFIX as COUNTED
 from domain.quotas.events import Amounts, UseReleased
 from domain.quotas.quota import plus
 from domain.resources.table import RESOURCES
-from infra.position import format_position
 from infra.writer.submission import Outcome
 
 
-class Quote(BaseModel):
-    """What it is expected to take; 0 of what does not apply. `plan_tokens` are of `token_type`."""
+class _Sums(BaseModel):
+    """Amounts of what generations take."""
 
     credits: int
     tokens: int
     usd: str
     currency: str
+
+
+class Quote(_Sums):
+    """What it is expected to take; 0 of what does not apply. `plan_tokens` are of `token_type`."""
+
     bytes: int
     token_type: str | None = None
     plan_tokens: int
@@ -81,17 +85,13 @@ class Check(BaseModel):
     formatted: dict[str, str]
 
 
-class Alternative(BaseModel):
+class Alternative(_Sums):
     """Priced options that would pass."""
 
     label: str
     provider: str | None
     model: str | None
     options: dict[str, Any]
-    credits: int
-    tokens: int
-    usd: str
-    currency: str
 
 
 class Action(BaseModel):
@@ -120,14 +120,10 @@ class Assessment(BaseModel):
     position: str
 
 
-class Charged(BaseModel):
+class Charged(_Sums):
     """What was charged or given back; USD is what was actually spent."""
 
-    credits: int
-    tokens: int
     plan_tokens: int
-    usd: str
-    currency: str
 
 
 class Cost(BaseModel):
@@ -274,9 +270,9 @@ def assessment_answer(told: dict[str, Any], links: Links) -> dict[str, Any]:
     checks = [check_answer(check) for check in told["checks"]]
     return {
         **told,
-        "quote": quote_answer(told["quote"]),
+        "quote": with_usd(told["quote"]),
         "checks": checks,
-        "alternatives": [_priced(each) for each in told["alternatives"]],
+        "alternatives": [with_usd(each) for each in told["alternatives"]],
         "actions": actions(checks, told["reason"], links),
     }
 
@@ -303,9 +299,9 @@ def refusal_facts(call: Call, outcome: Outcome) -> dict[str, Any]:
     return {**answer, **numbers, "generation_id": refused.generation_id if refused else None}
 
 
-def quote_answer(quote: dict[str, Any]) -> dict[str, Any]:
-    """A quote with its money as text."""
-    return {**quote, USD: decimal_text(quote[USD]), "currency": "USD"}
+def with_usd(figures: dict[str, Any]) -> dict[str, Any]:
+    """A quote or priced options with their money as text."""
+    return {**figures, USD: decimal_text(figures[USD]), "currency": "USD"}
 
 
 def amounts_answer(amounts: dict[str, int]) -> dict[str, int | str]:
@@ -317,12 +313,9 @@ def check_answer(check: dict[str, Any]) -> dict[str, Any]:
     """One resource's answer, money as text."""
     if not RESOURCES.shown(check["resource"]).money:
         return check
-    money = {name: None if check[name] is None else decimal_text(check[name]) for name in _NUMBERS}
+    numbers = {name: check[name] for name in _NUMBERS if name in check}  # a refusal that is kept has no deficit
+    money = {name: None if amount is None else decimal_text(amount) for name, amount in numbers.items()}
     return {**check, **money, "currency": "USD"}
-
-
-def _priced(alternative: dict[str, Any]) -> dict[str, Any]:
-    return {**alternative, USD: decimal_text(alternative[USD]), "currency": "USD"}
 
 
 STATUSES: dict[type, Status] = {
@@ -344,18 +337,15 @@ def created(outcome: Outcome) -> Answer:
         "generation_id": event.generation_id,
         "transaction_id": event.generation_id,
         "status": Status.HELD,
-        "quote": quote_answer(event.quote._asdict()),
+        "quote": with_usd(event.quote._asdict()),
         "holds": holds_answer(event.holds),
         "expires_at": event.expires_at,
-        "position": format_position(outcome.position),
     }
 
 
 def started(outcome: Outcome) -> Answer:
     """A generation that a worker has begun."""
-    event = outcome.one(GenerationStarted)
-    status = STATUSES[GenerationStarted]
-    return {"generation_id": event.generation_id, "status": status, "position": format_position(outcome.position)}
+    return {"generation_id": outcome.one(GenerationStarted).generation_id, "status": STATUSES[GenerationStarted]}
 
 
 def cancelled(outcome: Outcome) -> Answer:
@@ -364,7 +354,6 @@ def cancelled(outcome: Outcome) -> Answer:
         "generation_id": outcome.one(GenerationCancelled).generation_id,
         "status": STATUSES[GenerationCancelled],
         "returned": amounts_answer(_released(outcome)),
-        "position": format_position(outcome.position),
     }
 
 
@@ -375,7 +364,6 @@ def extended(outcome: Outcome) -> Answer:
         "generation_id": event.generation_id,
         "expires_at": event.expires_at,
         "holds": holds_answer(event.holds),
-        "position": format_position(outcome.position),
     }
 
 
@@ -394,7 +382,7 @@ def settled(outcome: Outcome) -> Answer:
     }
     if isinstance(event, GenerationFailed):
         told["outcome"] = event.outcome
-    return told | {"position": format_position(outcome.position)}
+    return told
 
 
 def refunded(outcome: Outcome) -> Answer:
@@ -406,7 +394,6 @@ def refunded(outcome: Outcome) -> Answer:
         "returned": amounts_answer(total(event.returned)),
         "written_off": amounts_answer(total(event.written_off)),
         "contents": list(event.contents),
-        "position": format_position(outcome.position),
     }
 
 

@@ -10,10 +10,23 @@ from api.accounts.commands import PaidBody
 from api.generations.answers import Held, Quote, cancelled, created, extended, refunded, refusal_facts, settled, started
 from api.http.caller import Call, Found, own_only, user_of
 from api.http.command import command
-from api.http.current import read_current
 from api.http.database import UNREACHABLE
 from api.http.endpoint import Answer
-from api.http.fields import MAX_AMOUNT, Amount, Body, Count, Id, Metadata, Model, Name, Options, Text, Ttl, Units, Usd
+from api.http.fields import (
+    MAX_AMOUNT,
+    Amount,
+    Body,
+    Count,
+    Id,
+    Metadata,
+    Model,
+    Name,
+    Options,
+    Text,
+    Ttl,
+    Units,
+    Usd,
+)
 from api.http.policy import May
 from api.http.problems import Problem, away, refused
 from api.http.services import Services
@@ -60,7 +73,7 @@ async def of_generation(call: Call, _body: Any = None) -> Call:
 async def of_content(call: Call, _body: Any = None) -> Call:
     """The call with the user whose content it is about. Raises Problem (403, 404, 503)."""
     tag = content_tag(call.id)
-    now = await read_current(call.services, call.org, tags=(tag,))
+    now = await call.services.current(call.org, tags=(tag,))
     streams = [stream for stream, event in now.tagged[tag] if isinstance(event, ContentStored)]
     if not streams:
         raise _missing(NoSuchContent(content_id=call.id))
@@ -75,7 +88,7 @@ async def generation_user(services: Services, org: str, generation_id: str) -> s
     if known is not None:
         return known
     stream = stream_of(generation_id)
-    generation: Generation = (await read_current(services, org, stream)).states[stream]
+    generation: Generation = (await services.current(org, stream)).states[stream]
     if generation.asked is None:
         return None
     services.owners.note(org, generation_id, generation.asked.user)
@@ -88,13 +101,9 @@ async def reserved_by_caller(call: Call, reservation_id: str) -> None:
     A user who could release what a worker holds would have the work for nothing. One that is not there yet is refused
     here, for the decision, which comes later, does not know who has made it.
     """
-    wanted = {
-        "org": call.org,
-        "tag": reservation_tag(reservation_id),
-        "stream": account_stream(f"user:{call.principal.sub}:credits"),
-    }
+    stream = account_stream(f"user:{call.principal.sub}:credits")
     try:
-        row = await call.services.row(_RESERVED_BY, wanted)
+        row = await call.row(_RESERVED_BY, tag=reservation_tag(reservation_id), stream=stream)
     except UNREACHABLE as error:
         raise away(error) from None
     if row is None:

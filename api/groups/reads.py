@@ -7,10 +7,12 @@ from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.groups.answers import (
+from api.groups.commands import (
     COUNTED,
     GroupAnswer,
+    GroupRest,
     GroupUsage,
+    LimitsBody,
     MemberRow,
     group_answer,
     group_now,
@@ -18,7 +20,6 @@ from api.groups.answers import (
     settings_tag,
     use_answer,
 )
-from api.groups.commands import LimitsBody
 from api.http.caller import Call, seen_user
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
@@ -41,7 +42,7 @@ from api.http.lists import (
 from api.http.policy import May
 from api.http.problems import Problem, refused
 from api.http.services import Services
-from api.plans.forecasts import FARTHEST_DAYS, WINDOW_DAYS
+from api.plans.tokens import FARTHEST_DAYS, WINDOW_DAYS
 from domain.groups.edit import EditGroup
 from domain.groups.now import GroupUse as UseNow
 from domain.groups.room import Room, room_of
@@ -113,12 +114,10 @@ async def list_groups(
     """Groups with their limits and use; a user's are those they are in."""
     user = seen_user(call, user_id)
     pages = await page.of(call, "groups", user or "", sort)
-    fullness, after = pages.after(FULLEST, "")
-    wanted = {"org": call.org, "user": user, "fullness": fullness, "after": after, "limit": pages.more}
-    rows = await call.services.rows(CLOSEST if sort == "closest" else BY_ID, wanted)
-    told = pages.page(rows, lambda row: [row["fullness"], row["id"]], group_row)
+    rows = await pages.rows(CLOSEST if sort == "closest" else BY_ID, {"fullness": FULLEST, "after": ""}, user=user)
+    told = pages.page(rows, ["fullness", "id"], group_row)
     if rows:
-        await _forecast(call.services, call.org, told["items"], rows[0]["now"])
+        await _forecast(call, told["items"], rows[0]["now"])
     return told
 
 
@@ -128,7 +127,7 @@ async def read_group(call: Call, id: str) -> Json:
     answered = await group_now(call, id)
     _in_it(call, answered.value.group)
     told = use_answer(id, answered)
-    await _forecast(call.services, call.org, [told], answered.time)
+    await _forecast(call, [told], answered.time)
     return Json(told, headers={"ETag": settings_tag(answered.value.group)})
 
 
@@ -137,9 +136,7 @@ async def list_group_members(call: Call, page: Page, id: str) -> dict[str, Any]:
     """Who is in a group."""
     await group_now(call, id)
     pages = await page.of(call, "members", id)
-    (after,) = pages.after("")
-    rows = await call.services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": pages.more})
-    return pages.page(rows, lambda row: [row["user_id"]])
+    return pages.page(await pages.rows(_MEMBERS, {"after": ""}, id=id), ["user_id"])
 
 
 @endpoint("GET /api/groups/{id}/usage", May.READ_GROUPS, GroupUsage)
@@ -159,7 +156,7 @@ async def read_group_usage(
     await seen(call, min_position)
     use: UseNow = (await group_now(call, id)).value
     during = await window(call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
-    items = await _usage(call.services, call.org, id, during, bucket)
+    items = await _usage(call, id, during, bucket)
     if format == "csv":
         table = _table(id, use.group, items)
         return await call.services.threads.run(csv_response, "group-usage.csv", *table, bom=bom)
@@ -168,27 +165,23 @@ async def read_group_usage(
     return Json(told | {"bucket": bucket, **times, "items": items})
 
 
-async def _forecast(services: Services, org: str, groups: list[dict[str, Any]], now: datetime) -> None:
-    """Tell of each group when its limits are full."""
+async def _forecast(call: Call, groups: list[dict[str, Any]], now: datetime) -> None:
+    """Add to each group when its limits are full."""
     since = now - timedelta(days=WINDOW_DAYS)
-    ids = [group["id"] for group in groups]
-    rows = await services.rows(_USED_LATELY, {"org": org, "ids": ids, "since": since})
+    rows = await call.rows(_USED_LATELY, ids=[group["id"] for group in groups], since=since)
     used = {(row["group_id"], row["what"]): row["amount"] for row in rows}
     for group in groups:
         group["full_in_days"] = full_in_days(group, used, now)
 
 
-async def _usage(services: Services, org: str, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
-    """Every bucket of the time asked for, also those without use."""
-    names, starts = [], []
-    for name, start in during.buckets(bucket):
-        names.append(name)
-        starts.append(start)
-    wanted = {"org": org, "id": group_id, "starts": starts, "start": during.start, "end": during.end}
+async def _usage(call: Call, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
+    """Every bucket of the period, also those without use."""
+    buckets = during.buckets(bucket)
+    starts = [start for _, start in buckets]
     found: dict[int, dict[str, int]] = {}
-    for row in await services.rows(_USAGE, wanted):
+    for row in await call.rows(_USAGE, id=group_id, starts=starts, start=during.start, end=during.end):
         found.setdefault(row["bucket"], {})[row["what"]] = row["amount"]
-    return [_item(name, found.get(number, {})) for number, name in enumerate(names, 1)]
+    return [_item(name, found.get(number, {})) for number, (name, _) in enumerate(buckets, 1)]
 
 
 def _in_it(call: Call, group: Group) -> None:
@@ -273,24 +266,14 @@ def _anew_in(group: dict[str, Any], now: datetime) -> timedelta | None:
     return timedelta(days=longest) if longest else None
 
 
-class GroupPreview(BaseModel):
+class GroupPreview(GroupRest):
     """The group as it would be. `refused_now`: whether the next one of it would be refused.
 
     `members_affected`: how many members would then be refused something, all of them or none.
     """
 
     id: str
-    image_limit: int | None
-    video_limit: int | None
-    token_quotas: dict[str, int]
-    period: str
-    usage: dict[str, int]
-    remaining: dict[str, int | None]
-    token_remaining: dict[str, int | None]
-    status: Literal["green", "yellow", "red"]
-    percent: int
     refused_now: dict[str, bool]
-    member_count: int
     members_affected: int
     position: str
 
@@ -313,11 +296,12 @@ async def preview_group(call: Call, body: LimitsBody) -> dict[str, Any]:
     counted = dict.fromkeys((*COUNTED, *group.limits, *group.quota.used, *group.quota.held))
     rooms = {what: room_of(call.id, group, what) for what in counted}
     told = group_answer(call.id, group, None, rooms, len(group.members))
-    shown = {name: told[name] for name in GroupPreview.model_fields if name in told}
-    refused_now = {what: not rooms[what].has(1) for what in COUNTED}
-    affected = len(group.members) if any(not room.has(1) for room in rooms.values()) else 0
-    more = {"refused_now": refused_now, "members_affected": affected}
-    return {**shown, **more, "position": format_position(answered.position)}
+    return {
+        **{name: told[name] for name in GroupPreview.model_fields if name in told},
+        "refused_now": {what: not rooms[what].has(1) for what in COUNTED},
+        "members_affected": len(group.members) if any(not room.has(1) for room in rooms.values()) else 0,
+        "position": format_position(answered.position),
+    }
 
 
 COLUMNS = (

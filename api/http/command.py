@@ -12,28 +12,30 @@ from api.http.caller import Call, Head, admit, read_head
 from api.http.database import UNREACHABLE
 from api.http.endpoint import (
     JSON,
+    POSITION,
     REPLAYED,
     Answer,
     Endpoint,
-    declared,
+    declare,
     idempotency_key,
     receive_body,
     room_of,
     send_bytes,
+    shaped,
 )
 from api.http.limits import Begins
 from api.http.policy import Rule
 from api.http.problems import (
     MEDIA_TYPE,
     RETRY_AFTER_S,
+    UNDECIDED,
     Problem,
     away,
     disk_full,
     not_yet_visible,
     rate_limited,
     refused,
-    turned_away,
-    unknown_outcome,
+    undecided,
 )
 from api.http.services import Services
 from api.in_use import release
@@ -42,9 +44,10 @@ from domain.generations.count import MOST_AT_ONCE, CountEarlier, StartCounting
 from domain.organisations.refusals import NotCounted
 from domain.quotas.counted import stream_of
 from domain.resources.table import RESOURCES
+from infra.position import format_position
 from infra.security.principal import Role
 from infra.security.request_rates import Limit
-from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Submission
+from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Submission
 
 # What was open before counting started is among it once the read models have reached that. What it has beside, because
 # they are behind with what was counted or ended since, is left alone by the command.
@@ -68,10 +71,8 @@ async def count_open(services: Services, org: str, resource: str, actor: str) ->
         await _count(services, org, resource, actor)
     except UNREACHABLE as error:
         raise away(error) from None
-    except OutcomeUnknown:
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
+    except UNDECIDED as error:
+        raise undecided(error) from None
 
 
 def limited_by(commands: Iterable[Any]) -> set[str]:
@@ -139,10 +140,6 @@ _IF_MATCH = {
 Sealed = str | None
 
 
-def _unanswered(_outcome: Outcome) -> Answer:
-    raise AssertionError("it has `tell`")
-
-
 @dataclass(kw_only=True, eq=False)
 class Command(Endpoint):
     """A call that becomes one command.
@@ -151,14 +148,18 @@ class Command(Endpoint):
     are `texts`, each sealed by itself, from their sealed forms by name. `account` says whose key seals them; `org`
     overrides the caller's organisation.
 
+    `answer` makes the answer from the outcome; `event` takes its place where the answer's fields are those of an event
+    of this type; `tell` where the outcome alone does not say it all: it must answer a replay the same. An answer
+    without `position` gets that of the outcome.
+
     `check` raises Problem for what call and body show only together. `look` finds out what must be known before the
     command can be made, and may raise Problem. `makes` is the id of a generation that the caller has chosen, with its
     user, for what follows in the same batch. `facts` are what a refusal says, where it is not the decision's own.
     `refused` answers a refusal with `status`, for a call that asks whether something is allowed; None: it is a problem.
-    `tell` takes the place of `answer` where the outcome alone does not say it all; it must tell a replay the same.
     """
 
-    answer: Callable[[Outcome], Answer] = _unanswered
+    answer: Callable[[Outcome], Answer] | None = None
+    event: type | None = None
     tell: Callable[[Call, Any, Outcome], Awaitable[Answer]] | None = None
     refused: Callable[[Outcome], Answer | None] = lambda _outcome: None
     facts: Callable[[Call, Outcome], dict[str, Any]] | None = None
@@ -175,8 +176,8 @@ class Command(Endpoint):
 
     def _inspect(self) -> None:
         super()._inspect()
-        if (self.answer is _unanswered) == (self.tell is None):
-            raise TypeError(f"{self.name} needs either `answer` or `tell`")
+        if sum(each is not None for each in (self.answer, self.event, self.tell)) != 1:
+            raise TypeError(f"{self.name} needs one of `answer`, `event` and `tell`")
         self.keyed = self.method == "POST"
         self.private = tuple(name for name in PERSONAL if name in self.body.model_fields)
 
@@ -256,17 +257,26 @@ class Command(Endpoint):
 
         Raises Problem (503) where something must be looked up for the answer.
         """
-        if outcome.refusal is None:
-            return self.status, await self.tell(call, body, outcome) if self.tell else self.answer(outcome)
-        call.services.metrics.refused(self.name, outcome.refusal.code)
-        told = self.refused(outcome)
-        if told is not None:
-            return self.status, told
         refusal = outcome.refusal
+        if refusal is None:
+            accepted = await self._answer(call, body, outcome)
+            accepted.setdefault(POSITION, format_position(outcome.position))
+            return self.status, accepted
+        call.services.metrics.refused(self.name, refusal.code)
+        answer = self.refused(outcome)
+        if answer is not None:
+            return self.status, answer
         if self.facts is not None:
             refusal = refusal._replace(facts=self.facts(call, outcome))
         problem = refused(refusal)
         return problem.status, problem.body()
+
+    async def _answer(self, call: Call, body: Any, outcome: Outcome) -> Answer:
+        if self.tell is not None:
+            return await self.tell(call, body, outcome)
+        if self.answer is not None:
+            return self.answer(outcome)
+        return shaped(self.answers, outcome.one(self.event))  # type: ignore[arg-type]  # one of the three is given
 
     def _extra(self) -> dict[str, Any] | None:
         return super()._extra() or {"parameters": [_IF_MATCH]}
@@ -274,11 +284,7 @@ class Command(Endpoint):
 
 def command(call: str, may: Rule, answers: type[Any], **options: Any) -> Callable[[Callable[..., Any]], Command]:
     """Declare the maker of a command as an endpoint. `call`: method and path."""
-
-    def declare(handler: Callable[..., Any]) -> Command:
-        return Command(**declared(call, may, answers, handler) | options)
-
-    return declare
+    return declare(Command, call, may, answers, **options)
 
 
 def _says_none(head: Head) -> bool:
@@ -324,10 +330,8 @@ async def execute_all(
     """Run many commands together. Raises Problem."""
     try:
         return await services.ledger.execute_all(items, atomic=atomic)
-    except OutcomeUnknown:
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
+    except UNDECIDED as error:
+        raise undecided(error) from None
 
 
 async def _once(services: Services, item: Submission) -> Outcome:
@@ -347,12 +351,10 @@ async def _run(services: Services, item: Submission, *, copy: bool) -> Outcome:
         return await services.ledger.execute(item)
     except KeyReused:
         raise key_reused() from None
-    except OutcomeUnknown:
-        if copy:
+    except UNDECIDED as error:
+        if copy and isinstance(error, OutcomeUnknown):
             raise Problem(409, "in_progress", "The same request is still being worked on.") from None
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
+        raise undecided(error) from None
 
 
 def key_reused() -> Problem:

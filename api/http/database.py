@@ -93,11 +93,6 @@ class Database:
             found: list[Row] = await cursor.fetchall()
             return found
 
-    async def row(self, query: str, parameters: Mapping[str, Any]) -> Row | None:
-        """The first row of a read in one organisation, or none."""
-        found = await self.rows(query, parameters)
-        return found[0] if found else None
-
     async def rows_of_all(self, query: str, parameters: Any = ()) -> list[Row]:
         """The rows of a read over all organisations: for what belongs to the platform, and for its admins."""
         async with self.reads_all.connection() as connection:

@@ -159,6 +159,13 @@ Options = Annotated[
 ]
 
 
+class NotedBody(Body):
+    """A body with the caller's own notes."""
+
+    reason: Text | None = None
+    metadata: Metadata | None = None
+
+
 MAX_PARAMETERS = 50
 PLUS = "In a query `+` means a space; write `%2B` for a `+`."
 _SHOWN = re.compile(r"[A-Za-z0-9_.-]{1,64}")

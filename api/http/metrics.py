@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.http.crowd import Crowd
+from api.http.limits import Crowd
 from api.operator.watch import GAUGES, Backlog, ConsumerWatch
 from infra.decisions import RefusedChecks
 from infra.disk import DiskWatch

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from domain.refusal import RefusalKind
 from infra.disk import NO_ROOM
 from infra.turns import TooManyWaiting
-from infra.writer.submission import Overloaded, Refused, StorageFull
+from infra.writer.submission import OutcomeUnknown, Overloaded, Refused, StorageFull
 
 MEDIA_TYPE = b"application/problem+json"
 TYPE = "urn:scrip:problem:"
@@ -95,11 +95,6 @@ def disk_full() -> Problem:
     return Problem(503, "disk_full", detail, headers={"Retry-After": str(FULL_RETRY_AFTER_S)})
 
 
-def turned_away(error: Overloaded) -> Problem:
-    """Nothing was done: there is no room on the disk, or too much is waiting."""
-    return disk_full() if isinstance(error, StorageFull) else overloaded()
-
-
 def of_the_machine(error: BaseException, method: str) -> Problem | None:
     """The problem for an error that says that this machine or PostgreSQL's lacks something just now; else None.
 
@@ -118,6 +113,16 @@ def away(error: BaseException) -> Problem:
     if isinstance(error, TooManyWaiting):
         return limit_reached("too_many_waiting", str(error), error.limit, RETRY_AFTER_S)
     return overloaded() if isinstance(error, TooManyRequests) else unavailable()
+
+
+UNDECIDED = (OutcomeUnknown, Overloaded)  # what the ledger raises where it does not answer
+
+
+def undecided(error: OutcomeUnknown | Overloaded, *, read: bool = False) -> Problem:
+    """The problem for one of UNDECIDED. `read`: nothing was to be written, so the outcome does not matter."""
+    if isinstance(error, OutcomeUnknown):
+        return unavailable() if read else unknown_outcome()
+    return disk_full() if isinstance(error, StorageFull) else overloaded()
 
 
 def unavailable() -> Problem:

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.http.connection import Connection, whole
-from api.http.crowd import Crowd, Guest
+from api.http.limits import Crowd, Guest
 from api.http.problems import Problem
 from infra.settings import Settings
 from infra.tuning import give_memory_back, trim

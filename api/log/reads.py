@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from api.http.caller import Call
 from api.http.database import Row
-from api.http.endpoint import endpoint
+from api.http.endpoint import endpoint, shaped
 from api.http.fields import QueryDay
 from api.http.lists import Page, bounds, moments, page_of
 from api.http.policy import May
@@ -26,7 +26,6 @@ from domain.registry import SCRIP
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.log.recorder import OrganisationLog
-from infra.partitions import partition_of
 from infra.position import format_position, parse_position
 from infra.snapshots import decode_state
 
@@ -206,8 +205,7 @@ async def list_events(
     pages = page.cursors(call, "events", stream or "", type or "", actor or "", order)
     (edge,) = pages.given(int) or (None,)
     start = _position("after", after) if after else 0
-    partition = partition_of(call.org, call.services.ledger.writer.partitions)
-    first, last = await bounds(call.services, partition, from_, to)
+    first, last = await bounds(call, from_, to)
     wanted = {"stream": stream, "topics": [type] if type else [], "actor": actor}
     if order == "desc":
         first, last = max(start + 1, first), min(last, edge or last) - 1
@@ -276,18 +274,8 @@ def _position(name: str, text: str) -> int:
 
 def _shown(event: LedgerEvent) -> dict[str, Any]:
     stored = msgspec.json.decode(event.data)
-    return {
-        "position": format_position(event.position),
-        "stream": event.stream,
-        "version": event.version,
-        "type": event.type,
-        "tag": event.tag,
-        "actor": event.actor,
-        "time": event.time,
-        "data": stored["data"],
-        "hash": event.hash.hex(),
-        "cause": stored["cause"],
-    }
+    position, hash_ = format_position(event.position), event.hash.hex()
+    return shaped(EventRow, event, position=position, hash=hash_, data=stored["data"], cause=stored["cause"])
 
 
 _LIST = """
@@ -304,10 +292,8 @@ async def list_quarantine(call: Call, page: Page, status: Literal["open", "all"]
     """Usage events that could not be applied, oldest first."""
     pages = page.cursors(call, "quarantine", status)
     at, id_ = pages.given(datetime, str) or (None, "")
-    rows = await call.services.rows(
-        _LIST, {"org": call.org, "all": status == "all", "at": at, "id": id_, "limit": pages.more}
-    )
-    return pages.page(rows, lambda row: [row["at"], row["id"]])
+    rows = await call.rows(_LIST, all=status == "all", at=at, id=id_, limit=pages.more)
+    return pages.page(rows, ["at", "id"])
 
 
 @endpoint("POST /api/v1/quarantine/{id}/retry", May.RETRY_QUARANTINED)

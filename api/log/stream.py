@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.caller import Call, Head, admit, failed, read_head
 from api.http.database import UNREACHABLE, Row
-from api.http.endpoint import Endpoint, declared, endpoint
+from api.http.endpoint import Endpoint, declare, endpoint
 from api.http.fields import Body, Known, check_query, read_query
 from api.http.policy import May, Rule, authorise, known
 from api.http.problems import PROBLEMS, Problem, invalid, limit_reached
@@ -117,11 +117,7 @@ class Stream(Endpoint):
 
 def stream(call: str, may: Rule, parameters: dict[str, str]) -> Callable[[Blocks], Stream]:
     """Declare a generator of messages as an endpoint. `call`: method and path."""
-
-    def declare(handler: Blocks) -> Stream:
-        return Stream(**declared(call, may, None, handler), parameters=parameters)
-
-    return declare
+    return declare(Stream, call, may, parameters=parameters)
 
 
 async def send_stream(

@@ -1,4 +1,4 @@
-"""What reads answer, as the OpenAPI document describes it. Amounts are whole credits, times RFC 3339 in UTC."""
+"""Whether the service is well, and its metrics: for monitoring, without a login."""
 
 import asyncio
 from collections.abc import Iterator

@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 from api.generations.commands import NoBody
 from api.http.caller import Call, Found, failed, own_only, read_head, seen_user
 from api.http.command import command, execute
-from api.http.current import database_time, read_current
 from api.http.database import Row
 from api.http.endpoint import REPLAYED, Answer, as_json, endpoint, receive_body, services_of
-from api.http.fields import AddressText, Amount, Body, Id, Metadata, Name, Text, UserId, strict_json
-from api.http.lists import Json, Page, page_of
+from api.http.fields import AddressText, Amount, Body, Id, Name, NotedBody, UserId, strict_json
+from api.http.lists import LAST, Json, Page, page_of
 from api.http.policy import May, owns
 from api.http.problems import Problem, invalid, refused
 from api.http.services import Services
@@ -107,12 +106,10 @@ class SettledPurchaseAnswer(BaseModel):
     position: str
 
 
-class WriteOffBody(Body):
+class WriteOffBody(NotedBody):
     """`amount`: all that is owed where none is given."""
 
     amount: Amount | None = None
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
 class WriteOffAnswer(BaseModel):
@@ -163,10 +160,6 @@ def _not_own() -> Problem:
     return Problem(403, "not_own", "A user may only buy for their own accounts.", field="account")
 
 
-def _written_off(outcome: Outcome) -> Answer:
-    return {"amount": outcome.one(ShortfallWrittenOff).amount, "position": format_position(outcome.position)}
-
-
 def started(event: PurchaseStarted) -> Answer:
     """What is bought, as the command decided it."""
     plan = event.plan.plan if event.plan else None
@@ -206,23 +199,21 @@ async def _to_cancel(call: Call, _body: Any) -> Call:
 
 async def _purchase(call: Call) -> tuple[Purchase, PurchaseStarted]:
     stream = purchase_stream(call.id)
-    purchase: Purchase = (await read_current(call.services, call.org, stream)).states[stream]
+    purchase: Purchase = (await call.services.current(call.org, stream)).states[stream]
     if purchase.started is None:
         raise refused(Refused.of(NoSuchPurchase(call.id)))
     return purchase, purchase.started
 
 
-async def _settled(call: Call, outcome: Outcome, status: str) -> Answer:
-    return {"purchase_id": call.id, "status": status, "position": format_position(outcome.position)}
+async def _paid(call: Call, _body: Any, _outcome: Outcome) -> Answer:
+    return {"purchase_id": call.id, "status": "completed"}
 
 
-@command(
-    "POST /api/v1/purchases/{id}/paid",
-    May.MANAGE_CREDITS,
-    SettledPurchaseAnswer,
-    look=_to_pay,
-    tell=lambda call, _body, outcome: _settled(call, outcome, "completed"),
-)
+async def _cancelled(call: Call, _body: Any, _outcome: Outcome) -> Answer:
+    return {"purchase_id": call.id, "status": CANCELLED}
+
+
+@command("POST /api/v1/purchases/{id}/paid", May.MANAGE_CREDITS, SettledPurchaseAnswer, look=_to_pay, tell=_paid)
 def mark_purchase_paid(call: Call, _body: MarkPaidBody, _sealed: str | None) -> Any:
     """Say that a purchase on invoice is paid, and deliver it once."""
     return call.found.expected
@@ -233,7 +224,7 @@ def mark_purchase_paid(call: Call, _body: MarkPaidBody, _sealed: str | None) -> 
     May.BUY,
     SettledPurchaseAnswer,
     look=_to_cancel,
-    tell=lambda call, _body, outcome: _settled(call, outcome, CANCELLED),
+    tell=_cancelled,
     free=lambda _body: True,
 )
 def cancel_purchase(call: Call, _body: NoBody, _sealed: str | None) -> Any:
@@ -241,21 +232,21 @@ def cancel_purchase(call: Call, _body: NoBody, _sealed: str | None) -> Any:
     return FailPurchase(purchase_id=call.id, reason=CANCELLED)
 
 
-@command("POST /api/v1/accounts/{address}/shortfall/write-off", May.MANAGE_CREDITS, WriteOffAnswer, answer=_written_off)
+@command(
+    "POST /api/v1/accounts/{address}/shortfall/write-off", May.MANAGE_CREDITS, WriteOffAnswer, event=ShortfallWrittenOff
+)
 def write_off_shortfall(call: Call, body: WriteOffBody, sealed: str | None) -> Any:
     """Give up what an account owes."""
     return WriteOffShortfall(address=call.address, amount=body.amount, sealed=sealed)
 
 
-_LIST = """
-    select id, user_id, provider, status, price, currency, package, address as account, plan, billing, payment_ref,
-        reason, created_at, created_position, ended_at, position
-    from read.purchases
+SHOWN_OF_PURCHASES = """id, user_id, provider, status, price, currency, package, address as account, plan, billing,
+    payment_ref, reason, created_at, created_position, ended_at, position"""
+_LIST = f"""
+    select {SHOWN_OF_PURCHASES} from read.purchases
     where org = %(org)s and created_position < %(before)s
       and (%(user)s::text is null or user_id = %(user)s) and (%(status)s::text is null or status = %(status)s)
     order by created_position desc limit %(limit)s"""
-
-LAST = 2**62
 
 
 @endpoint("GET /api/v1/purchases", May.READ_CREDITS, page_of(PurchaseRow))
@@ -268,10 +259,8 @@ async def list_purchases(
     """Purchases, newest first."""
     user = seen_user(call, user_id)
     pages = await page.of(call, "purchases", user or "", status or "")
-    (before,) = pages.after(LAST)
-    wanted = {"org": call.org, "before": before, "user": user, "status": status, "limit": pages.more}
-    rows = await call.services.rows(_LIST, wanted)
-    return pages.page(rows, lambda row: [row["created_position"]], shown_purchase)
+    rows = await pages.rows(_LIST, {"before": LAST}, user=user, status=status)
+    return pages.page(rows, ["created_position"], shown_purchase)
 
 
 def shown_purchase(row: Row) -> dict[str, Any]:
@@ -332,7 +321,7 @@ async def _unit_of(call: Call, body: PurchaseBody) -> str | None:
     """The unit of the package that a user buys without naming an account; plan tokens would be the organisation's."""
     if call.principal.role is not Role.USER or body.package is None or body.account is not None:
         return None
-    now = await read_current(call.services, PLATFORM, STREAM)
+    now = await call.services.current(PLATFORM, STREAM)
     catalogue: Catalogue = now.states[STREAM]
     return next((each.unit for each in catalogue.packages if each.id == body.package), None)
 
@@ -375,7 +364,7 @@ async def payment_webhook(request: Request, provider: str) -> dict[str, Any]:
     if payments is None or not payments.secrets or provider != payments.name:
         raise Problem(404, "not_found", "There is no such payment provider.")
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    now = int((await database_time(services)).timestamp())
+    now = int((await services.now()).timestamp())
     try:
         verify(payments.secrets, headers, raw, now)
     except BadSignature as bad:

@@ -144,14 +144,14 @@ async def read_analytics(
     most = MAX_HOUR_DAYS if bucket == "hour" else MAX_DAYS
     during = await window(call, from_, to, days=min(DEFAULT_DAYS, most), most=most)
     names, starts = zip(*during.buckets(bucket), strict=True) if during.end > during.start else ((), ())
-    wanted = {"org": call.org, "starts": [*starts], "start": during.start, "end": during.end, "limit": MAX_ROWS + 1}
+    wanted = {"starts": [*starts], "start": during.start, "end": during.end, "limit": MAX_ROWS + 1}
     parts = {"key": _KEYS[group_by], "members": _MEMBERS if group_by == "group" else ""}
     if metric in COSTS:
-        rows = await call.services.rows(_COSTS.format(**parts), wanted)
+        rows = await call.rows(_COSTS.format(**parts), **wanted)
         figures = await call.services.threads.run(_costs, metric, currency, names, rows)
     else:
-        rows = await call.services.rows(_USAGE.format(sum=_SUMS[metric], **parts), wanted)
-        checks = await call.services.rows(_CHECKS.format(**parts), wanted) if metric == "refusals" else []
+        rows = await call.rows(_USAGE.format(sum=_SUMS[metric], **parts), **wanted)
+        checks = await call.rows(_CHECKS.format(**parts), **wanted) if metric == "refusals" else []
         figures = await call.services.threads.run(_figures, metric, names, rows, checks)
     if format == "csv":
         table = _table(metric, group_by, bucket, figures)
