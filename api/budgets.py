@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from api.generations.commands import Milliseconds, Prompt
 from api.http.caller import Call, matched, own_only, seen_user, tag_of, user_of
-from api.http.command import command, execute_all, key_reused, require_room
+from api.http.command import command, count_free, execute_all, key_reused, require_room
 from api.http.database import UNREACHABLE, Row
 from api.http.endpoint import REPLAYED, Answer, MinPosition, endpoint, invalid_body
 from api.http.fields import Body, Id, Label, Text, Usd, UserId
@@ -416,8 +416,7 @@ async def record_costs(call: Call, body: CostsBody) -> Json:
     ]
     outcomes = [each for each in found if isinstance(each, Outcome)]
     for each in outcomes:
-        if each.refusal is not None and not each.replayed:
-            call.services.free_writes.count(call.principal, call.org)
+        count_free(call, each)
     position = max((each.position for each in outcomes), default=None)
     told = {"results": results, "position": None if position is None else format_position(position)}
     replayed = bool(outcomes) and all(each.replayed for each in outcomes)

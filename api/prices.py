@@ -14,7 +14,7 @@ from api.http.command import command
 from api.http.database import Row
 from api.http.endpoint import endpoint, shaped
 from api.http.fields import MAX_COUNT, Body, Count, Label, Model, Name, Options, Time, Units, Usd
-from api.http.lists import Json, Page, page_of
+from api.http.lists import Json, Page, page_of, positioned
 from api.http.policy import May
 from api.http.problems import Problem, not_found, refused
 from api.http.services import Services
@@ -30,7 +30,6 @@ from domain.refusal import Refusal
 from domain.registry import SCRIP
 from infra.log.statements import MAX_EVENT_BYTES
 from infra.partitions import PLATFORM
-from infra.position import format_position
 from infra.security.principal import Role
 from infra.writer.submission import Current, Refused
 
@@ -418,7 +417,7 @@ async def list_price_versions(call: Call, page: Page) -> dict[str, Any]:
     (before,) = pages.after(LAST)
     wanted = {"partition": platform.partition, "before": before, "limit": pages.more}
     rows = await call.services.rows_of_all(_VERSIONS, wanted)
-    return pages.page(rows, ["version"], _shown)
+    return pages.page(rows, ["version"], positioned)
 
 
 @endpoint("POST /api/v1/prices/preview", May.READ_PLATFORM, PricesPreview, keyed=False, max_bytes=MAX_PRICES_BODY)
@@ -441,7 +440,3 @@ async def preview_prices(call: Call, body: PublishBody) -> dict[str, Any]:
     rows = await call.services.rows_of_all(USAGE, {"from": since, "to": current.time, "own": own})
     told = await call.services.threads.run(preview, book.at(new.effective_at), new, rows)
     return {"from": since, "to": current.time, **told}
-
-
-def _shown(row: Row) -> dict[str, Any]:
-    return row | {"position": format_position(row["position"])}

@@ -11,7 +11,7 @@ from api.accounts.answers import CaptureAnswer, account_now, captured, released,
 from api.http.caller import Call, Found
 from api.http.command import command
 from api.http.endpoint import Answer
-from api.http.fields import AddressText, Amount, Body, Count, Currency, Id, NotedBody, Time, Ttl, Usd
+from api.http.fields import AddressText, Amount, Body, Count, Id, Money, NotedBody, Time, Ttl
 from api.http.limits import Begins
 from api.http.lists import seen
 from api.http.policy import May
@@ -27,7 +27,6 @@ from domain.credits.events import (
     CreditsTransferredOut,
     GrantScheduled,
     GrantVoided,
-    Paid,
     ReservationExtended,
     Slice,
 )
@@ -38,7 +37,6 @@ from domain.credits.release import Release
 from domain.credits.reserve import DEFAULT_TTL_S, Reserve
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant, part_of
-from domain.money import micros
 from infra.ids import uuid7
 from infra.position import format_position
 from infra.writer.submission import Outcome
@@ -97,11 +95,8 @@ def configure_account(call: Call, body: ConfigureBody, _sealed: str | None) -> A
     )
 
 
-class PaidBody(Body):
+class PaidBody(Money):
     """What was paid for the credits outside Scrip."""
-
-    amount: Usd
-    currency: Currency = "USD"
 
 
 class GrantBody(NotedBody):
@@ -195,7 +190,7 @@ def grant_credits(call: Call, body: GrantBody, sealed: str | None) -> Any:
         effective_at=body.effective_at,
         expires_at=body.expires_at,
         external_ref=body.external_ref,
-        paid=Paid(micros(body.paid.amount), body.paid.currency) if body.paid else None,
+        paid=body.paid.paid if body.paid else None,
         sealed=sealed,
     )
 

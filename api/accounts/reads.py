@@ -26,11 +26,10 @@ from api.http.caller import Call
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
 from api.http.fields import QueryDay, QueryTime
-from api.http.lists import LAST, Bom, Json, Page, bounds, moments, open_text, page_of, renamed, seen
+from api.http.lists import LAST, Bom, Json, Page, bounds, moments, open_text, page_of, positioned, renamed, seen
 from api.http.policy import USER, May
 from api.http.problems import Problem, invalid, not_found
-from api.http.services import Services
-from api.log.reads import MOST_FOLDED, folded, nearest, too_many_events
+from api.log.reads import MOST_FOLDED, folded, nearest
 from domain.credits.account import Account, evolve
 from domain.credits.address import stream_of
 from domain.credits.due import due
@@ -75,20 +74,12 @@ async def balance_at(
     async with call.services.folds.enter(call.org, call.principal.actor):
         found = await call.row(_REACHED, stream=stream, until=recorded_by)
         version = found["version"] if found else 0
-        after, account = await _start(call.services, call.org, stream, version)
-        account, position = await folded(call.services, call.org, stream, account, after, version)
+        after, account = 0, Account()
+        if version > MOST_FOLDED:
+            after, account = await nearest(call, stream, version)
+        account, position = await folded(call, stream, account, after, version)
         account = await call.services.threads.run(_let_pass, account, effective)
     return balance_of(address, account, position or 0, effective)
-
-
-async def _start(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
-    """The version to fold from, before `version`, and its state. Raises Problem (422) where that is too far away."""
-    if version <= MOST_FOLDED:
-        return 0, Account()
-    after, account = await nearest(services, org, stream, version)
-    if version - after > MOST_FOLDED:
-        raise too_many_events()
-    return after, account
 
 
 def _let_pass(account: Account, until: datetime) -> Account:
@@ -137,7 +128,7 @@ async def list_accounts(
     prefix, owner = _own_part(call, prefix)
     pages = await page.of(call, "accounts", prefix, unit or "")
     rows = await pages.rows(_LIST, {"after": ""}, prefix=prefix, unit=unit, owner=owner)
-    return pages.page(rows, ["address"], _shown)
+    return pages.page(rows, ["address"], positioned)
 
 
 def _own_part(call: Call, prefix: str) -> tuple[str, str | None]:
@@ -151,10 +142,6 @@ def _own_part(call: Call, prefix: str) -> tuple[str, str | None]:
     if prefix.startswith(own) and ":" not in prefix.removeprefix(own):
         return prefix, call.principal.sub
     raise Problem(403, "not_own", "A user may only see and use their own accounts.", field="prefix")
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"position": format_position(row["position"])}
 
 
 GRANTS = """

@@ -204,7 +204,7 @@ async def read_generation(call: Call, id: str, min_position: MinPosition = None)
     children = await call.rows(CHILDREN, id=id)
     await call.services.threads.run(_open, call.services, call.org, [row, *children])
     told = generation_row(row)
-    told["stored"] = await stored_of(call.services, call.org, id)
+    told["stored"] = await stored_of(call, id)
     told["children"] = [generation_row(child) for child in children]
     return told
 

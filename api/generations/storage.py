@@ -81,10 +81,10 @@ async def list_contents(
     return told
 
 
-async def stored_of(services: Services, org: str, generation_id: str) -> list[dict[str, Any]]:
+async def stored_of(call: Call, generation_id: str) -> list[dict[str, Any]]:
     """What one generation has stored and nobody has deleted."""
-    rows = await services.rows(OF_ONE, {"org": org, "id": generation_id})
-    return await services.threads.run(_shown, services, org, rows)
+    rows = await call.rows(OF_ONE, id=generation_id)
+    return await call.services.threads.run(_shown, call.services, call.org, rows)
 
 
 def _shown(services: Services, org: str, rows: list[Row]) -> list[dict[str, Any]]:

@@ -41,7 +41,6 @@ from api.http.lists import (
 )
 from api.http.policy import May
 from api.http.problems import Problem, refused
-from api.http.services import Services
 from api.plans.tokens import FARTHEST_DAYS, WINDOW_DAYS
 from domain.groups.edit import EditGroup
 from domain.groups.now import GroupUse as UseNow
@@ -341,12 +340,10 @@ class GroupUses(ReportPage):
     items: list[GroupUse]
 
 
-async def _read(services: Services, asked: Asked) -> list[Row]:
-    rows = await services.rows(
-        BY_ID, {"org": asked.org, "user": None, "after": asked.after or "", "limit": asked.limit}
-    )
-    wanted = {"org": asked.org, "ids": [row["id"] for row in rows], "start": asked.start, "end": asked.end}
-    used = {(row["group_id"], row["what"]): row["amount"] for row in await services.rows(_USED, wanted)}
+async def _read(call: Call, asked: Asked) -> list[Row]:
+    rows = await call.rows(BY_ID, user=None, after=asked.after or "", limit=asked.limit)
+    found = await call.rows(_USED, ids=[row["id"] for row in rows], start=asked.start, end=asked.end)
+    used = {(row["group_id"], row["what"]): row["amount"] for row in found}
     return [row | {"in_time": {what: used.get((row["id"], what), 0) for what in ("image", "video")}} for row in rows]
 
 

@@ -245,12 +245,8 @@ class Command(Endpoint):
         return call.submission(command, org=self.org)
 
     def count(self, call: Call, body: Any, outcome: Outcome) -> None:
-        """Note a command that took nothing. One that was answered before has written nothing now."""
-        if outcome.refusal is not None:
-            if not outcome.replayed:
-                call.services.free_writes.count(call.principal, call.org)
-        elif self.free(body) and not outcome.replayed:
-            call.services.free_writes.count_accepted(call.principal, call.org)
+        """Note a command that took nothing."""
+        count_free(call, outcome, free=self.free(body))
 
     async def answer_of(self, call: Call, body: Any, outcome: Outcome) -> tuple[int, dict[str, Any]]:
         """Status and body for an outcome, refusals included: a pure function of it (but for being counted).
@@ -285,6 +281,16 @@ class Command(Endpoint):
 def command(call: str, may: Rule, answers: type[Any], **options: Any) -> Callable[[Callable[..., Any]], Command]:
     """Declare the maker of a command as an endpoint. `call`: method and path."""
     return declare(Command, call, may, answers, **options)
+
+
+def count_free(call: Call, outcome: Outcome, *, free: bool = False) -> None:
+    """Note a command that was refused or is `free`. One that was answered before has written nothing now."""
+    if outcome.replayed:
+        return
+    if outcome.refusal is not None:
+        call.services.free_writes.count(call.principal, call.org)
+    elif free:
+        call.services.free_writes.count_accepted(call.principal, call.org)
 
 
 def _says_none(head: Head) -> bool:

@@ -21,7 +21,9 @@ from pydantic import (
 )
 
 from api.http.problems import Problem, invalid
+from domain.credits.events import Paid
 from domain.ids import ADDRESS, ID, NAME, account_address, no_dots
+from domain.money import micros
 from domain.prices.quote import check_numbers
 from domain.resources.table import RESOURCES
 from domain.settings.change import Given
@@ -157,6 +159,18 @@ Options = Annotated[
     Field(max_length=32, description="An open map of scalars.", examples=[{"resolution": "1080P", "duration": 6}]),
     AfterValidator(_counted),
 ]
+
+
+class Money(Body):
+    """A decimal as text, and its currency."""
+
+    amount: Usd
+    currency: Currency = "USD"
+
+    @property
+    def paid(self) -> Paid:
+        """The same in integer micro-units."""
+        return Paid(micros(self.amount), self.currency)
 
 
 class NotedBody(Body):

@@ -171,11 +171,14 @@ def _open_all(services: Services, org: str, owner: str, rows: list[Row]) -> None
         row["reason"], row["metadata"] = text.get("reason"), text.get("metadata")
 
 
+def positioned(row: Row) -> Row:
+    """A row with its position as text."""
+    return row | {"position": format_position(row["position"])}
+
+
 def renamed(row: Row, id_name: str) -> Row:
-    """A row with its id under the name that commands give it, and its position as text."""
-    told = {id_name: row.pop("id"), **row}
-    told["position"] = format_position(told["position"])
-    return told
+    """The same, with its id under the name that commands give it."""
+    return positioned({id_name: row.pop("id"), **row})
 
 
 def between(from_: Any, to: Any) -> None:
@@ -376,9 +379,8 @@ MOST = 10_000  # lines of a file
 
 
 class Asked(NamedTuple):
-    """Whose report, from `start` to before `end`, the things whose id comes after `after`, at most `limit`."""
+    """From `start` to before `end`, the things whose id comes after `after`, at most `limit`."""
 
-    org: str
     start: datetime
     end: datetime
     after: str | None
@@ -391,7 +393,7 @@ class Report(NamedTuple):
     subjects: str
     key: str
     columns: Sequence[str]
-    read: Callable[[Services, Asked], Awaitable[list[Row]]]
+    read: Callable[[Call, Asked], Awaitable[list[Row]]]
     shown: Callable[[Row, Window], dict[str, Any]]
     line: Callable[[dict[str, Any]], Sequence[str | int | None]]
 
@@ -424,18 +426,18 @@ def report_endpoint(report: Report, *, name: str, summary: str, answers: type[Ba
     ) -> Response:
         await page.wait(call)
         during = await window(call, from_, to, days=DEFAULT_DAYS)
-        asked = Asked(call.org, during.start, during.end, None, MOST)
+        asked = Asked(during.start, during.end, None, MOST)
 
         def shown(row: Row) -> dict[str, Any]:
             return report.shown(row, during)
 
         if format == "csv":
-            rows = map(shown, await report.read(call.services, asked))
+            rows = map(shown, await report.read(call, asked))
             file, lines = f"{report.subjects}-usage.csv", map(report.line, rows)  # made in the thread, one by one
             return await call.services.threads.run(csv_response, file, report.columns, lines, bom=bom)
         pages = page.cursors(call, name, during.start.isoformat(), during.end.isoformat())
         after = (pages.given(str) or [None])[0]
-        found = await report.read(call.services, asked._replace(after=after, limit=pages.more))
+        found = await report.read(call, asked._replace(after=after, limit=pages.more))
         return Json(during.told() | pages.page(found, [report.key], shown))
 
     declare = endpoint(f"GET /api/v1/analytics/{report.subjects}", May.READ_EVENTS, answers, name=name, summary=summary)

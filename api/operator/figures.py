@@ -388,7 +388,6 @@ async def acknowledge_topic_faults(call: Call, body: AcknowledgeBody) -> dict[st
 _ASK = """
     insert into rebuilds (by) values (%s) on conflict ((true)) where state in ('requested', 'running') do nothing
     returning *, clock_timestamp() as now"""
-_LAST = "select *, clock_timestamp() as now from rebuilds order by id desc limit 1"
 
 
 class RebuildBody(Body):
@@ -398,7 +397,7 @@ class RebuildBody(Body):
 @endpoint("GET /api/v1/rebuilds/current", May.READ_PLATFORM, Rebuild)
 async def read_rebuild(call: Call) -> dict[str, Any]:
     """How far the rebuild is; or the last one, where none runs."""
-    rows = await call.services.rows_of_all(_LAST)
+    rows = await call.services.rows_of_all(_REBUILD)
     if not rows:
         raise not_found("rebuild", "current")
     return shown_rebuild(rows[0]) if call.principal.role is ADMIN else shown_to_others(rows[0])

@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 from api.http.caller import Call, expected_version
 from api.http.command import command
 from api.http.endpoint import Answer, endpoint, shaped
-from api.http.fields import Body, Count, Currency, Id, Label, Name, Usd, given_settings, shown_settings, with_settings
+from api.http.fields import Body, Count, Id, Label, Money, Name, given_settings, shown_settings, with_settings
 from api.http.lists import Json
 from api.http.policy import May
 from api.http.services import Services
 from domain.credits.events import Paid
-from domain.money import decimal_text, micros
+from domain.money import decimal_text
 from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished, PlanPublished
 from domain.plans.publish_features import PublishFeatures
 from domain.plans.publish_packages import PublishPackages
@@ -28,11 +28,8 @@ MOST = 2_000  # elements of a list; the domain's own bounds are narrower
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
-class Price(Body):
+class Price(Money):
     """Money: a decimal as text, and its currency."""
-
-    amount: Usd
-    currency: Currency = "USD"
 
 
 @with_settings(Owner.PLAN)
@@ -103,11 +100,6 @@ class VersionAnswer(BaseModel):
     position: str
 
 
-def money_of(price: Price) -> Paid:
-    """Integer micro-units of a currency."""
-    return Paid(micros(price.amount), price.currency)
-
-
 def shown_money(paid: Paid) -> dict[str, str]:
     """Money as it is read."""
     return {"amount": decimal_text(paid.amount), "currency": paid.currency}
@@ -144,7 +136,7 @@ def publish_plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
         tokens=body.tokens,
         credits=body.credits,
         storage_limit=body.storage_limit,
-        price=money_of(body.price) if body.price else None,
+        price=body.price.paid if body.price else None,
         annual_percent_off=body.annual_percent_off,
         settings=given_settings(body, Owner.PLAN),
         expected=expected_version(call),
@@ -190,7 +182,7 @@ def publish_packages(call: Call, body: PackagesBody, _sealed: str | None) -> Any
             name=each.name,
             unit=each.unit,
             amount=each.amount,
-            price=money_of(each.price),
+            price=each.price.paid,
             expires_after_days=each.expires_after_days,
         )
         for each in body.packages

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 
 from api.generations.commands import NoBody
 from api.http.caller import Call, Found, failed, own_only, read_head, seen_user
-from api.http.command import command, execute
+from api.http.command import command, count_free, execute
 from api.http.database import Row
 from api.http.endpoint import REPLAYED, Answer, as_json, endpoint, receive_body, services_of
 from api.http.fields import AddressText, Amount, Body, Id, Name, NotedBody, UserId, strict_json
@@ -17,7 +17,7 @@ from api.http.lists import LAST, Json, Page, page_of
 from api.http.policy import May, owns
 from api.http.problems import Problem, invalid, refused
 from api.http.services import Services
-from api.plans.catalogue import Price, money_of, shown_money
+from api.plans.catalogue import Price, shown_money
 from domain.credits.address import parse_address
 from domain.credits.events import Paid, ShortfallWrittenOff
 from domain.credits.shortfall import WriteOffShortfall
@@ -297,11 +297,7 @@ async def create_purchase(call: Call, body: PurchaseBody) -> Json:
     call.services.free_writes.check(call.principal, call.org)
     command = start_command(call, body, provider.name, await _unit_of(call, body))
     outcome = await execute(call.services, call.submission(command))
-    if not outcome.replayed:  # one that is accepted has taken nothing either: it is paid for later, or never
-        counted = (
-            call.services.free_writes.count_accepted if outcome.refusal is None else call.services.free_writes.count
-        )
-        counted(call.principal, call.org)
+    count_free(call, outcome, free=True)  # it is paid for later, or never
     if outcome.refusal is not None:
         call.services.metrics.refused("create_purchase", outcome.refusal.code)
         raise refused(outcome.refusal)
@@ -380,8 +376,7 @@ async def payment_webhook(request: Request, provider: str) -> dict[str, Any]:
         return _told(body, await _given_up(services, body, payments), "failed")
     if body.payment_id is None or body.price is None:
         raise Problem(422, "missing_field", "payment_id and price are needed for what is paid.", field="payment_id")
-    price = money_of(body.price)
-    done = await paid(services, body.organisation, body.purchase_id, body.payment_id, price, payments.name)
+    done = await paid(services, body.organisation, body.purchase_id, body.payment_id, body.price.paid, payments.name)
     return _told(body, done, "completed")
 
 

@@ -12,7 +12,7 @@ from api.http.command import command, execute
 from api.http.database import Row
 from api.http.endpoint import REPLAYED, MinPosition, endpoint
 from api.http.fields import Amount, Id, Model, Name, NotedBody, QueryDay, UserId
-from api.http.lists import LAST, Json, Page, first_at, moments, open_text, page_of, seen
+from api.http.lists import LAST, Json, Page, first_at, moments, open_text, page_of, positioned, seen
 from api.http.policy import May
 from api.http.problems import refused, unavailable
 from api.http.services import Services
@@ -446,7 +446,7 @@ async def list_token_usage(
     wanted = {"token_type": token_type, "user": user, "feature": feature, "from": from_, "to": to}
     rows = await pages.rows(_LOG, {"before": LAST}, **wanted)
     await open_text(call, f"org:{call.org}:tokens", rows)
-    return pages.page(rows, ["position"], lambda row: _shown(call, row))
+    return pages.page(rows, ["position"], lambda row: {"organisation": call.org, **positioned(row)})
 
 
 @endpoint("POST /api/v1/tokens/check-balance", May.USE_TOKENS, UseAnswer)
@@ -558,7 +558,3 @@ def _short(refusal: Refused) -> dict[str, Any]:
         "refresh_date": facts.get("refresh_date"),
     }
     return told | {name: facts[name] for name in ("plan", "group_id", "limit", "used", "remaining") if name in facts}
-
-
-def _shown(call: Call, row: Row) -> Row:
-    return {"organisation": call.org, **row, "position": format_position(row["position"])}

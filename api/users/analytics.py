@@ -30,7 +30,6 @@ from api.http.lists import (
 )
 from api.http.policy import May
 from api.http.problems import invalid
-from api.http.services import Services
 from domain.money import decimal_text
 
 Metric = Literal[
@@ -289,11 +288,11 @@ class UserUses(ReportPage):
     items: list[UserUse]
 
 
-async def _read(services: Services, asked: Asked) -> list[Row]:
-    rows = await services.rows(_USED, asked._asdict())
-    wanted = {**asked._asdict(), "users": [row["user_id"] for row in rows]}
+async def _read(call: Call, asked: Asked) -> list[Row]:
+    rows = await call.rows(_USED, **asked._asdict())
+    users = [row["user_id"] for row in rows]
     other: dict[str, dict[str, str]] = {}
-    for cost in await services.rows(_OTHER, wanted):
+    for cost in await call.rows(_OTHER, users=users, start=asked.start, end=asked.end):
         other.setdefault(cost["user_id"], {})[cost["currency"]] = decimal_text(cost["provider_cost"])
     return [row | {"provider_cost_other": other.get(row["user_id"], {})} for row in rows]
 

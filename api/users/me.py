@@ -122,7 +122,7 @@ def _own(call: Call, _body: Any = None) -> str:
 async def _look(call: Call, body: MyCreditsBody) -> Call:
     """Whether the transaction is a generation, and whose; what a model without an operation is priced for."""
     if body.transaction_id is not None:
-        owner = await generation_user(call.services, call.org, body.transaction_id)
+        owner = await generation_user(call, body.transaction_id)
         if owner is not None and owner != call.principal.sub:
             raise Problem(403, "not_own", "Only one's own transactions can be settled here.", field="transaction_id")
         if owner is None:
