@@ -126,7 +126,7 @@ _LIST = """
       and (%(to)s::timestamptz is null or at < %(to)s)
     order by id desc limit %(limit)s"""
 
-# What concerns a person's own money and work; that somebody is watched for unusual use is not for themselves to read.
+# Rules about a user's own money and work. Alerts about unusual use are not for the user who is watched.
 OWN_RULES = (
     *("budget", "credits_low", "credits_exhausted", "credits_expiring"),
     *("generation_expired", "generation_exhausted", "purchase_completed"),

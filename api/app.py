@@ -42,19 +42,19 @@ def publishing(checks: RefusedChecks) -> Callable[[str, dict[str, Any]], None]:
     With `deduction`, it was one of plan tokens.
     """
 
-    def note(org: str, told: dict[str, Any]) -> None:
-        short = next((check for check in told["checks"] if not check["ok"]), None)
+    def note(org: str, answer: dict[str, Any]) -> None:
+        short = next((check for check in answer["checks"] if not check["ok"]), None)
         deficit = short["deficit"] if short else 0
-        more = {"type_": DEDUCTION} if told.get("deduction") else {}
+        more = {"type_": DEDUCTION} if answer.get("deduction") else {}
         checks.refused_check(
             org,
-            told["user_id"],
-            told["operation"],
-            told.get("model"),
-            told["reason"],
+            answer["user_id"],
+            answer["operation"],
+            answer.get("model"),
+            answer["reason"],
             micros(deficit) if isinstance(deficit, str) else deficit,
-            told.get("actor", ""),
-            told.get("at"),
+            answer.get("actor", ""),
+            answer.get("at"),
             **more,
         )
 

@@ -91,7 +91,7 @@ async def _run(routes: Routes, call: Call, body: BatchBody) -> dict[str, Any]:
     found = await _look_up(found)
     ready = [each for each in found if isinstance(each, _Ready)]
     if body.atomic and len(ready) < len(found):
-        return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}
+        return {"results": [_refusal(each if isinstance(each, Problem) else _not_applied()) for each in found]}
     try:
         await services.threads.run(_seal_all, services, ready)
     except UNREACHABLE as error:
@@ -105,7 +105,7 @@ async def _run(routes: Routes, call: Call, body: BatchBody) -> dict[str, Any]:
     outcomes = iter(await execute_all(services, submissions, atomic=body.atomic))
     results: list[dict[str, Any]] = []
     for one in found:
-        results.append(_told(one) if isinstance(one, Problem) else await _result(one, next(outcomes)))
+        results.append(_refusal(one) if isinstance(one, Problem) else await _result(one, next(outcomes)))
         await stretches.pause()
     return {"results": results}
 
@@ -188,9 +188,9 @@ def _seal_all(services: Services, ready: list[_Ready]) -> None:
 
 async def _result(each: _Ready, result: Outcome | KeyReused | NotApplied) -> dict[str, Any]:
     if isinstance(result, KeyReused):
-        return _told(key_reused())
+        return _refusal(key_reused())
     if isinstance(result, NotApplied):
-        return _told(_not_applied())
+        return _refusal(_not_applied())
     each.operation.count(each.call, each.body, result)
     status, body = await each.operation.answer_of(each.call, each.body, result)
     return {"status": status, "body": body}
@@ -202,5 +202,5 @@ def _not_applied() -> Problem:
     )
 
 
-def _told(problem: Problem) -> dict[str, Any]:
+def _refusal(problem: Problem) -> dict[str, Any]:
     return {"status": problem.status, "body": problem.body()}

@@ -418,9 +418,9 @@ async def record_costs(call: Call, body: CostsBody) -> Json:
     for each in outcomes:
         count_free(call, each)
     position = max((each.position for each in outcomes), default=None)
-    told = {"results": results, "position": None if position is None else format_position(position)}
+    answer = {"results": results, "position": None if position is None else format_position(position)}
     replayed = bool(outcomes) and all(each.replayed for each in outcomes)
-    return Json(told, headers=REPLAYED if replayed else None)
+    return Json(answer, headers=REPLAYED if replayed else None)
 
 
 def _entry(call: Call, raw: dict[str, Any]) -> CostBody | Problem:
@@ -455,15 +455,15 @@ def _command(entry: CostBody, sealed: str | None) -> RecordCost:
 
 
 def _result(id_: object, result: Problem | Outcome | KeyReused | NotApplied) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": id_ if isinstance(id_, str) else None, "status": "ok", "error": None}
+    answer: dict[str, Any] = {"id": id_ if isinstance(id_, str) else None, "status": "ok", "error": None}
     if isinstance(result, Outcome):
         if result.refusal is None:
-            return told
+            return answer
         if result.refusal.code == EXISTS:
-            return told | {"status": "duplicate", "error": result.refusal.detail, "code": EXISTS}
+            return answer | {"status": "duplicate", "error": result.refusal.detail, "code": EXISTS}
         result = refused(result.refusal)
     problem = result if isinstance(result, Problem) else key_reused()
-    return told | {"status": "error", "error": problem.detail, "code": problem.code, "field": problem.field}
+    return answer | {"status": "error", "error": problem.detail, "code": problem.code, "field": problem.field}
 
 
 UNNAMED = "unknown"  # what cost is put under that names no size or quality
@@ -504,11 +504,11 @@ async def list_my_costs(call: Call, page: Page, user_id: UserId = None) -> dict[
     """Attempts and what they cost."""
     user = whose(call, user_id)
     pages = await page.of(call, "costs", user)
-    told = pages.page(await pages.rows(_COSTS, {"before": LAST}, user=user), ["position"])
-    made = [row["id"] for row in told["items"] if row["kind"] == "generation"]
+    answer = pages.page(await pages.rows(_COSTS, {"before": LAST}, user=user), ["position"])
+    made = [row["id"] for row in answer["items"] if row["kind"] == "generation"]
     contents = await call.rows(_CONTENTS, ids=made) if made else []
-    told["items"] = await call.services.threads.run(_shown, call.services, call.org, told["items"], contents)
-    return told
+    answer["items"] = await call.services.threads.run(_shown, call.services, call.org, answer["items"], contents)
+    return answer
 
 
 @endpoint("GET /api/v1/budgets/me/analytics", May.READ_BUDGETS, BudgetAnalytics)

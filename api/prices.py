@@ -114,8 +114,8 @@ def shown(entry: PriceEntry) -> dict[str, Any]:
     """An entry as it is read, in the form in which it may be published again."""
     usd = decimal_text(entry.usd_micros) if entry.usd_micros is not None else None
     bulk = [{"count": count, "percent_off": off} for count, off in entry.bulk]
-    told = shaped(PriceBody, entry, usd=usd, bulk=bulk, free=entry.free or None)
-    return {name: value for name, value in told.items() if value not in (None, {}, [])}
+    answer = shaped(PriceBody, entry, usd=usd, bulk=bulk, free=entry.free or None)
+    return {name: value for name, value in answer.items() if value not in (None, {}, [])}
 
 
 @command(
@@ -195,14 +195,14 @@ async def read_prices(
         for each in book.versions
         if each.effective_at > now.time
     ]
-    told = {
+    answer = {
         "version": found.version if found else 0,
         "effective_at": found.effective_at if found else None,
         "entries": [shown(entry) for entry in found.entries] if found else [],
         "latest": book.latest,
         "upcoming": upcoming,
     }
-    return Json(told, headers={"ETag": f'"{book.latest}"'})
+    return Json(answer, headers={"ETag": f'"{book.latest}"'})
 
 
 @endpoint("POST /api/v1/quotes", May.READ_PRICES, Quoted, keyed=False)
@@ -438,5 +438,5 @@ async def preview_prices(call: Call, body: PublishBody) -> dict[str, Any]:
     since = current.time - timedelta(days=WINDOW_DAYS)
     own = None if call.principal.role is Role.ADMIN else call.org
     rows = await call.services.rows_of_all(USAGE, {"from": since, "to": current.time, "own": own})
-    told = await call.services.threads.run(preview, book.at(new.effective_at), new, rows)
-    return {"from": since, "to": current.time, **told}
+    answer = await call.services.threads.run(preview, book.at(new.effective_at), new, rows)
+    return {"from": since, "to": current.time, **answer}

@@ -112,8 +112,8 @@ async def read_balance(
     """What an account has."""
     if effective_at is None and known_at is None:
         account, now = await account_now(call, address)
-        told = balance_of(address, account, now.position, now.time)
-        return Json(told, headers={"ETag": settings_tag(account)})
+        answer = balance_of(address, account, now.position, now.time)
+        return Json(answer, headers={"ETag": settings_tag(account)})
     return Json(await balance_at(call, address, effective_at, known_at))
 
 
@@ -221,7 +221,7 @@ def _reservation(row: Row) -> dict[str, Any]:
 
 
 MAX_ITEMS = 100  # instants
-MAX_GRANTS = 20  # told of one instant
+MAX_GRANTS = 20  # shown for one instant
 
 
 class ExpiringGrant(BaseModel):

@@ -265,20 +265,20 @@ USD = "usd"
 _NUMBERS = ("needed", "available", "limit", "deficit")
 
 
-def assessment_answer(told: dict[str, Any], links: Links) -> dict[str, Any]:
+def assessment_answer(answer: dict[str, Any], links: Links) -> dict[str, Any]:
     """The body of `check` and of a 402 (S0)."""
-    checks = [check_answer(check) for check in told["checks"]]
+    checks = [check_answer(check) for check in answer["checks"]]
     return {
-        **told,
-        "quote": with_usd(told["quote"]),
+        **answer,
+        "quote": with_usd(answer["quote"]),
         "checks": checks,
-        "alternatives": [with_usd(each) for each in told["alternatives"]],
-        "actions": actions(checks, told["reason"], links),
+        "alternatives": [with_usd(each) for each in answer["alternatives"]],
+        "actions": actions(checks, answer["reason"], links),
     }
 
 
 def refusal_facts(call: Call, outcome: Outcome) -> dict[str, Any]:
-    """What a refused generation tells: the check's body, the numbers of its reason at the top; counts it.
+    """What a refused generation is answered: the check's body, the numbers of its reason at the top; counts it.
 
     One that may be tried again is no event, so it is published as a refused check is.
     """
@@ -290,8 +290,8 @@ def refusal_facts(call: Call, outcome: Outcome) -> dict[str, Any]:
     answer = assessment_answer(facts, call.services.links)
     if asked is not None:
         call.services.metrics.blocked(asked["operation"], facts["reason"])
-        told = {**answer, **asked, "actor": call.principal.actor, "at": outcome.time}
-        call.services.on_refused_check(call.org, told)
+        refused_check = {**answer, **asked, "actor": call.principal.actor, "at": outcome.time}
+        call.services.on_refused_check(call.org, refused_check)
     else:
         call.services.metrics.blocked(refused.operation if refused else "other", facts["reason"])
     first = next(check for check in answer["checks"] if check["reason"] == facts["reason"])
@@ -370,7 +370,7 @@ def extended(outcome: Outcome) -> Answer:
 def settled(outcome: Outcome) -> Answer:
     """What a success or a failure came to."""
     event = outcome.one(Settled)
-    told: Answer = {
+    answer: Answer = {
         "generation_id": event.generation_id,
         "status": STATUSES[type(event)],
         "charged": charged_answer(event),
@@ -381,8 +381,8 @@ def settled(outcome: Outcome) -> Answer:
         "usage": event.usage,
     }
     if isinstance(event, GenerationFailed):
-        told["outcome"] = event.outcome
-    return told
+        answer["outcome"] = event.outcome
+    return answer
 
 
 def refunded(outcome: Outcome) -> Answer:
@@ -405,12 +405,12 @@ def my_transaction(outcome: Outcome) -> Answer:
             item = {"item": event.quote.item, "price_version": event.quote.price_version}
             return created(outcome) | {"amount": event.quote.credits} | item
         case Settled() as event:
-            told = settled(outcome)
-            credits_ = {"amount": told["charged"]["credits"], "returned": event.returned.get("credits", 0)}
-            return told | credits_ | {"transaction_id": event.generation_id, "final": True}
+            answer = settled(outcome)
+            credits_ = {"amount": answer["charged"]["credits"], "returned": event.returned.get("credits", 0)}
+            return answer | credits_ | {"transaction_id": event.generation_id, "final": True}
         case GenerationCancelled() as event:
-            told = cancelled(outcome) | {"returned": _released(outcome).get("credits", 0)}
-            return told | {"transaction_id": event.generation_id}
+            answer = cancelled(outcome) | {"returned": _released(outcome).get("credits", 0)}
+            return answer | {"transaction_id": event.generation_id}
         case _:
             return transaction_answer(outcome)
 

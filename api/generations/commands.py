@@ -387,7 +387,7 @@ class RefundGenerationAnswer(BaseModel):
 
 
 def _urls(body: ConfirmBody) -> dict[str, dict[str, Any]]:
-    """Each URL is sealed by itself, under the content's place."""
+    """Each URL is sealed separately, under the content's place."""
     return {str(place): {"url": content.url} for place, content in enumerate(body.kept)}
 
 

@@ -181,8 +181,8 @@ def _step(each: Recorded) -> dict[str, Any] | None:
     text = _words(each)
     if text is None:
         return None
-    told = {"at": each.time, "position": format_position(each.position), "actor": each.actor}
-    return told | {"type": each.type, "text": text}
+    answer = {"at": each.time, "position": format_position(each.position), "actor": each.actor}
+    return answer | {"type": each.type, "text": text}
 
 
 def _words(each: Recorded) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one plain sentence for each event

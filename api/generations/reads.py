@@ -203,10 +203,10 @@ async def read_generation(call: Call, id: str, min_position: MinPosition = None)
     own_only(call, row["user_id"])
     children = await call.rows(CHILDREN, id=id)
     await call.services.threads.run(_open, call.services, call.org, [row, *children])
-    told = generation_row(row)
-    told["stored"] = await stored_of(call, id)
-    told["children"] = [generation_row(child) for child in children]
-    return told
+    answer = generation_row(row)
+    answer["stored"] = await stored_of(call, id)
+    answer["children"] = [generation_row(child) for child in children]
+    return answer
 
 
 def _open(services: Services, org: str, rows: list[Row]) -> None:
@@ -228,12 +228,14 @@ async def check_generation(call: Call, body: RequestBody) -> dict[str, Any]:
     """
     request = request_of(call, body)
     answered = await call.ask(AssessGeneration(request=request), operation="check_generation")
-    told = assessment_answer(answered.value, call.services.links)
-    if not told["can_proceed"]:
-        call.services.metrics.blocked(request.operation, told["reason"])
+    answer = assessment_answer(answered.value, call.services.links)
+    if not answer["can_proceed"]:
+        call.services.metrics.blocked(request.operation, answer["reason"])
         asked = {"user_id": request.user, "operation": request.operation, "model": request.model}
-        call.services.on_refused_check(call.org, {**told, **asked, "actor": call.principal.actor, "at": answered.time})
-    return told | {"position": format_position(answered.position)}
+        call.services.on_refused_check(
+            call.org, {**answer, **asked, "actor": call.principal.actor, "at": answered.time}
+        )
+    return answer | {"position": format_position(answered.position)}
 
 
 def generation_row(row: Row) -> dict[str, Any]:

@@ -76,13 +76,13 @@ async def list_contents(
     user = user_of(call, user_id)
     query, column, start = (BY_SIZE, "bytes", LAST) if sort == "size" else (BY_AGE, "created_position", 0)
     pages = await page.of(call, "contents", user, sort)
-    told = pages.page(await pages.rows(query, {"key": start, "id": ""}, user=user), [column, "id"])
-    told["items"] = await call.services.threads.run(_shown, call.services, call.org, told["items"])
-    return told
+    answer = pages.page(await pages.rows(query, {"key": start, "id": ""}, user=user), [column, "id"])
+    answer["items"] = await call.services.threads.run(_shown, call.services, call.org, answer["items"])
+    return answer
 
 
 async def stored_of(call: Call, generation_id: str) -> list[dict[str, Any]]:
-    """What one generation has stored and nobody has deleted."""
+    """What one generation has stored and still has."""
     rows = await call.rows(OF_ONE, id=generation_id)
     return await call.services.threads.run(_shown, call.services, call.org, rows)
 

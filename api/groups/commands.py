@@ -189,8 +189,8 @@ def group_answer(
 def use_answer(group_id: str, answered: Answered) -> dict[str, Any]:
     """The answer to `GroupNow` as callers read it."""
     use: GroupUse = answered.value
-    told = group_answer(group_id, use.group, use.period, use.rooms, len(use.group.members))
-    return told | {"position": format_position(answered.position)}
+    answer = group_answer(group_id, use.group, use.period, use.rooms, len(use.group.members))
+    return answer | {"position": format_position(answered.position)}
 
 
 def quotas_of(limits: Limits) -> Limits:
@@ -204,7 +204,7 @@ def settings_tag(group: Group) -> str:
 
 
 def created_answer(outcome: Outcome) -> Answer:
-    """A group that has just been created: nothing is used, nobody is in it."""
+    """A group that has just been created: nothing is used, it has no members."""
     event = outcome.one(GroupCreated)
     group = evolve(Group(), event)
     rooms = {what: room_of(event.group_id, group, what) for what in (*COUNTED, *group.limits)}
@@ -214,7 +214,7 @@ def created_answer(outcome: Outcome) -> Answer:
 async def tracked_answer(call: Call, body: Any, outcome: Outcome) -> Answer:
     """A generation that was counted, and of the user's groups the one that has least left after it.
 
-    A replay tells what was so then, not what is so now. Raises Problem (503).
+    A replay gets the numbers of that moment, not those of now. Raises Problem (503).
     """
     room: Room | None = outcome.result_state
     if room is None:  # the answer comes from the log, or the user is in no group

@@ -58,7 +58,7 @@ from infra.writer.submission import Refused
 
 FULLEST = 2**62  # above what any group can be
 MOST_FULL = FULLEST - 1
-# Use of a period that has ended is none of the current one, also before the read model is told so.
+# Use of a period that has ended does not count, even if the read model has not seen the end yet.
 # `fullness` is what is taken of the fullest limit in hundredths of a percent, -1 where nothing is limited.
 _LIVE = """
     select g.id, g.name, g.description, g.limits, g.every, g.settings, g.member_count, g.used, g.held, g.period_key,
@@ -114,10 +114,10 @@ async def list_groups(
     user = seen_user(call, user_id)
     pages = await page.of(call, "groups", user or "", sort)
     rows = await pages.rows(CLOSEST if sort == "closest" else BY_ID, {"fullness": FULLEST, "after": ""}, user=user)
-    told = pages.page(rows, ["fullness", "id"], group_row)
+    answer = pages.page(rows, ["fullness", "id"], group_row)
     if rows:
-        await _forecast(call, told["items"], rows[0]["now"])
-    return told
+        await _forecast(call, answer["items"], rows[0]["now"])
+    return answer
 
 
 @endpoint("GET /api/groups/{id}", May.READ_OWN_GROUPS, GroupAnswer)
@@ -125,9 +125,9 @@ async def read_group(call: Call, id: str) -> Json:
     """A group as it is now."""
     answered = await group_now(call, id)
     _in_it(call, answered.value.group)
-    told = use_answer(id, answered)
-    await _forecast(call, [told], answered.time)
-    return Json(told, headers={"ETag": settings_tag(answered.value.group)})
+    answer = use_answer(id, answered)
+    await _forecast(call, [answer], answered.time)
+    return Json(answer, headers={"ETag": settings_tag(answered.value.group)})
 
 
 @endpoint("GET /api/groups/{id}/members", May.READ_GROUPS, page_of(MemberRow))
@@ -159,9 +159,9 @@ async def read_group_usage(
     if format == "csv":
         table = _table(id, use.group, items)
         return await call.services.threads.run(csv_response, "group-usage.csv", *table, bom=bom)
-    told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
+    answer = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
     times = {"from": during.start, "to": during.end, "time_zone": during.zone.key}
-    return Json(told | {"bucket": bucket, **times, "items": items})
+    return Json(answer | {"bucket": bucket, **times, "items": items})
 
 
 async def _forecast(call: Call, groups: list[dict[str, Any]], now: datetime) -> None:
@@ -204,8 +204,8 @@ def group_row(row: Row) -> dict[str, Any]:
     }
     runs = row["period_start"] is not None and not row["ended"]
     period = Period(row["period_key"], row["period_start"], row["period_end"]) if runs else None
-    told = group_answer(row["id"], group, period, rooms, row["member_count"])
-    return told | {"position": format_position(row["position"])}
+    answer = group_answer(row["id"], group, period, rooms, row["member_count"])
+    return answer | {"position": format_position(row["position"])}
 
 
 def _limits(group: Group) -> dict[str, Any]:
@@ -237,27 +237,27 @@ def _table(group_id: str, group: Group, items: list[dict[str, Any]]) -> tuple[li
 def full_in_days(group: dict[str, Any], used: Used, now: datetime) -> dict[str, int | None]:
     """Days until each limit of a group, as it is answered, is full (S1): at the mean of the last 14 days, rounded up.
 
-    0: it is full. None where nothing is limited or was used, and where use starts anew before it is full.
+    0: it is full. None where nothing is limited or was used, and where a new period begins before it is full.
     """
     return {
-        what: _days(group["remaining"][what], used.get((group["id"], what), 0), _anew_in(group, now))
+        what: _days(group["remaining"][what], used.get((group["id"], what), 0), _until_reset(group, now))
         for what in COUNTED
     }
 
 
-def _days(remaining: int | None, used: int, anew_in: timedelta | None) -> int | None:
+def _days(remaining: int | None, used: int, until_reset: timedelta | None) -> int | None:
     if remaining is None or not remaining:
         return remaining
     if used <= 0:
         return None
     seconds = remaining * WINDOW_DAYS * 86_400 // used
-    if seconds > FARTHEST_DAYS * 86_400 or (anew_in is not None and timedelta(seconds=seconds) > anew_in):
+    if seconds > FARTHEST_DAYS * 86_400 or (until_reset is not None and timedelta(seconds=seconds) > until_reset):
         return None
     return -(-remaining * WINDOW_DAYS // used)
 
 
-def _anew_in(group: dict[str, Any], now: datetime) -> timedelta | None:
-    """How long until use starts anew at the latest; none for never."""
+def _until_reset(group: dict[str, Any], now: datetime) -> timedelta | None:
+    """How long until the next period begins at the latest; None for never."""
     if group["period_end"] is not None:
         end: timedelta = group["period_end"] - now
         return end
@@ -294,9 +294,9 @@ async def preview_group(call: Call, body: LimitsBody) -> dict[str, Any]:
     group: Group = ledger.state(call.org, stream_of(call.id))
     counted = dict.fromkeys((*COUNTED, *group.limits, *group.quota.used, *group.quota.held))
     rooms = {what: room_of(call.id, group, what) for what in counted}
-    told = group_answer(call.id, group, None, rooms, len(group.members))
+    answer = group_answer(call.id, group, None, rooms, len(group.members))
     return {
-        **{name: told[name] for name in GroupPreview.model_fields if name in told},
+        **{name: answer[name] for name in GroupPreview.model_fields if name in answer},
         "refused_now": {what: not rooms[what].has(1) for what in COUNTED},
         "members_affected": len(group.members) if any(not room.has(1) for room in rooms.values()) else 0,
         "position": format_position(answered.position),
@@ -351,12 +351,12 @@ def _shown(row: Row, _during: Window) -> dict[str, Any]:
     """In the order of `COLUMNS`."""
     used = row.pop("in_time")
     group = group_row(row)
-    told = {"group_id": group["id"], **{name: group[name] for name in ("name", "period", "member_count")}}
+    answer = {"group_id": group["id"], **{name: group[name] for name in ("name", "period", "member_count")}}
     for what in ("image", "video"):
-        told[f"{what}_used"] = used[what]
-        told[f"{what}_limit"] = group[f"{what}_limit"]
-        told[f"{what}_remaining"] = group["remaining"][what]
-    return told | {"percent": group["percent"], "status": str(group["status"])}
+        answer[f"{what}_used"] = used[what]
+        answer[f"{what}_limit"] = group[f"{what}_limit"]
+        answer[f"{what}_remaining"] = group["remaining"][what]
+    return answer | {"percent": group["percent"], "status": str(group["status"])}
 
 
 list_group_usage = report_endpoint(

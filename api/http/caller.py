@@ -29,7 +29,7 @@ _ADDRESS: TypeAdapter[str] = TypeAdapter(AddressText)
 # Under which names a query or a body may name an organisation.
 ORGANISATION_NAMES = frozenset({"org", "organisation", "organisation_id"})
 _LOGIN = {"WWW-Authenticate": "Bearer"}
-_OVER = "token_expired"  # was good, so nobody guessed it
+_OVER = "token_expired"  # it was valid, so it was not guessed
 
 
 class Found(NamedTuple):
@@ -206,7 +206,7 @@ def organisation(principal: Principal, head: Head) -> str:
 
 
 def other_organisation() -> Problem:
-    """Another organisation was named by somebody who belongs to one."""
+    """The request names another organisation than the caller's."""
     return Problem(403, "other_organisation", "The login is not for that organisation.")
 
 
@@ -292,7 +292,7 @@ def too_many(wait_s: int) -> Problem:
 
 
 def user_of(call: Call, user_id: str | None) -> str:
-    """The user whom the call is for. Raises Problem: 403 for a user who names another, 422 where nobody is named."""
+    """The user whom the call is for. Raises Problem: 403 for a user who names another, 422 where no user is named."""
     if call.principal.role is Role.USER:
         own_only(call, user_id or call.principal.sub)
         return call.principal.sub

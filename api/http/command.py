@@ -145,7 +145,7 @@ class Command(Endpoint):
     """A call that becomes one command.
 
     `handler` makes the command from the call, its body and the sealed form of the body's personal fields; where there
-    are `texts`, each sealed by itself, from their sealed forms by name. `account` says whose key seals them; `org`
+    are `texts`, each sealed separately, from their sealed forms by name. `account` says whose key seals them; `org`
     overrides the caller's organisation.
 
     `answer` makes the answer from the outcome; `event` takes its place where the answer's fields are those of an event
@@ -201,9 +201,9 @@ class Command(Endpoint):
         item = await self.prepare(call, body)
         outcome = await execute(services, item)
         self.count(call, body, outcome)
-        status, told = await self.answer_of(call, body, outcome)
+        status, answer = await self.answer_of(call, body, outcome)
         headers = REPLAYED if outcome.replayed else _LATER if status == 429 else None
-        await send_bytes(send, status, msgspec.json.encode(told), JSON if status < 400 else MEDIA_TYPE, headers)
+        await send_bytes(send, status, msgspec.json.encode(answer), JSON if status < 400 else MEDIA_TYPE, headers)
 
     async def prepare(self, call: Call, body: Any) -> Submission:
         """`submission` once all is looked up, with the personal text sealed. Raises Problem."""

@@ -1,4 +1,4 @@
-"""One connection of HTTP: requests that arrive slowly, answers that nobody reads, and the bytes in between."""
+"""One connection of HTTP: requests that arrive slowly, answers that are not read, and the bytes in between."""
 
 from asyncio import TimerHandle, Transport
 from collections import deque

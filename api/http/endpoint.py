@@ -345,7 +345,7 @@ class Routes:
 
 
 class Router:
-    """Serves every request of HTTP; `rest` what else a server tells an application."""
+    """Serves every request of HTTP; `rest` takes the other messages of a server."""
 
     def __init__(self, services: Services, routes: Routes, rest: ASGIApp) -> None:
         self._services, self._routes, self._rest = services, routes, rest
@@ -387,10 +387,10 @@ async def send_bytes(
     send: Send, status: int, body: bytes, media_type: bytes = JSON, headers: dict[str, str] | None = None
 ) -> None:
     """Send a whole answer."""
-    told = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    start = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
     if headers:
-        told += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+        start += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
 
 

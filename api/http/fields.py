@@ -231,8 +231,8 @@ def _unknown(name: str, known: Known) -> Problem:
     what = f"The query parameter {name}" if _SHOWN.fullmatch(name) else "A query parameter"
     hint = f" Did you mean {near[0]}?" if near else ""
     names = ", ".join(sorted(known.names))
-    told = hint or (f" It takes: {names}." if names else " It takes none.")
-    detail = f"{what} is unknown to this call.{told}"
+    advice = hint or (f" It takes: {names}." if names else " It takes none.")
+    detail = f"{what} is unknown to this call.{advice}"
     return Problem(422, "unknown_parameter", detail, field=_shown(name), nearest=near[0] if near else None)
 
 

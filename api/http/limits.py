@@ -3,7 +3,7 @@
 Of connections and their memory, one address may have only a part, so that no caller is refused because of another one.
 When a few addresses have filled the memory, there is still a reserve for those that have little, and room is made for
 the others by cutting connections of the addresses that have far more. Behind a trusted proxy all callers have the
-proxy's address: then each connection counts by itself.
+proxy's address: then each connection counts separately.
 """
 
 import asyncio
@@ -280,7 +280,7 @@ class _Room:
         return min(left, self.groups - self.used) if kind == "group" else left
 
     def is_old(self, kind: str) -> bool:
-        """Whether it must be counted anew: other processes use the same room."""
+        """Whether it must be counted again: other processes use the same room."""
         left = self.left(kind)
         return self.used > left // 10 if left > 0 else monotonic() - self.at > FULL_FOR_S
 

@@ -242,7 +242,7 @@ class Window(NamedTuple):
             at += timedelta(hours=1) - timedelta(minutes=local.minute)
         return hours
 
-    def told(self) -> dict[str, object]:
+    def shown(self) -> dict[str, object]:
         """What an answer says of it: its days, its instants, and whose days they are."""
         return {
             "from": self.first,
@@ -438,7 +438,7 @@ def report_endpoint(report: Report, *, name: str, summary: str, answers: type[Ba
         pages = page.cursors(call, name, during.start.isoformat(), during.end.isoformat())
         after = (pages.given(str) or [None])[0]
         found = await report.read(call, asked._replace(after=after, limit=pages.more))
-        return Json(during.told() | pages.page(found, [report.key], shown))
+        return Json(during.shown() | pages.page(found, [report.key], shown))
 
     declare = endpoint(f"GET /api/v1/analytics/{report.subjects}", May.READ_EVENTS, answers, name=name, summary=summary)
     return declare(read_report)

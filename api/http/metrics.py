@@ -1,4 +1,4 @@
-"""Prometheus metrics. What every request counts is kept in plain lists and turned into metrics when somebody looks."""
+"""Prometheus metrics. What every request counts is kept in plain lists and turned into metrics when they are read."""
 
 from bisect import bisect_left
 from collections import Counter

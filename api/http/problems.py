@@ -17,7 +17,7 @@ from infra.writer.submission import OutcomeUnknown, Overloaded, Refused, Storage
 MEDIA_TYPE = b"application/problem+json"
 TYPE = "urn:scrip:problem:"
 RETRY_AFTER_S = 1
-FULL_RETRY_AFTER_S = 5  # somebody must make room first
+FULL_RETRY_AFTER_S = 5  # an operator must make room first
 
 _STATUS = {
     RefusalKind.SHORT: 402,
@@ -54,7 +54,7 @@ class Problem(Exception):
 
     def body(self) -> dict[str, Any]:
         """The problem as its JSON object."""
-        told = {
+        answer = {
             "type": TYPE + self.code,
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
@@ -62,8 +62,8 @@ class Problem(Exception):
             "detail": self.detail,
         }
         if self.field is not None:
-            told["field"] = self.field
-        return told | {name: value for name, value in self.facts.items() if name not in told}
+            answer["field"] = self.field
+        return answer | {name: value for name, value in self.facts.items() if name not in answer}
 
     def encoded(self) -> bytes:
         """The problem as bytes."""
@@ -80,7 +80,7 @@ def refused(refusal: Refused) -> Problem:
 
 
 def unknown_outcome() -> Problem:
-    """The command may or may not have been applied; the same key tells."""
+    """The command may or may not have been applied; a retry with the same key shows which."""
     return _later("outcome_unknown", "The outcome is not known yet. Retry with the same Idempotency-Key.")
 
 
@@ -90,7 +90,7 @@ def overloaded() -> Problem:
 
 
 def disk_full() -> Problem:
-    """Nothing was done, and nothing can be before somebody makes room."""
+    """Nothing was done, and nothing can be done before an operator makes room."""
     detail = "The service has no disk space left and has done nothing. Retry later."
     return Problem(503, "disk_full", detail, headers={"Retry-After": str(FULL_RETRY_AFTER_S)})
 

@@ -104,7 +104,7 @@ Found = TypeVar("Found")
 
 MAX_KNOWN = 50_000  # generations whose user is remembered, some 10 MB
 
-# By whom it is asked for, and who is told how far it is: section, done, of how many.
+# Who wants it, and what is called with its progress: section, done, total.
 Verify = Callable[[str, Callable[[str, int, int], None]], Awaitable[dict[str, Any]]]
 Retry = Callable[[str, str], Awaitable[dict[str, Any]]]
 
@@ -162,8 +162,8 @@ class Services:
     rounds: Rounds = field(default_factory=Rounds)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _singles: dict[Any, Any] = field(default_factory=dict)
-    # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
-    on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None
+    # Called for every refused check (organisation, the check's answer), best effort (topic `scrip.decisions`).
+    on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _answer: None
 
     def single(self, kind: Callable[["Services"], Found]) -> Found:
         """The one `kind` of this application, made when it is first asked for."""

@@ -155,15 +155,15 @@ verify_audit = declare(
 
 async def _progress(call: Call, _query: Query, _last_event_id: bytes | None) -> AsyncGenerator[bytes, None]:
     runs = call.services.single(AuditRuns)
-    run = runs.current or runs.start(call.principal.actor)  # whoever comes while one runs watches that one
+    run = runs.current or runs.start(call.principal.actor)  # a caller who comes while one runs watches that one
     yield f"retry: {RETRY_MS}\n\n".encode()
-    told, silent_s = NOTHING_YET, 0.0
+    sent, silent_s = NOTHING_YET, 0.0
     while run.running:
         await run.wait(LOOK_EVERY_S)
         silent_s += LOOK_EVERY_S
-        if run.step != told or silent_s >= HEARTBEAT_S:
-            told, silent_s = run.step, 0.0
-            yield block(msgspec.json.encode(_step(call, told)), event="progress")
+        if run.step != sent or silent_s >= HEARTBEAT_S:
+            sent, silent_s = run.step, 0.0
+            yield block(msgspec.json.encode(_step(call, sent)), event="progress")
     try:
         report = await run.result()
     except Problem as problem:
@@ -173,7 +173,7 @@ async def _progress(call: Call, _query: Query, _last_event_id: bytes | None) -> 
 
 
 def _step(call: Call, step: Step) -> dict[str, Any]:
-    """How far it is: in events for the platform's admins, in percent for others, whom the whole log's size tells."""
+    """How far it is: in events for the platform's admins, in percent for others, who must not learn the log's size."""
     section, done, total = step
     if call.principal.role is not ADMIN:
         done, total = (done * 100 // total, 100) if total else (0, 0)
@@ -318,15 +318,15 @@ def _head(partition: int, row: Row) -> str:
 
 
 def _shown(link: Row) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "position": format_position(link["at"]),
         "previous_hash": link["previous"].hex(),
         "hash": bytes(link["hash"]).hex(),
         "own": link["own"],
     }
     if link["own"]:
-        told |= {"head": link["head"], "bytes": b64encode(link["data"]).decode()}
-    return told
+        answer |= {"head": link["head"], "bytes": b64encode(link["data"]).decode()}
+    return answer
 
 
 def _event(services: Services, partition: int, link: Row) -> dict[str, Any]:

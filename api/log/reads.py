@@ -147,8 +147,10 @@ def shown(state: Any, other: Any) -> dict[str, Any]:
 
     Sealed texts are left out; what never comes is null.
     """
-    told: dict[str, Any] = {name: _plain(value, getattr(other, name, None)) for name, value in state._asdict().items()}
-    return told
+    answer: dict[str, Any] = {
+        name: _plain(value, getattr(other, name, None)) for name, value in state._asdict().items()
+    }
+    return answer
 
 
 def counts(state: Any) -> dict[str, int]:

@@ -111,7 +111,7 @@ class Backlog:
 
     @property
     def topic_faults(self) -> list[str]:
-        """The same without the reasons, which may quote somebody's data."""
+        """The same without the reasons, which may quote a customer's data."""
         return [_TOPIC_ISSUES[row["kind"]].format(**row) for row in self.topic]
 
 

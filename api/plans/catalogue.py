@@ -235,8 +235,8 @@ async def list_features(call: Call) -> Json:
     catalogue, _ = await catalogue_now(call.services)
     version = catalogue.features_version
     features = [shown_feature(feature) for feature in catalogue.features.values()]
-    told = {"version": version, "features": features, "token_costs": catalogue.token_costs}
-    return Json(told, headers={"ETag": f'"{version}"'})
+    answer = {"version": version, "features": features, "token_costs": catalogue.token_costs}
+    return Json(answer, headers={"ETag": f'"{version}"'})
 
 
 @endpoint("GET /api/v1/packages", May.READ_PRICES, PackageList)
@@ -244,9 +244,9 @@ async def list_packages(call: Call) -> Json:
     """The packages that can be bought."""
     catalogue, _ = await catalogue_now(call.services)
     version = catalogue.packages_version
-    told = {
+    answer = {
         "version": version,
         "items": [shown_package(each) for each in catalogue.packages],
         "next_cursor": None,
     }
-    return Json(told, headers={"ETag": f'"{version}"'})
+    return Json(answer, headers={"ETag": f'"{version}"'})

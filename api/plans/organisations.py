@@ -247,8 +247,8 @@ async def list_organisations(call: Call, page: Page, prefix: IdPrefix = "") -> d
 async def read_organisation(call: Call, id: str) -> Json:
     """An organisation's settings and plan."""
     del id  # the guard has checked it, and the call carries it
-    told, organisation = await _organisation(call.services, of_path(call).org)
-    return Json(told, headers={"ETag": settings_tag(settings_of(organisation))})
+    answer, organisation = await _organisation(call.services, of_path(call).org)
+    return Json(answer, headers={"ETag": settings_tag(settings_of(organisation))})
 
 
 @endpoint("POST /api/v1/organisations", May.MANAGE_PLATFORM, CreatedAnswer, status=201)
@@ -263,13 +263,13 @@ async def create_organisation(call: Call, body: OrganisationBody) -> Json:
         if outcome.refusal.code == StaleVersion.code:
             raise Problem(409, "exists", f"The organisation {body.id} is set up already.", id=body.id)
         raise refused(outcome.refusal)
-    told: dict[str, Any] = {"id": body.id, **configured(outcome), "position": format_position(outcome.position)}
+    answer: dict[str, Any] = {"id": body.id, **configured(outcome), "position": format_position(outcome.position)}
     if body.plan is not None:
         planned = await _run(call, body.id, plan_command(body, body.plan), "plan")
         if planned.refusal is not None:
             raise refused(planned.refusal)
-        told |= {**chosen(planned), "position": format_position(planned.position)}
-    return Json(told, status_code=201, headers=REPLAYED if outcome.replayed else None)
+        answer |= {**chosen(planned), "position": format_position(planned.position)}
+    return Json(answer, status_code=201, headers=REPLAYED if outcome.replayed else None)
 
 
 async def _run(call: Call, org: str, command: Any, part: str) -> Outcome:
@@ -281,7 +281,7 @@ async def _organisation(services: Services, org: str) -> tuple[dict[str, Any], O
     organisation: Organisation = (await services.ask(org, OrganisationNow())).value
     answered = await services.ask(org, PlanNow())
     standing: PlanStanding = answered.value
-    told = shaped(
+    answer = shaped(
         OrganisationAnswer,
         standing,
         id=org,
@@ -294,4 +294,4 @@ async def _organisation(services: Services, org: str) -> tuple[dict[str, Any], O
         credits=standing.credits._asdict(),
         position=format_position(answered.position),
     )
-    return told, organisation
+    return answer, organisation

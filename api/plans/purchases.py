@@ -264,19 +264,19 @@ async def list_purchases(
 
 
 def shown_purchase(row: Row) -> dict[str, Any]:
-    """A row of `read.purchases` as it is told."""
+    """A row of `read.purchases` as it is answered."""
     row.pop("created_position")
-    told = {"purchase_id": row.pop("id"), **row}
-    told["price"] = shown_money(Paid(told["price"], told.pop("currency")))
-    package = told["package"]
-    if package is not None:  # its price is told once
-        told["package"] = {name: package[name] for name in ("id", "name", "unit", "amount")}
-    told["position"] = format_position(told["position"])
-    return told
+    answer = {"purchase_id": row.pop("id"), **row}
+    answer["price"] = shown_money(Paid(answer["price"], answer.pop("currency")))
+    package = answer["package"]
+    if package is not None:  # its price is the purchase's
+        answer["package"] = {name: package[name] for name in ("id", "name", "unit", "amount")}
+    answer["position"] = format_position(answer["position"])
+    return answer
 
 
 async def paid(services: Services, org: str, purchase_id: str, payment_ref: str, money: Paid, provider: str) -> Outcome:
-    """Deliver a purchase that its provider says is paid. A payment is told as often as the provider likes.
+    """Deliver a purchase that its provider says is paid. A provider may report a payment several times.
 
     Raises Problem (503).
     """
@@ -303,14 +303,14 @@ async def create_purchase(call: Call, body: PurchaseBody) -> Json:
         raise refused(outcome.refusal)
     event = outcome.one(PurchaseStarted)
     url = provider.checkout_url(Order(call.org, event.purchase_id, event.price.amount, event.price.currency))
-    told = {
+    answer = {
         **started(event),
         "price": shown_money(event.price),
         "status": "pending",
         "checkout_url": url,
         "position": format_position(outcome.position),
     }
-    return Json(told, status_code=201, headers=REPLAYED if outcome.replayed else None)
+    return Json(answer, status_code=201, headers=REPLAYED if outcome.replayed else None)
 
 
 async def _unit_of(call: Call, body: PurchaseBody) -> str | None:
@@ -373,11 +373,11 @@ async def payment_webhook(request: Request, provider: str) -> dict[str, Any]:
         field = ".".join(str(part) for part in first["loc"])
         raise Problem(422, "invalid_value", f"{field}: {first['msg']}.", field=field) from None
     if body.status == "failed":
-        return _told(body, await _given_up(services, body, payments), "failed")
+        return _payment_answer(body, await _given_up(services, body, payments), "failed")
     if body.payment_id is None or body.price is None:
         raise Problem(422, "missing_field", "payment_id and price are needed for what is paid.", field="payment_id")
     done = await paid(services, body.organisation, body.purchase_id, body.payment_id, body.price.paid, payments.name)
-    return _told(body, done, "completed")
+    return _payment_answer(body, done, "completed")
 
 
 async def _given_up(services: Services, body: PaymentBody, provider: PaymentProvider) -> Outcome:
@@ -386,7 +386,7 @@ async def _given_up(services: Services, body: PaymentBody, provider: PaymentProv
     return await execute(services, Submission(org=body.organisation, command=command, actor=actor, caller=actor))
 
 
-def _told(body: PaymentBody, outcome: Outcome, status: str) -> dict[str, Any]:
+def _payment_answer(body: PaymentBody, outcome: Outcome, status: str) -> dict[str, Any]:
     if outcome.refusal is not None:
         problem = refused(outcome.refusal)
         if problem.code == PaymentMismatch.code:

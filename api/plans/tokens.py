@@ -34,7 +34,7 @@ FARTHEST_DAYS = 36_500  # what lasts for a century does not run out
 def forecast(balance: int, used: int, now: datetime, refresh_date: datetime | None = None) -> dict[str, Any]:
     """`runs_out_at` for a `balance` of which `used` was the use in the last 14 days; none where nothing was used.
 
-    `per_day` is a decimal as text. `before_refresh`: it runs out before the plan grants anew.
+    `per_day` is a decimal as text. `before_refresh`: it runs out before the plan's next grant.
     """
     used = max(0, used)
     runs_out: datetime | None = None
@@ -208,7 +208,7 @@ async def token_stats(call: Call) -> dict[str, Any]:
     )
     used = {row["token_type"]: row for row in rows}
     tokens = {name: _type(plan, name, used[name], now) for name in plan.tokens}
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "organisation": call.org,
         "plan": plan.plan,
         "refresh_date": plan.refresh_date,
@@ -221,8 +221,8 @@ async def token_stats(call: Call) -> dict[str, Any]:
     if call.principal.role is not Role.USER:
         in_month = {name: plan.used[name] - used[name]["totals"][2] for name in plan.tokens}
         wanted = {"month": month, "position": answered.position, "top": TOP}
-        told["monitoring"] = await _monitoring(call, wanted, tokens, in_month)
-    return told
+        answer["monitoring"] = await _monitoring(call, wanted, tokens, in_month)
+    return answer
 
 
 def status_of(unit: UnitStanding) -> str:
@@ -333,7 +333,7 @@ class UseAnswer(BaseModel):
 
 
 def who_uses(call: Call, body: UseBody) -> str | None:
-    """The user who uses the tokens, none where a program names nobody. Raises Problem (403)."""
+    """The user who uses the tokens, None where a program names no user. Raises Problem (403)."""
     if call.principal.role is not Role.USER:
         return body.user_id
     own_only(call, body.user_id or call.principal.sub)
@@ -472,12 +472,12 @@ async def use_tokens(call: Call, body: UseBody) -> Json:
 
 
 async def _checked(call: Call, body: UseBody) -> dict[str, Any]:
-    """What a deduction would be told now; nothing is written. A refused one is told to `scrip.decisions`."""
+    """What a deduction would be answered now; nothing is written. A refusal is published to `scrip.decisions`."""
     answered = await call.ask(question(call, body))
-    told: TokenAnswer = answered.value
-    answer = {**_told(told), "position": format_position(answered.position)}
-    if told.refusal is not None:
-        call.services.metrics.refused(_DEDUCT.name, told.reason)
+    use: TokenAnswer = answered.value
+    answer = {**_use_answer(use), "position": format_position(answered.position)}
+    if use.refusal is not None:
+        call.services.metrics.refused(_DEDUCT.name, use.reason)
         _note(call, body, answer, at=answered.time)
     return answer
 
@@ -492,7 +492,7 @@ def _note(call: Call, body: UseBody, answer: dict[str, Any], **facts: Any) -> No
 
 async def _deducted(call: Call, outcome: Outcome) -> dict[str, Any]:
     ((stream, event),) = outcome.all(CreditsDebited)
-    left: TokensLeft = outcome.result_state or await _as_told(call, outcome, event.debit_id)
+    left: TokensLeft = outcome.result_state or await _left_then(call, outcome, event.debit_id)
     return {
         "allowed": True,
         "reason": OK,
@@ -506,7 +506,7 @@ async def _deducted(call: Call, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-async def _as_told(call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
+async def _left_then(call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
     """What was left after the deduction, and its cycle's end: the first answer, which no event carries.
 
     Cycles never move, so their end is known from the time alone (docs/decisions/0008).
@@ -521,33 +521,33 @@ async def _as_told(call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
 
 async def _refused(call: Call, body: UseBody, refusal: Refused, position: int) -> dict[str, Any]:
     """The refusal as it was decided, its numbers included; a full group does not know the cost, so that is asked."""
-    told = _short(refusal)
+    answer = _short(refusal)
     if "required" not in refusal.facts:
         now: TokenAnswer = (await call.ask(question(call, body))).value
-        told |= {"token_type": now.token_type, "cost": now.cost, "balance": now.balance}
-        told["refresh_date"] = now.refresh_date
-    return {**told, "position": format_position(position)}
+        answer |= {"token_type": now.token_type, "cost": now.cost, "balance": now.balance}
+        answer["refresh_date"] = now.refresh_date
+    return {**answer, "position": format_position(position)}
 
 
-def _told(told: TokenAnswer) -> dict[str, Any]:
+def _use_answer(use: TokenAnswer) -> dict[str, Any]:
     """The answer to a question; a refusal says what the same refusal of a deduction says."""
-    if told.refusal is None:
+    if use.refusal is None:
         return {
             "allowed": True,
             "reason": OK,
             "detail": None,
-            "token_type": told.token_type,
-            "cost": told.cost,
-            "balance": told.balance,
-            "refresh_date": told.refresh_date,
+            "token_type": use.token_type,
+            "cost": use.cost,
+            "balance": use.balance,
+            "refresh_date": use.refresh_date,
         }
-    answer = _short(Refused.of(told.refusal))
-    return answer | {"token_type": told.token_type, "cost": told.cost, "balance": told.balance}
+    answer = _short(Refused.of(use.refusal))
+    return answer | {"token_type": use.token_type, "cost": use.cost, "balance": use.balance}
 
 
 def _short(refusal: Refused) -> dict[str, Any]:
     facts = refusal.facts
-    told = {
+    answer = {
         "allowed": False,
         "reason": refusal.code,
         "detail": refusal.detail,
@@ -557,4 +557,4 @@ def _short(refusal: Refused) -> dict[str, Any]:
         "deficit": facts.get("deficit", facts.get("required")),
         "refresh_date": facts.get("refresh_date"),
     }
-    return told | {name: facts[name] for name in ("plan", "group_id", "limit", "used", "remaining") if name in facts}
+    return answer | {name: facts[name] for name in ("plan", "group_id", "limit", "used", "remaining") if name in facts}

@@ -155,7 +155,7 @@ async def read_analytics(
     if format == "csv":
         table = _table(metric, group_by, bucket, figures)
         return await call.services.threads.run(csv_response, "analytics.csv", *table, bom=bom)
-    return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.told() | figures)
+    return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.shown() | figures)
 
 
 def _figures(metric: str, names: Sequence[Name], rows: list[Row], checks: list[Row]) -> dict[str, Any]:
@@ -187,13 +187,13 @@ def _costs(metric: str, currency: str, names: Sequence[Name], rows: list[Row]) -
         if not own and row["cost"]:
             other.setdefault(where, {})[row["currency"]] = row["cost"]
             totals[row["currency"]] = totals.get(row["currency"], 0) + row["cost"]
-    told = []
+    answer = []
     for where, value in _in_order(sums):
         if value or where in other:
             item = _item(names, where, decimal_text(value))
-            told.append(item | ({"other_currencies": _decimal(other[where])} if where in other else {}))
+            answer.append(item | ({"other_currencies": _decimal(other[where])} if where in other else {}))
     return {
-        "items": told[:MAX_ROWS],
+        "items": answer[:MAX_ROWS],
         "total": decimal_text(sum(sums.values())),
         "currency": currency,
         "other_currencies": _decimal(totals),
@@ -298,10 +298,10 @@ async def _read(call: Call, asked: Asked) -> list[Row]:
 
 
 def _shown(row: Row, during: Window) -> dict[str, Any]:
-    told = row | {name: decimal_text(row[name]) for name in ("usd", "provider_cost_usd")}
-    told["user_id"] = row["user_id"] or None
-    told["first_day"], told["last_day"] = during.day(told.pop("first_at")), during.day(told.pop("last_at"))
-    return told
+    answer = row | {name: decimal_text(row[name]) for name in ("usd", "provider_cost_usd")}
+    answer["user_id"] = row["user_id"] or None
+    answer["first_day"], answer["last_day"] = during.day(answer.pop("first_at")), during.day(answer.pop("last_at"))
+    return answer
 
 
 def _line(shown: dict[str, Any]) -> list[str | int | None]:

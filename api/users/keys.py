@@ -113,6 +113,6 @@ def _may_give(call: Call, body: ApiKeyBody) -> None:
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:
-    told = asdict(key)
-    del told["org"]
-    return told
+    answer = asdict(key)
+    del answer["org"]
+    return answer

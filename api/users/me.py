@@ -216,7 +216,7 @@ async def read_me(call: Call) -> Json:
         account = now.states[stream]
         parts[unit] = {"available": account.available, "reserved": account.reserved}
     spent: BudgetUse = budget.value
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "user": {"id": who.sub, "org": call.org, "role": who.role.value},
         **parts,
         "storage": storage_answer(storage.value),
@@ -224,7 +224,7 @@ async def read_me(call: Call) -> Json:
         "groups": [group for group in groups if group],
         "position": format_position(now.position),
     }
-    return Json(told, headers={"Cache-Control": "no-store"})
+    return Json(answer, headers={"Cache-Control": "no-store"})
 
 
 async def _group(call: Call, group_id: str) -> dict[str, Any] | None:

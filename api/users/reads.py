@@ -276,7 +276,7 @@ async def _known_users(call: Call, names: str) -> dict[str, Any]:
     """Of the ids in `names` (by commas) the users that are known, as `items`, and the others.
 
     `unknown` ids may be added all the same: a user exists from the first use. `repeated` are named more than once,
-    `invalid` can be nobody's. Raises Problem (422) for more than 200.
+    `invalid` cannot be the id of any user. Raises Problem (422) for more than 200.
     """
     named = [name for name in (each.strip() for each in names.split(",")) if name]
     if len(named) > MOST_NAMED:
@@ -458,27 +458,27 @@ async def _hits(call: Call, text: str) -> list[dict[str, Any]]:
     hits += [_hit(row) for row in await call.rows(_FOUND, q=text, most=MOST_HITS)]
     if call.principal.role is Role.ADMIN:
         rows = await call.services.rows_of_all(_ORGANISATIONS, {"q": text, "most": MOST_HITS})
-        hits += [_told("organisation", row["id"], f"Organisation {row['id']}", f"Plan {row['plan']}") for row in rows]
+        hits += [_hit_of("organisation", row["id"], f"Organisation {row['id']}", f"Plan {row['plan']}") for row in rows]
     for hit in hits:
         hit["exact"] = text in (hit["id"], hit.pop("payment_ref", None))
     return sorted(hits, key=lambda hit: not hit["exact"])
 
 
-def _told(kind: Kind, id_: str, label: str, detail: str, **more: Any) -> dict[str, Any]:
+def _hit_of(kind: Kind, id_: str, label: str, detail: str, **more: Any) -> dict[str, Any]:
     return {"kind": kind, "id": id_, "label": label, "detail": detail, "user_id": None, "account": None, **more}
 
 
 def _user(row: Row) -> dict[str, Any]:
     detail = f"{counted(row['credits_available'], 'credit')} available, {row['credits_reserved']:,} held"
-    return _told("user", row["user_id"], row["user_id"], detail, user_id=row["user_id"])
+    return _hit_of("user", row["user_id"], row["user_id"], detail, user_id=row["user_id"])
 
 
 def _hit(row: Row) -> dict[str, Any]:
     facts, account = row["facts"], row["account"]
     label, detail = _words(row["kind"], facts, parse_address(account).unit if account else "")
-    told = _told(row["kind"], row["id"], label, detail, account=account, at=facts["at"])
-    told["user_id"] = row["user_id"] or _holder(account)
-    return told | {"payment_ref": facts.get("payment_ref")}
+    answer = _hit_of(row["kind"], row["id"], label, detail, account=account, at=facts["at"])
+    answer["user_id"] = row["user_id"] or _holder(account)
+    return answer | {"payment_ref": facts.get("payment_ref")}
 
 
 def _holder(account: str | None) -> str | None:
