@@ -1,19 +1,35 @@
 """The application: endpoints and services put together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.batch import run_batch
+from api import alerts, budgets, prices
+from api.accounts import commands as accounts_commands
+from api.accounts import reads as accounts_reads
+from api.batch import batch_of
+from api.generations import commands as generations_commands
+from api.generations import explain, storage
+from api.generations import reads as generations_reads
+from api.groups import commands as groups_commands
+from api.groups import reads as groups_reads
+from api.http import documents
 from api.http.documents import TITLE, VERSION
 from api.http.edge import Edge, of_pages, of_whole_service
-from api.http.endpoint import Router, Routes
+from api.http.endpoint import Endpoint, Router, Routes
 from api.http.services import Retry, Services, Verify, make_services
-from api.subjects import DECLARED
+from api.log import audit, stream
+from api.log import reads as log_reads
+from api.operator import figures, health
+from api.plans import catalogue, organisations, purchases, tokens
+from api.users import analytics, keys, me
+from api.users import reads as users_reads
+from api.users import settings as users_settings
 from domain.money import micros
 from infra.decisions import DEDUCTION, RefusedChecks
 from infra.settings import Settings
@@ -26,26 +42,43 @@ def publishing(checks: RefusedChecks) -> Callable[[str, dict[str, Any]], None]:
     With `deduction`, it was one of plan tokens.
     """
 
-    def note(org: str, told: dict[str, Any]) -> None:
-        short = next((check for check in told["checks"] if not check["ok"]), None)
+    def note(org: str, answer: dict[str, Any]) -> None:
+        short = next((check for check in answer["checks"] if not check["ok"]), None)
         deficit = short["deficit"] if short else 0
-        more = {"type_": DEDUCTION} if told.get("deduction") else {}
+        more = {"type_": DEDUCTION} if answer.get("deduction") else {}
         checks.refused_check(
             org,
-            told["user_id"],
-            told["operation"],
-            told.get("model"),
-            told["reason"],
+            answer["user_id"],
+            answer["operation"],
+            answer.get("model"),
+            answer["reason"],
             micros(deficit) if isinstance(deficit, str) else deficit,
-            told.get("actor", ""),
-            told.get("at"),
+            answer.get("actor", ""),
+            answer.get("at"),
             **more,
         )
 
     return note
 
 
-ENDPOINTS = (*DECLARED, run_batch)
+def _declared(*modules: ModuleType) -> Iterator[Endpoint]:
+    for module in modules:
+        for name, value in vars(module).items():
+            if not name.startswith("_"):
+                values = value if isinstance(value, tuple) else (value,)
+                yield from (each for each in values if isinstance(each, Endpoint))
+
+
+# Of paths that are alike, those of a subject further up are tried first: the busiest stand first.
+DECLARED = tuple(
+    _declared(
+        *(generations_commands, generations_reads, explain, storage, accounts_commands, accounts_reads),
+        *(groups_commands, groups_reads, budgets, prices),
+        *(catalogue, tokens, purchases, organisations, users_reads, me, keys, users_settings, analytics),
+        *(alerts, log_reads, audit, stream, figures, health, documents),
+    )
+)
+ENDPOINTS = (*DECLARED, batch_of(DECLARED))
 POLICY = {each.name: each.may for each in ENDPOINTS}  # who may do what
 
 

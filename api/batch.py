@@ -1,6 +1,7 @@
 """Many commands in one request: each is checked as if it came alone, and all go to the ledger together."""
 
 from asyncio import gather
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -11,13 +12,12 @@ from pydantic import BaseModel, Field, StringConstraints
 from api.http.caller import Call, Found, path_values
 from api.http.command import Command, count_open, execute_all, key_reused, limited_by, require_room, seal, within_rate
 from api.http.database import UNREACHABLE
-from api.http.endpoint import Routes, endpoint
+from api.http.endpoint import Endpoint, Routes, endpoint
 from api.http.fields import Body
 from api.http.policy import DENIED, May, authorise, denied
 from api.http.problems import Problem, away
 from api.http.services import Services
 from api.rounds import Stretches
-from api.subjects import DECLARED
 from infra.strict_json import MAX_DEPTH
 from infra.writer.submission import KeyReused, NotApplied, Outcome, Submission
 
@@ -66,24 +66,32 @@ class _Ready:
         self.sealed: dict[str, str | None] = {}
 
 
-_ROUTES = Routes(each for each in DECLARED if isinstance(each, Command))
+def batch_of(endpoints: Iterable[Endpoint]) -> Endpoint:
+    """The call that runs commands which are among these endpoints."""
+    routes = Routes(each for each in endpoints if isinstance(each, Command))
+    depth = MAX_DEPTH + _AROUND
+
+    @endpoint("POST /api/v1/batch", May.SEND_BATCHES, BatchAnswer, max_bytes=MAX_BATCH_BODY, max_depth=depth)
+    async def run_batch(call: Call, body: BatchBody) -> dict[str, Any]:
+        """Many commands in one request."""
+        return await _run(routes, call, body)
+
+    return run_batch
 
 
-@endpoint("POST /api/v1/batch", May.SEND_BATCHES, BatchAnswer, max_bytes=MAX_BATCH_BODY, max_depth=MAX_DEPTH + _AROUND)
-async def run_batch(call: Call, body: BatchBody) -> dict[str, Any]:
-    """Many commands in one request."""
+async def _run(routes: Routes, call: Call, body: BatchBody) -> dict[str, Any]:
     services = call.services
     require_room(services)
     services.free_writes.check(call.principal, call.org)
     stretches = Stretches(services.rounds)
     found: list[_Ready | Problem] = []
     for index, item in enumerate(body.operations):
-        found.append(await _within_rate(_ready(call, index, item)))
+        found.append(await _within_rate(_ready(routes, call, index, item)))
         await stretches.pause()
     found = await _look_up(found)
     ready = [each for each in found if isinstance(each, _Ready)]
     if body.atomic and len(ready) < len(found):
-        return {"results": [_told(each if isinstance(each, Problem) else _not_applied()) for each in found]}
+        return {"results": [_refusal(each if isinstance(each, Problem) else _not_applied()) for each in found]}
     try:
         await services.threads.run(_seal_all, services, ready)
     except UNREACHABLE as error:
@@ -97,16 +105,20 @@ async def run_batch(call: Call, body: BatchBody) -> dict[str, Any]:
     outcomes = iter(await execute_all(services, submissions, atomic=body.atomic))
     results: list[dict[str, Any]] = []
     for one in found:
-        results.append(_told(one) if isinstance(one, Problem) else await _result(one, next(outcomes)))
+        results.append(_refusal(one) if isinstance(one, Problem) else await _result(one, next(outcomes)))
         await stretches.pause()
     return {"results": results}
 
 
-def _ready(batch: Call, index: int, item: BatchItem) -> _Ready | Problem:
+def _ready(routes: Routes, batch: Call, index: int, item: BatchItem) -> _Ready | Problem:
     """Everything that would be checked for the operation alone."""
     path = unquote(item.path)
     try:
-        operation, params = _operation(path)
+        operation, params = routes.find("POST", path)
+        if not isinstance(operation, Command):
+            raise Problem(
+                422, "not_batchable", "The path is not one of a POST that takes part in batches.", field="path"
+            )
         authorise(batch.principal, operation.may, path_values(params))
         key = item.idempotency_key or (f"{batch.key}/{index}" if batch.key else None)
         call = replace(batch, params=params, if_match=None, path=path, key=key)
@@ -120,13 +132,6 @@ def _ready(batch: Call, index: int, item: BatchItem) -> _Ready | Problem:
             denied(batch.principal, batch.org, f"run_batch[{index}]", problem.status, problem.code)
         return problem
     return _Ready(operation, call, body)
-
-
-def _operation(path: str) -> tuple[Command, dict[str, str]]:
-    found, params = _ROUTES.find("POST", path)
-    if not isinstance(found, Command):
-        raise Problem(422, "not_batchable", "The path is not one of a POST that takes part in batches.", field="path")
-    return found, params
 
 
 async def _within_rate(each: _Ready | Problem) -> _Ready | Problem:
@@ -183,9 +188,9 @@ def _seal_all(services: Services, ready: list[_Ready]) -> None:
 
 async def _result(each: _Ready, result: Outcome | KeyReused | NotApplied) -> dict[str, Any]:
     if isinstance(result, KeyReused):
-        return _told(key_reused())
+        return _refusal(key_reused())
     if isinstance(result, NotApplied):
-        return _told(_not_applied())
+        return _refusal(_not_applied())
     each.operation.count(each.call, each.body, result)
     status, body = await each.operation.answer_of(each.call, each.body, result)
     return {"status": status, "body": body}
@@ -197,5 +202,5 @@ def _not_applied() -> Problem:
     )
 
 
-def _told(problem: Problem) -> dict[str, Any]:
+def _refusal(problem: Problem) -> dict[str, Any]:
     return {"status": problem.status, "body": problem.body()}

@@ -5,7 +5,7 @@ a `MemoryLedger`, the read models' rows in memory, and a Python function for eac
 All other routes answer 501.
 
 `main` takes lines of JSON on standard input and answers each with one on standard output, see `Worlds.answer`. A world
-is an installation of its own. Not for production: nothing is stored, and nobody is limited.
+is an installation of its own. Not for production: nothing is stored, and there are no rate limits.
 """
 
 import asyncio
@@ -26,13 +26,12 @@ from api.accounts import commands, reads
 from api.app import ENDPOINTS, create_app
 from api.generations import reads as generations
 from api.generations import storage
-from api.http.current import NOW
 from api.http.database import Database, Row, Visible
 from api.http.endpoint import Routes, send_problem
 from api.http.limits import Begins, StreamsRoom
 from api.http.lists import FIRST_AT, ZONE
 from api.http.problems import Problem
-from api.http.services import KnownOwners, Services
+from api.http.services import NOW, KnownOwners, Services
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from infra.log.memory import MemoryLog
@@ -308,7 +307,7 @@ class Worlds:
     async def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a line: a request, or what a test does to a world. Raises KeyError, ValueError.
 
-        `over`: worlds that nobody uses any more.
+        `over`: worlds that are no longer used.
         """
         match asked:
             case {"world": int(number), "do": "new", "over": list(over)}:
@@ -348,10 +347,10 @@ async def serve(lines: TextIO, answers: TextIO) -> None:
     worlds = Worlds()
     while line := await asyncio.to_thread(lines.readline):
         try:
-            told = await worlds.answer(msgspec.json.decode(line))
-        except Exception as error:  # noqa: BLE001 - it is told to who asked
-            told = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(msgspec.json.encode(told).decode() + "\n")
+            answer = await worlds.answer(msgspec.json.decode(line))
+        except Exception as error:  # noqa: BLE001 - it is answered to the caller
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(msgspec.json.encode(answer).decode() + "\n")
         answers.flush()
 
 

@@ -1,29 +1,21 @@
 """What calls on accounts answer. Amounts are whole credits, times RFC 3339 in UTC."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.http.endpoint import Answer
+from api.http.caller import Call
+from api.http.endpoint import Answer, shaped
 from api.http.lists import csv_bytes
-from domain.credits.events import (
-    AccountConfigured,
-    CreditsDebited,
-    CreditsGranted,
-    CreditsRefunded,
-    CreditsReserved,
-    CreditsTransferredOut,
-    GrantScheduled,
-    GrantVoided,
-    ReservationCaptured,
-    ReservationExtended,
-    ReservationReleased,
-)
-from domain.prices.events import PricesPublished
+from domain.credits.account import Account
+from domain.credits.address import stream_of
+from domain.credits.burn import burn_key
+from domain.credits.events import CreditsReserved, ReservationCaptured, ReservationReleased
 from infra.position import format_position
-from infra.writer.submission import Outcome
+from infra.writer.submission import Current, Outcome
+
+MAX_GRANTS_SHOWN = 100
 
 
 class LiveGrant(BaseModel):
@@ -37,56 +29,45 @@ class LiveGrant(BaseModel):
     expires_at: datetime | None = None
 
 
-class Balance(BaseModel):
+class _Amounts(BaseModel):
+    """What every answer about an account has."""
+
+    address: str
+    granted: int
+    debited: int
+    refunded: int
+    expired: int
+    voided: int
+    transferred_in: int
+    transferred_out: int
+    reserved: int
+    available: int
+    shortfall: int
+    overdrawn: int
+    frozen: bool
+    closed: bool
+    credit_limit: int
+    position: str
+
+
+class Balance(_Amounts):
     """`available + reserved + debited - refunded + expired + voided + transferred_out = granted + transferred_in`.
 
     `shortfall`: used and not charged, for there was too little; the next grant pays it. `overdrawn`: how far below zero
     a postpaid account is. At most 100 of `grants`, in burn order.
     """
 
-    address: str
     exists: bool
-    granted: int
-    debited: int
-    refunded: int
-    expired: int
-    voided: int
-    transferred_in: int
-    transferred_out: int
-    reserved: int
-    available: int
-    shortfall: int
-    overdrawn: int
-    frozen: bool
-    closed: bool
-    credit_limit: int
     grants: list[LiveGrant]
-    position: str
     as_of: datetime
 
 
-class AccountRow(BaseModel):
+class AccountRow(_Amounts):
     """An account in a list. `shortfall` and `overdrawn` as in its balance."""
 
-    address: str
     owner_type: str
     owner_id: str
     unit: str
-    granted: int
-    debited: int
-    refunded: int
-    expired: int
-    voided: int
-    transferred_in: int
-    transferred_out: int
-    reserved: int
-    available: int
-    shortfall: int
-    overdrawn: int
-    frozen: bool
-    closed: bool
-    credit_limit: int
-    position: str
     updated_at: datetime
 
 
@@ -169,6 +150,17 @@ class TransactionRow(BaseModel):
     position: str
 
 
+class CaptureAnswer(BaseModel):
+    """The debit; `returned`: what went back of the hold."""
+
+    debit_id: str
+    reservation_id: str
+    amount: int
+    returned: int
+    final: bool
+    position: str
+
+
 class Statement(BaseModel):
     """What was available at `from`, every movement until `to`, and what was available then."""
 
@@ -206,92 +198,60 @@ def time_text(value: datetime | None) -> str:
     return value.isoformat(timespec="seconds").replace("+00:00", "Z") if value else ""
 
 
-def answer(outcome: Outcome) -> Answer:
-    """The JSON object for the event that the command was about."""
-    event = _about(outcome)
-    made = _ANSWERS[type(event)]
-    told = {name: getattr(event, name) for name in made} if isinstance(made, tuple) else made(event, outcome)
-    told["position"] = format_position(outcome.position)
-    return told
+def settings_tag(account: Account) -> str:
+    """The ETag of an account's switches, which is what PATCH changes."""
+    return f'"{account.frozen:d}{account.closed:d}-{account.credit_limit}"'
 
 
-def _about(outcome: Outcome) -> Any:
-    """The event that the command is for. That a grant is void may also follow from another, and then is not it."""
-    for _, event in outcome.events:
-        if type(event) in _ANSWERS and not isinstance(event, GrantVoided):
-            return event
-    return outcome.one(GrantVoided)
+async def account_now(call: Call, address: str) -> tuple[Account, Current]:
+    """The account's state with everything due folded in, and as of when. Raises Problem (503)."""
+    stream = stream_of(address)
+    current = await call.services.current(call.org, stream)
+    account: Account = current.states[stream]
+    return account, current
+
+
+def balance_of(address: str, account: Account, position: int, as_of: datetime) -> Answer:
+    """The contract's balance."""
+    grants = sorted(account.grants[:MAX_GRANTS_SHOWN], key=burn_key)
+    return shaped(
+        Balance,
+        account,
+        address=address,
+        overdrawn=max(0, -account.available),
+        grants=[shaped(LiveGrant, part, grant_id=part.grant) for part in grants],
+        position=format_position(position),
+        as_of=as_of,
+    )
 
 
 def transaction_answer(outcome: Outcome) -> Answer:
-    """The same for those who act for themselves: a hold is their transaction."""
-    told = answer(outcome)
-    told["transaction_id"] = told.pop("reservation_id")
-    return told
+    """What becomes of a hold of those who act for themselves: it is their transaction."""
+    match outcome.all(CreditsReserved, ReservationCaptured, ReservationReleased)[0][1]:
+        case CreditsReserved():
+            answer = reserved(outcome)
+        case ReservationCaptured():
+            answer = captured(outcome)
+        case _:
+            answer = released(outcome)
+    answer["transaction_id"] = answer.pop("reservation_id")
+    return answer
 
 
-def _reserved(event: CreditsReserved, _outcome: Outcome) -> Answer:
-    told: Answer = {"reservation_id": event.reservation_id, "amount": event.amount, "expires_at": event.expires_at}
-    if event.item is not None:
-        told |= {"item": event.item, "price_version": event.price_version}
-    return told
+def reserved(outcome: Outcome) -> Answer:
+    """A hold."""
+    event = outcome.one(CreditsReserved)
+    hold = {"reservation_id": event.reservation_id, "amount": event.amount, "expires_at": event.expires_at}
+    return hold if event.item is None else hold | {"item": event.item, "price_version": event.price_version}
 
 
-def _captured(event: ReservationCaptured, _outcome: Outcome) -> Answer:
-    return {
-        "debit_id": event.debit_id,
-        "reservation_id": event.reservation_id,
-        "amount": event.amount,
-        "returned": sum(part.amount for part in event.returned),
-        "final": event.final,
-    }
+def captured(outcome: Outcome) -> Answer:
+    """A charge of what was held, and what of the hold returned."""
+    event = outcome.one(ReservationCaptured)
+    return shaped(CaptureAnswer, event, returned=sum(part.amount for part in event.returned))
 
 
-def _released(event: ReservationReleased, _outcome: Outcome) -> Answer:
+def released(outcome: Outcome) -> Answer:
+    """What of a hold returned."""
+    event = outcome.one(ReservationReleased)
     return {"reservation_id": event.reservation_id, "returned": event.amount}
-
-
-def _granted(event: CreditsGranted, _outcome: Outcome) -> Answer:
-    grant = event.grant
-    return {
-        "grant_id": grant.grant,
-        "amount": grant.amount,
-        "status": "live",
-        "effective_at": grant.granted_at,
-        "expires_at": grant.expires_at,
-    }
-
-
-def _scheduled(event: GrantScheduled, _outcome: Outcome) -> Answer:
-    grant = event.grant
-    return {
-        "grant_id": grant.grant,
-        "amount": grant.amount,
-        "status": "scheduled",
-        "effective_at": event.effective_at,
-        "expires_at": grant.expires_at,
-    }
-
-
-def _voided(event: GrantVoided, outcome: Outcome) -> Answer:
-    return {
-        "grant_id": event.grant.grant,
-        "voided": sum(part.grant.amount for _, part in outcome.all(GrantVoided)),
-    }
-
-
-# Of an event whose fields are the answer, their names; else what makes the answer.
-_ANSWERS: dict[type, Callable[[Any, Outcome], Answer] | tuple[str, ...]] = {
-    CreditsReserved: _reserved,
-    ReservationCaptured: _captured,
-    ReservationReleased: _released,
-    ReservationExtended: ("reservation_id", "expires_at", "grown"),
-    CreditsDebited: ("debit_id", "amount"),
-    CreditsRefunded: ("refund_id", "debit_id", "amount"),
-    CreditsGranted: _granted,
-    GrantScheduled: _scheduled,
-    GrantVoided: _voided,
-    CreditsTransferredOut: ("transfer_id", "to", "amount"),
-    AccountConfigured: ("frozen", "closed", "credit_limit"),
-    PricesPublished: ("version", "effective_at"),
-}

@@ -7,20 +7,29 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from api.accounts.answers import answer
+from api.accounts.answers import CaptureAnswer, account_now, captured, released, reserved
 from api.http.caller import Call, Found
 from api.http.command import command
-from api.http.current import account_now
-from api.http.fields import AddressText, Amount, Body, Count, Currency, Id, Metadata, Text, Time, Ttl, Usd
+from api.http.endpoint import Answer
+from api.http.fields import AddressText, Amount, Body, Count, Id, Money, NotedBody, Time, Ttl
 from api.http.limits import Begins
 from api.http.lists import seen
 from api.http.policy import May
 from api.http.problems import invalid
-from domain.credits.account import Account
 from domain.credits.capture import Capture
 from domain.credits.configure import ConfigureAccount
 from domain.credits.debit import Debit
-from domain.credits.events import Paid, Slice
+from domain.credits.events import (
+    AccountConfigured,
+    CreditsDebited,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsTransferredOut,
+    GrantScheduled,
+    GrantVoided,
+    ReservationExtended,
+    Slice,
+)
 from domain.credits.extend import Extend
 from domain.credits.grant import DEFAULT_PRIORITY, Grant
 from domain.credits.refund import Refund
@@ -28,9 +37,9 @@ from domain.credits.release import Release
 from domain.credits.reserve import DEFAULT_TTL_S, Reserve
 from domain.credits.transfer import Transfer
 from domain.credits.void import VoidGrant, part_of
-from domain.money import micros
 from infra.ids import uuid7
 from infra.position import format_position
+from infra.writer.submission import Outcome
 
 _TAG = re.compile(r'(?:W/)?"([01])([01])-([0-9]{1,13})"')
 
@@ -58,11 +67,6 @@ class ConfigureAnswer(BaseModel):
     position: str
 
 
-def settings_tag(account: Account) -> str:
-    """The ETag of an account's switches, which is what PATCH changes."""
-    return f'"{account.frozen:d}{account.closed:d}-{account.credit_limit}"'
-
-
 def _expected(if_match: str | None) -> tuple[bool, bool, int] | None:
     """The switches that the caller has read, from `If-Match: "00-0"`."""
     if if_match is None or if_match.strip() == "*":
@@ -77,7 +81,7 @@ def _expected(if_match: str | None) -> tuple[bool, bool, int] | None:
     "PATCH /api/v1/accounts/{address}",
     May.MANAGE_CREDITS,
     ConfigureAnswer,
-    answer=answer,
+    event=AccountConfigured,
     begins=lambda call, _body: Begins("account", call.address),
 )
 def configure_account(call: Call, body: ConfigureBody, _sealed: str | None) -> Any:
@@ -91,14 +95,11 @@ def configure_account(call: Call, body: ConfigureBody, _sealed: str | None) -> A
     )
 
 
-class PaidBody(Body):
+class PaidBody(Money):
     """What was paid for the credits outside Scrip."""
 
-    amount: Usd
-    currency: Currency = "USD"
 
-
-class GrantBody(Body):
+class GrantBody(NotedBody):
     """`priority`: lower burns first. `external_ref`: unique in the organisation, so that a payment grants once."""
 
     amount: Amount
@@ -106,10 +107,8 @@ class GrantBody(Body):
     priority: Annotated[int, Field(ge=0, le=1000)] = DEFAULT_PRIORITY
     effective_at: Time | None = None
     expires_at: Time | None = None
-    reason: Text | None = None
     external_ref: Id | None = None
     paid: PaidBody | None = None
-    metadata: Metadata | None = None
 
 
 class GrantAnswer(BaseModel):
@@ -123,11 +122,8 @@ class GrantAnswer(BaseModel):
     position: str
 
 
-class VoidBody(Body):
+class VoidBody(NotedBody):
     """Nothing is needed."""
-
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
 class VoidAnswer(BaseModel):
@@ -149,22 +145,37 @@ async def _known(call: Call, _body: VoidBody) -> Call:
     The read model must have seen all that the account has, or a grant that was spent just now would be unknown.
     Raises Problem (503).
     """
-    account, now = await account_now(call.services, call.org, call.address)
+    account, now = await account_now(call, call.address)
     part = part_of(account, call.id)
     if part is None and call.id not in account.voided_grants:
         await seen(call, format_position(now.position))
-        row = await call.services.row(GRANT_TERMS, {"org": call.org, "address": call.address, "id": call.id})
-        if row is not None:
-            terms = (row["source"], row["priority"], row["expires_at"], row["granted_at"])
-            part = Slice(call.id, 0, *terms)
+        row = await call.row(GRANT_TERMS, address=call.address, id=call.id)
+        part = Slice(call.id, 0, **row) if row is not None else None
     return replace(call, found=Found(grant=part))
+
+
+def _granted(outcome: Outcome) -> Answer:
+    scheduled = outcome.all(GrantScheduled)
+    grant = scheduled[0][1].grant if scheduled else outcome.one(CreditsGranted).grant
+    return {
+        "grant_id": grant.grant,
+        "amount": grant.amount,
+        "status": "scheduled" if scheduled else "live",
+        "effective_at": scheduled[0][1].effective_at if scheduled else grant.granted_at,
+        "expires_at": grant.expires_at,
+    }
+
+
+def _voided(outcome: Outcome) -> Answer:
+    voided = [event.grant for _, event in outcome.all(GrantVoided)]
+    return {"grant_id": voided[0].grant, "voided": sum(part.amount for part in voided)}
 
 
 @command(
     "POST /api/v1/accounts/{address}/grants",
     May.MANAGE_CREDITS,
     GrantAnswer,
-    answer=answer,
+    answer=_granted,
     status=201,
     begins=lambda call, _body: Begins("account", call.address),
 )
@@ -179,25 +190,25 @@ def grant_credits(call: Call, body: GrantBody, sealed: str | None) -> Any:
         effective_at=body.effective_at,
         expires_at=body.expires_at,
         external_ref=body.external_ref,
-        paid=Paid(micros(body.paid.amount), body.paid.currency) if body.paid else None,
+        paid=body.paid.paid if body.paid else None,
         sealed=sealed,
     )
 
 
-@command("POST /api/v1/accounts/{address}/grants/{id}/void", May.MANAGE_CREDITS, VoidAnswer, answer=answer, look=_known)
+@command(
+    "POST /api/v1/accounts/{address}/grants/{id}/void", May.MANAGE_CREDITS, VoidAnswer, answer=_voided, look=_known
+)
 def void_grant(call: Call, _body: VoidBody, sealed: str | None) -> Any:
     """Take back what is left of a grant."""
     return VoidGrant(address=call.address, grant_id=call.id, sealed=sealed, known=call.found.grant)
 
 
-class ReserveBody(Body):
+class ReserveBody(NotedBody):
     """`id`: the caller's own, for example that of a job."""
 
     amount: Amount
     id: Id | None = None
     ttl_seconds: Ttl = DEFAULT_TTL_S
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
 class ReserveAnswer(BaseModel):
@@ -211,31 +222,15 @@ class ReserveAnswer(BaseModel):
     position: str
 
 
-class CaptureBody(Body):
+class CaptureBody(NotedBody):
     """`amount` none for all that is left; with `final` the rest returns."""
 
     amount: Amount | None = None
     final: bool = True
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
-class CaptureAnswer(BaseModel):
-    """The debit; `returned`: what went back of the hold."""
-
-    debit_id: str
-    reservation_id: str
-    amount: int
-    returned: int
-    final: bool
-    position: str
-
-
-class ReleaseBody(Body):
+class ReleaseBody(NotedBody):
     """Nothing is needed."""
-
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
 class ReleaseAnswer(BaseModel):
@@ -262,7 +257,7 @@ class ExtendAnswer(BaseModel):
     position: str
 
 
-@command("POST /api/v1/accounts/{address}/reservations", May.SPEND_CREDITS, ReserveAnswer, answer=answer, status=201)
+@command("POST /api/v1/accounts/{address}/reservations", May.SPEND_CREDITS, ReserveAnswer, answer=reserved, status=201)
 def reserve_credits(call: Call, body: ReserveBody, sealed: str | None) -> Any:
     """Hold credits before work starts."""
     return Reserve(
@@ -279,7 +274,7 @@ def reserve_credits(call: Call, body: ReserveBody, sealed: str | None) -> Any:
     "POST /api/v1/accounts/{address}/reservations/{id}/capture",
     May.SPEND_CREDITS,
     CaptureAnswer,
-    answer=answer,
+    answer=captured,
     sized=True,
 )
 def capture_reservation(call: Call, body: CaptureBody, sealed: str | None) -> Any:
@@ -294,24 +289,27 @@ def capture_reservation(call: Call, body: CaptureBody, sealed: str | None) -> An
     )
 
 
-@command("POST /api/v1/accounts/{address}/reservations/{id}/release", May.SPEND_CREDITS, ReleaseAnswer, answer=answer)
+@command("POST /api/v1/accounts/{address}/reservations/{id}/release", May.SPEND_CREDITS, ReleaseAnswer, answer=released)
 def release_reservation(call: Call, _body: ReleaseBody, sealed: str | None) -> Any:
     """Return held credits when the work has failed."""
     return Release(address=call.address, reservation_id=call.id, sealed=sealed)
 
 
-@command("POST /api/v1/accounts/{address}/reservations/{id}/extend", May.SPEND_CREDITS, ExtendAnswer, answer=answer)
+@command(
+    "POST /api/v1/accounts/{address}/reservations/{id}/extend",
+    May.SPEND_CREDITS,
+    ExtendAnswer,
+    event=ReservationExtended,
+)
 def extend_reservation(call: Call, body: ExtendBody, _sealed: str | None) -> Any:
     """Keep a hold alive while the work goes on."""
     return Extend(address=call.address, reservation_id=call.id, ttl_s=body.ttl_seconds, grow=body.grow)
 
 
-class DebitBody(Body):
+class DebitBody(NotedBody):
     """What is charged."""
 
     amount: Amount
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
 class DebitAnswer(BaseModel):
@@ -322,12 +320,10 @@ class DebitAnswer(BaseModel):
     position: str
 
 
-class RefundBody(Body):
+class RefundBody(NotedBody):
     """`amount` none for all of the debit that is not yet refunded."""
 
     amount: Amount | None = None
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
 class RefundAnswer(BaseModel):
@@ -339,13 +335,11 @@ class RefundAnswer(BaseModel):
     position: str
 
 
-class TransferBody(Body):
+class TransferBody(NotedBody):
     """`to`: another account of the organisation, of the same unit."""
 
     to: AddressText
     amount: Amount
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
 class TransferAnswer(BaseModel):
@@ -357,7 +351,7 @@ class TransferAnswer(BaseModel):
     position: str
 
 
-@command("POST /api/v1/accounts/{address}/debits", May.SPEND_CREDITS, DebitAnswer, answer=answer, status=201)
+@command("POST /api/v1/accounts/{address}/debits", May.SPEND_CREDITS, DebitAnswer, event=CreditsDebited, status=201)
 def debit_credits(call: Call, body: DebitBody, sealed: str | None) -> Any:
     """Charge credits at once, without a hold."""
     return Debit(address=call.address, debit_id=uuid7(), amount=body.amount, sealed=sealed)
@@ -367,7 +361,7 @@ def debit_credits(call: Call, body: DebitBody, sealed: str | None) -> Any:
     "POST /api/v1/accounts/{address}/debits/{id}/refunds",
     May.MANAGE_CREDITS,
     RefundAnswer,
-    answer=answer,
+    event=CreditsRefunded,
     status=201,
     sized=True,
 )
@@ -380,7 +374,7 @@ def refund_debit(call: Call, body: RefundBody, sealed: str | None) -> Any:
     "POST /api/v1/accounts/{address}/transfers",
     May.MANAGE_CREDITS,
     TransferAnswer,
-    answer=answer,
+    event=CreditsTransferredOut,
     status=201,
     begins=lambda _call, body: Begins("account", body.to),
 )

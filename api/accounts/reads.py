@@ -17,26 +17,25 @@ from api.accounts.answers import (
     ReservationRow,
     Statement,
     TransactionRow,
+    account_now,
     as_csv,
+    balance_of,
+    settings_tag,
 )
-from api.accounts.commands import settings_tag
 from api.http.caller import Call
-from api.http.current import account_now, balance_of, database_time
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
 from api.http.fields import QueryDay, QueryTime
-from api.http.lists import Bom, Json, Page, bounds, moments, open_text, page_of, renamed, seen
+from api.http.lists import LAST, Bom, Json, Page, bounds, moments, open_text, page_of, positioned, renamed, seen
 from api.http.policy import USER, May
 from api.http.problems import Problem, invalid, not_found
-from api.http.services import Services
-from api.log.reads import MOST_FOLDED, folded, nearest, too_many_events
+from api.log.reads import MOST_FOLDED, folded, nearest
 from domain.credits.account import Account, evolve
 from domain.credits.address import stream_of
 from domain.credits.due import due
 from domain.credits.events import Slice
 from domain.money import decimal_text
 from domain.periods import NEVER
-from infra.partitions import partition_of
 from infra.position import format_position
 
 # The last version that a stream had at a moment. Times never go back within a stream, so a binary search over the
@@ -66,30 +65,21 @@ async def balance_at(
     Raises Problem: 422 for a `known_at` in the future and where too many events would have to be folded, 429 and 503
     where too much is folded already.
     """
-    now = await database_time(call.services)
+    now = await call.services.now()
     if known_at is not None and known_at > now:
         raise invalid("known_at", "must not be in the future")
     effective = effective_at or known_at or now
     recorded_by = min(known_at or now, effective)
     stream = stream_of(address)
     async with call.services.folds.enter(call.org, call.principal.actor):
-        wanted = {"org": call.org, "stream": stream, "until": recorded_by}
-        found = await call.services.row(_REACHED, wanted)
+        found = await call.row(_REACHED, stream=stream, until=recorded_by)
         version = found["version"] if found else 0
-        after, account = await _start(call.services, call.org, stream, version)
-        account, position = await folded(call.services, call.org, stream, account, after, version)
+        after, account = 0, Account()
+        if version > MOST_FOLDED:
+            after, account = await nearest(call, stream, version)
+        account, position = await folded(call, stream, account, after, version)
         account = await call.services.threads.run(_let_pass, account, effective)
     return balance_of(address, account, position or 0, effective)
-
-
-async def _start(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
-    """The version to fold from, before `version`, and its state. Raises Problem (422) where that is too far away."""
-    if version <= MOST_FOLDED:
-        return 0, Account()
-    after, account = await nearest(services, org, stream, version)
-    if version - after > MOST_FOLDED:
-        raise too_many_events()
-    return after, account
 
 
 def _let_pass(account: Account, until: datetime) -> Account:
@@ -121,9 +111,9 @@ async def read_balance(
 ) -> Json:
     """What an account has."""
     if effective_at is None and known_at is None:
-        account, now = await account_now(call.services, call.org, address)
-        told = balance_of(address, account, now.position, now.time)
-        return Json(told, headers={"ETag": settings_tag(account)})
+        account, now = await account_now(call, address)
+        answer = balance_of(address, account, now.position, now.time)
+        return Json(answer, headers={"ETag": settings_tag(account)})
     return Json(await balance_at(call, address, effective_at, known_at))
 
 
@@ -137,11 +127,8 @@ async def list_accounts(
     """List and search accounts."""
     prefix, owner = _own_part(call, prefix)
     pages = await page.of(call, "accounts", prefix, unit or "")
-    (after,) = pages.after("")
-    rows = await call.services.rows(
-        _LIST, {"org": call.org, "after": after, "prefix": prefix, "unit": unit, "owner": owner, "limit": pages.more}
-    )
-    return pages.page(rows, lambda row: [row["address"]], _shown)
+    rows = await pages.rows(_LIST, {"after": ""}, prefix=prefix, unit=unit, owner=owner)
+    return pages.page(rows, ["address"], positioned)
 
 
 def _own_part(call: Call, prefix: str) -> tuple[str, str | None]:
@@ -155,10 +142,6 @@ def _own_part(call: Call, prefix: str) -> tuple[str, str | None]:
     if prefix.startswith(own) and ":" not in prefix.removeprefix(own):
         return prefix, call.principal.sub
     raise Problem(403, "not_own", "A user may only see and use their own accounts.", field="prefix")
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"position": format_position(row["position"])}
 
 
 GRANTS = """
@@ -180,17 +163,14 @@ DEBIT = """
     select id, amount, refunded, reservation_id, item, price_version, sealed, created_at, position
     from read.debits where org = %(org)s and address = %(address)s and id = %(id)s"""
 
-LAST = 2**62
-
 
 @endpoint("GET /api/v1/accounts/{address}/grants", May.READ_CREDITS, page_of(GrantRow))
 async def list_grants(call: Call, page: Page, address: str) -> dict[str, Any]:
     """An account's grants, with what is left of each."""
     pages = await page.of(call, "grants", address)
-    (after,) = pages.after("")
-    rows = await call.services.rows(GRANTS, {"org": call.org, "address": address, "after": after, "limit": pages.more})
+    rows = await pages.rows(GRANTS, {"after": ""}, address=address)
     await open_text(call, address, rows)
-    return pages.page(rows, lambda row: [row["id"]], _grant)
+    return pages.page(rows, ["id"], _grant)
 
 
 @endpoint("GET /api/v1/accounts/{address}/reservations", May.READ_CREDITS, page_of(ReservationRow))
@@ -202,34 +182,31 @@ async def list_reservations(
 ) -> dict[str, Any]:
     """An account's holds, newest first."""
     pages = await page.of(call, "reservations", address, status or "")
-    (after,) = pages.after(LAST)
-    rows = await call.services.rows(
-        HOLDS, {"org": call.org, "address": address, "status": status, "after": after, "limit": pages.more}
-    )
+    rows = await pages.rows(HOLDS, {"after": LAST}, address=address, status=status)
     await open_text(call, address, rows)
-    return pages.page(rows, lambda row: [row["created_position"]], _reservation)
+    return pages.page(rows, ["created_position"], _reservation)
 
 
 @endpoint("GET /api/v1/accounts/{address}/reservations/{id}", May.READ_CREDITS, ReservationRow)
-async def read_reservation(call: Call, address: str, id: str, min_position: MinPosition = None) -> dict[str, Any]:
+async def read_reservation(call: Call, min_position: MinPosition = None) -> dict[str, Any]:
     """A hold and what has become of it."""
-    await seen(call, min_position)
-    row = await call.services.row(HOLD, {"org": call.org, "address": address, "id": id})
-    if row is None:
-        raise not_found("reservation", id)
-    await open_text(call, address, [row])
-    return _reservation(row)
+    return _reservation(await _one(call, HOLD, "reservation", min_position))
 
 
 @endpoint("GET /api/v1/accounts/{address}/debits/{id}", May.READ_CREDITS, DebitRow)
-async def read_debit(call: Call, address: str, id: str, min_position: MinPosition = None) -> dict[str, Any]:
+async def read_debit(call: Call, min_position: MinPosition = None) -> dict[str, Any]:
     """A charge and how much of it was given back."""
+    return renamed(await _one(call, DEBIT, "debit", min_position), "debit_id")
+
+
+async def _one(call: Call, query: str, what: str, min_position: str | None) -> Row:
+    """What the path names, with its text opened. Raises Problem (404, 503)."""
     await seen(call, min_position)
-    row = await call.services.row(DEBIT, {"org": call.org, "address": address, "id": id})
+    row = await call.row(query, address=call.address, id=call.id)
     if row is None:
-        raise not_found("debit", id)
-    await open_text(call, address, [row])
-    return renamed(row, "debit_id")
+        raise not_found(what, call.id)
+    await open_text(call, call.address, [row])
+    return row
 
 
 def _grant(row: Row) -> dict[str, Any]:
@@ -244,7 +221,7 @@ def _reservation(row: Row) -> dict[str, Any]:
 
 
 MAX_ITEMS = 100  # instants
-MAX_GRANTS = 20  # told of one instant
+MAX_GRANTS = 20  # shown for one instant
 
 
 class ExpiringGrant(BaseModel):
@@ -286,21 +263,19 @@ class Expirations(BaseModel):
 @endpoint("GET /api/v1/accounts/{address}/expirations", May.READ_CREDITS, Expirations)
 async def list_expirations(call: Call, address: str) -> dict[str, Any]:
     """When what an account has expires."""
-    account, now = await account_now(call.services, call.org, address)
-    told = _calendar(account)
-    return {"address": address, **told, "position": format_position(now.position), "as_of": now.time}
-
-
-def _calendar(account: Account) -> dict[str, Any]:
-    """`grants` are in burn order, and a stable sort keeps it within an instant."""
+    account, now = await account_now(call, address)
+    # Grants are in burn order, and a stable sort keeps it within an instant.
     ending = sorted(account.grants, key=_end)
     items = [_item(end, list(parts), account.grants[0]) for end, parts in groupby(ending, key=_end) if end != NEVER]
     total = sum(item["amount"] for item in items)
     return {
+        "address": address,
         "items": items[:MAX_ITEMS],
         "total": total,
         "never": account.free - total,
         "truncated": len(items) > MAX_ITEMS,
+        "position": format_position(now.position),
+        "as_of": now.time,
     }
 
 
@@ -355,12 +330,11 @@ async def list_transactions(
     """An account's history, newest first."""
     from_, to = await moments(call, from_, to)
     pages = await page.of(call, "transactions", address, type or "")
-    position, n = pages.after(LAST, 0)
-    first, last = await _bounds(call, from_, to)
-    wanted = {"org": call.org, "address": address, "position": position, "n": n, "type": type}
-    rows = await call.services.rows(PAGE_OF_MOVEMENTS, wanted | {"first": first, "last": last, "limit": pages.more})
+    first, last = await bounds(call, from_, to)
+    start = {"position": LAST, "n": 0}
+    rows = await pages.rows(PAGE_OF_MOVEMENTS, start, address=address, type=type, first=first, last=last)
     await open_text(call, address, rows)
-    return pages.page(rows, lambda row: [row["position"], row["n"]], _movement)
+    return pages.page(rows, ["position", "n"], _movement)
 
 
 @endpoint("GET /api/v1/accounts/{address}/statement", May.READ_CREDITS, Statement)
@@ -389,12 +363,11 @@ async def read_statement(
 
 async def _statement(call: Call, address: str, from_: Any, to: Any) -> dict[str, Any]:
     if to is None:
-        to = await database_time(call.services)
-    first, last = await _bounds(call, from_, to)
-    wanted = {"org": call.org, "address": address, "first": first, "last": last, "limit": MAX_MOVEMENTS + 1}
-    # From the other end of time nothing was there, so without `from` the opening is zero.
-    before = await call.services.row(_OPENING, wanted) if from_ is not None else None
-    rows = await call.services.rows(_MOVEMENTS, wanted)
+        to = await call.services.now()
+    first, last = await bounds(call, from_, to)
+    # At the beginning of time nothing was there, so without `from` the opening is zero.
+    before = await call.row(_OPENING, address=address, first=first) if from_ is not None else None
+    rows = await call.rows(_MOVEMENTS, address=address, first=first, last=last, limit=MAX_MOVEMENTS + 1)
     if len(rows) > MAX_MOVEMENTS:
         raise Problem(
             422,
@@ -410,10 +383,6 @@ async def _statement(call: Call, address: str, from_: Any, to: Any) -> dict[str,
     closing = movements[-1]["balance_after"] if movements else opening
     times = {"from": from_, "to": to}
     return {"address": address, **times, "opening": opening, "closing": closing, "movements": movements}
-
-
-async def _bounds(call: Call, from_: Any, to: Any) -> tuple[int, int]:
-    return await bounds(call.services, partition_of(call.org, call.services.ledger.writer.partitions), from_, to)
 
 
 def as_pdf(statement: dict[str, Any]) -> bytes:

@@ -36,17 +36,21 @@ from domain.quotas.counted import PREFIX as COUNTED
 from domain.quotas.events import Amounts, UseReleased
 from domain.quotas.quota import plus
 from domain.resources.table import RESOURCES
-from infra.position import format_position
 from infra.writer.submission import Outcome
 
 
-class Quote(BaseModel):
-    """What it is expected to take; 0 of what does not apply. `plan_tokens` are of `token_type`."""
+class _Sums(BaseModel):
+    """Amounts of what generations take."""
 
     credits: int
     tokens: int
     usd: str
     currency: str
+
+
+class Quote(_Sums):
+    """What it is expected to take; 0 of what does not apply. `plan_tokens` are of `token_type`."""
+
     bytes: int
     token_type: str | None = None
     plan_tokens: int
@@ -81,17 +85,13 @@ class Check(BaseModel):
     formatted: dict[str, str]
 
 
-class Alternative(BaseModel):
+class Alternative(_Sums):
     """Priced options that would pass."""
 
     label: str
     provider: str | None
     model: str | None
     options: dict[str, Any]
-    credits: int
-    tokens: int
-    usd: str
-    currency: str
 
 
 class Action(BaseModel):
@@ -120,14 +120,10 @@ class Assessment(BaseModel):
     position: str
 
 
-class Charged(BaseModel):
+class Charged(_Sums):
     """What was charged or given back; USD is what was actually spent."""
 
-    credits: int
-    tokens: int
     plan_tokens: int
-    usd: str
-    currency: str
 
 
 class Cost(BaseModel):
@@ -269,20 +265,20 @@ USD = "usd"
 _NUMBERS = ("needed", "available", "limit", "deficit")
 
 
-def assessment_answer(told: dict[str, Any], links: Links) -> dict[str, Any]:
+def assessment_answer(answer: dict[str, Any], links: Links) -> dict[str, Any]:
     """The body of `check` and of a 402 (S0)."""
-    checks = [check_answer(check) for check in told["checks"]]
+    checks = [check_answer(check) for check in answer["checks"]]
     return {
-        **told,
-        "quote": quote_answer(told["quote"]),
+        **answer,
+        "quote": with_usd(answer["quote"]),
         "checks": checks,
-        "alternatives": [_priced(each) for each in told["alternatives"]],
-        "actions": actions(checks, told["reason"], links),
+        "alternatives": [with_usd(each) for each in answer["alternatives"]],
+        "actions": actions(checks, answer["reason"], links),
     }
 
 
 def refusal_facts(call: Call, outcome: Outcome) -> dict[str, Any]:
-    """What a refused generation tells: the check's body, the numbers of its reason at the top; counts it.
+    """What a refused generation is answered: the check's body, the numbers of its reason at the top; counts it.
 
     One that may be tried again is no event, so it is published as a refused check is.
     """
@@ -294,8 +290,8 @@ def refusal_facts(call: Call, outcome: Outcome) -> dict[str, Any]:
     answer = assessment_answer(facts, call.services.links)
     if asked is not None:
         call.services.metrics.blocked(asked["operation"], facts["reason"])
-        told = {**answer, **asked, "actor": call.principal.actor, "at": outcome.time}
-        call.services.on_refused_check(call.org, told)
+        refused_check = {**answer, **asked, "actor": call.principal.actor, "at": outcome.time}
+        call.services.on_refused_check(call.org, refused_check)
     else:
         call.services.metrics.blocked(refused.operation if refused else "other", facts["reason"])
     first = next(check for check in answer["checks"] if check["reason"] == facts["reason"])
@@ -303,9 +299,9 @@ def refusal_facts(call: Call, outcome: Outcome) -> dict[str, Any]:
     return {**answer, **numbers, "generation_id": refused.generation_id if refused else None}
 
 
-def quote_answer(quote: dict[str, Any]) -> dict[str, Any]:
-    """A quote with its money as text."""
-    return {**quote, USD: decimal_text(quote[USD]), "currency": "USD"}
+def with_usd(figures: dict[str, Any]) -> dict[str, Any]:
+    """A quote or priced options with their money as text."""
+    return {**figures, USD: decimal_text(figures[USD]), "currency": "USD"}
 
 
 def amounts_answer(amounts: dict[str, int]) -> dict[str, int | str]:
@@ -317,12 +313,9 @@ def check_answer(check: dict[str, Any]) -> dict[str, Any]:
     """One resource's answer, money as text."""
     if not RESOURCES.shown(check["resource"]).money:
         return check
-    money = {name: None if check[name] is None else decimal_text(check[name]) for name in _NUMBERS}
+    numbers = {name: check[name] for name in _NUMBERS if name in check}  # a refusal that is kept has no deficit
+    money = {name: None if amount is None else decimal_text(amount) for name, amount in numbers.items()}
     return {**check, **money, "currency": "USD"}
-
-
-def _priced(alternative: dict[str, Any]) -> dict[str, Any]:
-    return {**alternative, USD: decimal_text(alternative[USD]), "currency": "USD"}
 
 
 STATUSES: dict[type, Status] = {
@@ -344,18 +337,15 @@ def created(outcome: Outcome) -> Answer:
         "generation_id": event.generation_id,
         "transaction_id": event.generation_id,
         "status": Status.HELD,
-        "quote": quote_answer(event.quote._asdict()),
+        "quote": with_usd(event.quote._asdict()),
         "holds": holds_answer(event.holds),
         "expires_at": event.expires_at,
-        "position": format_position(outcome.position),
     }
 
 
 def started(outcome: Outcome) -> Answer:
     """A generation that a worker has begun."""
-    event = outcome.one(GenerationStarted)
-    status = STATUSES[GenerationStarted]
-    return {"generation_id": event.generation_id, "status": status, "position": format_position(outcome.position)}
+    return {"generation_id": outcome.one(GenerationStarted).generation_id, "status": STATUSES[GenerationStarted]}
 
 
 def cancelled(outcome: Outcome) -> Answer:
@@ -364,7 +354,6 @@ def cancelled(outcome: Outcome) -> Answer:
         "generation_id": outcome.one(GenerationCancelled).generation_id,
         "status": STATUSES[GenerationCancelled],
         "returned": amounts_answer(_released(outcome)),
-        "position": format_position(outcome.position),
     }
 
 
@@ -375,14 +364,13 @@ def extended(outcome: Outcome) -> Answer:
         "generation_id": event.generation_id,
         "expires_at": event.expires_at,
         "holds": holds_answer(event.holds),
-        "position": format_position(outcome.position),
     }
 
 
 def settled(outcome: Outcome) -> Answer:
     """What a success or a failure came to."""
     event = outcome.one(Settled)
-    told: Answer = {
+    answer: Answer = {
         "generation_id": event.generation_id,
         "status": STATUSES[type(event)],
         "charged": charged_answer(event),
@@ -393,8 +381,8 @@ def settled(outcome: Outcome) -> Answer:
         "usage": event.usage,
     }
     if isinstance(event, GenerationFailed):
-        told["outcome"] = event.outcome
-    return told | {"position": format_position(outcome.position)}
+        answer["outcome"] = event.outcome
+    return answer
 
 
 def refunded(outcome: Outcome) -> Answer:
@@ -406,7 +394,6 @@ def refunded(outcome: Outcome) -> Answer:
         "returned": amounts_answer(total(event.returned)),
         "written_off": amounts_answer(total(event.written_off)),
         "contents": list(event.contents),
-        "position": format_position(outcome.position),
     }
 
 
@@ -418,12 +405,12 @@ def my_transaction(outcome: Outcome) -> Answer:
             item = {"item": event.quote.item, "price_version": event.quote.price_version}
             return created(outcome) | {"amount": event.quote.credits} | item
         case Settled() as event:
-            told = settled(outcome)
-            credits_ = {"amount": told["charged"]["credits"], "returned": event.returned.get("credits", 0)}
-            return told | credits_ | {"transaction_id": event.generation_id, "final": True}
+            answer = settled(outcome)
+            credits_ = {"amount": answer["charged"]["credits"], "returned": event.returned.get("credits", 0)}
+            return answer | credits_ | {"transaction_id": event.generation_id, "final": True}
         case GenerationCancelled() as event:
-            told = cancelled(outcome) | {"returned": _released(outcome).get("credits", 0)}
-            return told | {"transaction_id": event.generation_id}
+            answer = cancelled(outcome) | {"returned": _released(outcome).get("credits", 0)}
+            return answer | {"transaction_id": event.generation_id}
         case _:
             return transaction_answer(outcome)
 

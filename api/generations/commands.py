@@ -10,16 +10,27 @@ from api.accounts.commands import PaidBody
 from api.generations.answers import Held, Quote, cancelled, created, extended, refunded, refusal_facts, settled, started
 from api.http.caller import Call, Found, own_only, user_of
 from api.http.command import command
-from api.http.current import read_current
 from api.http.database import UNREACHABLE
 from api.http.endpoint import Answer
-from api.http.fields import MAX_AMOUNT, Amount, Body, Count, Id, Metadata, Model, Name, Options, Text, Ttl, Units, Usd
+from api.http.fields import (
+    MAX_AMOUNT,
+    Amount,
+    Body,
+    Count,
+    Id,
+    Metadata,
+    Model,
+    Name,
+    Options,
+    Text,
+    Ttl,
+    Units,
+    Usd,
+)
 from api.http.policy import May
 from api.http.problems import Problem, away, refused
-from api.http.services import Services
 from domain.credits.address import reservation_tag
 from domain.credits.address import stream_of as account_stream
-from domain.credits.events import Paid
 from domain.credits.refusals import NotFound
 from domain.generations.confirm import ConfirmGeneration
 from domain.generations.create import DEFAULT_TTL_S, CreateGeneration
@@ -50,7 +61,7 @@ _RESERVED_BY = """
 
 async def of_generation(call: Call, _body: Any = None) -> Call:
     """The call with the user whose generation it is about. Raises Problem (403, 404, 503)."""
-    owner = await generation_user(call.services, call.org, call.id)
+    owner = await generation_user(call, call.id)
     if owner is None:
         raise _missing(NoSuchGeneration(generation_id=call.id))
     own_only(call, owner)
@@ -60,7 +71,7 @@ async def of_generation(call: Call, _body: Any = None) -> Call:
 async def of_content(call: Call, _body: Any = None) -> Call:
     """The call with the user whose content it is about. Raises Problem (403, 404, 503)."""
     tag = content_tag(call.id)
-    now = await read_current(call.services, call.org, tags=(tag,))
+    now = await call.services.current(call.org, tags=(tag,))
     streams = [stream for stream, event in now.tagged[tag] if isinstance(event, ContentStored)]
     if not streams:
         raise _missing(NoSuchContent(content_id=call.id))
@@ -69,16 +80,17 @@ async def of_content(call: Call, _body: Any = None) -> Call:
     return replace(call, found=Found(owner=owner))
 
 
-async def generation_user(services: Services, org: str, generation_id: str) -> str | None:
+async def generation_user(call: Call, generation_id: str) -> str | None:
     """The user whose generation it is, none where there is no such generation. Raises Problem (503)."""
-    known = services.owners.user(org, generation_id)
+    owners = call.services.owners
+    known = owners.user(call.org, generation_id)
     if known is not None:
         return known
     stream = stream_of(generation_id)
-    generation: Generation = (await read_current(services, org, stream)).states[stream]
+    generation: Generation = (await call.services.current(call.org, stream)).states[stream]
     if generation.asked is None:
         return None
-    services.owners.note(org, generation_id, generation.asked.user)
+    owners.note(call.org, generation_id, generation.asked.user)
     return generation.asked.user
 
 
@@ -88,13 +100,9 @@ async def reserved_by_caller(call: Call, reservation_id: str) -> None:
     A user who could release what a worker holds would have the work for nothing. One that is not there yet is refused
     here, for the decision, which comes later, does not know who has made it.
     """
-    wanted = {
-        "org": call.org,
-        "tag": reservation_tag(reservation_id),
-        "stream": account_stream(f"user:{call.principal.sub}:credits"),
-    }
+    stream = account_stream(f"user:{call.principal.sub}:credits")
     try:
-        row = await call.services.row(_RESERVED_BY, wanted)
+        row = await call.row(_RESERVED_BY, tag=reservation_tag(reservation_id), stream=stream)
     except UNREACHABLE as error:
         raise away(error) from None
     if row is None:
@@ -378,12 +386,8 @@ class RefundGenerationAnswer(BaseModel):
     position: str
 
 
-def _paid(body: PaidBody | None) -> Paid | None:
-    return Paid(micros(body.amount), body.currency) if body is not None else None
-
-
 def _urls(body: ConfirmBody) -> dict[str, dict[str, Any]]:
-    """Each URL is sealed by itself, under the content's place."""
+    """Each URL is sealed separately, under the content's place."""
     return {str(place): {"url": content.url} for place, content in enumerate(body.kept)}
 
 
@@ -424,7 +428,7 @@ def confirm_generation(call: Call, body: ConfirmBody, sealed: dict[str, str | No
             usd=micros(actual.usd) if actual.usd is not None else None,
             contents=contents,
             succeeded=body.succeeded,
-            provider_cost=_paid(body.provider_cost),
+            provider_cost=body.provider_cost.paid if body.provider_cost else None,
             generation_time_ms=body.generation_time_ms,
         ),
         final=body.final,
@@ -443,7 +447,9 @@ def confirm_generation(call: Call, body: ConfirmBody, sealed: dict[str, str | No
 def fail_generation(call: Call, body: FailBody, sealed: str | None) -> Any:
     """Give back what a generation held that failed."""
     reported = Reported(
-        usage=body.usage, provider_cost=_paid(body.provider_cost), generation_time_ms=body.generation_time_ms
+        usage=body.usage,
+        provider_cost=body.provider_cost.paid if body.provider_cost else None,
+        generation_time_ms=body.generation_time_ms,
     )
     return FailGeneration(generation_id=call.id, outcome=body.outcome, reported=reported, sealed=sealed)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from api.generations.answers import STATUSES, Explanation, check_answer, holds_answer, quote_answer, total
+from api.generations.answers import STATUSES, Explanation, check_answer, holds_answer, total, with_usd
 from api.http.caller import Call, own_only
 from api.http.endpoint import endpoint
 from api.http.policy import May
@@ -89,7 +89,7 @@ def explained(own: Sequence[Recorded], others: Sequence[Recorded]) -> dict[str, 
         "allowed": allowed,
         "reason": "ok" if allowed else getattr(decided, "reason", ""),
         "decision": _reasons(decided),
-        "quote": quote_answer(decided.quote._asdict()),
+        "quote": with_usd(decided.quote._asdict()),
         "checks": [check_answer(checked(RESOURCES, check)) for check in checks],
         "holds": holds_answer(decided.holds if isinstance(decided, GenerationHeld) else ()),
         "held_from": [part for each in others for part in _held_from(each)],
@@ -181,8 +181,8 @@ def _step(each: Recorded) -> dict[str, Any] | None:
     text = _words(each)
     if text is None:
         return None
-    told = {"at": each.time, "position": format_position(each.position), "actor": each.actor}
-    return told | {"type": each.type, "text": text}
+    answer = {"at": each.time, "position": format_position(each.position), "actor": each.actor}
+    return answer | {"type": each.type, "text": text}
 
 
 def _words(each: Recorded) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one plain sentence for each event

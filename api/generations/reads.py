@@ -16,23 +16,19 @@ from api.generations.answers import (
 from api.generations.commands import RequestBody, request_of
 from api.generations.storage import stored_of
 from api.http.caller import Call, own_only, seen_user
-from api.http.current import ask
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
 from api.http.fields import QueryDay, UserId
-from api.http.lists import Page, bounds, moments, page_of, seen
+from api.http.lists import LAST, Page, bounds, moments, page_of, seen
 from api.http.policy import May
-from api.http.problems import not_found, refused
+from api.http.problems import not_found
 from api.http.services import Services
 from domain.generations.events import Held
 from domain.generations.handlers import AssessGeneration
 from domain.money import decimal_text
-from domain.refusal import Refusal
 from domain.resources.table import RESOURCES
 from domain.wording import bytes_text, usd_text
-from infra.partitions import partition_of
 from infra.position import format_position
-from infra.writer.submission import Refused
 
 
 def counted(amount: int, one: str, many: str | None = None) -> str:
@@ -153,15 +149,8 @@ def _moved(row: Row, name: str, *, ended: bool) -> Moved:
 
 
 MAX_CHILDREN = 200
-LAST = 2**62
-_COLUMNS = """id, user_id, parent_id, operation, provider, model, options, "count", feature, token_type, status, reason,
-    outcome, quoted_credits, quoted_tokens, quoted_usd, quoted_bytes, quoted_plan_tokens, item, price_version,
-    charged_credits, charged_tokens, charged_usd, charged_plan_tokens, refunded_credits, refunded_tokens, refunded_usd,
-    refunded_plan_tokens, uncharged, shortfall, holds, succeeded, contents, content_bytes, provider_cost,
-    provider_currency, generation_time_ms, created_at, started_at, ended_at, expires_at, actor, sealed, sealed_end,
-    created_position, position"""
 LIST = f"""
-    select {_COLUMNS}, held from (
+    select g.*, held from (
         select * from read.generations
         where org = %(org)s and (%(user)s::text is null or user_id = %(user)s)
           and (%(status)s::text is null or status = %(status)s) and (%(model)s::text is null or model = %(model)s)
@@ -170,9 +159,9 @@ LIST = f"""
           and created_position < %(before)s and created_position >= %(first)s and created_position < %(last)s
         order by created_position desc limit %(limit)s
     ) g {HELD} order by created_position desc"""
-ONE = f"select {_COLUMNS}, held from read.generations g {HELD} where org = %(org)s and id = %(id)s"
+ONE = f"select g.*, held from read.generations g {HELD} where org = %(org)s and id = %(id)s"
 CHILDREN = f"""
-    select {_COLUMNS}, held from (
+    select g.*, held from (
         select * from read.generations where org = %(org)s and parent_id = %(id)s
         order by created_position limit {MAX_CHILDREN}
     ) g {HELD} order by created_position"""
@@ -195,33 +184,29 @@ async def list_generations(
 ) -> dict[str, Any]:
     """Generations, newest first."""
     from_, to = await moments(call, from_, to)
-    wanted = {"org": call.org, "user": seen_user(call, user_id), "status": status}
-    wanted |= {"model": model, "outcome": outcome, "q": q or None}
-    pages = await page.of(call, "generations", *(value or "" for value in wanted.values()))
-    (before,) = pages.after(LAST)
-    partition = partition_of(call.org, call.services.ledger.writer.partitions)
-    first, last = await bounds(call.services, partition, from_, to)
-    limits = {"before": before, "first": first, "last": last, "limit": pages.more}
-    rows = await call.services.rows(LIST, wanted | limits)
+    user = seen_user(call, user_id)
+    wanted = {"user": user, "status": status, "model": model, "outcome": outcome, "q": q or None}
+    pages = await page.of(call, "generations", call.org, *(value or "" for value in wanted.values()))
+    first, last = await bounds(call, from_, to)
+    rows = await pages.rows(LIST, {"before": LAST}, **wanted, first=first, last=last)
     await call.services.threads.run(_open, call.services, call.org, rows)
-    return pages.page(rows, lambda row: [row["created_position"]], generation_row)
+    return pages.page(rows, ["created_position"], generation_row)
 
 
 @endpoint("GET /api/v1/generations/{id}", May.READ_GENERATIONS, GenerationWhole)
 async def read_generation(call: Call, id: str, min_position: MinPosition = None) -> dict[str, Any]:
     """A generation, what it has stored and its parts."""
     await seen(call, min_position)
-    wanted = {"org": call.org, "id": id}
-    row = await call.services.row(ONE, wanted)
+    row = await call.row(ONE, id=id)
     if row is None:
         raise not_found("generation", id)
     own_only(call, row["user_id"])
-    children = await call.services.rows(CHILDREN, wanted)
+    children = await call.rows(CHILDREN, id=id)
     await call.services.threads.run(_open, call.services, call.org, [row, *children])
-    told = generation_row(row)
-    told["stored"] = await stored_of(call.services, call.org, id)
-    told["children"] = [generation_row(child) for child in children]
-    return told
+    answer = generation_row(row)
+    answer["stored"] = await stored_of(call, id)
+    answer["children"] = [generation_row(child) for child in children]
+    return answer
 
 
 def _open(services: Services, org: str, rows: list[Row]) -> None:
@@ -242,17 +227,15 @@ async def check_generation(call: Call, body: RequestBody) -> dict[str, Any]:
     Decided by the code of the decision, from the same current state; nothing is written.
     """
     request = request_of(call, body)
-    try:
-        answered = await ask(call.services, call.org, AssessGeneration(request=request))
-    except Refusal as refusal:
-        call.services.metrics.refused("check_generation", refusal.code)
-        raise refused(Refused.of(refusal)) from None
-    told = assessment_answer(answered.value, call.services.links)
-    if not told["can_proceed"]:
-        call.services.metrics.blocked(request.operation, told["reason"])
+    answered = await call.ask(AssessGeneration(request=request), operation="check_generation")
+    answer = assessment_answer(answered.value, call.services.links)
+    if not answer["can_proceed"]:
+        call.services.metrics.blocked(request.operation, answer["reason"])
         asked = {"user_id": request.user, "operation": request.operation, "model": request.model}
-        call.services.on_refused_check(call.org, {**told, **asked, "actor": call.principal.actor, "at": answered.time})
-    return told | {"position": format_position(answered.position)}
+        call.services.on_refused_check(
+            call.org, {**answer, **asked, "actor": call.principal.actor, "at": answered.time}
+        )
+    return answer | {"position": format_position(answered.position)}
 
 
 def generation_row(row: Row) -> dict[str, Any]:
@@ -264,10 +247,7 @@ def generation_row(row: Row) -> dict[str, Any]:
         "generation_id": generation_id,
         "transaction_id": generation_id,
         **{name: row[name] for name in ("user_id", "parent_id", "operation", "provider", "model", "options", "count")},
-        "feature": row["feature"],
-        "status": row["status"],
-        "refusal": row["refusal"],
-        "outcome": row["outcome"],
+        **{name: row[name] for name in ("feature", "status", "refusal", "outcome")},
         "quote": {
             **_money(row, "quoted"),
             "bytes": row["quoted_bytes"],

@@ -10,12 +10,11 @@ from api.generations.answers import StorageUse as StorageAnswer
 from api.generations.commands import NoBody, of_content
 from api.http.caller import Call, seen_user, user_of
 from api.http.command import command
-from api.http.current import ask
 from api.http.database import Row
 from api.http.endpoint import Answer, endpoint
 from api.http.fields import Body, UserId
 from api.http.limits import Begins
-from api.http.lists import Page, page_of
+from api.http.lists import LAST, Page, page_of
 from api.http.policy import May
 from api.http.services import Services
 from domain.storage.delete import DeleteContent
@@ -38,7 +37,7 @@ class DeleteAnswer(BaseModel):
 
 def _deleted(outcome: Outcome) -> Answer:
     event = outcome.one(ContentDeleted)
-    return {"content_id": event.content_id, "freed": event.bytes, "position": format_position(outcome.position)}
+    return {"content_id": event.content_id, "freed": event.bytes}
 
 
 @command("DELETE /api/v1/contents/{id}", May.CREATE_GENERATIONS, DeleteAnswer, answer=_deleted, look=of_content)
@@ -48,7 +47,6 @@ def delete_content(call: Call, _body: NoBody, _sealed: str | None) -> Any:
 
 
 MAX_OF_ONE = 500
-LAST = 2**62
 _COLUMNS = "id, user_id, generation_id, bytes, sealed, created_at, created_position, position"
 BY_SIZE = f"""
     select {_COLUMNS} from read.contents
@@ -78,18 +76,15 @@ async def list_contents(
     user = user_of(call, user_id)
     query, column, start = (BY_SIZE, "bytes", LAST) if sort == "size" else (BY_AGE, "created_position", 0)
     pages = await page.of(call, "contents", user, sort)
-    key, id_ = pages.after(start, "")
-    wanted = {"org": call.org, "user": user, "key": key, "id": id_, "limit": pages.more}
-    rows = await call.services.rows(query, wanted)
-    told = pages.page(rows, lambda row: [row[column], row["id"]])
-    told["items"] = await call.services.threads.run(_shown, call.services, call.org, told["items"])
-    return told
+    answer = pages.page(await pages.rows(query, {"key": start, "id": ""}, user=user), [column, "id"])
+    answer["items"] = await call.services.threads.run(_shown, call.services, call.org, answer["items"])
+    return answer
 
 
-async def stored_of(services: Services, org: str, generation_id: str) -> list[dict[str, Any]]:
-    """What one generation has stored and nobody has deleted."""
-    rows = await services.rows(OF_ONE, {"org": org, "id": generation_id})
-    return await services.threads.run(_shown, services, org, rows)
+async def stored_of(call: Call, generation_id: str) -> list[dict[str, Any]]:
+    """What one generation has stored and still has."""
+    rows = await call.rows(OF_ONE, id=generation_id)
+    return await call.services.threads.run(_shown, call.services, call.org, rows)
 
 
 def _shown(services: Services, org: str, rows: list[Row]) -> list[dict[str, Any]]:
@@ -125,11 +120,7 @@ class LimitAnswer(BaseModel):
 
 def _is_set(outcome: Outcome) -> Answer:
     ((stream, changed),) = outcome.all(StorageLimitSet)
-    return {
-        "user_id": stream.removeprefix(PREFIX),
-        "limit": changed.limit,
-        "position": format_position(outcome.position),
-    }
+    return {"user_id": stream.removeprefix(PREFIX), "limit": changed.limit}
 
 
 @command(
@@ -148,9 +139,7 @@ def set_storage_limit(call: Call, body: LimitBody, _sealed: str | None) -> Any:
 async def read_my_storage(call: Call, user_id: UserId = None) -> dict[str, Any]:
     """What is stored, and the limit."""
     user = seen_user(call, user_id) or call.principal.sub
-    answered = await ask(
-        call.services, call.org, StorageNow(user=user, default_limit=call.services.defaults.storage_limit)
-    )
+    answered = await call.ask(StorageNow(user=user, default_limit=call.services.defaults.storage_limit))
     return {"user_id": user, **storage_answer(answered.value), "position": format_position(answered.position)}
 
 

@@ -7,10 +7,12 @@ from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.groups.answers import (
+from api.groups.commands import (
     COUNTED,
     GroupAnswer,
+    GroupRest,
     GroupUsage,
+    LimitsBody,
     MemberRow,
     group_answer,
     group_now,
@@ -18,7 +20,6 @@ from api.groups.answers import (
     settings_tag,
     use_answer,
 )
-from api.groups.commands import LimitsBody
 from api.http.caller import Call, seen_user
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
@@ -40,8 +41,7 @@ from api.http.lists import (
 )
 from api.http.policy import May
 from api.http.problems import Problem, refused
-from api.http.services import Services
-from api.plans.forecasts import FARTHEST_DAYS, WINDOW_DAYS
+from api.plans.tokens import FARTHEST_DAYS, WINDOW_DAYS
 from domain.groups.edit import EditGroup
 from domain.groups.now import GroupUse as UseNow
 from domain.groups.room import Room, room_of
@@ -58,7 +58,7 @@ from infra.writer.submission import Refused
 
 FULLEST = 2**62  # above what any group can be
 MOST_FULL = FULLEST - 1
-# Use of a period that has ended is none of the current one, also before the read model is told so.
+# Use of a period that has ended does not count, even if the read model has not seen the end yet.
 # `fullness` is what is taken of the fullest limit in hundredths of a percent, -1 where nothing is limited.
 _LIVE = """
     select g.id, g.name, g.description, g.limits, g.every, g.settings, g.member_count, g.used, g.held, g.period_key,
@@ -113,13 +113,11 @@ async def list_groups(
     """Groups with their limits and use; a user's are those they are in."""
     user = seen_user(call, user_id)
     pages = await page.of(call, "groups", user or "", sort)
-    fullness, after = pages.after(FULLEST, "")
-    wanted = {"org": call.org, "user": user, "fullness": fullness, "after": after, "limit": pages.more}
-    rows = await call.services.rows(CLOSEST if sort == "closest" else BY_ID, wanted)
-    told = pages.page(rows, lambda row: [row["fullness"], row["id"]], group_row)
+    rows = await pages.rows(CLOSEST if sort == "closest" else BY_ID, {"fullness": FULLEST, "after": ""}, user=user)
+    answer = pages.page(rows, ["fullness", "id"], group_row)
     if rows:
-        await _forecast(call.services, call.org, told["items"], rows[0]["now"])
-    return told
+        await _forecast(call, answer["items"], rows[0]["now"])
+    return answer
 
 
 @endpoint("GET /api/groups/{id}", May.READ_OWN_GROUPS, GroupAnswer)
@@ -127,9 +125,9 @@ async def read_group(call: Call, id: str) -> Json:
     """A group as it is now."""
     answered = await group_now(call, id)
     _in_it(call, answered.value.group)
-    told = use_answer(id, answered)
-    await _forecast(call.services, call.org, [told], answered.time)
-    return Json(told, headers={"ETag": settings_tag(answered.value.group)})
+    answer = use_answer(id, answered)
+    await _forecast(call, [answer], answered.time)
+    return Json(answer, headers={"ETag": settings_tag(answered.value.group)})
 
 
 @endpoint("GET /api/groups/{id}/members", May.READ_GROUPS, page_of(MemberRow))
@@ -137,9 +135,7 @@ async def list_group_members(call: Call, page: Page, id: str) -> dict[str, Any]:
     """Who is in a group."""
     await group_now(call, id)
     pages = await page.of(call, "members", id)
-    (after,) = pages.after("")
-    rows = await call.services.rows(_MEMBERS, {"org": call.org, "id": id, "after": after, "limit": pages.more})
-    return pages.page(rows, lambda row: [row["user_id"]])
+    return pages.page(await pages.rows(_MEMBERS, {"after": ""}, id=id), ["user_id"])
 
 
 @endpoint("GET /api/groups/{id}/usage", May.READ_GROUPS, GroupUsage)
@@ -159,36 +155,32 @@ async def read_group_usage(
     await seen(call, min_position)
     use: UseNow = (await group_now(call, id)).value
     during = await window(call, from_, to, days=DEFAULT_DAYS + 1, most=MOST_DAYS[bucket])
-    items = await _usage(call.services, call.org, id, during, bucket)
+    items = await _usage(call, id, during, bucket)
     if format == "csv":
         table = _table(id, use.group, items)
         return await call.services.threads.run(csv_response, "group-usage.csv", *table, bom=bom)
-    told = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
+    answer = {"group_id": id, "name": use.group.name, "period": use.group.every, **_limits(use.group)}
     times = {"from": during.start, "to": during.end, "time_zone": during.zone.key}
-    return Json(told | {"bucket": bucket, **times, "items": items})
+    return Json(answer | {"bucket": bucket, **times, "items": items})
 
 
-async def _forecast(services: Services, org: str, groups: list[dict[str, Any]], now: datetime) -> None:
-    """Tell of each group when its limits are full."""
+async def _forecast(call: Call, groups: list[dict[str, Any]], now: datetime) -> None:
+    """Add to each group when its limits are full."""
     since = now - timedelta(days=WINDOW_DAYS)
-    ids = [group["id"] for group in groups]
-    rows = await services.rows(_USED_LATELY, {"org": org, "ids": ids, "since": since})
+    rows = await call.rows(_USED_LATELY, ids=[group["id"] for group in groups], since=since)
     used = {(row["group_id"], row["what"]): row["amount"] for row in rows}
     for group in groups:
         group["full_in_days"] = full_in_days(group, used, now)
 
 
-async def _usage(services: Services, org: str, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
-    """Every bucket of the time asked for, also those without use."""
-    names, starts = [], []
-    for name, start in during.buckets(bucket):
-        names.append(name)
-        starts.append(start)
-    wanted = {"org": org, "id": group_id, "starts": starts, "start": during.start, "end": during.end}
+async def _usage(call: Call, group_id: str, during: Window, bucket: Bucket) -> list[dict[str, Any]]:
+    """Every bucket of the period, also those without use."""
+    buckets = during.buckets(bucket)
+    starts = [start for _, start in buckets]
     found: dict[int, dict[str, int]] = {}
-    for row in await services.rows(_USAGE, wanted):
+    for row in await call.rows(_USAGE, id=group_id, starts=starts, start=during.start, end=during.end):
         found.setdefault(row["bucket"], {})[row["what"]] = row["amount"]
-    return [_item(name, found.get(number, {})) for number, name in enumerate(names, 1)]
+    return [_item(name, found.get(number, {})) for number, (name, _) in enumerate(buckets, 1)]
 
 
 def _in_it(call: Call, group: Group) -> None:
@@ -212,8 +204,8 @@ def group_row(row: Row) -> dict[str, Any]:
     }
     runs = row["period_start"] is not None and not row["ended"]
     period = Period(row["period_key"], row["period_start"], row["period_end"]) if runs else None
-    told = group_answer(row["id"], group, period, rooms, row["member_count"])
-    return told | {"position": format_position(row["position"])}
+    answer = group_answer(row["id"], group, period, rooms, row["member_count"])
+    return answer | {"position": format_position(row["position"])}
 
 
 def _limits(group: Group) -> dict[str, Any]:
@@ -245,27 +237,27 @@ def _table(group_id: str, group: Group, items: list[dict[str, Any]]) -> tuple[li
 def full_in_days(group: dict[str, Any], used: Used, now: datetime) -> dict[str, int | None]:
     """Days until each limit of a group, as it is answered, is full (S1): at the mean of the last 14 days, rounded up.
 
-    0: it is full. None where nothing is limited or was used, and where use starts anew before it is full.
+    0: it is full. None where nothing is limited or was used, and where a new period begins before it is full.
     """
     return {
-        what: _days(group["remaining"][what], used.get((group["id"], what), 0), _anew_in(group, now))
+        what: _days(group["remaining"][what], used.get((group["id"], what), 0), _until_reset(group, now))
         for what in COUNTED
     }
 
 
-def _days(remaining: int | None, used: int, anew_in: timedelta | None) -> int | None:
+def _days(remaining: int | None, used: int, until_reset: timedelta | None) -> int | None:
     if remaining is None or not remaining:
         return remaining
     if used <= 0:
         return None
     seconds = remaining * WINDOW_DAYS * 86_400 // used
-    if seconds > FARTHEST_DAYS * 86_400 or (anew_in is not None and timedelta(seconds=seconds) > anew_in):
+    if seconds > FARTHEST_DAYS * 86_400 or (until_reset is not None and timedelta(seconds=seconds) > until_reset):
         return None
     return -(-remaining * WINDOW_DAYS // used)
 
 
-def _anew_in(group: dict[str, Any], now: datetime) -> timedelta | None:
-    """How long until use starts anew at the latest; none for never."""
+def _until_reset(group: dict[str, Any], now: datetime) -> timedelta | None:
+    """How long until the next period begins at the latest; None for never."""
     if group["period_end"] is not None:
         end: timedelta = group["period_end"] - now
         return end
@@ -273,24 +265,14 @@ def _anew_in(group: dict[str, Any], now: datetime) -> timedelta | None:
     return timedelta(days=longest) if longest else None
 
 
-class GroupPreview(BaseModel):
+class GroupPreview(GroupRest):
     """The group as it would be. `refused_now`: whether the next one of it would be refused.
 
     `members_affected`: how many members would then be refused something, all of them or none.
     """
 
     id: str
-    image_limit: int | None
-    video_limit: int | None
-    token_quotas: dict[str, int]
-    period: str
-    usage: dict[str, int]
-    remaining: dict[str, int | None]
-    token_remaining: dict[str, int | None]
-    status: Literal["green", "yellow", "red"]
-    percent: int
     refused_now: dict[str, bool]
-    member_count: int
     members_affected: int
     position: str
 
@@ -312,12 +294,13 @@ async def preview_group(call: Call, body: LimitsBody) -> dict[str, Any]:
     group: Group = ledger.state(call.org, stream_of(call.id))
     counted = dict.fromkeys((*COUNTED, *group.limits, *group.quota.used, *group.quota.held))
     rooms = {what: room_of(call.id, group, what) for what in counted}
-    told = group_answer(call.id, group, None, rooms, len(group.members))
-    shown = {name: told[name] for name in GroupPreview.model_fields if name in told}
-    refused_now = {what: not rooms[what].has(1) for what in COUNTED}
-    affected = len(group.members) if any(not room.has(1) for room in rooms.values()) else 0
-    more = {"refused_now": refused_now, "members_affected": affected}
-    return {**shown, **more, "position": format_position(answered.position)}
+    answer = group_answer(call.id, group, None, rooms, len(group.members))
+    return {
+        **{name: answer[name] for name in GroupPreview.model_fields if name in answer},
+        "refused_now": {what: not rooms[what].has(1) for what in COUNTED},
+        "members_affected": len(group.members) if any(not room.has(1) for room in rooms.values()) else 0,
+        "position": format_position(answered.position),
+    }
 
 
 COLUMNS = (
@@ -357,12 +340,10 @@ class GroupUses(ReportPage):
     items: list[GroupUse]
 
 
-async def _read(services: Services, asked: Asked) -> list[Row]:
-    rows = await services.rows(
-        BY_ID, {"org": asked.org, "user": None, "after": asked.after or "", "limit": asked.limit}
-    )
-    wanted = {"org": asked.org, "ids": [row["id"] for row in rows], "start": asked.start, "end": asked.end}
-    used = {(row["group_id"], row["what"]): row["amount"] for row in await services.rows(_USED, wanted)}
+async def _read(call: Call, asked: Asked) -> list[Row]:
+    rows = await call.rows(BY_ID, user=None, after=asked.after or "", limit=asked.limit)
+    found = await call.rows(_USED, ids=[row["id"] for row in rows], start=asked.start, end=asked.end)
+    used = {(row["group_id"], row["what"]): row["amount"] for row in found}
     return [row | {"in_time": {what: used.get((row["id"], what), 0) for what in ("image", "video")}} for row in rows]
 
 
@@ -370,12 +351,12 @@ def _shown(row: Row, _during: Window) -> dict[str, Any]:
     """In the order of `COLUMNS`."""
     used = row.pop("in_time")
     group = group_row(row)
-    told = {"group_id": group["id"], **{name: group[name] for name in ("name", "period", "member_count")}}
+    answer = {"group_id": group["id"], **{name: group[name] for name in ("name", "period", "member_count")}}
     for what in ("image", "video"):
-        told[f"{what}_used"] = used[what]
-        told[f"{what}_limit"] = group[f"{what}_limit"]
-        told[f"{what}_remaining"] = group["remaining"][what]
-    return told | {"percent": group["percent"], "status": str(group["status"])}
+        answer[f"{what}_used"] = used[what]
+        answer[f"{what}_limit"] = group[f"{what}_limit"]
+        answer[f"{what}_remaining"] = group["remaining"][what]
+    return answer | {"percent": group["percent"], "status": str(group["status"])}
 
 
 list_group_usage = report_endpoint(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from api.http.database import UNREACHABLE
+from api.http.database import UNREACHABLE, Row
 from api.http.fields import NOTHING as NO_PARAMETERS
 from api.http.fields import AddressText, Known, check_query, read_query
 from api.http.policy import Rule, authorise, known
@@ -18,17 +18,18 @@ from domain.credits.address import Address, parse_address
 from domain.credits.events import Slice
 from domain.ids import is_id
 from domain.refusal import StaleVersion
+from infra.partitions import partition_of
 from infra.security.authenticator import key_id_of
 from infra.security.failed_logins import WINDOW_S
 from infra.security.principal import Principal, Role, Unauthenticated
 from infra.turns import CALLER
-from infra.writer.submission import Refused, Submission
+from infra.writer.submission import Answered, Refused, Submission
 
 _ADDRESS: TypeAdapter[str] = TypeAdapter(AddressText)
 # Under which names a query or a body may name an organisation.
 ORGANISATION_NAMES = frozenset({"org", "organisation", "organisation_id"})
 _LOGIN = {"WWW-Authenticate": "Bearer"}
-_OVER = "token_expired"  # was good, so nobody guessed it
+_OVER = "token_expired"  # it was valid, so it was not guessed
 
 
 class Found(NamedTuple):
@@ -85,6 +86,24 @@ class Call:
             keyed.update(b"%b\n%b\n%b" % (self.method.encode(), self.path.encode(), canonical))
             self._fingerprint = keyed.digest()
         return self._fingerprint
+
+    @property
+    def partition(self) -> int:
+        """The partition of the log that has the organisation's events."""
+        return partition_of(self.org, self.services.ledger.writer.partitions)
+
+    async def rows(self, query: str, **wanted: Any) -> list[Row]:
+        """The rows of a read in the organisation, which the query calls `org`."""
+        return await self.services.database.rows(query, {"org": self.org, **wanted})
+
+    async def row(self, query: str, **wanted: Any) -> Row | None:
+        """The first of them, or none."""
+        rows = await self.rows(query, **wanted)
+        return rows[0] if rows else None
+
+    async def ask(self, question: Any, *, operation: str | None = None) -> Answered:
+        """See `Services.ask`."""
+        return await self.services.ask(self.org, question, operation=operation)
 
     def submission(self, command: Any, *, org: str | None = None, part: str = "") -> Submission:
         """A command of this call on its way into the ledger; `part`: which, where the call becomes several."""
@@ -187,7 +206,7 @@ def organisation(principal: Principal, head: Head) -> str:
 
 
 def other_organisation() -> Problem:
-    """Another organisation was named by somebody who belongs to one."""
+    """The request names another organisation than the caller's."""
     return Problem(403, "other_organisation", "The login is not for that organisation.")
 
 
@@ -273,7 +292,7 @@ def too_many(wait_s: int) -> Problem:
 
 
 def user_of(call: Call, user_id: str | None) -> str:
-    """The user whom the call is for. Raises Problem: 403 for a user who names another, 422 where nobody is named."""
+    """The user whom the call is for. Raises Problem: 403 for a user who names another, 422 where no user is named."""
     if call.principal.role is Role.USER:
         own_only(call, user_id or call.principal.sub)
         return call.principal.sub
@@ -305,3 +324,13 @@ def matched(call: Call, what: str, tag: str) -> None:
     read = {each.strip().removeprefix("W/") for each in call.if_match.split(",")}
     if not read & {"*", tag}:
         raise refused(Refused.of(StaleVersion(what=what, current=tag)))
+
+
+def expected_version(call: Call) -> int | None:
+    """The version that the caller has read, from `If-Match: "7"`; None for any. Raises Problem (422)."""
+    if call.if_match is None or call.if_match.strip() == "*":
+        return None
+    version = call.if_match.strip().removeprefix("W/").strip('"')
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise invalid("If-Match", "must be the ETag of an earlier answer")
+    return int(version)

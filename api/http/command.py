@@ -12,28 +12,30 @@ from api.http.caller import Call, Head, admit, read_head
 from api.http.database import UNREACHABLE
 from api.http.endpoint import (
     JSON,
+    POSITION,
     REPLAYED,
     Answer,
     Endpoint,
-    declared,
+    declare,
     idempotency_key,
     receive_body,
     room_of,
     send_bytes,
+    shaped,
 )
 from api.http.limits import Begins
 from api.http.policy import Rule
 from api.http.problems import (
     MEDIA_TYPE,
     RETRY_AFTER_S,
+    UNDECIDED,
     Problem,
     away,
     disk_full,
     not_yet_visible,
     rate_limited,
     refused,
-    turned_away,
-    unknown_outcome,
+    undecided,
 )
 from api.http.services import Services
 from api.in_use import release
@@ -42,9 +44,10 @@ from domain.generations.count import MOST_AT_ONCE, CountEarlier, StartCounting
 from domain.organisations.refusals import NotCounted
 from domain.quotas.counted import stream_of
 from domain.resources.table import RESOURCES
+from infra.position import format_position
 from infra.security.principal import Role
 from infra.security.request_rates import Limit
-from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Submission
+from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Submission
 
 # What was open before counting started is among it once the read models have reached that. What it has beside, because
 # they are behind with what was counted or ended since, is left alone by the command.
@@ -68,10 +71,8 @@ async def count_open(services: Services, org: str, resource: str, actor: str) ->
         await _count(services, org, resource, actor)
     except UNREACHABLE as error:
         raise away(error) from None
-    except OutcomeUnknown:
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
+    except UNDECIDED as error:
+        raise undecided(error) from None
 
 
 def limited_by(commands: Iterable[Any]) -> set[str]:
@@ -139,26 +140,26 @@ _IF_MATCH = {
 Sealed = str | None
 
 
-def _unanswered(_outcome: Outcome) -> Answer:
-    raise AssertionError("it has `tell`")
-
-
 @dataclass(kw_only=True, eq=False)
 class Command(Endpoint):
     """A call that becomes one command.
 
     `handler` makes the command from the call, its body and the sealed form of the body's personal fields; where there
-    are `texts`, each sealed by itself, from their sealed forms by name. `account` says whose key seals them; `org`
+    are `texts`, each sealed separately, from their sealed forms by name. `account` says whose key seals them; `org`
     overrides the caller's organisation.
+
+    `answer` makes the answer from the outcome; `event` takes its place where the answer's fields are those of an event
+    of this type; `tell` where the outcome alone does not say it all: it must answer a replay the same. An answer
+    without `position` gets that of the outcome.
 
     `check` raises Problem for what call and body show only together. `look` finds out what must be known before the
     command can be made, and may raise Problem. `makes` is the id of a generation that the caller has chosen, with its
     user, for what follows in the same batch. `facts` are what a refusal says, where it is not the decision's own.
     `refused` answers a refusal with `status`, for a call that asks whether something is allowed; None: it is a problem.
-    `tell` takes the place of `answer` where the outcome alone does not say it all; it must tell a replay the same.
     """
 
-    answer: Callable[[Outcome], Answer] = _unanswered
+    answer: Callable[[Outcome], Answer] | None = None
+    event: type | None = None
     tell: Callable[[Call, Any, Outcome], Awaitable[Answer]] | None = None
     refused: Callable[[Outcome], Answer | None] = lambda _outcome: None
     facts: Callable[[Call, Outcome], dict[str, Any]] | None = None
@@ -175,8 +176,8 @@ class Command(Endpoint):
 
     def _inspect(self) -> None:
         super()._inspect()
-        if (self.answer is _unanswered) == (self.tell is None):
-            raise TypeError(f"{self.name} needs either `answer` or `tell`")
+        if sum(each is not None for each in (self.answer, self.event, self.tell)) != 1:
+            raise TypeError(f"{self.name} needs one of `answer`, `event` and `tell`")
         self.keyed = self.method == "POST"
         self.private = tuple(name for name in PERSONAL if name in self.body.model_fields)
 
@@ -200,9 +201,9 @@ class Command(Endpoint):
         item = await self.prepare(call, body)
         outcome = await execute(services, item)
         self.count(call, body, outcome)
-        status, told = await self.answer_of(call, body, outcome)
+        status, answer = await self.answer_of(call, body, outcome)
         headers = REPLAYED if outcome.replayed else _LATER if status == 429 else None
-        await send_bytes(send, status, msgspec.json.encode(told), JSON if status < 400 else MEDIA_TYPE, headers)
+        await send_bytes(send, status, msgspec.json.encode(answer), JSON if status < 400 else MEDIA_TYPE, headers)
 
     async def prepare(self, call: Call, body: Any) -> Submission:
         """`submission` once all is looked up, with the personal text sealed. Raises Problem."""
@@ -244,29 +245,34 @@ class Command(Endpoint):
         return call.submission(command, org=self.org)
 
     def count(self, call: Call, body: Any, outcome: Outcome) -> None:
-        """Note a command that took nothing. One that was answered before has written nothing now."""
-        if outcome.refusal is not None:
-            if not outcome.replayed:
-                call.services.free_writes.count(call.principal, call.org)
-        elif self.free(body) and not outcome.replayed:
-            call.services.free_writes.count_accepted(call.principal, call.org)
+        """Note a command that took nothing."""
+        count_free(call, outcome, free=self.free(body))
 
     async def answer_of(self, call: Call, body: Any, outcome: Outcome) -> tuple[int, dict[str, Any]]:
         """Status and body for an outcome, refusals included: a pure function of it (but for being counted).
 
         Raises Problem (503) where something must be looked up for the answer.
         """
-        if outcome.refusal is None:
-            return self.status, await self.tell(call, body, outcome) if self.tell else self.answer(outcome)
-        call.services.metrics.refused(self.name, outcome.refusal.code)
-        told = self.refused(outcome)
-        if told is not None:
-            return self.status, told
         refusal = outcome.refusal
+        if refusal is None:
+            accepted = await self._answer(call, body, outcome)
+            accepted.setdefault(POSITION, format_position(outcome.position))
+            return self.status, accepted
+        call.services.metrics.refused(self.name, refusal.code)
+        answer = self.refused(outcome)
+        if answer is not None:
+            return self.status, answer
         if self.facts is not None:
             refusal = refusal._replace(facts=self.facts(call, outcome))
         problem = refused(refusal)
         return problem.status, problem.body()
+
+    async def _answer(self, call: Call, body: Any, outcome: Outcome) -> Answer:
+        if self.tell is not None:
+            return await self.tell(call, body, outcome)
+        if self.answer is not None:
+            return self.answer(outcome)
+        return shaped(self.answers, outcome.one(self.event))  # type: ignore[arg-type]  # one of the three is given
 
     def _extra(self) -> dict[str, Any] | None:
         return super()._extra() or {"parameters": [_IF_MATCH]}
@@ -274,11 +280,17 @@ class Command(Endpoint):
 
 def command(call: str, may: Rule, answers: type[Any], **options: Any) -> Callable[[Callable[..., Any]], Command]:
     """Declare the maker of a command as an endpoint. `call`: method and path."""
+    return declare(Command, call, may, answers, **options)
 
-    def declare(handler: Callable[..., Any]) -> Command:
-        return Command(**declared(call, may, answers, handler) | options)
 
-    return declare
+def count_free(call: Call, outcome: Outcome, *, free: bool = False) -> None:
+    """Note a command that was refused or is `free`. One that was answered before has written nothing now."""
+    if outcome.replayed:
+        return
+    if outcome.refusal is not None:
+        call.services.free_writes.count(call.principal, call.org)
+    elif free:
+        call.services.free_writes.count_accepted(call.principal, call.org)
 
 
 def _says_none(head: Head) -> bool:
@@ -324,10 +336,8 @@ async def execute_all(
     """Run many commands together. Raises Problem."""
     try:
         return await services.ledger.execute_all(items, atomic=atomic)
-    except OutcomeUnknown:
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
+    except UNDECIDED as error:
+        raise undecided(error) from None
 
 
 async def _once(services: Services, item: Submission) -> Outcome:
@@ -347,12 +357,10 @@ async def _run(services: Services, item: Submission, *, copy: bool) -> Outcome:
         return await services.ledger.execute(item)
     except KeyReused:
         raise key_reused() from None
-    except OutcomeUnknown:
-        if copy:
+    except UNDECIDED as error:
+        if copy and isinstance(error, OutcomeUnknown):
             raise Problem(409, "in_progress", "The same request is still being worked on.") from None
-        raise unknown_outcome() from None
-    except Overloaded as error:
-        raise turned_away(error) from None
+        raise undecided(error) from None
 
 
 def key_reused() -> Problem:

@@ -1,4 +1,4 @@
-"""One connection of HTTP: requests that arrive slowly, answers that nobody reads, and the bytes in between."""
+"""One connection of HTTP: requests that arrive slowly, answers that are not read, and the bytes in between."""
 
 from asyncio import TimerHandle, Transport
 from collections import deque
@@ -10,8 +10,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.http.crowd import Crowd, Guest, Kind
 from api.http.edge import ALWAYS, Header, complete
+from api.http.limits import Crowd, Guest, Kind
 from api.http.problems import MEDIA_TYPE, Problem, overloaded
 
 
@@ -33,146 +33,18 @@ def whole(problem: Problem, given: list[Header]) -> bytes:
 UNREAD_S = 30.0  # for each further STEP of an answer to be read
 STEP = 65_536  # bytes
 MAX_WAITING = 16  # requests that wait for the one before; nothing is read while there are more
-
-
-class Answering(HttpToolsProtocol):
-    """Sends answers, and ends the connection of who does not read them.
-
-    While a caller has more than the transport's mark (64 KiB) to read, their next request does not start and nothing
-    more is read from them.
-    """
-
-    def __init__(self, *given: Any, crowd: Crowd | None = None, guest: Guest | None = None, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.crowd = crowd or Crowd(0, 0, 2**63)
-        self.guest = guest or Guest("")
-        self._running: RequestResponseCycle | None = None
-        self._unread = 0  # bytes, when it was looked at last
-        self._unread_timer: TimerHandle | None = None
-        self._gave_way = False
-        self._holds: deque[int] = deque()  # bytes of the requests that are not answered yet
-        self._since = self.loop.time()  # when the last request was answered
-        self.rest = b""  # has arrived, and is not read: enough requests wait
-        self._going_on = False
-
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Begin."""
-        super().connection_made(transport)
-        self.flow = Flow(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End, and let go of all that leads back here.
-
-        What is left in a ring stays in memory until the next full collection, ten minutes later (`infra/tuning.py`).
-        """
-        self._look_no_more()
-        self.crowd.leave(self.guest, gave_way=self._gave_way)
-        super().connection_lost(exc)
-        self.flow.leave()  # type: ignore[attr-defined]
-        self.cycle = self._running = None  # type: ignore[assignment]
-
-    def give_way(self) -> None:
-        """Close, at once: the place is needed."""
-        self._gave_way = True
-        self.transport.abort()
-
-    def pause_writing(self) -> None:
-        """By the transport: there is more to be read than it likes to keep."""
-        super().pause_writing()
-        self.flow.pause_reading()
-        if not self._look_later():
-            self.crowd.refused["unread"] += 1
-            self.transport.abort()
-
-    def resume_writing(self) -> None:
-        """By the transport: nearly all has been read."""
-        super().resume_writing()
-        self._look_no_more()
-        if self.transport.is_closing():
-            self._look_later()
-            return
-        if self.pipeline and not self._runs:
-            self._start_asgi_task(*self.pipeline.pop())
-        self.flow.resume_reading()
-
-    def on_response_complete(self) -> None:
-        """By uvicorn, when an answer is made: what cannot be sent yet has its time, also where it is the last one."""
-        if self._holds:
-            self.crowd.hold(self.guest, -self._holds.popleft())
-        self._since = self.loop.time()
-        super().on_response_complete()
-        if self._unread_timer is None and self.transport.is_closing() and self.transport.get_write_buffer_size():
-            self._look_later()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """By the loop, when nothing has been sent to us for long. Who still reads an answer may read it to its end."""
-        if self._unread_timer is None and self.transport.get_write_buffer_size():
-            self._look_later()
-        self.transport.close()
-
-    def go_on(self) -> None:
-        """Read what has arrived already, soon."""
-        if not self._going_on:
-            self._going_on = True
-            self.loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        raise NotImplementedError
-
-    @property
-    def _runs(self) -> bool:
-        """Whether a request is being answered."""
-        return self._running is not None and not self._running.response_complete
-
-    def _look_later(self) -> bool:
-        """Whether there is memory for what is not read."""
-        self._look_no_more()
-        self._unread = self.transport.get_write_buffer_size()
-        self._unread_timer = self.loop.call_later(UNREAD_S, self._look)
-        return self.crowd.keep_unread(self.guest, self._unread)
-
-    def _look(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        if left > max(self._unread - STEP, 0):
-            self.crowd.refused["unread"] += 1
-            self.transport.abort()
-        elif left:
-            self._look_later()
-        else:
-            self._look_no_more()
-
-    def _look_no_more(self) -> None:
-        self.crowd.keep_unread(self.guest, -self._unread)
-        self._unread = 0
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
-
-
-class Flow(FlowControl):
-    """uvicorn reads on after each answer, however many requests wait already, and not while a first one waits."""
-
-    def __init__(self, connection: Answering) -> None:
-        super().__init__(connection.transport)
-        self._connection: Answering | None = connection
-
-    def leave(self) -> None:
-        """The connection has ended."""
-        self._connection = None
-
-    def resume_reading(self) -> None:
-        """Read on, unless enough has been read, or too little of what was answered."""
-        connection = self._connection
-        if not self.read_paused or connection is None or len(connection.pipeline) > MAX_WAITING or self.write_paused:
-            return
-        if connection.rest:
-            connection.go_on()
-        else:
-            super().resume_reading()
-
-
 HEAD_S = 10.0
 BODY_S = 15.0  # for the body, or for each further stretch of it
+MAX_HEAD = 32_768  # bytes: the target and the headers; also of trailers
+MAX_HEADERS = 128  # each costs far more than its bytes
+STRETCH = 65_536  # bytes of a body for which its time is given once more
+PIECE = 4_096  # bytes that are read before it is looked at whether that is enough
+FREE_PARTS, SMALL_PART = 1_024, 4  # a body may come in so many parts, and in one more for each so many bytes
+COST = 4_096  # bytes that a request takes besides its own
+
+_VERSIONS = ("1.1", "1.0")
+_SPECIAL = frozenset({b"expect", b"transfer-encoding"})
+_UPGRADING = frozenset({b"upgrade", b"http2-settings"})
 
 
 class Part(Enum):
@@ -182,11 +54,32 @@ class Part(Enum):
     BODY = 2
 
 
-class Arriving(Answering):
-    """Knows what is coming, and gives up what does not come or cannot be read."""
+_HEAD, _BODY = Part.HEAD, Part.BODY  # to ask an Enum for its member costs as much as a call
 
-    def __init__(self, *given: Any, **named: Any) -> None:
+
+class Connection(HttpToolsProtocol):
+    """A connection to a client, for uvicorn's `http` setting.
+
+    It gives up a request that does not come or cannot be read, and ends the connection of a client who does not read
+    the answers. While a client has more than the transport's mark (64 KiB) to read, their next request does not start
+    and nothing more is read from them.
+    """
+
+    def __init__(self, *given: Any, crowd: Crowd | None = None, guest: Guest | None = None, **named: Any) -> None:
         super().__init__(*given, **named)
+        self.crowd = crowd or Crowd(0, 0, 2**63)
+        self.guest = guest or Guest("")
+        self.parser = HttpRequestParser(self)  # without uvicorn's leniency for bytes after `Connection: close`
+        # Of answers:
+        self._running: RequestResponseCycle | None = None
+        self._unread = 0  # bytes, when it was looked at last
+        self._unread_timer: TimerHandle | None = None
+        self._gave_way = False
+        self._since = self.loop.time()  # when the last request was answered
+        # Of requests:
+        self._holds: deque[int] = deque()  # bytes of those that are not answered yet
+        self.rest = b""  # has arrived, and is not read: enough requests wait
+        self._going_on = False
         self._problem: Problem | None = None
         self._refused = False
         self._read: tuple[RequestResponseCycle, Any] | None = None  # starts when all that arrived with it is read
@@ -195,91 +88,6 @@ class Arriving(Answering):
         self._late: TimerHandle | None = None
         self._bare = 0  # bytes that arrived since, and brought nothing: the inside of a head or of trailers
         self._stretch = 0  # bytes of the body since its time was started
-
-    def _expect(self, part: Part | None) -> None:
-        """Note what comes next; None where nothing has begun."""
-        self._coming, self._moved = part, True
-        self._bare = self._stretch = 0
-
-    def _watch(self) -> None:
-        """Start the time of what has begun to come."""
-        self._moved = False
-        self._unset_late()
-        if self._coming is not None:
-            self._since = self.loop.time()
-            seconds = HEAD_S if self._coming is Part.HEAD else BODY_S
-            self._late = self.loop.call_later(seconds, self._end_late)
-
-    def _unset_late(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
-    def _end_late(self) -> None:
-        if self.transport.is_closing() or self._refused:
-            return
-        if self.flow.read_paused or self.pipeline:  # it is we who keep it waiting
-            self._watch()
-            return
-        self._problem = Problem(408, "request_timeout", "The request did not come to its end in time.")
-        self._refuse()
-
-    def _idle(self) -> None:
-        """Start the time of a connection on which nothing happens."""
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-
-    def _say(self, problem: Problem) -> None:
-        """End the reading with this problem."""
-        self._problem = problem
-        raise HttpParserError
-
-    def _refuse(self) -> None:
-        """Answer what cannot be read, and close. A request that was read whole before is answered first."""
-        problem = self._problem or Problem(400, "malformed_request", "This is not a request of HTTP/1.1.")
-        self.logger.warning("A request could not be read: %s", problem.detail)
-        self._read = None
-        self.rest = b""
-        self._refused = True
-        self._unset_late()
-        self.pipeline.clear()
-        if self._coming is Part.BODY and self.cycle.response_complete:
-            self.transport.close()  # it is the rest of a request that has its answer
-            return
-        running = self._running
-        if running is not None and not running.response_complete:
-            if not running.more_body and not running.response_started:
-                running.keep_alive = False
-                self.flow.pause_reading()
-                return
-            running.disconnected = True  # its own body cannot be read, or its answer is a stream that ends here
-            running.message_event.set()
-            if running.response_started:
-                self.transport.close()
-                return
-        self.transport.write(whole(problem, self.server_state.default_headers))
-        self.transport.close()
-
-
-MAX_HEAD = 32_768  # bytes: the target and the headers; also of trailers
-MAX_HEADERS = 128  # each costs far more than its bytes
-STRETCH = 65_536  # bytes of a body for which its time is given once more
-PIECE = 4_096  # bytes that are read before it is looked at whether that is enough
-FREE_PARTS, SMALL_PART = 1_024, 4  # a body may come in so many parts, and in one more for each so many bytes
-COST = 4_096  # bytes that a request takes besides its own
-
-_HEAD, _BODY = Part.HEAD, Part.BODY  # to ask an Enum for its member costs as much as a call
-_VERSIONS = ("1.1", "1.0")
-_SPECIAL = frozenset({b"expect", b"transfer-encoding"})
-_UPGRADING = frozenset({b"upgrade", b"http2-settings"})
-
-
-class Connection(Arriving):
-    """A connection to a client, for uvicorn's `http` setting."""
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.parser = HttpRequestParser(self)  # without uvicorn's leniency for bytes after `Connection: close`
         self._reading = False
         self._parts = self._size = 0  # of the body
         self._raw = 0  # bytes that are kept and are no request yet
@@ -288,10 +96,15 @@ class Connection(Arriving):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin, with the time that an idle connection has."""
         super().connection_made(transport)
+        self.flow = Flow(self)
         self._idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the request that runs: uvicorn ends the last one that was read, which may wait behind it."""
+        """End the request that runs: uvicorn ends the last one that was read, which may wait behind it.
+
+        Let go of all that leads back here: what is left in a ring stays in memory until the next full collection, ten
+        minutes later (`infra/tuning.py`).
+        """
         self.pipeline.clear()
         self.rest, self._read = b"", None
         self._unset_late()
@@ -302,7 +115,11 @@ class Connection(Arriving):
         self.crowd.hold(self.guest, self._new - sum(self._holds) - self._raw)
         self._holds.clear()
         self._raw = self._new = 0
+        self._look_no_more()
+        self.crowd.leave(self.guest, gave_way=self._gave_way)
         super().connection_lost(exc)
+        self.flow.leave()  # type: ignore[attr-defined]
+        self.cycle = self._running = None  # type: ignore[assignment]
         self._unset_keepalive_if_required()
 
     @property
@@ -512,6 +329,166 @@ class Connection(Arriving):
         if any(name == b"transfer-encoding" for name, _ in self.scope["headers"]):
             self._say(Problem(400, "malformed_request", "HTTP/1.0 has no transfer codings."))
         self.cycle.waiting_for_100_continue = False
+
+    def give_way(self) -> None:
+        """Close, at once: the place is needed."""
+        self._gave_way = True
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """By the transport: there is more to be read than it likes to keep."""
+        super().pause_writing()
+        self.flow.pause_reading()
+        if not self._look_later():
+            self.crowd.refused["unread"] += 1
+            self.transport.abort()
+
+    def resume_writing(self) -> None:
+        """By the transport: nearly all has been read."""
+        super().resume_writing()
+        self._look_no_more()
+        if self.transport.is_closing():
+            self._look_later()
+            return
+        if self.pipeline and not self._runs:
+            self._start_asgi_task(*self.pipeline.pop())
+        self.flow.resume_reading()
+
+    def on_response_complete(self) -> None:
+        """By uvicorn, when an answer is made: what cannot be sent yet has its time, also where it is the last one."""
+        if self._holds:
+            self.crowd.hold(self.guest, -self._holds.popleft())
+        self._since = self.loop.time()
+        super().on_response_complete()
+        if self._unread_timer is None and self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self._look_later()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """By the loop, when nothing has been sent to us for long. Who still reads an answer may read it to its end."""
+        if self._unread_timer is None and self.transport.get_write_buffer_size():
+            self._look_later()
+        self.transport.close()
+
+    def go_on(self) -> None:
+        """Read what has arrived already, soon."""
+        if not self._going_on:
+            self._going_on = True
+            self.loop.call_soon(self._go_on)
+
+    @property
+    def _runs(self) -> bool:
+        """Whether a request is being answered."""
+        return self._running is not None and not self._running.response_complete
+
+    def _look_later(self) -> bool:
+        """Whether there is memory for what is not read."""
+        self._look_no_more()
+        self._unread = self.transport.get_write_buffer_size()
+        self._unread_timer = self.loop.call_later(UNREAD_S, self._look)
+        return self.crowd.keep_unread(self.guest, self._unread)
+
+    def _look(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left > max(self._unread - STEP, 0):
+            self.crowd.refused["unread"] += 1
+            self.transport.abort()
+        elif left:
+            self._look_later()
+        else:
+            self._look_no_more()
+
+    def _look_no_more(self) -> None:
+        self.crowd.keep_unread(self.guest, -self._unread)
+        self._unread = 0
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _expect(self, part: Part | None) -> None:
+        """Note what comes next; None where nothing has begun."""
+        self._coming, self._moved = part, True
+        self._bare = self._stretch = 0
+
+    def _watch(self) -> None:
+        """Start the time of what has begun to come."""
+        self._moved = False
+        self._unset_late()
+        if self._coming is not None:
+            self._since = self.loop.time()
+            seconds = HEAD_S if self._coming is Part.HEAD else BODY_S
+            self._late = self.loop.call_later(seconds, self._end_late)
+
+    def _unset_late(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _end_late(self) -> None:
+        if self.transport.is_closing() or self._refused:
+            return
+        if self.flow.read_paused or self.pipeline:  # it is we who keep it waiting
+            self._watch()
+            return
+        self._problem = Problem(408, "request_timeout", "The request did not come to its end in time.")
+        self._refuse()
+
+    def _idle(self) -> None:
+        """Start the time of a connection on which nothing happens."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _say(self, problem: Problem) -> None:
+        """End the reading with this problem."""
+        self._problem = problem
+        raise HttpParserError
+
+    def _refuse(self) -> None:
+        """Answer what cannot be read, and close. A request that was read whole before is answered first."""
+        problem = self._problem or Problem(400, "malformed_request", "This is not a request of HTTP/1.1.")
+        self.logger.warning("A request could not be read: %s", problem.detail)
+        self._read = None
+        self.rest = b""
+        self._refused = True
+        self._unset_late()
+        self.pipeline.clear()
+        if self._coming is Part.BODY and self.cycle.response_complete:
+            self.transport.close()  # it is the rest of a request that has its answer
+            return
+        running = self._running
+        if running is not None and not running.response_complete:
+            if not running.more_body and not running.response_started:
+                running.keep_alive = False
+                self.flow.pause_reading()
+                return
+            running.disconnected = True  # its own body cannot be read, or its answer is a stream that ends here
+            running.message_event.set()
+            if running.response_started:
+                self.transport.close()
+                return
+        self.transport.write(whole(problem, self.server_state.default_headers))
+        self.transport.close()
+
+
+class Flow(FlowControl):
+    """uvicorn reads on after each answer, however many requests wait already, and not while a first one waits."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.transport)
+        self._connection: Connection | None = connection
+
+    def leave(self) -> None:
+        """The connection has ended."""
+        self._connection = None
+
+    def resume_reading(self) -> None:
+        """Read on, unless enough has been read, or too little of what was answered."""
+        connection = self._connection
+        if not self.read_paused or connection is None or len(connection.pipeline) > MAX_WAITING or self.write_paused:
+            return
+        if connection.rest:
+            connection.go_on()
+        else:
+            super().resume_reading()
 
 
 def _head_too_large() -> Problem:

@@ -93,11 +93,6 @@ class Database:
             found: list[Row] = await cursor.fetchall()
             return found
 
-    async def row(self, query: str, parameters: Mapping[str, Any]) -> Row | None:
-        """The first row of a read in one organisation, or none."""
-        found = await self.rows(query, parameters)
-        return found[0] if found else None
-
     async def rows_of_all(self, query: str, parameters: Any = ()) -> list[Row]:
         """The rows of a read over all organisations: for what belongs to the platform, and for its admins."""
         async with self.reads_all.connection() as connection:
@@ -136,7 +131,7 @@ def _pool(uri: SecretStr, name: str, max_size: int) -> FairPool:
     checked: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
 
     async def check(connection: AsyncConnection[Any]) -> None:
-        """Asking anew each time would double the round trips of a read. Raises psycopg.OperationalError."""
+        """At most once in WORKS_S: a check for each read would double its trips. Raises psycopg.OperationalError."""
         now = monotonic()
         if now - checked.get(connection, float("-inf")) > WORKS_S:
             await AsyncConnectionPool.check_connection(connection)
@@ -183,8 +178,8 @@ Waiting = tuple[int, int, asyncio.Future[None]]  # partition, position
 class Visible:
     """What the read models have reached. `pool`: login scrip_auditor.
 
-    It looks only while somebody waits: at once for who comes first, and for others after a pause that is short when
-    somebody has just come.
+    It looks only while a caller waits: at once for the first one, and for others after a pause, which is short when
+    another one has just come.
     """
 
     def __init__(self, pool: "AsyncConnectionPool[Any]") -> None:

@@ -116,7 +116,7 @@ class Hosts:
 
 
 def of_whole_service(settings: Settings) -> Hosts | None:
-    """The names for every request; None for any name: whoever has to sign in gains nothing by another one."""
+    """The names for every request; None for any name: where callers must sign in, another name gains them nothing."""
     return Hosts(settings.allowed_hosts) if settings.development_login else None
 
 
@@ -209,7 +209,7 @@ class Edge:
             else:
                 _problem_of(error, method, scope["path"])  # it is logged
                 if not ended:
-                    raise  # too late to tell the caller but by ending the connection
+                    raise  # the answer has begun: only ending the connection shows the caller that it failed
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "other")

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature, cleandoc, signature
 from itertools import chain
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
 from fastapi import Query, Request
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 from starlette.convertors import PathConvertor
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -37,6 +37,7 @@ from infra.turns import TooManyWaiting
 log = structlog.get_logger()
 
 Answer = dict[str, Any]  # a JSON object
+POSITION = "position"
 JSON = b"application/json"
 _JSON_TYPES = (JSON, b"application/merge-patch+json")
 _MAY_BE_BLANK = frozenset({"cursor", "ids"})
@@ -262,27 +263,33 @@ _IDEMPOTENCY_KEY = {
 
 def endpoint(call: str, may: Rule, answers: Any = None, **options: Any) -> Callable[[Callable[..., Any]], Endpoint]:
     """Declare a handler as an endpoint. `call`: method and path. Its text is the summary, its name the operation's."""
-
-    def declare(handler: Callable[..., Any]) -> Endpoint:
-        return Endpoint(**declared(call, may, answers, handler) | options)
-
-    return declare
+    return declare(Endpoint, call, may, answers, **options)
 
 
-def declared(call: str, may: Rule, answers: Any, handler: Callable[..., Any]) -> dict[str, Any]:
-    """What a handler's declaration says of an endpoint."""
+AnyEndpoint = TypeVar("AnyEndpoint", bound=Endpoint)
+
+
+def declare(
+    kind: type[AnyEndpoint], call: str, may: Rule, answers: Any = None, **options: Any
+) -> Callable[[Callable[..., Any]], AnyEndpoint]:
+    """The same for an endpoint of some `kind`."""
     method, _, path = call.partition(" ")
-    name = handler.__name__
-    summary = cleandoc(handler.__doc__ or "").partition("\n\n")[0].replace("\n", " ").removesuffix(".")
-    return {
-        "method": method,
-        "path": path,
-        "name": name,
-        "may": may,
-        "answers": answers,
-        "handler": handler,
-        "summary": summary,
-    }
+
+    def declared(handler: Callable[..., Any]) -> AnyEndpoint:
+        summary = cleandoc(handler.__doc__ or "").partition("\n\n")[0].replace("\n", " ").removesuffix(".")
+        own = {"name": handler.__name__, "summary": summary} | options
+        return kind(method=method, path=path, may=may, answers=answers, handler=handler, **own)
+
+    return declared
+
+
+def shaped(model: type[BaseModel], source: object, /, **values: Any) -> Answer:
+    """An answer with the fields of `model`: `values`, and the attributes of `source` for the others.
+
+    Without `position` in `values` the answer has none: the endpoint of a command adds it.
+    """
+    names = [name for name in model.model_fields if name != POSITION]
+    return {name: values[name] if name in values else getattr(source, name) for name in names} | values
 
 
 def _is_group(parameter: Parameter) -> bool:
@@ -338,7 +345,7 @@ class Routes:
 
 
 class Router:
-    """Serves every request of HTTP; `rest` what else a server tells an application."""
+    """Serves every request of HTTP; `rest` takes the other messages of a server."""
 
     def __init__(self, services: Services, routes: Routes, rest: ASGIApp) -> None:
         self._services, self._routes, self._rest = services, routes, rest
@@ -380,10 +387,10 @@ async def send_bytes(
     send: Send, status: int, body: bytes, media_type: bytes = JSON, headers: dict[str, str] | None = None
 ) -> None:
     """Send a whole answer."""
-    told = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    start = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
     if headers:
-        told += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+        start += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -21,7 +21,9 @@ from pydantic import (
 )
 
 from api.http.problems import Problem, invalid
+from domain.credits.events import Paid
 from domain.ids import ADDRESS, ID, NAME, account_address, no_dots
+from domain.money import micros
 from domain.prices.quote import check_numbers
 from domain.resources.table import RESOURCES
 from domain.settings.change import Given
@@ -159,6 +161,25 @@ Options = Annotated[
 ]
 
 
+class Money(Body):
+    """A decimal as text, and its currency."""
+
+    amount: Usd
+    currency: Currency = "USD"
+
+    @property
+    def paid(self) -> Paid:
+        """The same in integer micro-units."""
+        return Paid(micros(self.amount), self.currency)
+
+
+class NotedBody(Body):
+    """A body with the caller's own notes."""
+
+    reason: Text | None = None
+    metadata: Metadata | None = None
+
+
 MAX_PARAMETERS = 50
 PLUS = "In a query `+` means a space; write `%2B` for a `+`."
 _SHOWN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -210,8 +231,8 @@ def _unknown(name: str, known: Known) -> Problem:
     what = f"The query parameter {name}" if _SHOWN.fullmatch(name) else "A query parameter"
     hint = f" Did you mean {near[0]}?" if near else ""
     names = ", ".join(sorted(known.names))
-    told = hint or (f" It takes: {names}." if names else " It takes none.")
-    detail = f"{what} is unknown to this call.{told}"
+    advice = hint or (f" It takes: {names}." if names else " It takes none.")
+    detail = f"{what} is unknown to this call.{advice}"
     return Problem(422, "unknown_parameter", detail, field=_shown(name), nearest=near[0] if near else None)
 
 

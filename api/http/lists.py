@@ -5,7 +5,7 @@ import io
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from hmac import compare_digest
 from hmac import digest as hmac_digest
@@ -26,7 +26,6 @@ from api.http.policy import May
 from api.http.problems import Problem, invalid, not_yet_visible
 from api.http.services import Services
 from domain.credits.address import parse_address
-from infra.partitions import partition_of
 from infra.position import format_position, parse_position
 from projections.usage import QUARTER, quarter
 
@@ -43,6 +42,7 @@ def page_of(row: type[BaseModel]) -> type[BaseModel]:
 
 
 MAX_LIMIT = 200
+LAST = 2**62  # above every position
 _SIGNATURE = 8
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description=f"Items in a page, at most {MAX_LIMIT}.")]
@@ -96,33 +96,36 @@ class Page(Parameters):
 
     def cursors(self, call: Call, *list_: str) -> "Pages":
         """The pages of a list of the caller's organisation. `list_`: its name, and what limits it."""
-        return Pages(Cursors(call.services.fingerprint_secret, call.org, *list_), self.limit, self._cursor)
+        return Pages(call, Cursors(call.services.fingerprint_secret, call.org, *list_), self.limit, self._cursor)
 
 
 class Pages:
     """One list from a cursor on. `more`: how many items to read, one more than are shown."""
 
-    def __init__(self, cursors: Cursors, limit: int, cursor: str | None) -> None:
+    def __init__(self, call: Call, cursors: Cursors, limit: int, cursor: str | None) -> None:
         self.limit, self.more = limit, limit + 1
-        self._cursors, self._cursor = cursors, cursor
+        self._call, self._cursors, self._cursor = call, cursors, cursor
         self.encode = cursors.encode
 
     def given(self, *kinds: type) -> list[Any] | None:
-        """The sort values to go on after; None from the start. Raises Problem (422)."""
+        """The sort values after which the page begins; None for the first page. Raises Problem (422)."""
         return self._cursors.decode(self._cursor, *kinds) if self._cursor else None
 
     def after(self, *first: Any) -> list[Any]:
-        """The same; from the start `first`."""
+        """The same; `first` for the first page."""
         return self.given(*map(type, first)) or [*first]
 
-    def page(
-        self, items: list[Any], key: Callable[[Any], Sequence[Any]], show: Callable[[Any], Any] = lambda row: row
-    ) -> dict[str, Any]:
-        """A page of `items`, of which one more was read to see whether there are more. `key`: an item's sort values."""
-        shown = items[: self.limit]
-        # Before `show`, which may change the item.
-        next_cursor = self.encode(key(shown[-1])) if len(items) > self.limit else None
-        return {"items": [show(item) for item in shown], "next_cursor": next_cursor}
+    async def rows(self, query: str, first: Mapping[str, Any], /, **wanted: Any) -> list[Row]:
+        """The organisation's rows for the page. `first`: the query's sort values for the first page, by their names."""
+        after = dict(zip(first, self.after(*first.values()), strict=True))
+        return await self._call.rows(query, **after, **wanted, limit=self.more)
+
+    def page(self, rows: list[Row], key: Sequence[str], show: Callable[[Row], Any] = lambda row: row) -> dict[str, Any]:
+        """A page of `rows`, of which one more was read to see whether there are more. `key`: the columns sorted by."""
+        shown = rows[: self.limit]
+        # Before `show`, which may change the row.
+        next_cursor = self.encode([shown[-1][name] for name in key]) if len(rows) > self.limit else None
+        return {"items": [show(row) for row in shown], "next_cursor": next_cursor}
 
 
 def _text(raw: bytes) -> str:
@@ -143,9 +146,8 @@ async def seen(call: Call, min_position: str | None) -> None:
     """Wait until the read models hold `min_position`. Raises Problem (503) after 2 s."""
     if min_position is None:
         return
-    partition = partition_of(call.org, call.services.ledger.writer.partitions)
     try:
-        reached = await call.services.visible.reached(partition, parse_position(min_position))
+        reached = await call.services.visible.reached(call.partition, parse_position(min_position))
     except psycopg.errors.UndefinedTable:
         reached = False
     if not reached:
@@ -169,11 +171,14 @@ def _open_all(services: Services, org: str, owner: str, rows: list[Row]) -> None
         row["reason"], row["metadata"] = text.get("reason"), text.get("metadata")
 
 
+def positioned(row: Row) -> Row:
+    """A row with its position as text."""
+    return row | {"position": format_position(row["position"])}
+
+
 def renamed(row: Row, id_name: str) -> Row:
-    """A row with its id under the name that commands give it, and its position as text."""
-    told = {id_name: row.pop("id"), **row}
-    told["position"] = format_position(told["position"])
-    return told
+    """The same, with its id under the name that commands give it."""
+    return positioned({id_name: row.pop("id"), **row})
 
 
 def between(from_: Any, to: Any) -> None:
@@ -237,7 +242,7 @@ class Window(NamedTuple):
             at += timedelta(hours=1) - timedelta(minutes=local.minute)
         return hours
 
-    def told(self) -> dict[str, object]:
+    def shown(self) -> dict[str, object]:
         """What an answer says of it: its days, its instants, and whose days they are."""
         return {
             "from": self.first,
@@ -261,7 +266,7 @@ async def window(
     A day stands for its first moment in the organisation's time zone. Raises Problem (422) for a time that is not at a
     quarter of an hour, because use is kept by those, for an end before the start, and for more than `most` days.
     """
-    (row,) = await call.services.rows(ZONE, {"org": call.org})
+    (row,) = await call.rows(ZONE)
     zone = ZoneInfo(row["zone"])
     end = _instant("to", to, zone) if to else midnight(row["now"].astimezone(zone).date() + timedelta(days=1), zone)
     start = _instant("from", from_, zone) if from_ else _earlier(end, days, zone)
@@ -278,7 +283,7 @@ async def moments(call: Call, from_: date | None, to: date | None) -> tuple[date
     """
     zone = ZoneInfo("UTC")
     if any(when is not None and not isinstance(when, datetime) for when in (from_, to)):
-        (row,) = await call.services.rows(ZONE, {"org": call.org})
+        (row,) = await call.rows(ZONE)
         zone = ZoneInfo(row["zone"])
     found = tuple(None if when is None else _moment(when, zone) for when in (from_, to))
     between(*found)
@@ -356,16 +361,16 @@ FIRST_AT = """
     select min(high) as position from halved"""
 
 
-async def first_at(services: Services, partition: int, time: datetime) -> int:
+async def first_at(call: Call, time: datetime) -> int:
     """The position of the partition's first event at or after `time`; one past the last where there is none."""
-    rows = await services.rows_of_all(FIRST_AT, {"partition": partition, "time": time})
+    rows = await call.services.rows_of_all(FIRST_AT, {"partition": call.partition, "time": time})
     return int(rows[0]["position"]) if rows else 1
 
 
-async def bounds(services: Services, partition: int, from_: datetime | None, to: datetime | None) -> tuple[int, int]:
+async def bounds(call: Call, from_: datetime | None, to: datetime | None) -> tuple[int, int]:
     """The positions, first included and last not, of the events from `from_` (included) to `to` (not included)."""
-    first = await first_at(services, partition, from_) if from_ is not None else 1
-    last = await first_at(services, partition, to) if to is not None else 2**62
+    first = await first_at(call, from_) if from_ is not None else 1
+    last = await first_at(call, to) if to is not None else LAST
     return first, last
 
 
@@ -374,9 +379,8 @@ MOST = 10_000  # lines of a file
 
 
 class Asked(NamedTuple):
-    """Whose report, from `start` to before `end`, the things whose id comes after `after`, at most `limit`."""
+    """From `start` to before `end`, the things whose id comes after `after`, at most `limit`."""
 
-    org: str
     start: datetime
     end: datetime
     after: str | None
@@ -389,7 +393,7 @@ class Report(NamedTuple):
     subjects: str
     key: str
     columns: Sequence[str]
-    read: Callable[[Services, Asked], Awaitable[list[Row]]]
+    read: Callable[[Call, Asked], Awaitable[list[Row]]]
     shown: Callable[[Row, Window], dict[str, Any]]
     line: Callable[[dict[str, Any]], Sequence[str | int | None]]
 
@@ -422,19 +426,19 @@ def report_endpoint(report: Report, *, name: str, summary: str, answers: type[Ba
     ) -> Response:
         await page.wait(call)
         during = await window(call, from_, to, days=DEFAULT_DAYS)
-        asked = Asked(call.org, during.start, during.end, None, MOST)
+        asked = Asked(during.start, during.end, None, MOST)
 
         def shown(row: Row) -> dict[str, Any]:
             return report.shown(row, during)
 
         if format == "csv":
-            rows = map(shown, await report.read(call.services, asked))
+            rows = map(shown, await report.read(call, asked))
             file, lines = f"{report.subjects}-usage.csv", map(report.line, rows)  # made in the thread, one by one
             return await call.services.threads.run(csv_response, file, report.columns, lines, bom=bom)
         pages = page.cursors(call, name, during.start.isoformat(), during.end.isoformat())
         after = (pages.given(str) or [None])[0]
-        found = await report.read(call.services, asked._replace(after=after, limit=pages.more))
-        return Json(during.told() | pages.page(found, lambda row: [row[report.key]], shown))
+        found = await report.read(call, asked._replace(after=after, limit=pages.more))
+        return Json(during.shown() | pages.page(found, [report.key], shown))
 
     declare = endpoint(f"GET /api/v1/analytics/{report.subjects}", May.READ_EVENTS, answers, name=name, summary=summary)
     return declare(read_report)

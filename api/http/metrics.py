@@ -1,4 +1,4 @@
-"""Prometheus metrics. What every request counts is kept in plain lists and turned into metrics when somebody looks."""
+"""Prometheus metrics. What every request counts is kept in plain lists and turned into metrics when they are read."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.http.crowd import Crowd
+from api.http.limits import Crowd
 from api.operator.watch import GAUGES, Backlog, ConsumerWatch
 from infra.decisions import RefusedChecks
 from infra.disk import DiskWatch

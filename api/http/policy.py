@@ -116,7 +116,7 @@ def known(scope: Scope, principal: Principal, org: str) -> None:
 def record(scope: Scope, status: int, body: bytes) -> None:
     """Log an answered request if it is to be. `body`: of the answer, where that is one of the DENIED.
 
-    A path that does not exist is nobody's operation and is left to the metrics.
+    A path that does not exist is no operation; only the metrics count it.
     """
     endpoint = scope.get("route")
     if endpoint is None:

@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict
 from domain.refusal import RefusalKind
 from infra.disk import NO_ROOM
 from infra.turns import TooManyWaiting
-from infra.writer.submission import Overloaded, Refused, StorageFull
+from infra.writer.submission import OutcomeUnknown, Overloaded, Refused, StorageFull
 
 MEDIA_TYPE = b"application/problem+json"
 TYPE = "urn:scrip:problem:"
 RETRY_AFTER_S = 1
-FULL_RETRY_AFTER_S = 5  # somebody must make room first
+FULL_RETRY_AFTER_S = 5  # an operator must make room first
 
 _STATUS = {
     RefusalKind.SHORT: 402,
@@ -54,7 +54,7 @@ class Problem(Exception):
 
     def body(self) -> dict[str, Any]:
         """The problem as its JSON object."""
-        told = {
+        answer = {
             "type": TYPE + self.code,
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
@@ -62,8 +62,8 @@ class Problem(Exception):
             "detail": self.detail,
         }
         if self.field is not None:
-            told["field"] = self.field
-        return told | {name: value for name, value in self.facts.items() if name not in told}
+            answer["field"] = self.field
+        return answer | {name: value for name, value in self.facts.items() if name not in answer}
 
     def encoded(self) -> bytes:
         """The problem as bytes."""
@@ -80,7 +80,7 @@ def refused(refusal: Refused) -> Problem:
 
 
 def unknown_outcome() -> Problem:
-    """The command may or may not have been applied; the same key tells."""
+    """The command may or may not have been applied; a retry with the same key shows which."""
     return _later("outcome_unknown", "The outcome is not known yet. Retry with the same Idempotency-Key.")
 
 
@@ -90,14 +90,9 @@ def overloaded() -> Problem:
 
 
 def disk_full() -> Problem:
-    """Nothing was done, and nothing can be before somebody makes room."""
+    """Nothing was done, and nothing can be done before an operator makes room."""
     detail = "The service has no disk space left and has done nothing. Retry later."
     return Problem(503, "disk_full", detail, headers={"Retry-After": str(FULL_RETRY_AFTER_S)})
-
-
-def turned_away(error: Overloaded) -> Problem:
-    """Nothing was done: there is no room on the disk, or too much is waiting."""
-    return disk_full() if isinstance(error, StorageFull) else overloaded()
 
 
 def of_the_machine(error: BaseException, method: str) -> Problem | None:
@@ -118,6 +113,16 @@ def away(error: BaseException) -> Problem:
     if isinstance(error, TooManyWaiting):
         return limit_reached("too_many_waiting", str(error), error.limit, RETRY_AFTER_S)
     return overloaded() if isinstance(error, TooManyRequests) else unavailable()
+
+
+UNDECIDED = (OutcomeUnknown, Overloaded)  # what the ledger raises where it does not answer
+
+
+def undecided(error: OutcomeUnknown | Overloaded, *, read: bool = False) -> Problem:
+    """The problem for one of UNDECIDED. `read`: nothing was to be written, so the outcome does not matter."""
+    if isinstance(error, OutcomeUnknown):
+        return unavailable() if read else unknown_outcome()
+    return disk_full() if isinstance(error, StorageFull) else overloaded()
 
 
 def unavailable() -> Problem:

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.http.connection import Connection, whole
-from api.http.crowd import Crowd, Guest
+from api.http.limits import Crowd, Guest
 from api.http.problems import Problem
 from infra.settings import Settings
 from infra.tuning import give_memory_back, trim
@@ -22,7 +22,7 @@ AT_ONCE = 64  # connections taken in one turn of the loop, before requests have 
 MOST_TURNED_AWAY = 64  # the last ones, which stay open for their answer to be read
 FULL_S = 0.2  # pause when the process has no file left
 UNSENT = 131_072  # bytes of answers that the system keeps for a connection beyond what its other side has room for
-TOLD_EVERY_S = 10.0
+LOG_EVERY_S = 10.0
 
 _NO_FILE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _GONE = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR, errno.ECONNRESET}
@@ -40,7 +40,7 @@ class Door:
         self._entering: set[asyncio.Task[object]] = set()
         self._answers: dict[str, bytes] = {}
         self._turned_away: deque[socket.socket] = deque()
-        self._told = float("-inf")
+        self._logged = float("-inf")
         self._later: asyncio.TimerHandle | None = None
         self._open = False
 
@@ -118,12 +118,12 @@ class Door:
         self._turned_away.append(made)
         if len(self._turned_away) > MOST_TURNED_AWAY:
             self._turned_away.popleft().close()
-        self._tell("connections are turned away", reason=problem.code, address=host)
+        self._log("connections are turned away", reason=problem.code, address=host)
 
     def _pause(self, error: OSError) -> None:
         """Wait a little: a reader that stays would be called again at once, and nothing else would run."""
         level = "no file is left for a connection" if error.errno in _NO_FILE else "no connection can be taken"
-        self._tell(level, error=errno.errorcode.get(error.errno or 0, str(error.errno)))
+        self._log(level, error=errno.errorcode.get(error.errno or 0, str(error.errno)))
         self._loop.remove_reader(self._listener)
         self._later = self._loop.call_later(FULL_S, self._go_on)
 
@@ -131,11 +131,11 @@ class Door:
         if self._open:
             self._loop.add_reader(self._listener, self._take)
 
-    def _tell(self, what: str, **facts: str) -> None:
+    def _log(self, what: str, **facts: str) -> None:
         """Once in a while: a caller must not be able to fill the disk with our log."""
         now = self._loop.time()
-        if now - self._told >= TOLD_EVERY_S:
-            self._told = now
+        if now - self._logged >= LOG_EVERY_S:
+            self._logged = now
             log.warning(what, refused=dict(self._crowd.refused), **facts)
 
 
@@ -163,7 +163,7 @@ def listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)  # of two that bound the port, the later one is told here
+        listener.listen(BACKLOG)  # of two processes that bound the port, the later one fails here
     except OSError as error:
         listener.close()
         raise PortTaken(settings.host, settings.port) from error

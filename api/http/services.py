@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from api.http.database import MAX_LOG_READS, READ_WAIT_S, Database, Row, Visible
 from api.http.limits import DocumentsRoom, FoldsRoom, FreeWrites, LargeBodies, StreamsRoom
 from api.http.metrics import Metrics
+from api.http.problems import UNDECIDED, refused, undecided
 from api.log.tail import Live
 from api.operator.watch import ConsumerWatch
 from api.rounds import Rounds
 from domain.generations.request import Defaults
+from domain.refusal import Refusal
 from domain.resources.table import RESOURCES
 from infra.log.recorder import EventLog
 from infra.payments.provider import PaymentProvider
@@ -30,10 +33,13 @@ from infra.security.tokens import Tokens
 from infra.settings import Settings
 from infra.turns import CALLER, Turns
 from infra.writer.ledger import Ledger
+from infra.writer.submission import Answered, Current, Refused
+
+NOW = "select scrip_now() as now"
 
 
 def defaults_of(settings: Settings) -> Defaults:
-    """Token estimates by kind of operation, and the storage limit of who has none."""
+    """Token estimates by kind of operation, and the storage limit of users without one of their own."""
     return Defaults(
         image_simple=settings.tokens_image_simple,
         image_complex=settings.tokens_image_complex,
@@ -52,17 +58,6 @@ class Links(NamedTuple):
     generations: str
     budget: str
     admin: str
-
-
-def links_of(settings: Settings) -> Links:
-    """The pages that a deployment has."""
-    return Links(
-        tokens=settings.link_tokens,
-        plan=settings.link_plan,
-        generations=settings.link_generations,
-        budget=settings.link_budget,
-        admin=settings.link_admin,
-    )
 
 
 def actions(checks: list[dict[str, Any]], reason: str, links: Links) -> list[dict[str, str]]:
@@ -109,7 +104,7 @@ Found = TypeVar("Found")
 
 MAX_KNOWN = 50_000  # generations whose user is remembered, some 10 MB
 
-# By whom it is asked for, and who is told how far it is: section, done, of how many.
+# Who wants it, and what is called with its progress: section, done, total.
 Verify = Callable[[str, Callable[[str, int, int], None]], Awaitable[dict[str, Any]]]
 Retry = Callable[[str, str], Awaitable[dict[str, Any]]]
 
@@ -167,8 +162,8 @@ class Services:
     rounds: Rounds = field(default_factory=Rounds)
     in_flight: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _singles: dict[Any, Any] = field(default_factory=dict)
-    # Told of every check that was refused (organisation, the check's answer), best effort (topic `scrip.decisions`).
-    on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _told: None
+    # Called for every refused check (organisation, the check's answer), best effort (topic `scrip.decisions`).
+    on_refused_check: Callable[[str, dict[str, Any]], None] = lambda _org, _answer: None
 
     def single(self, kind: Callable[["Services"], Found]) -> Found:
         """The one `kind` of this application, made when it is first asked for."""
@@ -181,13 +176,36 @@ class Services:
         """`Database.rows`: of the organisation that `parameters` name as `org`."""
         return self.database.rows(query, parameters)
 
-    def row(self, query: str, parameters: Mapping[str, Any]) -> Coroutine[Any, Any, Row | None]:
-        """`Database.row`: the first of them, or none."""
-        return self.database.row(query, parameters)
-
     def rows_of_all(self, query: str, parameters: Any = ()) -> Coroutine[Any, Any, list[Row]]:
         """`Database.rows_of_all`: of all organisations."""
         return self.database.rows_of_all(query, parameters)
+
+    async def current(self, org: str, *streams: str, tags: tuple[str, ...] = ()) -> Current:
+        """The streams' states and the tags' events now, from the write side. Raises Problem (503)."""
+        try:
+            return await self.ledger.current(org, streams, tags)
+        except UNDECIDED as error:
+            raise undecided(error, read=True) from None
+
+    async def ask(self, org: str, question: Any, *, operation: str | None = None) -> Answered:
+        """The answer to a question as of now, from the write side. Raises Problem: a refusal's, 503.
+
+        `operation`: under which name a refusal is counted; None: it is not.
+        """
+        try:
+            return await self.ledger.ask(org, question)
+        except Refusal as refusal:
+            if operation is not None:
+                self.metrics.refused(operation, refusal.code)
+            raise refused(Refused.of(refusal)) from None
+        except UNDECIDED as error:
+            raise undecided(error, read=True) from None
+
+    async def now(self) -> datetime:
+        """The time of the database, which is the only clock."""
+        (row,) = await self.rows_of_all(NOW)
+        now: datetime = row["now"]
+        return now
 
     async def read_log(self, read: Callable[[EventLog], Found]) -> Found:
         """What `read` finds with the log's recorders, on a thread, as they are synchronous. Callers take turns.
@@ -238,7 +256,7 @@ def make_services(settings: Settings, ledger: Ledger) -> Services:
         metrics=metrics,
         fingerprint_secret=secret,
         defaults=defaults_of(settings),
-        links=links_of(settings),
+        links=Links(*(getattr(settings, f"link_{page}") for page in Links._fields)),
         fingerprints=hmac.new(secret, digestmod="sha256"),
         payments=provider_of(settings),
     )

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.caller import Call
 from api.http.database import Row
-from api.http.endpoint import Endpoint, declared, endpoint
+from api.http.endpoint import Endpoint, declare, endpoint
 from api.http.fields import Known
 from api.http.lists import Page
 from api.http.policy import ADMIN, May
@@ -28,7 +28,6 @@ from api.http.services import Services
 from api.log.stream import HEARTBEAT_S, RETRY_MS, Query, block, send_stream
 from infra.audit.runs import AuditRunning
 from infra.log.chain import GENESIS, head_of, microseconds
-from infra.partitions import partition_of
 from infra.position import format_position, parse_position
 from infra.topics import LEDGER, topic_name
 
@@ -142,25 +141,29 @@ async def _verified(call: Call) -> dict[str, Any]:
     return await _for(call, await runs.start(call.principal.actor).result())
 
 
-verify_audit = _Verify(
-    **declared("GET /api/v1/audit/verify", May.READ_EVENTS, AuditReport, _verified) | {"name": "verify_audit"},
+verify_audit = declare(
+    _Verify,
+    "GET /api/v1/audit/verify",
+    May.READ_EVENTS,
+    AuditReport,
+    name="verify_audit",
     description="With `Accept: text/event-stream`: messages `progress` {section, done, total}, then `report`."
     " All organisations are checked. To others than the platform's admins it tells their own events alone, and"
     " progress in percent.",
-)
+)(_verified)
 
 
 async def _progress(call: Call, _query: Query, _last_event_id: bytes | None) -> AsyncGenerator[bytes, None]:
     runs = call.services.single(AuditRuns)
-    run = runs.current or runs.start(call.principal.actor)  # whoever comes while one runs watches that one
+    run = runs.current or runs.start(call.principal.actor)  # a caller who comes while one runs watches that one
     yield f"retry: {RETRY_MS}\n\n".encode()
-    told, silent_s = NOTHING_YET, 0.0
+    sent, silent_s = NOTHING_YET, 0.0
     while run.running:
         await run.wait(LOOK_EVERY_S)
         silent_s += LOOK_EVERY_S
-        if run.step != told or silent_s >= HEARTBEAT_S:
-            told, silent_s = run.step, 0.0
-            yield block(msgspec.json.encode(_step(call, told)), event="progress")
+        if run.step != sent or silent_s >= HEARTBEAT_S:
+            sent, silent_s = run.step, 0.0
+            yield block(msgspec.json.encode(_step(call, sent)), event="progress")
     try:
         report = await run.result()
     except Problem as problem:
@@ -170,7 +173,7 @@ async def _progress(call: Call, _query: Query, _last_event_id: bytes | None) -> 
 
 
 def _step(call: Call, step: Step) -> dict[str, Any]:
-    """How far it is: in events for the platform's admins, in percent for others, whom the whole log's size tells."""
+    """How far it is: in events for the platform's admins, in percent for others, who must not learn the log's size."""
     section, done, total = step
     if call.principal.role is not ADMIN:
         done, total = (done * 100 // total, 100) if total else (0, 0)
@@ -188,9 +191,9 @@ async def _for(call: Call, report: dict[str, Any]) -> dict[str, Any]:
     """
     if call.principal.role is ADMIN:
         return report
-    partition = str(partition_of(call.org, call.services.ledger.writer.partitions))
+    partition = str(call.partition)
     until = report.get("positions", {}).get(partition, 0)
-    events = await _own_events(call.services, call.org, int(partition), until)
+    events = await _own_events(call, until)
     return {
         "ok": report["ok"],
         "log": report.get("log"),
@@ -202,10 +205,10 @@ async def _for(call: Call, report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _own_events(services: Services, org: str, partition: int, until: int) -> int | None:
+async def _own_events(call: Call, until: int) -> int | None:
     """How many of the events that were checked are the organisation's; None where counting takes too long."""
     try:
-        row = await services.row(_OWN, {"org": org, "partition": partition, "until": until})
+        row = await call.row(_OWN, partition=call.partition, until=until)
     except (psycopg.Error, PoolTimeout, TooManyRequests):
         return None
     return int(row["events"]) if row is not None else None
@@ -278,15 +281,14 @@ async def prove_event(call: Call, page: Page, position: str) -> dict[str, Any]:
     at = _position(position)
     pages = page.cursors(call, "proof", position)
     (after,) = pages.after(at)
-    partition = partition_of(call.org, call.services.ledger.writer.partitions)
-    proved = await _links(call.services, call.org, partition, at, 1)
+    proved = await _links(call, at, 1)
     if not proved or not proved[0]["own"]:
         raise not_found("event", position)
-    (end,) = await call.services.rows_of_all(_HEAD, (partition,))
-    chain = await _links(call.services, call.org, partition, after + 1, page.limit)
+    (end,) = await call.services.rows_of_all(_HEAD, (call.partition,))
+    chain = await _links(call, after + 1, page.limit)
     more = bool(chain) and chain[-1]["at"] < end["position"]
     return {
-        **_event(call.services, partition, proved[0]),
+        **_event(call.services, call.partition, proved[0]),
         "rule": RULE,
         "log": end["log"],
         "partition_head": {"position": format_position(end["position"]), "hash": bytes(end["hash"]).hex()},
@@ -295,14 +297,14 @@ async def prove_event(call: Call, page: Page, position: str) -> dict[str, Any]:
     }
 
 
-async def _links(services: Services, org: str, partition: int, first: int, limit: int) -> list[Row]:
+async def _links(call: Call, first: int, limit: int) -> list[Row]:
     """The links from position `first` on, at most `limit`; `at` is a link's position as a number."""
-    asked = {"org": org, "partition": partition, "first": first, "limit": limit}
-    rows = await services.rows_of_all(_LINKS, asked)
+    asked = {"org": call.org, "partition": call.partition, "first": first, "limit": limit}
+    rows = await call.services.rows_of_all(_LINKS, asked)
     before = bytes(rows.pop(0)["hash"]) if rows and rows[0]["position"] < first else GENESIS
     found = []
     for row in rows:
-        head = _head(partition, row) if row["own"] else None
+        head = _head(call.partition, row) if row["own"] else None
         found.append({**row, "at": row["position"], "previous": before, "head": head})
         before = bytes(row["hash"])
     return found
@@ -316,32 +318,25 @@ def _head(partition: int, row: Row) -> str:
 
 
 def _shown(link: Row) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "position": format_position(link["at"]),
         "previous_hash": link["previous"].hex(),
         "hash": bytes(link["hash"]).hex(),
         "own": link["own"],
     }
     if link["own"]:
-        told |= {"head": link["head"], "bytes": b64encode(link["data"]).decode()}
-    return told
+        answer |= {"head": link["head"], "bytes": b64encode(link["data"]).decode()}
+    return answer
 
 
 def _event(services: Services, partition: int, link: Row) -> dict[str, Any]:
+    key = f"{link['org']}/{link['stream']}"
     return {
         **_shown(link),
         "partition": partition,
-        "org": link["org"],
-        "stream": link["stream"],
-        "version": link["version"],
-        "type": link["type"],
-        "time": link["time"],
+        **{name: link[name] for name in ("org", "stream", "version", "type", "time")},
         "time_us": microseconds(link["time"]),
-        "kafka": {
-            "topic": topic_name(services.settings, LEDGER),
-            "partition": partition,
-            "key": f"{link['org']}/{link['stream']}",
-        },
+        "kafka": {"topic": topic_name(services.settings, LEDGER), "partition": partition, "key": key},
     }
 
 

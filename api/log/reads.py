@@ -13,12 +13,11 @@ from pydantic import BaseModel
 
 from api.http.caller import Call
 from api.http.database import Row
-from api.http.endpoint import endpoint
+from api.http.endpoint import endpoint, shaped
 from api.http.fields import QueryDay
 from api.http.lists import Page, bounds, moments, page_of
 from api.http.policy import May
 from api.http.problems import Problem, invalid, not_found, unknown_outcome
-from api.http.services import Services
 from domain.credits.account import Promised
 from domain.kernel.order import Order
 from domain.periods import NEVER
@@ -26,7 +25,6 @@ from domain.registry import SCRIP
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.log.recorder import OrganisationLog
-from infra.partitions import partition_of
 from infra.position import format_position, parse_position
 from infra.snapshots import decode_state
 
@@ -87,57 +85,54 @@ class StreamStates(BaseModel):
     counts: dict[str, dict[str, int]]
 
 
-async def state_around(services: Services, org: str, stream: str, version: int) -> tuple[Any, Any]:
+async def state_around(call: Call, stream: str, version: int) -> tuple[Any, Any]:
     """The stream's state before and after its event `version` (from 1).
 
     Raises Problem (422) where too many events would have to be folded, psycopg.Error.
     """
-    reached, state = await nearest(services, org, stream, version)
-    if version - reached > MOST_FOLDED:
-        raise too_many_events()
-    state, _ = await folded(services, org, stream, state, reached, version - 1)
-    last = await _events(services, org, stream, version - 1, version)
+    reached, state = await nearest(call, stream, version)
+    state, _ = await folded(call, stream, state, reached, version - 1)
+    last = await _events(call, stream, version - 1, version)
     return state, _fold(stream, state, last)
 
 
-def too_many_events() -> Problem:
-    """More than anybody may have folded for one answer."""
-    detail = f"The state would have to be folded from more than {MOST_FOLDED:,} events."
-    return Problem(422, "too_many_events", detail, limit=MOST_FOLDED)
-
-
-async def folded(
-    services: Services, org: str, stream: str, state: Any, after: int, until: int
-) -> tuple[Any, int | None]:
+async def folded(call: Call, stream: str, state: Any, after: int, until: int) -> tuple[Any, int | None]:
     """`state`, that of the version `after`, with all events up to `until`, and the position of the last of these.
 
     No position where there is none. Raises psycopg.Error.
     """
     position = None
     while after < until:
-        rows = await _events(services, org, stream, after, until)
+        rows = await _events(call, stream, after, until)
         if not rows:
             break
-        state = await services.threads.run(_fold, stream, state, rows)
+        state = await call.services.threads.run(_fold, stream, state, rows)
         after, position = rows[-1]["version"], rows[-1]["position"]
     return state, position
 
 
-async def nearest(services: Services, org: str, stream: str, version: int) -> tuple[int, Any]:
-    """The snapshot before the event and its version; the empty state and 0 where there is none that serves."""
+async def nearest(call: Call, stream: str, version: int) -> tuple[int, Any]:
+    """The version from which to fold the state up to `version`, and its state: a snapshot's, else 0 and the empty one.
+
+    Raises Problem (422) where that is too far away.
+    """
     kind = SCRIP.kind_of(stream)
+    reached, state = 0, kind.initial
     # The writer's alone, as they hold what a whole organisation's accounts hold.
-    kept = services.database.snapshots
-    for snapshot in await services.threads.run(kept.select_events, f"{org}/{stream}", lte=version - 1):
+    kept = call.services.database.snapshots
+    for snapshot in await call.services.threads.run(kept.select_events, f"{call.org}/{stream}", lte=version - 1):
         if snapshot.topic == str(kind.schema):
             with suppress(msgspec.DecodeError):  # a cache, no more: the log itself is folded instead
-                return snapshot.version, decode_state(kind, snapshot.data)
-    return 0, kind.initial
+                reached, state = snapshot.version, decode_state(kind, snapshot.data)
+                break
+    if version - reached > MOST_FOLDED:
+        detail = f"The state would have to be folded from more than {MOST_FOLDED:,} events."
+        raise Problem(422, "too_many_events", detail, limit=MOST_FOLDED)
+    return reached, state
 
 
-async def _events(services: Services, org: str, stream: str, after: int, until: int) -> list[Row]:
-    asked = {"org": org, "stream": stream, "after": after, "until": until, "limit": CHUNK}
-    return await services.rows(_EVENTS, asked)
+async def _events(call: Call, stream: str, after: int, until: int) -> list[Row]:
+    return await call.rows(_EVENTS, stream=stream, after=after, until=until, limit=CHUNK)
 
 
 def _fold(stream: str, state: Any, rows: Sequence[Row]) -> Any:
@@ -152,8 +147,10 @@ def shown(state: Any, other: Any) -> dict[str, Any]:
 
     Sealed texts are left out; what never comes is null.
     """
-    told: dict[str, Any] = {name: _plain(value, getattr(other, name, None)) for name, value in state._asdict().items()}
-    return told
+    answer: dict[str, Any] = {
+        name: _plain(value, getattr(other, name, None)) for name, value in state._asdict().items()
+    }
+    return answer
 
 
 def counts(state: Any) -> dict[str, int]:
@@ -206,8 +203,7 @@ async def list_events(
     pages = page.cursors(call, "events", stream or "", type or "", actor or "", order)
     (edge,) = pages.given(int) or (None,)
     start = _position("after", after) if after else 0
-    partition = partition_of(call.org, call.services.ledger.writer.partitions)
-    first, last = await bounds(call.services, partition, from_, to)
+    first, last = await bounds(call, from_, to)
     wanted = {"stream": stream, "topics": [type] if type else [], "actor": actor}
     if order == "desc":
         first, last = max(start + 1, first), min(last, edge or last) - 1
@@ -223,15 +219,15 @@ async def list_events(
 @endpoint("GET /api/v1/events/{position}", May.READ_EVENTS, EventRow)
 async def read_event(call: Call, position: str) -> dict[str, Any]:
     """One event."""
-    return _shown(await _one(call.services, call.org, position))
+    return _shown(await _one(call, position))
 
 
 @endpoint("GET /api/v1/events/{position}/state", May.READ_EVENTS, StreamStates)
 async def read_stream_state(call: Call, position: str) -> dict[str, Any]:
     """The state of an event's stream before and after it."""
-    event = await _one(call.services, call.org, position)
+    event = await _one(call, position)
     async with call.services.folds.enter(call.org, call.principal.actor):
-        before, after = await state_around(call.services, call.org, event.stream, event.version)
+        before, after = await state_around(call, event.stream, event.version)
     return {
         "position": position,
         "stream": event.stream,
@@ -242,9 +238,9 @@ async def read_stream_state(call: Call, position: str) -> dict[str, Any]:
     }
 
 
-async def _one(services: Services, org: str, position: str) -> LedgerEvent:
+async def _one(call: Call, position: str) -> LedgerEvent:
     at = _position("position", position)
-    for event in await services.read_log(lambda log: log.organisation(org).select_notifications(at, 1, at)):
+    for event in await call.services.read_log(lambda log: log.organisation(call.org).select_notifications(at, 1, at)):
         return event
     raise not_found("event", position)
 
@@ -276,18 +272,8 @@ def _position(name: str, text: str) -> int:
 
 def _shown(event: LedgerEvent) -> dict[str, Any]:
     stored = msgspec.json.decode(event.data)
-    return {
-        "position": format_position(event.position),
-        "stream": event.stream,
-        "version": event.version,
-        "type": event.type,
-        "tag": event.tag,
-        "actor": event.actor,
-        "time": event.time,
-        "data": stored["data"],
-        "hash": event.hash.hex(),
-        "cause": stored["cause"],
-    }
+    position, hash_ = format_position(event.position), event.hash.hex()
+    return shaped(EventRow, event, position=position, hash=hash_, data=stored["data"], cause=stored["cause"])
 
 
 _LIST = """
@@ -304,10 +290,8 @@ async def list_quarantine(call: Call, page: Page, status: Literal["open", "all"]
     """Usage events that could not be applied, oldest first."""
     pages = page.cursors(call, "quarantine", status)
     at, id_ = pages.given(datetime, str) or (None, "")
-    rows = await call.services.rows(
-        _LIST, {"org": call.org, "all": status == "all", "at": at, "id": id_, "limit": pages.more}
-    )
-    return pages.page(rows, lambda row: [row["at"], row["id"]])
+    rows = await call.rows(_LIST, all=status == "all", at=at, id=id_, limit=pages.more)
+    return pages.page(rows, ["at", "id"])
 
 
 @endpoint("POST /api/v1/quarantine/{id}/retry", May.RETRY_QUARANTINED)

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.caller import Call, Head, admit, failed, read_head
 from api.http.database import UNREACHABLE, Row
-from api.http.endpoint import Endpoint, declared, endpoint
+from api.http.endpoint import Endpoint, declare, endpoint
 from api.http.fields import Body, Known, check_query, read_query
 from api.http.policy import May, Rule, authorise, known
 from api.http.problems import PROBLEMS, Problem, invalid, limit_reached
@@ -40,7 +40,7 @@ _HEADERS = [
 
 
 def heartbeat(id_: str) -> bytes:
-    """A sign of life, and how far the log has been looked through, for whoever resumes."""
+    """A sign of life, with the position from which a caller resumes."""
     return f": alive\nid: {id_}\n\n".encode()
 
 
@@ -117,11 +117,7 @@ class Stream(Endpoint):
 
 def stream(call: str, may: Rule, parameters: dict[str, str]) -> Callable[[Blocks], Stream]:
     """Declare a generator of messages as an endpoint. `call`: method and path."""
-
-    def declare(handler: Blocks) -> Stream:
-        return Stream(**declared(call, may, None, handler), parameters=parameters)
-
-    return declare
+    return declare(Stream, call, may, parameters=parameters)
 
 
 async def send_stream(
@@ -183,7 +179,7 @@ def _last_event_id(scope: Scope) -> bytes | None:
     return None
 
 
-LIFE_S = 600.0  # then the caller comes back and is let in anew: a login that has ended sees no more than this
+LIFE_S = 600.0  # then the caller must connect again, with a login that is still valid
 MAX_TYPES = 50
 
 PARAMETERS = {
@@ -280,15 +276,15 @@ async def follow_events(call: Call, query: Query, last_event_id: bytes | None) -
         # An id without data: who is cut off before the first event resumes from here.
         yield f"retry: {RETRY_MS}\nid: {format_position(start)}\n\n".encode()
         async for entries in tail.between(listener, start):
-            yield _told(entries, viewer, start, named=named)
+            yield _messages(entries, viewer, start, named=named)
         reached, spoke = max(start, listener.joined), monotonic()
         while not listener.lost and monotonic() < ends:
             entries = await listener.next(HEARTBEAT_S)
-            told = _told(entries, viewer, reached, named=named)
+            messages = _messages(entries, viewer, reached, named=named)
             reached = max(reached, entries[-1].position if entries else 0)
-            if told or monotonic() - spoke >= HEARTBEAT_S:
+            if messages or monotonic() - spoke >= HEARTBEAT_S:
                 spoke = monotonic()
-                yield told or heartbeat(format_position(reached))
+                yield messages or heartbeat(format_position(reached))
     finally:
         tail.leave(listener)
 
@@ -329,11 +325,11 @@ async def _start(services: Services, listener: Listener, after: int | None) -> i
     return min(after, await services.live.tail.head(listener.partition))
 
 
-def _told(entries: list[Entry], viewer: Viewer, after: int, *, named: bool) -> bytes:
+def _messages(entries: list[Entry], viewer: Viewer, after: int, *, named: bool) -> bytes:
     """The messages for what the viewer may see of what came after a position."""
-    told = []
+    messages = []
     for entry in entries:
         data = viewer.data(entry) if entry.position > after else None
         if data is not None:
-            told.append(block(data, event=entry.type if named else None, id_=format_position(entry.position)))
-    return b"".join(told)
+            messages.append(block(data, event=entry.type if named else None, id_=format_position(entry.position)))
+    return b"".join(messages)

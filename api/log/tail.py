@@ -66,10 +66,10 @@ class Entry:
 
     @cached_property
     def own(self) -> bytes:
-        """The data for a user; of a group's, what names nobody."""
+        """The data for a user; of a group's events, what names no user."""
         if self.stream.startswith(GROUP):
-            told = {name: value for name, value in figures(self._event).items() if name not in _OF_PEOPLE}
-            return msgspec.json.encode(self._place | {"user": None, "account": None, "figures": told})
+            answer = {name: value for name, value in figures(self._event).items() if name not in _OF_PEOPLE}
+            return msgspec.json.encode(self._place | {"user": None, "account": None, "figures": answer})
         about = {"user": self.user, "account": self._account}
         return msgspec.json.encode(self._place | about | {"figures": figures(self._event)})
 
@@ -92,22 +92,22 @@ def figures(event: Any) -> dict[str, Any]:
 
     Amounts are in the unit of the event's stream, times RFC 3339. Empty for an event that this version does not know.
     """
-    told: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     for field in fields(event) if event is not None else ():
         value = getattr(event, field.name)
         if field.name in _NOT_TOLD or value is None:
             continue
         if isinstance(value, str | int | datetime):
-            told[field.name] = value
+            answer[field.name] = value
         elif isinstance(value, Slice):
-            told |= {"grant_id": value.grant, "amount": value.amount, "expires_at": value.expires_at}
+            answer |= {"grant_id": value.grant, "amount": value.amount, "expires_at": value.expires_at}
         elif isinstance(value, Quoted):
-            told[field.name] = {name: amount for name, amount in value._asdict().items() if amount}
+            answer[field.name] = {name: amount for name, amount in value._asdict().items() if amount}
         elif isinstance(value, dict):
-            told |= {field.name: value} if all(type(amount) is int for amount in value.values()) else {}
+            answer |= {field.name: value} if all(type(amount) is int for amount in value.values()) else {}
         elif isinstance(value, tuple) and field.name != "slices":
-            told |= _summed(field.name, value)
-    return told
+            answer |= _summed(field.name, value)
+    return answer
 
 
 def _summed(name: str, values: Sequence[Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _summed(name: str, values: Sequence[Any]) -> dict[str, Any]:
 def _decoded(type_: str, data: bytes) -> Any:
     try:
         return _codec.decode(type_, data)
-    except UnknownEventType:  # a newer process wrote it: its place is told, its figures are not
+    except UnknownEventType:  # a newer process wrote it: its position is sent, its figures are not
         return None
 
 
@@ -157,7 +157,7 @@ WINDOW = 20_000  # positions that one look for old events goes through
 
 log = structlog.get_logger()
 
-# The bytes of an event travel only for organisations that somebody listens to; the others move the position on.
+# The bytes of an event are read only for organisations with listeners; the others only move the position on.
 _NEXT = f"""
     select e.partition, e.position, e.org, e.stream, e.type, e.time, e.actor, length(e.data) as size,
         case when e.org = any(%(orgs)s::text[]) then e.data end as data
@@ -189,7 +189,7 @@ _FIRST = """
 
 
 class Listener:
-    """One live stream's place in the queue. `joined`: the position from which on it is told."""
+    """One live stream's place in the queue. `joined`: it gets the events after this position."""
 
     def __init__(self, org: str, partition: int, joined: int) -> None:
         self.org, self.partition, self.joined = org, partition, joined
@@ -228,7 +228,7 @@ class Listener:
 
 
 class _Followed:
-    """A partition that somebody listens to."""
+    """A partition with listeners."""
 
     def __init__(self, position: int) -> None:
         self.position = position
@@ -236,7 +236,7 @@ class _Followed:
 
 
 class LogTail:
-    """Follows the partitions that somebody listens to, and nothing while nobody does."""
+    """Follows the partitions that have listeners, and none while there are no listeners."""
 
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database, self._ledger = database, ledger
@@ -251,7 +251,7 @@ class LogTail:
         return sum(len(each.listeners) for each in self._followed.values())
 
     async def join(self, org: str) -> Listener:
-        """Be told of what happens in the organisation from now on. Raises psycopg.Error; pool time-outs."""
+        """Get the organisation's events from now on. Raises psycopg.Error; pool time-outs."""
         partition = partition_of(org, self._ledger.writer.partitions)
         async with self._joining:
             followed = self._followed.get(partition)
@@ -266,7 +266,7 @@ class LogTail:
         return listener
 
     def leave(self, listener: Listener) -> None:
-        """No longer be told."""
+        """Get no more events."""
         followed = self._followed.get(listener.partition)
         if followed is not None:
             followed.listeners.discard(listener)
@@ -301,7 +301,9 @@ class LogTail:
         try:
             while self._followed:
                 try:
-                    async with self._joining:  # whoever joins meanwhile would be told of what was read without them
+                    async with (
+                        self._joining
+                    ):  # a listener that joins during a read would get what was read before it joined
                         pause = 0.0 if await self._look() else POLL_S
                 except UNREACHABLE as error:  # listeners keep their places, so nothing is lost
                     log.warning("live streams cannot read the log", error=type(error).__name__)

@@ -1,7 +1,7 @@
 """The figures that an operator looks at first, each with a status, a sentence and its page of the runbook; rebuilds.
 
-A `runbook` is an anchor of docs/runbook.md and a code of `scrip doctor`. Statuses: `ok`; `look`: somebody should;
-`act`: something does not work.
+A `runbook` is an anchor of docs/runbook.md and a code of `scrip doctor`. Statuses: `ok`; `look`: an operator
+should look at it; `act`: something does not work.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from api.operator.watch import Backlog, ConsumerWatch, backlog_of
 from infra.disk import DiskWatch
 from infra.topics import USAGE, topic_name
 
-QUIET_S = 10.0  # who runs it tells more often than this, unless it is gone
+QUIET_S = 10.0  # the projector that runs it reports more often than this, unless it is gone
 
 
 class Rebuild(BaseModel):
@@ -49,12 +49,12 @@ class Rebuild(BaseModel):
 
 
 def shown_rebuild(row: Row) -> dict[str, Any]:
-    """A rebuild as it is told to the platform's admins."""
-    told = {name: row[name] for name in Rebuild.model_fields if name in row}
+    """A rebuild as the platform's admins see it."""
+    answer = {name: row[name] for name in Rebuild.model_fields if name in row}
     ended = row["ended_at"] or row["seen_at"]
     seconds = (ended - row["started_at"]).total_seconds() if ended and row["started_at"] else 0
     quiet = row["state"] == "running" and (row["now"] - row["seen_at"]).total_seconds() > QUIET_S
-    return told | {
+    return answer | {
         "waiting": row["state"] == "requested" or quiet,
         "percent": row["done"] * 100 // row["total"] if row["total"] else 0,
         "events_per_second": round(row["done"] / seconds) if seconds else None,
@@ -62,7 +62,7 @@ def shown_rebuild(row: Row) -> dict[str, Any]:
 
 
 def shown_to_others(row: Row) -> dict[str, Any]:
-    """A rebuild without what tells how much all organisations do."""
+    """A rebuild without the figures that show how much all organisations do."""
     return shown_rebuild(row) | dict.fromkeys(("by", "done", "total", "events_per_second", "error"))
 
 
@@ -153,17 +153,17 @@ _SAID = {
 }
 
 
-def of_one_organisation(told: dict[str, Any]) -> dict[str, Any]:
+def of_one_organisation(answer: dict[str, Any]) -> dict[str, Any]:
     """The figures for others than the platform's admins: of what is the deployment's only how it stands.
 
     Counts, sizes and names would tell how much the other organisations do, and who works there.
     """
-    shown = dict(told)
+    shown = dict(answer)
     for name in OF_THE_PLATFORM:
-        figure = told[name]
+        figure = answer[name]
         shown[name] = _figure(figure["runbook"], figure["status"], _SAID[figure["status"]])
-    verified = told["last_verify"].get("verify")
-    shown["last_verify"] = told["last_verify"] | {
+    verified = answer["last_verify"].get("verify")
+    shown["last_verify"] = answer["last_verify"] | {
         "verify": verified and {name: verified[name] for name in ("ended_at", "holds")}
     }
     return shown
@@ -179,11 +179,11 @@ async def _usage(services: Services) -> dict[str, Any]:
         return _figure("kafka-away", ACT, "Kafka does not answer.", events=None)
     parts = [one for one in watch.consumers if one.topic == topic_name(settings, USAGE)]
     events, seconds = sum(one.records for one in parts), round(max((one.seconds for one in parts), default=0.0), 1)
-    told = f"{_many(events, 'usage event')} to apply" + (f", the oldest for {seconds:.0f} s." if events else ".")
+    sentence = f"{_many(events, 'usage event')} to apply" + (f", the oldest for {seconds:.0f} s." if events else ".")
     if any(one in watch.stalled for one in parts):
-        return _figure("usage-not-counted", ACT, f"The intake stands still: {told}", events=events, seconds=seconds)
+        return _figure("usage-not-counted", ACT, f"The intake stands still: {sentence}", events=events, seconds=seconds)
     status = LOOK if events > USAGE_LATE or seconds > VERY_LATE_S else OK
-    return _figure("usage-lag", status, told, events=events, seconds=seconds)
+    return _figure("usage-lag", status, sentence, events=events, seconds=seconds)
 
 
 def _consumers(watch: ConsumerWatch) -> dict[str, Any]:
@@ -196,8 +196,8 @@ def _consumers(watch: ConsumerWatch) -> dict[str, Any]:
         return _figure("consumer-stalled", ACT, max(stalled, key=lambda one: one.still_s).sentence + more, **facts)
     if not waiting:
         return _figure("consumer-stalled", OK, "Everything is read.", **facts)
-    told = f"{_many(len(waiting), 'partition')} being read, the oldest record waits for"
-    return _figure("consumer-stalled", OK, f"{told} {max(one.seconds for one in waiting):.0f} s.", **facts)
+    sentence = f"{_many(len(waiting), 'partition')} being read, the oldest record waits for"
+    return _figure("consumer-stalled", OK, f"{sentence} {max(one.seconds for one in waiting):.0f} s.", **facts)
 
 
 def _read_models(backlog: Backlog) -> dict[str, Any]:
@@ -213,10 +213,10 @@ def _read_models(backlog: Backlog) -> dict[str, Any]:
     events = sum(lag.events for lag in backlog.lags.values())
     seconds = round(max((lag.seconds for lag in backlog.lags.values()), default=0.0), 1)
     if backlog.stops:
-        told = f"Stopped in {_many(len(backlog.stops), 'partition')}."
-        return _figure("read-models-stopped", ACT, told, events=events, seconds=seconds, partitions=parts)
-    told = f"{_many(events, 'event')} behind, the oldest for {seconds:.0f} s." if events else "Up to date."
-    return _figure("read-models-lag", _late(seconds), told, events=events, seconds=seconds, partitions=parts)
+        sentence = f"Stopped in {_many(len(backlog.stops), 'partition')}."
+        return _figure("read-models-stopped", ACT, sentence, events=events, seconds=seconds, partitions=parts)
+    sentence = f"{_many(events, 'event')} behind, the oldest for {seconds:.0f} s." if events else "Up to date."
+    return _figure("read-models-lag", _late(seconds), sentence, events=events, seconds=seconds, partitions=parts)
 
 
 def _relay(backlog: Backlog) -> dict[str, Any]:
@@ -236,8 +236,8 @@ def _topic(backlog: Backlog) -> dict[str, Any]:
 
 def _notifier(row: Row) -> dict[str, Any]:
     events, seconds = int(row["events"]), max(0, row["seconds"])
-    told = f"{_many(events, 'event')} to look at for alerts." if events else "Up to date."
-    return _figure("notifier-inactive", _late(seconds), told, events=events, seconds=seconds)
+    sentence = f"{_many(events, 'event')} to look at for alerts." if events else "Up to date."
+    return _figure("notifier-inactive", _late(seconds), sentence, events=events, seconds=seconds)
 
 
 def _disk(disk: DiskWatch) -> dict[str, Any]:
@@ -258,18 +258,18 @@ def _oldest_hold(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _overdue(row: Row) -> dict[str, Any]:
     status = ACT if row["age_seconds"] > OVERDUE_S else OK
-    told = f"{_many(row['count'], 'hold')} should have ended." if row["count"] else "None."
-    return _figure("holds-overdue", status, told, **row)
+    sentence = f"{_many(row['count'], 'hold')} should have ended." if row["count"] else "None."
+    return _figure("holds-overdue", status, sentence, **row)
 
 
 def _quarantine(row: Row) -> dict[str, Any]:
-    told = f"{_many(row['count'], 'usage event')} could not be applied." if row["count"] else "Empty."
-    return _figure("quarantine", LOOK if row["count"] else OK, told, **row)
+    sentence = f"{_many(row['count'], 'usage event')} could not be applied." if row["count"] else "Empty."
+    return _figure("quarantine", LOOK if row["count"] else OK, sentence, **row)
 
 
 def _webhooks(rows: Sequence[Row]) -> dict[str, Any]:
-    told = f"{_many(len(rows), 'webhook')} failing or switched off." if rows else "None is failing."
-    return _figure("webhooks-disabled", LOOK if rows else OK, told, count=len(rows), items=list(rows))
+    sentence = f"{_many(len(rows), 'webhook')} failing or switched off." if rows else "None is failing."
+    return _figure("webhooks-disabled", LOOK if rows else OK, sentence, count=len(rows), items=list(rows))
 
 
 def _verify(rows: Sequence[Row]) -> dict[str, Any]:
@@ -367,10 +367,10 @@ async def read_operations(call: Call) -> dict[str, Any]:
     """Figures for operators, each with its status and its page of the runbook."""
     everywhere = call.principal.role is ADMIN
     try:
-        told: dict[str, Any] = await figures_of(call.services, None if everywhere else call.org)
+        answer: dict[str, Any] = await figures_of(call.services, None if everywhere else call.org)
     except psycopg.errors.UndefinedTable:
         raise Problem(503, "not_ready", "The read models do not exist yet: no projector has run.") from None
-    return told if everywhere else of_one_organisation(told)
+    return answer if everywhere else of_one_organisation(answer)
 
 
 @endpoint("POST /api/v1/topic-faults/acknowledge", May.MANAGE_PLATFORM, Acknowledged, keyed=False)
@@ -388,7 +388,6 @@ async def acknowledge_topic_faults(call: Call, body: AcknowledgeBody) -> dict[st
 _ASK = """
     insert into rebuilds (by) values (%s) on conflict ((true)) where state in ('requested', 'running') do nothing
     returning *, clock_timestamp() as now"""
-_LAST = "select *, clock_timestamp() as now from rebuilds order by id desc limit 1"
 
 
 class RebuildBody(Body):
@@ -398,7 +397,7 @@ class RebuildBody(Body):
 @endpoint("GET /api/v1/rebuilds/current", May.READ_PLATFORM, Rebuild)
 async def read_rebuild(call: Call) -> dict[str, Any]:
     """How far the rebuild is; or the last one, where none runs."""
-    rows = await call.services.rows_of_all(_LAST)
+    rows = await call.services.rows_of_all(_REBUILD)
     if not rows:
         raise not_found("rebuild", "current")
     return shown_rebuild(rows[0]) if call.principal.role is ADMIN else shown_to_others(rows[0])

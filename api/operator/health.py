@@ -1,4 +1,4 @@
-"""What reads answer, as the OpenAPI document describes it. Amounts are whole credits, times RFC 3339 in UTC."""
+"""Whether the service is well, and its metrics: for monitoring, without a login."""
 
 import asyncio
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ LOOK_EVERY_S = 1.0  # health and metrics are asked for by anybody, so they look 
 METRICS_S = 10.0
 UNHEALTHY_FROM = 3
 SHOWN = 20  # consumers that stand still
-# What a proxy adds: then the caller is somebody else than the connection's other end.
+# What a proxy adds: then the caller is not the other end of the connection.
 _FORWARDED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 
 
@@ -93,7 +93,7 @@ class Condition:
             if lag.events > 0 and lag.seconds > LAGGING_S
         ]
         issues += [
-            # Without the reason, which may quote somebody's data: anybody may ask. /api/v1/operations has it.
+            # Without the reason, which may quote a customer's data: this needs no login. /api/v1/operations has it.
             f"The read models stopped in partition {partition} at {event} (runbook: read-models-stopped)."
             for partition, (event, _, _) in ((at, stop.partition(":")) for at, stop in backlog.stops.items())
         ]

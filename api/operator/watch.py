@@ -20,13 +20,15 @@ from infra.waits import set_within
 
 Rows = Callable[[str], Awaitable[Sequence[Mapping[str, Any]]]]
 
-# How far the read models are behind each partition's log.
-_PARTITIONS = """
-    with heads as (
+# The last position of each partition.
+_HEADS = """heads as (
         select p as partition, coalesce(e.position, 0) as position
         from generate_series(0, (select partitions from log) - 1) p
         left join lateral (select position from events where partition = p order by position desc limit 1) e on true
-    )
+    )"""
+# How far the read models are behind each partition's log.
+_PARTITIONS = f"""
+    with {_HEADS}
     select h.partition, h.position, h.position - coalesce(c.position, 0) as behind,
         extract(epoch from clock_timestamp() - o.time) as age
     from heads h left join read.checkpoints c using (partition)
@@ -109,7 +111,7 @@ class Backlog:
 
     @property
     def topic_faults(self) -> list[str]:
-        """The same without the reasons, which may quote somebody's data."""
+        """The same without the reasons, which may quote a customer's data."""
         return [_TOPIC_ISSUES[row["kind"]].format(**row) for row in self.topic]
 
 
@@ -137,12 +139,8 @@ KAFKA_S = 5.0  # for one look
 LOG = "log"  # in place of a topic: what the notifier reads in PostgreSQL
 
 # The readers that keep their place in PostgreSQL: the projector of the ledger's topic, the notifier of the log.
-_IN_POSTGRES = """
-    with heads as (
-        select p as partition, coalesce(e.position, 0) as position
-        from generate_series(0, (select partitions from log) - 1) p
-        left join lateral (select position from events where partition = p order by position desc limit 1) e on true
-    ), reached as (
+_IN_POSTGRES = f"""
+    with {_HEADS}, reached as (
         select 'projector' as reader, partition, position from read.checkpoints
         union all select 'notifier', partition, position from notifier_positions where name = 'alerts'
     )

@@ -5,17 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from api.http.caller import Call
+from api.http.caller import Call, expected_version
 from api.http.command import command
-from api.http.current import read_current
-from api.http.endpoint import Answer, endpoint
-from api.http.fields import Body, Count, Currency, Id, Label, Name, Usd, given_settings, shown_settings, with_settings
+from api.http.endpoint import Answer, endpoint, shaped
+from api.http.fields import Body, Count, Id, Label, Money, Name, given_settings, shown_settings, with_settings
 from api.http.lists import Json
 from api.http.policy import May
-from api.http.problems import invalid
 from api.http.services import Services
 from domain.credits.events import Paid
-from domain.money import decimal_text, micros
+from domain.money import decimal_text
 from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished, PlanPublished
 from domain.plans.publish_features import PublishFeatures
 from domain.plans.publish_packages import PublishPackages
@@ -23,7 +21,6 @@ from domain.plans.publish_plan import PublishPlan
 from domain.plans.state import STREAM, Catalogue
 from domain.settings.setting import Owner
 from infra.partitions import PLATFORM
-from infra.position import format_position
 from infra.writer.submission import Outcome
 
 MAX_CATALOGUE_BODY = 524_288  # 2,000 features, or 500 packages; the event of it must fit into a Kafka record
@@ -31,11 +28,8 @@ MOST = 2_000  # elements of a list; the domain's own bounds are narrower
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
-class Price(Body):
+class Price(Money):
     """Money: a decimal as text, and its currency."""
-
-    amount: Usd
-    currency: Currency = "USD"
 
 
 @with_settings(Owner.PLAN)
@@ -106,21 +100,6 @@ class VersionAnswer(BaseModel):
     position: str
 
 
-def expected_version(call: Call) -> int | None:
-    """The version that the caller has read, from `If-Match: "7"`; none for any. Raises Problem (422)."""
-    if call.if_match is None or call.if_match.strip() == "*":
-        return None
-    version = call.if_match.strip().removeprefix("W/").strip('"')
-    if not (version.isascii() and version.isdigit() and len(version) < 10):
-        raise invalid("If-Match", "must be the version of an earlier answer, in quotes")
-    return int(version)
-
-
-def money_of(price: Price) -> Paid:
-    """Integer micro-units of a currency."""
-    return Paid(micros(price.amount), price.currency)
-
-
 def shown_money(paid: Paid) -> dict[str, str]:
     """Money as it is read."""
     return {"amount": decimal_text(paid.amount), "currency": paid.currency}
@@ -128,56 +107,27 @@ def shown_money(paid: Paid) -> dict[str, str]:
 
 def shown_plan(plan: PlanPublished) -> dict[str, Any]:
     """A plan as it is read."""
-    return {
-        "id": plan.plan,
-        "version": plan.version,
-        "name": plan.name,
-        "tokens": plan.tokens,
-        "credits": plan.credits,
-        "storage_limit": plan.storage_limit,
-        "price": shown_money(plan.price) if plan.price else None,
-        "annual_percent_off": plan.annual_percent_off,
-        **shown_settings(plan.settings, Owner.PLAN),
-    }
+    price = shown_money(plan.price) if plan.price else None
+    settings = shown_settings(plan.settings, Owner.PLAN)
+    return shaped(PlanTerms, plan, id=plan.plan, version=plan.version, price=price, **settings)
 
 
 def shown_feature(feature: Feature) -> dict[str, Any]:
     """A feature as it is read."""
-    return {
-        "name": feature.name,
-        "token_type": feature.token_type,
-        "cost": feature.cost,
-        "complexity": feature.complexity,
-        "bulk": [{"count": count, "percent_off": off} for count, off in feature.bulk],
-    }
+    return shaped(FeatureBody, feature, bulk=[{"count": count, "percent_off": off} for count, off in feature.bulk])
 
 
 def shown_package(package: Package) -> dict[str, Any]:
     """A package as it is read."""
-    return {
-        "id": package.id,
-        "name": package.name,
-        "unit": package.unit,
-        "amount": package.amount,
-        "price": shown_money(package.price),
-        "expires_after_days": package.expires_after_days,
-    }
+    return shaped(PackageBody, package, price=shown_money(package.price))
 
 
-def _plan_answer(outcome: Outcome) -> Answer:
+def _published(outcome: Outcome) -> Answer:
     event = outcome.one(PlanPublished)
-    return {"id": event.plan, "version": event.version, "position": format_position(outcome.position)}
+    return {"id": event.plan, "version": event.version}
 
 
-def _features_answer(outcome: Outcome) -> Answer:
-    return {"version": outcome.one(FeaturesPublished).version, "position": format_position(outcome.position)}
-
-
-def _packages_answer(outcome: Outcome) -> Answer:
-    return {"version": outcome.one(PackagesPublished).version, "position": format_position(outcome.position)}
-
-
-@command("PUT /api/v1/plans/{id}", May.MANAGE_PLATFORM, PlanPublishedAnswer, answer=_plan_answer, org=PLATFORM)
+@command("PUT /api/v1/plans/{id}", May.MANAGE_PLATFORM, PlanPublishedAnswer, answer=_published, org=PLATFORM)
 def publish_plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
     """Publish a plan, or new terms of one."""
     return PublishPlan(
@@ -186,7 +136,7 @@ def publish_plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
         tokens=body.tokens,
         credits=body.credits,
         storage_limit=body.storage_limit,
-        price=money_of(body.price) if body.price else None,
+        price=body.price.paid if body.price else None,
         annual_percent_off=body.annual_percent_off,
         settings=given_settings(body, Owner.PLAN),
         expected=expected_version(call),
@@ -198,7 +148,7 @@ def publish_plan(call: Call, body: PlanTerms, _sealed: str | None) -> Any:
     May.MANAGE_PLATFORM,
     VersionAnswer,
     max_bytes=MAX_CATALOGUE_BODY,
-    answer=_features_answer,
+    event=FeaturesPublished,
     org=PLATFORM,
 )
 def publish_features(call: Call, body: FeaturesBody, _sealed: str | None) -> Any:
@@ -221,7 +171,7 @@ def publish_features(call: Call, body: FeaturesBody, _sealed: str | None) -> Any
     May.MANAGE_PLATFORM,
     VersionAnswer,
     max_bytes=MAX_CATALOGUE_BODY,
-    answer=_packages_answer,
+    event=PackagesPublished,
     org=PLATFORM,
 )
 def publish_packages(call: Call, body: PackagesBody, _sealed: str | None) -> Any:
@@ -232,7 +182,7 @@ def publish_packages(call: Call, body: PackagesBody, _sealed: str | None) -> Any
             name=each.name,
             unit=each.unit,
             amount=each.amount,
-            price=money_of(each.price),
+            price=each.price.paid,
             expires_after_days=each.expires_after_days,
         )
         for each in body.packages
@@ -266,7 +216,7 @@ class PackageList(BaseModel):
 
 async def catalogue_now(services: Services) -> tuple[Catalogue, datetime]:
     """What the platform offers now, and as of when. Raises Problem (503)."""
-    now = await read_current(services, PLATFORM, STREAM)
+    now = await services.current(PLATFORM, STREAM)
     catalogue: Catalogue = now.states[STREAM]
     return catalogue, now.time
 
@@ -285,8 +235,8 @@ async def list_features(call: Call) -> Json:
     catalogue, _ = await catalogue_now(call.services)
     version = catalogue.features_version
     features = [shown_feature(feature) for feature in catalogue.features.values()]
-    told = {"version": version, "features": features, "token_costs": catalogue.token_costs}
-    return Json(told, headers={"ETag": f'"{version}"'})
+    answer = {"version": version, "features": features, "token_costs": catalogue.token_costs}
+    return Json(answer, headers={"ETag": f'"{version}"'})
 
 
 @endpoint("GET /api/v1/packages", May.READ_PRICES, PackageList)
@@ -294,9 +244,9 @@ async def list_packages(call: Call) -> Json:
     """The packages that can be bought."""
     catalogue, _ = await catalogue_now(call.services)
     version = catalogue.packages_version
-    told = {
+    answer = {
         "version": version,
         "items": [shown_package(each) for each in catalogue.packages],
         "next_cursor": None,
     }
-    return Json(told, headers={"ETag": f'"{version}"'})
+    return Json(answer, headers={"ETag": f'"{version}"'})

@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime
-from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import BaseModel, Field
 
-from api.http.caller import Call, Found
+from api.http.caller import Call, Found, tag_of
 from api.http.command import command, execute
-from api.http.current import ask
-from api.http.endpoint import REPLAYED, Answer, endpoint
+from api.http.endpoint import REPLAYED, Answer, endpoint, shaped
 from api.http.fields import Body, Id, Label, Whole, given_settings, with_settings
 from api.http.fields import shown_settings as shown_declared
 from api.http.lists import IdPrefix, Json, Page, page_of
@@ -116,7 +113,7 @@ def of_path(call: Call) -> Call:
 
 def settings_tag(settings: OrganisationConfigured) -> str:
     """The ETag of an organisation's settings, which are what PATCH changes."""
-    return f'"{sha256(msgspec.json.encode(settings, order="deterministic")).hexdigest()[:24]}"'
+    return tag_of(settings)
 
 
 def shown_settings(settings: OrganisationConfigured) -> dict[str, Any]:
@@ -152,7 +149,7 @@ async def _look(call: Call, _body: Any) -> Call:
     given = call.if_match.strip().removeprefix("W/")
     if not (given.startswith('"') and given.endswith('"')):
         raise invalid("If-Match", "must be the ETag of an earlier answer")
-    settings = settings_of((await ask(call.services, call.org, OrganisationNow())).value)
+    settings = settings_of((await call.ask(OrganisationNow())).value)
     if settings_tag(settings) != given:
         raise Problem(412, StaleVersion.code, "The organisation has changed since it was read. Read it again.")
     return replace(call, found=Found(expected=settings))
@@ -164,24 +161,14 @@ async def _look_only(call: Call, _body: Any) -> Call:
 
 def configured(outcome: submission.Outcome) -> Answer:
     """Settings that were changed."""
-    return {**shown_settings(outcome.one(OrganisationConfigured)), "position": format_position(outcome.position)}
+    return shown_settings(outcome.one(OrganisationConfigured))
 
 
 def chosen(outcome: submission.Outcome) -> Answer:
     """A plan that was chosen."""
     event = outcome.one(PlanChosen)
     cycle = cycle_at(event.anchor, outcome.time) if event.anchor and outcome.time else 0
-    return {
-        "plan": event.plan,
-        "plan_version": event.plan_version,
-        "billing": event.billing,
-        "paid_until": event.paid_until,
-        "tokens": event.tokens,
-        "credits": event.credits,
-        "storage_limit": event.storage_limit,
-        "refresh_date": refresh_date(event.anchor, cycle) if event.anchor else None,
-        "position": format_position(outcome.position),
-    }
+    return shaped(PlanAnswer, event, refresh_date=refresh_date(event.anchor, cycle) if event.anchor else None)
 
 
 def plan_command(body: PlanBody | OrganisationBody, plan: str) -> ChoosePlan:
@@ -229,17 +216,11 @@ class Enforceable(BaseModel):
     about: str
 
 
-@with_settings(Owner.ORGANISATION)
-class OrganisationAnswer(BaseModel):
+class OrganisationAnswer(SettingsAnswer):
     """Settings, plan, and what there is of each token type; `refresh_date`: when the 30-day cycle ends."""
 
     id: str
-    time_zone: str
-    enforce: list[str]
     enforceable: list[Enforceable]
-    pay_from: list[str]
-    over_actual: str
-    settlement_policy: dict[str, int]
     plan: str
     plan_version: int
     billing: str
@@ -249,7 +230,6 @@ class OrganisationAnswer(BaseModel):
     refresh_date: datetime | None = None
     tokens: dict[str, dict[str, int]]
     credits: dict[str, int]
-    position: str
 
 
 @endpoint("GET /api/v1/organisations", May.READ_PLATFORM, page_of(OrganisationRow))
@@ -260,15 +240,15 @@ async def list_organisations(call: Call, page: Page, prefix: IdPrefix = "") -> d
     own = None if call.principal.role is Role.ADMIN else call.org
     wanted = {"after": after, "prefix": prefix, "own": own, "limit": pages.more}
     rows = await call.services.rows_of_all(_LIST, wanted)
-    return pages.page(rows, lambda row: [row["id"]])
+    return pages.page(rows, ["id"])
 
 
 @endpoint("GET /api/v1/organisations/{id}", May.READ_ORGANISATION, OrganisationAnswer)
 async def read_organisation(call: Call, id: str) -> Json:
     """An organisation's settings and plan."""
     del id  # the guard has checked it, and the call carries it
-    told, organisation = await _organisation(call.services, of_path(call).org)
-    return Json(told, headers={"ETag": settings_tag(settings_of(organisation))})
+    answer, organisation = await _organisation(call.services, of_path(call).org)
+    return Json(answer, headers={"ETag": settings_tag(settings_of(organisation))})
 
 
 @endpoint("POST /api/v1/organisations", May.MANAGE_PLATFORM, CreatedAnswer, status=201)
@@ -283,13 +263,13 @@ async def create_organisation(call: Call, body: OrganisationBody) -> Json:
         if outcome.refusal.code == StaleVersion.code:
             raise Problem(409, "exists", f"The organisation {body.id} is set up already.", id=body.id)
         raise refused(outcome.refusal)
-    told: dict[str, Any] = {"id": body.id, **configured(outcome)}
+    answer: dict[str, Any] = {"id": body.id, **configured(outcome), "position": format_position(outcome.position)}
     if body.plan is not None:
         planned = await _run(call, body.id, plan_command(body, body.plan), "plan")
         if planned.refusal is not None:
             raise refused(planned.refusal)
-        told |= chosen(planned)
-    return Json(told, status_code=201, headers=REPLAYED if outcome.replayed else None)
+        answer |= {**chosen(planned), "position": format_position(planned.position)}
+    return Json(answer, status_code=201, headers=REPLAYED if outcome.replayed else None)
 
 
 async def _run(call: Call, org: str, command: Any, part: str) -> Outcome:
@@ -298,25 +278,20 @@ async def _run(call: Call, org: str, command: Any, part: str) -> Outcome:
 
 async def _organisation(services: Services, org: str) -> tuple[dict[str, Any], Organisation]:
     """The organisation now, from the write side. Raises Problem (503)."""
-    organisation: Organisation = (await ask(services, org, OrganisationNow())).value
-    answered = await ask(services, org, PlanNow())
+    organisation: Organisation = (await services.ask(org, OrganisationNow())).value
+    answered = await services.ask(org, PlanNow())
     standing: PlanStanding = answered.value
-    told = {
-        "id": org,
-        "enforceable": [
+    answer = shaped(
+        OrganisationAnswer,
+        standing,
+        id=org,
+        enforceable=[
             {"name": name, "label": name.capitalize(), "about": RESOURCES.by_name[name].about}
             for name in RESOURCES.enforceable
         ],
         **shown_settings(settings_of(organisation)),
-        "plan": standing.plan,
-        "plan_version": standing.plan_version,
-        "billing": standing.billing,
-        "paid_until": standing.paid_until,
-        "storage_limit": standing.storage_limit,
-        "cycle_start": standing.cycle_start,
-        "refresh_date": standing.refresh_date,
-        "tokens": {name: unit._asdict() for name, unit in standing.tokens.items()},
-        "credits": standing.credits._asdict(),
-        "position": format_position(answered.position),
-    }
-    return told, organisation
+        tokens={name: unit._asdict() for name, unit in standing.tokens.items()},
+        credits=standing.credits._asdict(),
+        position=format_position(answered.position),
+    )
+    return answer, organisation

@@ -9,16 +9,15 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 
 from api.generations.commands import NoBody
 from api.http.caller import Call, Found, failed, own_only, read_head, seen_user
-from api.http.command import command, execute
-from api.http.current import database_time, read_current
+from api.http.command import command, count_free, execute
 from api.http.database import Row
 from api.http.endpoint import REPLAYED, Answer, as_json, endpoint, receive_body, services_of
-from api.http.fields import AddressText, Amount, Body, Id, Metadata, Name, Text, UserId, strict_json
-from api.http.lists import Json, Page, page_of
+from api.http.fields import AddressText, Amount, Body, Id, Name, NotedBody, UserId, strict_json
+from api.http.lists import LAST, Json, Page, page_of
 from api.http.policy import May, owns
 from api.http.problems import Problem, invalid, refused
 from api.http.services import Services
-from api.plans.catalogue import Price, money_of, shown_money
+from api.plans.catalogue import Price, shown_money
 from domain.credits.address import parse_address
 from domain.credits.events import Paid, ShortfallWrittenOff
 from domain.credits.shortfall import WriteOffShortfall
@@ -107,12 +106,10 @@ class SettledPurchaseAnswer(BaseModel):
     position: str
 
 
-class WriteOffBody(Body):
+class WriteOffBody(NotedBody):
     """`amount`: all that is owed where none is given."""
 
     amount: Amount | None = None
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
 
 class WriteOffAnswer(BaseModel):
@@ -163,10 +160,6 @@ def _not_own() -> Problem:
     return Problem(403, "not_own", "A user may only buy for their own accounts.", field="account")
 
 
-def _written_off(outcome: Outcome) -> Answer:
-    return {"amount": outcome.one(ShortfallWrittenOff).amount, "position": format_position(outcome.position)}
-
-
 def started(event: PurchaseStarted) -> Answer:
     """What is bought, as the command decided it."""
     plan = event.plan.plan if event.plan else None
@@ -206,23 +199,21 @@ async def _to_cancel(call: Call, _body: Any) -> Call:
 
 async def _purchase(call: Call) -> tuple[Purchase, PurchaseStarted]:
     stream = purchase_stream(call.id)
-    purchase: Purchase = (await read_current(call.services, call.org, stream)).states[stream]
+    purchase: Purchase = (await call.services.current(call.org, stream)).states[stream]
     if purchase.started is None:
         raise refused(Refused.of(NoSuchPurchase(call.id)))
     return purchase, purchase.started
 
 
-async def _settled(call: Call, outcome: Outcome, status: str) -> Answer:
-    return {"purchase_id": call.id, "status": status, "position": format_position(outcome.position)}
+async def _paid(call: Call, _body: Any, _outcome: Outcome) -> Answer:
+    return {"purchase_id": call.id, "status": "completed"}
 
 
-@command(
-    "POST /api/v1/purchases/{id}/paid",
-    May.MANAGE_CREDITS,
-    SettledPurchaseAnswer,
-    look=_to_pay,
-    tell=lambda call, _body, outcome: _settled(call, outcome, "completed"),
-)
+async def _cancelled(call: Call, _body: Any, _outcome: Outcome) -> Answer:
+    return {"purchase_id": call.id, "status": CANCELLED}
+
+
+@command("POST /api/v1/purchases/{id}/paid", May.MANAGE_CREDITS, SettledPurchaseAnswer, look=_to_pay, tell=_paid)
 def mark_purchase_paid(call: Call, _body: MarkPaidBody, _sealed: str | None) -> Any:
     """Say that a purchase on invoice is paid, and deliver it once."""
     return call.found.expected
@@ -233,7 +224,7 @@ def mark_purchase_paid(call: Call, _body: MarkPaidBody, _sealed: str | None) -> 
     May.BUY,
     SettledPurchaseAnswer,
     look=_to_cancel,
-    tell=lambda call, _body, outcome: _settled(call, outcome, CANCELLED),
+    tell=_cancelled,
     free=lambda _body: True,
 )
 def cancel_purchase(call: Call, _body: NoBody, _sealed: str | None) -> Any:
@@ -241,21 +232,21 @@ def cancel_purchase(call: Call, _body: NoBody, _sealed: str | None) -> Any:
     return FailPurchase(purchase_id=call.id, reason=CANCELLED)
 
 
-@command("POST /api/v1/accounts/{address}/shortfall/write-off", May.MANAGE_CREDITS, WriteOffAnswer, answer=_written_off)
+@command(
+    "POST /api/v1/accounts/{address}/shortfall/write-off", May.MANAGE_CREDITS, WriteOffAnswer, event=ShortfallWrittenOff
+)
 def write_off_shortfall(call: Call, body: WriteOffBody, sealed: str | None) -> Any:
     """Give up what an account owes."""
     return WriteOffShortfall(address=call.address, amount=body.amount, sealed=sealed)
 
 
-_LIST = """
-    select id, user_id, provider, status, price, currency, package, address as account, plan, billing, payment_ref,
-        reason, created_at, created_position, ended_at, position
-    from read.purchases
+SHOWN_OF_PURCHASES = """id, user_id, provider, status, price, currency, package, address as account, plan, billing,
+    payment_ref, reason, created_at, created_position, ended_at, position"""
+_LIST = f"""
+    select {SHOWN_OF_PURCHASES} from read.purchases
     where org = %(org)s and created_position < %(before)s
       and (%(user)s::text is null or user_id = %(user)s) and (%(status)s::text is null or status = %(status)s)
     order by created_position desc limit %(limit)s"""
-
-LAST = 2**62
 
 
 @endpoint("GET /api/v1/purchases", May.READ_CREDITS, page_of(PurchaseRow))
@@ -268,26 +259,24 @@ async def list_purchases(
     """Purchases, newest first."""
     user = seen_user(call, user_id)
     pages = await page.of(call, "purchases", user or "", status or "")
-    (before,) = pages.after(LAST)
-    wanted = {"org": call.org, "before": before, "user": user, "status": status, "limit": pages.more}
-    rows = await call.services.rows(_LIST, wanted)
-    return pages.page(rows, lambda row: [row["created_position"]], shown_purchase)
+    rows = await pages.rows(_LIST, {"before": LAST}, user=user, status=status)
+    return pages.page(rows, ["created_position"], shown_purchase)
 
 
 def shown_purchase(row: Row) -> dict[str, Any]:
-    """A row of `read.purchases` as it is told."""
+    """A row of `read.purchases` as it is answered."""
     row.pop("created_position")
-    told = {"purchase_id": row.pop("id"), **row}
-    told["price"] = shown_money(Paid(told["price"], told.pop("currency")))
-    package = told["package"]
-    if package is not None:  # its price is told once
-        told["package"] = {name: package[name] for name in ("id", "name", "unit", "amount")}
-    told["position"] = format_position(told["position"])
-    return told
+    answer = {"purchase_id": row.pop("id"), **row}
+    answer["price"] = shown_money(Paid(answer["price"], answer.pop("currency")))
+    package = answer["package"]
+    if package is not None:  # its price is the purchase's
+        answer["package"] = {name: package[name] for name in ("id", "name", "unit", "amount")}
+    answer["position"] = format_position(answer["position"])
+    return answer
 
 
 async def paid(services: Services, org: str, purchase_id: str, payment_ref: str, money: Paid, provider: str) -> Outcome:
-    """Deliver a purchase that its provider says is paid. A payment is told as often as the provider likes.
+    """Deliver a purchase that its provider says is paid. A provider may report a payment several times.
 
     Raises Problem (503).
     """
@@ -308,31 +297,27 @@ async def create_purchase(call: Call, body: PurchaseBody) -> Json:
     call.services.free_writes.check(call.principal, call.org)
     command = start_command(call, body, provider.name, await _unit_of(call, body))
     outcome = await execute(call.services, call.submission(command))
-    if not outcome.replayed:  # one that is accepted has taken nothing either: it is paid for later, or never
-        counted = (
-            call.services.free_writes.count_accepted if outcome.refusal is None else call.services.free_writes.count
-        )
-        counted(call.principal, call.org)
+    count_free(call, outcome, free=True)  # it is paid for later, or never
     if outcome.refusal is not None:
         call.services.metrics.refused("create_purchase", outcome.refusal.code)
         raise refused(outcome.refusal)
     event = outcome.one(PurchaseStarted)
     url = provider.checkout_url(Order(call.org, event.purchase_id, event.price.amount, event.price.currency))
-    told = {
+    answer = {
         **started(event),
         "price": shown_money(event.price),
         "status": "pending",
         "checkout_url": url,
         "position": format_position(outcome.position),
     }
-    return Json(told, status_code=201, headers=REPLAYED if outcome.replayed else None)
+    return Json(answer, status_code=201, headers=REPLAYED if outcome.replayed else None)
 
 
 async def _unit_of(call: Call, body: PurchaseBody) -> str | None:
     """The unit of the package that a user buys without naming an account; plan tokens would be the organisation's."""
     if call.principal.role is not Role.USER or body.package is None or body.account is not None:
         return None
-    now = await read_current(call.services, PLATFORM, STREAM)
+    now = await call.services.current(PLATFORM, STREAM)
     catalogue: Catalogue = now.states[STREAM]
     return next((each.unit for each in catalogue.packages if each.id == body.package), None)
 
@@ -375,7 +360,7 @@ async def payment_webhook(request: Request, provider: str) -> dict[str, Any]:
     if payments is None or not payments.secrets or provider != payments.name:
         raise Problem(404, "not_found", "There is no such payment provider.")
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    now = int((await database_time(services)).timestamp())
+    now = int((await services.now()).timestamp())
     try:
         verify(payments.secrets, headers, raw, now)
     except BadSignature as bad:
@@ -388,12 +373,11 @@ async def payment_webhook(request: Request, provider: str) -> dict[str, Any]:
         field = ".".join(str(part) for part in first["loc"])
         raise Problem(422, "invalid_value", f"{field}: {first['msg']}.", field=field) from None
     if body.status == "failed":
-        return _told(body, await _given_up(services, body, payments), "failed")
+        return _payment_answer(body, await _given_up(services, body, payments), "failed")
     if body.payment_id is None or body.price is None:
         raise Problem(422, "missing_field", "payment_id and price are needed for what is paid.", field="payment_id")
-    price = money_of(body.price)
-    done = await paid(services, body.organisation, body.purchase_id, body.payment_id, price, payments.name)
-    return _told(body, done, "completed")
+    done = await paid(services, body.organisation, body.purchase_id, body.payment_id, body.price.paid, payments.name)
+    return _payment_answer(body, done, "completed")
 
 
 async def _given_up(services: Services, body: PaymentBody, provider: PaymentProvider) -> Outcome:
@@ -402,7 +386,7 @@ async def _given_up(services: Services, body: PaymentBody, provider: PaymentProv
     return await execute(services, Submission(org=body.organisation, command=command, actor=actor, caller=actor))
 
 
-def _told(body: PaymentBody, outcome: Outcome, status: str) -> dict[str, Any]:
+def _payment_answer(body: PaymentBody, outcome: Outcome, status: str) -> dict[str, Any]:
     if outcome.refusal is not None:
         problem = refused(outcome.refusal)
         if problem.code == PaymentMismatch.code:

@@ -1,4 +1,4 @@
-"""Plan tokens of the organisation: may they be used, use them, what was used (S3)."""
+"""Plan tokens of the organisation: may they be used, use them, what was used, when they and accounts run out (S3)."""
 
 from asyncio import gather
 from datetime import datetime, timedelta
@@ -9,27 +9,160 @@ from pydantic import BaseModel, Field, model_validator
 
 from api.http.caller import Call, own_only, seen_user
 from api.http.command import command, execute
-from api.http.current import ask
 from api.http.database import Row
 from api.http.endpoint import REPLAYED, MinPosition, endpoint
-from api.http.fields import Amount, Body, Id, Metadata, Model, Name, QueryDay, Text, UserId
-from api.http.lists import Json, Page, moments, open_text, page_of, seen
+from api.http.fields import Amount, Id, Model, Name, NotedBody, QueryDay, UserId
+from api.http.lists import LAST, Json, Page, first_at, moments, open_text, page_of, positioned, seen
 from api.http.policy import May
 from api.http.problems import refused, unavailable
 from api.http.services import Services
-from api.plans.forecasts import METHOD, WINDOW_DAYS, forecast
 from domain.credits.events import CreditsDebited
 from domain.organisations.now import OrganisationNow, PlanNow, PlanStanding, UnitStanding
 from domain.periods import CYCLE
 from domain.plans.deduct import OK, DeductTokens, TokenAnswer, TokensLeft, TokensNow
-from domain.refusal import Refusal, RefusalKind
+from domain.refusal import RefusalKind
 from infra.ids import uuid7
 from infra.position import format_position
 from infra.security.principal import Role
 from infra.writer.submission import Outcome, Refused
 
+WINDOW_DAYS = 14
+METHOD = f"mean of the last {WINDOW_DAYS} days"
+FARTHEST_DAYS = 36_500  # what lasts for a century does not run out
+
+
+def forecast(balance: int, used: int, now: datetime, refresh_date: datetime | None = None) -> dict[str, Any]:
+    """`runs_out_at` for a `balance` of which `used` was the use in the last 14 days; none where nothing was used.
+
+    `per_day` is a decimal as text. `before_refresh`: it runs out before the plan's next grant.
+    """
+    used = max(0, used)
+    runs_out: datetime | None = None
+    if used:
+        seconds = max(0, balance) * WINDOW_DAYS * 86_400 // used
+        if seconds <= FARTHEST_DAYS * 86_400:
+            runs_out = now + timedelta(seconds=seconds)
+    hundredths = used * 100 // WINDOW_DAYS
+    return {
+        "method": METHOD,
+        "balance": balance,
+        "used_in_window": used,
+        "per_day": f"{hundredths // 100}.{hundredths % 100:02d}",
+        "runs_out_at": runs_out,
+        "runs_out_on": runs_out.date() if runs_out else None,
+        "before_refresh": bool(runs_out and refresh_date and runs_out < refresh_date),
+    }
+
+
+_LIST = """
+    select b.address, b.unit, b.available, b.refresh_at, used.amount as used
+    from (
+        select address, unit, available, refresh_at from read.balances
+        where org = %(org)s and address > %(after)s and address >= %(prefix)s and starts_with(address, %(prefix)s)
+          and (%(unit)s::text is null or unit = %(unit)s)
+        order by address limit %(limit)s
+    ) b
+    cross join lateral (
+        select coalesce(-sum(t.amount), 0) as amount from read.transactions t
+        where t.org = %(org)s and t.address = b.address and t.position >= %(first)s
+          and t.type in ('debited', 'captured', 'shortfall_collected', 'refunded')
+    ) used
+    order by b.address"""
+# What the plan granted in the cycle that runs, how much of that is gone, and what was used lately from all sources.
+_AT_RISK = """
+    select b.org, o.plan, b.address, b.unit, b.available, b.refresh_at, granted.amount as allocated,
+        granted.amount - granted.remaining as used, recent.used as recent
+    from read.balances b
+    join read.organisations o on o.org = b.org
+    cross join lateral (
+        select coalesce(sum(g.amount), 0) as amount,
+            coalesce(sum(g.remaining + g.reserved), 0) as remaining
+        from read.grants g
+        where g.org = b.org and g.address = b.address and g.source = 'plan' and g.expires_at = b.refresh_at
+    ) granted
+    cross join lateral (
+        select coalesce(sum(t.tokens), 0) as used from read.token_usage t
+        where t.org = b.org and t.address = b.address and t.at >= %(window)s
+    ) recent
+    where b.allowance > 0 and b.owner_type = 'org' and b.unit like 'tokens.%%' and b.refresh_at > %(now)s
+      and (%(own)s::text is null or b.org = %(own)s) and (b.org, b.address) > (%(org)s, %(address)s)
+      and granted.amount > 0
+      and ((granted.amount - granted.remaining) * 100 > granted.amount * %(percent)s
+        or (recent.used > 0 and b.available::numeric * %(days)s * 86400 / recent.used
+            < extract(epoch from b.refresh_at - %(now)s)))
+    order by b.org, b.address limit %(limit)s"""
+
+
+class ForecastAnswer(BaseModel):
+    """A page of accounts; `runs_out_at` is null for what is not used."""
+
+    method: str
+    as_of: datetime
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+class AtRiskAnswer(BaseModel):
+    """Plan tokens of which over 80 % of the cycle's are used, or which run out before the plan grants anew."""
+
+    method: str
+    percent: int
+    as_of: datetime
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+@endpoint("GET /api/v1/forecasts", May.READ_EVENTS, ForecastAnswer)
+async def list_forecasts(
+    call: Call,
+    page: Page,
+    prefix: Annotated[str, Query(max_length=767, pattern=r"^[A-Za-z0-9._:@|+=~-]*$")] = "",
+    unit: Annotated[str | None, Query(max_length=255)] = None,
+) -> dict[str, Any]:
+    """When accounts and plan tokens run out."""
+    pages = await page.of(call, "forecasts", prefix, unit or "")
+    now = await call.services.now()
+    first = await first_at(call, now - timedelta(days=WINDOW_DAYS))
+    rows = await pages.rows(_LIST, {"after": ""}, prefix=prefix, unit=unit, first=first)
+
+    def shown(row: dict[str, Any]) -> dict[str, Any]:
+        expected = forecast(row["available"], row["used"], now, row["refresh_at"])
+        unit = row["unit"]
+        token_type = unit.removeprefix("tokens.") if unit.startswith("tokens.") else None
+        return {"address": row["address"], "unit": unit, "token_type": token_type, **expected}
+
+    return {"method": METHOD, "as_of": now, **pages.page(rows, ["address"], shown)}
+
+
+@endpoint("GET /api/v1/organisations/at-risk", May.READ_PLATFORM, AtRiskAnswer)
+async def list_at_risk(call: Call, page: Page) -> dict[str, Any]:
+    """Organisations that run out of plan tokens."""
+    pages = await page.of(call, "at-risk")
+    now = await call.services.now()
+    own = None if call.principal.role is Role.ADMIN else call.org
+    org, address = pages.after("", "")
+    window = now - timedelta(days=WINDOW_DAYS)
+    wanted = {"own": own, "org": org, "address": address, "now": now, "window": window, "days": WINDOW_DAYS}
+    rows = await call.services.rows_of_all(_AT_RISK, wanted | {"percent": RISK_PERCENT, "limit": pages.more})
+
+    def shown(row: dict[str, Any]) -> dict[str, Any]:
+        expected = forecast(row["available"], row["recent"], now, row["refresh_at"])
+        return {
+            "organisation": row["org"],
+            "plan": row["plan"],
+            "token_type": row["unit"].removeprefix("tokens."),
+            "allocated": row["allocated"],
+            "used": row["used"],
+            "percent": row["used"] * 100 // row["allocated"],
+            "refresh_date": row["refresh_at"],
+            "forecast": expected,
+        }
+
+    return {"method": METHOD, "percent": RISK_PERCENT, "as_of": now, **pages.page(rows, ["org", "address"], shown)}
+
+
 LOW_PERCENT = 20  # of what the cycle gave
-RISK_PERCENT = 80
+RISK_PERCENT = 80  # of the cycle's tokens are used
 TOP = 10
 
 # What had been used before each of three times, by the one order that has an index for it: the sum since then is what
@@ -61,21 +194,21 @@ async def token_stats(call: Call) -> dict[str, Any]:
 
     The read model says what had been used before the cycle, the window and the month began, which does not change.
     """
-    answered = await ask(call.services, call.org, PlanNow())
+    answered = await call.ask(PlanNow())
     plan: PlanStanding = answered.value
     now = answered.time
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    wanted = {
-        "org": call.org,
-        "types": list(plan.tokens),
-        "position": answered.position,
-        "month": month,
-        "since": plan.cycle_start or now - CYCLE,
-        "window": now - timedelta(days=WINDOW_DAYS),
-    }
-    used = {row["token_type"]: row for row in await call.services.rows(_USED, wanted)}
+    rows = await call.rows(
+        _USED,
+        types=list(plan.tokens),
+        position=answered.position,
+        month=month,
+        since=plan.cycle_start or now - CYCLE,
+        window=now - timedelta(days=WINDOW_DAYS),
+    )
+    used = {row["token_type"]: row for row in rows}
     tokens = {name: _type(plan, name, used[name], now) for name in plan.tokens}
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "organisation": call.org,
         "plan": plan.plan,
         "refresh_date": plan.refresh_date,
@@ -87,9 +220,9 @@ async def token_stats(call: Call) -> dict[str, Any]:
     }
     if call.principal.role is not Role.USER:
         in_month = {name: plan.used[name] - used[name]["totals"][2] for name in plan.tokens}
-        asked = {"org": call.org, "month": month, "position": answered.position, "top": TOP}
-        told["monitoring"] = await _monitoring(call.services, asked, tokens, in_month)
-    return told
+        wanted = {"month": month, "position": answered.position, "top": TOP}
+        answer["monitoring"] = await _monitoring(call, wanted, tokens, in_month)
+    return answer
 
 
 def status_of(unit: UnitStanding) -> str:
@@ -129,12 +262,11 @@ def _upgrade(services: Services, plan: PlanStanding) -> dict[str, str] | None:
 
 
 async def _monitoring(
-    services: Services, wanted: dict[str, Any], tokens: dict[str, dict[str, Any]], in_month: dict[str, int]
+    call: Call, wanted: dict[str, Any], tokens: dict[str, dict[str, Any]], in_month: dict[str, int]
 ) -> dict[str, Any]:
     """Of the calendar month so far (UTC); `in_month` is what was used of each type."""
     features, users = await gather(
-        services.rows(_BY.format(what="feature"), wanted),
-        services.rows(_BY.format(what="user_id"), wanted),
+        call.rows(_BY.format(what="feature"), **wanted), call.rows(_BY.format(what="user_id"), **wanted)
     )
     at_risk = [
         name
@@ -156,7 +288,7 @@ def _named(row: Row, name: str) -> dict[str, Any]:
     return {name: row.pop("name") or None, **row}
 
 
-class UseBody(Body):
+class UseBody(NotedBody):
     """`quantity` uses of a token type or a feature; with both, the feature is only a label.
 
     `check` asks, `deduct` charges at once. `user_id`: who uses them, oneself where not given by a user.
@@ -168,8 +300,6 @@ class UseBody(Body):
     quantity: Amount = 1
     complexity: Annotated[str | None, Field(max_length=255)] = None
     user_id: Id | None = None
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -203,7 +333,7 @@ class UseAnswer(BaseModel):
 
 
 def who_uses(call: Call, body: UseBody) -> str | None:
-    """The user who uses the tokens, none where a program names nobody. Raises Problem (403)."""
+    """The user who uses the tokens, None where a program names no user. Raises Problem (403)."""
     if call.principal.role is not Role.USER:
         return body.user_id
     own_only(call, body.user_id or call.principal.sub)
@@ -258,7 +388,6 @@ _LEFT = """
     select remaining from read.token_usage
     where org = %(org)s and position > %(position)s - %(events)s and position <= %(position)s and debit_id = %(id)s"""
 
-LAST = 2**62
 Filter = Annotated[str | None, Query(max_length=255)]
 
 
@@ -314,11 +443,10 @@ async def list_token_usage(
     from_, to = await moments(call, from_, to)
     user = seen_user(call, user_id)
     pages = await page.of(call, "token-usage", token_type or "", user or "", feature or "")
-    (before,) = pages.after(LAST)
-    wanted = {"org": call.org, "before": before, "token_type": token_type, "user": user, "feature": feature}
-    rows = await call.services.rows(_LOG, {**wanted, "from": from_, "to": to, "limit": pages.more})
+    wanted = {"token_type": token_type, "user": user, "feature": feature, "from": from_, "to": to}
+    rows = await pages.rows(_LOG, {"before": LAST}, **wanted)
     await open_text(call, f"org:{call.org}:tokens", rows)
-    return pages.page(rows, lambda row: [row["position"]], lambda row: _shown(call, row))
+    return pages.page(rows, ["position"], lambda row: {"organisation": call.org, **positioned(row)})
 
 
 @endpoint("POST /api/v1/tokens/check-balance", May.USE_TOKENS, UseAnswer)
@@ -344,12 +472,12 @@ async def use_tokens(call: Call, body: UseBody) -> Json:
 
 
 async def _checked(call: Call, body: UseBody) -> dict[str, Any]:
-    """What a deduction would be told now; nothing is written. A refused one is told to `scrip.decisions`."""
-    answered = await _ask(call, body)
-    told: TokenAnswer = answered.value
-    answer = {**_told(told), "position": format_position(answered.position)}
-    if told.refusal is not None:
-        call.services.metrics.refused(_DEDUCT.name, told.reason)
+    """What a deduction would be answered now; nothing is written. A refusal is published to `scrip.decisions`."""
+    answered = await call.ask(question(call, body))
+    use: TokenAnswer = answered.value
+    answer = {**_use_answer(use), "position": format_position(answered.position)}
+    if use.refusal is not None:
+        call.services.metrics.refused(_DEDUCT.name, use.reason)
         _note(call, body, answer, at=answered.time)
     return answer
 
@@ -364,7 +492,7 @@ def _note(call: Call, body: UseBody, answer: dict[str, Any], **facts: Any) -> No
 
 async def _deducted(call: Call, outcome: Outcome) -> dict[str, Any]:
     ((stream, event),) = outcome.all(CreditsDebited)
-    left: TokensLeft = outcome.result_state or await _as_told(call, outcome, event.debit_id)
+    left: TokensLeft = outcome.result_state or await _left_then(call, outcome, event.debit_id)
     return {
         "allowed": True,
         "reason": OK,
@@ -378,49 +506,48 @@ async def _deducted(call: Call, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-async def _as_told(call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
+async def _left_then(call: Call, outcome: Outcome, debit_id: str) -> TokensLeft:
     """What was left after the deduction, and its cycle's end: the first answer, which no event carries.
 
     Cycles never move, so their end is known from the time alone (docs/decisions/0008).
     """
     await seen(call, format_position(outcome.position))
-    wanted = {"org": call.org, "position": outcome.position, "events": len(outcome.events), "id": debit_id}
-    row = await call.services.row(_LEFT, wanted)
+    row = await call.row(_LEFT, position=outcome.position, events=len(outcome.events), id=debit_id)
     if row is None:
         raise unavailable()
-    organisation = (await ask(call.services, call.org, OrganisationNow())).value
+    organisation = (await call.ask(OrganisationNow())).value
     return TokensLeft(max(0, row["remaining"]), organisation.refresh_date(outcome.time) if outcome.time else None)
 
 
 async def _refused(call: Call, body: UseBody, refusal: Refused, position: int) -> dict[str, Any]:
     """The refusal as it was decided, its numbers included; a full group does not know the cost, so that is asked."""
-    told = _short(refusal)
+    answer = _short(refusal)
     if "required" not in refusal.facts:
-        now: TokenAnswer = (await _ask(call, body)).value
-        told |= {"token_type": now.token_type, "cost": now.cost, "balance": now.balance}
-        told["refresh_date"] = now.refresh_date
-    return {**told, "position": format_position(position)}
+        now: TokenAnswer = (await call.ask(question(call, body))).value
+        answer |= {"token_type": now.token_type, "cost": now.cost, "balance": now.balance}
+        answer["refresh_date"] = now.refresh_date
+    return {**answer, "position": format_position(position)}
 
 
-def _told(told: TokenAnswer) -> dict[str, Any]:
+def _use_answer(use: TokenAnswer) -> dict[str, Any]:
     """The answer to a question; a refusal says what the same refusal of a deduction says."""
-    if told.refusal is None:
+    if use.refusal is None:
         return {
             "allowed": True,
             "reason": OK,
             "detail": None,
-            "token_type": told.token_type,
-            "cost": told.cost,
-            "balance": told.balance,
-            "refresh_date": told.refresh_date,
+            "token_type": use.token_type,
+            "cost": use.cost,
+            "balance": use.balance,
+            "refresh_date": use.refresh_date,
         }
-    answer = _short(Refused.of(told.refusal))
-    return answer | {"token_type": told.token_type, "cost": told.cost, "balance": told.balance}
+    answer = _short(Refused.of(use.refusal))
+    return answer | {"token_type": use.token_type, "cost": use.cost, "balance": use.balance}
 
 
 def _short(refusal: Refused) -> dict[str, Any]:
     facts = refusal.facts
-    told = {
+    answer = {
         "allowed": False,
         "reason": refusal.code,
         "detail": refusal.detail,
@@ -430,15 +557,4 @@ def _short(refusal: Refused) -> dict[str, Any]:
         "deficit": facts.get("deficit", facts.get("required")),
         "refresh_date": facts.get("refresh_date"),
     }
-    return told | {name: facts[name] for name in ("plan", "group_id", "limit", "used", "remaining") if name in facts}
-
-
-async def _ask(call: Call, body: UseBody) -> Any:
-    try:
-        return await ask(call.services, call.org, question(call, body))
-    except Refusal as refusal:
-        raise refused(Refused.of(refusal)) from None
-
-
-def _shown(call: Call, row: Row) -> Row:
-    return {"organisation": call.org, **row, "position": format_position(row["position"])}
+    return answer | {name: facts[name] for name in ("plan", "group_id", "limit", "used", "remaining") if name in facts}

@@ -30,7 +30,6 @@ from api.http.lists import (
 )
 from api.http.policy import May
 from api.http.problems import invalid
-from api.http.services import Services
 from domain.money import decimal_text
 
 Metric = Literal[
@@ -144,19 +143,19 @@ async def read_analytics(
     most = MAX_HOUR_DAYS if bucket == "hour" else MAX_DAYS
     during = await window(call, from_, to, days=min(DEFAULT_DAYS, most), most=most)
     names, starts = zip(*during.buckets(bucket), strict=True) if during.end > during.start else ((), ())
-    wanted = {"org": call.org, "starts": [*starts], "start": during.start, "end": during.end, "limit": MAX_ROWS + 1}
+    wanted = {"starts": [*starts], "start": during.start, "end": during.end, "limit": MAX_ROWS + 1}
     parts = {"key": _KEYS[group_by], "members": _MEMBERS if group_by == "group" else ""}
     if metric in COSTS:
-        rows = await call.services.rows(_COSTS.format(**parts), wanted)
+        rows = await call.rows(_COSTS.format(**parts), **wanted)
         figures = await call.services.threads.run(_costs, metric, currency, names, rows)
     else:
-        rows = await call.services.rows(_USAGE.format(sum=_SUMS[metric], **parts), wanted)
-        checks = await call.services.rows(_CHECKS.format(**parts), wanted) if metric == "refusals" else []
+        rows = await call.rows(_USAGE.format(sum=_SUMS[metric], **parts), **wanted)
+        checks = await call.rows(_CHECKS.format(**parts), **wanted) if metric == "refusals" else []
         figures = await call.services.threads.run(_figures, metric, names, rows, checks)
     if format == "csv":
         table = _table(metric, group_by, bucket, figures)
         return await call.services.threads.run(csv_response, "analytics.csv", *table, bom=bom)
-    return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.told() | figures)
+    return Json({"metric": metric, "group_by": group_by, "bucket": bucket} | during.shown() | figures)
 
 
 def _figures(metric: str, names: Sequence[Name], rows: list[Row], checks: list[Row]) -> dict[str, Any]:
@@ -188,13 +187,13 @@ def _costs(metric: str, currency: str, names: Sequence[Name], rows: list[Row]) -
         if not own and row["cost"]:
             other.setdefault(where, {})[row["currency"]] = row["cost"]
             totals[row["currency"]] = totals.get(row["currency"], 0) + row["cost"]
-    told = []
+    answer = []
     for where, value in _in_order(sums):
         if value or where in other:
             item = _item(names, where, decimal_text(value))
-            told.append(item | ({"other_currencies": _decimal(other[where])} if where in other else {}))
+            answer.append(item | ({"other_currencies": _decimal(other[where])} if where in other else {}))
     return {
-        "items": told[:MAX_ROWS],
+        "items": answer[:MAX_ROWS],
         "total": decimal_text(sum(sums.values())),
         "currency": currency,
         "other_currencies": _decimal(totals),
@@ -289,20 +288,20 @@ class UserUses(ReportPage):
     items: list[UserUse]
 
 
-async def _read(services: Services, asked: Asked) -> list[Row]:
-    rows = await services.rows(_USED, asked._asdict())
-    wanted = {**asked._asdict(), "users": [row["user_id"] for row in rows]}
+async def _read(call: Call, asked: Asked) -> list[Row]:
+    rows = await call.rows(_USED, **asked._asdict())
+    users = [row["user_id"] for row in rows]
     other: dict[str, dict[str, str]] = {}
-    for cost in await services.rows(_OTHER, wanted):
+    for cost in await call.rows(_OTHER, users=users, start=asked.start, end=asked.end):
         other.setdefault(cost["user_id"], {})[cost["currency"]] = decimal_text(cost["provider_cost"])
     return [row | {"provider_cost_other": other.get(row["user_id"], {})} for row in rows]
 
 
 def _shown(row: Row, during: Window) -> dict[str, Any]:
-    told = row | {name: decimal_text(row[name]) for name in ("usd", "provider_cost_usd")}
-    told["user_id"] = row["user_id"] or None
-    told["first_day"], told["last_day"] = during.day(told.pop("first_at")), during.day(told.pop("last_at"))
-    return told
+    answer = row | {name: decimal_text(row[name]) for name in ("usd", "provider_cost_usd")}
+    answer["user_id"] = row["user_id"] or None
+    answer["first_day"], answer["last_day"] = during.day(answer.pop("first_at")), during.day(answer.pop("last_at"))
+    return answer
 
 
 def _line(shown: dict[str, Any]) -> list[str | int | None]:

@@ -1,4 +1,4 @@
-"""What reads answer, as the OpenAPI document describes it. Amounts are whole credits, times RFC 3339 in UTC."""
+"""The API keys of an organisation."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -44,18 +44,10 @@ class ApiKeyBody(Body):
     expires_at: Time | None = None
 
 
-class ApiKeyAnswer(BaseModel):
+class ApiKeyAnswer(ApiKeyRow):
     """`key` is shown now and never again."""
 
-    id: str
     key: str
-    name: str
-    role: str
-    scopes: list[str] | None = None
-    created_at: datetime
-    created_by: str
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
 
 
 @endpoint("GET /api/v1/api-keys", May.MANAGE_KEYS, page_of(ApiKeyRow))
@@ -64,7 +56,7 @@ async def list_api_keys(call: Call, page: Page) -> dict[str, Any]:
     pages = page.cursors(call, "api-keys")
     last = pages.given(datetime, str)
     keys = await call.services.keys.of(call.org, (last[0], last[1]) if last else None, pages.more)
-    return pages.page(keys, lambda key: [key.created_at, key.id], _shown)
+    return pages.page([_shown(key) for key in keys], ["created_at", "id"])
 
 
 @endpoint("DELETE /api/v1/api-keys/{id}", May.MANAGE_KEYS, status=204)
@@ -121,6 +113,6 @@ def _may_give(call: Call, body: ApiKeyBody) -> None:
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:
-    told = asdict(key)
-    del told["org"]
-    return told
+    answer = asdict(key)
+    del answer["org"]
+    return answer

@@ -3,22 +3,22 @@
 from asyncio import gather
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from api.budgets import figures_of
 from api.generations.answers import Held, Quote, my_transaction, refusal_facts
 from api.generations.commands import OperationName, generation_user, reserved_by_caller
 from api.generations.storage import storage_answer
 from api.http.caller import Call, Found
 from api.http.command import command
-from api.http.current import ask, read_current
 from api.http.endpoint import endpoint
-from api.http.fields import Amount, Body, Id, Metadata, Model, Options, Text, Ttl
+from api.http.fields import Amount, Body, Id, Model, NotedBody, Options, Ttl
 from api.http.lists import Json
 from api.http.policy import May
 from api.http.problems import Problem
-from api.http.services import Services
 from domain.budgets.now import BudgetNow, BudgetUse
 from domain.credits.address import stream_of
 from domain.credits.capture import Capture
@@ -32,7 +32,6 @@ from domain.groups.now import GroupNow, GroupUse
 from domain.groups.state import memberships_of
 from domain.money import decimal_text
 from domain.prices.book import STREAM, PriceBook
-from domain.refusal import Refusal
 from domain.storage.now import StorageNow
 from infra.ids import uuid7
 from infra.partitions import PLATFORM
@@ -64,7 +63,7 @@ _PRICED = ("model", "options", "provider", "operation")
 UNNAMED = "other"  # the operation of a model that the price book has for any
 
 
-class MyCreditsBody(Body):
+class MyCreditsBody(NotedBody):
     """`reserve` takes exactly one of `amount` and `model` with `options`; the others take `transaction_id`."""
 
     action: Literal["reserve", "confirm", "rollback"]
@@ -75,8 +74,6 @@ class MyCreditsBody(Body):
     operation: OperationName | None = None
     ttl_seconds: Ttl | None = None
     transaction_id: Id | None = None
-    reason: Text | None = None
-    metadata: Metadata | None = None
 
     @model_validator(mode="after")
     def _fits_the_action(self) -> Self:
@@ -125,7 +122,7 @@ def _own(call: Call, _body: Any = None) -> str:
 async def _look(call: Call, body: MyCreditsBody) -> Call:
     """Whether the transaction is a generation, and whose; what a model without an operation is priced for."""
     if body.transaction_id is not None:
-        owner = await generation_user(call.services, call.org, body.transaction_id)
+        owner = await generation_user(call, body.transaction_id)
         if owner is not None and owner != call.principal.sub:
             raise Problem(403, "not_own", "Only one's own transactions can be settled here.", field="transaction_id")
         if owner is None:
@@ -133,7 +130,7 @@ async def _look(call: Call, body: MyCreditsBody) -> Call:
         return replace(call, found=Found(owner=owner))
     if body.model is None or body.operation is not None:
         return call
-    now = await read_current(call.services, PLATFORM, STREAM)
+    now = await call.services.current(PLATFORM, STREAM)
     book: PriceBook = now.states[STREAM]
     version = book.at(now.time)
     model = body.model.casefold()
@@ -209,38 +206,34 @@ async def read_me(call: Call) -> Json:
     streams = {unit: stream_of(f"user:{who.sub}:{unit}") for unit in ("credits", "tokens")}
     memberships = memberships_of(who.sub)
     now, storage, budget = await gather(
-        read_current(call.services, call.org, memberships, *streams.values()),
-        ask(call.services, call.org, StorageNow(user=who.sub, default_limit=call.services.defaults.storage_limit)),
-        ask(call.services, call.org, BudgetNow(user=who.sub)),
+        call.services.current(call.org, memberships, *streams.values()),
+        call.ask(StorageNow(user=who.sub, default_limit=call.services.defaults.storage_limit)),
+        call.ask(BudgetNow(user=who.sub)),
     )
-    groups = await gather(*(_group(call.services, call.org, each) for each in now.states[memberships].groups))
+    groups = await gather(*(_group(call, each) for each in now.states[memberships].groups))
     parts = {}
     for unit, stream in streams.items():
         account = now.states[stream]
         parts[unit] = {"available": account.available, "reserved": account.reserved}
-    told: dict[str, Any] = {"user": {"id": who.sub, "org": call.org, "role": who.role.value}, **parts}
-    told |= {"storage": storage_answer(storage.value), "budget": _budget(budget.value)}
-    told |= {"groups": [group for group in groups if group], "position": format_position(now.position)}
-    return Json(told, headers={"Cache-Control": "no-store"})
-
-
-def _budget(use: BudgetUse) -> dict[str, Any]:
-    return {
-        "monthly_budget": decimal_text(use.monthly),
-        "used_monthly": decimal_text(use.used),
-        "reserved": decimal_text(use.held),
-        "remaining": decimal_text(use.remaining),
-        "currency": "USD",
-        "period_start": use.period.start,
-        "period_end": use.period.end,
+    spent: BudgetUse = budget.value
+    answer: dict[str, Any] = {
+        "user": {"id": who.sub, "org": call.org, "role": who.role.value},
+        **parts,
+        "storage": storage_answer(storage.value),
+        "budget": figures_of(spent) | {"reserved": decimal_text(spent.held)},
+        "groups": [group for group in groups if group],
+        "position": format_position(now.position),
     }
+    return Json(answer, headers={"Cache-Control": "no-store"})
 
 
-async def _group(services: Services, org: str, group_id: str) -> dict[str, Any] | None:
-    """A group that the caller is in; none for one that is being deleted."""
+async def _group(call: Call, group_id: str) -> dict[str, Any] | None:
+    """A group that the caller is in; None for one that is being deleted. Raises Problem (503)."""
     try:
-        use: GroupUse = (await ask(services, org, GroupNow(group_id=group_id))).value
-    except Refusal:
+        use: GroupUse = (await call.ask(GroupNow(group_id=group_id))).value
+    except Problem as problem:
+        if problem.status != HTTPStatus.NOT_FOUND:
+            raise
         return None
     shown = {what: use.rooms[what] for what in ("image", "video")}
     return {

@@ -8,20 +8,20 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel
 
+from api.budgets import figures_of
+from api.generations.answers import check_answer
 from api.generations.reads import amount_of_unit, counted
 from api.http.caller import Call, own_only
-from api.http.current import ask
 from api.http.database import Row
 from api.http.endpoint import MinPosition, endpoint
-from api.http.lists import IdPrefix, Page, Pages, page_of, seen
+from api.http.lists import LAST, IdPrefix, Page, Pages, page_of, seen
 from api.http.policy import May
 from api.http.problems import invalid
-from api.plans.purchases import shown_purchase
+from api.plans.purchases import SHOWN_OF_PURCHASES, shown_purchase
 from domain.budgets.now import BudgetNow, BudgetUse
 from domain.credits.address import parse_address
 from domain.ids import is_id
 from domain.money import decimal_text
-from domain.resources.table import RESOURCES
 from domain.storage.now import StorageNow, StorageUse
 from infra.position import format_position
 from infra.security.principal import Role
@@ -45,10 +45,8 @@ GROUPS = """
     select g.id, g.name, m.joined_at, g.limits, g.used, g.held, g.every as period, g.period_end
     from read.members m join read.groups g on g.org = m.org and g.id = m.group_id
     where m.org = %(org)s and m.user_id = %(user)s order by m.position limit %(most)s"""
-PURCHASES = """
-    select id, user_id, provider, status, price, currency, package, address as account, plan, billing, payment_ref,
-        reason, created_at, created_position, ended_at, position
-    from read.purchases where org = %(org)s and user_id = %(user)s
+PURCHASES = f"""
+    select {SHOWN_OF_PURCHASES} from read.purchases where org = %(org)s and user_id = %(user)s
     order by created_position desc limit %(most)s"""
 REFUSALS = """
     select generation_id, operation, model, reason, deficit, checks, at
@@ -58,9 +56,16 @@ ALERTS = """
     where org = %(org)s and (user_id = %(user)s or subject = any(%(subjects)s))
     order by id desc limit %(most)s"""
 
+_HELD_BY = """
+    select n.user_id, coalesce(c.available, 0) as credits_available, coalesce(c.reserved, 0) as credits_reserved,
+        coalesce(t.available, 0) as tokens_available, coalesce(s.used, 0) as storage_used
+    from {users} n
+    left join read.balances c on c.org = %(org)s and c.address = 'user:' || n.user_id || ':credits'
+    left join read.balances t on t.org = %(org)s and t.address = 'user:' || n.user_id || ':tokens'
+    left join read.storages s on s.org = %(org)s and s.user_id = n.user_id"""
 # Users leave their names in several tables. Those with a row for each user are read by their keys; of generations,
 # which are many, one row for each user is looked up, from name to name.
-USERS = """
+USERS = f"""
     with recursive busy as (
         (select user_id from read.generations where org = %(org)s and user_id > %(after)s
             and user_id >= %(prefix)s order by user_id limit 1)
@@ -84,87 +89,64 @@ USERS = """
         (select distinct user_id from read.members where org = %(org)s and user_id > %(after)s
             and starts_with(user_id, %(prefix)s) order by user_id limit %(limit)s)
     )
-    select n.user_id, coalesce(c.available, 0) as credits_available, coalesce(c.reserved, 0) as credits_reserved,
-        coalesce(t.available, 0) as tokens_available, coalesce(s.used, 0) as storage_used
-    from named n
-    left join read.balances c on c.org = %(org)s and c.address = 'user:' || n.user_id || ':credits'
-    left join read.balances t on t.org = %(org)s and t.address = 'user:' || n.user_id || ':tokens'
-    left join read.storages s on s.org = %(org)s and s.user_id = n.user_id
+    {_HELD_BY.format(users="named")}
     where starts_with(n.user_id, %(prefix)s)
     order by n.user_id limit %(limit)s"""
 
 # One position can have several lines; `line` tells them apart. Each part gives as many as the whole page may have.
 _PAGE = "and (position, line) < (%(position)s, %(line)s) order by position desc, line desc limit %(limit)s"
+_OF_USER = "org = %(org)s and user_id = %(user)s"
+_NOT_SAID = "null::text as about, null::text as actor, null::text as reason"
+_HAPPENED = (
+    """
+    select position, n::int as line, created_at as at, type as kind, address as subject,
+        coalesce(generation_id, reservation_id, debit_id, grant_id, transfer_id, refund_id) as id,
+        amount, item as about, actor, null::text as reason
+    from read.transactions where org = %(org)s and address = any(%(addresses)s) and position <= %(position)s""",
+    f"""
+    select created_position as position, 1000 as line, created_at as at,
+        case when status = 'refused' then 'generation_refused' else 'generation_created' end as kind,
+        operation as subject, id, quoted_credits as amount, coalesce(model, item) as about, actor, reason
+    from read.generations where {_OF_USER} and created_position <= %(position)s""",
+    f"""
+    select position, 1001 as line, ended_at as at, 'generation_' || status as kind, operation as subject, id,
+        charged_credits as amount, coalesce(model, item) as about, null::text as actor, outcome as reason
+    from read.generations where {_OF_USER} and ended_at is not null and status <> 'refused'""",
+    f"""
+    select created_position as position, 1002 as line, created_at as at, 'content_stored' as kind,
+        generation_id as subject, id, bytes as amount, {_NOT_SAID}
+    from read.contents where {_OF_USER}""",
+    f"""
+    select position, 1003 as line, deleted_at as at, 'content_deleted' as kind,
+        generation_id as subject, id, bytes as amount, {_NOT_SAID}
+    from read.contents where {_OF_USER} and deleted_at is not null""",
+    f"""
+    select created_position as position, 1004 as line, created_at as at, 'purchase_started' as kind,
+        coalesce(plan, package ->> 'name') as subject, id, price as amount, currency as about,
+        null::text as actor, null::text as reason
+    from read.purchases where {_OF_USER}""",
+    f"""
+    select position, 1005 as line, ended_at as at, 'purchase_' || status as kind,
+        coalesce(plan, package ->> 'name') as subject, id, price as amount, currency as about,
+        null::text as actor, reason
+    from read.purchases where {_OF_USER} and ended_at is not null""",
+    f"""
+    select position, 1006 as line, joined_at as at, 'group_joined' as kind, group_id as subject,
+        group_id as id, null::bigint as amount, {_NOT_SAID}
+    from read.members where {_OF_USER}""",
+)
+_PAGES = " union all ".join(f"(select * from ({part}) part where true {_PAGE})" for part in _HAPPENED)
 TIMELINE = f"""
-    select * from (
-        (select * from (
-            select position, n::int as line, created_at as at, type as kind, address as subject,
-                coalesce(generation_id, reservation_id, debit_id, grant_id, transfer_id, refund_id) as id,
-                amount, item as about, actor, null::text as reason
-            from read.transactions where org = %(org)s and address = any(%(addresses)s) and position <= %(position)s
-        ) moved where true {_PAGE})
-        union all
-        (select * from (
-            select created_position as position, 1000 as line, created_at as at, case when status = 'refused'
-                then 'generation_refused' else 'generation_created' end as kind, operation as subject, id,
-                quoted_credits as amount, coalesce(model, item) as about, actor, reason
-            from read.generations where org = %(org)s and user_id = %(user)s and created_position <= %(position)s
-        ) asked where true {_PAGE})
-        union all
-        (select * from (
-            select position, 1001 as line, ended_at as at, 'generation_' || status as kind, operation as subject, id,
-                charged_credits as amount, coalesce(model, item) as about, null as actor, outcome as reason
-            from read.generations where org = %(org)s and user_id = %(user)s and ended_at is not null
-                and status <> 'refused'
-        ) ended where true {_PAGE})
-        union all
-        (select * from (
-            select created_position as position, 1002 as line, created_at as at, 'content_stored' as kind,
-                generation_id as subject, id, bytes as amount, null as about, null as actor, null as reason
-            from read.contents where org = %(org)s and user_id = %(user)s
-        ) stored where true {_PAGE})
-        union all
-        (select * from (
-            select position, 1003 as line, deleted_at as at, 'content_deleted' as kind,
-                generation_id as subject, id, bytes as amount, null as about, null as actor, null as reason
-            from read.contents where org = %(org)s and user_id = %(user)s and deleted_at is not null
-        ) deleted where true {_PAGE})
-        union all
-        (select * from (
-            select created_position as position, 1004 as line, created_at as at, 'purchase_started' as kind,
-                coalesce(plan, package ->> 'name') as subject, id, price as amount, currency as about,
-                null as actor, null as reason
-            from read.purchases where org = %(org)s and user_id = %(user)s
-        ) bought where true {_PAGE})
-        union all
-        (select * from (
-            select position, 1005 as line, ended_at as at, 'purchase_' || status as kind,
-                coalesce(plan, package ->> 'name') as subject, id, price as amount, currency as about,
-                null as actor, reason
-            from read.purchases where org = %(org)s and user_id = %(user)s and ended_at is not null
-        ) paid where true {_PAGE})
-        union all
-        (select * from (
-            select position, 1006 as line, joined_at as at, 'group_joined' as kind, group_id as subject,
-                group_id as id, null::bigint as amount, null as about, null as actor, null as reason
-            from read.members where org = %(org)s and user_id = %(user)s
-        ) joined where true {_PAGE})
-    ) merged
+    select * from ({_PAGES}) merged
     order by position desc, line desc limit %(limit)s"""
 
 
 BUDGET_EXCEEDED = "budget_exceeded"
 MOST = 20  # of each list; the timeline goes on with its cursor
-LAST = 2**62
 MOST_NAMED = 200  # names in one question
 # Users leave their names in several tables; each is looked up by its key.
-_KNOWN = """
-    select n.user_id, coalesce(c.available, 0) as credits_available, coalesce(c.reserved, 0) as credits_reserved,
-        coalesce(t.available, 0) as tokens_available, coalesce(s.used, 0) as storage_used
-    from unnest(%(ids)s::text[] collate "C") as n (user_id)
-    left join read.balances c on c.org = %(org)s and c.address = 'user:' || n.user_id || ':credits'
-    left join read.balances t on t.org = %(org)s and t.address = 'user:' || n.user_id || ':tokens'
-    left join read.storages s on s.org = %(org)s and s.user_id = n.user_id
+_KNOWN = f"""
+    {_HELD_BY.format(users='(select unnest(%(ids)s::text[]) collate "C" as user_id)')}
     where c.org is not null or t.org is not null or s.org is not null
       or exists (select from read.members where org = %(org)s and user_id = n.user_id)
       or exists (select from read.budgets where org = %(org)s and user_id = n.user_id)
@@ -225,10 +207,7 @@ async def list_users(
     if ids is not None:
         return await _known_users(call, ids)
     pages = page.cursors(call, "users", prefix)
-    (after,) = pages.after("")
-    wanted = {"org": call.org, "prefix": prefix, "after": after, "limit": pages.more}
-    rows = await call.services.rows(USERS, wanted)
-    return pages.page(rows, lambda row: [row["user_id"]])
+    return pages.page(await pages.rows(USERS, {"after": ""}, prefix=prefix), ["user_id"])
 
 
 @endpoint("GET /api/v1/users/{id}", May.READ_OWN_USER, UserAnswer)
@@ -239,24 +218,24 @@ async def read_user(call: Call, page: Page, id: str) -> dict[str, Any]:
 
 
 async def _everything(call: Call, pages: Pages) -> dict[str, Any]:
-    user, org = call.id, call.org
-    wanted = {"org": org, "user": user, "most": MOST}
-    accounts = await call.services.rows(ACCOUNTS, wanted)
+    user = call.id
+    wanted = {"user": user, "most": MOST}
+    accounts = await call.rows(ACCOUNTS, **wanted)
     addresses = [row["address"] for row in accounts]
     subjects = [f"budget/{user}", f"storage/{user}", *(f"account/{address}" for address in addresses)]
     holds, generations, groups, purchases = await gather(
-        call.services.rows(HOLDS, wanted | {"addresses": addresses}),
-        call.services.rows(GENERATIONS, wanted),
-        call.services.rows(GROUPS, wanted),
-        call.services.rows(PURCHASES, wanted),
+        call.rows(HOLDS, addresses=addresses, most=MOST),
+        call.rows(GENERATIONS, **wanted),
+        call.rows(GROUPS, **wanted),
+        call.rows(PURCHASES, **wanted),
     )
     refusals, alerts, timeline = await gather(
-        call.services.rows(REFUSALS, wanted),
-        call.services.rows(ALERTS, wanted | {"subjects": subjects}),
+        call.rows(REFUSALS, **wanted),
+        call.rows(ALERTS, **wanted, subjects=subjects),
         _timeline(call, addresses, pages),
     )
-    storage = await ask(call.services, org, StorageNow(user=user, default_limit=call.services.defaults.storage_limit))
-    budget = await ask(call.services, org, BudgetNow(user=user))
+    storage = await call.ask(StorageNow(user=user, default_limit=call.services.defaults.storage_limit))
+    budget = await call.ask(BudgetNow(user=user))
     stored: StorageUse = storage.value
     spent: BudgetUse = budget.value
     return {
@@ -266,7 +245,11 @@ async def _everything(call: Call, pages: Pages) -> dict[str, Any]:
         "holds": holds,
         "generations": generations,
         "storage": {**stored._asdict(), "percent": stored.used * 100 // stored.limit if stored.limit else 100},
-        "budget": _budget(spent),
+        "budget": {
+            **figures_of(spent),
+            "ceiling": decimal_text(spent.ceiling) if spent.ceiling is not None else None,
+            "held": decimal_text(spent.held),
+        },
         "groups": groups,
         "purchases": [shown_purchase(row) for row in purchases],
         "refusals": [_refusal(row) for row in refusals],
@@ -277,53 +260,30 @@ async def _everything(call: Call, pages: Pages) -> dict[str, Any]:
 
 
 async def _timeline(call: Call, addresses: list[str], pages: Pages) -> dict[str, Any]:
-    position, line = pages.after(LAST, 0)
-    wanted = {"org": call.org, "user": call.id, "addresses": addresses, "position": position, "line": line}
-    rows: list[Row] = await call.services.rows(TIMELINE, wanted | {"limit": pages.more})
-    return pages.page(rows, lambda row: [row["position"], row["line"]], _timeline_line)
+    rows = await pages.rows(TIMELINE, {"position": LAST, "line": 0}, user=call.id, addresses=addresses)
+    return pages.page(rows, ["position", "line"], _timeline_line)
 
 
 def _refusal(row: Row) -> dict[str, Any]:
     """A refused generation with its money as text."""
     if row["reason"] == BUDGET_EXCEEDED:
         row["deficit"] = decimal_text(row["deficit"])
-    row["checks"] = [_check(check) for check in row["checks"]]
+    row["checks"] = [check_answer(check) for check in row["checks"]]
     return row
-
-
-def _check(check: dict[str, Any]) -> dict[str, Any]:
-    if not RESOURCES.shown(check["resource"]).money:
-        return check
-    numbers = {name: check.get(name) for name in ("needed", "available", "limit")}
-    money = {name: None if value is None else decimal_text(value) for name, value in numbers.items()}
-    return {**check, **money, "currency": "USD"}
-
-
-def _budget(use: BudgetUse) -> dict[str, Any]:
-    return {
-        "monthly_budget": decimal_text(use.monthly),
-        "ceiling": decimal_text(use.ceiling) if use.ceiling is not None else None,
-        "used_monthly": decimal_text(use.used),
-        "held": decimal_text(use.held),
-        "remaining": decimal_text(use.remaining),
-        "currency": "USD",
-        "period_start": use.period.start,
-        "period_end": use.period.end,
-    }
 
 
 async def _known_users(call: Call, names: str) -> dict[str, Any]:
     """Of the ids in `names` (by commas) the users that are known, as `items`, and the others.
 
     `unknown` ids may be added all the same: a user exists from the first use. `repeated` are named more than once,
-    `invalid` can be nobody's. Raises Problem (422) for more than 200.
+    `invalid` cannot be the id of any user. Raises Problem (422) for more than 200.
     """
     named = [name for name in (each.strip() for each in names.split(",")) if name]
     if len(named) > MOST_NAMED:
         raise invalid("ids", f"must be at most {MOST_NAMED}", limit=MOST_NAMED)
     times = Counter(named)
     ids = [name for name in times if is_id(name)]
-    rows = await call.services.rows(_KNOWN, {"org": call.org, "ids": ids}) if ids else []
+    rows = await call.rows(_KNOWN, ids=ids) if ids else []
     known = {row["user_id"] for row in rows}
     return {
         "items": rows,
@@ -492,35 +452,33 @@ async def search(
 
 
 async def _hits(call: Call, text: str) -> list[dict[str, Any]]:
-    wanted = {"org": call.org, "q": text, "most": MOST_HITS}
     hits: list[dict[str, Any]] = []
     if is_id(text):
-        users = await call.services.rows(USERS, {"org": call.org, "prefix": text, "after": "", "limit": MOST_HITS})
-        hits += [_user(row) for row in users]
-    hits += [_hit(row) for row in await call.services.rows(_FOUND, wanted)]
+        hits += [_user(row) for row in await call.rows(USERS, prefix=text, after="", limit=MOST_HITS)]
+    hits += [_hit(row) for row in await call.rows(_FOUND, q=text, most=MOST_HITS)]
     if call.principal.role is Role.ADMIN:
-        rows = await call.services.rows_of_all(_ORGANISATIONS, wanted)
-        hits += [_told("organisation", row["id"], f"Organisation {row['id']}", f"Plan {row['plan']}") for row in rows]
+        rows = await call.services.rows_of_all(_ORGANISATIONS, {"q": text, "most": MOST_HITS})
+        hits += [_hit_of("organisation", row["id"], f"Organisation {row['id']}", f"Plan {row['plan']}") for row in rows]
     for hit in hits:
         hit["exact"] = text in (hit["id"], hit.pop("payment_ref", None))
     return sorted(hits, key=lambda hit: not hit["exact"])
 
 
-def _told(kind: Kind, id_: str, label: str, detail: str, **more: Any) -> dict[str, Any]:
+def _hit_of(kind: Kind, id_: str, label: str, detail: str, **more: Any) -> dict[str, Any]:
     return {"kind": kind, "id": id_, "label": label, "detail": detail, "user_id": None, "account": None, **more}
 
 
 def _user(row: Row) -> dict[str, Any]:
     detail = f"{counted(row['credits_available'], 'credit')} available, {row['credits_reserved']:,} held"
-    return _told("user", row["user_id"], row["user_id"], detail, user_id=row["user_id"])
+    return _hit_of("user", row["user_id"], row["user_id"], detail, user_id=row["user_id"])
 
 
 def _hit(row: Row) -> dict[str, Any]:
     facts, account = row["facts"], row["account"]
     label, detail = _words(row["kind"], facts, parse_address(account).unit if account else "")
-    told = _told(row["kind"], row["id"], label, detail, account=account, at=facts["at"])
-    told["user_id"] = row["user_id"] or _holder(account)
-    return told | {"payment_ref": facts.get("payment_ref")}
+    answer = _hit_of(row["kind"], row["id"], label, detail, account=account, at=facts["at"])
+    answer["user_id"] = row["user_id"] or _holder(account)
+    return answer | {"payment_ref": facts.get("payment_ref")}
 
 
 def _holder(account: str | None) -> str | None:

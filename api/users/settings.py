@@ -6,7 +6,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
 from api.http.caller import Call, own_only
 from api.http.command import Command, command
-from api.http.current import ask
 from api.http.endpoint import Answer, Endpoint, endpoint
 from api.http.fields import Body, Model, value_of
 from api.http.limits import Begins
@@ -59,9 +58,9 @@ def _operation(setting: Setting) -> Command:
     def build(call: Call, body: Any, _sealed: str | None) -> ChangeSettings:
         return ChangeSettings(on=on, id=call.params[part], settings={setting.name: body.limit})
 
-    async def tell(call: Call, body: Any, outcome: Outcome) -> Answer:
+    async def tell(call: Call, body: Any, _outcome: Outcome) -> Answer:
         who = {"user_id" if on is Owner.USER else "model": call.params[part]}
-        return {**who, "limit": body.limit, "position": format_position(outcome.position)}
+        return {**who, "limit": body.limit}
 
     def check(call: Call, _body: Any) -> None:
         if on is Owner.MODEL:
@@ -138,7 +137,7 @@ def _read(setting: Setting, answers: type[BaseModel], handler: Any) -> Endpoint:
 
 async def _now(call: Call, setting: Setting, id_: str) -> dict[str, Any]:
     """As it is at this moment. Raises Problem (503)."""
-    answered = await ask(call.services, call.org, SettingsNow(on=setting.on, id=id_))
+    answered = await call.ask(SettingsNow(on=setting.on, id=id_))
     return {"limit": answered.value.get(setting.name), "position": format_position(answered.position)}
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from api.app import DECLARED
 from api.http.command import Command
-from api.subjects import DECLARED
 from domain.plans.start_purchase import StartPurchase
 from tests.api.generating import tell
 from tests.api.service import Service, address

@@ -17,12 +17,11 @@ from api.http.problems import Problem
 def test_only_a_reservation_that_is_there_can_be_ones_own(row: dict[str, str] | None, status: int, code: str) -> None:
     """One that a worker makes after the look must not be released by a user who has guessed its id."""
 
-    async def found(_query: str, _parameters: object) -> dict[str, str] | None:
+    async def found(_query: str, **_wanted: object) -> dict[str, str] | None:
         return row
 
-    services: Any = SimpleNamespace(row=found)
     principal = SimpleNamespace(sub="ann", actor="user:ann")
-    call: Any = SimpleNamespace(services=services, org="acme", principal=principal)
+    call: Any = SimpleNamespace(row=found, org="acme", principal=principal)
     looked = reserved_by_caller(call, "job-7")
     if not status:
         asyncio.run(looked)

@@ -5,11 +5,10 @@ import re
 import httpx
 import pytest
 
-from api.app import ENDPOINTS, POLICY
+from api.app import DECLARED, ENDPOINTS, POLICY
 from api.http.caller import Call
 from api.http.command import Command
 from api.http.endpoint import Routes, endpoint
-from api.subjects import DECLARED
 from tests.api.service import Service, address
 
 ROUTES = {each.name: (each.method, each.path) for each in ENDPOINTS}

@@ -10,8 +10,7 @@ import pytest
 from api.fair_share import fits
 from api.http import connection, limits
 from api.http.connection import COST
-from api.http.crowd import LITTLE, Crowd
-from api.http.limits import MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, LargeBodies
+from api.http.limits import LITTLE, MAX_BYTES, MAX_OF_LOGIN, MAX_OF_ORG, Crowd, LargeBodies
 from api.http.problems import Problem
 from api.log import tail
 from infra.security.principal import Principal, Role

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.http import connection, server
-from api.http.crowd import Crowd, Guest, Kind
+from api.http.limits import Crowd, Guest, Kind
 from api.http.problems import Problem
 from api.http.server import Door
 from tests.api.conftest import service  # noqa: F401 - one API for this module

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.prices.commands import shown
+from api.prices import shown
 from cli.failure import Failure
 from cli.importing.forms import ByPriceBook, ByRates
 from cli.importing.prices import Prices

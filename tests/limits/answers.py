@@ -5,11 +5,11 @@ from typing import Any
 import httpx
 import psycopg
 
+from api import prices
 from api.accounts import reads as accounts_reads
 from api.generations import explain
 from api.generations import reads as generations_reads
 from api.http import lists
-from api.prices import reads as prices_reads
 from api.users import analytics
 from api.users import reads as users_reads
 from tests.limits.bound import Attacker
@@ -112,7 +112,7 @@ def moments(attacker: Attacker) -> httpx.Response:
 
 def kinds(attacker: Attacker) -> httpx.Response:
     """A preview over one kind of use, where none is priced."""
-    attacker.lower(prices_reads, "MAX_KINDS", 0)
+    attacker.lower(prices, "MAX_KINDS", 0)
     _ok(attacker.grant("user:u:tokens", 1_000))
     _generated(attacker, f"{attacker.org}-kind")
     _ok(attacker.client().post(f"{GENERATIONS}/{attacker.org}-kind/confirm", json={}))

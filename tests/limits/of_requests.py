@@ -4,19 +4,16 @@ from typing import Any
 
 import httpx
 
-from api import batch
+from api import batch, budgets, prices
 from api.accounts import reads as accounts_reads
-from api.budgets import reads as budgets_reads
 from api.generations import commands as generations_commands
 from api.generations import explain
 from api.generations import reads as generations_reads
 from api.groups import commands as groups_commands
-from api.http import connection, crowd, fields, limits, lists, server
+from api.http import connection, fields, limits, lists, server
 from api.log import reads as log_reads
 from api.log import stream
 from api.plans import catalogue
-from api.prices import commands as prices_commands
-from api.prices import reads as prices_reads
 from api.users import analytics
 from api.users import reads as users_reads
 from console import bounded_form
@@ -98,7 +95,7 @@ BOUNDS: dict[str, Bound] = {
         "tests/attacks/test_unread_answers.py::test_requests_have_a_memory",
     ),
     "What a caller has of it and is served from the reserve": Bound(
-        crowd.LITTLE, FAIR + "test_six_addresses_that_fill_the_memory_of_requests_stop_nobody"
+        limits.LITTLE, FAIR + "test_six_addresses_that_fill_the_memory_of_requests_stop_nobody"
     ),
     "Form of somebody who is signed in": Bound(
         bounded_form.MAX_FORM, FORMS + "test_a_form_of_somebody_signed_in_has_a_limit"
@@ -111,9 +108,9 @@ BOUNDS: dict[str, Bound] = {
     "Body of a confirmation": _body("/api/v1/generations/g/confirm", generations_commands.MAX_CONFIRM_BODY),
     "Body of a generation's refund": _body("/api/v1/generations/g/refund", generations_commands.MAX_REFUND_BODY),
     "Body of members": _body("/api/group-members", groups_commands.MAX_MEMBERS_BODY),
-    "Body of prices, and of their preview": _body("/api/v1/prices", prices_commands.MAX_PRICES_BODY, "PUT"),
+    "Body of prices, and of their preview": _body("/api/v1/prices", prices.MAX_PRICES_BODY, "PUT"),
     "Body of features, and of packages": _body("/api/v1/features", catalogue.MAX_CATALOGUE_BODY, "PUT"),
-    "Body of cost records": _body("/api/v1/budgets/costs", budgets_reads.MAX_COSTS_BODY),
+    "Body of cost records": _body("/api/v1/budgets/costs", budgets.MAX_COSTS_BODY),
     "Body of a batch": _body("/api/v1/batch", batch.MAX_BATCH_BODY),
     "Large bodies of a login at a time": Bound(limits.MAX_OF_LOGIN, _large("MAX_OF_LOGIN")),
     "Large bodies of an organisation at a time": Bound(limits.MAX_OF_ORG, _large("MAX_OF_ORG")),
@@ -157,7 +154,7 @@ BOUNDS: dict[str, Bound] = {
         sends("POST", "/api/group-members", json={"group_id": "g", "user_ids": ["u"] * 1_001}),
     ),
     "Cost records in one call": Bound(
-        budgets_reads.MAX_ENTRIES, sends("POST", "/api/v1/budgets/costs", json={"entries": [{}] * 1_001})
+        budgets.MAX_ENTRIES, sends("POST", "/api/v1/budgets/costs", json={"entries": [{}] * 1_001})
     ),
     "Contents of a generation": Bound(
         generations_commands.MAX_CONTENTS,
@@ -213,5 +210,5 @@ BOUNDS: dict[str, Bound] = {
     "Parts of a generation that are shown": Bound(generations_reads.MAX_CHILDREN, answers.children),
     "Events that an explanation reads": Bound(explain.MAX_OTHERS, answers.explanation),
     "Moments of an expiry list": Bound(accounts_reads.MAX_ITEMS, answers.moments),
-    "Kinds of use in a price preview": Bound(prices_reads.MAX_KINDS, answers.kinds),
+    "Kinds of use in a price preview": Bound(prices.MAX_KINDS, answers.kinds),
 }

@@ -1,37 +1,139 @@
-"""The price book, its versions, quotes, and what a new book would change."""
+"""The price book: publish a version, read it, quotes, and what a new version would change."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, NamedTuple, Self
 
+import msgspec
 from fastapi import Query
 from pydantic import BaseModel, Field, model_validator
 
-from api.http.caller import Call
-from api.http.current import read_current
+from api.http.caller import Call, expected_version
+from api.http.command import command
 from api.http.database import Row
-from api.http.endpoint import endpoint
-from api.http.fields import Body, Label, Model, Options, Units
-from api.http.lists import Json, Page, page_of
+from api.http.endpoint import endpoint, shaped
+from api.http.fields import MAX_COUNT, Body, Count, Label, Model, Name, Options, Time, Units, Usd
+from api.http.lists import Json, Page, page_of, positioned
 from api.http.policy import May
-from api.http.problems import not_found, refused
+from api.http.problems import Problem, not_found, refused
 from api.http.services import Services
-from api.prices.commands import MAX_PRICES_BODY, PublishBody, entry_of, fits, shown
 from domain.kernel.memory import Memory
-from domain.money import decimal_text
+from domain.money import decimal_text, micros
 from domain.prices.book import STREAM, PriceBook
 from domain.prices.difference import EntryChange, difference
 from domain.prices.events import PriceEntry, PricesPublished
-from domain.prices.publish import PublishPrices
+from domain.prices.publish import MAX_ENTRIES, PublishPrices
 from domain.prices.quote import Ask, quote, quote_or_none
 from domain.prices.refusals import Unpriced
 from domain.refusal import Refusal
 from domain.registry import SCRIP
-from infra.partitions import PLATFORM, partition_of
-from infra.position import format_position
+from infra.log.statements import MAX_EVENT_BYTES
+from infra.partitions import PLATFORM
 from infra.security.principal import Role
 from infra.writer.submission import Current, Refused
+
+MAX_PRICES_BODY = 1_048_576  # 2,000 entries of half a KiB
+
+
+class BulkStep(Body):
+    """From `count` on, `percent_off` of the price."""
+
+    count: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    percent_off: Annotated[int, Field(ge=0, le=100)]
+
+
+class PriceBody(Body):
+    """What one thing costs, in credits, tokens and USD; the most specific entry that matches decides.
+
+    `options` must all be equal, `at_most` are upper bounds, `rates` credits per 1,000 units for settlement by usage,
+    `complexity` percentages of the price by name. `expected_usage`: units of one use, which size the hold where use is
+    charged and the request gives no estimate. `free`: it costs nothing on purpose.
+    """
+
+    provider: Model | None = None
+    model: Model | None = None
+    operation: Label | None = None
+    options: Options = Field(default_factory=dict)
+    at_most: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
+    credits: Count | None = None
+    tokens: Count | None = None
+    usd: Usd | None = None
+    rates: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
+    complexity: Annotated[dict[Name, Annotated[int, Field(ge=1, le=1000)]], Field(max_length=32)] = Field(
+        default_factory=dict
+    )
+    bulk: Annotated[list[BulkStep], Field(max_length=32)] = Field(default_factory=list)
+    expected_usage: Units = Field(default_factory=dict)
+    free: bool = False
+
+
+class PublishBody(Body):
+    """All entries of the new version. `effective_at`: at least 5 s ahead; none for as soon as possible."""
+
+    entries: Annotated[list[PriceBody], Field(max_length=MAX_ENTRIES)]
+    effective_at: Time | None = None
+
+
+class PublishAnswer(BaseModel):
+    """The new version."""
+
+    version: int
+    effective_at: datetime
+    position: str
+
+
+def entry_of(body: PriceBody) -> PriceEntry:
+    """The domain's form of an entry."""
+    return PriceEntry(
+        provider=body.provider,
+        model=body.model,
+        operation=body.operation,
+        options=body.options,
+        at_most=body.at_most,
+        credits=body.credits,
+        tokens=body.tokens,
+        usd_micros=micros(body.usd) if body.usd is not None else None,
+        rates=body.rates,
+        complexity=body.complexity,
+        bulk=tuple((step.count, step.percent_off) for step in body.bulk),
+        expected_usage=body.expected_usage,
+        free=body.free,
+    )
+
+
+def fits(body: PublishBody) -> None:
+    """Raises Problem (413) for entries whose event would be too large to be published in one Kafka record."""
+    size = len(msgspec.json.encode([entry_of(entry) for entry in body.entries]))
+    if size > MAX_EVENT_BYTES:
+        detail = f"The {len(body.entries)} entries take {size} bytes as an event; the limit is {MAX_EVENT_BYTES}."
+        raise Problem(413, "body_too_large", detail, field="entries", limit=MAX_EVENT_BYTES)
+
+
+def shown(entry: PriceEntry) -> dict[str, Any]:
+    """An entry as it is read, in the form in which it may be published again."""
+    usd = decimal_text(entry.usd_micros) if entry.usd_micros is not None else None
+    bulk = [{"count": count, "percent_off": off} for count, off in entry.bulk]
+    answer = shaped(PriceBody, entry, usd=usd, bulk=bulk, free=entry.free or None)
+    return {name: value for name, value in answer.items() if value not in (None, {}, [])}
+
+
+@command(
+    "PUT /api/v1/prices",
+    May.SET_PRICES,
+    PublishAnswer,
+    event=PricesPublished,
+    max_bytes=MAX_PRICES_BODY,
+    check=lambda _call, body: fits(body),
+    org=PLATFORM,
+)
+def publish_prices(call: Call, body: PublishBody, _sealed: str | None) -> Any:
+    """Publish a new version of the price book."""
+    return PublishPrices(
+        entries=tuple(entry_of(entry) for entry in body.entries),
+        effective_at=body.effective_at,
+        expected=expected_version(call),
+    )
 
 
 class Quoted(BaseModel):
@@ -73,7 +175,7 @@ class QuoteBody(Body):
 
 async def price_book(services: Services) -> tuple[PriceBook, Current]:
     """The price book now, and as of when. Raises Problem (503)."""
-    current = await read_current(services, PLATFORM, STREAM)
+    current = await services.current(PLATFORM, STREAM)
     book: PriceBook = current.states[STREAM]
     return book, current
 
@@ -93,14 +195,14 @@ async def read_prices(
         for each in book.versions
         if each.effective_at > now.time
     ]
-    told = {
+    answer = {
         "version": found.version if found else 0,
         "effective_at": found.effective_at if found else None,
         "entries": [shown(entry) for entry in found.entries] if found else [],
         "latest": book.latest,
         "upcoming": upcoming,
     }
-    return Json(told, headers={"ETag": f'"{book.latest}"'})
+    return Json(answer, headers={"ETag": f'"{book.latest}"'})
 
 
 @endpoint("POST /api/v1/quotes", May.READ_PRICES, Quoted, keyed=False)
@@ -309,12 +411,13 @@ class VersionRow(BaseModel):
 @endpoint("GET /api/v1/prices/versions", May.READ_PLATFORM, page_of(VersionRow))
 async def list_price_versions(call: Call, page: Page) -> dict[str, Any]:
     """The versions of the price book, newest first."""
-    await page.wait(replace(call, org=PLATFORM))
+    platform = replace(call, org=PLATFORM)
+    await page.wait(platform)
     pages = page.cursors(call, "price-versions")
     (before,) = pages.after(LAST)
-    partition = partition_of(PLATFORM, call.services.ledger.writer.partitions)
-    rows = await call.services.rows_of_all(_VERSIONS, {"partition": partition, "before": before, "limit": pages.more})
-    return pages.page(rows, lambda row: [row["version"]], _shown)
+    wanted = {"partition": platform.partition, "before": before, "limit": pages.more}
+    rows = await call.services.rows_of_all(_VERSIONS, wanted)
+    return pages.page(rows, ["version"], positioned)
 
 
 @endpoint("POST /api/v1/prices/preview", May.READ_PLATFORM, PricesPreview, keyed=False, max_bytes=MAX_PRICES_BODY)
@@ -324,8 +427,7 @@ async def preview_prices(call: Call, body: PublishBody) -> dict[str, Any]:
     Over the whole platform for its admins; an auditor sees what their own organisation generated.
     """
     fits(body)
-    current = await read_current(call.services, PLATFORM, STREAM)
-    book: PriceBook = current.states[STREAM]
+    book, current = await price_book(call.services)
     command = PublishPrices(entries=tuple(entry_of(entry) for entry in body.entries), effective_at=body.effective_at)
     ledger = Memory(SCRIP, PLATFORM)
     ledger.put(PLATFORM, STREAM, book)
@@ -336,9 +438,5 @@ async def preview_prices(call: Call, body: PublishBody) -> dict[str, Any]:
     since = current.time - timedelta(days=WINDOW_DAYS)
     own = None if call.principal.role is Role.ADMIN else call.org
     rows = await call.services.rows_of_all(USAGE, {"from": since, "to": current.time, "own": own})
-    told = await call.services.threads.run(preview, book.at(new.effective_at), new, rows)
-    return {"from": since, "to": current.time, **told}
-
-
-def _shown(row: Row) -> dict[str, Any]:
-    return row | {"position": format_position(row["position"])}
+    answer = await call.services.threads.run(preview, book.at(new.effective_at), new, rows)
+    return {"from": since, "to": current.time, **answer}

@@ -1,46 +1,297 @@
-"""What is left of a budget, whether a cost fits, costs of what was generated elsewhere, and their sums (S2)."""
+"""Monthly budgets, their ceilings, costs of what was generated elsewhere, and their sums (S2)."""
 
+import re
 from asyncio import gather
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from api.budgets.answers import (
-    CURRENCY,
-    BudgetAlerts,
-    BudgetAnalytics,
-    BudgetAnswer,
-    BudgetChecked,
-    BudgetHealth,
-    CostResults,
-    CostRow,
-    alerts_of,
-    budget_answer,
-    budget_now,
-    settings_tag,
-)
 from api.generations.commands import Milliseconds, Prompt
-from api.http.caller import Call, own_only, seen_user, user_of
-from api.http.command import execute_all, key_reused, require_room
-from api.http.current import ask, read_current
+from api.http.caller import Call, matched, own_only, seen_user, tag_of, user_of
+from api.http.command import command, count_free, execute_all, key_reused, require_room
 from api.http.database import UNREACHABLE, Row
-from api.http.endpoint import REPLAYED, MinPosition, endpoint, invalid_body
+from api.http.endpoint import REPLAYED, Answer, MinPosition, endpoint, invalid_body
 from api.http.fields import Body, Id, Label, Text, Usd, UserId
 from api.http.limits import Begins
-from api.http.lists import Json, Page, page_of, seen
+from api.http.lists import LAST, Json, Page, page_of, seen
 from api.http.policy import May
 from api.http.problems import Problem, away, refused
 from api.http.services import Services
 from api.operator.health import UNHEALTHY_FROM, Condition
-from domain.budgets.now import BudgetCheck, CheckBudget
+from domain.budgets.now import BudgetCheck, BudgetNow, BudgetUse, CheckBudget
 from domain.budgets.record_cost import RecordCost
+from domain.budgets.set_budget import SetBudget
+from domain.budgets.state import MAX_BUDGET, MIN_BUDGET
 from domain.money import decimal_text, micros
 from domain.organisations import state as organisations
-from domain.refusal import Refusal
 from domain.resources.budget import BUDGET
 from domain.wording import usd_text
 from infra.position import format_position
-from infra.writer.submission import KeyReused, NotApplied, Outcome, Refused
+from infra.writer.submission import Answered, KeyReused, NotApplied, Outcome
+
+
+class BudgetAnswer(BaseModel):
+    """A user's month. `ceiling`: the most that the user may set, null for none; `reserved`: held for what runs.
+
+    `percent` of the budget is used or reserved, rounded down.
+    """
+
+    user_id: str
+    monthly_budget: str
+    ceiling: str | None
+    used_monthly: str
+    reserved: str
+    remaining: str
+    percent: int
+    currency: str
+    period_start: datetime
+    period_end: datetime
+    remaining_formatted: str
+    used_formatted: str
+    position: str
+
+
+class BudgetChecked(BaseModel):
+    """`reason`: ok or budget_exceeded; `enforced`: whether the organisation has budgets checked."""
+
+    allowed: bool
+    reason: str
+    message: str | None
+    expected_cost: str
+    remaining: str
+    currency: str
+    enforced: bool
+    position: str
+
+
+class CostResult(BaseModel):
+    """`duplicate`: a cost of this id is recorded already and counts once. `error` and `code` say what is wrong."""
+
+    id: str | None
+    status: Literal["ok", "duplicate", "error"]
+    error: str | None
+    code: str | None = None
+    field: str | None = None
+
+
+class CostResults(BaseModel):
+    """One result for each entry, in their order."""
+
+    results: list[CostResult]
+    position: str | None
+
+
+class CostRow(BaseModel):
+    """An attempt, or the refund of one (`kind`), whose cost is below zero. Only a success was charged."""
+
+    id: str
+    kind: Literal["recorded", "generation", "refund"]
+    user_id: str
+    prompt: str | None
+    size: str | None
+    quality: str | None
+    cost: str
+    currency: str
+    success: bool
+    image_url: str | None
+    generation_time_ms: int | None
+    error_message: str | None
+    created_at: datetime
+    position: str
+
+
+class BudgetAnalytics(BaseModel):
+    """What was spent from `from` to `to`. Refunds are taken off; `average_cost` is per generation, 0.00 without any."""
+
+    user_id: str
+    period: Literal["week", "month", "year"]
+    from_: datetime = Field(alias="from")
+    to: datetime
+    total_spent: str
+    total_generations: int
+    successful_generations: int
+    average_cost: str
+    cost_by_size: dict[str, str]
+    cost_by_quality: dict[str, str]
+    currency: str
+
+
+class BudgetAlert(BaseModel):
+    """`percentage` of the month's budget is used, rounded down."""
+
+    type: Literal["warning", "critical"]
+    message: str
+    percentage: int
+
+
+class BudgetAlerts(BaseModel):
+    """Nothing below 75 %."""
+
+    alerts: list[BudgetAlert]
+    position: str
+
+
+class BudgetHealth(BaseModel):
+    """healthy without an issue, degraded with fewer than 3, unhealthy from 3."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    issues: list[str]
+
+
+CURRENCY = "USD"
+WARNING_FROM, CRITICAL_FROM = 75, 90  # percent of the budget (S2)
+
+
+async def budget_now(call: Call, user: str) -> Answered:
+    """The user's budget now, a `BudgetUse`. Raises Problem (503)."""
+    return await call.ask(BudgetNow(user=user))
+
+
+def budget_answer(user: str, answered: Answered) -> dict[str, Any]:
+    """The answer to `BudgetNow` as callers read it."""
+    use: BudgetUse = answered.value
+    return {
+        "user_id": user,
+        **figures_of(use),
+        # A ceiling that is no lower than everyone's is none.
+        "ceiling": None if use.ceiling is None or use.ceiling >= MAX_BUDGET else decimal_text(use.ceiling),
+        "reserved": decimal_text(use.held),
+        # Rounded down, so that no threshold is shown before it is reached.
+        "percent": (use.used + use.held) * 100 // use.monthly,
+        "remaining_formatted": usd_text(use.remaining),
+        "used_formatted": f"{usd_text(use.used)} of {usd_text(use.monthly)}",
+        "position": format_position(answered.position),
+    }
+
+
+def figures_of(use: BudgetUse) -> dict[str, Any]:
+    """The budget's figures as every answer has them."""
+    return {
+        "monthly_budget": decimal_text(use.monthly),
+        "used_monthly": decimal_text(use.used),
+        "remaining": decimal_text(use.remaining),
+        "currency": CURRENCY,
+        "period_start": use.period.start,
+        "period_end": use.period.end,
+    }
+
+
+def settings_tag(use: BudgetUse) -> str:
+    """The ETag of what PUT changes."""
+    return tag_of(use.monthly, use.ceiling)
+
+
+def alerts_of(use: BudgetUse) -> list[dict[str, Any]]:
+    """The alert that the month's use is worth: none below 75 %, and never two for one budget."""
+    share = use.used * 100 // use.monthly
+    if share < WARNING_FROM:
+        return []
+    sentence = f"{share} % of the monthly budget is used: {usd_text(use.used)} of {usd_text(use.monthly)}."
+    type_ = "critical" if share >= CRITICAL_FROM else "warning"
+    return [{"type": type_, "message": sentence, "percentage": share}]
+
+
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,6})?", re.ASCII)
+_MONEY_FACTS = ("monthly", "ceiling", "limit")
+
+
+def _from_one_to_thousand(text: str) -> str:
+    """Says which of the bounds was passed, as decimal text like the value itself."""
+    if not _DECIMAL.fullmatch(text):
+        reason = "must be a decimal with at most 6 places, as text"
+        raise PydanticCustomError("not_a_decimal", reason, {"le": decimal_text(MAX_BUDGET)})
+    if text.startswith("-") or micros(text) < MIN_BUDGET:
+        raise PydanticCustomError("too_small", "must be at least 1.00 USD", {"ge": decimal_text(MIN_BUDGET)})
+    if micros(text) > MAX_BUDGET:
+        raise PydanticCustomError("too_large", "must be at most 1000.00 USD", {"le": decimal_text(MAX_BUDGET)})
+    return text
+
+
+BudgetText = Annotated[
+    str,
+    AfterValidator(_from_one_to_thousand),
+    Field(description="USD a month as decimal text, 1 to 1000.", examples=["25.00"]),
+]
+
+
+class MyBudgetBody(Body):
+    """At most the ceiling, where an administrator has set one."""
+
+    monthly_budget: BudgetText
+
+
+class UserBudgetBody(Body):
+    """What is not given stays as it is. A ceiling below the budget lowers it; null takes the ceiling away."""
+
+    monthly_budget: BudgetText = ""
+    ceiling: BudgetText | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("names nothing to change: monthly_budget or ceiling")
+        return self
+
+
+def _whose(call: Call) -> str:
+    return call.params.get("id", call.principal.sub)
+
+
+async def _unchanged(call: Call, _body: Any) -> Call:
+    """Raises Problem (412) where the caller has read the budget as it no longer is."""
+    if call.if_match is not None:
+        matched(call, "budget", settings_tag((await budget_now(call, _whose(call))).value))
+    return call
+
+
+async def _as_it_is(call: Call, _body: Any, _outcome: Outcome) -> Answer:
+    return budget_answer(_whose(call), await budget_now(call, _whose(call)))
+
+
+def _in_usd(_call: Call, outcome: Outcome) -> dict[str, Any]:
+    """The numbers of a refusal, money as text."""
+    facts = outcome.refusal.facts if outcome.refusal else {}
+    money = {name: decimal_text(facts[name]) for name in _MONEY_FACTS if name in facts}
+    return {**facts, **money, "currency": CURRENCY}
+
+
+@command(
+    "PUT /api/v1/budgets/me",
+    May.SET_OWN_BUDGET,
+    BudgetAnswer,
+    look=_unchanged,
+    tell=_as_it_is,
+    facts=_in_usd,
+    free=lambda _body: True,
+    begins=lambda call, _body: Begins("budget", call.principal.sub),
+)
+def set_my_budget(call: Call, body: MyBudgetBody, _sealed: str | None) -> Any:
+    """Set one's own monthly budget."""
+    return SetBudget(user=call.principal.sub, monthly=micros(body.monthly_budget), by_user=True)
+
+
+@command(
+    "PUT /api/v1/users/{id}/budget",
+    May.SET_BUDGETS,
+    BudgetAnswer,
+    look=_unchanged,
+    tell=_as_it_is,
+    facts=_in_usd,
+    begins=lambda call, _body: Begins("budget", call.id),
+)
+def set_budget(call: Call, body: UserBudgetBody, _sealed: str | None) -> Any:
+    """Set a user's monthly budget, and the most that the user may set.
+
+    A ceiling that everybody has anyway is none.
+    """
+    ceiling = None
+    if "ceiling" in body.model_fields_set:
+        ceiling = MAX_BUDGET if body.ceiling is None else micros(body.ceiling)
+    monthly = micros(body.monthly_budget) if body.monthly_budget else None
+    return SetBudget(user=call.id, monthly=monthly, ceiling=ceiling, by_user=False)
+
 
 MAX_ENTRIES = 1_000
 MAX_COSTS_BODY = 4_194_304  # 1,000 entries of 4 KiB, with a prompt and a signed URL
@@ -113,13 +364,9 @@ async def check_budget(call: Call, body: CheckBody) -> dict[str, Any]:
     """
     expected = micros(body.expected_cost)
     question = CheckBudget(user=user_of(call, body.user_id), expected=expected)
-    try:
-        answered, now = await gather(
-            ask(call.services, call.org, question), read_current(call.services, call.org, organisations.STREAM)
-        )
-    except Refusal as refusal:
-        call.services.metrics.refused("check_budget", refusal.code)
-        raise refused(Refused.of(refusal)) from None
+    answered, now = await gather(
+        call.ask(question, operation="check_budget"), call.services.current(call.org, organisations.STREAM)
+    )
     checked: BudgetCheck = answered.value
     enforced: bool = now.states[organisations.STREAM].enforces(BUDGET.name)
     allowed = checked.allowed or not enforced
@@ -169,12 +416,11 @@ async def record_costs(call: Call, body: CostsBody) -> Json:
     ]
     outcomes = [each for each in found if isinstance(each, Outcome)]
     for each in outcomes:
-        if each.refusal is not None and not each.replayed:
-            call.services.free_writes.count(call.principal, call.org)
+        count_free(call, each)
     position = max((each.position for each in outcomes), default=None)
-    told = {"results": results, "position": None if position is None else format_position(position)}
+    answer = {"results": results, "position": None if position is None else format_position(position)}
     replayed = bool(outcomes) and all(each.replayed for each in outcomes)
-    return Json(told, headers=REPLAYED if replayed else None)
+    return Json(answer, headers=REPLAYED if replayed else None)
 
 
 def _entry(call: Call, raw: dict[str, Any]) -> CostBody | Problem:
@@ -209,18 +455,17 @@ def _command(entry: CostBody, sealed: str | None) -> RecordCost:
 
 
 def _result(id_: object, result: Problem | Outcome | KeyReused | NotApplied) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": id_ if isinstance(id_, str) else None, "status": "ok", "error": None}
+    answer: dict[str, Any] = {"id": id_ if isinstance(id_, str) else None, "status": "ok", "error": None}
     if isinstance(result, Outcome):
         if result.refusal is None:
-            return told
+            return answer
         if result.refusal.code == EXISTS:
-            return told | {"status": "duplicate", "error": result.refusal.detail, "code": EXISTS}
+            return answer | {"status": "duplicate", "error": result.refusal.detail, "code": EXISTS}
         result = refused(result.refusal)
     problem = result if isinstance(result, Problem) else key_reused()
-    return told | {"status": "error", "error": problem.detail, "code": problem.code, "field": problem.field}
+    return answer | {"status": "error", "error": problem.detail, "code": problem.code, "field": problem.field}
 
 
-LAST = 2**62
 UNNAMED = "unknown"  # what cost is put under that names no size or quality
 _COSTS = """
     select position, kind, id, user_id, usd, success, size, quality, generation_time_ms, sealed, created_at
@@ -259,13 +504,11 @@ async def list_my_costs(call: Call, page: Page, user_id: UserId = None) -> dict[
     """Attempts and what they cost."""
     user = whose(call, user_id)
     pages = await page.of(call, "costs", user)
-    (before,) = pages.after(LAST)
-    wanted = {"org": call.org, "user": user, "before": before, "limit": pages.more}
-    told = pages.page(await call.services.rows(_COSTS, wanted), lambda row: [row["position"]])
-    made = [row["id"] for row in told["items"] if row["kind"] == "generation"]
-    contents = await call.services.rows(_CONTENTS, {"org": call.org, "ids": made}) if made else []
-    told["items"] = await call.services.threads.run(_shown, call.services, call.org, told["items"], contents)
-    return told
+    answer = pages.page(await pages.rows(_COSTS, {"before": LAST}, user=user), ["position"])
+    made = [row["id"] for row in answer["items"] if row["kind"] == "generation"]
+    contents = await call.rows(_CONTENTS, ids=made) if made else []
+    answer["items"] = await call.services.threads.run(_shown, call.services, call.org, answer["items"], contents)
+    return answer
 
 
 @endpoint("GET /api/v1/budgets/me/analytics", May.READ_BUDGETS, BudgetAnalytics)
@@ -275,8 +518,7 @@ async def read_budget_analytics(
     """Sums of what was spent."""
     user = whose(call, user_id)
     await seen(call, min_position)
-    wanted = {"org": call.org, "user": user, "back": _BACK[period], "unnamed": UNNAMED}
-    (row,) = await call.services.rows(_ANALYTICS, wanted)
+    (row,) = await call.rows(_ANALYTICS, user=user, back=_BACK[period], unnamed=UNNAMED)
     return {"user_id": user, "period": period, **_sums(row)}
 
 
@@ -349,7 +591,7 @@ async def _of_budgets(call: Call) -> list[str]:
     except Problem:
         issues.append("Budgets cannot be read or checked at the moment.")
     try:
-        await call.services.rows(_READABLE, {"org": call.org})
+        await call.rows(_READABLE)
     except UNREACHABLE:
         issues.append("The history of costs cannot be read at the moment.")
     return issues

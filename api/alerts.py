@@ -1,20 +1,27 @@
-"""Where an organisation wants its alerts delivered, what became of each delivery, and another try."""
+"""Alerts, the rules that raise them, and the webhooks that they are delivered to."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
-from api.http.caller import Call
-from api.http.command import key_reused
-from api.http.endpoint import REPLAYED, endpoint
-from api.http.fields import Body, Label
-from api.http.lists import Json, Page, page_of
+from api.http.caller import Call, matched, tag_of
+from api.http.command import command, key_reused
+from api.http.endpoint import REPLAYED, Answer, endpoint
+from api.http.fields import Body, Label, Name, QueryDay, UserId
+from api.http.lists import LAST, Json, Page, moments, page_of
 from api.http.policy import May
 from api.http.problems import Problem, invalid, limit_reached, not_found
 from api.http.services import Services
-from infra.alert_rules import TYPES
+from domain.organisations.configure import MAX_ALERT_RULES, ConfigureOrganisation, settings_of
+from domain.organisations.events import OrganisationConfigured
+from domain.organisations.now import OrganisationNow
+from domain.organisations.state import Organisation
+from infra.alert_rules import MOST, RULES, TYPES, Given, UnknownRule, differing, in_force
+from infra.position import format_position
 from infra.webhooks.destination import MAX_URL, Forbidden, read_url
 from infra.webhooks.secret import WebhookSecrets
 from infra.webhooks.store import (
@@ -26,9 +33,162 @@ from infra.webhooks.store import (
     Webhooks,
     WebhookTaken,
 )
+from infra.writer.submission import Outcome
+
+Rule = dict[Name, bool | Annotated[int, Field(ge=0, le=MOST)]]
+
+
+class AlertRulesBody(Body):
+    """By rule its thresholds and `enabled`; what is not named is as by default. GET lists all with their bounds."""
+
+    rules: Annotated[
+        dict[Name, Rule],
+        Field(max_length=MAX_ALERT_RULES, examples=[{"budget": {"warning": 60}, "usage_spike": {"enabled": False}}]),
+    ]
+
+
+class AlertRuleRow(BaseModel):
+    """A rule as it is in force. `defaults` and `bounds` are by threshold; `about` says when it is crossed."""
+
+    type: str
+    about: str
+    enabled: bool
+    thresholds: dict[str, int]
+    defaults: dict[str, int]
+    bounds: dict[str, tuple[int, int]]
+
+
+class AlertRulesAnswer(BaseModel):
+    """All rules by name. A changed threshold counts from the next movement of what it is about."""
+
+    rules: dict[str, AlertRuleRow]
+    position: str
+
+
+def shown(given: Given, position: int) -> Answer:
+    """All rules as they are with an organisation's own thresholds."""
+    now = in_force(given)
+    rules = {
+        name: {
+            "type": rule.type,
+            "about": rule.about,
+            "enabled": now[name]["enabled"],
+            "thresholds": {key: now[name][key] for key in rule.thresholds},
+            "defaults": {key: threshold.default for key, threshold in rule.thresholds.items()},
+            "bounds": {key: (threshold.least, threshold.most) for key, threshold in rule.thresholds.items()},
+        }
+        for name, rule in RULES.items()
+    }
+    return {"rules": rules, "position": format_position(position)}
+
+
+def _wanted(body: AlertRulesBody) -> dict[str, dict[str, int | bool]]:
+    try:
+        return differing(body.rules)
+    except UnknownRule as error:
+        raise invalid(error.field, error.reason) from None
+
+
+async def _look(call: Call, _body: Any) -> Call:
+    """The settings as they are, for a caller who overwrites only the rules that it has read. Raises Problem (412)."""
+    if call.if_match is None:
+        return call
+    settings = settings_of((await call.ask(OrganisationNow())).value)
+    matched(call, "alert rules", tag_of(settings.alert_rules))
+    return replace(call, found=call.found._replace(expected=settings))
+
+
+def _configured(outcome: Outcome) -> Answer:
+    return shown(outcome.one(OrganisationConfigured).alert_rules, outcome.position)
+
+
+@command(
+    "PUT /api/v1/alert-rules",
+    May.MANAGE_ALERTS,
+    AlertRulesAnswer,
+    answer=_configured,
+    check=lambda _call, body: _wanted(body),
+    look=_look,
+)
+def set_alert_rules(call: Call, body: AlertRulesBody, _sealed: str | None) -> Any:
+    """Set when the organisation is alerted."""
+    return ConfigureOrganisation(alert_rules=_wanted(body), expected=call.found.expected)
+
+
+_LIST = """
+    select id, rule, type, severity, subject, user_id, message, data as facts, at from alerts
+    where org = %(org)s and id < %(before)s
+      and (%(type)s::text is null or type = %(type)s)
+      and (%(rule)s::text is null or rule = %(rule)s)
+      and (%(severity)s::text is null or severity = %(severity)s)
+      and (%(user)s::text is null or user_id = %(user)s)
+      and (%(from)s::timestamptz is null or at >= %(from)s)
+      and (%(to)s::timestamptz is null or at < %(to)s)
+    order by id desc limit %(limit)s"""
+
+# Rules about a user's own money and work. Alerts about unusual use are not for the user who is watched.
+OWN_RULES = (
+    *("budget", "credits_low", "credits_exhausted", "credits_expiring"),
+    *("generation_expired", "generation_exhausted", "purchase_completed"),
+)
+_OWN = """
+    select id, rule, type, severity, subject, user_id, message, data as facts, at from alerts
+    where org = %(org)s and user_id = %(user)s and rule = any(%(rules)s) and id < %(before)s
+    order by id desc limit %(limit)s"""
+
+
+class AlertRow(BaseModel):
+    """A crossing of a rule. `facts` are its numbers, `message` says the same to people."""
+
+    id: int
+    rule: str
+    type: str
+    severity: Literal["info", "warning", "critical"]
+    subject: str
+    user_id: str | None = None
+    message: str
+    facts: dict[str, Any]
+    at: datetime
+
+
+@endpoint("GET /api/v1/alerts", May.READ_EVENTS, page_of(AlertRow))
+async def list_alerts(
+    call: Call,
+    page: Page,
+    type: Annotated[str | None, Query(max_length=64, pattern=r"^[a-z_.]+$")] = None,
+    rule: Name | None = None,
+    severity: Literal["info", "warning", "critical"] | None = None,
+    user_id: UserId = None,
+    from_: Annotated[QueryDay | None, Query(alias="from")] = None,
+    to: QueryDay | None = None,
+) -> dict[str, Any]:
+    """Alerts, newest first."""
+    from_, to = await moments(call, from_, to)
+    pages = page.cursors(call, "alerts")
+    wanted = {"type": type, "rule": rule, "severity": severity, "user": user_id, "from": from_, "to": to}
+    return pages.page(await pages.rows(_LIST, {"before": LAST}, **wanted), ["id"])
+
+
+@endpoint("GET /api/v1/alerts/me", May.READ_CREDITS, page_of(AlertRow))
+async def list_my_alerts(call: Call, page: Page) -> dict[str, Any]:
+    """Alerts about the caller's own credits, budget and generations, newest first."""
+    user = call.principal.sub
+    pages = page.cursors(call, "my-alerts", user)
+    rows = await pages.rows(_OWN, {"before": LAST}, user=user, rules=list(OWN_RULES))
+    return pages.page(rows, ["id"])
+
+
+@endpoint("GET /api/v1/alert-rules", May.MANAGE_ALERTS, AlertRulesAnswer)
+async def read_alert_rules(call: Call) -> Json:
+    """The rules that raise alerts, and their thresholds."""
+    answered = await call.ask(OrganisationNow())
+    organisation: Organisation = answered.value
+    tag = tag_of(organisation.alert_rules)
+    return Json(shown(organisation.alert_rules, answered.position), headers={"ETag": tag})
+
 
 RESENDS_RETRY_AFTER_S = 60
-_LIST = f"""
+_WEBHOOKS = f"""
     select {SHOWN} from webhooks
     where org = %(org)s and (%(at)s::timestamptz is null or (created_at, id) > (%(at)s, %(id)s))
     order by created_at, id limit %(limit)s"""
@@ -121,8 +281,8 @@ async def list_webhooks(call: Call, page: Page) -> dict[str, Any]:
     """The organisation's webhooks."""
     pages = page.cursors(call, "webhooks")
     at, id_ = pages.given(datetime, str) or (None, "")
-    rows = await call.services.rows(_LIST, {"org": call.org, "at": at, "id": id_, "limit": pages.more})
-    return pages.page(rows, lambda row: [row["created_at"], row["id"]])
+    rows = await call.rows(_WEBHOOKS, at=at, id=id_, limit=pages.more)
+    return pages.page(rows, ["created_at", "id"])
 
 
 @endpoint("DELETE /api/v1/webhooks/{id}", May.MANAGE_ALERTS, status=204)
@@ -141,13 +301,12 @@ async def list_deliveries(
     status: Literal["pending", "delivered", "failed"] | None = None,
 ) -> dict[str, Any]:
     """What was delivered to a webhook, newest first."""
-    if not await call.services.rows(_KNOWN, {"org": call.org, "webhook": id}):
+    if not await call.rows(_KNOWN, webhook=id):
         raise not_found("webhook", id)
     pages = page.cursors(call, "deliveries", id)
     at, last = pages.given(datetime, str) or (None, "")
-    asked = {"org": call.org, "webhook": id, "status": status, "at": at, "id": last, "limit": pages.more}
-    rows = await call.services.rows(_DELIVERIES, asked)
-    return pages.page(rows, lambda row: [row["created_at"], row["id"]])
+    rows = await call.rows(_DELIVERIES, webhook=id, status=status, at=at, id=last, limit=pages.more)
+    return pages.page(rows, ["created_at", "id"])
 
 
 def _webhooks(services: Services) -> Webhooks:
