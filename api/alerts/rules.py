@@ -15,7 +15,7 @@ from api.http.fields import Body, Name, QueryDay, UserId
 from api.http.lists import Json, Page, moments, page_of
 from api.http.policy import May
 from api.http.problems import invalid
-from domain.organisations.configure import MAX_ALERT_RULES, ConfigureOrganisation, settings_of
+from domain.organisations.commands import MAX_ALERT_RULES, ConfigureOrganisation, settings_of
 from domain.organisations.events import OrganisationConfigured
 from domain.organisations.now import OrganisationNow
 from domain.organisations.state import Organisation

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.http.caller import Call, tag_of
 from api.http.current import ask
-from domain.budgets.now import BudgetNow, BudgetUse
+from domain.budgets.commands import BudgetNow, BudgetUse
 from domain.budgets.state import MAX_BUDGET
 from domain.money import decimal_text
 from domain.wording import usd_text

@@ -13,7 +13,7 @@ from api.http.endpoint import Answer
 from api.http.fields import Body
 from api.http.limits import Begins
 from api.http.policy import May
-from domain.budgets.set_budget import SetBudget
+from domain.budgets.commands import SetBudget
 from domain.budgets.state import MAX_BUDGET, MIN_BUDGET
 from domain.money import decimal_text, micros
 from infra.writer.submission import Outcome

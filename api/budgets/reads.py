@@ -32,8 +32,7 @@ from api.http.policy import May
 from api.http.problems import Problem, away, refused
 from api.http.services import Services
 from api.operator.health import UNHEALTHY_FROM, Condition
-from domain.budgets.now import BudgetCheck, CheckBudget
-from domain.budgets.record_cost import RecordCost
+from domain.budgets.commands import BudgetCheck, CheckBudget, RecordCost
 from domain.money import decimal_text, micros
 from domain.organisations import state as organisations
 from domain.refusal import Refusal

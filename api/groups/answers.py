@@ -14,10 +14,8 @@ from api.http.fields import shown_settings, with_settings
 from api.http.problems import away, refused
 from api.http.services import Services
 from domain.groups.events import GroupCreated, Limits
-from domain.groups.now import GroupNow, GroupUse, max_status
-from domain.groups.room import Room, room_of, tightest
-from domain.groups.rules import TOKENS
-from domain.groups.state import PREFIX, Group, evolve
+from domain.groups.now import GroupNow, GroupUse, Room, max_status, room_of, tightest
+from domain.groups.state import PREFIX, TOKENS, Group, evolve
 from domain.periods import Period
 from domain.quotas.events import UseCounted
 from domain.refusal import Refusal

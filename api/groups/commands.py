@@ -23,13 +23,9 @@ from api.http.endpoint import Answer
 from api.http.fields import Body, Count, Id, Name, given_settings, with_settings
 from api.http.limits import Begins
 from api.http.policy import May
-from domain.groups.create import CreateGroup
-from domain.groups.delete import DeleteGroup
-from domain.groups.edit import EditGroup
+from domain.groups.commands import AddMembers, CreateGroup, DeleteGroup, EditGroup, RemoveMembers, TrackGeneration
 from domain.groups.events import GroupDeleted, MembersAdded, MembersRemoved
-from domain.groups.members import AddMembers, RemoveMembers
-from domain.groups.rules import MAX_DESCRIPTION, MAX_NAME, TOKENS
-from domain.groups.track import TrackGeneration
+from domain.groups.state import MAX_DESCRIPTION, MAX_NAME, TOKENS
 from domain.periods import Every
 from domain.settings.setting import Owner
 from domain.text import is_name

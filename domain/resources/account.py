@@ -7,6 +7,7 @@ from domain.bounds import MAX_SLICES, MAX_TOTAL
 from domain.credits import address
 from domain.credits.account import MAX_OPEN_HOLDS, Account, account_of
 from domain.credits.burn import split
+from domain.credits.commands import Refund, refund
 from domain.credits.events import (
     CreditsDebited,
     CreditsRefunded,
@@ -16,7 +17,6 @@ from domain.credits.events import (
     ReservationReleased,
     ShortfallRecorded,
 )
-from domain.credits.refund import Refund, refund
 from domain.credits.refusals import AlreadyExists, TooMany, TooManyGrantsAtOnce
 from domain.credits.rules import charge_of, expire_returned, grow, pay, payable
 from domain.generations.assessment import Assessment

@@ -8,7 +8,7 @@ import pytest
 
 from api.http.command import Command
 from api.subjects import DECLARED
-from domain.plans.start_purchase import StartPurchase
+from domain.plans.purchases import StartPurchase
 from tests.api.generating import tell
 from tests.api.service import Service, address
 
