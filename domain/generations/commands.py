@@ -141,7 +141,7 @@ def confirm(work: Work, command: ConfirmGeneration) -> None:
         else:
             each.settle(settlement)
     fields = settlement.fields(succeeded=settlement.succeeded, sealed=command.sealed)
-    # Its own event comes before what it moved, of which it tells.
+    # The generation's own event comes before the events of its resources, which it sums up.
     stream = stream_of(command.generation_id)
     if late:
         work.emit(stream, GenerationSettledLate(**fields), at=place)

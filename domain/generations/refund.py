@@ -132,7 +132,7 @@ def _write_off(
 
 
 def _joined(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
-    """The charges, those of one period in one quota as one: a refund does not tell them apart."""
+    """The charges, with those of one period in one quota added up: a refund undoes them together."""
     joined: dict[tuple[str, str | None, str], Charge] = {}
     for charge in charges:
         key = (charge.stream, charge.debit_id, charge.period)

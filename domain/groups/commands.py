@@ -94,7 +94,7 @@ class EditGroup:
 
 
 def edit(work: Work, command: EditGroup) -> None:
-    """Recorded use stays as it is (S1), also above a new limit; only another kind of period starts it anew.
+    """Recorded use stays as it is (S1), also above a new limit; only another kind of period resets it.
 
     Raises NoSuchGroup, InvalidGroup, InvalidSetting, NotCounted.
     """
@@ -152,7 +152,7 @@ class RemoveMembers:
 
 
 def add_members(work: Work, command: AddMembers) -> None:
-    """Nothing happens where nobody is new. Raises NoSuchGroup, TooManyMembers, TooManyGroups."""
+    """Emits nothing where all are members already. Raises NoSuchGroup, TooManyMembers, TooManyGroups."""
     group = group_of(work, command.group_id)
     existing(group, command.group_id)
     new = tuple(user for user in dict.fromkeys(command.users) if user not in group.members)
@@ -169,7 +169,7 @@ def add_members(work: Work, command: AddMembers) -> None:
 
 
 def remove_members(work: Work, command: RemoveMembers) -> None:
-    """Nothing happens where nobody was in the group. Raises NoSuchGroup."""
+    """Emits nothing where no user was in the group. Raises NoSuchGroup."""
     group = group_of(work, command.group_id)
     existing(group, command.group_id)
     gone = tuple(user for user in dict.fromkeys(command.users) if user in group.members)

@@ -53,7 +53,7 @@ class DeductTokens(TokenUse):
 class TokenAnswer(NamedTuple):
     """Whether tokens can be used: `reason` is `ok` or a refusal's code, `cost` and `balance` (before it) are tokens.
 
-    `refresh_date`: when the plan grants anew; none while no cycle has begun.
+    `refresh_date`: when the plan grants its next allowance; None before the first cycle.
     """
 
     allowed: bool
@@ -66,7 +66,7 @@ class TokenAnswer(NamedTuple):
 
 
 class TokensLeft(NamedTuple):
-    """What a deduction left of the type's tokens, and when the plan grants anew; none while no cycle has begun."""
+    """The balance after a deduction, and when the plan grants its next allowance; None before the first cycle."""
 
     balance: int
     refresh_date: datetime | None

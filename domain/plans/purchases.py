@@ -142,7 +142,7 @@ def _further_streams(work: Work, command: CompletePurchase) -> tuple[str, ...]:
 
 
 def complete_purchase(work: Work, command: CompletePurchase) -> None:
-    """The payment, and what it buys, in one decision. The same payment told again changes nothing.
+    """The payment, and what it buys, in one decision. A repeated report of the same payment changes nothing.
 
     A payment that arrives after the purchase was given up is honoured: the money is there. A plan is bought for the
     running cycle, or for twelve with it, and ends then unless it is bought again before (docs/decisions/0008).

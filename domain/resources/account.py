@@ -153,7 +153,7 @@ class AccountResource(Resource):
         self._pay_available(settlement, tuple(each.stream for each in held), former)
 
     def refund(self, work: Work, charge: Charge, back: Amounts, refund_id: str) -> Charge | None:
-        """At most what nobody has refunded of the debit directly."""
+        """At most the part of the debit that no direct refund has returned."""
         debit_id = charge.debit_id or ""
         history = work.history(charge.stream, address.debit_tag(debit_id))
         gone = sum(event.amount for event in history if isinstance(event, CreditsRefunded))
