@@ -16,7 +16,7 @@ from api.http.lists import LAST, Json, Page, moments, page_of
 from api.http.policy import May
 from api.http.problems import Problem, invalid, limit_reached, not_found
 from api.http.services import Services
-from domain.organisations.configure import MAX_ALERT_RULES, ConfigureOrganisation, settings_of
+from domain.organisations.commands import MAX_ALERT_RULES, ConfigureOrganisation, settings_of
 from domain.organisations.events import OrganisationConfigured
 from domain.organisations.now import OrganisationNow
 from domain.organisations.state import Organisation

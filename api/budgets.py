@@ -20,9 +20,7 @@ from api.http.policy import May
 from api.http.problems import Problem, away, refused
 from api.http.services import Services
 from api.operator.health import UNHEALTHY_FROM, Condition
-from domain.budgets.now import BudgetCheck, BudgetNow, BudgetUse, CheckBudget
-from domain.budgets.record_cost import RecordCost
-from domain.budgets.set_budget import SetBudget
+from domain.budgets.commands import BudgetCheck, BudgetNow, BudgetUse, CheckBudget, RecordCost, SetBudget
 from domain.budgets.state import MAX_BUDGET, MIN_BUDGET
 from domain.money import decimal_text, micros
 from domain.organisations import state as organisations

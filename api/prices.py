@@ -21,9 +21,8 @@ from api.http.services import Services
 from domain.kernel.memory import Memory
 from domain.money import decimal_text, micros
 from domain.prices.book import STREAM, PriceBook
-from domain.prices.difference import EntryChange, difference
 from domain.prices.events import PriceEntry, PricesPublished
-from domain.prices.publish import MAX_ENTRIES, PublishPrices
+from domain.prices.publish import MAX_ENTRIES, EntryChange, PublishPrices, difference
 from domain.prices.quote import Ask, quote, quote_or_none
 from domain.prices.refusals import Unpriced
 from domain.refusal import Refusal

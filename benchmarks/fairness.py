@@ -34,8 +34,7 @@ from cli.service.priority import BEHIND, give_place
 from cli.service.service import Service
 from cli.service.tokens import signed_token
 from domain.credits.account import MAX_OPEN_HOLDS
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
+from domain.credits.commands import Grant, Reserve
 from domain.registry import SCRIP
 from infra.ids import record_id
 from infra.writer.submission import Outcome, Submission

@@ -10,7 +10,7 @@ from benchmarks.projector import raw_consume
 from benchmarks.stage import Stage, both_servers
 from consumers.intake.role import run_intake
 from consumers.usage import METERED
-from domain.credits.grant import Grant
+from domain.credits.commands import Grant
 from domain.registry import SCRIP
 from infra.ids import record_id
 from infra.kafka_client import kafka_arguments

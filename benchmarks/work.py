@@ -3,16 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from domain.credits.capture import Capture
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
-from domain.generations.confirm import ConfirmGeneration
+from domain.credits.commands import Capture, Grant, Reserve
+from domain.generations.commands import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content
 from domain.generations.request import Defaults, Request
 from domain.generations.settlement import Reported
-from domain.groups.create import CreateGroup
-from domain.groups.members import AddMembers
+from domain.groups.commands import AddMembers, CreateGroup
 from domain.periods import Every
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices

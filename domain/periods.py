@@ -10,7 +10,7 @@ CYCLE = timedelta(days=30)  # S3: a plan's balances reset every 30 days
 
 
 class Every(StrEnum):
-    """How often a limit starts anew; `total` is never."""
+    """How often the use of a limit is reset; `total`: never."""
 
     TOTAL = "total"
     DAY = "day"

@@ -6,7 +6,7 @@ from typing import ClassVar, dataclass_transform
 
 
 class RefusalKind(StrEnum):
-    """Why a command was refused, in the five ways that callers must tell apart.
+    """Why a command was refused: the five cases that callers handle differently.
 
     The edge turns each into its own status; the ledger keeps all but `INVALID` and `BUSY` under the idempotency key,
     because an invalid value is no decision about the ledger's state (contract, "Idempotency"), and what is busy is to
@@ -16,7 +16,7 @@ class RefusalKind(StrEnum):
     SHORT = "short"  # a resource is missing: credits today, others later
     MISSING = "missing"  # what the command names does not exist
     CONFLICT = "conflict"  # it exists, but its state does not allow this
-    BUSY = "busy"  # it will pass by itself: the same command may succeed later
+    BUSY = "busy"  # temporary: the same command may succeed later
     INVALID = "invalid"  # a value that cannot be right, whatever is retried
 
 

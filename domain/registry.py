@@ -3,19 +3,20 @@
 The limited resources are in `RESOURCES`.
 """
 
-from domain.budgets import handlers as budgets
-from domain.credits import handlers as accounts
+from domain.budgets import commands as budgets
+from domain.credits import commands as accounts
 from domain.generations import handlers as generations
-from domain.groups import handlers as groups
+from domain.groups import commands as groups
 from domain.kernel.domain import Domain
-from domain.organisations import handlers as organisations
-from domain.plans import handlers as plans
-from domain.prices import handlers as prices
+from domain.organisations import commands as organisations
+from domain.plans import deduct, purchases
+from domain.plans import publish as offers
+from domain.prices import publish as prices
 from domain.quotas import counted
 from domain.quotas import quota as quotas
 from domain.resources.table import RESOURCES, Resources
 from domain.settings import change as settings
-from domain.storage import handlers as storage
+from domain.storage import commands as storage
 
 
 def scrip(resources: Resources) -> Domain:
@@ -29,7 +30,9 @@ def scrip(resources: Resources) -> Domain:
         groups.MODULE,
         budgets.MODULE,
         organisations.MODULE,
-        plans.MODULE,
+        offers.MODULE,
+        purchases.MODULE,
+        deduct.MODULE,
         settings.MODULE,
         generations.module(resources),
     )

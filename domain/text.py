@@ -5,7 +5,7 @@ that changes the order in which they see it. A free text (a prompt, a reason, a 
 needs: marks of direction in Arabic and Hebrew, joiners in emoji and in Persian. It is kept as it came, and whatever
 shows it makes visible what would reorder the text around it (`visible`, `on_one_line`).
 
-Letters that look like other letters are not refused: what identifies somebody is an id, and ids are ASCII (domain.ids).
+Letters that look like other letters are not refused: users are identified by their ids, and ids are ASCII (domain.ids).
 """
 
 import re

@@ -12,7 +12,7 @@ def bytes_text(size: int) -> str:
 
 
 def count_text(count: int) -> str:
-    """A number shortened from a thousand on: `950`, `1.2K`, `3.4M`; rounded down, so that nobody seems to have more."""
+    """A number shortened from a thousand on: `950`, `1.2K`, `3.4M`; rounded down, so that no balance looks larger."""
     for letter, power in (("B", 9), ("M", 6), ("K", 3)):
         if abs(count) >= 10**power:
             return f"{_trimmed(count, 10**power, 1)}{letter}"

@@ -16,9 +16,21 @@ from api.http.limits import Begins
 from api.http.lists import seen
 from api.http.policy import May
 from api.http.problems import invalid
-from domain.credits.capture import Capture
-from domain.credits.configure import ConfigureAccount
-from domain.credits.debit import Debit
+from domain.credits.commands import (
+    DEFAULT_PRIORITY,
+    DEFAULT_TTL_S,
+    Capture,
+    ConfigureAccount,
+    Debit,
+    Extend,
+    Grant,
+    Refund,
+    Release,
+    Reserve,
+    Transfer,
+    VoidGrant,
+    part_of,
+)
 from domain.credits.events import (
     AccountConfigured,
     CreditsDebited,
@@ -30,13 +42,6 @@ from domain.credits.events import (
     ReservationExtended,
     Slice,
 )
-from domain.credits.extend import Extend
-from domain.credits.grant import DEFAULT_PRIORITY, Grant
-from domain.credits.refund import Refund
-from domain.credits.release import Release
-from domain.credits.reserve import DEFAULT_TTL_S, Reserve
-from domain.credits.transfer import Transfer
-from domain.credits.void import VoidGrant, part_of
 from infra.ids import uuid7
 from infra.position import format_position
 from infra.writer.submission import Outcome

@@ -32,16 +32,19 @@ from api.http.problems import Problem, away, refused
 from domain.credits.address import reservation_tag
 from domain.credits.address import stream_of as account_stream
 from domain.credits.refusals import NotFound
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import (
+    CancelGeneration,
+    ConfirmGeneration,
+    ExtendGeneration,
+    FailGeneration,
+    StartGeneration,
+)
 from domain.generations.create import DEFAULT_TTL_S, CreateGeneration
 from domain.generations.events import Content, GenerationHeld
-from domain.generations.extend import ExtendGeneration
-from domain.generations.fail import FailGeneration
 from domain.generations.refund import RefundGeneration
 from domain.generations.refusals import NoSuchGeneration
 from domain.generations.request import Request
 from domain.generations.settlement import Reported
-from domain.generations.start import CancelGeneration, StartGeneration
 from domain.generations.state import Generation, stream_of
 from domain.money import micros
 from domain.organisations.events import Outcome as GenerationOutcome

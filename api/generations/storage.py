@@ -17,11 +17,9 @@ from api.http.limits import Begins
 from api.http.lists import LAST, Page, page_of
 from api.http.policy import May
 from api.http.services import Services
-from domain.storage.delete import DeleteContent
+from domain.storage.commands import MAX_LIMIT, DeleteContent, SetStorageLimit
 from domain.storage.events import ContentDeleted, StorageLimitSet
-from domain.storage.now import StorageNow, StorageUse
-from domain.storage.set_limit import MAX_LIMIT, SetStorageLimit
-from domain.storage.state import PREFIX
+from domain.storage.state import PREFIX, StorageNow, StorageUse
 from domain.wording import bytes_share_text, bytes_text
 from infra.position import format_position
 from infra.writer.submission import Outcome

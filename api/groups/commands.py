@@ -15,16 +15,10 @@ from api.http.fields import Body, Count, Id, Name, given_settings, shown_setting
 from api.http.limits import Begins
 from api.http.policy import May
 from api.http.problems import away
-from domain.groups.create import CreateGroup
-from domain.groups.delete import DeleteGroup
-from domain.groups.edit import EditGroup
+from domain.groups.commands import AddMembers, CreateGroup, DeleteGroup, EditGroup, RemoveMembers, TrackGeneration
 from domain.groups.events import GroupCreated, GroupDeleted, Limits, MembersAdded, MembersRemoved
-from domain.groups.members import AddMembers, RemoveMembers
-from domain.groups.now import GroupNow, GroupUse, max_status
-from domain.groups.room import Room, room_of, tightest
-from domain.groups.rules import MAX_DESCRIPTION, MAX_NAME, TOKENS
-from domain.groups.state import PREFIX, Group, evolve
-from domain.groups.track import TrackGeneration
+from domain.groups.now import GroupNow, GroupUse, Room, max_status, room_of, tightest
+from domain.groups.state import MAX_DESCRIPTION, MAX_NAME, PREFIX, TOKENS, Group, evolve
 from domain.periods import Every, Period
 from domain.quotas.events import UseCounted
 from domain.registry import SCRIP

@@ -42,11 +42,10 @@ from api.http.lists import (
 from api.http.policy import May
 from api.http.problems import Problem, refused
 from api.plans.tokens import FARTHEST_DAYS, WINDOW_DAYS
-from domain.groups.edit import EditGroup
+from domain.groups.commands import EditGroup
 from domain.groups.now import GroupUse as UseNow
-from domain.groups.room import Room, room_of
-from domain.groups.rules import TOKENS
-from domain.groups.state import Group, stream_of
+from domain.groups.now import Room, room_of
+from domain.groups.state import TOKENS, Group, stream_of
 from domain.kernel.memory import Memory
 from domain.periods import Every, Period
 from domain.quotas.quota import plus

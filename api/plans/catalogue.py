@@ -15,9 +15,7 @@ from api.http.services import Services
 from domain.credits.events import Paid
 from domain.money import decimal_text
 from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished, PlanPublished
-from domain.plans.publish_features import PublishFeatures
-from domain.plans.publish_packages import PublishPackages
-from domain.plans.publish_plan import PublishPlan
+from domain.plans.publish import PublishFeatures, PublishPackages, PublishPlan
 from domain.plans.state import STREAM, Catalogue
 from domain.settings.setting import Owner
 from infra.partitions import PLATFORM

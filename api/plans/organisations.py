@@ -15,8 +15,7 @@ from api.http.lists import IdPrefix, Json, Page, page_of
 from api.http.policy import May
 from api.http.problems import Problem, invalid, refused
 from api.http.services import Services
-from domain.organisations.choose import ChoosePlan
-from domain.organisations.configure import ConfigureOrganisation, settings_of
+from domain.organisations.commands import ChoosePlan, ConfigureOrganisation, settings_of
 from domain.organisations.events import Billing, OrganisationConfigured, PlanChosen
 from domain.organisations.events import Outcome as GenerationOutcome
 from domain.organisations.now import OrganisationNow, PlanNow, PlanStanding

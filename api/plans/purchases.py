@@ -19,14 +19,12 @@ from api.http.problems import Problem, invalid, refused
 from api.http.services import Services
 from api.plans.catalogue import Price, shown_money
 from domain.credits.address import parse_address
+from domain.credits.commands import WriteOffShortfall
 from domain.credits.events import Paid, ShortfallWrittenOff
-from domain.credits.shortfall import WriteOffShortfall
 from domain.organisations.events import Billing
-from domain.plans.complete_purchase import CompletePurchase
 from domain.plans.events import PurchaseStarted
-from domain.plans.fail_purchase import FailPurchase
+from domain.plans.purchases import CompletePurchase, FailPurchase, StartPurchase
 from domain.plans.refusals import NoSuchPurchase, PaymentMismatch
-from domain.plans.start_purchase import StartPurchase
 from domain.plans.state import STREAM, Catalogue, Purchase, purchase_stream
 from infra.ids import uuid7
 from infra.partitions import PLATFORM

@@ -19,20 +19,17 @@ from api.http.fields import Amount, Body, Id, Model, NotedBody, Options, Ttl
 from api.http.lists import Json
 from api.http.policy import May
 from api.http.problems import Problem
-from domain.budgets.now import BudgetNow, BudgetUse
+from domain.budgets.commands import BudgetNow, BudgetUse
 from domain.credits.address import stream_of
-from domain.credits.capture import Capture
-from domain.credits.release import Release
-from domain.credits.reserve import DEFAULT_TTL_S, Reserve
-from domain.generations.confirm import ConfirmGeneration
+from domain.credits.commands import DEFAULT_TTL_S, Capture, Release, Reserve
+from domain.generations.commands import CancelGeneration, ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.request import Request
-from domain.generations.start import CancelGeneration
 from domain.groups.now import GroupNow, GroupUse
 from domain.groups.state import memberships_of
 from domain.money import decimal_text
 from domain.prices.book import STREAM, PriceBook
-from domain.storage.now import StorageNow
+from domain.storage.state import StorageNow
 from infra.ids import uuid7
 from infra.partitions import PLATFORM
 from infra.position import format_position

@@ -18,11 +18,11 @@ from api.http.lists import LAST, IdPrefix, Page, Pages, page_of, seen
 from api.http.policy import May
 from api.http.problems import invalid
 from api.plans.purchases import SHOWN_OF_PURCHASES, shown_purchase
-from domain.budgets.now import BudgetNow, BudgetUse
+from domain.budgets.commands import BudgetNow, BudgetUse
 from domain.credits.address import parse_address
 from domain.ids import is_id
 from domain.money import decimal_text
-from domain.storage.now import StorageNow, StorageUse
+from domain.storage.state import StorageNow, StorageUse
 from infra.position import format_position
 from infra.security.principal import Role
 

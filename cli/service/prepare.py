@@ -9,7 +9,7 @@ from psycopg import sql
 
 from cli.service.settings import DATABASE, login_uri, owner_uri
 from domain.plans.catalogue import FEATURES, TOKEN_COSTS
-from domain.plans.publish_features import PublishFeatures
+from domain.plans.publish import PublishFeatures
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from domain.refusal import StaleVersion

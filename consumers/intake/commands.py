@@ -5,15 +5,11 @@ from typing import Any
 from consumers.intake.lookup import Work
 from consumers.usage import Actual, Completed, Metered, Started, UsageData
 from domain.credits.address import parse_address
-from domain.credits.capture import Capture
-from domain.credits.debit import Debit, DebitPriced
+from domain.credits.commands import Capture, Debit, DebitPriced, Release
 from domain.credits.events import Paid
-from domain.credits.release import Release
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import ConfirmGeneration, FailGeneration, StartGeneration
 from domain.generations.events import Content
-from domain.generations.fail import FailGeneration
 from domain.generations.settlement import Reported
-from domain.generations.start import StartGeneration
 from domain.money import micros
 from domain.organisations.events import Outcome
 from domain.prices.quote import Ask

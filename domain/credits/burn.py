@@ -169,5 +169,5 @@ def overdraft_in(slices: tuple[Slice, ...]) -> int:
 
 
 def _same_grant(one: Slice, other: Slice) -> bool:
-    """A refund may bring the same grant back with a later end, so the id alone does not tell."""
+    """A refund may bring the same grant back with a later end, so equal ids are not enough."""
     return one.grant == other.grant and one.expires_at == other.expires_at

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from domain.credits.address import debit_tag, grant_tag, payment_tag, reservation_tag, transfer_tag
 from domain.untagged import Untagged
 
-OVERDRAFT = ""  # the id that stands for "below zero, within the credit limit" in place of a grant
+OVERDRAFT = ""  # the id of slices below zero, within the credit limit: no grant pays them
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

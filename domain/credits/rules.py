@@ -144,7 +144,7 @@ def merged(slices: Iterable[Slice]) -> tuple[Slice, ...]:
 def open_hold(work: Work, stream: str, reservation_id: str) -> Hold:
     """The open hold of a reservation on an account. Raises NotFound, ReservationEnded, HeldByGeneration.
 
-    Only where it is gone does it matter what has become of it: its events tell an end from one that never was.
+    The events of a reservation are loaded only where its hold is gone: they say how it ended.
     """
     hold = account_of(work, stream).holds.get(reservation_id)
     if hold is not None:
@@ -159,7 +159,7 @@ def open_hold(work: Work, stream: str, reservation_id: str) -> Hold:
             outcome = "released"
         case ReservationExpired():
             outcome = "expired"
-        case _:  # captures are tagged with their debit, so a hold that is gone without a word was captured
+        case _:  # captures have the tag of their debit, so a hold that ended without a reservation event was captured
             outcome = "captured"
     raise ReservationEnded(reservation_id=reservation_id, outcome=outcome)
 

@@ -7,10 +7,10 @@ that is killed leaves counts without a limit, and the next one goes on.
 
 from dataclasses import dataclass
 
+from domain.generations.commands import streams_of
 from domain.generations.events import GenerationExtended
-from domain.generations.rules import streams_of
 from domain.generations.state import generation_of, stream_of
-from domain.groups.room import group_streams
+from domain.groups.now import group_streams
 from domain.groups.state import memberships_of
 from domain.kernel.work import Work
 from domain.organisations.state import STREAM as ORGANISATION

@@ -141,7 +141,7 @@ class GenerationExtended(Untagged):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled(Untagged):
-    """What settling came to. `uncharged`: cost above the hold that nobody paid; `shortfall`: what is owed, by unit.
+    """The result of a settlement. `uncharged`: unpaid cost above the hold; `shortfall`: what is owed, by unit.
 
     `usage`: measured units as the worker reported them, whether they were charged or not.
     """

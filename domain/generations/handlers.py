@@ -6,7 +6,19 @@ from typing import Any
 
 from domain.credits.address import reservation_tag
 from domain.generations.assess import assess
-from domain.generations.confirm import ConfirmGeneration, confirm
+from domain.generations.commands import (
+    CancelGeneration,
+    ConfirmGeneration,
+    ExtendGeneration,
+    FailGeneration,
+    StartGeneration,
+    cancel,
+    confirm,
+    extend,
+    fail,
+    start,
+    streams_of,
+)
 from domain.generations.count import (
     CountEarlier,
     StartCounting,
@@ -17,12 +29,8 @@ from domain.generations.count import (
 )
 from domain.generations.create import CreateGeneration, create
 from domain.generations.events import EVENTS
-from domain.generations.extend import ExtendGeneration, extend
-from domain.generations.fail import FailGeneration, fail
 from domain.generations.refund import RefundGeneration, refund_generation, shortfalls
 from domain.generations.request import Request
-from domain.generations.rules import streams_of
-from domain.generations.start import CancelGeneration, StartGeneration, cancel, start
 from domain.generations.state import PREFIX, Generation, co_expiring_streams, due, evolve, stream_of
 from domain.generations.told import told
 from domain.kernel.domain import Answerer, Decider, Module

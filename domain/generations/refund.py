@@ -10,9 +10,9 @@ from typing import NamedTuple
 from domain.credits.account import account_of
 from domain.credits.address import address_of, parse_address, reservation_tag
 from domain.credits.events import ShortfallRecorded, ShortfallWrittenOff
+from domain.generations.commands import known
 from domain.generations.events import Charge, GenerationRefunded
 from domain.generations.refusals import ExceedsCharge, InvalidSettlement, NothingToRefund
-from domain.generations.rules import known
 from domain.generations.state import Generation, stream_of
 from domain.kernel.work import Work
 from domain.quotas.quota import plus
@@ -132,7 +132,7 @@ def _write_off(
 
 
 def _joined(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
-    """The charges, those of one period in one quota as one: a refund does not tell them apart."""
+    """The charges, with those of one period in one quota added up: a refund undoes them together."""
     joined: dict[tuple[str, str | None, str], Charge] = {}
     for charge in charges:
         key = (charge.stream, charge.debit_id, charge.period)

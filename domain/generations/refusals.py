@@ -26,7 +26,7 @@ class ResourcesShort(Refusal, code="insufficient_resources", kind=RefusalKind.SH
 
 
 class ResourcesBusy(ResourcesShort, code="resources_busy", kind=RefusalKind.BUSY):
-    """What is short comes back by itself, and nothing else is short: to be tried again, so nothing is kept of it.
+    """Only transient resources are short. The caller retries, so this refusal is not stored.
 
     Its `code` is the reason. `asked`: who wanted what, as no event says it.
     """

@@ -46,8 +46,8 @@ class Settlement:
     """One settlement of `generation`, as it was before. With `final` nothing of it stays held.
 
     `succeeded` of the `left` pieces that are still awaited are paid for. `sealed_urls`: each content's URL by its id.
-    `charges`, `returned`, `uncharged` and `shortfall` are what it has come to so far, `holds` what is held on, `usd`
-    the micro-USD that were spent.
+    `charges`, `returned`, `uncharged` and `shortfall` are the results so far, `holds` is what stays held, `usd` the
+    micro-USD that were spent.
     """
 
     work: Work

@@ -1,4 +1,4 @@
-"""What decisions need to know of a generation: where it stands, what it holds and what it was charged."""
+"""What decisions need to know of a generation: its status, its holds and its charges."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -34,7 +34,7 @@ MAX_PARTS = 10_000  # that one generation is settled in
 
 
 class Status(StrEnum):
-    """Where a generation stands (contract, "Generations")."""
+    """The status of a generation (contract, "Generations")."""
 
     UNKNOWN = "unknown"
     REFUSED = "refused"
@@ -133,7 +133,7 @@ def _settled(
 def due(
     generation: Generation, now: datetime, _most: int = 1, _only: Collection[str] | None = None
 ) -> tuple[GenerationEvent, ...]:
-    """An open generation that nobody has settled in time expires."""
+    """An open generation expires at `expires_at`."""
     if generation.next_due > now or generation.asked is None:
         return ()
     return (GenerationExpired(generation_id=generation.asked.generation_id),)

@@ -1,4 +1,4 @@
-"""An assessment as it is told to callers: the body of the check and of a refusal (contract, S0)."""
+"""The answer that callers get from an assessment: the body of the check and of a refusal (contract, S0)."""
 
 from collections.abc import Sequence
 from dataclasses import replace

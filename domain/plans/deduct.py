@@ -7,15 +7,15 @@ from typing import NamedTuple
 from domain.credits.account import account_of
 from domain.credits.events import CreditsDebited
 from domain.credits.rules import pay
-from domain.groups.room import group_streams
+from domain.groups.commands import count_use
+from domain.groups.now import group_streams
 from domain.groups.state import memberships_of
-from domain.groups.track import count_use
+from domain.kernel.domain import Answerer, Decider, Module
 from domain.kernel.work import Work
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.organisations.state import organisation_of
-from domain.plans.cost import token_cost
 from domain.plans.refusals import InsufficientTokens, PlanBlocked
-from domain.plans.state import catalogue_of
+from domain.plans.state import STREAM, catalogue_of, token_cost
 from domain.refusal import Refusal, RefusalKind
 from domain.resources.groups import GROUPS
 from domain.resources.plan_tokens import plan_account
@@ -53,7 +53,7 @@ class DeductTokens(TokenUse):
 class TokenAnswer(NamedTuple):
     """Whether tokens can be used: `reason` is `ok` or a refusal's code, `cost` and `balance` (before it) are tokens.
 
-    `refresh_date`: when the plan grants anew; none while no cycle has begun.
+    `refresh_date`: when the plan grants its next allowance; None before the first cycle.
     """
 
     allowed: bool
@@ -66,18 +66,18 @@ class TokenAnswer(NamedTuple):
 
 
 class TokensLeft(NamedTuple):
-    """What a deduction left of the type's tokens, and when the plan grants anew; none while no cycle has begun."""
+    """The balance after a deduction, and when the plan grants its next allowance; None before the first cycle."""
 
     balance: int
     refresh_date: datetime | None
 
 
-def first_streams(use: TokenUse) -> tuple[str, ...]:
+def _first_streams(use: TokenUse) -> tuple[str, ...]:
     """What is known from the use alone."""
     return (ORGANISATION, memberships_of(use.user)) if use.user is not None else (ORGANISATION,)
 
 
-def further_streams(work: Work, use: TokenUse) -> tuple[str, ...]:
+def _further_streams(work: Work, use: TokenUse) -> tuple[str, ...]:
     """The account that pays, and the user's groups; no account for a type or feature that there is not."""
     feature = catalogue_of(work).features.get(use.feature or "")
     token_type = use.token_type or (feature.token_type if feature else None)
@@ -153,3 +153,19 @@ def _cost(work: Work, use: TokenUse) -> tuple[str, int]:
         quantity=use.quantity,
         complexity=use.complexity,
     )
+
+
+MODULE = Module(
+    deciders={
+        DeductTokens: Decider(
+            _first_streams,
+            deduct,
+            platform=(STREAM,),
+            streams_from_state=_further_streams,
+            result_state=tokens_left,
+        )
+    },
+    answerers={
+        TokensNow: Answerer(_first_streams, tokens_now, platform=(STREAM,), streams_from_state=_further_streams)
+    },
+)

@@ -1,15 +1,62 @@
-"""Publish a new version of the price book."""
+"""Publish a new version of the price book, and compare two versions entry by entry."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
 
+from domain.kernel.domain import Decider, Module, timeless
 from domain.kernel.work import Work
+from domain.prices import book as price_book
 from domain.prices.book import STREAM, PriceBook
-from domain.prices.difference import Priced, priced_thing
-from domain.prices.events import PriceEntry, PricesPublished
+from domain.prices.events import EVENTS, PriceEntry, PricesPublished
 from domain.prices.quote import MAX_CREDITS, metered
 from domain.prices.refusals import InvalidPrices
 from domain.refusal import StaleVersion
+
+Priced = tuple[object, ...]
+
+
+class Change(StrEnum):
+    """What becomes of an entry."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+class EntryChange(NamedTuple):
+    """An entry that is not the same in both books; `old` is none for one that was added, `new` for one removed."""
+
+    change: Change
+    old: PriceEntry | None
+    new: PriceEntry | None
+
+
+def priced_thing(entry: PriceEntry) -> Priced:
+    """What an entry prices: no two entries of a book may price the same thing. Case makes no difference."""
+    return (
+        (entry.provider or "").casefold(),
+        (entry.model or "").casefold(),
+        (entry.operation or "").casefold(),
+        tuple(sorted((name, str(value).casefold()) for name, value in entry.options.items())),
+        tuple(sorted(entry.at_most)),
+    )
+
+
+def difference(old: Iterable[PriceEntry], new: Iterable[PriceEntry]) -> tuple[EntryChange, ...]:
+    """The entries that differ: those of the new book in its order, then those that it leaves out."""
+    before = {priced_thing(entry): entry for entry in old}
+    found = []
+    for entry in new:
+        was = before.pop(priced_thing(entry), None)
+        if was is None:
+            found.append(EntryChange(Change.ADDED, None, entry))
+        elif was != entry:
+            found.append(EntryChange(Change.CHANGED, was, entry))
+    return (*found, *(EntryChange(Change.REMOVED, entry, None) for entry in before.values()))
+
 
 NOTICE = timedelta(seconds=5)  # every writer has seen a version before it takes effect (architecture, platform streams)
 MAX_ENTRIES = 2_000
@@ -97,3 +144,18 @@ def _in_range(entry: PriceEntry) -> bool:
     return all(0 <= price <= MAX_CREDITS for price in prices) and all(
         least >= 1 and 0 <= off <= 100 for least, off in entry.bulk
     )
+
+
+MODULE = Module(
+    deciders={
+        PublishPrices: Decider(lambda _command: (price_book.STREAM,), publish),
+    },
+    kinds={
+        price_book.STREAM: timeless(
+            price_book.PriceBook(),
+            price_book.evolve,
+            lambda book: sum(len(version.entries) for version in book.versions),
+        ),
+    },
+    events=EVENTS,
+)

@@ -142,7 +142,7 @@ def credits_for_usage(
     """The price in credits of measured use, by the rates of the entry for `ask`; `usage` is units by their name.
 
     `held_version`: by that version of the price book, whatever is in force now.
-    Raises Unpriced for a unit without a rate, and where the use comes to nothing or to more than is allowed.
+    Raises Unpriced for a unit without a rate, and where the cost is 0 or more than is allowed.
     """
     price = usage_cost(book, ask, usage, now, held_version)
     if not 1 <= price.amount <= MAX_CREDITS:

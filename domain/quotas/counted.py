@@ -58,7 +58,7 @@ class Counts(Mapping[str, int]):
 
     @classmethod
     def of_plain(cls, plain: dict[str, int]) -> "Counts":
-        """What `plain` was made of."""
+        """The counts of a snapshot."""
         return cls(Many(plain))
 
     def __getitem__(self, unit: str) -> int:

@@ -52,7 +52,7 @@ class Quota(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What use counts under: the current period's key, or what stands for it where none runs."""
+        """The key under which use counts: that of the current period, or `idle_key` while none runs."""
         return self.period.key if self.period else self.idle_key
 
     def taken(self, what: str) -> int:
@@ -164,7 +164,7 @@ def begin(work: Work, stream: str, quota: Quota, every: Every, zone: str) -> str
 
 
 def restarted(quota: Quota, now: datetime) -> PeriodEnded:
-    """The end of what runs, because the kind of period changes: use starts anew at `now`."""
+    """Ends the current period because the kind of period changes: use is 0 again from `now`."""
     restarts = int(quota.idle_key[1:] or 0) + 1
     return PeriodEnded(key=quota.key, used=quota.used, at=now, then=f".{restarts}")
 
@@ -188,7 +188,7 @@ def plus(one: Amounts, more: Amounts) -> Amounts:
 
 
 def minus(one: Amounts, less: Amounts) -> Amounts:
-    """The difference, by what is counted; never below zero, and what comes to nothing is left out."""
+    """The difference, by what is counted; never below zero. Units with nothing left are removed."""
     if not less:
         return one
     rest = dict(one)

@@ -7,6 +7,7 @@ from domain.bounds import MAX_SLICES, MAX_TOTAL
 from domain.credits import address
 from domain.credits.account import MAX_OPEN_HOLDS, Account, account_of
 from domain.credits.burn import split
+from domain.credits.commands import Refund, refund
 from domain.credits.events import (
     CreditsDebited,
     CreditsRefunded,
@@ -16,7 +17,6 @@ from domain.credits.events import (
     ReservationReleased,
     ShortfallRecorded,
 )
-from domain.credits.refund import Refund, refund
 from domain.credits.refusals import AlreadyExists, TooMany, TooManyGrantsAtOnce
 from domain.credits.rules import charge_of, expire_returned, grow, pay, payable
 from domain.generations.assessment import Assessment
@@ -153,7 +153,7 @@ class AccountResource(Resource):
         self._pay_available(settlement, tuple(each.stream for each in held), former)
 
     def refund(self, work: Work, charge: Charge, back: Amounts, refund_id: str) -> Charge | None:
-        """At most what nobody has refunded of the debit directly."""
+        """At most the part of the debit that no direct refund has returned."""
         debit_id = charge.debit_id or ""
         history = work.history(charge.stream, address.debit_tag(debit_id))
         gone = sum(event.amount for event in history if isinstance(event, CreditsRefunded))

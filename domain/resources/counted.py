@@ -14,7 +14,7 @@ Limits = Mapping[str, int | None]  # by unit; None: there is none
 
 
 class CountedResource(QuotaResource):
-    """Refused, it is to be tried again: it ends by itself. Its limits are `settings`.
+    """A refusal is to be retried: the shortage ends with other generations. Its limits are `settings`.
 
     Nothing is counted before the first of them is set for an organisation. Then it is counted for good, with those
     that are open already (domain/generations/count.py).

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from domain.generations.assessment import Assessment
 from domain.generations.events import ResourceCheck
 from domain.generations.request import IMAGE_LIKE, VIDEO, Request
-from domain.groups.room import group_streams
-from domain.groups.rules import GENERATIONS
-from domain.groups.state import PREFIX, Group, group_on, memberships_of
+from domain.groups.now import group_streams
+from domain.groups.state import GENERATIONS, PREFIX, Group, group_on, memberships_of
 from domain.kernel.work import Work
 from domain.periods import Every
 from domain.quotas.events import Amounts

@@ -7,8 +7,7 @@ from domain.generations.events import Held, ResourceCheck
 from domain.generations.request import Request
 from domain.kernel.work import Work
 from domain.organisations.state import Organisation
-from domain.plans.cost import token_cost
-from domain.plans.state import catalogue_of
+from domain.plans.state import catalogue_of, token_cost
 from domain.resources.account import AccountResource, check_grants, spendable
 from domain.resources.resource import UPGRADE, Action
 from domain.resources.tokens import TOKENS

@@ -39,8 +39,8 @@ class Resource(Protocol):
     `name` is stored in events and settings, so it never changes. `reason` is the code of its refusal, `short` the same
     in a few words, `about` what it is, for an organisation's settings. `kind` is how the names of its streams begin.
     Answers and read models add its charges up under `figure`; None: they do not show them. `money`: its amounts are
-    micro-USD. `settings`: the numbers that it lets its owners set. `transient`: what is short comes back by itself, so
-    that a refusal is no fact and the same generation may be asked for again.
+    micro-USD. `settings`: the numbers that it lets its owners set. `transient`: a shortage ends without
+    a purchase, so a refusal is not stored and the caller may request the same generation again.
     """
 
     name: str

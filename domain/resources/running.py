@@ -1,7 +1,7 @@
 """Concurrent generations: how many may be held or running at once."""
 
 from domain.generations.events import ResourceCheck
-from domain.groups.room import group_streams
+from domain.groups.now import group_streams
 from domain.groups.state import PREFIX as GROUP
 from domain.groups.state import group_on
 from domain.kernel.work import Work

@@ -14,8 +14,7 @@ from domain.resources.quota import QuotaResource
 from domain.resources.resource import Action, deficit
 from domain.storage import state as storages
 from domain.storage.events import ContentStored
-from domain.storage.now import limit_of
-from domain.storage.state import BYTES, storage_of
+from domain.storage.state import BYTES, limit_of, storage_of
 from domain.wording import bytes_share_text, bytes_text
 
 IMAGE_BYTES, VIDEO_BYTES = 5 * MB, 10 * MB  # S0: free space that each needs

@@ -50,7 +50,7 @@ def changed(work: Work, on: Owner, before: Values, given: Given) -> Values:
         if value is not None and not setting.least <= value <= setting.most:
             bound = setting.least if value < setting.least else setting.most
             raise InvalidSetting(name, f"must be {setting.least} to {setting.most}", bound)
-    if on is not Owner.PLAN:  # that of a plan limits nobody before the plan is chosen
+    if on is not Owner.PLAN:  # a plan's limit has no effect before the plan is chosen
         must_be_counted(work, on, given)
     return {name: value for name, value in {**before, **given}.items() if value is not None}
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import httpx
 
-from domain.budgets.set_budget import SetBudget
-from domain.groups.create import CreateGroup
-from domain.groups.members import AddMembers
-from domain.organisations.configure import ConfigureOrganisation
+from domain.budgets.commands import SetBudget
+from domain.groups.commands import AddMembers, CreateGroup
+from domain.organisations.commands import ConfigureOrganisation
 from infra.writer.submission import Outcome, Submission
 from tests.api.service import ORG, Service
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api.http.edge import as_preferred, with_strings
 from api.http.fields import MOST_EXACT
-from domain.credits.grant import Grant
+from domain.credits.commands import Grant
 from infra.writer.submission import Submission
 from tests.api.live.listening import Stream
 from tests.api.service import ORG, Service, address

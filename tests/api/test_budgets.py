@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ConfigureOrganisation
 from infra.writer.submission import Submission
 from tests.api.service import Service
 from tests.conftest import move_clock

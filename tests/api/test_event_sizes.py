@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from domain.bounds import MAX_SLICES
-from domain.credits.grant import Grant
+from domain.credits.commands import Grant
 from infra.ids import uuid7
 from infra.log.statements import MAX_EVENT_BYTES
 from infra.writer.submission import Submission

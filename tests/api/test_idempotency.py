@@ -8,7 +8,7 @@ import pytest
 
 from api.app import DECLARED
 from api.http.command import Command
-from domain.plans.start_purchase import StartPurchase
+from domain.plans.purchases import StartPurchase
 from tests.api.generating import tell
 from tests.api.service import Service, address
 

@@ -20,8 +20,7 @@ import pytest
 from api.users.analytics import GroupBy
 from cli.importing.identity import source_of
 from consumers.rebuild import rebuild_from
-from domain.credits.reserve import ReservePriced
-from domain.credits.shortfall import WriteOffShortfall
+from domain.credits.commands import ReservePriced, WriteOffShortfall
 from domain.prices.quote import Ask
 from infra.audit.read_models import ReadModels, check_ledger
 from infra.audit.report import Section

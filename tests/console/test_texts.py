@@ -2,7 +2,7 @@
 
 import re
 
-from domain.credits.grant import Grant
+from domain.credits.commands import Grant
 from infra.writer.submission import Submission
 from tests.api.service import ORG, Service
 from tests.console.conftest import Visitor

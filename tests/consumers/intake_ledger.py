@@ -12,8 +12,7 @@ from consumers.cloud_event import Unacceptable
 from consumers.intake.batch import Authenticate, Intake
 from domain.credits.account import Account
 from domain.credits.address import stream_of
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
+from domain.credits.commands import Grant, Reserve
 from domain.registry import SCRIP
 from infra.ids import record_id
 from infra.quarantine import Parked

@@ -11,11 +11,10 @@ from consumers.intake.commands import command_of
 from consumers.intake.record import read_record
 from consumers.usage import COMPLETED
 from domain.credits.address import stream_of
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
+from domain.credits.commands import Grant, Reserve
 from domain.generations.create import CreateGeneration
 from domain.generations.request import Request
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ConfigureOrganisation
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices

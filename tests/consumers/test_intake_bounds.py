@@ -7,7 +7,7 @@ import psycopg
 
 from consumers.intake.record import Record
 from domain.bounds import MAX_SLICES
-from domain.credits.grant import Grant
+from domain.credits.commands import Grant
 from infra.ids import record_id
 from infra.writer.submission import Submission
 from tests.conftest import Database

@@ -18,15 +18,12 @@ from consumers.notifier.publishing import NOTIFICATIONS, publish_alerts, publish
 from consumers.notifier.refused_checks import follow_refused_checks
 from consumers.notifier.role import run_notifier
 from consumers.rebuild import rebuild_from
-from domain.budgets.record_cost import RecordCost
-from domain.credits.debit import Debit
-from domain.credits.grant import Grant
+from domain.budgets.commands import RecordCost
+from domain.credits.commands import Debit, Grant
 from domain.generations.create import CreateGeneration
 from domain.generations.request import Request
-from domain.groups.create import CreateGroup
-from domain.groups.members import AddMembers
-from domain.groups.track import TrackGeneration
-from domain.organisations.configure import ConfigureOrganisation
+from domain.groups.commands import AddMembers, CreateGroup, TrackGeneration
+from domain.organisations.commands import ConfigureOrganisation
 from domain.registry import SCRIP
 from infra.channels import Outgoing, Outlet
 from infra.decisions import CHECK, DECISIONS, RefusedChecks

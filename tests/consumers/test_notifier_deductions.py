@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from api.app import publishing
 from consumers.notifier.engine import Engine
 from consumers.notifier.refused_checks import follow_refused_checks
-from domain.organisations.choose import ChoosePlan
+from domain.organisations.commands import ChoosePlan
 from infra.decisions import DEDUCTION, RefusedChecks
 from infra.settings import Settings
 from infra.topics import provision

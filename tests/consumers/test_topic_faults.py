@@ -8,8 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from consumers import projector, subscribing
-from domain.credits.debit import Debit
-from domain.credits.grant import Grant
+from domain.credits.commands import Debit, Grant
 from domain.registry import SCRIP
 from infra.kafka_client import kafka_arguments
 from infra.kafka_record import LedgerRecord, to_record

@@ -10,7 +10,7 @@ import pytest
 from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
 from psycopg_pool import ConnectionPool
 
-from domain.credits.grant import Grant
+from domain.credits.commands import Grant
 from domain.registry import SCRIP
 from infra.log.chain import GENESIS, link_of
 from infra.log.mapper import LedgerMapper

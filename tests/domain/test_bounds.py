@@ -5,23 +5,20 @@ from typing import Any
 import pytest
 
 from domain.bounds import MAX_AMOUNT, MAX_SLICES, MAX_TOTAL, TotalTooLarge
-from domain.budgets.record_cost import RecordCost
+from domain.budgets.commands import RecordCost
 from domain.budgets.state import Budget
 from domain.credits.account import Account, Hold
 from domain.credits.burn import Grants
-from domain.credits.debit import Debit
+from domain.credits.commands import Debit, Grant, Reserve, Transfer
 from domain.credits.events import ShortfallCollected
-from domain.credits.grant import Grant
 from domain.credits.refusals import TooManyGrantsAtOnce
-from domain.credits.reserve import Reserve
-from domain.credits.transfer import Transfer
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import ConfirmGeneration
 from domain.generations.events import GenerationHeld
 from domain.generations.refusals import InvalidSettlement
 from domain.generations.settlement import Reported, check_reported
 from domain.generations.state import MAX_PARTS, Generation, Status
+from domain.groups.commands import TrackGeneration
 from domain.groups.state import Group, Memberships
-from domain.groups.track import TrackGeneration
 from domain.kernel.holds import Holds
 from domain.periods import NEVER
 from domain.quotas.quota import Quota

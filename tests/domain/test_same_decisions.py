@@ -14,19 +14,18 @@ import msgspec
 import pytest
 
 from domain.credits.account import Account
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content, GenerationSettledLate
 from domain.generations.handlers import AssessGeneration
 from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
 from domain.generations.settlement import Reported
-from domain.groups.create import CreateGroup
-from domain.groups.edit import EditGroup
+from domain.groups.commands import CreateGroup, EditGroup
 from domain.kernel.execution import Decided
 from domain.kernel.holds import Holds
 from domain.kernel.order import Order
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ConfigureOrganisation
 from domain.periods import NEVER, Every
 from domain.plans.deduct import TokensNow
 from domain.prices.catalogue import CATALOGUE

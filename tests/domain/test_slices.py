@@ -8,9 +8,9 @@ import pytest
 from domain.credits.account import Account, Hold, Promised
 from domain.credits.address import stream_of
 from domain.credits.burn import Grants
+from domain.credits.commands import Grant
 from domain.credits.due import due
 from domain.credits.events import GrantExpired, GrantScheduled, ReservationExpired, ShortfallCollected
-from domain.credits.grant import Grant
 from domain.generations.events import GenerationExpired
 from domain.generations.state import stream_of as generation
 from domain.kernel.domain import LetTimePass

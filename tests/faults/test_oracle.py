@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from domain.credits.debit import Debit
-from domain.credits.grant import Grant
+from domain.credits.commands import Debit, Grant
 from domain.registry import SCRIP
 from infra.position import format_position
 from infra.settings import Settings

@@ -23,9 +23,8 @@ from cli.app import app
 from cli.audit import audit
 from consumers.projector import run_projector
 from domain.credits.address import stream_of
-from domain.credits.debit import Debit
+from domain.credits.commands import Debit, Grant
 from domain.credits.events import CreditsGranted, Slice
-from domain.credits.grant import Grant
 from infra import topics
 from infra.partitions import partition_of
 from infra.relay.relay import Relay

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import ConfirmGeneration
 from domain.generations.count import CountEarlier, StartCounting
 from domain.generations.create import CreateGeneration
 from domain.generations.request import Request
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ConfigureOrganisation
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from infra.writer.writer import Writer

@@ -6,7 +6,7 @@ Run as `python -m tests.faults.writer_process URI ORG`; SCRIP_FAILPOINTS says ho
 import json
 import sys
 
-from domain.credits.debit import Debit
+from domain.credits.commands import Debit
 from domain.registry import SCRIP
 from infra.writer.submission import Outcome, Submission
 from infra.writer.writer import Writer

@@ -13,8 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from cli.commands.roles import sweeper_sources
 from consumers.rebuild import rebuild_from
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
+from domain.credits.commands import Grant, Reserve
 from domain.kernel.work import SLICE
 from domain.registry import SCRIP
 from infra.settings import Settings

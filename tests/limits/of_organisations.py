@@ -10,13 +10,12 @@ import psycopg
 from api import rounds
 from api.http import database, limits, services
 from api.log import stream, tail
-from domain.credits import account, rules, void
-from domain.credits import reserve as reserve_module
-from domain.groups import members
-from domain.groups import rules as group_rules
+from domain.credits import account, rules
+from domain.credits import commands as account_commands
+from domain.groups import commands as group_commands
 from domain.groups import state as group_state
-from domain.organisations import configure
-from domain.plans import publish_features, publish_packages, publish_plan
+from domain.organisations import commands as organisation_commands
+from domain.plans import publish as offers
 from domain.quotas import quota
 from domain.resources import quota as quota_resource
 from infra import decisions, turns
@@ -49,13 +48,13 @@ def _grants(attacker: Attacker) -> httpx.Response:
 
 
 def _voided(attacker: Attacker) -> httpx.Response:
-    attacker.lower(void, "MAX_VOIDED_GRANTS", 0)
+    attacker.lower(account_commands, "MAX_VOIDED_GRANTS", 0)
     grant = _ok(attacker.grant("user:u:credits")).json()["grant_id"]
     return attacker.client().post(f"{ACCOUNT}/grants/{grant}/void", json={})
 
 
 def _holds(attacker: Attacker) -> httpx.Response:
-    attacker.lower(reserve_module, "MAX_OPEN_HOLDS", 1)
+    attacker.lower(account_commands, "MAX_OPEN_HOLDS", 1)
     _ok(attacker.grant("user:u:credits"))
     _ok(attacker.client().post(f"{ACCOUNT}/reservations", json={"amount": 1}))
     return attacker.client().post(f"{ACCOUNT}/reservations", json={"amount": 1})
@@ -102,13 +101,13 @@ def _groups(attacker: Attacker) -> httpx.Response:
 
 
 def _members(attacker: Attacker) -> httpx.Response:
-    attacker.lower(members, "MAX_MEMBERS", 1)
+    attacker.lower(group_commands, "MAX_MEMBERS", 1)
     group = _ok(attacker.client().post("/api/groups", json={"name": "g"})).json()["id"]
     return attacker.client().post("/api/group-members", json={"group_id": group, "user_ids": ["a", "b"]})
 
 
 def _groups_of_user(attacker: Attacker) -> httpx.Response:
-    attacker.lower(members, "MAX_GROUPS", 0)
+    attacker.lower(group_commands, "MAX_GROUPS", 0)
     group = _ok(attacker.client().post("/api/groups", json={"name": "g"})).json()["id"]
     return attacker.client().post("/api/group-members", json={"group_id": group, "user_ids": ["a"]})
 
@@ -151,7 +150,7 @@ def _alert_rules(attacker: Attacker) -> httpx.Response:
 
 
 def _payers(attacker: Attacker) -> httpx.Response:
-    payers = ["user:{user}"] * (configure.MAX_PAYERS + 1)
+    payers = ["user:{user}"] * (organisation_commands.MAX_PAYERS + 1)
     return attacker.client().patch(f"/api/v1/organisations/{attacker.org}", json={"pay_from": payers})
 
 
@@ -293,22 +292,22 @@ BOUNDS: dict[str, Bound] = {
     "Members of a group": Bound(group_state.MAX_MEMBERS, _members),
     "Groups of a user": Bound(group_state.MAX_GROUPS, _groups_of_user),
     "Things that a group limits": Bound(
-        group_rules.MAX_LIMITS, "tests/domain/groups/test_create.py::test_values_are_in_bounds"
+        group_state.MAX_LIMITS, "tests/domain/groups/test_create.py::test_values_are_in_bounds"
     ),
     "API keys, revoked ones included": Bound(api_keys.MAX_API_KEYS, _api_keys),
     "Webhooks": Bound(store.MAX_WEBHOOKS, _webhooks),
     "Resends of a webhook that wait": Bound(store.MAX_RESENDS, _resends),
-    "Alert rules": Bound(configure.MAX_ALERT_RULES, _alert_rules),
-    "Payers": Bound(configure.MAX_PAYERS, _payers),
+    "Alert rules": Bound(organisation_commands.MAX_ALERT_RULES, _alert_rules),
+    "Payers": Bound(organisation_commands.MAX_PAYERS, _payers),
     "Plans of the platform": Bound(
-        publish_plan.MAX_PLANS, "tests/domain/plans/test_publish_plan.py::test_there_are_at_most_200_plans"
+        offers.MAX_PLANS, "tests/domain/plans/test_publish_plan.py::test_there_are_at_most_200_plans"
     ),
     "Features of the platform": Bound(
-        publish_features.MAX_FEATURES,
+        offers.MAX_FEATURES,
         "tests/domain/plans/test_publish_features.py::test_refuses_lists_that_cannot_be_meant",
     ),
     "Packages of the platform": Bound(
-        publish_packages.MAX_PACKAGES,
+        offers.MAX_PACKAGES,
         "tests/domain/plans/test_publish_packages.py::test_refuses_a_package_that_cannot_be_meant",
     ),
     "Commands that wait for the writer": Bound(writer.MAX_WAITING, _full_queue),

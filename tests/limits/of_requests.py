@@ -18,7 +18,7 @@ from api.users import analytics
 from api.users import reads as users_reads
 from console import bounded_form
 from domain import ids
-from domain.credits import reserve
+from domain.credits import commands as account_commands
 from domain.prices import publish
 from infra import strict_json
 from infra.log import statements
@@ -176,7 +176,7 @@ BOUNDS: dict[str, Bound] = {
         destination.MAX_URL, sends("POST", "/api/v1/webhooks", json={"url": "https://a.example/" + "a" * 2_000})
     ),
     "Life of a hold": Bound(
-        reserve.MAX_TTL_S,
+        account_commands.MAX_TTL_S,
         sends("POST", "/api/v1/accounts/user:u:credits/reservations", json={"amount": 1, "ttl_seconds": 604_801}),
     ),
     "Life of a session token": Bound(

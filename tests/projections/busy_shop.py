@@ -6,43 +6,34 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from domain.budgets.record_cost import RecordCost
-from domain.budgets.set_budget import SetBudget
+from domain.budgets.commands import RecordCost, SetBudget
+from domain.credits.commands import Grant, WriteOffShortfall
 from domain.credits.events import Paid
-from domain.credits.grant import Grant
-from domain.credits.shortfall import WriteOffShortfall
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import (
+    CancelGeneration,
+    ConfirmGeneration,
+    ExtendGeneration,
+    FailGeneration,
+    StartGeneration,
+)
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content
-from domain.generations.extend import ExtendGeneration
-from domain.generations.fail import FailGeneration
 from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
 from domain.generations.settlement import Reported
-from domain.generations.start import CancelGeneration, StartGeneration
-from domain.groups.create import CreateGroup
-from domain.groups.delete import DeleteGroup
-from domain.groups.edit import EditGroup
-from domain.groups.members import AddMembers, RemoveMembers
-from domain.groups.track import TrackGeneration
+from domain.groups.commands import AddMembers, CreateGroup, DeleteGroup, EditGroup, RemoveMembers, TrackGeneration
 from domain.kernel.domain import LetTimePass
-from domain.organisations.choose import ChoosePlan
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ChoosePlan, ConfigureOrganisation
 from domain.organisations.events import Billing, Outcome
 from domain.periods import Every
 from domain.plans.catalogue import FEATURES, PACKAGES, TOKEN_COSTS
-from domain.plans.complete_purchase import CompletePurchase
 from domain.plans.deduct import DeductTokens
-from domain.plans.fail_purchase import FailPurchase
-from domain.plans.publish_features import PublishFeatures
-from domain.plans.publish_packages import PublishPackages
-from domain.plans.publish_plan import PublishPlan
-from domain.plans.start_purchase import StartPurchase
+from domain.plans.publish import PublishFeatures, PublishPackages, PublishPlan
+from domain.plans.purchases import CompletePurchase, FailPurchase, StartPurchase
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
-from domain.storage.delete import DeleteContent
-from domain.storage.set_limit import SetStorageLimit
+from domain.storage.commands import DeleteContent, SetStorageLimit
 from infra.partitions import PLATFORM
 from tests.projections.log_builder import LogBuilder
 from tests.resource_names import Resource

@@ -9,17 +9,19 @@ from typing import Any
 import psycopg
 
 from domain.credits.address import STREAM_PREFIX
-from domain.credits.capture import Capture
-from domain.credits.configure import ConfigureAccount
-from domain.credits.debit import Debit
+from domain.credits.commands import (
+    Capture,
+    ConfigureAccount,
+    Debit,
+    Extend,
+    Grant,
+    Refund,
+    Release,
+    Reserve,
+    Transfer,
+    VoidGrant,
+)
 from domain.credits.events import Slice
-from domain.credits.extend import Extend
-from domain.credits.grant import Grant
-from domain.credits.refund import Refund
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
-from domain.credits.transfer import Transfer
-from domain.credits.void import VoidGrant
 from domain.kernel.execution import Decided
 from domain.kernel.memory import Memory
 from domain.prices.catalogue import CATALOGUE

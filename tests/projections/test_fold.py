@@ -5,16 +5,18 @@ from datetime import timedelta
 import pytest
 
 from domain.credits.address import stream_of
-from domain.credits.capture import Capture
-from domain.credits.configure import ConfigureAccount
-from domain.credits.debit import Debit
+from domain.credits.commands import (
+    Capture,
+    ConfigureAccount,
+    Debit,
+    Grant,
+    Refund,
+    Release,
+    Reserve,
+    Transfer,
+    VoidGrant,
+)
 from domain.credits.events import OVERDRAFT, Paid
-from domain.credits.grant import Grant
-from domain.credits.refund import Refund
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
-from domain.credits.transfer import Transfer
-from domain.credits.void import VoidGrant
 from domain.kernel.domain import LetTimePass
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices

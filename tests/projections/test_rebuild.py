@@ -13,8 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from consumers.rebuild import rebuild_from
-from domain.credits.debit import Debit
-from domain.credits.grant import Grant
+from domain.credits.commands import Debit, Grant
 from domain.registry import SCRIP
 from infra.embedded import EmbeddedServers
 from infra.log.mapper import LedgerMapper

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.credits.debit import Debit
+from domain.credits.commands import Debit, Grant
 from domain.credits.events import AccountConfigured
-from domain.credits.grant import Grant
 from domain.registry import SCRIP
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper

@@ -8,20 +8,19 @@ from typing import Any
 
 import pytest
 
-from domain.credits.grant import Grant
-from domain.generations.confirm import ConfirmGeneration
+from domain.credits.commands import Grant
+from domain.generations.commands import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content
 from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
 from domain.generations.settlement import Reported
-from domain.groups.create import CreateGroup
-from domain.groups.members import AddMembers
+from domain.groups.commands import AddMembers, CreateGroup
 from domain.kernel.domain import LetTimePass
-from domain.organisations.choose import ChoosePlan
+from domain.organisations.commands import ChoosePlan
 from domain.plans.deduct import DeductTokens
 from domain.registry import SCRIP
-from domain.storage.delete import DeleteContent
+from domain.storage.commands import DeleteContent
 from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM
 from projections import READ_MODELS

@@ -42,8 +42,7 @@ from domain.quotas.events import (
 from domain.quotas.quota import Quota
 from domain.registry import SCRIP
 from domain.storage.events import ContentDeleted, ContentStored, StorageLimitSet
-from domain.storage.now import limit_of
-from domain.storage.state import Storage
+from domain.storage.state import Storage, limit_of
 from infra.log.mapper import LedgerMapper
 from infra.snapshots import decode_state, encode_state
 from tests.domain.memory import Ledger

@@ -14,9 +14,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
-from domain.credits.capture import Capture
-from domain.credits.configure import ConfigureAccount
-from domain.credits.debit import Debit, DebitPriced
+from domain.credits.commands import (
+    Capture,
+    ConfigureAccount,
+    Debit,
+    DebitPriced,
+    Extend,
+    Grant,
+    Refund,
+    Release,
+    Reserve,
+    ReservePriced,
+    Transfer,
+    VoidGrant,
+)
 from domain.credits.events import (
     CreditsDebited,
     CreditsGranted,
@@ -25,13 +36,6 @@ from domain.credits.events import (
     ReservationCaptured,
     Slice,
 )
-from domain.credits.extend import Extend
-from domain.credits.grant import Grant
-from domain.credits.refund import Refund
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve, ReservePriced
-from domain.credits.transfer import Transfer
-from domain.credits.void import VoidGrant
 from domain.kernel.domain import LetTimePass
 from domain.kernel.execution import Decided
 from domain.prices.events import PriceEntry

@@ -13,50 +13,48 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain.budgets.record_cost import RecordCost
-from domain.budgets.set_budget import SetBudget
+from domain.budgets.commands import RecordCost, SetBudget
 from domain.credits.account import Account
-from domain.credits.capture import Capture
-from domain.credits.configure import ConfigureAccount
+from domain.credits.commands import (
+    Capture,
+    ConfigureAccount,
+    Grant,
+    Refund,
+    Release,
+    Reserve,
+    Transfer,
+    VoidGrant,
+    WriteOffShortfall,
+)
 from domain.credits.events import CreditsGranted, Slice
-from domain.credits.grant import Grant
-from domain.credits.refund import Refund
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
-from domain.credits.shortfall import WriteOffShortfall
-from domain.credits.transfer import Transfer
-from domain.credits.void import VoidGrant
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import (
+    CancelGeneration,
+    ConfirmGeneration,
+    ExtendGeneration,
+    FailGeneration,
+    StartGeneration,
+)
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Content
-from domain.generations.extend import ExtendGeneration
-from domain.generations.fail import FailGeneration
 from domain.generations.handlers import AssessGeneration
 from domain.generations.refund import RefundGeneration, shortfalls
 from domain.generations.refusals import ResourcesShort
 from domain.generations.request import MB, Request
 from domain.generations.settlement import Reported
-from domain.generations.start import CancelGeneration, StartGeneration
 from domain.generations.state import Status
-from domain.groups.create import CreateGroup
-from domain.groups.delete import DeleteGroup
-from domain.groups.edit import EditGroup
-from domain.groups.members import AddMembers, RemoveMembers
-from domain.groups.track import TrackGeneration
+from domain.groups.commands import AddMembers, CreateGroup, DeleteGroup, EditGroup, RemoveMembers, TrackGeneration
 from domain.kernel.domain import LetTimePass
 from domain.kernel.execution import Decided
-from domain.organisations.choose import ChoosePlan
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ChoosePlan, ConfigureOrganisation
 from domain.organisations.events import Billing, Outcome
 from domain.periods import NEVER, Every
 from domain.plans.deduct import DeductTokens
-from domain.plans.publish_plan import PublishPlan
+from domain.plans.publish import PublishPlan
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.refusal import Refusal
 from domain.registry import SCRIP
-from domain.storage.delete import DeleteContent
-from domain.storage.set_limit import SetStorageLimit
+from domain.storage.commands import DeleteContent, SetStorageLimit
 from tests.domain.scenario import NOW
 from tests.resource_names import Resource
 from tests.simulation.generations_ledger import GenerationsLedger

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from api.log import stream, tail
-from domain.groups.members import RemoveMembers
+from domain.groups.commands import RemoveMembers
 from infra.position import format_position
 from tests.api.generating import FILM, PATH, give, in_group, new_user, tell
 from tests.api.live.listening import Message, listening

@@ -3,10 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from domain.budgets.commands import BudgetCheck, BudgetNow, BudgetUse, CheckBudget, RecordCost, SetBudget
 from domain.budgets.events import CostRecorded
-from domain.budgets.now import BudgetCheck, BudgetNow, BudgetUse, CheckBudget
-from domain.budgets.record_cost import RecordCost
-from domain.budgets.set_budget import SetBudget
 from domain.budgets.state import stream_of
 from domain.periods import Period
 from domain.quotas.events import PeriodStarted

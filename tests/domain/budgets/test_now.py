@@ -2,8 +2,7 @@
 
 import pytest
 
-from domain.budgets.now import BudgetCheck, BudgetUse
-from domain.budgets.record_cost import MAX_COST
+from domain.budgets.commands import MAX_COST, BudgetCheck, BudgetUse
 from domain.budgets.refusals import InvalidCost
 from domain.quotas.events import UseHeld
 from domain.refusal import Refusal

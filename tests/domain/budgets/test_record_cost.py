@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from domain.budgets.commands import MAX_COST, RecordCost
 from domain.budgets.events import CostRecorded
-from domain.budgets.record_cost import MAX_COST, RecordCost
 from domain.budgets.refusals import CostExists, CostIdReused, InvalidCost
 from domain.periods import Period
 from domain.quotas.events import PeriodEnded, PeriodStarted

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from domain.budgets.commands import SetBudget
 from domain.budgets.events import BudgetSet
 from domain.budgets.refusals import AboveCeiling, CeilingNotYours, InvalidBudget
-from domain.budgets.set_budget import SetBudget
 from domain.budgets.state import DEFAULT_BUDGET, MAX_BUDGET, MIN_BUDGET
 from tests.domain.budgets.facts import ANNA, USD, by_admin, by_user, check, cost, now
 from tests.domain.scenario import Scenario

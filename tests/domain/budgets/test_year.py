@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from domain.budgets.now import BudgetNow, CheckBudget
-from domain.budgets.record_cost import RecordCost
+from domain.budgets.commands import BudgetNow, CheckBudget, RecordCost
 from domain.budgets.state import DEFAULT_BUDGET, stream_of
 from domain.kernel.domain import LetTimePass
 from domain.organisations.events import OrganisationConfigured, OverActual

@@ -8,13 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.credits.address import stream_of
-from domain.credits.capture import Capture
-from domain.credits.debit import Debit
+from domain.credits.commands import Capture, Debit, Release, Reserve
 from domain.credits.events import AllowanceGranted, GrantExpired, ReservationCaptured, ReservationReleased
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
 from domain.kernel.domain import LetTimePass
-from domain.organisations.choose import ChoosePlan
+from domain.organisations.commands import ChoosePlan
 from domain.periods import CYCLE
 from tests.domain.organisations.offers import LEADS, TO_PRO, TO_STARTER, allotted, leads, offering, published, standing
 from tests.domain.scenario import NOW, Scenario, after

@@ -2,11 +2,9 @@
 
 import pytest
 
-from domain.credits.capture import Capture
+from domain.credits.commands import Capture, Release, Reserve
 from domain.credits.events import GrantExpired, ReservationCaptured, ReservationExpired, Slice
 from domain.credits.refusals import ExceedsHold, NotFound, ReservationEnded
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
 from tests.domain.credits.facts import CLOSED, ENDS, FROZEN, below_zero, granted, part, postpaid, reserved
 from tests.domain.scenario import ALICE, BOB, Scenario, after, given
 

@@ -1,7 +1,6 @@
 """Freeze, close or open an account, and set how far below zero it may go."""
 
-from domain.credits.configure import ConfigureAccount
-from domain.credits.debit import Debit
+from domain.credits.commands import ConfigureAccount, Debit
 from domain.credits.events import AccountConfigured, ReservationExpired
 from domain.credits.refusals import AccountInUse
 from domain.refusal import StaleVersion

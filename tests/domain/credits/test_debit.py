@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.credits.debit import Debit, DebitPriced
+from domain.credits.commands import Debit, DebitPriced
 from domain.credits.events import CreditsDebited, CreditsGranted, GrantScheduled, ReservationExpired, Work
 from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits
 from domain.prices.catalogue import CATALOGUE

@@ -1,12 +1,9 @@
 """What time alone makes happen to an account (the sweeper's command `LetTimePass`)."""
 
 from domain.credits.address import stream_of
-from domain.credits.capture import Capture
+from domain.credits.commands import Capture, Extend, Grant, Release
 from domain.credits.due import due
 from domain.credits.events import CreditsGranted, GrantExpired, GrantScheduled, ReservationExpired
-from domain.credits.extend import Extend
-from domain.credits.grant import Grant
-from domain.credits.release import Release
 from domain.kernel.domain import LetTimePass
 from domain.periods import NEVER
 from tests.domain.credits.facts import ENDS, below_zero, granted, part, postpaid, reserved

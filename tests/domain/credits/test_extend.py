@@ -3,9 +3,8 @@
 import pytest
 
 from domain.credits.address import stream_of
-from domain.credits.capture import Capture
+from domain.credits.commands import Capture, Extend
 from domain.credits.events import ReservationCaptured, ReservationExpired, ReservationExtended
-from domain.credits.extend import Extend
 from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, NotFound, ReservationEnded
 from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import CLOSED, ENDS, FROZEN, below_zero, granted, part, postpaid, reserved

@@ -5,8 +5,8 @@ import pytest
 from domain.credits.account import MAX_LIVE_GRANTS, Account, Promised
 from domain.credits.address import stream_of
 from domain.credits.burn import Grants
+from domain.credits.commands import Grant
 from domain.credits.events import CreditsDebited, CreditsGranted, GrantExpired, GrantScheduled, Paid
-from domain.credits.grant import Grant
 from domain.credits.refusals import AccountClosed, AlreadyExists, InvalidTime, TooMany
 from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import CLOSED, FROZEN, below_zero, granted, part, postpaid

@@ -8,12 +8,9 @@ from domain.bounds import MAX_SLICES
 from domain.credits.account import Account, Hold
 from domain.credits.address import stream_of
 from domain.credits.burn import Grants, take
-from domain.credits.capture import Capture
+from domain.credits.commands import Capture, Extend, Release, Reserve
 from domain.credits.due import due
 from domain.credits.events import Slice
-from domain.credits.extend import Extend
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
 from domain.kernel.holds import Holds
 from domain.kernel.memory import Memory
 from domain.plans.deduct import TokensNow

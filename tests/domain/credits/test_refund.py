@@ -3,13 +3,9 @@
 from domain.credits.account import MAX_LIVE_GRANTS
 from domain.credits.address import stream_of
 from domain.credits.burn import Grants
-from domain.credits.capture import Capture
-from domain.credits.debit import Debit
+from domain.credits.commands import Capture, Debit, Grant, Refund, Reserve
 from domain.credits.events import CreditsRefunded, GrantExpired, Slice
-from domain.credits.grant import Grant
-from domain.credits.refund import Refund
 from domain.credits.refusals import AccountClosed, ExceedsDebit, NotFound, TooMany
-from domain.credits.reserve import Reserve
 from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import CLOSED, FROZEN, granted, part, postpaid
 from tests.domain.scenario import ALICE, BOB, Scenario, after, given

@@ -6,10 +6,9 @@ import pytest
 
 from domain.credits.account import MAX_OPEN_HOLDS, Account, Hold
 from domain.credits.burn import Grants
+from domain.credits.commands import Release, Reserve, ReservePriced
 from domain.credits.events import CreditsReserved, GrantExpired, Work
 from domain.credits.refusals import AccountClosed, AccountFrozen, AlreadyExists, InsufficientCredits, TooMany
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve, ReservePriced
 from domain.kernel.holds import Holds
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.quote import Ask

@@ -4,7 +4,7 @@ import pytest
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
-from domain.credits.debit import Debit
+from domain.credits.commands import Debit, ExceedsShortfall, Grant, WriteOffShortfall
 from domain.credits.events import (
     CreditsGranted,
     GrantScheduled,
@@ -12,8 +12,6 @@ from domain.credits.events import (
     ShortfallRecorded,
     ShortfallWrittenOff,
 )
-from domain.credits.grant import Grant
-from domain.credits.shortfall import ExceedsShortfall, WriteOffShortfall
 from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import granted, part
 from tests.domain.organisations.offers import LEADS, TO_PRO, allotted, allowance, leads

@@ -4,10 +4,9 @@ import pytest
 
 from domain.credits.account import MAX_LIVE_GRANTS, Account
 from domain.credits.burn import Grants
-from domain.credits.debit import Debit
+from domain.credits.commands import Debit, Transfer
 from domain.credits.events import CreditsTransferredIn, CreditsTransferredOut, GrantExpired, Slice
 from domain.credits.refusals import AccountClosed, AccountFrozen, InsufficientCredits, SameAccount, TooMany
-from domain.credits.transfer import Transfer
 from tests.domain.credits.facts import CLOSED, FROZEN, granted, part, postpaid, reserved
 from tests.domain.scenario import ALICE, BOB, after, given
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 from domain.credits.account import MAX_VOIDED_GRANTS, Account
 from domain.credits.address import stream_of
 from domain.credits.burn import Grants
-from domain.credits.capture import Capture
-from domain.credits.debit import Debit
+from domain.credits.commands import Capture, Debit, Refund, Release, Transfer, VoidGrant
 from domain.credits.events import (
     CreditsRefunded,
     CreditsTransferredIn,
@@ -17,11 +16,7 @@ from domain.credits.events import (
     ReservationExpired,
     ReservationReleased,
 )
-from domain.credits.refund import Refund
 from domain.credits.refusals import NotFound, TooMany
-from domain.credits.release import Release
-from domain.credits.transfer import Transfer
-from domain.credits.void import VoidGrant
 from domain.kernel.domain import LetTimePass
 from tests.domain.credits.facts import ENDS, granted, part, reserved
 from tests.domain.scenario import ALICE, BOB, Scenario, after, given

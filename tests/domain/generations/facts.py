@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.credits.events import CreditsReserved, ReservationCaptured, ReservationExpired, ReservationReleased, Slice
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import ConfirmGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import Charge, Content, GenerationHeld, Held, Quoted
 from domain.generations.request import Request

@@ -4,15 +4,14 @@ from typing import Any
 
 import pytest
 
+from domain.credits.commands import Grant
 from domain.credits.events import CreditsDebited, Paid, ShortfallCollected, ShortfallRecorded
-from domain.credits.grant import Grant
 from domain.credits.refusals import AlreadyExists
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import ConfirmGeneration, StartGeneration
 from domain.generations.events import Charge, GenerationCompleted, GenerationPartCompleted, Held
 from domain.generations.refusals import AlreadyStarted, GenerationEnded, InvalidSettlement, NoSuchGeneration
 from domain.generations.settlement import Reported
-from domain.generations.start import StartGeneration
-from domain.groups.delete import DeleteGroup
+from domain.groups.commands import DeleteGroup
 from domain.organisations.events import OverActual
 from domain.prices.events import PriceEntry
 from domain.prices.refusals import Unpriced

@@ -5,20 +5,17 @@ from typing import Any
 import pytest
 
 from domain.credits.events import ReservationExtended
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import CancelGeneration, ConfirmGeneration, ExtendGeneration, FailGeneration
 from domain.generations.count import CountEarlier, StartCounting
 from domain.generations.create import CreateGeneration
 from domain.generations.events import GenerationExtended, GenerationHeld, Held
-from domain.generations.extend import ExtendGeneration
-from domain.generations.fail import FailGeneration
 from domain.generations.handlers import AssessGeneration
 from domain.generations.refusals import ResourcesBusy, ResourcesShort
 from domain.generations.request import Request
 from domain.generations.settlement import Reported
-from domain.generations.start import CancelGeneration
 from domain.kernel.domain import LetTimePass
 from domain.kernel.work import Work
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ConfigureOrganisation
 from domain.organisations.events import Outcome
 from domain.organisations.refusals import NotCounted
 from domain.organisations.state import organisation_of

@@ -12,7 +12,7 @@ from domain.generations.refusals import NothingToCheck, ResourcesShort, TokensNe
 from domain.generations.request import Request
 from domain.groups.events import GroupDeleted, GroupLeft
 from domain.periods import Every
-from domain.plans.cost import UnknownTokenUse
+from domain.plans.state import UnknownTokenUse
 from domain.prices.events import PriceEntry
 from domain.prices.refusals import Unpriced, UnpricedScale, UnsizedHold
 from domain.quotas.events import PeriodStarted, UseCounted

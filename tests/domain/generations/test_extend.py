@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from domain.credits.events import ReservationExtended
 from domain.credits.refusals import InsufficientCredits
+from domain.generations.commands import ExtendGeneration
 from domain.generations.events import (
     GenerationExtended,
 )
-from domain.generations.extend import ExtendGeneration
 from domain.generations.refusals import InsufficientTokens, NoSuchGeneration
 from domain.generations.settlement import Reported
 from domain.kernel.domain import LetTimePass

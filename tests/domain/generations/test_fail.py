@@ -2,10 +2,10 @@
 
 import pytest
 
+from domain.credits.commands import VoidGrant
 from domain.credits.events import GrantVoided, Paid
-from domain.credits.void import VoidGrant
+from domain.generations.commands import FailGeneration
 from domain.generations.events import GenerationFailed
-from domain.generations.fail import FailGeneration
 from domain.generations.settlement import Reported
 from domain.organisations.events import Outcome, OverActual
 from domain.prices.refusals import Unpriced

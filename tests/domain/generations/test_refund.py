@@ -4,11 +4,9 @@ from typing import Any
 
 import pytest
 
-from domain.credits.debit import Debit
+from domain.credits.commands import Debit, Grant, Refund
 from domain.credits.events import CreditsRefunded, ShortfallWrittenOff
-from domain.credits.grant import Grant
-from domain.credits.refund import Refund
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import ConfirmGeneration
 from domain.generations.events import Charge, GenerationRefunded
 from domain.generations.refund import RefundGeneration
 from domain.generations.refusals import ExceedsCharge, InvalidSettlement, NoSuchGeneration, NothingToRefund

@@ -2,15 +2,11 @@
 
 import pytest
 
-from domain.credits.capture import Capture
-from domain.credits.extend import Extend
+from domain.credits.commands import Capture, Extend, Release
 from domain.credits.refusals import HeldByGeneration
-from domain.credits.release import Release
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import CancelGeneration, ConfirmGeneration, FailGeneration, StartGeneration
 from domain.generations.events import GenerationCancelled, GenerationStarted
-from domain.generations.fail import FailGeneration
 from domain.generations.refusals import AlreadyStarted, GenerationEnded, NoSuchGeneration
-from domain.generations.start import CancelGeneration, StartGeneration
 from domain.organisations.events import Outcome
 from tests.domain.generations.facts import (
     BUDGET,

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from domain.credits.events import CreditsDebited, ShortfallRecorded
+from domain.generations.commands import ExtendGeneration, FailGeneration
 from domain.generations.events import (
     Charge,
     GenerationExpired,
     GenerationSettledLate,
 )
-from domain.generations.extend import ExtendGeneration
-from domain.generations.fail import FailGeneration
 from domain.generations.refusals import GenerationEnded
 from domain.generations.settlement import Reported
 from domain.kernel.domain import LetTimePass

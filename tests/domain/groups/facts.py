@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from domain.groups.create import CreateGroup
+from domain.groups.commands import AddMembers, CreateGroup, TrackGeneration
 from domain.groups.events import GroupEdited, GroupJoined, MembersAdded
-from domain.groups.members import AddMembers
 from domain.groups.now import GroupNow, GroupUse
 from domain.groups.refusals import NoSuchGroup
 from domain.groups.state import Group, memberships_of, stream_of
-from domain.groups.track import TrackGeneration
 from domain.periods import Every
 from domain.quotas.events import UseCounted
 from tests.domain.scenario import Scenario

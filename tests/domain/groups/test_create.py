@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 
-from domain.groups.create import CreateGroup
-from domain.groups.delete import DeleteGroup
-from domain.groups.edit import EditGroup
+from domain.groups.commands import CreateGroup, DeleteGroup, EditGroup
 from domain.groups.events import GroupCreated
 from domain.groups.refusals import GroupExists, InvalidGroup
-from domain.groups.rules import MAX_DESCRIPTION, MAX_LIMIT, MAX_LIMITS
+from domain.groups.state import MAX_DESCRIPTION, MAX_LIMIT, MAX_LIMITS
 from domain.periods import Every
 from tests.domain.groups.facts import G1, create
 from tests.domain.scenario import Scenario

@@ -1,6 +1,6 @@
 """A deleted group limits nobody, and its history stays (S1)."""
 
-from domain.groups.delete import DeleteGroup
+from domain.groups.commands import DeleteGroup
 from domain.groups.events import GroupDeleted, GroupLeft
 from domain.groups.state import memberships_of
 from domain.quotas.events import UseHeld, UseSettled

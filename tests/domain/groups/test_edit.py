@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from domain.groups.delete import DeleteGroup
-from domain.groups.edit import EditGroup
+from domain.groups.commands import DeleteGroup, EditGroup, RemoveMembers
 from domain.groups.events import GroupEdited
-from domain.groups.members import RemoveMembers
-from domain.groups.room import Room
+from domain.groups.now import Room
 from domain.periods import Every, Period
 from domain.quotas.events import PeriodEnded, PeriodStarted
 from tests.domain.groups.facts import G1, MISSING, add, counted, create, edited, now, track

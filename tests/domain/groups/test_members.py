@@ -1,7 +1,7 @@
 """Users are added to groups and removed, one by one and in bulk (S1)."""
 
+from domain.groups.commands import AddMembers, RemoveMembers
 from domain.groups.events import GroupLeft, MembersRemoved
-from domain.groups.members import AddMembers, RemoveMembers
 from domain.groups.refusals import TooManyGroups, TooManyMembers
 from domain.groups.state import MAX_GROUPS, MAX_MEMBERS, Group, Memberships, memberships_of
 from tests.domain.groups.facts import ANNA, G1, add, added, create, group, track

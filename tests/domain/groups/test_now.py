@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.groups.delete import DeleteGroup
-from domain.groups.now import GroupNow, Status, status
-from domain.groups.room import Room
+from domain.groups.commands import DeleteGroup
+from domain.groups.now import GroupNow, Room, Status, status
 from domain.organisations.events import OrganisationConfigured, OverActual
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.periods import Every, Period

@@ -4,12 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.groups.create import CreateGroup
-from domain.groups.delete import DeleteGroup
+from domain.groups.commands import CreateGroup, DeleteGroup, TightestGroup, TrackGeneration, count_use
+from domain.groups.now import Room, tightest
 from domain.groups.refusals import GroupLimit, InvalidGroup
-from domain.groups.room import Room, tightest
-from domain.groups.rules import MAX_LIMIT
-from domain.groups.track import TightestGroup, TrackGeneration, count_use
+from domain.groups.state import MAX_LIMIT
 from domain.periods import Every
 from domain.quotas.events import PeriodEnded, PeriodStarted, UseCounted, UseHeld
 from tests.domain.groups.facts import G1, G2, add, counted, create, group, track

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from domain.credits.account import Account
 from domain.credits.events import AllowanceGranted, AllowanceSet, Slice
-from domain.organisations.choose import ChoosePlan
+from domain.organisations.commands import ChoosePlan
 from domain.organisations.events import Billing
 from domain.organisations.now import PlanNow, PlanStanding
 from domain.plans.events import PlanPublished

@@ -2,11 +2,11 @@
 
 import pytest
 
+from domain.credits.commands import Grant
 from domain.credits.events import AllowanceSet, GrantExpired, Slice
-from domain.credits.grant import Grant
 from domain.kernel.domain import LetTimePass
 from domain.organisations import state as organisations
-from domain.organisations.choose import ChoosePlan
+from domain.organisations.commands import ChoosePlan
 from domain.organisations.events import Billing, PlanChosen, PlanEnded
 from domain.organisations.refusals import InvalidSetting, UnknownPlan
 from domain.organisations.state import Organisation

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.organisations.configure import ConfigureOrganisation, settings_of
+from domain.organisations.commands import ConfigureOrganisation, settings_of
 from domain.organisations.events import FIRST_RESOURCES, OrganisationConfigured, Outcome, OverActual
 from domain.organisations.now import OrganisationNow
 from domain.organisations.refusals import InvalidSetting

@@ -1,7 +1,7 @@
 """What an organisation is told of its settings and its plan, as they are now."""
 
 from domain.credits.address import stream_of
-from domain.credits.reserve import Reserve
+from domain.credits.commands import Reserve
 from domain.kernel.domain import LetTimePass
 from domain.organisations.events import Billing
 from domain.organisations.now import OrganisationNow, UnitStanding

@@ -2,14 +2,11 @@
 
 import pytest
 
-from domain.organisations.choose import ChoosePlan
+from domain.organisations.commands import ChoosePlan
 from domain.plans.catalogue import FEATURES, PACKAGES, PLANS, TOKEN_COSTS
-from domain.plans.cost import token_cost
 from domain.plans.events import Feature, Package
-from domain.plans.publish_features import PublishFeatures
-from domain.plans.publish_packages import PublishPackages
-from domain.plans.publish_plan import PublishPlan
-from domain.plans.state import Catalogue
+from domain.plans.publish import PublishFeatures, PublishPackages, PublishPlan
+from domain.plans.state import Catalogue, token_cost
 from tests.domain.organisations.offers import standing
 from tests.domain.scenario import Scenario
 

@@ -4,18 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from domain.credits.configure import ConfigureAccount
+from domain.credits.commands import ConfigureAccount, Grant
 from domain.credits.events import CreditsGranted, Paid, Slice
-from domain.credits.grant import Grant
 from domain.credits.refusals import AccountClosed, AlreadyExists
 from domain.organisations.events import Billing
-from domain.plans.complete_purchase import CompletePurchase
 from domain.plans.events import Package, PurchaseCompleted
-from domain.plans.fail_purchase import FailPurchase
-from domain.plans.publish_packages import PublishPackages
-from domain.plans.publish_plan import PublishPlan
+from domain.plans.publish import PublishPackages, PublishPlan
+from domain.plans.purchases import CompletePurchase, FailPurchase, StartPurchase
 from domain.plans.refusals import NoSuchPurchase, PaymentMismatch, PaymentUsed, PurchaseCompletedAlready
-from domain.plans.start_purchase import StartPurchase
 from tests.domain.organisations.offers import leads, standing
 from tests.domain.scenario import NOW, Scenario, after
 

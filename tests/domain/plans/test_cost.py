@@ -4,9 +4,8 @@ import pytest
 
 from domain.credits.events import Paid
 from domain.organisations.events import Billing
-from domain.plans.cost import UnknownTokenUse, price_of, token_cost
 from domain.plans.events import Feature, PlanPublished
-from domain.plans.state import Catalogue
+from domain.plans.state import Catalogue, UnknownTokenUse, price_of, token_cost
 
 GOAL = Feature(
     name="goal",

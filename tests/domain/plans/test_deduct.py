@@ -5,20 +5,18 @@ from datetime import datetime
 
 import pytest
 
-from domain.credits.configure import ConfigureAccount
+from domain.credits.commands import ConfigureAccount, Grant
 from domain.credits.events import CreditsDebited
-from domain.credits.grant import Grant
 from domain.credits.refusals import AccountClosed, AccountFrozen
 from domain.groups.events import GroupCreated, GroupJoined
 from domain.groups.refusals import GroupLimit
 from domain.groups.state import memberships_of, stream_of
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ConfigureOrganisation
 from domain.periods import Every
-from domain.plans.cost import UnknownTokenUse
 from domain.plans.deduct import DeductTokens, TokenAnswer, TokensNow
-from domain.plans.publish_features import PublishFeatures
+from domain.plans.publish import PublishFeatures
 from domain.plans.refusals import InsufficientTokens, PlanBlocked
-from domain.plans.state import Catalogue
+from domain.plans.state import Catalogue, UnknownTokenUse
 from domain.quotas.events import PeriodStarted, UseCounted
 from domain.refusal import Refusal
 from tests.domain.organisations.offers import FORECAST, LEADS, TO_PRO, allotted, leads

@@ -1,11 +1,9 @@
 """Give a purchase up that was not paid."""
 
 from domain.credits.events import Paid
-from domain.plans.complete_purchase import CompletePurchase
 from domain.plans.events import PurchaseFailed
-from domain.plans.fail_purchase import FailPurchase
+from domain.plans.purchases import CompletePurchase, FailPurchase, StartPurchase
 from domain.plans.refusals import NoSuchPurchase, PurchaseCompletedAlready
-from domain.plans.start_purchase import StartPurchase
 from tests.domain.scenario import Scenario
 
 BUY = StartPurchase(purchase_id="p1", user="ann", provider="manual", package="credits_1000")

@@ -7,7 +7,7 @@ import pytest
 from domain.credits.events import Paid
 from domain.plans.catalogue import TOKEN_COSTS
 from domain.plans.events import Feature, FeaturesPublished, Package, PackagesPublished
-from domain.plans.publish_features import PublishFeatures
+from domain.plans.publish import PublishFeatures
 from domain.plans.refusals import InvalidOffer
 from domain.refusal import StaleVersion
 from tests.domain.scenario import Scenario

@@ -6,7 +6,7 @@ import pytest
 
 from domain.credits.events import Paid
 from domain.plans.events import Package, PackagesPublished
-from domain.plans.publish_packages import PublishPackages
+from domain.plans.publish import PublishPackages
 from domain.plans.refusals import InvalidOffer
 from domain.refusal import StaleVersion
 from tests.domain.scenario import Scenario

@@ -6,7 +6,7 @@ import pytest
 
 from domain.credits.events import Paid
 from domain.plans.events import PlanPublished
-from domain.plans.publish_plan import PublishPlan
+from domain.plans.publish import PublishPlan
 from domain.plans.refusals import InvalidOffer
 from domain.plans.state import Catalogue
 from domain.refusal import StaleVersion

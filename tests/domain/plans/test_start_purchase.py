@@ -8,8 +8,8 @@ from domain.credits.events import Paid
 from domain.organisations.events import Billing
 from domain.plans.catalogue import PACKAGES, PLANS
 from domain.plans.events import PurchaseStarted
+from domain.plans.purchases import StartPurchase
 from domain.plans.refusals import InvalidOffer, NotForSale, PurchaseExists
-from domain.plans.start_purchase import StartPurchase
 from tests.domain.scenario import Scenario
 
 PACK = {package.id: package for package in PACKAGES}

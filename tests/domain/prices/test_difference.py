@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from domain.prices.difference import Change, EntryChange, difference
 from domain.prices.events import PriceEntry
+from domain.prices.publish import Change, EntryChange, difference
 
 CHAT = PriceEntry(operation="chat", credits=1)
 FILM = PriceEntry(model="Veo", operation="video", options={"resolution": "4K"}, credits=900)

@@ -13,17 +13,14 @@ from domain.credits.events import (
     ReservationReleased,
 )
 from domain.generations.assessment import Assessment
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import CancelGeneration, ConfirmGeneration, ExtendGeneration, FailGeneration
 from domain.generations.create import CreateGeneration
-from domain.generations.extend import ExtendGeneration
-from domain.generations.fail import FailGeneration
 from domain.generations.refund import RefundGeneration
 from domain.generations.refusals import InsufficientTokens, ResourcesShort
 from domain.generations.request import Request
 from domain.generations.settlement import Reported
-from domain.generations.start import CancelGeneration
 from domain.kernel.domain import LetTimePass, Module
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ConfigureOrganisation
 from domain.organisations.events import Outcome
 from domain.periods import Every
 from domain.quotas import quota as quotas

@@ -5,22 +5,17 @@ from typing import Any
 
 import pytest
 
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import CancelGeneration, ConfirmGeneration, StartGeneration
 from domain.generations.count import CountEarlier, StartCounting
 from domain.generations.create import CreateGeneration
 from domain.generations.handlers import AssessGeneration
 from domain.generations.refusals import ResourcesBusy
 from domain.generations.request import Request
-from domain.generations.start import CancelGeneration, StartGeneration
-from domain.groups.create import CreateGroup
-from domain.groups.delete import DeleteGroup
-from domain.groups.edit import EditGroup
-from domain.groups.members import AddMembers
+from domain.groups.commands import AddMembers, CreateGroup, DeleteGroup, EditGroup
 from domain.kernel.work import Key, Stream, Tagged
-from domain.organisations.choose import ChoosePlan
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ChoosePlan, ConfigureOrganisation
 from domain.organisations.refusals import NotCounted
-from domain.plans.publish_plan import PublishPlan
+from domain.plans.publish import PublishPlan
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from domain.quotas.events import UseHeld

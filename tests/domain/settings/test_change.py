@@ -5,17 +5,15 @@ from typing import Any
 import pytest
 
 from api.http.fields import given_settings, shown_settings, with_settings
-from domain.groups.create import CreateGroup
-from domain.groups.edit import EditGroup
+from domain.groups.commands import CreateGroup, EditGroup
 from domain.groups.events import GroupCreated, GroupEdited
 from domain.kernel.memory import Memory
-from domain.organisations.choose import ChoosePlan
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ChoosePlan, ConfigureOrganisation
 from domain.organisations.events import OrganisationConfigured, PlanChosen
 from domain.organisations.refusals import InvalidSetting
 from domain.organisations.state import STREAM, Organisation
 from domain.plans.events import PlanPublished
-from domain.plans.publish_plan import PublishPlan
+from domain.plans.publish import PublishPlan
 from domain.registry import SCRIP, scrip
 from domain.resources.table import RESOURCES, Resources
 from domain.settings.change import ChangeSettings

@@ -1,11 +1,9 @@
 """Facts and commands about storage that these tests have in common."""
 
 from domain.organisations.events import PlanChosen
-from domain.storage.delete import DeleteContent
+from domain.storage.commands import DeleteContent, SetStorageLimit
 from domain.storage.events import ContentStored
-from domain.storage.now import StorageNow, StorageUse
-from domain.storage.set_limit import SetStorageLimit
-from domain.storage.state import stream_of
+from domain.storage.state import StorageNow, StorageUse, stream_of
 from tests.domain.scenario import NOW, Scenario
 
 ANNA = stream_of("anna")

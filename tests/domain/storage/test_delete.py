@@ -1,6 +1,6 @@
 """Deleting a stored content frees its bytes, once (S0)."""
 
-from domain.storage.delete import DeleteContent
+from domain.storage.commands import DeleteContent
 from domain.storage.events import ContentDeleted
 from domain.storage.refusals import NoSuchContent
 from tests.domain.scenario import Scenario

@@ -4,7 +4,7 @@ import pytest
 
 from domain.organisations.state import STREAM as ORGANISATION
 from domain.quotas.events import UseHeld, UseSettled
-from domain.storage.now import StorageUse
+from domain.storage.state import StorageUse
 from tests.domain.scenario import Scenario, after
 from tests.domain.storage.facts import ANNA, GB, MB, limit, now, pro, stored
 

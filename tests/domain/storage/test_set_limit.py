@@ -2,9 +2,9 @@
 
 import pytest
 
+from domain.storage.commands import MAX_LIMIT, SetStorageLimit
 from domain.storage.events import StorageLimitSet
 from domain.storage.refusals import InvalidLimit
-from domain.storage.set_limit import MAX_LIMIT, SetStorageLimit
 from tests.domain.scenario import Scenario
 from tests.domain.storage.facts import ANNA, MB, limit, now, stored
 

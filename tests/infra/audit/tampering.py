@@ -9,17 +9,19 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
-from domain.credits.capture import Capture
-from domain.credits.configure import ConfigureAccount
-from domain.credits.debit import Debit
+from domain.credits.commands import (
+    Capture,
+    ConfigureAccount,
+    Debit,
+    Extend,
+    Grant,
+    Refund,
+    Release,
+    Reserve,
+    Transfer,
+    VoidGrant,
+)
 from domain.credits.events import Paid
-from domain.credits.extend import Extend
-from domain.credits.grant import Grant
-from domain.credits.refund import Refund
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
-from domain.credits.transfer import Transfer
-from domain.credits.void import VoidGrant
 from domain.generations.count import CountEarlier, StartCounting
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices

@@ -8,28 +8,21 @@ from typing import Any
 
 import pytest
 
-from domain.budgets.set_budget import SetBudget
-from domain.credits.debit import Debit
+from domain.budgets.commands import SetBudget
+from domain.credits.commands import Debit, Grant, Refund, Release, Reserve, VoidGrant
 from domain.credits.events import Slice
-from domain.credits.grant import Grant
-from domain.credits.refund import Refund
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
-from domain.credits.void import VoidGrant
-from domain.generations.confirm import ConfirmGeneration
+from domain.generations.commands import CancelGeneration, ConfirmGeneration
 from domain.generations.count import CountEarlier, StartCounting
 from domain.generations.create import CreateGeneration
 from domain.generations.refund import RefundGeneration
 from domain.generations.request import Request
-from domain.generations.start import CancelGeneration
-from domain.groups.create import CreateGroup
-from domain.groups.members import AddMembers
-from domain.organisations.choose import ChoosePlan
+from domain.groups.commands import AddMembers, CreateGroup
+from domain.organisations.commands import ChoosePlan
 from domain.periods import Every
 from domain.prices.catalogue import CATALOGUE
 from domain.prices.events import OptionValue
 from domain.prices.publish import PublishPrices
-from domain.storage.set_limit import SetStorageLimit
+from domain.storage.commands import SetStorageLimit
 from infra.audit.expected import Stored
 from infra.audit.report import Differs, Section
 from infra.audit.streams import Streams, Transfers

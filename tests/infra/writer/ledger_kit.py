@@ -10,9 +10,7 @@ import psycopg
 
 from domain.credits.account import Account
 from domain.credits.address import stream_of
-from domain.credits.debit import Debit
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
+from domain.credits.commands import Debit, Grant, Reserve
 from domain.registry import SCRIP
 from infra.log import statements
 from infra.log.chain import GENESIS, link_of

@@ -10,8 +10,7 @@ import psycopg
 import pytest
 
 from domain.credits.address import stream_of
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
+from domain.credits.commands import Grant, Reserve
 from domain.generations.create import CreateGeneration
 from domain.generations.request import Request
 from domain.registry import SCRIP

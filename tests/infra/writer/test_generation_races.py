@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from domain.budgets.set_budget import SetBudget
+from domain.budgets.commands import SetBudget
 from domain.credits.account import Account
-from domain.credits.grant import Grant
-from domain.generations.confirm import ConfirmGeneration
+from domain.credits.commands import Grant
+from domain.generations.commands import ConfirmGeneration, FailGeneration
 from domain.generations.create import CreateGeneration
 from domain.generations.events import (
     GenerationCompleted,
@@ -20,12 +20,10 @@ from domain.generations.events import (
     GenerationFailed,
     GenerationSettledLate,
 )
-from domain.generations.fail import FailGeneration
 from domain.generations.request import Request
-from domain.groups.create import CreateGroup
-from domain.groups.members import AddMembers
+from domain.groups.commands import AddMembers, CreateGroup
 from domain.kernel.domain import LetTimePass
-from domain.organisations.configure import ConfigureOrganisation
+from domain.organisations.commands import ConfigureOrganisation
 from domain.organisations.events import Outcome
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices

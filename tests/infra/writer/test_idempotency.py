@@ -4,8 +4,7 @@ import pytest
 from psycopg import connect
 
 from domain.credits.address import stream_of
-from domain.credits.capture import Capture
-from domain.credits.grant import Grant
+from domain.credits.commands import Capture, Grant
 from domain.kernel.domain import LetTimePass
 from domain.registry import SCRIP
 from infra.writer.submission import Outcome

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from domain.credits.address import stream_of
-from domain.credits.reserve import ReservePriced
+from domain.credits.commands import ReservePriced
 from domain.prices.book import STREAM
 from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices

@@ -4,10 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.credits.capture import Capture
-from domain.credits.refund import Refund
-from domain.credits.release import Release
-from domain.credits.reserve import Reserve
+from domain.credits.commands import Capture, Refund, Release, Reserve
 from domain.registry import SCRIP
 from infra.writer.draft import Draft
 from infra.writer.writer import Writer

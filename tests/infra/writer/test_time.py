@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from domain.credits.address import stream_of
-from domain.credits.capture import Capture
+from domain.credits.commands import Capture
 from domain.kernel.domain import LetTimePass
 from domain.registry import SCRIP
 from infra.writer.writer import Writer
