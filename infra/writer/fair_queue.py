@@ -76,8 +76,8 @@ class FairQueue(Generic[Item]):
     def rest(self, caller: Caller, until: float) -> None:
         """Let a caller have no turn before a moment. Others of its organisation keep theirs."""
         org, login = caller
-        line = self._orgs.get(org, {}).get(login)
-        if line is not None:
+        lines = self._orgs.get(org)
+        if lines is not None and (line := lines.get(login)) is not None:
             self._remove(line)
             self._aside[caller] = line
         self._resting[caller] = until
