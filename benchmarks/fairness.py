@@ -30,6 +30,7 @@ from benchmarks.http_load import Next
 from benchmarks.http_load import load as closed_load
 from benchmarks.open_load import Ask, Timed, open_load, request
 from benchmarks.stage import wait_until_projected, whole_service
+from cli.failure import Failure
 from cli.service.priority import BEHIND, give_place
 from cli.service.service import Service
 from cli.service.tokens import signed_token
@@ -59,28 +60,43 @@ _VERSION = "select coalesce(max(version), 0) from events where org = %s and stre
 
 
 class Load(NamedTuple):
-    """`kind`: what its process does, see `_attack`. `restart`: the API starts just before and has nothing cached."""
+    """`kind`: what its process does, see `_attack`. `restart`: the API starts just before and has nothing cached.
 
+    `holds`: how many the load's user has; a run of all loads makes `in_all` of them, which takes less long: what is
+    written or looked at in one turn does not depend on it. `rounds`: at most so many, where each needs new holds.
+    """
+
+    name: str
     what: str
     kind: str
     connections: int = 1
     org: str = ALONE
     restart: bool = False
+    holds: int = 0
+    in_all: int = 0
+    rounds: int = ROUNDS
+
+    @property
+    def title(self) -> str:
+        """What it is, and whose."""
+        whose = "an organisation of its own" if self.org == ALONE else "one of the others' organisations"
+        return f"{self.what.format(holds=self.holds)}, {whose}"
 
 
-OWN, SHARED = ", an organisation of its own", ", one of the others' organisations"
+MANY, PART = MAX_OPEN_HOLDS * 99 // 100, MAX_OPEN_HOLDS // 10
+_HELD, _TOGETHER = "{holds:,} holds of a user, 10 requests/s", "{holds:,} holds that end together"
 LOADS = (
-    Load("99,000 holds of a user, 10 requests/s" + OWN, "held"),
-    Load("the same after a restart" + OWN, "held", restart=True),
-    Load("99,000 holds of a user, 10 requests/s" + SHARED, "held", org=ORGS[0]),
-    Load("100,000 holds that end together" + OWN, "together"),
-    Load("100,000 holds that end together" + SHARED, "together", org=ORGS[0]),
-    Load("512 connections" + OWN, "pairs", 512),
-    Load("512 connections" + SHARED, "pairs", 512, ORGS[0]),
-    Load("batches of 1,000" + OWN, "batches"),
-    Load("batches of 1,000 from 4 connections" + OWN, "batches", 4),
-    Load("batches of 1,000 from 4 connections" + SHARED, "batches", 4, ORGS[0]),
-    Load("atomic batches of 1,000" + OWN, "atomic"),
+    Load("held", _HELD, "held", holds=MANY, in_all=MANY),
+    Load("held-restart", _HELD + ", after a restart", "held", restart=True, holds=MANY, in_all=MANY),
+    Load("held-shared", _HELD, "held", org=ORGS[0], holds=MANY, in_all=PART),
+    Load("together", _TOGETHER, "together", holds=MAX_OPEN_HOLDS, in_all=MAX_OPEN_HOLDS // 2, rounds=1),
+    Load("together-shared", _TOGETHER, "together", org=ORGS[0], holds=MAX_OPEN_HOLDS, in_all=PART, rounds=1),
+    Load("connections", "512 connections", "pairs", 512),
+    Load("connections-shared", "512 connections", "pairs", 512, ORGS[0]),
+    Load("batches", "batches of 1,000", "batches"),
+    Load("batches-4", "batches of 1,000 from 4 connections", "batches", 4),
+    Load("batches-4-shared", "batches of 1,000 from 4 connections", "batches", 4, ORGS[0]),
+    Load("atomic", "atomic batches of 1,000", "atomic"),
 )
 
 
@@ -149,24 +165,27 @@ class Windows(NamedTuple):
     ended_s: list[float]  # from the moment when holds ended together until all were written
 
 
-def run(
-    report: Report,
-    *,
-    seconds: int = SECONDS,
-    rounds: int = ROUNDS,
-    holds: int = MAX_OPEN_HOLDS,
-    loads: Sequence[Load] = LOADS,
-) -> list[Figure]:
-    """Each load in turn, in `rounds` of a quiet window and one under the load, each of `seconds`.
+def run(report: Report, *, seconds: int = SECONDS, load: str | None = None) -> list[Figure]:
+    """All loads in turn, or the one of that name with all of its holds, each in windows of so many seconds.
 
-    `holds`: how many end together; the user who keeps many has a hundredth fewer.
+    Raises Failure for a name that no load has.
     """
+    if load is None:
+        return measured(report, seconds, [each._replace(holds=each.in_all) for each in LOADS])
+    chosen = [each for each in LOADS if each.name == load]
+    if not chosen:
+        raise Failure(f"There is no load {load}; there are {', '.join(each.name for each in LOADS)}.")
+    return measured(report, seconds, chosen)
+
+
+def measured(report: Report, seconds: int, loads: Sequence[Load]) -> list[Figure]:
+    """Each load in turn, in rounds of a quiet window and one under the load, each of `seconds`."""
     figures: list[Figure] = []
     with whole_service("api", "relay", "projector", "sweeper") as service:
-        bench = Bench(service, seconds, holds)
+        bench = Bench(service, seconds)
         for load in loads:
-            report(load.what)
-            seen = bench.measure(load, rounds)
+            report(load.title)
+            seen = bench.measure(load)
             for failure in [each for timed in (*seen.quiet, *seen.loaded) for each in timed.failures][:3]:
                 report(failure)
             report(f"the API took {median(seen.busy):.0%} of a processor")
@@ -177,10 +196,9 @@ def run(
 class Bench:
     """The service with the others' accounts."""
 
-    def __init__(self, service: Service, seconds: int, holds: int) -> None:
+    def __init__(self, service: Service, seconds: int) -> None:
         self._service = service
         self._seconds = seconds
-        self._holds = holds
         self._port = urlsplit(service.url).port or 0
         users = [(ORGS[number % len(ORGS)], f"u{number}") for number in range(USERS)]
         self._traffic = Traffic([User(id_, self._token(org, "worker")) for org, id_ in users])
@@ -190,14 +208,14 @@ class Bench:
             _all_well(writer, [_granted(org, id_) for org, id_ in users + crowd])
         uvloop.run(self._others(max(1, seconds // 2)))
 
-    def measure(self, load: Load, rounds: int) -> Windows:
+    def measure(self, load: Load) -> Windows:
         """Quiet windows and windows under the load, by turns."""
         seen = Windows([], [], [], [], [])
-        user = self._keeper(load.org) if load.kind == "held" else "c0"
-        for _ in range(rounds):
+        user = self._keeper(load.org, load.holds) if load.kind == "held" else "c0"
+        for _ in range(load.rounds):
             end = None
             if load.kind == "together":
-                user, end = self._held(load.org)
+                user, end = self._held(load.org, load.holds)
                 sleep(max(0.0, end - 1 - self._seconds - monotonic()))
             seen.quiet.append(uvloop.run(self._others(self._seconds)))
             if load.restart:
@@ -218,17 +236,16 @@ class Bench:
                 seen.busy.append((self._processor_s() - before) / self._seconds)
                 seen.own.append(msgspec.json.decode(_line(process), type=Answered))
             if end is not None:
-                seen.ended_s.append(self._until_ended(load.org, user) - end)
+                seen.ended_s.append(self._until_ended(load.org, user, load.holds) - end)
         return seen
 
     async def _others(self, seconds: float) -> Timed:
         return await open_load(self._port, self._traffic.draw, RATE, seconds)
 
-    def _keeper(self, org: str) -> str:
+    def _keeper(self, org: str, kept: int) -> str:
         """A user of the organisation with many holds, which end by and by."""
         if org not in self._keepers:
             user = self._keepers[org] = record_id("keeper")
-            kept = self._holds * 99 // 100
             first, last = SPREAD_S
             with self._writer() as writer:
                 _all_well(writer, [_granted(org, user)])
@@ -244,25 +261,25 @@ class Bench:
                 _line(process)
         return self._keepers[org]
 
-    def _held(self, org: str) -> tuple[str, float]:
+    def _held(self, org: str, holds: int) -> tuple[str, float]:
         """A user with as many holds as may be, and when they all end, by the monotonic clock."""
         for patience in (1, 2, 4):  # on a busy machine it takes longer to write them
             user = record_id("together")
-            end = monotonic() + patience * (self._holds / FILL_RATE + 5) + self._seconds
+            end = monotonic() + patience * (holds / FILL_RATE + 5) + self._seconds
             with self._writer() as writer:
                 _all_well(writer, [_granted(org, user)])
-                for start in range(0, self._holds, IN_BATCH):
+                for start in range(0, holds, IN_BATCH):
                     ttl_s = max(1, ceil(end - monotonic()))
-                    _all_well(writer, [_reserved(org, user, ttl_s) for _ in range(min(IN_BATCH, self._holds - start))])
+                    _all_well(writer, [_reserved(org, user, ttl_s) for _ in range(min(IN_BATCH, holds - start))])
             self._wait()
             if monotonic() < end - 1 - self._seconds:
                 return user, end
         raise RuntimeError("the holds ended before all of them were written")
 
-    def _until_ended(self, org: str, user: str) -> float:
+    def _until_ended(self, org: str, user: str, holds: int) -> float:
         """Wait until each hold has one event for its end; returns when that was."""
         until = monotonic() + WITHIN_S
-        whole = 1 + 2 * self._holds  # the grant, and a beginning and an end of each
+        whole = 1 + 2 * holds  # the grant, and a beginning and an end of each
         with psycopg.connect(self._service.settings.auditor_url.get_secret_value(), autocommit=True) as connection:
             while (version := _number(connection.execute(_VERSION, (org, f"account/user:{user}:credits")))) < whole:
                 if monotonic() > until:
@@ -313,7 +330,7 @@ def _figures(load: Load, seen: Windows, seconds: int) -> Iterator[Figure]:
         most = MOST * quiet * 1000
         yield Figure(
             "fairness",
-            f"{load.what}: the others' p{percent}",
+            f"{load.title}: the others' p{percent}",
             loaded * 1000,
             "ms",
             f"at most {most:.3g}, twice the quiet run",
@@ -321,12 +338,12 @@ def _figures(load: Load, seen: Windows, seconds: int) -> Iterator[Figure]:
             {"quiet": quiet * 1000},
         )
     failed = sum(len(timed.failures) for timed in (*seen.quiet, *seen.loaded))
-    yield Figure("fairness", f"{load.what}: the others' failures", failed, "requests", "0", failed == 0)
+    yield Figure("fairness", f"{load.title}: the others' failures", failed, "requests", "0", failed == 0)
     rate = sum(own.well for own in seen.own) / seconds / len(seen.own)
     badly = {"answered badly": sum(own.badly for own in seen.own) / seconds / len(seen.own)}
-    yield Figure("fairness", f"{load.what}: its own", rate, "requests/s", "above 0", rate > 0, badly)
+    yield Figure("fairness", f"{load.title}: its own", rate, "requests/s", "above 0", rate > 0, badly)
     if seen.ended_s:
-        yield Figure("fairness", f"{load.what}: until all have ended", median(seen.ended_s), "s")
+        yield Figure("fairness", f"{load.title}: until all have ended", median(seen.ended_s), "s")
 
 
 def _granted(org: str, user: str) -> Submission:

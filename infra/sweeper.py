@@ -21,12 +21,14 @@ from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.session import options as session_options
 from infra.settings import Settings
 from infra.waits import set_within
-from infra.writer.ledger import TIME, Ledger
+from infra.writer.ledger import Ledger
 from infra.writer.metrics import writer_metrics
 from infra.writer.submission import OutcomeUnknown, Overloaded, Submission
 from infra.writer.writer import Writer
 
 log = logging.getLogger(__name__)
+
+TIME = "system:sweeper"  # the actor of what time alone brought about
 
 EVERY_S = 1.0
 PAGE = 1_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ def bench(
     seconds: Annotated[
         int | None, typer.Option("--seconds", min=1, help="How long each load lasts, where a benchmark has one.")
     ] = None,
+    load: Annotated[
+        str | None, typer.Option("--load", help="Run one load alone, where a benchmark has several.", metavar="NAME")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Add the figures to benchmarks/results.csv.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -24,7 +27,6 @@ def bench(
     Exit status 1 if a figure misses its bar.
     """
     import importlib
-    from inspect import signature
 
     from benchmarks import BENCHES
     from benchmarks.figures import keep as keep_figures
@@ -44,10 +46,7 @@ def bench(
     for chosen in [name] if name else BENCHES:
         complain(f"== {chosen}: {BENCHES[chosen]}")
         run = importlib.import_module(f"benchmarks.{chosen}").run
-        timed = {"seconds": seconds} if seconds is not None and "seconds" in signature(run).parameters else {}
-        if seconds is not None and name and not timed:
-            raise Failure(f"The benchmark {name} has its own length: leave --seconds out.")
-        figures += run(complain, **timed)
+        figures += run(complain, **_options(chosen, run, only=name is not None, seconds=seconds, load=load))
     if keep:
         keep_figures(figures)
     if as_json:
@@ -65,6 +64,21 @@ def bench(
         say_table("Figures", ("bench", "what", "value", *more, "unit", "bar", ""), rows)
     if any(figure.met is False for figure in figures):
         raise typer.Exit(1)
+
+
+def _options(name: str, run: Any, *, only: bool, seconds: int | None, load: str | None) -> dict[str, Any]:
+    """The options that a benchmark takes. `only`: no other one is run. Raises Failure for one that it does not have."""
+    from inspect import signature
+
+    from cli.failure import Failure
+
+    known = signature(run).parameters
+    if load is not None and "load" not in known:
+        raise Failure(f"The benchmark {name} has no loads to choose from: leave --load out.")
+    if seconds is not None and only and "seconds" not in known:
+        raise Failure(f"The benchmark {name} has its own length: leave --seconds out.")
+    given = {"seconds": seconds, "load": load}
+    return {option: value for option, value in given.items() if value is not None and option in known}
 
 
 def _met(met: bool | None) -> str:

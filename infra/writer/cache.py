@@ -9,6 +9,7 @@ from domain.kernel.work import Key, Stream, StreamKind, Tagged, Work
 from infra.log.chain import GENESIS
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
+from infra.writer.ahead import Ahead
 from infra.writer.large import LARGE
 
 
@@ -31,6 +32,7 @@ class Cache:
         self.streams: OrderedDict[Key, Stream] = OrderedDict()
         self.tags: OrderedDict[Key, Tagged] = OrderedDict()
         self.large: OrderedDict[Key, tuple[int, float]] = OrderedDict()  # their entries, and since when; also in order
+        self.ahead: dict[Key, Ahead] = {}  # oldest first; see `ahead_of`
         self._weights: dict[Key, int] = {}
         self._weight = 0
 
@@ -41,6 +43,7 @@ class Cache:
         self.streams.clear()
         self.tags.clear()
         self.large.clear()
+        self.ahead.clear()
         self._weights.clear()
         self._weight = 0
 
@@ -67,7 +70,10 @@ class Cache:
             decoded = self._codec.decode(event.type, event.data)
             if stream is not None and event.version > stream.version:
                 state = self._kind_of(event.stream).evolve(stream.state, decoded)
-                self.put((event.org, event.stream), Stream(event.version, state, stream.snapshot))
+                key = (event.org, event.stream)
+                self.put(key, Stream(event.version, state, stream.snapshot))
+                if key in self.ahead and not self.ahead[key].follow(event.version, decoded):
+                    del self.ahead[key]
             if tag and tagged is not None and event.position > tagged.position:
                 self.tags[tag] = Tagged(event.position, (*tagged.events, (event.stream, decoded)))
         self.moved_to(event.position, event.hash, event.time)
@@ -85,6 +91,13 @@ class Cache:
         self._weights[key] = weight
         self.streams[key] = stream
         self.streams.move_to_end(key)
+
+    def ahead_of(self, key: Key) -> Ahead | None:
+        """What was folded ahead of a stream that is cached, if that is of the same version."""
+        ahead = self.ahead.get(key)
+        if ahead is None or key not in self.streams or self.streams[key].version != ahead.stream.version:
+            return None
+        return ahead
 
     @property
     def weight(self) -> int:

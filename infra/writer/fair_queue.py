@@ -5,6 +5,7 @@ First come, first served would let one caller with many commands hold up everybo
 
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -57,9 +58,9 @@ class FairQueue(Generic[Item]):
         self.size = 0  # commands or questions that wait
         # Lines by organisation and login, none of them empty; whose turn is next is first.
         self._orgs: OrderedDict[str, OrderedDict[str, _Line[Item]]] = OrderedDict()
-        # Organisations that have no turn for a while, with their lines.
-        self._resting: dict[str, float] = {}
-        self._aside: OrderedDict[str, OrderedDict[str, _Line[Item]]] = OrderedDict()
+        # Callers that have no turn for a while, until when, and the lines of those who wait.
+        self._resting: dict[Caller, float] = {}
+        self._aside: dict[Caller, _Line[Item]] = {}
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -69,21 +70,25 @@ class FairQueue(Generic[Item]):
         return bool(self._orgs)
 
     def __iter__(self) -> Iterator[Item]:
-        both = (*self._orgs.values(), *self._aside.values())
-        return (item for lines in both for line in lines.values() for item in line.items)
+        lines = chain.from_iterable(logins.values() for logins in self._orgs.values())
+        return (item for line in (*lines, *self._aside.values()) for item in line.items)
 
-    def rest(self, org: str, until: float) -> None:
-        """Let an organisation have no turn before a moment."""
-        self._resting[org] = until
-        if org in self._orgs:
-            self._aside[org] = self._orgs.pop(org)
+    def rest(self, caller: Caller, until: float) -> None:
+        """Let a caller have no turn before a moment. Others of its organisation keep theirs."""
+        org, login = caller
+        lines = self._orgs.get(org)
+        if lines is not None and (line := lines.get(login)) is not None:
+            self._remove(line)
+            self._aside[caller] = line
+        self._resting[caller] = until
 
     def wake(self, now: float) -> float:
         """Let those have turns again whose rest is over; returns when the next one's will be, or inf."""
-        for org in [org for org, until in self._resting.items() if until <= now]:
-            del self._resting[org]
-            if org in self._aside:
-                self._orgs[org] = self._aside.pop(org)
+        for caller in [caller for caller, until in self._resting.items() if until <= now]:
+            del self._resting[caller]
+            if caller in self._aside:
+                org, login = caller
+                self._orgs.setdefault(org, OrderedDict())[login] = self._aside.pop(caller)
         return min(self._resting.values(), default=inf)
 
     def put(self, items: Sequence[Item], most: int) -> None:
@@ -119,7 +124,7 @@ class FairQueue(Generic[Item]):
 
     def waits(self, caller: Caller) -> bool:
         """Whether the caller waits."""
-        return caller[1] in self._lines_of(caller[0]).get(caller[0], ())
+        return caller in self._aside or caller[1] in self._orgs.get(caller[0], ())
 
     def others(self, caller: Caller) -> bool:
         """Whether anybody else waits."""
@@ -209,10 +214,14 @@ class FairQueue(Generic[Item]):
     def _line(self, caller: Caller) -> _Line[Item]:
         """The caller's line, made at the end where there is none."""
         org, login = caller
-        orgs = self._lines_of(org)
-        lines = orgs.get(org)
+        if caller in self._resting:
+            line = self._aside.get(caller)
+            if line is None:
+                line = self._aside[caller] = _Line(caller)
+            return line
+        lines = self._orgs.get(org)
         if lines is None:
-            lines = orgs[org] = OrderedDict()
+            lines = self._orgs[org] = OrderedDict()
         line = lines.get(login)
         if line is None:
             line = lines[login] = _Line(caller)
@@ -236,20 +245,19 @@ class FairQueue(Generic[Item]):
             del self._orgs[org]
 
     def _put_first(self, line: _Line[Item]) -> None:
+        if line.caller in self._resting:
+            return
         org, login = line.caller
-        orgs = self._lines_of(org)
-        lines = orgs.setdefault(org, OrderedDict())
+        lines = self._orgs.setdefault(org, OrderedDict())
         lines[login] = line
         lines.move_to_end(login, last=False)
-        orgs.move_to_end(org, last=False)
-
-    def _lines_of(self, org: str) -> OrderedDict[str, OrderedDict[str, _Line[Item]]]:
-        """Where the organisation's lines are."""
-        return self._aside if org in self._resting else self._orgs
+        self._orgs.move_to_end(org, last=False)
 
     def _has_little(self, caller: Caller, size: int, all_: int, most: int) -> bool:
         """Whether the queue has room beyond `most` for `size` more of the caller's, `all_` with them."""
-        own = {line.caller: line.size for line in self._lines_of(caller[0]).get(caller[0], {}).values()}
+        org = caller[0]
+        own = {line.caller: line.size for line in self._orgs.get(org, {}).values()}
+        own |= {resting: line.size for resting, line in self._aside.items() if resting[0] == org}
         of_login, of_org = size + own.get(caller, 0), size + sum(own.values())
         little, reserve = min(LITTLE, most // 20), most // 4
         return of_login <= little and (all_ <= most + reserve or (of_org <= little and all_ <= most + 2 * reserve))

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from domain.kernel.domain import LetTimePass
 from infra.writer.batch import Result, Unit
 from infra.writer.reader import Reader
 from infra.writer.submission import Answered, Current, KeyReused, NotApplied, Outcome, OutcomeUnknown, Submission
 from infra.writer.waiting import Waiting, resolve
 from infra.writer.writer import Writer
-
-TIME = "system:sweeper"  # the actor of what time alone brought about, whoever writes it
 
 
 class Ledger:
@@ -26,7 +23,6 @@ class Ledger:
         self._reader = reader
         self._deadline_s = deadline_s
         if reader is not None:
-            reader.hasten = self._let_time_pass
             reader.share(writer.large)
 
     @property
@@ -61,10 +57,6 @@ class Ledger:
     async def ask(self, org: str, question: Any) -> Answered:
         """The answer to a question as of now, without a lock. Raises Refusal, OutcomeUnknown, Overloaded."""
         return await self.reader.ask(org, question)
-
-    async def _let_time_pass(self, org: str, stream: str) -> None:
-        command = LetTimePass(stream=stream, whole=False)
-        await self.execute(Submission(org=org, command=command, actor=TIME, caller=TIME, keep_refusals=False))
 
     async def _wait(self, work: Unit) -> Any:
         loop = asyncio.get_running_loop()

@@ -110,7 +110,7 @@ def answers(
     At `until`, by the monotonic clock, the rest is left without answers, but never the first.
     A question that is refused or fails gets its exception, the others their answers; one that needs a stream on which
     too much is due gets MoreDue, and StillLoading where a large one is not here yet. `behind`: streams on which more is
-    known to be due. Raises NotCached.
+    being folded ahead. Raises NotCached.
     """
     behind = set(behind)  # looked at once, whoever asks for them
     home = loader.cache(partition_of(PLATFORM, partitions))
@@ -143,6 +143,9 @@ def _answer(
     now = max(now, cache.time or now)  # as in decisions: never back within a partition
     work = domain.work(cache, _OnlyCached(loader), platform)
     work.behind = behind
+    for key in cache.ahead:
+        if key[0] == question.org and (ahead := cache.ahead_of(key)) is not None:
+            work.streams[key] = ahead.stream
     work.begin(question.org, now)
     try:
         value = ask(work, domain, question.what)
@@ -173,7 +176,8 @@ def _current(
             return MoreDue(stream)
         if key not in cache.streams:
             return StillLoading(key)
-        state = cache.streams[key].state
+        ahead = cache.ahead_of(key)
+        state = (ahead.stream if ahead is not None else cache.streams[key]).state
         events = kind.due(state, now, SLICE)
         for event in events:
             state = kind.evolve(state, event)

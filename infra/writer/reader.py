@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from infra.log import statements
 from infra.partitions import PLATFORM, partition_of, placed
 from infra.turns import CALLER, Caller
 from infra.wire.wire import Wire
+from infra.writer.ahead import Ahead
 from infra.writer.fair_queue import FairQueue
 from infra.writer.foresight import Foresight
 from infra.writer.large import LargeStreams, StillLoading
@@ -35,10 +36,8 @@ STRETCH_S = 0.003  # for which they are answered, while the loop does nothing el
 CACHE_WEIGHT = 10_000  # what questions need of states is a fraction of what commands touch
 FOLLOW_EVERY_S = 0.1  # how often an idle reader looks at what was written
 RETRY_S = 0.1
-REST = 4.0  # times as long as a slice of what is due took, until the next one
-OTHERS_S = 0.25  # for which a slice of what is due is left to others to write: the sweeper writes it as well
-
-Hasten = Callable[[str, str], Coroutine[Any, Any, None]]
+REST = 1.0  # times as long as a little of what is due took to fold, until the next
+AHEAD_KEPT = 200_000  # events that are folded before the log has them
 
 
 @dataclass(slots=True)
@@ -77,8 +76,8 @@ class Reader:
         self._looked = 0.0  # by the loop's clock
         self._time: datetime | None = None  # the database's, at the last look
         self._stopped = False
-        self._hastened: dict[Key, asyncio.Task[None]] = {}  # streams on which time is let pass, for who waits for that
-        self.hasten: Hasten | None = None  # lets time pass on a stream of an organisation; None: nobody can
+        self._folding: dict[Key, asyncio.Task[None]] = {}  # streams of which all that is due is folded ahead
+        self._fold_turn = asyncio.Lock()
         self.answered = 0
 
     async def start(self) -> None:
@@ -91,7 +90,7 @@ class Reader:
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._hastened.values():
+        for task in self._folding.values():
             task.cancel()
         if self._work is not None:
             self._work.cancel()
@@ -120,7 +119,7 @@ class Reader:
         return answered
 
     async def _answer_to(self, work: Wanted) -> Any:
-        """The answer, where need be after a large stream was loaded, and what is due on a stream was written.
+        """The answer, where need be after a large stream was loaded, and what is due on a stream was folded.
 
         Others are answered meanwhile.
         """
@@ -129,7 +128,7 @@ class Reader:
             try:
                 return await self._ask(work, until)
             except MoreDue as more:
-                await self._let_time_pass((work.org, more.stream), until)
+                await self._all_folded((work.org, more.stream), until)
             except StillLoading as large:
                 await self._loaded(large.key, until)
 
@@ -149,56 +148,55 @@ class Reader:
         except TimeoutError:
             raise OutcomeUnknown from None
 
-    async def _let_time_pass(self, key: Key, until: float) -> None:
-        task = self._hastened.get(key)
+    async def _all_folded(self, key: Key, until: float) -> None:
+        """Wait until nothing is due on a stream that is not folded ahead."""
+        task = self._folding.get(key)
         if task is None:
-            if self.hasten is None or self._stopped:
+            if self._stopped:
                 raise OutcomeUnknown
-            task = self._hastened[key] = asyncio.ensure_future(self._pass(key, self.hasten))
-            task.add_done_callback(partial(self._has_passed, key))
+            task = self._folding[key] = asyncio.ensure_future(self._fold_ahead(key))
+            task.add_done_callback(partial(self._has_folded, key))
         try:
             async with asyncio.timeout_at(until):
                 await asyncio.shield(task)
         except TimeoutError:
             raise OutcomeUnknown from None
-        except OutcomeUnknown:  # who began it may have waited for longer
-            if asyncio.get_running_loop().time() >= until:
-                raise
         except asyncio.CancelledError:
             if self._stopped:
                 raise OutcomeUnknown from None
             raise
 
-    async def _pass(self, key: Key, hasten: Hasten) -> None:
-        """Have what is due on a stream written, slice by slice; while somebody else writes it, only look."""
-        pause = OTHERS_S
-        while (version := self._behind_at(key)) is not None:
-            await asyncio.sleep(pause)
-            await self._answer_to(Query(key[0], ()))
-            if self._behind_at(key) != version:
-                pause = OTHERS_S
-                continue
-            began = monotonic()
-            await hasten(*key)
-            took = monotonic() - began
-            await self._answer_to(Query(key[0], ()))
-            pause = OTHERS_S if self._behind_at(key) == version else min(OTHERS_S, REST * took)
+    async def _fold_ahead(self, key: Key) -> None:
+        """Fold what is due on a stream, a little at a time, also where nobody waits for it any more.
 
-    def _behind_at(self, key: Key) -> int | None:
-        """The version of a stream on which something was due at the last look; None where nothing was."""
-        found = self._loader.cache(partition_of(key[0], self._partitions)).streams.get(key)
-        if (
-            found is None
-            or self._time is None
-            or self._loader.domain.kind_of(key[1]).next_due(found.state) > self._time
-        ):
-            return None
-        return found.version
+        It goes on from where it was folded last, unless the log has taken another way since.
+        """
+        cache, kind = self._loader.cache(partition_of(key[0], self._partitions)), self._loader.domain.kind_of(key[1])
+        more = True
+        while more and key in cache.streams and self._time is not None:
+            async with self._fold_turn:  # with its rest: however many are folded, others have their part of the loop
+                began = monotonic()
+                if key not in cache.streams:
+                    return
+                ahead = cache.ahead_of(key) or Ahead(cache.streams[key])
+                more = ahead.fold(kind, max(self._time, cache.time or self._time))
+                cache.ahead[key] = ahead
+                self._trim_ahead()
+                await asyncio.sleep(REST * (monotonic() - began))
 
-    def _has_passed(self, key: Key, task: "asyncio.Task[None]") -> None:
-        del self._hastened[key]
+    def _trim_ahead(self) -> None:
+        """Keep what is folded ahead within its bound; what is oldest in the partition that has most of them gives."""
+        caches = self._loader.caches.values()
+        while sum(len(each.unwritten) for cache in caches for each in cache.ahead.values()) > AHEAD_KEPT:
+            most = max(caches, key=lambda cache: len(cache.ahead))
+            if len(most.ahead) == 1:
+                return
+            del most.ahead[next(iter(most.ahead))]
+
+    def _has_folded(self, key: Key, task: "asyncio.Task[None]") -> None:
+        del self._folding[key]
         if not task.cancelled() and task.exception() is not None:  # also where nobody waits for it any more
-            log.debug("letting time pass on %s failed", key, exc_info=task.exception())
+            log.debug("folding %s ahead failed", key, exc_info=task.exception())
 
     async def _ask(self, work: Wanted, until: float) -> Any:
         if self._stopped:
@@ -282,7 +280,7 @@ class Reader:
             if looked.lost:
                 continue
             try:
-                return answers(loader, self._partitions, works, looked.time, monotonic() + STRETCH_S, self._hastened)
+                return answers(loader, self._partitions, works, looked.time, monotonic() + STRETCH_S, self._folding)
             except NotCached as cold:
                 if not foresaw:
                     await self._look_ahead(needs, looked.time)

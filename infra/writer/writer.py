@@ -39,9 +39,10 @@ CACHE_WEIGHT = 40_000  # streams, tags, holds and grants that one process keeps:
 FOLLOW_EVERY_S = 0.1  # how often an idle writer looks at what others have written
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 2.0
 SHARED_S = 0.002  # of deciding, after which a batch ends where others would have to wait for its rest
+MOSTLY_ONES_S = 0.001  # the same where one caller has most of it: others come one by one, and each would wait so long
 BACKGROUND_S = 0.01  # the same in a process for whose commands nobody waits
 REST = 4.0  # times as long as a slice of what is due took, until the next one of the stream
-REST_OF_ORG = 3.0  # times as long as a batch took that was mostly its own
+REST_OF_CALLER = 3.0  # times as long as a batch took that was mostly its own
 LONGEST_REST_S = 1.0
 PATIENCE_S = 0.5  # after which it is written although others wait
 LEAST_BATCH = 16  # commands that are looked up together, however few were decided before a batch was ended
@@ -73,8 +74,9 @@ class Writer:
         self._queue: FairQueue[Waiting] = FairQueue()
         self._held = HeldUp()
         self._most = max_batch  # of the next batch
-        self._last_org: str | None = None  # who had most of the last batch
-        self._other_orgs_at = -inf  # when it was another one than before, or there were others in a batch
+        self._last: Caller | None = None  # who had most of the last batch
+        # When it was another one than before, or there were others in a batch; the same of its organisation.
+        self._others_at = self._other_orgs_at = -inf
         self._shared_at = -ALONE_S  # when a batch was last of several callers, or was cut for others
         self._ready = Condition()
         self._stopping = False
@@ -228,18 +230,27 @@ class Writer:
                 self._ready.wait_for(lambda: self._stopping, seconds)
 
     def _let_rest(self, taken: Taken[Waiting], seconds: float) -> None:
-        """An organisation that had most of a batch leaves the writer to others for a while, if there are others."""
-        sizes: dict[str, int] = {}
-        for item, size in taken.items:
-            sizes[item.caller[0]] = sizes.get(item.caller[0], 0) + size
+        """Who had most of a batch leaves the writer to others for a while, if there are others.
+
+        That is a login; where an organisation had most of it by many logins, all that were in the batch.
+        """
+        logins, orgs = _sizes(taken)
         now = monotonic()
-        if len(sizes) > 1 or self._last_org not in (None, *sizes):
+        last, (org, login) = self._last, max(logins, key=lambda each: logins[each])
+        if len(logins) > 1 or last not in (None, (org, login)):
+            self._others_at = now
+        if len(orgs) > 1 or (last is not None and last[0] != org):
             self._other_orgs_at = now
-        self._last_org = org = max(sizes, key=lambda each: sizes[each])
-        if now - self._other_orgs_at > ALONE_S or sizes[org] < TURN or sizes[org] * 2 <= sum(sizes.values()):
-            return
-        with self._ready:
-            self._queue.rest(org, now + min(REST_OF_ORG * seconds, LONGEST_REST_S))
+        self._last = (org, login)
+        whole, resting = sum(logins.values()), []
+        if now - self._others_at <= ALONE_S and _is_most(logins[org, login], whole):
+            resting = [(org, login)]
+        elif now - self._other_orgs_at <= ALONE_S and _is_most(orgs[org], whole):
+            resting = [each for each in logins if each[0] == org]
+        if resting:
+            with self._ready:
+                for caller in resting:
+                    self._queue.rest(caller, now + min(REST_OF_CALLER * seconds, LONGEST_REST_S))
 
     def _resize(self, taken: Taken[Waiting], decided: int) -> None:
         """While others come, batches are small: each command has its rows looked for before any is decided."""
@@ -332,13 +343,13 @@ class Writer:
         units = [item.part(size) for item, size in taken.items]
         with self._ready:
             resting = self._held.resting() if self._held else ()
-        return self._batch.run(units, taken.least, partial(self._enough, taken.caller), resting)
+        return self._batch.run(units, taken.least, partial(self._enough, taken.caller, _slice_s(taken)), resting)
 
-    def _enough(self, caller: Caller | None, seconds: float) -> bool:
+    def _enough(self, caller: Caller | None, slice_s: float, seconds: float) -> bool:
         """Whether others would have to wait for the rest of a batch. `caller`: whose all of it is, if there is one."""
         if self._background:
             return seconds > BACKGROUND_S
-        return seconds > SHARED_S and (caller is None or self._queue.others(caller))
+        return seconds > slice_s and (caller is None or self._queue.others(caller))
 
     def _refuse(self, parts: Parts, error: Exception) -> None:
         """Answer at once: PostgreSQL has taken the batch back, and another attempt would find no more room."""
@@ -419,3 +430,26 @@ class Writer:
 def _attempted(item: Waiting) -> bool:
     """Whether an earlier attempt may have committed it, or a part of it is done."""
     return bool(item.results) or any(submission.attempted for submission in item.work.submissions)
+
+
+def _sizes(taken: Taken[Waiting]) -> tuple[dict[Caller, int], dict[str, int]]:
+    """How much of what is taken each login has, and each organisation."""
+    logins: dict[Caller, int] = {}
+    orgs: dict[str, int] = {}
+    for item, size in taken.items:
+        logins[item.caller] = logins.get(item.caller, 0) + size
+        orgs[item.caller[0]] = orgs.get(item.caller[0], 0) + size
+    return logins, orgs
+
+
+def _is_most(size: int, whole: int) -> bool:
+    """Whether somebody with `size` of a batch holds others up: more than half of it, and not just a few commands."""
+    return size >= TURN and size * 2 > whole
+
+
+def _slice_s(taken: Taken[Waiting]) -> float:
+    """For how long a batch is decided where others would have to wait for its rest."""
+    if taken.caller is not None:
+        return MOSTLY_ONES_S
+    logins, _ = _sizes(taken)
+    return MOSTLY_ONES_S if _is_most(max(logins.values()), sum(logins.values())) else SHARED_S

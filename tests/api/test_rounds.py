@@ -49,7 +49,7 @@ def test_few_begin_in_a_round_and_callers_take_turns() -> None:
         names = [*((f"a{number}", A) for number in range(5)), ("y", A2), ("b", B)]
         tasks = [asyncio.create_task(one(*each)) for each in names]
         await asyncio.sleep(0)
-        assert await in_rounds(rounds, begun) == [["a0", "a1", "b"], ["a2", "y"], ["a3", "a4"]]
+        assert await in_rounds(rounds, begun) == [["a0", "a1", "y", "b"], ["a2", "a3"], ["a4"]]
         await asyncio.gather(*tasks)
         assert rounds.take(B)
 
@@ -90,7 +90,7 @@ def test_who_is_cancelled_leaves_room() -> None:
     async def work() -> None:
         rounds = Rounds(at_once=1)
         assert rounds.take(A)
-        assert not rounds.take(A2)
+        assert not rounds.take(A)
         gone = asyncio.create_task(rounds.wait(A))
         stays = asyncio.create_task(rounds.wait(A2))
         await asyncio.sleep(0)
@@ -134,6 +134,49 @@ def test_others_find_the_loop_idle_between_the_rounds_of_who_has_much(monkeypatc
         assert [task.done() for task in waiting] == [True, False]
         assert rests == [0.001]
         assert rounds.take(B)
+        for task in waiting:
+            task.cancel()
+
+    run(work())
+
+
+def test_a_login_that_has_none_in_the_round_finds_room_beyond_its_organisations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.rounds.LONGEST_REST_S", 1_000.0)
+
+    async def work() -> None:
+        rounds = Rounds(at_once=2)
+        assert [rounds.take(A) for _ in range(3)] == [True, True, False]
+        assert [rounds.take(A2) for _ in range(2)] == [True, False]
+        assert rounds.take(("a", "z"))
+        assert not rounds.take(("a", "last")), "twice as many is all that begins of an organisation"
+        assert [rounds.take(B) for _ in range(3)] == [True, True, False]
+
+    run(work())
+
+
+@pytest.mark.parametrize(("logins", "rests"), [(1, True), (2, True), (4, False)])
+def test_other_logins_find_the_loop_idle_where_a_few_wait_for_much(
+    monkeypatch: pytest.MonkeyPatch, logins: int, *, rests: bool
+) -> None:
+    monkeypatch.setattr("api.rounds.LONGEST_REST_S", 1_000.0)
+    monkeypatch.setattr("api.rounds.REST", 1e9)
+
+    async def work() -> None:
+        rounds, rested = Rounds(at_once=4), list[float]()
+        loop = asyncio.get_running_loop()
+        rounds.take(("b", "early"))
+        rounds._rests_until = 0.0  # other organisations are quiet
+        rounds.take(A2)
+        rounds._rests_until = 0.0
+        monkeypatch.setattr(loop, "call_later", lambda seconds, call, *given: rested.append(seconds))
+        callers = [("a", f"login{number % logins}") for number in range(12)]
+        waiting = [asyncio.create_task(rounds.wait(caller)) for caller in callers]
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert bool(rested) == rests
+        assert [task.done() for task in waiting].count(True) == (4 if rests else 12)
         for task in waiting:
             task.cancel()
 

@@ -315,6 +315,9 @@ BOUNDS: dict[str, Bound] = {
         signature(Writer).parameters["max_batch"].default, "tests/infra/writer/test_queue.py::test_a_batch_has_a_bound"
     ),
     "Questions that wait for the reader": Bound(reader.MAX_WAITING, _full_reader),
+    "Events that fall due together and are counted in answers before they are written": Bound(
+        reader.AHEAD_KEPT, "tests/infra/writer/test_slices.py::test_what_is_folded_ahead_has_a_bound"
+    ),
     "Commands or questions of who has little waiting": Bound(
         fair_queue.LITTLE,
         "tests/infra/writer/test_fair_queue.py::test_a_full_queue_has_room_for_those_who_have_little",

@@ -32,9 +32,11 @@ BOB = "user:bob:credits"
 DEADLINE_S = patient(30.0)
 
 
-def submission(command: Any, key: str | None = None, *, org: str = ORG, **more: Any) -> Submission:
+def submission(
+    command: Any, key: str | None = None, *, org: str = ORG, caller: str = "test", **more: Any
+) -> Submission:
     """A command of a test caller; `key` none for one of its own."""
-    item = Submission(org=org, command=command, actor="user:tester", caller="test", **more)
+    item = Submission(org=org, command=command, actor="user:tester", caller=caller, **more)
     if key is not None:
         item.key = key
     return item

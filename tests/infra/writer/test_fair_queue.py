@@ -178,11 +178,22 @@ def test_all_comes_once_in_each_callers_order(rounds: list[list[One]], most: int
 
 def test_who_rests_has_no_turn_and_keeps_its_place_among_its_own() -> None:
     queue = queue_of(*singles("a", A, 2), One("y", A2), One("b", B))
-    queue.rest("a", 10.0)
+    queue.rest(A, 10.0)
     assert (queue.wake(9.0), queue.waits(A), queue.size, len(queue)) == (10.0, True, 4, 4)
     queue.put(singles("c", A, 1), PLENTY)
     queue.back([One("first", A)])
-    assert told(queue.take(9)) == "b"
-    assert (bool(queue), queue.size, queue.others(B)) == (False, 5, False)
+    assert told(queue.take(9)) == "y b"
+    assert (bool(queue), queue.size, queue.others(B)) == (False, 4, False)
+    queue.put([One("z", A2)], PLENTY)
     assert queue.wake(10.0) == inf
-    assert told(queue.take(9)) == "first a0 a1 c0 y"
+    assert told(queue.take(9)) == "z first a0 a1 c0"
+
+
+def test_what_waits_of_who_rests_counts_for_its_organisation() -> None:
+    most = 20 * LITTLE
+    queue = queue_of(One("a", A, most), One("b", B, 4 * LITTLE))
+    queue.rest(A, 10.0)
+    queue.put([One("y", A2, LITTLE)], most)
+    with pytest.raises(Overloaded):
+        queue.put([One("y", A2, 1)], most)
+    queue.put([One("c", C, LITTLE)], most)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from concurrent.futures import Future
 from math import inf
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 from domain.credits.address import stream_of
 from domain.registry import SCRIP
 from infra.ids import record_id
-from infra.writer.fair_queue import TURN
+from infra.writer.batch import Result, Unit
+from infra.writer.fair_queue import TURN, FairQueue
 from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
 from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Overloaded, Submission
-from infra.writer.writer import Writer
+from infra.writer.waiting import Waiting
+from infra.writer.writer import MOSTLY_ONES_S, SHARED_S, Writer, _slice_s
 from tests.conftest import Database
 from tests.infra.writer.ledger_kit import (
     ALICE,
@@ -63,6 +66,7 @@ def test_nobody_waits_for_the_whole_of_anothers_large_unit(
     writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.writer.writer.SHARED_S", -1.0)
+    monkeypatch.setattr("infra.writer.writer.MOSTLY_ONES_S", -1.0)
     accepted(writer, grant(1000))
     with locked(database.writer_uri):
         busy = writer.submit([submission(debit("d-busy"))])
@@ -236,25 +240,67 @@ def test_answers_for_a_loop_that_is_closed_disturb_nobody(writer: Writer, databa
     assert account(writer).available == 8
 
 
-def test_an_organisation_that_had_most_of_a_batch_leaves_the_writer_to_others(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("REST_OF_ORG", "LONGEST_REST_S", "ALONE_S"):
+def test_who_had_most_of_a_batch_leaves_the_writer_to_others(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REST_OF_CALLER", "LONGEST_REST_S", "ALONE_S"):
         monkeypatch.setattr(f"infra.writer.writer.{name}", 1e9)
 
-    def granted(count: int, org: str) -> list[Submission]:
-        return [submission(grant(1, grant_id=f"g-{record_id()}"), org=org) for _ in range(count)]
+    def granted(count: int, org: str, caller: str = "worker:w1") -> list[Submission]:
+        return [submission(grant(1, grant_id=f"g-{record_id()}"), org=org, caller=caller) for _ in range(count)]
 
-    assert {code(each) for each in writer.submit(granted(20 * TURN, "acme")).result(DEADLINE_S)} == {None}
-    assert {code(each) for each in writer.submit(granted(1, "acme")).result(DEADLINE_S)} == {None}  # it is alone
-    assert {code(each) for each in writer.submit(granted(1, "other")).result(DEADLINE_S)} == {None}
-    assert {code(each) for each in writer.submit(granted(TURN, "acme")).result(DEADLINE_S)} == {None}
-    until(lambda: "acme" in writer._queue._resting, "the batch is counted, after it was answered")
+    def well(submissions: list[Submission]) -> None:
+        assert {code(each) for each in writer.submit(submissions).result(DEADLINE_S)} == {None}
+
+    well(granted(20 * TURN, "acme"))
+    well(granted(1, "acme"))  # it is alone
+    well(granted(1, "other"))
+    well(granted(TURN, "acme"))
+    busy = ("acme", "worker:w1")
+    until(lambda: busy in writer._queue._resting, "the batch is counted, after it was answered")
     later = writer.submit(granted(1, "acme"))
     for _ in range(5):
-        assert {code(each) for each in writer.submit(granted(1, "other")).result(DEADLINE_S)} == {None}
+        well(granted(1, "other"))
+        well(granted(1, "acme", "worker:w2"))
     assert not later.done()
     with writer._ready:
         writer._queue.wake(inf)
         writer._ready.notify()
     assert {code(each) for each in later.result(DEADLINE_S)} == {None}
+
+
+def test_an_organisation_that_had_most_of_a_batch_by_many_logins_rests_with_those_alone(
+    writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REST_OF_CALLER", "LONGEST_REST_S", "ALONE_S", "SHARED_S"):
+        monkeypatch.setattr(f"infra.writer.writer.{name}", 1e9)
+
+    def handed_in(org: str, caller: str) -> "Future[list[Result]]":
+        return writer.submit([submission(grant(1, grant_id=f"g-{record_id()}"), org=org, caller=caller)])
+
+    assert code(handed_in("other", "worker:w1").result(DEADLINE_S)[0]) is None
+    logins = [f"worker:w{number}" for number in range(TURN)]
+    with locked(database.writer_uri):
+        busy = handed_in("other", "worker:w1")
+        until(lambda: waiting_for_lock(database.owner_uri), "the writer is busy")
+        many = [handed_in("acme", login) for login in logins]
+    assert {code(each.result(DEADLINE_S)[0]) for each in (busy, *many)} == {None}
+    until(lambda: writer._queue._resting, "the batch is counted, after it was answered")
+    assert set(writer._queue._resting) == {("acme", login) for login in logins}
+    assert code(handed_in("acme", "worker:new").result(DEADLINE_S)[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "slice_s"),
+    [
+        ({"a": 100}, MOSTLY_ONES_S),
+        ({"a": TURN, "b": TURN - 1}, MOSTLY_ONES_S),
+        ({"a": TURN, "b": TURN}, SHARED_S),
+        ({"a": TURN - 1}, MOSTLY_ONES_S),
+        ({"a": TURN - 1, "b": 1}, SHARED_S),
+    ],
+)
+def test_slices_are_shorter_where_one_caller_has_most_of_a_batch(sizes: dict[str, int], slice_s: float) -> None:
+    queue: FairQueue[Waiting] = FairQueue()
+    for login, size in sizes.items():
+        work = Unit([submission(debit(f"d-{number}"), caller=login) for number in range(size)])
+        queue.put([Waiting(work, Future(), None, inf)], 1_000)
+    assert _slice_s(queue.take(1_000)) == slice_s

@@ -1,18 +1,18 @@
 """Much that falls due at once on one stream holds up nobody else for longer than one slice of it takes."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from domain.credits.address import stream_of
 from domain.kernel.domain import LetTimePass
-from domain.kernel.work import SLICE
+from domain.kernel.work import SLICE, StreamKind
 from domain.plans.deduct import TokensNow
 from domain.registry import SCRIP
-from infra.writer.ledger import Ledger
+from infra.writer.ahead import STEP, Ahead
 from infra.writer.reader import Reader
 from infra.writer.submission import Outcome, OutcomeUnknown
 from infra.writer.writer import Writer
@@ -168,69 +168,72 @@ def test_a_deadline_that_passes_between_slices_loses_nothing(writer: Writer, dat
     assert account(writer).available == 10 * MANY - 1
 
 
-def test_a_question_waits_until_it_is_written_and_others_are_answered_meanwhile(
-    writer: Writer, database: Database
-) -> None:
+def test_a_question_is_answered_before_it_is_written_and_writes_nothing(writer: Writer, database: Database) -> None:
     crowded(writer, database, FORECAST)
     question = TokensNow(token_type="forecast", user="alice")
     with Asking(database.writer_uri, SCRIP) as asking:
-        with pytest.raises(OutcomeUnknown):
-            asking.ask("acme", question)  # nobody is there who could write
-        Ledger(writer, DEADLINE_S, asking.reader)
         assert asking.ask("acme", question).value.balance == 10 * MANY
         assert asking.now("acme", [stream_of(FORECAST)]).states[stream_of(FORECAST)].reserved == 0
-    assert sum(found["reservation-expired.v1"] for found in transactions(database)) == MANY
-    assert {event.actor for event in check_log(database.owner_uri) if event.type == "reservation-expired.v1"} == {
-        "system:sweeper"
-    }
+    assert not sum(found["reservation-expired.v1"] for found in transactions(database))
 
 
-def test_a_question_only_looks_while_somebody_else_writes_what_is_due(
+def test_what_was_folded_ahead_lasts_while_it_is_written(
     writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crowded(writer, database, count=900)
-    monkeypatch.setattr("infra.writer.reader.OTHERS_S", 0.0)
-    slices = list[int]()
+    folds = list[int]()
+    fold = Ahead.fold
 
-    async def write_one(_seconds: float) -> None:
-        """Somebody else does, whenever the question waits."""
-        slice_ = submission(LetTimePass(stream=stream_of(ALICE), whole=False))
-        slices.append(len(await asyncio.to_thread(results, writer, slice_)))
+    def counted(ahead: Ahead, kind: StreamKind, now: datetime) -> bool:
+        before = len(ahead.unwritten)
+        more = fold(ahead, kind, now)
+        folds.append(len(ahead.unwritten) - before)
+        return more
 
-    async def hasten(_org: str, _stream: str) -> None:
-        raise AssertionError("it is written already")
-
+    monkeypatch.setattr(Ahead, "fold", counted)
+    stream = stream_of(ALICE)
     with Asking(database.writer_uri, SCRIP) as asking:
-        asking.reader.hasten = hasten
-        monkeypatch.setattr("infra.writer.reader.asyncio.sleep", write_one)
-        assert not asking.now("acme", [stream_of(ALICE)]).states[stream_of(ALICE)].holds
-    assert slices == [1] * 5
-    assert [found["reservation-expired.v1"] for found in transactions(database)][-5:] == [*[SLICE] * 4, 100]
+        for slices in range(4):
+            found = asking.now("acme", [stream]).states[stream]
+            assert (found.holds.get("r"), len(found.holds), found.available) == (None, 0, 9_000), slices
+            assert (sum(folds), max(folds)) == (900, STEP), "it is folded once, a little at a time"
+            results(writer, submission(LetTimePass(stream=stream, whole=False)))
+        assert code(results(writer, submission(debit("d-1")))[0]) is None  # after the rest was written
+        assert asking.now("acme", [stream]).states[stream].available == 8_999
+        assert not any(cache.ahead for cache in asking.reader._loader.caches.values())
+    assert sum(folds) == 900
 
 
-def test_a_question_outlasts_the_one_who_had_time_pass_first(writer: Writer, database: Database) -> None:
-    crowded(writer, database, count=500)
+def test_it_is_folded_again_where_the_log_takes_another_way(writer: Writer, database: Database) -> None:
+    crowded(writer, database, count=900)
+    stream = stream_of(ALICE)
     with Asking(database.writer_uri, SCRIP) as asking:
-        ledger, tries = Ledger(writer, DEADLINE_S, asking.reader), list[str]()
-        passing = asking.reader.hasten
+        assert asking.now("acme", [stream]).states[stream].available == 9_000
+        (cache,) = [each for each in asking.reader._loader.caches.values() if each.ahead]
+        cache.ahead["acme", stream].unwritten.pop()
+        results(writer, submission(LetTimePass(stream=stream)))
+        assert asking.now("acme", [stream]).states[stream].available == 9_000
+        assert not cache.ahead
 
-        async def hasten(org: str, stream: str) -> None:
-            tries.append(stream)
-            if len(tries) == 1:
-                raise OutcomeUnknown
-            assert passing is not None
-            await passing(org, stream)
 
-        asking.reader.hasten = hasten
-        assert ledger.reader is asking.reader
-        assert not asking.now("acme", [stream_of(ALICE)]).states[stream_of(ALICE)].holds
-        assert len(tries) > 1
+def test_what_is_folded_ahead_has_a_bound(writer: Writer, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.writer.reader.AHEAD_KEPT", 900)
+    accounts = [f"user:u{number}:credits" for number in range(3)]
+    for address in accounts:
+        accepted(writer, grant(1_000, address, f"g-{address}"))
+        asked = [submission(reserve(f"r-{address}-{number}", address=address, ttl_s=60)) for number in range(400)]
+        assert {code(found) for found in results(writer, *asked)} == {None}
+    move_clock(database, "61 seconds")
+    with Asking(database.writer_uri, SCRIP) as asking:
+        for address in accounts:
+            assert asking.now("acme", [stream_of(address)]).states[stream_of(address)].available == 1_000
+        (cache,) = [each for each in asking.reader._loader.caches.values() if each.ahead]
+        assert [key for _, key in cache.ahead] == [stream_of(address) for address in accounts[1:]]
 
 
 def test_states_wait_too(writer: Writer, database: Database) -> None:
     crowded(writer, database, count=500)
     with Asking(database.writer_uri, SCRIP) as asking:
-        Ledger(writer, DEADLINE_S, asking.reader)
         assert not asking.now("acme", [stream_of(ALICE)]).states[stream_of(ALICE)].holds
         assert isinstance(asking.reader, Reader)
     assert isinstance(results(writer, submission(debit("d-1")))[0], Outcome)
