@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from domain.credits.address import stream_of
+from domain.credits.commands import Grant, Reserve
 from domain.credits.events import ReservationExpired
-from domain.credits.grant import Grant
-from domain.credits.reserve import Reserve
 from domain.kernel.memory import Memory
 from domain.kernel.work import Stream
 from domain.organisations.events import OrganisationConfigured
