@@ -29,7 +29,7 @@ from domain.credits.events import (
     ShortfallWrittenOff,
 )
 from domain.periods import CYCLE, refresh_date
-from projections.facts import Fact, follows
+from projections.facts import Fact
 from projections.read_model import Due, Int4, ReadModel, State
 
 
@@ -75,18 +75,6 @@ Promise = AllowanceSet | AllowanceGranted | ShortfallRecorded | ShortfallCollect
 def opened(fact: Fact) -> Balance:
     """The row of an account before its first event. Raises ValueError for what is no address."""
     return Balance(fact.org, fact.id, *parse_address(fact.id), updated_at=fact.time)
-
-
-def apply(row: Balance, fact: Fact) -> None:
-    """Fold one event of the account into its row.
-
-    Raises CannotApply where `fact` is not the account's next event.
-    """
-    follows(fact, row.version)
-    _move(row, fact.event)
-    row.version = fact.version
-    row.position = fact.position
-    row.updated_at = fact.time
 
 
 def _move(row: Balance, event: CreditsEvent) -> None:  # noqa: C901, PLR0912 - one case for each event
@@ -185,10 +173,7 @@ def resource_of(row: Balance) -> tuple[str, str]:
 
 def fold(state: State, fact: Fact) -> None:
     """Raises CannotApply where `fact` is not the account's next event, ValueError for what is no address."""
-    rows, key = state.rows(BALANCES), (fact.org, fact.id)
-    row = rows.get(key) or opened(fact)
-    apply(row, fact)
-    rows.put(key, row)
+    _move(state.next_row(BALANCES, (fact.org, fact.id), fact, opened), fact.event)
 
 
 BALANCES: ReadModel[Balance] = ReadModel(

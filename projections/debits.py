@@ -55,9 +55,7 @@ def fold(state: State, fact: Fact) -> None:
     if not isinstance(event, CreditsRefunded):
         rows.begin(key, charged(fact, event, hold_of(state, fact), state.rows(BALANCES)[fact.org, fact.id]))
         return
-    row = rows.get(key)
-    if row is None:
-        state.missing(fact, "debit")
+    row = state.known(DEBITS, key, fact, "debit")
     row.refunded += event.amount
     rows.put(key, row)
 

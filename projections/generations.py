@@ -1,9 +1,9 @@
-"""Read model `generations`: one row for each generation that was asked for, with what it was to take and took."""
+"""Read models `generations`: each request, its quote and what it took; `refusals`: who was blocked and why (S0)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never, get_args
+from typing import Any, NamedTuple, assert_never, get_args
 
 from domain.generations.events import (
     Charge,
@@ -29,7 +29,7 @@ from domain.resources.credits import CREDITS
 from domain.resources.plan_tokens import PLAN_TOKENS
 from domain.resources.tokens import TOKENS
 from projections.facts import CannotApply, Fact, follows
-from projections.read_model import Due, Index, Int4, Needed, ReadModel, State
+from projections.read_model import Due, Index, Int4, Keep, Needed, ReadModel, State
 
 OPEN = frozenset({"held", "running"})
 ENDED = frozenset({"completed", "failed", "cancelled", "settled_late"})  # an expired one may still be completed, late
@@ -170,7 +170,7 @@ def apply(row: GenerationRow, fact: Fact, event: GenerationEvent) -> None:  # no
 
 
 def by_resource(charges: Iterable[Charge]) -> dict[str, int]:
-    """What was charged of each resource, over all streams; what groups count is added up as well and of no use."""
+    """What was charged of each resource, over all streams. Callers ignore the sum of what groups count."""
     total: dict[str, int] = {}
     for charge in charges:
         total[charge.resource] = total.get(charge.resource, 0) + sum(charge.amounts.values())
@@ -210,16 +210,15 @@ def needs(needed: Needed, fact: Fact) -> None:
         needed.row(GENERATIONS, (fact.org, fact.id))
 
 
-def fold(state: State, fact: Fact) -> None:
+def fold_generation(state: State, fact: Fact) -> None:
     """Raises CannotApply where the event is not the generation's next one."""
     rows, key, event = state.rows(GENERATIONS), (fact.org, fact.id), fact.event
-    row = rows.get(key)
     begins = isinstance(event, GenerationHeld | GenerationRefused)
-    if row is None:
-        if fact.version > 1 or not begins:
-            state.missing(fact, "generation")
+    if begins and fact.version == 1 and key not in rows:
         rows.begin(key, asked(fact, event, None))
-    elif begins:
+        return
+    row = state.known(GENERATIONS, key, fact, "generation")
+    if begins:
         rows.put(key, asked(fact, event, row))
     else:
         apply(row, fact, event)
@@ -236,7 +235,7 @@ GENERATIONS = ReadModel(
     row=GenerationRow,
     key=("org", "id"),
     events={"generation": get_args(GenerationEvent)},
-    fold=fold,
+    fold=fold_generation,
     needs=needs,
     ended=has_ended,
     stream="'generation/' || id",
@@ -249,4 +248,48 @@ GENERATIONS = ReadModel(
         Index("org, parent_id", "parent_id is not null"),
     ),
     fillfactor=70,
+)
+
+
+class RefusalRow(NamedTuple):
+    """One row for each generation that was refused (blocked attempts). `checks`: every resource that was looked at, as
+    objects with resource, ok, reason, needed, available, limit and subject; `deficit` is that of the first that failed.
+    """
+
+    org: str
+    position: int
+    at: datetime
+    generation_id: str
+    user_id: str
+    operation: str
+    provider: str | None
+    model: str | None
+    feature: str | None
+    reason: str
+    deficit: int
+    checks: list[dict[str, Any]]
+
+
+def refused(fact: Fact, event: GenerationRefused) -> RefusalRow:
+    """The row of a refusal."""
+    deficit = next((max(0, check.needed - (check.available or 0)) for check in event.checks if not check.ok), 0)
+    return RefusalRow(
+        fact.org, fact.position, fact.time, event.generation_id, event.user, event.operation, event.provider,
+        event.model, event.feature, event.reason, deficit, [check._asdict() for check in event.checks],
+    )  # fmt: skip
+
+
+def fold_refusal(state: State, fact: Fact) -> None:
+    """Add the row of a refusal."""
+    state.log(REFUSALS).append(refused(fact, fact.event))
+
+
+REFUSALS = ReadModel(
+    name="refusals",
+    row=RefusalRow,
+    key=("org", "position"),
+    events={"generation": (GenerationRefused,)},
+    fold=fold_refusal,
+    keep=Keep.LOG,
+    indexes=(Index("org, at"), Index("org, user_id, position desc")),
 )

@@ -9,11 +9,22 @@ from enum import Enum
 from inspect import cleandoc
 from itertools import chain
 from operator import add
-from typing import Annotated, Any, Generic, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from psycopg import sql
 
-from projections.facts import CannotApply, Fact
+from projections.facts import CannotApply, Fact, follows
 from projections.table import SUMMED, Table
 
 Row = TypeVar("Row")
@@ -101,9 +112,9 @@ class ReadModel(Generic[Row]):
     Its columns are the fields of `row` (a dataclass or named tuple) in their order. The row's docstring is the comment
     of the view; a sentence that names a column in backticks is that column's comment, too.
 
-    `fold` takes an event that is among `events` into the rows, and may read those of other models, as models that
-    stand before it in the list have left them. `needs` names the stored rows that the fold reads, where no other model
-    names them for that event. A fold whose row is not there says so by `state.missing`, before it changes anything.
+    `fold` applies an event that is among `events` to the rows. It may read rows of other models, as the models before
+    it in the list have left them. `needs` names the stored rows that the fold reads, where no other model names them
+    for that event. A fold takes a row that must exist from `state.known`, before it changes anything.
     Raises TypeError where the table does not follow from the declaration.
     """
 
@@ -236,6 +247,17 @@ class Sums(dict[Key, Any]):
         return [self.pop(key) for key in [key for key, row in self.items() if row.at < at]]
 
 
+class StreamRow(Protocol):
+    """A row that shows one stream: the version, position and time of the stream's last event."""
+
+    version: int
+    position: int
+    updated_at: datetime
+
+
+OfStream = TypeVar("OfStream", bound=StreamRow)
+
+
 class Later(Exception):
     """The row that an event is about is written already: a rebuild folds it when rows can be found by their keys."""
 
@@ -259,6 +281,20 @@ class State:
         """Of a model that keeps ROWS."""
         return self.all_rows[model]
 
+    def next_row(
+        self, model: ReadModel[OfStream], key: Key, fact: Fact, opened: Callable[[Fact], OfStream]
+    ) -> OfStream:
+        """The row of the event's stream, as changed by this event; before the first one it is `opened`.
+
+        Raises CannotApply where `fact` is not the stream's next event.
+        """
+        rows = self.all_rows[model]
+        row: OfStream = rows.get(key) or opened(fact)
+        follows(fact, row.version)
+        row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
+        rows.put(key, row)
+        return row
+
     def log(self, model: ReadModel[Row]) -> list[Row]:
         """Of a model that keeps a LOG: what has been added."""
         return self.all_logs[model]
@@ -267,8 +303,11 @@ class State:
         """Of a model that keeps SUMS: what is to be added."""
         return self.all_sums[model]
 
-    def missing(self, fact: Fact, what: str) -> NoReturn:
-        """The row that `fact` is about is not in memory. Raises CannotApply, or Later in a rebuild."""
+    def known(self, model: ReadModel[Row], key: Key, fact: Fact, what: str) -> Row:
+        """The row that `fact` is about. Raises CannotApply where it is not in memory, or Later in a rebuild."""
+        row: Row | None = self.all_rows[model].get(key)
+        if row is not None:
+            return row
         if self._rebuilding:
             raise Later
         raise CannotApply(fact.partition, fact.position, f"the {what} is unknown")

@@ -12,10 +12,9 @@ from projections import READ_MODELS, versions
 from projections.facts import CannotApply, Decode, Fact, Log, Stored, fact_of
 from projections.fold import fold, fold_later, needs
 from projections.read_model import ReadModel, State
-from projections.runner import PAGE, apply_to
+from projections.runner import PAGE, apply_to, load, move_checkpoints, store
 from projections.usage import quarter
 from projections.versions import LOCKS, REBUILD, SWAP, schema_of
-from projections.writing import load, move_checkpoints, store
 
 BATCH = 10_000  # events folded before their rows are written
 NEARLY = 1_000  # events that may be left to apply while nothing else is applied,

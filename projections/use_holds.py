@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, assert_never, get_args
+from typing import Any, Protocol, assert_never, get_args
 
 from domain.quotas.events import (
     Amounts,
@@ -53,60 +53,44 @@ class Counted(Protocol):
     period_end: datetime | None
 
 
-class Change(NamedTuple):
-    """How an event changes use and holds of the current period; `anew`: both begin with nothing first."""
-
-    used: Amounts = {}  # noqa: RUF012 - never changed in place
-    given_back: Amounts = {}  # noqa: RUF012 - never changed in place
-    held: Amounts = {}  # noqa: RUF012 - never changed in place
-    freed: Amounts = {}  # noqa: RUF012 - never changed in place
-    anew: bool = False
-
-    def amounts(self, used: Amounts, held: Amounts) -> tuple[Amounts, Amounts]:
-        """What is used and held afterwards."""
-        if self.anew:
-            return {}, {}
-        return minus(plus(used, self.used), self.given_back), minus(plus(held, self.held), self.freed)
-
-    def amount(self, what: str, used: int, held: int) -> tuple[int, int]:
-        """The same for one thing that is counted."""
-        after = self.amounts({what: used}, {what: held})
-        return after[0].get(what, 0), after[1].get(what, 0)
-
-
-NO_CHANGE = Change()
-
-
 def hold_key(fact: Fact, generation_id: str) -> UseHoldKey:
     """The key of a generation's hold on the stream of `fact`."""
     return fact.org, f"{fact.kind}/{fact.id}", generation_id
 
 
-def change_of(state: State, fact: Fact, period: str) -> Change:  # noqa: PLR0911 - one plain branch for each event
-    """What an event does to what is used and held; `period` is the key of the one that runs, empty without periods.
+def use_after(  # noqa: PLR0911 - one plain branch for each event
+    state: State, fact: Fact, period: str, used: Amounts, held: Amounts
+) -> tuple[Amounts, Amounts]:
+    """What is used and held after an event; `period` is the key of the one that runs, empty without periods.
 
     Raises CannotApply where the hold is unknown.
     """
     event: QuotaEvent = fact.event
     match event:
         case UseHeld(amounts=amounts):
-            return Change(held=amounts)
+            return used, plus(held, amounts)
         case UseSettled():
             hold = _hold(state, fact, event)
             freed = minus(hold.amounts, _left(hold, event))
-            return Change(used=event.used, freed=freed) if hold.period == period else NO_CHANGE
+            return (plus(used, event.used), minus(held, freed)) if hold.period == period else (used, held)
         case UseReleased(amounts=amounts) | UseExpired(amounts=amounts):
-            return Change(freed=amounts) if _hold(state, fact, event).period == period else NO_CHANGE
+            return used, minus(held, amounts) if _hold(state, fact, event).period == period else held
         case UseExtended(grown=grown):
-            return Change(held=grown) if _hold(state, fact, event).period == period else NO_CHANGE
+            return used, plus(held, grown) if _hold(state, fact, event).period == period else held
         case UseCounted(amounts=amounts):
-            return Change(used=amounts)
+            return plus(used, amounts), held
         case UseGivenBack(amounts=amounts):
-            return Change(given_back=amounts) if event.period == period else NO_CHANGE
+            return minus(used, amounts) if event.period == period else used, held
         case PeriodStarted() | PeriodEnded():
-            return Change(anew=True)
+            return {}, {}
         case _:
             assert_never(event)
+
+
+def amount_after(state: State, fact: Fact, period: str, what: str, used: int, held: int) -> tuple[int, int]:
+    """The same for one thing that is counted."""
+    after = use_after(state, fact, period, {what: used}, {what: held})
+    return after[0].get(what, 0), after[1].get(what, 0)
 
 
 def turn(row: Counted, event: QuotaEvent) -> None:
