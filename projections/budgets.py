@@ -9,19 +9,21 @@ from typing import NamedTuple, get_args
 
 from domain.budgets.events import BudgetEvent, BudgetSet, CostRecorded
 from domain.budgets.state import DEFAULT_BUDGET, USD
-from domain.generations.events import (
-    GenerationCancelled,
-    GenerationCompleted,
-    GenerationExpired,
-    GenerationFailed,
-    GenerationRefunded,
-    GenerationSettledLate,
-)
+from domain.generations import events
 from domain.resources.budget import BUDGET
 from projections.facts import Fact
 from projections.generations import GENERATIONS, GenerationRow, by_resource
 from projections.read_model import Due, Index, Keep, ReadModel, State
 from projections.use_holds import amount_after, turn
+
+_ENDS = (
+    events.GenerationCompleted,
+    events.GenerationSettledLate,
+    events.GenerationFailed,
+    events.GenerationCancelled,
+    events.GenerationExpired,
+)
+ATTEMPTS = frozenset({"completed", "failed", "settled_late"})  # ends of generations that are attempts
 
 
 @dataclass(slots=True)
@@ -78,10 +80,6 @@ BUDGETS: ReadModel[BudgetRow] = ReadModel(
 )
 
 
-_ENDS = (GenerationCompleted, GenerationSettledLate, GenerationFailed, GenerationCancelled, GenerationExpired)
-ATTEMPTS = frozenset({"completed", "failed", "settled_late"})  # ends of generations that are attempts
-
-
 class Cost(NamedTuple):
     """One row for each attempt with a price in USD, and for each refund of one; integer micro-USD. `kind`: recorded
     (made elsewhere), generation (one of Scrip's own that ended; `id` is its id) or refund (of a generation; `usd` is
@@ -131,13 +129,13 @@ def fold_cost(state: State, fact: Fact) -> None:
         log.append(recorded(fact, event))
         return
     row = state.known(GENERATIONS, (fact.org, fact.id), fact, "generation")
-    if isinstance(event, GenerationRefunded):
+    if isinstance(event, events.GenerationRefunded):
         usd = by_resource(event.returned).get(BUDGET.name, 0)
         if usd:
             log.append(of_generation(fact, row, "refund", -usd, success=True))
     else:
         # What parts have spent was noted when it expired, where it is completed late.
-        usd = event.usd if isinstance(event, GenerationSettledLate) else row.charged_usd
+        usd = event.usd if isinstance(event, events.GenerationSettledLate) else row.charged_usd
         if usd or (row.quoted_usd and row.status in ATTEMPTS):
             success = row.status != "failed" or usd > 0  # one that failed cost nothing that counts
             log.append(of_generation(fact, row, "generation", usd, success=success))
@@ -147,7 +145,7 @@ COSTS = ReadModel(
     name="costs",
     row=Cost,
     key=("org", "position"),
-    events={"generation": (*_ENDS, GenerationRefunded), "budget": (CostRecorded,)},
+    events={"generation": (*_ENDS, events.GenerationRefunded), "budget": (CostRecorded,)},
     fold=fold_cost,
     keep=Keep.LOG,
     indexes=(Index("org, user_id, position desc"), Index("org, user_id, created_at")),

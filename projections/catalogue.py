@@ -4,16 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, assert_never, get_args
 
-from domain.plans.events import (
-    FeaturesPublished,
-    PackagesPublished,
-    PlanPublished,
-    PlansEvent,
-    PurchaseCompleted,
-    PurchaseEvent,
-    PurchaseFailed,
-    PurchaseStarted,
-)
+from domain.plans import events
 from domain.prices.events import PriceEntry, PricesPublished
 from projections.facts import CannotApply, Fact
 from projections.read_model import Index, Int4, Keep, ReadModel, State, Words
@@ -35,14 +26,14 @@ class Offer(NamedTuple):
     position: int
 
 
-def offer(fact: Fact, event: PlansEvent) -> Offer:
+def offer(fact: Fact, event: events.PlansEvent) -> Offer:
     """The row of a new version."""
     match event:
-        case PlanPublished(plan=plan):
+        case events.PlanPublished(plan=plan):
             kind, id_ = "plan", plan
-        case FeaturesPublished():
+        case events.FeaturesPublished():
             kind, id_ = "features", ""
-        case PackagesPublished():
+        case events.PackagesPublished():
             kind, id_ = "packages", ""
         case _:
             assert_never(event)
@@ -59,7 +50,7 @@ CATALOGUE = ReadModel(
     name="catalogue",
     row=Offer,
     key=("kind", "id", "version"),
-    events={"plans": get_args(PlansEvent)},
+    events={"plans": get_args(events.PlansEvent)},
     fold=fold_offer,
     keep=Keep.LOG,
 )
@@ -121,7 +112,7 @@ class PurchaseRow:
     position: int
 
 
-def started(fact: Fact, event: PurchaseStarted) -> PurchaseRow:
+def started(fact: Fact, event: events.PurchaseStarted) -> PurchaseRow:
     """The row of a new purchase."""
     plan = event.plan
     package = asdict(event.package) if event.package is not None else None
@@ -132,17 +123,17 @@ def started(fact: Fact, event: PurchaseStarted) -> PurchaseRow:
     )  # fmt: skip
 
 
-def apply(row: PurchaseRow | None, fact: Fact, event: PurchaseEvent) -> PurchaseRow:
+def apply(row: PurchaseRow | None, fact: Fact, event: events.PurchaseEvent) -> PurchaseRow:
     """Fold one event. Raises CannotApply where the purchase is unknown, or started twice."""
-    if isinstance(event, PurchaseStarted) and row is None:
+    if isinstance(event, events.PurchaseStarted) and row is None:
         return started(fact, event)
-    if isinstance(event, PurchaseStarted) or row is None:
+    if isinstance(event, events.PurchaseStarted) or row is None:
         state = "unknown" if row is None else "started"
         raise CannotApply(fact.partition, fact.position, f"the purchase {fact.id} is {state}")
     match event:
-        case PurchaseCompleted():
+        case events.PurchaseCompleted():
             row.status, row.payment_ref, row.reason = "completed", event.payment_ref, None
-        case PurchaseFailed():
+        case events.PurchaseFailed():
             row.status, row.reason = "failed", event.reason
         case _:
             assert_never(event)
@@ -160,7 +151,7 @@ PURCHASES: ReadModel[PurchaseRow] = ReadModel(
     name="purchases",
     row=PurchaseRow,
     key=("org", "id"),
-    events={"purchase": get_args(PurchaseEvent)},
+    events={"purchase": get_args(events.PurchaseEvent)},
     fold=fold_purchase,
     needs=lambda needed, fact: needed.row(PURCHASES, (fact.org, fact.id)),
     indexes=(Index("org, user_id, created_position desc"),),

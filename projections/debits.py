@@ -61,7 +61,7 @@ def fold(state: State, fact: Fact) -> None:
 
 
 def charged(fact: Fact, event: Charged, hold: Reservation | None, balance: Balance) -> Debit:
-    """The row of a charge on the account `balance`; what a captured hold was charged for stands in the hold."""
+    """The row of a charge on the account `balance`; the hold says what a capture was charged for."""
     terms = hold if hold is not None else event
     user = getattr(event, "user", None) or (balance.owner_id if balance.owner_type == "user" else None)
     work = _work_of(fact, balance, event, hold) if generation_of(event, hold) is None else Work()

@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, get_args
 
-from domain.groups.events import (
-    GroupCreated,
-    GroupDeleted,
-    GroupEdited,
-    GroupEvent,
-    MembersAdded,
-    MembersRemoved,
-)
+from domain.groups import events
 from domain.quotas.events import Amounts, UseCounted, UseGivenBack, UseSettled
 from domain.settings.setting import Values
 from projections.facts import Fact
@@ -62,16 +55,16 @@ def fold_group(state: State, fact: Fact) -> None:
     """Raises CannotApply where `fact` is not the next event, or about a hold that is unknown."""
     row, event = state.next_row(GROUPS, (fact.org, fact.id), fact, opened), fact.event
     match event:
-        case GroupCreated() | GroupEdited():
+        case events.GroupCreated() | events.GroupEdited():
             row.name, row.description, row.limits = event.name, event.description, event.limits
             row.every, row.settings = str(event.every), event.settings
-            if isinstance(event, GroupCreated):
+            if isinstance(event, events.GroupCreated):
                 row.created_at, row.deleted_at = fact.time, None
-        case GroupDeleted():
+        case events.GroupDeleted():
             row.deleted_at, row.member_count = fact.time, 0
-        case MembersAdded(users=users):
+        case events.MembersAdded(users=users):
             row.member_count += len(users)
-        case MembersRemoved(users=users):
+        case events.MembersRemoved(users=users):
             row.member_count -= len(users)
         case _:
             row.used, row.held = use_after(state, fact, row.period_key, row.used, row.held)
@@ -82,7 +75,7 @@ GROUPS: ReadModel[GroupRow] = ReadModel(
     name="groups",
     row=GroupRow,
     key=("org", "id"),
-    events={"group": get_args(GroupEvent)},
+    events={"group": get_args(events.GroupEvent)},
     fold=fold_group,
     needs=lambda needed, fact: needed.row(GROUPS, (fact.org, fact.id)),
     stream="'group/' || id",
@@ -106,13 +99,13 @@ def fold_members(state: State, fact: Fact) -> None:
     """Add and delete the rows of users who join and leave."""
     rows = state.rows(MEMBERS)
     match fact.event:
-        case MembersAdded(users=users):
+        case events.MembersAdded(users=users):
             for user in users:
                 rows.put((fact.org, fact.id, user), MemberRow(fact.org, fact.id, user, fact.time, fact.position))
-        case MembersRemoved(users=users):
+        case events.MembersRemoved(users=users):
             for user in users:
                 rows.drop((fact.org, fact.id, user))
-        case GroupDeleted():
+        case events.GroupDeleted():
             rows.drop_all((fact.org, fact.id))
 
 
@@ -120,7 +113,7 @@ MEMBERS = ReadModel(
     name="members",
     row=MemberRow,
     key=("org", "group_id", "user_id"),
-    events={"group": (MembersAdded, MembersRemoved, GroupDeleted)},
+    events={"group": (events.MembersAdded, events.MembersRemoved, events.GroupDeleted)},
     fold=fold_members,
     ended=always,
     deletes=True,

@@ -74,7 +74,6 @@ class Due(NamedTuple):
 
     @property
     def waits(self) -> str:
-        """Which rows the sweeper takes."""
         return f"{self.where} and {self.only}" if self.only else self.where
 
 
@@ -237,7 +236,6 @@ class Sums(dict[Key, Any]):
         self._first = next(place for place, type_ in enumerate(self.table.types) if type_ in SUMMED)
 
     def add(self, row: Any) -> None:
-        """Add a row's amounts to those of its key."""
         key, first = self.table.key_of(row), self._first
         known = self.get(key)
         self[key] = row if known is None else row._make(row[:first] + tuple(map(add, known[first:], row[first:])))
@@ -322,7 +320,6 @@ class State:
             sums.clear()
 
     def __len__(self) -> int:
-        """How many rows are held in memory."""
         return sum(map(len, self.all_rows.values()))
 
 

@@ -29,7 +29,7 @@ Connection = psycopg.Connection[Any]
 
 
 class RebuildReport(NamedTuple):
-    """What a rebuild came to: the new live generation, events folded, seconds taken, rows by table."""
+    """The result of a rebuild: the new live generation, events folded, seconds taken, rows by table."""
 
     generation: int
     events: int
@@ -38,7 +38,6 @@ class RebuildReport(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Events per second."""
         return self.events / self.seconds if self.seconds else 0.0
 
 
@@ -177,7 +176,7 @@ class _Build:
             self._cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
             self._cursor.execute(f"set local idle_in_transaction_session_timeout = '{SWAP_HANGS}'")
             self._cursor.execute(SWAP)
-            self._catch_up()  # nobody applies now: afterwards no partition is behind the live generation
+            self._catch_up()  # no projector applies now: afterwards no partition is behind the live generation
             self._cursor.execute(
                 sql.SQL(
                     "update {} new set kafka_offset = old.kafka_offset from {} old where old.partition = new.partition"
@@ -211,7 +210,6 @@ class _Build:
         return count
 
     def count_rows(self) -> dict[str, int]:
-        """How many rows each table has."""
         rows = {}
         for model in versions.tables(self._models):
             table = sql.Identifier(self._schema, model.name)

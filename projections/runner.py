@@ -45,7 +45,7 @@ class Checkpoint(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What a batch came to: events applied, and the partitions that cannot go on from it."""
+    """The result of a batch: events applied, and the partitions that cannot go on from it."""
 
     events: int
     gaps: dict[int, PositionGap]
@@ -55,8 +55,8 @@ class Applied(NamedTuple):
 class Runner:
     """One process's way to the live generation. Not safe for several threads at once.
 
-    Several processes may run: the checkpoint rows are locked by each batch and say what comes next, so whoever
-    comes second with the same events finds them repeated and changes nothing.
+    Several processes may run: the checkpoint rows are locked by each batch and say what comes next, so a
+    process that comes second with the same events finds them repeated and changes nothing.
     """
 
     def __init__(self, uri: str, decode: Decode, models: Sequence[ReadModel[Any]] = READ_MODELS) -> None:
@@ -76,7 +76,6 @@ class Runner:
             connection.close()
 
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """All partitions' checkpoints in the live generation."""
         with self.connection().transaction():
             cursor = self.connection().cursor()
             versions.pin(cursor)
@@ -190,7 +189,7 @@ class Runner:
             # Then one plan does for all batches, and planning takes longer than most of these statements do. psycopg
             # would send small numbers as smaller types, each combination of which is another statement to PostgreSQL.
             self._connection.execute("set plan_cache_mode = force_generic_plan")
-            # Who stands still in the middle of a pipeline is not idle to PostgreSQL, and keeps the checkpoints' locks.
+            # A process that hangs within a pipeline is not idle to PostgreSQL, and keeps the checkpoints' locks.
             self._connection.execute(f"set transaction_timeout = '{HANGS}'")
             self._connection.adapters.register_dumper(int, Int8BinaryDumper)
             self._connection.prepare_threshold = 0
@@ -217,7 +216,7 @@ def apply_to(
     """Apply facts to a generation inside the caller's transaction.
 
     `kept` are rows in memory, by partition, with the generation and the position that they are of.
-    The checkpoint rows are locked first and tell what is new: a process that was suspended, and another that took
+    The checkpoint rows are locked first and show what is new: a process that was suspended, and another that took
     over meanwhile, can never both apply an event.
     """
     schema = versions.schema_of(generation)

@@ -12,17 +12,7 @@ from typing import NamedTuple, get_args
 
 from domain.budgets.events import CostRecorded
 from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCaptured, ShortfallCollected
-from domain.generations.events import (
-    GenerationCancelled,
-    GenerationCompleted,
-    GenerationExpired,
-    GenerationFailed,
-    GenerationPartCompleted,
-    GenerationRefunded,
-    GenerationRefused,
-    GenerationSettledLate,
-    Settled,
-)
+from domain.generations import events
 from domain.resources.budget import BUDGET
 from projections.balances import BALANCES, PLAN, resource_of
 from projections.budgets import option
@@ -37,8 +27,14 @@ from projections.transactions import TRANSACTIONS, generation_of
 QUARTER = timedelta(minutes=15)
 _Charge = CreditsDebited | ReservationCaptured | ShortfallCollected | CreditsRefunded
 _COUNTED = (
-    *(GenerationRefused, GenerationPartCompleted, GenerationCompleted, GenerationSettledLate, GenerationFailed),
-    *(GenerationCancelled, GenerationExpired, GenerationRefunded),
+    *(
+        events.GenerationRefused,
+        events.GenerationPartCompleted,
+        events.GenerationCompleted,
+        events.GenerationSettledLate,
+        events.GenerationFailed,
+    ),
+    *(events.GenerationCancelled, events.GenerationExpired, events.GenerationRefunded),
 )
 CHARGED = "charged"  # the outcome of uses that were no generation
 RECORDED = "recorded"  # the operation of an attempt that was made elsewhere
@@ -100,9 +96,9 @@ def quarter(time: datetime) -> datetime:
     return time.replace(minute=time.minute - time.minute % 15, second=0, microsecond=0)
 
 
-def settled(fact: Fact, row: GenerationRow, event: Settled) -> Usage:
+def settled(fact: Fact, row: GenerationRow, event: events.Settled) -> Usage:
     """What the end of a generation, or of a part, adds beside the debits of its accounts."""
-    ends = not isinstance(event, GenerationPartCompleted)
+    ends = not isinstance(event, events.GenerationPartCompleted)
     cost, currency = event.provider_cost or (0, "")
     return _of_generation(
         fact, row, _paid_as(row), currency=currency,
@@ -186,13 +182,13 @@ def _uses(state: State, fact: Fact) -> tuple[Usage, ...]:
     if isinstance(event, CostRecorded):
         return (recorded(fact, event),)
     row = state.known(GENERATIONS, (fact.org, fact.id), fact, "generation")
-    if isinstance(event, GenerationRefunded):
+    if isinstance(event, events.GenerationRefunded):
         # What a budget gets back. Accounts have events of their own, and the attempt was counted.
         usd = by_resource(event.returned).get(BUDGET.name, 0)
         return (_of_generation(fact, row, _paid_as(row), amounts={"usd": -usd}),) if usd else ()
-    if isinstance(event, GenerationSettledLate):  # it was counted as expired
+    if isinstance(event, events.GenerationSettledLate):  # it was counted as expired
         return _of_generation(fact, row, "expired", amounts={"generations": -1}), settled(fact, row, event)
-    if isinstance(event, Settled):
+    if isinstance(event, events.Settled):
         return (settled(fact, row, event),)
     return (_of_generation(fact, row, row.status, amounts={"generations": 1}),)
 
