@@ -95,12 +95,12 @@ class Column(NamedTuple):
 
 
 def never(_state: "State", _row: Any) -> bool:
-    """No row is let go."""
+    """Keeps every row in memory."""
     return False
 
 
 def always(_state: "State", _row: Any) -> bool:
-    """Every row is let go as soon as it is written."""
+    """Forgets every row as soon as it is written."""
     return True
 
 
@@ -198,7 +198,7 @@ class Rows(dict[Key, Row]):
         self[key] = self.changed[key] = row
 
     def drop(self, key: Key) -> None:
-        """A row ends to exist, whether it is in memory or not."""
+        """Delete a row, whether it is in memory or not."""
         self._forget(key)
         if key in self.new:
             self.new.discard(key)
@@ -206,14 +206,14 @@ class Rows(dict[Key, Row]):
             self.gone.add(key)
 
     def drop_all(self, start: Key) -> None:
-        """All rows whose keys start like this end to exist. Takes time for every row in memory: for rare events."""
+        """Delete all rows whose keys start like this. It walks every row in memory: only for rare events."""
         for key in [key for key in self if key[: len(start)] == start]:
             self._forget(key)
             self.new.discard(key)
         self.gone.add(start)
 
     def written(self, state: "State") -> list[Row]:
-        """Everything that changed is stored, or is about to be. Lets go of what has ended, and returns it."""
+        """Note that all changes are stored, or about to be. Forgets the rows that have ended, and returns them."""
         ended = [(key, row) for key, row in self.changed.items() if self._ended(state, row)]
         for key, _ in ended:
             self.pop(key, None)
@@ -241,7 +241,7 @@ class Sums(dict[Key, Any]):
         self[key] = row if known is None else row._make(row[:first] + tuple(map(add, known[first:], row[first:])))
 
     def before(self, at: datetime) -> list[Any]:
-        """Take out the rows of times that are over."""
+        """Remove and return the rows of times before `at`."""
         return [self.pop(key) for key in [key for key, row in self.items() if row.at < at]]
 
 
@@ -311,7 +311,7 @@ class State:
         raise CannotApply(fact.partition, fact.position, f"the {what} is unknown")
 
     def written(self) -> None:
-        """Everything that changed is stored now: what has ended is let go."""
+        """Note that all changes are stored: rows that have ended are forgotten."""
         for rows in self.all_rows.values():
             rows.written(self)
         for log in self.all_logs.values():

@@ -69,7 +69,7 @@ class Runner:
         self.stopped: dict[int, CannotApply] = {}
 
     def close(self) -> None:
-        """Give the connection back; the next batch opens a new one."""
+        """Close the connection; the next batch opens a new one."""
         connection, self._connection = self._connection, None
         self._kept.clear()
         if connection is not None:
@@ -101,9 +101,9 @@ class Runner:
             raise
 
     def apply_log(self, log: Log, partition: int, until: int) -> int:
-        """Apply what comes next of a partition from the log itself, at most up to position `until`; how many events.
+        """Apply a partition's next events from the log, up to position `until` at most; returns how many.
 
-        For where the queue has not got them. Raises psycopg.Error as `apply` does.
+        For events that the topic lacks. Raises psycopg.Error as `apply` does.
         """
         position = self.checkpoints()[partition].position
         rows = log.partition(partition).select_notifications(position + 1, PAGE, until)
@@ -168,7 +168,7 @@ class Runner:
         return Applied(done.events, done.gaps, {})
 
     def stop(self, error: CannotApply) -> None:
-        """Leave a partition alone from now on and note the reason where operators and health checks find it."""
+        """Stop a partition, and note the reason for operators and health checks."""
         self.connection().execute(
             "insert into public.read_stops (partition, position, reason) values (%s, %s, %s) on conflict (partition)"
             " do update set position = excluded.position, reason = excluded.reason, at = excluded.at",
@@ -179,7 +179,7 @@ class Runner:
         self._kept.pop(error.partition, None)
 
     def connection(self) -> psycopg.Connection[Any]:
-        """The connection, for what else belongs to applying events; opened where there is none."""
+        """The connection, which is opened if there is none. Callers use it for other steps of applying events."""
         if self._connection is None or self._connection.closed:
             self._kept.clear()
             self._connection = versions.connect(self._uri, "scrip projector")

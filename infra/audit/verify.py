@@ -94,7 +94,7 @@ class _Audit:
         return section
 
     async def ledger(self) -> list[Section]:
-        """The rules of the ledger after every event and, where they have come up, the read models."""
+        """The rules of the ledger after every event, and the read models where they have reached the cut."""
         async with _checking(Section("read models")) as models:
             await self._wait_for_read_models()
         async with _checking(Section("ledger")) as ledger:
