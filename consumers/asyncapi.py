@@ -7,7 +7,7 @@ from typing import Any
 from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 
-from consumers.intake.quarantine_topic import QUARANTINE
+from consumers.intake.record import QUARANTINE
 from consumers.notifier.publishing import NOTIFICATIONS
 from consumers.projector import LEDGER
 from consumers.usage import USAGE

@@ -16,8 +16,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 
 from consumers import subscribing
-from consumers.rebuild import rebuild_from
-from consumers.rebuild_requests import serve_rebuilds
+from consumers.rebuild import rebuild_from, serve_rebuilds
 from consumers.subscribing import Records, Watch, consuming_broker, subscribed
 from consumers.topic_check import MISSING, Fault, TopicCheck, note
 from domain.registry import SCRIP
@@ -132,15 +131,14 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         return len(self._runner.stopped)
 
     def attach(self, broker: KafkaBroker, settings: Settings) -> None:
-        """Subscribe to the ledger's topic."""
         reading = {"max_records": MAX_RECORDS, "batch_timeout_ms": POLL_MS, **TAKE_OVER}
-        self._subscriber = subscribed(broker, LEDGER, settings, self.handle, listener=self, **reading)
+        self._subscriber = subscribed(broker, LEDGER, settings, listener=self, **reading)
+        self._subscriber(self.handle)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Nothing to hand over: what is applied is in the checkpoint."""
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Read on after the checkpoints."""
         self._gaps.clear()
         self._leave(assigned)  # or aiokafka begins to read at the topic's start while the checkpoints are looked up
         await self._seek(assigned)
@@ -150,7 +148,6 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._assigned.set()
 
     async def handle(self, records: Records) -> None:
-        """Apply a batch."""
         began = monotonic()
         applied = await self.persist("applying events", partial(self._apply, records))
         if applied is None:
@@ -194,11 +191,11 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         return None
 
     def end(self) -> None:
-        """Try no more, also where the role has not been told to stop."""
+        """End all retries, also where the role was not stopped."""
         self._ended = True
 
     async def close(self) -> None:
-        """Give back connection and thread; one that stands still is left to the end of the process."""
+        """Close the connection and the thread. A thread that hangs ends with the process."""
         with suppress(TimeoutError):
             closed = asyncio.get_running_loop().run_in_executor(self._thread, self._runner.close)
             async with asyncio.timeout(CLOSE_S):
@@ -220,9 +217,9 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         return applied
 
     async def _close(self, part: TopicPartition, gap: PositionGap) -> None:
-        """Read on from the checkpoint, then from the start, where repeats cost only time; then the topic lacks them.
+        """Read again from the checkpoint, then from the start. If the gap stays, the topic lacks the events.
 
-        Where a foreign record stands in the place of what is missing, it is missed at once.
+        Where a foreign record has the place of a missing event, the log is read at once.
         """
         position, times = self._gaps.get(part.partition, (0, 0))
         times = times + 1 if position == gap.got else 1
@@ -237,7 +234,7 @@ class Projection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         await self._seek({part}, from_start=times > 1)
 
     async def _read_log(self, part: TopicPartition, gap: PositionGap) -> None:
-        """Apply from the log itself what the topic lacks, and raise the alarm."""
+        """Apply the events that the topic lacks from the log, and raise the alarm."""
         log.error("%s; the topic lacks them, so they are read from the log", gap)
         reason = f"events {gap.expected} to {gap.got - 1} are not in the topic before event {gap.got}"
         fault = Fault(part.partition, MISSING, gap.offset or 0, gap.expected, reason)

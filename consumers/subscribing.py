@@ -5,18 +5,20 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faststream import AckPolicy, BaseMiddleware
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
 
-from consumers.patience import Stopping, until_done
 from infra.channels import Channel, kafka_broker
 from infra.settings import Settings
 from infra.topics import topic_name
+from infra.waits import set_within
+from infra.writer.submission import OutcomeUnknown, Overloaded
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +31,41 @@ SUBSCRIBER: dict[str, Any] = {
 LOOK_EVERY_S = 5.0
 STUCK_AFTER_S = 30.0
 COMMIT_DEADLINE_S = 10.0
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
+PASSING = (psycopg.OperationalError, psycopg.InterfaceError, KafkaError, OutcomeUnknown, Overloaded, OSError)
 
 Records = tuple["ConsumerRecord[bytes, bytes]", ...]
-Handler = Callable[[Records], Awaitable[None]]
+Result = TypeVar("Result")
+
+
+class Stopping(Exception):
+    """The role is ending: what is not decided yet stays on the topic and is read again."""
+
+
+async def until_done(
+    what: str,
+    step: Callable[[], Awaitable[Result]],
+    stop: asyncio.Event,
+    passing: tuple[type[Exception], ...] = PASSING,
+) -> Result:
+    """Run `step`, which must be safe to repeat, until it returns: PostgreSQL or Kafka may be away. Pauses: 0.1 to 5 s.
+
+    Raises Stopping when `stop` is set before that, and every error of the step that is not `passing`. With Exception
+    among `passing`, unexpected errors are logged with their traceback, and the step is repeated.
+    """
+    seconds = FIRST_PAUSE_S
+    while not stop.is_set():
+        try:
+            return await step()
+        except Stopping:
+            raise
+        except PASSING as error:
+            log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
+        except passing:
+            log.exception("%s failed and is tried again", what)
+        await set_within(stop, seconds)
+        seconds = min(seconds * 2, LAST_PAUSE_S)
+    raise Stopping
 
 
 def consuming_broker(
@@ -51,13 +85,15 @@ def consuming_broker(
     )
 
 
-def subscribed(broker: KafkaBroker, channel: Channel, settings: Settings, handler: Handler, **more: Any) -> Any:
-    """A subscriber that gives the channel's records to `handler` in batches, as they came, and acknowledges nothing.
+def subscribed(broker: KafkaBroker, channel: Channel, settings: Settings, **more: Any) -> Any:
+    """A subscriber, which decorates a handler of batches. The handler gets the records as they came.
+
+    FastStream acknowledges nothing: the handler does (`acknowledge`), or keeps checkpoints of its own.
 
     FastStream's own parser and decoder cost 16.7 microseconds a record, 13 to 16 % of what the projector has for one;
     and one header that is not UTF-8, or a value that is not JSON, would cost the batch.
     """
-    subscriber = broker.subscriber(
+    return broker.subscriber(
         topic_name(settings, channel.topic),
         batch=True,
         group_id=topic_name(settings, channel.group),
@@ -66,8 +102,6 @@ def subscribed(broker: KafkaBroker, channel: Channel, settings: Settings, handle
         decoder=undecoded,
         **SUBSCRIBER | more,
     )
-    subscriber(handler)
-    return subscriber
 
 
 async def as_it_is(records: Records) -> KafkaAckableMessage:
@@ -101,7 +135,7 @@ class Persistent(BaseMiddleware[Any, Any]):
 
 
 async def acknowledge(consumer: AIOKafkaConsumer | None, records: Records) -> None:
-    """Commit that these records are dealt with. What fails is only said: who reads them again comes to the same end."""
+    """Commit the offsets of records. An error is only logged: reading the records again has the same result."""
     offsets = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
     try:
         async with asyncio.timeout(COMMIT_DEADLINE_S):
@@ -111,17 +145,17 @@ async def acknowledge(consumer: AIOKafkaConsumer | None, records: Records) -> No
 
 
 class Watch:
-    """Tells when a consumer is stuck: records lie ahead, and for 30 s none was dealt with (reliability, P-50)."""
+    """Finds a consumer that is stuck: records lie ahead, and for 30 s none was handled (reliability, P-50)."""
 
     def __init__(self) -> None:
         self.moved()
 
     def moved(self) -> None:
-        """Something was dealt with, or a new consumer begins."""
+        """Something was handled, or a new consumer begins."""
         self._moved_at = monotonic()
 
     async def stuck(self, consumer: AIOKafkaConsumer | None, but: Collection[int] = ()) -> bool:
-        """Whether to replace the consumer. `but`: partitions that stand still for a reason of their own."""
+        """Whether to replace the consumer. `but`: partitions that are stopped for a reason of their own."""
         if monotonic() - self._moved_at <= STUCK_AFTER_S:
             return False
         if await behind(consumer, but):
@@ -131,7 +165,7 @@ class Watch:
 
 
 async def behind(consumer: AIOKafkaConsumer | None, but: Collection[int]) -> bool:
-    """Whether a consumer has something to read; so it is said of a client that cannot even be asked."""
+    """Whether a consumer has something to read. A client that does not answer counts as behind."""
     try:
         async with asyncio.timeout(LOOK_EVERY_S):
             parts = {part for part in consumer.assignment() if part.partition not in but}  # type: ignore[union-attr]

@@ -167,7 +167,6 @@ class Metered(_Data):
 
     @property
     def account(self) -> str:
-        """The account that pays."""
         return self.address or f"user:{self.user_id}:credits"
 
 

@@ -4,32 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never, get_args
 
+from domain.credits import events
 from domain.credits.address import parse_address
-from domain.credits.events import (
-    EPOCH,
-    AccountConfigured,
-    AllowanceGranted,
-    AllowanceSet,
-    CreditsDebited,
-    CreditsEvent,
-    CreditsGranted,
-    CreditsRefunded,
-    CreditsReserved,
-    CreditsTransferredIn,
-    CreditsTransferredOut,
-    GrantExpired,
-    GrantScheduled,
-    GrantVoided,
-    ReservationCaptured,
-    ReservationExpired,
-    ReservationExtended,
-    ReservationReleased,
-    ShortfallCollected,
-    ShortfallRecorded,
-    ShortfallWrittenOff,
-)
 from domain.periods import CYCLE, refresh_date
-from projections.facts import Fact, follows
+from projections.facts import Fact
 from projections.read_model import Due, Int4, ReadModel, State
 
 
@@ -65,11 +43,10 @@ class Balance:
     refresh_at: datetime | None = None
     version: int = 0
     position: int = 0
-    updated_at: datetime = EPOCH
+    updated_at: datetime = events.EPOCH
 
 
 PLAN = "tokens."  # the units of accounts that plans grant to: tokens.{type}
-Promise = AllowanceSet | AllowanceGranted | ShortfallRecorded | ShortfallCollected | ShortfallWrittenOff
 
 
 def opened(fact: Fact) -> Balance:
@@ -77,86 +54,67 @@ def opened(fact: Fact) -> Balance:
     return Balance(fact.org, fact.id, *parse_address(fact.id), updated_at=fact.time)
 
 
-def apply(row: Balance, fact: Fact) -> None:
-    """Fold one event of the account into its row.
-
-    Raises CannotApply where `fact` is not the account's next event.
-    """
-    follows(fact, row.version)
-    _move(row, fact.event)
-    row.version = fact.version
-    row.position = fact.position
-    row.updated_at = fact.time
-
-
-def _move(row: Balance, event: CreditsEvent) -> None:  # noqa: C901, PLR0912 - one case for each event
+def _move(row: Balance, event: events.CreditsEvent) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each event
     match event:
-        case CreditsReserved(amount=amount):
+        case events.CreditsReserved(amount=amount):
             row.reserved += amount
             row.available -= amount
-        case ReservationCaptured(amount=amount, returned=returned):
+        case events.ReservationCaptured(amount=amount, returned=returned):
             back = sum(part.amount for part in returned)
             row.debited += amount
             row.reserved -= amount + back
             row.available += back
-        case ReservationReleased(amount=amount) | ReservationExpired(amount=amount):
+        case events.ReservationReleased(amount=amount) | events.ReservationExpired(amount=amount):
             row.reserved -= amount
             row.available += amount
-        case CreditsDebited(amount=amount):
+        case events.CreditsDebited(amount=amount):
             row.debited += amount
             row.available -= amount
-        case CreditsGranted(grant=grant):
+        case events.CreditsGranted(grant=grant):
             row.granted += grant.amount
             row.available += grant.amount
-        case GrantExpired(grant=grant):
+        case events.GrantExpired(grant=grant):
             row.expired += grant.amount
             row.available -= grant.amount
-        case GrantVoided(grant=grant, effective=effective):
+        case events.GrantVoided(grant=grant, effective=effective):
             if effective:
                 row.voided += grant.amount
                 row.available -= grant.amount
-        case ReservationExtended(grown=grown):
+        case events.ReservationExtended(grown=grown):
             row.reserved += grown
             row.available -= grown
-        case CreditsRefunded(amount=amount, returned=returned, owed_less=owed_less):
+        case events.CreditsRefunded(amount=amount, returned=returned, owed_less=owed_less):
             row.refunded += amount
             row.available += owed_less + sum(part.amount for part in returned)
-        case CreditsTransferredOut(amount=amount):
+        case events.CreditsTransferredOut(amount=amount):
             row.transferred_out += amount
             row.available -= amount
-        case CreditsTransferredIn(amount=amount, slices=slices, repaid=repaid):
+        case events.CreditsTransferredIn(amount=amount, slices=slices, repaid=repaid):
             row.transferred_in += amount
             row.available += repaid + sum(part.amount for part in slices)
-        case AccountConfigured():
+        case events.AccountConfigured():
             row.frozen, row.closed, row.credit_limit = event.frozen, event.closed, event.credit_limit
-        case GrantScheduled():
+        case events.GrantScheduled():
             pass  # promised, not here yet
-        case _:
-            _promise(row, event)
-
-
-def _promise(row: Balance, event: Promise) -> None:
-    """What a plan grants, and what is owed for work that was done."""
-    match event:
-        case AllowanceGranted(grant=grant):
+        case events.AllowanceGranted(grant=grant):
             row.granted += grant.amount
             row.available += grant.amount
             _renew(row, event)
-        case AllowanceSet():
+        case events.AllowanceSet():
             _allow(row, event)
-        case ShortfallRecorded(amount=amount):
+        case events.ShortfallRecorded(amount=amount):
             row.shortfall += amount
-        case ShortfallCollected(amount=amount):
+        case events.ShortfallCollected(amount=amount):
             row.shortfall -= amount
             row.debited += amount
             row.available -= amount
-        case ShortfallWrittenOff(amount=amount):
+        case events.ShortfallWrittenOff(amount=amount):
             row.shortfall -= amount
         case _:
             assert_never(event)
 
 
-def _allow(row: Balance, event: AllowanceSet) -> None:
+def _allow(row: Balance, event: events.AllowanceSet) -> None:
     """Another allowance of the same cycles keeps what the current one has granted already."""
     refresh_at = refresh_date(event.anchor, event.cycle)
     if (row.allowance_cycle, row.refresh_at) != (event.cycle, refresh_at):
@@ -164,7 +122,7 @@ def _allow(row: Balance, event: AllowanceSet) -> None:
     row.allowance, row.allowance_cycle, row.refresh_at = event.amount, event.cycle, refresh_at
 
 
-def _renew(row: Balance, event: AllowanceGranted) -> None:
+def _renew(row: Balance, event: events.AllowanceGranted) -> None:
     if row.allowance_cycle is None or row.refresh_at is None:
         return
     if event.cycle != row.allowance_cycle:
@@ -185,17 +143,14 @@ def resource_of(row: Balance) -> tuple[str, str]:
 
 def fold(state: State, fact: Fact) -> None:
     """Raises CannotApply where `fact` is not the account's next event, ValueError for what is no address."""
-    rows, key = state.rows(BALANCES), (fact.org, fact.id)
-    row = rows.get(key) or opened(fact)
-    apply(row, fact)
-    rows.put(key, row)
+    _move(state.next_row(BALANCES, (fact.org, fact.id), fact, opened), fact.event)
 
 
 BALANCES: ReadModel[Balance] = ReadModel(
     name="balances",
     row=Balance,
     key=("org", "address"),
-    events={"account": get_args(CreditsEvent)},
+    events={"account": get_args(events.CreditsEvent)},
     fold=fold,
     needs=lambda needed, fact: needed.row(BALANCES, (fact.org, fact.id)),
     stream="'account/' || address",

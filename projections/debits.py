@@ -55,15 +55,13 @@ def fold(state: State, fact: Fact) -> None:
     if not isinstance(event, CreditsRefunded):
         rows.begin(key, charged(fact, event, hold_of(state, fact), state.rows(BALANCES)[fact.org, fact.id]))
         return
-    row = rows.get(key)
-    if row is None:
-        state.missing(fact, "debit")
+    row = state.known(DEBITS, key, fact, "debit")
     row.refunded += event.amount
     rows.put(key, row)
 
 
 def charged(fact: Fact, event: Charged, hold: Reservation | None, balance: Balance) -> Debit:
-    """The row of a charge on the account `balance`; what a captured hold was charged for stands in the hold."""
+    """The row of a charge on the account `balance`; the hold says what a capture was charged for."""
     terms = hold if hold is not None else event
     user = getattr(event, "user", None) or (balance.owner_id if balance.owner_type == "user" else None)
     work = _work_of(fact, balance, event, hold) if generation_of(event, hold) is None else Work()

@@ -43,8 +43,7 @@ class Log(Protocol):
     def heads(self) -> dict[int, int]:
         """The last committed position of every partition, 0 where there is none. Raises psycopg.Error."""
 
-    def partition(self, number: int) -> Partition:
-        """A partition's events."""
+    def partition(self, number: int) -> Partition: ...
 
 
 class Fact(NamedTuple):

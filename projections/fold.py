@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from projections.facts import CannotApply, Fact
 from projections.read_model import EVERY, Later, Needed, Needs, ReadModel, State
 
-FOLD = 3  # raised whenever the same events would give other rows: tells older generations from those of this code
+FOLD = 3  # raised whenever the same events would give other rows: older generations are then rebuilt
 
 # What a fold raises where an event does not fit: a stream that is no address, a field that is not there.
 _UNFIT = (ValueError, TypeError, AttributeError, AssertionError)

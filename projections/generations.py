@@ -1,35 +1,18 @@
-"""Read model `generations`: one row for each generation that was asked for, with what it was to take and took."""
+"""Read models `generations`: each request, its quote and what it took; `refusals`: who was blocked and why (S0)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never, get_args
+from typing import Any, NamedTuple, assert_never, get_args
 
-from domain.generations.events import (
-    Charge,
-    Described,
-    GenerationCancelled,
-    GenerationCompleted,
-    GenerationEvent,
-    GenerationExpired,
-    GenerationExtended,
-    GenerationFailed,
-    GenerationHeld,
-    GenerationPartCompleted,
-    GenerationRefunded,
-    GenerationRefused,
-    GenerationSettledLate,
-    GenerationStarted,
-    Held,
-    Settled,
-)
+from domain.generations import events
 from domain.quotas.quota import minus, plus
 from domain.resources.budget import BUDGET
 from domain.resources.credits import CREDITS
 from domain.resources.plan_tokens import PLAN_TOKENS
 from domain.resources.tokens import TOKENS
 from projections.facts import CannotApply, Fact, follows
-from projections.read_model import Due, Index, Int4, Needed, ReadModel, State
+from projections.read_model import Due, Index, Int4, Keep, Needed, ReadModel, State
 
 OPEN = frozenset({"held", "running"})
 ENDED = frozenset({"completed", "failed", "cancelled", "settled_late"})  # an expired one may still be completed, late
@@ -95,7 +78,9 @@ class GenerationRow:
     position: int
 
 
-def asked(fact: Fact, event: GenerationHeld | GenerationRefused, before: GenerationRow | None) -> GenerationRow:
+def asked(
+    fact: Fact, event: events.GenerationHeld | events.GenerationRefused, before: GenerationRow | None
+) -> GenerationRow:
     """The row of a new generation; `before` is that of a refused one of the same id, which it replaces.
 
     Raises CannotApply where something else is known under the id.
@@ -106,9 +91,9 @@ def asked(fact: Fact, event: GenerationHeld | GenerationRefused, before: Generat
     row.version = 0 if before is None else before.version
     follows(fact, row.version)
     match event:
-        case GenerationHeld():
+        case events.GenerationHeld():
             row.expires_at, row.sealed, row.holds = event.expires_at, event.sealed, _holds(event.holds)
-        case GenerationRefused():
+        case events.GenerationRefused():
             row.status, row.reason, row.ended_at = "refused", event.reason, fact.time
         case _:
             assert_never(event)
@@ -116,7 +101,7 @@ def asked(fact: Fact, event: GenerationHeld | GenerationRefused, before: Generat
     return row
 
 
-def _new(fact: Fact, event: Described) -> GenerationRow:
+def _new(fact: Fact, event: events.Described) -> GenerationRow:
     quote = event.quote
     return GenerationRow(
         fact.org, event.generation_id, event.user, event.operation, event.provider, event.model, event.options,
@@ -127,35 +112,35 @@ def _new(fact: Fact, event: Described) -> GenerationRow:
     )  # fmt: skip
 
 
-def apply(row: GenerationRow, fact: Fact, event: GenerationEvent) -> None:  # noqa: C901 - one case for each event
+def apply(row: GenerationRow, fact: Fact, event: events.GenerationEvent) -> None:  # noqa: C901 - one case for each event
     """Fold a later event into the generation's row. Raises CannotApply where it is not the next one."""
     follows(fact, row.version)
     row.version, row.position = fact.version, fact.position
     match event:
-        case GenerationStarted():
+        case events.GenerationStarted():
             row.status, row.started_at = "running", fact.time
-        case GenerationExtended():
+        case events.GenerationExtended():
             row.expires_at, row.holds = event.expires_at, _holds(event.holds)
-        case GenerationPartCompleted():
+        case events.GenerationPartCompleted():
             row.status, row.holds = "running", _holds(event.holds)
             row.started_at = row.started_at or fact.time
             _settle(row, event)
-        case GenerationCompleted():
+        case events.GenerationCompleted():
             _end(row, "completed", fact)
             _settle(row, event)
-        case GenerationSettledLate():
+        case events.GenerationSettledLate():
             _end(row, "settled_late", fact)
             _settle(row, event)
-        case GenerationFailed():
+        case events.GenerationFailed():
             _end(row, "failed", fact)
             _settle(row, event)
             row.outcome = str(event.outcome)
-        case GenerationCancelled():
+        case events.GenerationCancelled():
             _end(row, "cancelled", fact)
             row.sealed_end = event.sealed
-        case GenerationExpired():  # its holds stay known: a late completion charges up to them
+        case events.GenerationExpired():  # its holds stay known: a late completion charges up to them
             row.status, row.ended_at = "expired", fact.time
-        case GenerationRefunded():
+        case events.GenerationRefunded():
             back = by_resource(event.returned)
             row.refunded_credits += back.get(CREDITS.name, 0)
             row.refunded_tokens += back.get(TOKENS.name, 0)
@@ -163,21 +148,21 @@ def apply(row: GenerationRow, fact: Fact, event: GenerationEvent) -> None:  # no
             row.refunded_plan_tokens += back.get(PLAN_TOKENS.name, 0)
             for ended in event.written_off:
                 row.shortfall = minus(row.shortfall, ended.amounts)
-        case GenerationHeld() | GenerationRefused():
+        case events.GenerationHeld() | events.GenerationRefused():
             raise CannotApply(fact.partition, fact.position, f"the generation {fact.id} exists")
         case _:
             assert_never(event)
 
 
-def by_resource(charges: Iterable[Charge]) -> dict[str, int]:
-    """What was charged of each resource, over all streams; what groups count is added up as well and of no use."""
+def by_resource(charges: Iterable[events.Charge]) -> dict[str, int]:
+    """What was charged of each resource, over all streams. Callers ignore the sum of what groups count."""
     total: dict[str, int] = {}
     for charge in charges:
         total[charge.resource] = total.get(charge.resource, 0) + sum(charge.amounts.values())
     return total
 
 
-def _settle(row: GenerationRow, event: Settled) -> None:
+def _settle(row: GenerationRow, event: events.Settled) -> None:
     charged = by_resource(event.charges)
     row.charged_credits += charged.get(CREDITS.name, 0)
     row.charged_tokens += charged.get(TOKENS.name, 0)
@@ -200,7 +185,7 @@ def _end(row: GenerationRow, status: str, fact: Fact) -> None:
     row.status, row.ended_at, row.holds = status, fact.time, []
 
 
-def _holds(holds: Iterable[Held]) -> list[dict[str, Any]]:
+def _holds(holds: Iterable[events.Held]) -> list[dict[str, Any]]:
     return [{"resource": str(held.resource), "stream": held.stream, "amounts": held.amounts} for held in holds]
 
 
@@ -210,16 +195,15 @@ def needs(needed: Needed, fact: Fact) -> None:
         needed.row(GENERATIONS, (fact.org, fact.id))
 
 
-def fold(state: State, fact: Fact) -> None:
+def fold_generation(state: State, fact: Fact) -> None:
     """Raises CannotApply where the event is not the generation's next one."""
     rows, key, event = state.rows(GENERATIONS), (fact.org, fact.id), fact.event
-    row = rows.get(key)
-    begins = isinstance(event, GenerationHeld | GenerationRefused)
-    if row is None:
-        if fact.version > 1 or not begins:
-            state.missing(fact, "generation")
+    begins = isinstance(event, events.GenerationHeld | events.GenerationRefused)
+    if begins and fact.version == 1 and key not in rows:
         rows.begin(key, asked(fact, event, None))
-    elif begins:
+        return
+    row = state.known(GENERATIONS, key, fact, "generation")
+    if begins:
         rows.put(key, asked(fact, event, row))
     else:
         apply(row, fact, event)
@@ -235,8 +219,8 @@ GENERATIONS = ReadModel(
     name="generations",
     row=GenerationRow,
     key=("org", "id"),
-    events={"generation": get_args(GenerationEvent)},
-    fold=fold,
+    events={"generation": get_args(events.GenerationEvent)},
+    fold=fold_generation,
     needs=needs,
     ended=has_ended,
     stream="'generation/' || id",
@@ -249,4 +233,48 @@ GENERATIONS = ReadModel(
         Index("org, parent_id", "parent_id is not null"),
     ),
     fillfactor=70,
+)
+
+
+class RefusalRow(NamedTuple):
+    """One row for each generation that was refused (blocked attempts). `checks`: every resource that was looked at, as
+    objects with resource, ok, reason, needed, available, limit and subject; `deficit` is that of the first that failed.
+    """
+
+    org: str
+    position: int
+    at: datetime
+    generation_id: str
+    user_id: str
+    operation: str
+    provider: str | None
+    model: str | None
+    feature: str | None
+    reason: str
+    deficit: int
+    checks: list[dict[str, Any]]
+
+
+def refused(fact: Fact, event: events.GenerationRefused) -> RefusalRow:
+    """The row of a refusal."""
+    deficit = next((max(0, check.needed - (check.available or 0)) for check in event.checks if not check.ok), 0)
+    return RefusalRow(
+        fact.org, fact.position, fact.time, event.generation_id, event.user, event.operation, event.provider,
+        event.model, event.feature, event.reason, deficit, [check._asdict() for check in event.checks],
+    )  # fmt: skip
+
+
+def fold_refusal(state: State, fact: Fact) -> None:
+    """Add the row of a refusal."""
+    state.log(REFUSALS).append(refused(fact, fact.event))
+
+
+REFUSALS = ReadModel(
+    name="refusals",
+    row=RefusalRow,
+    key=("org", "position"),
+    events={"generation": (events.GenerationRefused,)},
+    fold=fold_refusal,
+    keep=Keep.LOG,
+    indexes=(Index("org, at"), Index("org, user_id, position desc")),
 )

@@ -5,26 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
-from domain.credits.events import (
-    OVERDRAFT,
-    AllowanceGranted,
-    CreditsDebited,
-    CreditsEvent,
-    CreditsGranted,
-    CreditsRefunded,
-    CreditsReserved,
-    CreditsTransferredIn,
-    CreditsTransferredOut,
-    GrantExpired,
-    GrantScheduled,
-    GrantVoided,
-    ReservationCaptured,
-    ReservationExpired,
-    ReservationExtended,
-    ReservationReleased,
-    ShortfallCollected,
-    Slice,
-)
+from domain.credits import events
 from projections.facts import Fact
 from projections.read_model import Due, Int4, Needed, ReadModel, State
 
@@ -60,10 +41,10 @@ class Grant:
     position: int = 0
 
 
-def touched(event: CreditsEvent) -> Iterator[str]:
+def touched(event: events.CreditsEvent) -> Iterator[str]:
     """The ids of the grants whose rows an event changes."""
     for part in (*getattr(event, "slices", ()), *getattr(event, "returned", ())):
-        if part.grant != OVERDRAFT:
+        if part.grant != events.OVERDRAFT:
             yield part.grant
     grant = getattr(event, "grant", None)
     if grant is not None:
@@ -80,7 +61,7 @@ def fold(state: State, fact: Fact) -> None:  # noqa: C901 - one case for each ev
     """Fold one event into the grants of its account that it touches."""
     rows, org, address, event = state.rows(GRANTS), fact.org, fact.id, fact.event
 
-    def row_of(part: Slice) -> Grant:
+    def row_of(part: events.Slice) -> Grant:
         key = (org, address, part.grant)
         row = rows.get(key)
         if row is None:
@@ -90,19 +71,19 @@ def fold(state: State, fact: Fact) -> None:  # noqa: C901 - one case for each ev
         return row
 
     match event:
-        case CreditsReserved() | ReservationExtended():
+        case events.CreditsReserved() | events.ReservationExtended():
             for part in _paid(event.slices):
                 _move(row_of(part), -part.amount, reserved=part.amount)
-        case ReservationCaptured():
+        case events.ReservationCaptured():
             for part in _paid(event.slices):
                 _move(row_of(part), 0, reserved=-part.amount, spent=part.amount)
             _come_back(event.returned, row_of)
-        case ReservationReleased() | ReservationExpired():
+        case events.ReservationReleased() | events.ReservationExpired():
             _come_back(event.returned, row_of)
-        case CreditsDebited() | ShortfallCollected():
+        case events.CreditsDebited() | events.ShortfallCollected():
             for part in _paid(event.slices):
                 _move(row_of(part), -part.amount, spent=part.amount)
-        case CreditsTransferredOut():
+        case events.CreditsTransferredOut():
             for part in _paid(event.slices):
                 row = row_of(part)
                 row.transferred_out += part.amount
@@ -111,35 +92,35 @@ def fold(state: State, fact: Fact) -> None:  # noqa: C901 - one case for each ev
             _rare(event, row_of)
 
 
-def _rare(event: CreditsEvent, row_of: Callable[[Slice], Grant]) -> None:  # noqa: C901, PLR0912 - one case for each event
+def _rare(event: events.CreditsEvent, row_of: Callable[[events.Slice], Grant]) -> None:  # noqa: C901, PLR0912 - one case for each event
     """What happens to a grant itself."""
     match event:
-        case CreditsGranted(grant=grant):
+        case events.CreditsGranted(grant=grant):
             row = row_of(grant)
             _describe(row, event)
             if row.status == "scheduled":
                 row.status, row.amount = "live", 0
             row.amount += grant.amount
             _move(row, grant.amount - event.repaid, spent=event.repaid)
-        case AllowanceGranted(grant=grant):
+        case events.AllowanceGranted(grant=grant):
             row = row_of(grant)
             row.amount += grant.amount
             _move(row, grant.amount - event.repaid, spent=event.repaid)
-        case GrantScheduled(grant=grant):
+        case events.GrantScheduled(grant=grant):
             row = row_of(grant)
             _describe(row, event)
             row.status, row.amount, row.effective_at = "scheduled", grant.amount, event.effective_at
-        case GrantExpired(grant=grant):
+        case events.GrantExpired(grant=grant):
             row = row_of(grant)
             row.expired += grant.amount
             _move(row, -grant.amount)
-        case GrantVoided(grant=grant):
+        case events.GrantVoided(grant=grant):
             row = row_of(grant)
             row.status = "voided"
             if event.effective:
                 row.voided += grant.amount
                 _move(row, -grant.amount)
-        case CreditsRefunded(returned=returned):
+        case events.CreditsRefunded(returned=returned):
             for part in returned:
                 row = row_of(part)
                 row.expires_at = part.expires_at
@@ -148,7 +129,7 @@ def _rare(event: CreditsEvent, row_of: Callable[[Slice], Grant]) -> None:  # noq
                     _move(row, part.amount)
                 else:
                     _move(row, part.amount, spent=-part.amount)
-        case CreditsTransferredIn(slices=slices):
+        case events.CreditsTransferredIn(slices=slices):
             for part in slices:
                 row = row_of(part)
                 row.amount += part.amount
@@ -156,32 +137,32 @@ def _rare(event: CreditsEvent, row_of: Callable[[Slice], Grant]) -> None:  # noq
                 _move(row, part.amount)
 
 
-def _new(org: str, address: str, part: Slice) -> Grant:
+def _new(org: str, address: str, part: events.Slice) -> Grant:
     since = part.granted_at
     return Grant(
         org, address, part.grant, part.source, part.priority, "live", 0, 0, 0, 0, 0, 0, 0, since, since, part.expires_at
     )
 
 
-def _describe(row: Grant, event: CreditsGranted | GrantScheduled) -> None:
+def _describe(row: Grant, event: events.CreditsGranted | events.GrantScheduled) -> None:
     row.external_ref = event.external_ref
     if event.paid is not None:
         row.paid_amount, row.paid_currency = event.paid
     row.sealed = event.sealed
 
 
-def _paid(slices: Iterable[Slice]) -> Iterator[Slice]:
+def _paid(slices: Iterable[events.Slice]) -> Iterator[events.Slice]:
     """The slices that are of a grant: what lies below zero has none."""
-    return (part for part in slices if part.grant != OVERDRAFT)
+    return (part for part in slices if part.grant != events.OVERDRAFT)
 
 
-def _come_back(slices: Iterable[Slice], row_of: Callable[[Slice], Grant]) -> None:
+def _come_back(slices: Iterable[events.Slice], row_of: Callable[[events.Slice], Grant]) -> None:
     for part in _paid(slices):
         _move(row_of(part), part.amount, reserved=-part.amount)
 
 
 def _move(row: Grant, remaining: int, reserved: int = 0, spent: int = 0) -> None:
-    """Change what is free, held and spent, and say anew what state the grant is in."""
+    """Change what is free, held and spent, and with it the grant's status."""
     row.remaining += remaining
     row.reserved += reserved
     row.spent += spent
@@ -196,7 +177,7 @@ GRANTS = ReadModel(
     name="grants",
     row=Grant,
     key=("org", "address", "id"),
-    events={"account": get_args(CreditsEvent)},
+    events={"account": get_args(events.CreditsEvent)},
     fold=fold,
     needs=needs,
     stream="'account/' || address",

@@ -1,4 +1,4 @@
-"""Read model: every organisation with its settings and plan, from its first event on."""
+"""Read models `organisations`, with their settings and plan; and the `settings` of users and models."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,8 +6,8 @@ from typing import assert_never, get_args
 
 from domain.organisations.events import Billing, OrganisationConfigured, OrganisationEvent, PlanChosen, PlanEnded
 from domain.organisations.state import STARTER, Organisation
-from domain.settings.setting import Values
-from projections.facts import Fact, follows
+from domain.settings.setting import SettingsChanged, Values
+from projections.facts import Fact
 from projections.read_model import EVERY, Due, Int4, ReadModel, State, Words
 
 Rules = dict[str, dict[str, int | bool]]
@@ -57,9 +57,8 @@ def opened(fact: Fact) -> OrganisationRow:
     )  # fmt: skip
 
 
-def apply(row: OrganisationRow, fact: Fact, event: OrganisationEvent) -> None:
-    """Fold one event about the organisation. Raises CannotApply where it is not the next one."""
-    follows(fact, row.version)
+def apply(row: OrganisationRow, event: OrganisationEvent) -> None:
+    """Fold one event about the organisation itself."""
     match event:
         case OrganisationConfigured():
             row.time_zone, row.over_actual = event.time_zone, str(event.over_actual)
@@ -76,18 +75,15 @@ def apply(row: OrganisationRow, fact: Fact, event: OrganisationEvent) -> None:
             row.billing, row.paid_until, row.plan_settings = str(Billing.MONTHLY), None, {}
         case _:
             assert_never(event)
-    row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
 
 
-def fold(state: State, fact: Fact) -> None:
+def fold_organisation(state: State, fact: Fact) -> None:
     """Any first event makes the row. Raises CannotApply where one about the organisation is not the next."""
     rows, key = state.rows(ORGANISATIONS), (fact.org,)
     if key not in rows and fact.kind not in _PLATFORMS:
         rows.begin(key, opened(fact))
     if fact.kind == "organisation":
-        row = rows[key]
-        apply(row, fact, fact.event)
-        rows.put(key, row)
+        apply(state.next_row(ORGANISATIONS, key, fact, opened), fact.event)
 
 
 ORGANISATIONS: ReadModel[OrganisationRow] = ReadModel(
@@ -95,9 +91,47 @@ ORGANISATIONS: ReadModel[OrganisationRow] = ReadModel(
     row=OrganisationRow,
     key=("org",),
     events={EVERY: (object,), "organisation": get_args(OrganisationEvent)},
-    fold=fold,
+    fold=fold_organisation,
     needs=lambda needed, fact: needed.row(ORGANISATIONS, (fact.org,)),
     stream="'organisation'",
     due=(Due("paid_until", "paid_until is not null"),),
     fillfactor=80,
+)
+
+
+@dataclass(slots=True)
+class SettingsRow:
+    """One row for each user and model whose settings were ever changed. `owner`: user or model. `id`: a model's is in
+    lower case. `settings`: by name, those that are set.
+    """
+
+    org: str
+    owner: str
+    id: str
+    settings: Values
+    version: int
+    position: int
+    updated_at: datetime
+
+
+def fold_settings(state: State, fact: Fact) -> None:
+    """Raises CannotApply where `fact` is not the next event."""
+    key = _key(fact)
+    row = state.next_row(SETTINGS, key, fact, lambda first: SettingsRow(*key, {}, 0, 0, first.time))
+    row.settings = fact.event.settings
+
+
+def _key(fact: Fact) -> tuple[str, str, str]:
+    owner, _, id_ = fact.id.partition("/")
+    return fact.org, owner, id_
+
+
+SETTINGS: ReadModel[SettingsRow] = ReadModel(
+    name="settings",
+    row=SettingsRow,
+    key=("org", "owner", "id"),
+    events={"settings": (SettingsChanged,)},
+    fold=fold_settings,
+    needs=lambda needed, fact: needed.row(SETTINGS, _key(fact)),
+    fillfactor=70,
 )

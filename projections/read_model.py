@@ -9,11 +9,22 @@ from enum import Enum
 from inspect import cleandoc
 from itertools import chain
 from operator import add
-from typing import Annotated, Any, Generic, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from psycopg import sql
 
-from projections.facts import CannotApply, Fact
+from projections.facts import CannotApply, Fact, follows
 from projections.table import SUMMED, Table
 
 Row = TypeVar("Row")
@@ -63,7 +74,6 @@ class Due(NamedTuple):
 
     @property
     def waits(self) -> str:
-        """Which rows the sweeper takes."""
         return f"{self.where} and {self.only}" if self.only else self.where
 
 
@@ -85,12 +95,12 @@ class Column(NamedTuple):
 
 
 def never(_state: "State", _row: Any) -> bool:
-    """No row is let go."""
+    """Keeps every row in memory."""
     return False
 
 
 def always(_state: "State", _row: Any) -> bool:
-    """Every row is let go as soon as it is written."""
+    """Forgets every row as soon as it is written."""
     return True
 
 
@@ -101,9 +111,9 @@ class ReadModel(Generic[Row]):
     Its columns are the fields of `row` (a dataclass or named tuple) in their order. The row's docstring is the comment
     of the view; a sentence that names a column in backticks is that column's comment, too.
 
-    `fold` takes an event that is among `events` into the rows, and may read those of other models, as models that
-    stand before it in the list have left them. `needs` names the stored rows that the fold reads, where no other model
-    names them for that event. A fold whose row is not there says so by `state.missing`, before it changes anything.
+    `fold` applies an event that is among `events` to the rows. It may read rows of other models, as the models before
+    it in the list have left them. `needs` names the stored rows that the fold reads, where no other model names them
+    for that event. A fold takes a row that must exist from `state.known`, before it changes anything.
     Raises TypeError where the table does not follow from the declaration.
     """
 
@@ -188,7 +198,7 @@ class Rows(dict[Key, Row]):
         self[key] = self.changed[key] = row
 
     def drop(self, key: Key) -> None:
-        """A row ends to exist, whether it is in memory or not."""
+        """Delete a row, whether it is in memory or not."""
         self._forget(key)
         if key in self.new:
             self.new.discard(key)
@@ -196,14 +206,14 @@ class Rows(dict[Key, Row]):
             self.gone.add(key)
 
     def drop_all(self, start: Key) -> None:
-        """All rows whose keys start like this end to exist. Takes time for every row in memory: for rare events."""
+        """Delete all rows whose keys start like this. It walks every row in memory: only for rare events."""
         for key in [key for key in self if key[: len(start)] == start]:
             self._forget(key)
             self.new.discard(key)
         self.gone.add(start)
 
     def written(self, state: "State") -> list[Row]:
-        """Everything that changed is stored, or is about to be. Lets go of what has ended, and returns it."""
+        """Note that all changes are stored, or about to be. Forgets the rows that have ended, and returns them."""
         ended = [(key, row) for key, row in self.changed.items() if self._ended(state, row)]
         for key, _ in ended:
             self.pop(key, None)
@@ -226,14 +236,24 @@ class Sums(dict[Key, Any]):
         self._first = next(place for place, type_ in enumerate(self.table.types) if type_ in SUMMED)
 
     def add(self, row: Any) -> None:
-        """Add a row's amounts to those of its key."""
         key, first = self.table.key_of(row), self._first
         known = self.get(key)
         self[key] = row if known is None else row._make(row[:first] + tuple(map(add, known[first:], row[first:])))
 
     def before(self, at: datetime) -> list[Any]:
-        """Take out the rows of times that are over."""
+        """Remove and return the rows of times before `at`."""
         return [self.pop(key) for key in [key for key, row in self.items() if row.at < at]]
+
+
+class StreamRow(Protocol):
+    """A row that shows one stream: the version, position and time of the stream's last event."""
+
+    version: int
+    position: int
+    updated_at: datetime
+
+
+OfStream = TypeVar("OfStream", bound=StreamRow)
 
 
 class Later(Exception):
@@ -259,6 +279,20 @@ class State:
         """Of a model that keeps ROWS."""
         return self.all_rows[model]
 
+    def next_row(
+        self, model: ReadModel[OfStream], key: Key, fact: Fact, opened: Callable[[Fact], OfStream]
+    ) -> OfStream:
+        """The row of the event's stream, as changed by this event; before the first one it is `opened`.
+
+        Raises CannotApply where `fact` is not the stream's next event.
+        """
+        rows = self.all_rows[model]
+        row: OfStream = rows.get(key) or opened(fact)
+        follows(fact, row.version)
+        row.version, row.position, row.updated_at = fact.version, fact.position, fact.time
+        rows.put(key, row)
+        return row
+
     def log(self, model: ReadModel[Row]) -> list[Row]:
         """Of a model that keeps a LOG: what has been added."""
         return self.all_logs[model]
@@ -267,14 +301,17 @@ class State:
         """Of a model that keeps SUMS: what is to be added."""
         return self.all_sums[model]
 
-    def missing(self, fact: Fact, what: str) -> NoReturn:
-        """The row that `fact` is about is not in memory. Raises CannotApply, or Later in a rebuild."""
+    def known(self, model: ReadModel[Row], key: Key, fact: Fact, what: str) -> Row:
+        """The row that `fact` is about. Raises CannotApply where it is not in memory, or Later in a rebuild."""
+        row: Row | None = self.all_rows[model].get(key)
+        if row is not None:
+            return row
         if self._rebuilding:
             raise Later
         raise CannotApply(fact.partition, fact.position, f"the {what} is unknown")
 
     def written(self) -> None:
-        """Everything that changed is stored now: what has ended is let go."""
+        """Note that all changes are stored: rows that have ended are forgotten."""
         for rows in self.all_rows.values():
             rows.written(self)
         for log in self.all_logs.values():
@@ -283,7 +320,6 @@ class State:
             sums.clear()
 
     def __len__(self) -> int:
-        """How many rows are held in memory."""
         return sum(map(len, self.all_rows.values()))
 
 

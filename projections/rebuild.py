@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import psycopg
@@ -12,10 +13,9 @@ from projections import READ_MODELS, versions
 from projections.facts import CannotApply, Decode, Fact, Log, Stored, fact_of
 from projections.fold import fold, fold_later, needs
 from projections.read_model import ReadModel, State
-from projections.runner import PAGE, apply_to
+from projections.runner import PAGE, apply_to, load, move_checkpoints, store
 from projections.usage import quarter
 from projections.versions import LOCKS, REBUILD, SWAP, schema_of
-from projections.writing import load, move_checkpoints, store
 
 BATCH = 10_000  # events folded before their rows are written
 NEARLY = 1_000  # events that may be left to apply while nothing else is applied,
@@ -30,7 +30,7 @@ Connection = psycopg.Connection[Any]
 
 
 class RebuildReport(NamedTuple):
-    """What a rebuild came to: the new live generation, events folded, seconds taken, rows by table."""
+    """The result of a rebuild: the new live generation, events folded, seconds taken, rows by table."""
 
     generation: int
     events: int
@@ -39,7 +39,6 @@ class RebuildReport(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Events per second."""
         return self.events / self.seconds if self.seconds else 0.0
 
 
@@ -72,52 +71,46 @@ def rebuild(
     return RebuildReport(build.number, build.done, time.monotonic() - started, rows)
 
 
+@dataclass
 class _Build:
-    def __init__(
-        self,
-        connection: Connection,
-        log: Log,
-        decode: Decode,
-        progress: Progress | None,
-        started: float,
-        models: Sequence[ReadModel[Any]],
-    ) -> None:
-        self._connection = connection
-        self._cursor = connection.cursor()
-        self._log = log
-        self._decode = decode
-        self._progress = progress
-        self._started = started
-        self._models = models
-        self._live = versions.live(self._cursor)
-        self.number = self._live.number + 1
-        self._schema = schema_of(self.number)
-        self._positions: dict[int, int] = {}
-        self._later: list[tuple[ReadModel[Any], Fact]] = []
-        self.done = 0
-        self._total = 0
+    connection: Connection
+    log: Log
+    decode: Decode
+    progress: Progress | None
+    started: float
+    models: Sequence[ReadModel[Any]]
+    done: int = 0
+    total: int = 0
+    positions: dict[int, int] = field(default_factory=dict)
+    later: list[tuple[ReadModel[Any], Fact]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.cursor = self.connection.cursor()
+        self.live = versions.live(self.cursor)
+        self.number = self.live.number + 1
+        self.schema = schema_of(self.number)
 
     def fold_log(self) -> None:
-        """Fold all there is now by the fast way: no keys while rows come in, no row read back."""
-        versions.create_tables(self._cursor, self.number, self._models)
-        ends = self._log.heads()
-        self._total = sum(ends.values())
+        """Fold all events of this moment the fast way: without keys while rows are written, and no row is read back."""
+        versions.create_tables(self.cursor, self.number, self.models)
+        ends = self.log.heads()
+        self.total = sum(ends.values())
         checkpoints: list[tuple[int, int, int | None, object]] = []
         for partition, last in ends.items():
             final = self._fold_partition(partition, last)
-            self._positions[partition] = last
+            self.positions[partition] = last
             checkpoints.append((partition, last, None, final))
-        table = sql.Identifier(self._schema, "checkpoints")
+        table = sql.Identifier(self.schema, "checkpoints")
         insert = sql.SQL("insert into {} (partition, position) select unnest(%s::int2[]), 0").format(table)
-        self._cursor.execute(insert, ([*ends],))
-        versions.create_keys(self._cursor, self.number, self._models)
+        self.cursor.execute(insert, ([*ends],))
+        versions.create_keys(self.cursor, self.number, self.models)
         self._fold_later()
-        move_checkpoints(self._cursor, self._schema, checkpoints)
-        for model in versions.tables(self._models):
-            self._cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(self._schema, model.name)))
+        move_checkpoints(self.cursor, self.schema, checkpoints)
+        for model in versions.tables(self.models):
+            self.cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(self.schema, model.name)))
 
     def _fold_partition(self, partition: int, last: int) -> object:
-        state = State(self._models, rebuilding=True)
+        state = State(self.models, rebuilding=True)
         final: object = None
         for batch in _batches(self._facts(partition, last)):
             fold(state, batch)
@@ -133,38 +126,38 @@ class _Build:
         # An organisation lives in one partition: these rows are final now.
         for model, rest in (state.all_rows | state.all_sums).items():
             self._copy(model, rest.values())
-        self._later += state.later
+        self.later += state.later
         return final
 
     def _fold_later(self) -> None:
-        """Fold what is about rows that had been written, now that they can be found by their keys."""
-        for start in range(0, len(self._later), BATCH):
-            state, later = State(self._models), self._later[start : start + BATCH]
-            load(self._cursor, self._schema, needs(state, (fact for _, fact in later)))
+        """Fold the events about rows that were written already: now the rows can be found by their keys."""
+        for start in range(0, len(self.later), BATCH):
+            state, later = State(self.models), self.later[start : start + BATCH]
+            load(self.cursor, self.schema, needs(state, (fact for _, fact in later)))
             fold_later(state, later)
-            store(self._cursor, self._schema, [state])
+            store(self.cursor, self.schema, [state])
 
     def _facts(self, partition: int, last: int) -> Iterator[Fact]:
         expected = 1
-        for row in _events(self._log, partition, last):
+        for row in _events(self.log, partition, last):
             if row.position != expected:
                 raise CannotApply(partition, row.position, f"event {expected} is missing from the log")
             expected += 1
-            yield fact_of(row, self._decode)
+            yield fact_of(row, self.decode)
 
     def _copy(self, model: ReadModel[Any], rows: Collection[Any]) -> None:
         if rows:
-            model.table.copy(self._cursor, self._schema, rows, fresh=True)
+            model.table.copy(self.cursor, self.schema, rows, fresh=True)
 
     def swap(self) -> None:
-        """Apply what has come since, and make the generation live between two batches of the projectors."""
+        """Apply the events since then, and make the generation live between two batches of the projectors."""
         pause = 0.01
         while True:
             for _ in range(MAX_PASSES):
                 if self._catch_up() <= NEARLY:
                     break
             try:
-                with self._connection.transaction():
+                with self.connection.transaction():
                     self._take_over()
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 time.sleep(pause)  # a reader has pinned the live generation or is in the middle of a query
@@ -173,38 +166,38 @@ class _Build:
                 return
 
     def _take_over(self) -> None:
-        positions, done = dict(self._positions), self.done
+        positions, done = dict(self.positions), self.done
         try:
-            self._cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
-            self._cursor.execute(f"set local idle_in_transaction_session_timeout = '{SWAP_HANGS}'")
-            self._cursor.execute(SWAP)
-            self._catch_up()  # nobody applies now: afterwards no partition is behind the live generation
-            self._cursor.execute(
+            self.cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+            self.cursor.execute(f"set local idle_in_transaction_session_timeout = '{SWAP_HANGS}'")
+            self.cursor.execute(SWAP)
+            self._catch_up()  # no projector applies now: afterwards no partition is behind the live generation
+            self.cursor.execute(
                 sql.SQL(
                     "update {} new set kafka_offset = old.kafka_offset from {} old where old.partition = new.partition"
-                ).format(sql.Identifier(self._schema, "checkpoints"), sql.Identifier(self._live.schema, "checkpoints"))
+                ).format(sql.Identifier(self.schema, "checkpoints"), sql.Identifier(self.live.schema, "checkpoints"))
             )
-            shape = versions.shape(self._models)
-            versions.show(self._cursor, self.number, self._models, keep=self._live.shape == shape)
-            self._cursor.execute(
+            shape = versions.shape(self.models)
+            versions.show(self.cursor, self.number, self.models, keep=self.live.shape == shape)
+            self.cursor.execute(
                 "update public.read_generation set live = %s, shape = %s, since = clock_timestamp()",
                 (self.number, shape),
             )
         except BaseException:
-            self._positions, self.done = positions, done  # the savepoint takes back what was applied
+            self.positions, self.done = positions, done  # the savepoint takes back what was applied
             raise
 
     def _catch_up(self) -> int:
-        """Apply what the log has beyond the new generation's checkpoints; how many events that was."""
+        """Apply the events after the new generation's checkpoints; returns how many there were."""
         count = 0
-        for partition, last in self._log.heads().items():
-            while self._positions[partition] < last:
-                rows = self._log.partition(partition).select_notifications(self._positions[partition] + 1, BATCH)
-                facts = [(fact_of(row, self._decode), None) for row in rows]
-                applied = apply_to(self._cursor, self.number, {partition: facts}, self._models, {})
-                self._positions[partition] += applied.events
+        for partition, last in self.log.heads().items():
+            while self.positions[partition] < last:
+                rows = self.log.partition(partition).select_notifications(self.positions[partition] + 1, BATCH)
+                facts = [(fact_of(row, self.decode), None) for row in rows]
+                applied = apply_to(self.cursor, self.number, {partition: facts}, self.models, {})
+                self.positions[partition] += applied.events
                 count += applied.events
-                self._total += applied.events
+                self.total += applied.events
                 self._count(applied.events)
                 if applied.gaps:
                     gap = applied.gaps[partition]
@@ -212,18 +205,17 @@ class _Build:
         return count
 
     def count_rows(self) -> dict[str, int]:
-        """How many rows each table has."""
         rows = {}
-        for model in versions.tables(self._models):
-            table = sql.Identifier(self._schema, model.name)
-            found = self._cursor.execute(sql.SQL("select count(*) from {}").format(table))
+        for model in versions.tables(self.models):
+            table = sql.Identifier(self.schema, model.name)
+            found = self.cursor.execute(sql.SQL("select count(*) from {}").format(table))
             rows[model.name] = int((found.fetchone() or (0,))[0])
         return rows
 
     def _count(self, events: int) -> None:
         self.done += events
-        if self._progress is not None and events:
-            self._progress(self.done, self._total, self.done / max(time.monotonic() - self._started, 1e-6))
+        if self.progress is not None and events:
+            self.progress(self.done, self.total, self.done / max(time.monotonic() - self.started, 1e-6))
 
 
 def _events(log: Log, partition: int, last: int) -> Iterator[Stored]:
@@ -249,7 +241,7 @@ def _batches(facts: Iterator[Fact]) -> Iterator[list[Fact]]:
 
 
 def _drop_old(connection: Connection) -> None:
-    """Drop the former generation, unless a reader is still in it for long: then the next rebuild drops it."""
+    """Drop the former generation. If a reader holds it for long, the next rebuild drops it."""
     connection.execute("set lock_timeout = '5s'")
     try:
         versions.drop_others(connection)

@@ -4,14 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
-from domain.credits.events import (
-    CreditsReserved,
-    ReservationCaptured,
-    ReservationExpired,
-    ReservationExtended,
-    ReservationReleased,
-    Work,
-)
+from domain.credits import events
 from projections.facts import CannotApply, Fact
 from projections.generations import GENERATIONS, OPEN
 from projections.read_model import Due, Index, Int4, Needed, ReadModel, State
@@ -50,13 +43,13 @@ class Reservation:
 
 
 Later = (
-    ReservationCaptured | ReservationReleased | ReservationExpired | ReservationExtended
+    events.ReservationCaptured | events.ReservationReleased | events.ReservationExpired | events.ReservationExtended
 )  # what needs the hold's row
 
 
-def held(fact: Fact, event: CreditsReserved) -> Reservation:
+def held(fact: Fact, event: events.CreditsReserved) -> Reservation:
     """The row of a new hold."""
-    work = event.work or Work()
+    work = event.work or events.Work()
     return Reservation(
         org=fact.org,
         id=event.reservation_id,
@@ -81,7 +74,7 @@ def held(fact: Fact, event: CreditsReserved) -> Reservation:
     )
 
 
-def resumed(row: Reservation, fact: Fact, event: CreditsReserved) -> Reservation:
+def resumed(row: Reservation, fact: Fact, event: events.CreditsReserved) -> Reservation:
     """A generation that goes on holds more on an account where all that it had held was charged already.
 
     Raises CannotApply for any other hold whose id is used again.
@@ -101,16 +94,16 @@ def apply(row: Reservation | None, fact: Fact, event: Later) -> Reservation:
         state = "unknown" if row is None else row.status
         raise CannotApply(fact.partition, fact.position, f"the reservation {event.reservation_id} is {state}")
     match event:
-        case ReservationCaptured(amount=amount):
+        case events.ReservationCaptured(amount=amount):
             row.captured += amount
             row.left -= amount
             if event.final:
                 _end(row, "captured", fact)
-        case ReservationReleased():
+        case events.ReservationReleased():
             _end(row, "released", fact)
-        case ReservationExpired():
+        case events.ReservationExpired():
             _end(row, "expired", fact)
-        case ReservationExtended():
+        case events.ReservationExtended():
             row.amount += event.grown
             row.left += event.grown
             row.expires_at = event.expires_at
@@ -142,7 +135,7 @@ def hold_of(state: State, fact: Fact) -> Reservation | None:
 def needs(needed: Needed, fact: Fact) -> None:
     """The hold's row, unless the event makes it: only a generation may hold again."""
     event = fact.event
-    if not isinstance(event, CreditsReserved) or event.generation:
+    if not isinstance(event, events.CreditsReserved) or event.generation:
         needed.row(RESERVATIONS, (fact.org, event.reservation_id, fact.id))
 
 
@@ -151,7 +144,7 @@ def fold(state: State, fact: Fact) -> None:
     rows, event = state.rows(RESERVATIONS), fact.event
     key = (fact.org, event.reservation_id, fact.id)
     known = rows.get(key)
-    if not isinstance(event, CreditsReserved):
+    if not isinstance(event, events.CreditsReserved):
         rows.put(key, apply(known, fact, event))
     elif known is None:
         rows.begin(key, held(fact, event))
@@ -163,7 +156,7 @@ RESERVATIONS = ReadModel(
     name="reservations",
     row=Reservation,
     key=("org", "id", "address"),
-    events={"account": (CreditsReserved, *get_args(Later))},
+    events={"account": (events.CreditsReserved, *get_args(Later))},
     fold=fold,
     needs=needs,
     ended=has_ended,

@@ -1,6 +1,7 @@
 """Applies events to the live generation: rows and checkpoints in one transaction, each event once and in order."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import psycopg
@@ -10,8 +11,8 @@ from psycopg.types.numeric import Int8BinaryDumper
 from projections import READ_MODELS, versions
 from projections.facts import CannotApply, Decode, Fact, Log, Stored, fact_of
 from projections.fold import fold, needs
-from projections.read_model import ReadModel, State
-from projections.writing import load, move_checkpoints, store
+from projections.read_model import Needed, ReadModel, Rows, State
+from projections.table import Cursor
 
 PAGE = 5_000  # events read from the log at once
 MAX_ROWS_IN_MEMORY = 30_000  # for each process, before they are let go and read again: bounds its memory
@@ -44,7 +45,7 @@ class Checkpoint(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What a batch came to: events applied, and the partitions that cannot go on from it."""
+    """The result of a batch: events applied, and the partitions that cannot go on from it."""
 
     events: int
     gaps: dict[int, PositionGap]
@@ -54,8 +55,8 @@ class Applied(NamedTuple):
 class Runner:
     """One process's way to the live generation. Not safe for several threads at once.
 
-    Several processes may run: the checkpoint rows are locked by each batch and say what comes next, so whoever
-    comes second with the same events finds them repeated and changes nothing.
+    Several processes may run: the checkpoint rows are locked by each batch and say what comes next, so a
+    process that comes second with the same events finds them repeated and changes nothing.
     """
 
     def __init__(self, uri: str, decode: Decode, models: Sequence[ReadModel[Any]] = READ_MODELS) -> None:
@@ -68,14 +69,13 @@ class Runner:
         self.stopped: dict[int, CannotApply] = {}
 
     def close(self) -> None:
-        """Give the connection back; the next batch opens a new one."""
+        """Close the connection; the next batch opens a new one."""
         connection, self._connection = self._connection, None
         self._kept.clear()
         if connection is not None:
             connection.close()
 
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """All partitions' checkpoints in the live generation."""
         with self.connection().transaction():
             cursor = self.connection().cursor()
             versions.pin(cursor)
@@ -101,9 +101,9 @@ class Runner:
             raise
 
     def apply_log(self, log: Log, partition: int, until: int) -> int:
-        """Apply what comes next of a partition from the log itself, at most up to position `until`; how many events.
+        """Apply a partition's next events from the log, up to position `until` at most; returns how many.
 
-        For where the queue has not got them. Raises psycopg.Error as `apply` does.
+        For events that the topic lacks. Raises psycopg.Error as `apply` does.
         """
         position = self.checkpoints()[partition].position
         rows = log.partition(partition).select_notifications(position + 1, PAGE, until)
@@ -168,7 +168,7 @@ class Runner:
         return Applied(done.events, done.gaps, {})
 
     def stop(self, error: CannotApply) -> None:
-        """Leave a partition alone from now on and note the reason where operators and health checks find it."""
+        """Stop a partition, and note the reason for operators and health checks."""
         self.connection().execute(
             "insert into public.read_stops (partition, position, reason) values (%s, %s, %s) on conflict (partition)"
             " do update set position = excluded.position, reason = excluded.reason, at = excluded.at",
@@ -179,7 +179,7 @@ class Runner:
         self._kept.pop(error.partition, None)
 
     def connection(self) -> psycopg.Connection[Any]:
-        """The connection, for what else belongs to applying events; opened where there is none."""
+        """The connection, which is opened if there is none. Callers use it for other steps of applying events."""
         if self._connection is None or self._connection.closed:
             self._kept.clear()
             self._connection = versions.connect(self._uri, "scrip projector")
@@ -189,7 +189,7 @@ class Runner:
             # Then one plan does for all batches, and planning takes longer than most of these statements do. psycopg
             # would send small numbers as smaller types, each combination of which is another statement to PostgreSQL.
             self._connection.execute("set plan_cache_mode = force_generic_plan")
-            # Who stands still in the middle of a pipeline is not idle to PostgreSQL, and keeps the checkpoints' locks.
+            # A process that hangs within a pipeline is not idle to PostgreSQL, and keeps the checkpoints' locks.
             self._connection.execute(f"set transaction_timeout = '{HANGS}'")
             self._connection.adapters.register_dumper(int, Int8BinaryDumper)
             self._connection.prepare_threshold = 0
@@ -216,7 +216,7 @@ def apply_to(
     """Apply facts to a generation inside the caller's transaction.
 
     `kept` are rows in memory, by partition, with the generation and the position that they are of.
-    The checkpoint rows are locked first and tell what is new: a process that was suspended, and another that took
+    The checkpoint rows are locked first and show what is new: a process that was suspended, and another that took
     over meanwhile, can never both apply an event.
     """
     schema = versions.schema_of(generation)
@@ -267,3 +267,48 @@ def _next(
             return facts[first:index], PositionGap(fact.partition, expected, fact.position, offset)
         expected += 1
     return facts[first:], None
+
+
+def load(cursor: Cursor, schema: str, needed: Needed) -> None:
+    """Read the stored rows that a batch needs into memory."""
+    for model, keys in needed.keys.items():
+        rows, table = needed.state.rows(model), model.table
+        for row in table.load(cursor, schema, keys):
+            rows[table.key_of(row)] = row
+
+
+def store(cursor: Cursor, schema: str, changed: Sequence[State]) -> None:
+    """Write everything that changed, of several partitions at once.
+
+    Raises psycopg errors (a value that the table cannot hold, a key used twice).
+    """
+    # In a pipeline: twenty statements, and one wait for all of them.
+    with cursor.connection.pipeline():
+        for model in changed[0].all_logs:
+            model.table.insert(cursor, schema, [row for state in changed for row in state.log(model)])
+        for model in changed[0].all_rows:
+            _store_rows(cursor, schema, [state.rows(model) for state in changed])
+        for model in changed[0].all_sums:
+            model.table.add(cursor, schema, [row for state in changed for row in state.sums(model).values()])
+
+
+def _store_rows(cursor: Cursor, schema: str, same: Sequence[Rows[Any]]) -> None:
+    table = same[0].table
+    gone = sorted((key for rows in same for key in rows.gone), key=len)
+    for _, keys in groupby(gone, key=len):
+        table.delete(cursor, schema, list(keys))
+    table.insert(cursor, schema, [rows.changed[key] for rows in same for key in rows.new])
+    table.upsert(cursor, schema, [row for rows in same for key, row in rows.changed.items() if key not in rows.new])
+
+
+def move_checkpoints(cursor: Cursor, schema: str, moved: list[tuple[int, int, int | None, object]]) -> None:
+    """Set checkpoints: partition, position, Kafka offset (none: as it was), time of the last event."""
+    cursor.execute(
+        sql.SQL(
+            "update {} c set position = m.position, time = m.time,"
+            " kafka_offset = coalesce(m.kafka_offset, c.kafka_offset)"
+            " from unnest(%b::int2[], %b::int8[], %b::int8[], %b::timestamptz[])"
+            " as m (partition, position, kafka_offset, time) where c.partition = m.partition"
+        ).format(sql.Identifier(schema, "checkpoints")),
+        [list(column) for column in zip(*moved, strict=True)],
+    )

@@ -4,23 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple, get_args
 
-from domain.credits.events import (
-    AllowanceGranted,
-    CreditsDebited,
-    CreditsEvent,
-    CreditsGranted,
-    CreditsRefunded,
-    CreditsReserved,
-    CreditsTransferredIn,
-    CreditsTransferredOut,
-    GrantExpired,
-    GrantVoided,
-    ReservationCaptured,
-    ReservationExpired,
-    ReservationExtended,
-    ReservationReleased,
-    ShortfallCollected,
-)
+from domain.credits import events
 from projections.balances import BALANCES
 from projections.facts import Fact
 from projections.read_model import Int2, Keep, ReadModel, State
@@ -91,45 +75,45 @@ def generation_of(event: object, hold: Reservation | None) -> str | None:
     """
     if hold is not None:
         return hold.id if hold.generation else None
-    if isinstance(event, CreditsDebited | CreditsRefunded) and not event.debit_id.startswith(SHORTFALL):
+    if isinstance(event, events.CreditsDebited | events.CreditsRefunded) and not event.debit_id.startswith(SHORTFALL):
         return event.debit_id.rpartition(".")[0] or None
     return None
 
 
 def _moves(event: object) -> tuple[_Movement, ...]:  # noqa: C901, PLR0911, PLR0912 - one case for each event
     match event:
-        case CreditsReserved():
+        case events.CreditsReserved():
             return (_Movement("reserved", -event.amount, None, event.reservation_id, sealed=event.sealed),)
-        case ReservationCaptured():
+        case events.ReservationCaptured():
             freed = event.amount + sum(part.amount for part in event.returned)
             hold = (None, event.reservation_id, event.debit_id)
             charge = _Movement("captured", -event.amount, *hold, sealed=event.sealed)
             return (_Movement("returned", freed, *hold), charge)
-        case ReservationReleased():
+        case events.ReservationReleased():
             return (_Movement("released", event.amount, None, event.reservation_id, sealed=event.sealed),)
-        case ReservationExpired():
+        case events.ReservationExpired():
             return (_Movement("expired", event.amount, None, event.reservation_id),)
-        case ReservationExtended() if event.grown:
+        case events.ReservationExtended() if event.grown:
             return (_Movement("reserved", -event.grown, None, event.reservation_id),)
-        case CreditsDebited():
+        case events.CreditsDebited():
             return (_Movement("debited", -event.amount, debit_id=event.debit_id, sealed=event.sealed),)
-        case CreditsGranted(grant=grant):
+        case events.CreditsGranted(grant=grant):
             return (_Movement("granted", grant.amount, grant.grant, sealed=event.sealed),)
-        case AllowanceGranted(grant=grant):
+        case events.AllowanceGranted(grant=grant):
             return (_Movement("granted", grant.amount, grant.grant),)
-        case ShortfallCollected():
+        case events.ShortfallCollected():
             return (_Movement("shortfall_collected", -event.amount, debit_id=event.debit_id),)
-        case GrantExpired(grant=grant):
+        case events.GrantExpired(grant=grant):
             return (_Movement("grant_expired", -grant.amount, grant.grant),)
-        case GrantVoided(grant=grant) if event.effective and grant.amount:
+        case events.GrantVoided(grant=grant) if event.effective and grant.amount:
             return (_Movement("grant_voided", -grant.amount, grant.grant, sealed=event.sealed),)
-        case CreditsRefunded():
+        case events.CreditsRefunded():
             ids = (None, None, event.debit_id)
             return (_Movement("refunded", event.amount, *ids, event.refund_id, sealed=event.sealed),)
-        case CreditsTransferredOut():
+        case events.CreditsTransferredOut():
             moved = {"transfer_id": event.transfer_id, "counterparty": event.to, "sealed": event.sealed}
             return (_Movement("transferred_out", -event.amount, **moved),)
-        case CreditsTransferredIn():
+        case events.CreditsTransferredIn():
             moved = {"transfer_id": event.transfer_id, "counterparty": event.sender}
             return (_Movement("transferred_in", event.amount, **moved),)
         case _:
@@ -147,7 +131,7 @@ TRANSACTIONS = ReadModel(
     name="transactions",
     row=Transaction,
     key=("org", "address", "position", "n"),
-    events={"account": get_args(CreditsEvent)},
+    events={"account": get_args(events.CreditsEvent)},
     fold=fold,
     keep=Keep.LOG,
     shows={"id": "lpad(position::text, 16, '0') || '-' || n"},

@@ -1,8 +1,8 @@
-"""Read model: all use, by quarter of an hour and everything that reports group by. Amounts are added up.
+"""Read models `usage`: all use, summed by quarter of an hour and everything that reports group by; and
+`token_usage`: the log of what was used of organisations' plan tokens (S3).
 
-Use is what accounts were debited less what they were refunded, whatever way it came (`debited`, `paid`), and the
-money that users' budgets count. Each counts at the time of its own event. Beside it stand the attempts that were made,
-with what they cost the platform.
+Use is what accounts were debited minus what they were refunded, and the money that users' budgets count. Each amount
+counts at the time of its own event. `usage` also counts the attempts, with what they cost the platform.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,33 +12,29 @@ from typing import NamedTuple, get_args
 
 from domain.budgets.events import CostRecorded
 from domain.credits.events import CreditsDebited, CreditsRefunded, ReservationCaptured, ShortfallCollected
-from domain.generations.events import (
-    GenerationCancelled,
-    GenerationCompleted,
-    GenerationExpired,
-    GenerationFailed,
-    GenerationPartCompleted,
-    GenerationRefunded,
-    GenerationRefused,
-    GenerationSettledLate,
-    Settled,
-)
+from domain.generations import events
 from domain.resources.budget import BUDGET
-from projections.balances import BALANCES, Balance, resource_of
-from projections.costs import option
-from projections.debits import DEBIT, DEBITS, DEDUCTION, Debit
+from projections.balances import BALANCES, PLAN, resource_of
+from projections.budgets import option
+from projections.debits import DEBIT, DEBITS, DEDUCTION
 from projections.facts import Fact
 from projections.generations import GENERATIONS, GenerationRow, by_resource
-from projections.read_model import Keep, Needed, ReadModel, State, Unbounded, View
+from projections.read_model import Index, Keep, Needed, ReadModel, State, Unbounded, View
 from projections.reservations import RESERVATIONS, hold_of
-from projections.transactions import generation_of
+from projections.transactions import TRANSACTIONS, generation_of
 
 # Every time zone of today is whole quarters of an hour from UTC: its hours and days are sums of quarters.
 QUARTER = timedelta(minutes=15)
 _Charge = CreditsDebited | ReservationCaptured | ShortfallCollected | CreditsRefunded
 _COUNTED = (
-    *(GenerationRefused, GenerationPartCompleted, GenerationCompleted, GenerationSettledLate, GenerationFailed),
-    *(GenerationCancelled, GenerationExpired, GenerationRefunded),
+    *(
+        events.GenerationRefused,
+        events.GenerationPartCompleted,
+        events.GenerationCompleted,
+        events.GenerationSettledLate,
+        events.GenerationFailed,
+    ),
+    *(events.GenerationCancelled, events.GenerationExpired, events.GenerationRefunded),
 )
 CHARGED = "charged"  # the outcome of uses that were no generation
 RECORDED = "recorded"  # the operation of an attempt that was made elsewhere
@@ -100,25 +96,9 @@ def quarter(time: datetime) -> datetime:
     return time.replace(minute=time.minute - time.minute % 15, second=0, microsecond=0)
 
 
-def debited(fact: Fact, balance: Balance, debit: Debit, amount: int) -> Usage:
-    """What a debit that was for no generation adds, or what a refund of it takes off (`amount` below zero)."""
-    resource, unit = resource_of(balance)
-    return _usage(
-        fact, user_id=debit.user_id or "", operation=debit.operation or DEBIT, provider=debit.provider or "",
-        model=debit.model or "", feature=debit.item or "" if debit.operation == DEDUCTION else "", outcome=CHARGED,
-        unit=unit, amounts={resource: amount},
-    )  # fmt: skip
-
-
-def paid(fact: Fact, balance: Balance, generation: GenerationRow, amount: int) -> Usage:
-    """What a debit for a generation adds, or what a refund of it takes off (`amount` below zero)."""
-    resource, unit = resource_of(balance)
-    return _of_generation(fact, generation, _paid_as(generation), unit=unit, amounts={resource: amount})
-
-
-def settled(fact: Fact, row: GenerationRow, event: Settled) -> Usage:
+def settled(fact: Fact, row: GenerationRow, event: events.Settled) -> Usage:
     """What the end of a generation, or of a part, adds beside the debits of its accounts."""
-    ends = not isinstance(event, GenerationPartCompleted)
+    ends = not isinstance(event, events.GenerationPartCompleted)
     cost, currency = event.provider_cost or (0, "")
     return _of_generation(
         fact, row, _paid_as(row), currency=currency,
@@ -127,21 +107,6 @@ def settled(fact: Fact, row: GenerationRow, event: Settled) -> Usage:
             "time_ms": event.generation_time_ms or 0,
         },
     )  # fmt: skip
-
-
-def ended(fact: Fact, row: GenerationRow) -> Usage:
-    """A generation that was refused or cancelled or has expired: one attempt, and no more."""
-    return _of_generation(fact, row, row.status, amounts={"generations": 1})
-
-
-def taken_back(fact: Fact, row: GenerationRow) -> Usage:
-    """What a generation takes off the expired ones when it is completed late."""
-    return _of_generation(fact, row, "expired", amounts={"generations": -1})
-
-
-def money_back(fact: Fact, row: GenerationRow, usd: int) -> Usage:
-    """What a refund gives back to a budget; accounts say themselves what they got, and the attempt was one."""
-    return _of_generation(fact, row, _paid_as(row), amounts={"usd": -usd})
 
 
 def recorded(fact: Fact, event: CostRecorded) -> Usage:
@@ -203,7 +168,7 @@ def needs(needed: Needed, fact: Fact) -> None:
         needed.row(GENERATIONS, (fact.org, generation))
 
 
-def fold(state: State, fact: Fact) -> None:
+def fold_usage(state: State, fact: Fact) -> None:
     """Raises CannotApply where the account, debit or generation of a charge is unknown."""
     sums = state.sums(USAGE)
     for use in _uses(state, fact):
@@ -216,32 +181,33 @@ def _uses(state: State, fact: Fact) -> tuple[Usage, ...]:
         return (_charged(state, fact, event),)
     if isinstance(event, CostRecorded):
         return (recorded(fact, event),)
-    row = state.rows(GENERATIONS).get((fact.org, fact.id))
-    if row is None:
-        state.missing(fact, "generation")
-    if isinstance(event, GenerationRefunded):
+    row = state.known(GENERATIONS, (fact.org, fact.id), fact, "generation")
+    if isinstance(event, events.GenerationRefunded):
+        # What a budget gets back. Accounts have events of their own, and the attempt was counted.
         usd = by_resource(event.returned).get(BUDGET.name, 0)
-        return (money_back(fact, row, usd),) if usd else ()
-    if isinstance(event, GenerationSettledLate):
-        return taken_back(fact, row), settled(fact, row, event)
-    return (settled(fact, row, event) if isinstance(event, Settled) else ended(fact, row),)
+        return (_of_generation(fact, row, _paid_as(row), amounts={"usd": -usd}),) if usd else ()
+    if isinstance(event, events.GenerationSettledLate):  # it was counted as expired
+        return _of_generation(fact, row, "expired", amounts={"generations": -1}), settled(fact, row, event)
+    if isinstance(event, events.Settled):
+        return (settled(fact, row, event),)
+    return (_of_generation(fact, row, row.status, amounts={"generations": 1}),)
 
 
 def _charged(state: State, fact: Fact, event: _Charge) -> Usage:
-    balance = state.rows(BALANCES).get((fact.org, fact.id))
-    if balance is None:
-        state.missing(fact, "account")
-    amount = -event.amount if isinstance(event, CreditsRefunded) else event.amount
+    """What a debit adds, or what a refund of one takes off."""
+    balance = state.known(BALANCES, (fact.org, fact.id), fact, "account")
+    resource, unit = resource_of(balance)
+    amounts = {resource: -event.amount if isinstance(event, CreditsRefunded) else event.amount}
     generation_id = generation_of(event, hold_of(state, fact))
     if generation_id is not None:
-        generation = state.rows(GENERATIONS).get((fact.org, generation_id))
-        if generation is None:
-            state.missing(fact, f"generation {generation_id}")
-        return paid(fact, balance, generation, amount)
-    debit = state.rows(DEBITS).get((fact.org, event.debit_id))
-    if debit is None:
-        state.missing(fact, "debit")
-    return debited(fact, balance, debit, amount)
+        generation = state.known(GENERATIONS, (fact.org, generation_id), fact, f"generation {generation_id}")
+        return _of_generation(fact, generation, _paid_as(generation), unit=unit, amounts=amounts)
+    debit = state.known(DEBITS, (fact.org, event.debit_id), fact, "debit")
+    return _usage(
+        fact, user_id=debit.user_id or "", operation=debit.operation or DEBIT, provider=debit.provider or "",
+        model=debit.model or "", feature=debit.item or "" if debit.operation == DEDUCTION else "", outcome=CHARGED,
+        unit=unit, amounts=amounts,
+    )  # fmt: skip
 
 
 USAGE = ReadModel(
@@ -249,9 +215,66 @@ USAGE = ReadModel(
     row=Usage,
     key=("org", "at", "key"),
     events={"account": get_args(_Charge), "generation": _COUNTED, "budget": (CostRecorded,)},
-    fold=fold,
+    fold=fold_usage,
     needs=needs,
     keep=Keep.SUMS,
     views=(View("usage_daily", _DAILY, "the same by `day` in place of `at`."),),
     fillfactor=70,
+)
+
+
+class TokenUse(NamedTuple):
+    """The usage log of an organisation's plan tokens, append only: one row for each charge on an account
+    `org:{org}:tokens.{type}`, and for each refund of one (`tokens` is then negative). `remaining` is the account's
+    balance after it. `feature` is that of the deduction or generation; `sealed` is its encrypted metadata. `total` is
+    all that was used of the account until then, refunds taken off, so that what was used in a time is the difference of
+    two rows.
+    """
+
+    org: str
+    position: int
+    at: datetime
+    address: str
+    token_type: str
+    user_id: str | None
+    feature: str | None
+    tokens: int
+    remaining: int
+    total: int
+    debit_id: str
+    generation_id: str | None
+    actor: str
+    sealed: str | None
+
+
+def fold_tokens(state: State, fact: Fact) -> None:
+    """Add the row of a charge or refund of plan tokens. What a hold was for is said by its generation."""
+    balance = state.rows(BALANCES)[fact.org, fact.id]
+    if resource_of(balance)[0] != "plan_tokens":
+        return
+    event, hold, last = fact.event, hold_of(state, fact), state.log(TRANSACTIONS)[-1]
+    generation = state.rows(GENERATIONS).get((fact.org, hold.id)) if hold is not None and hold.generation else None
+    user = generation.user_id if generation is not None else getattr(event, "user", None)
+    feature = generation.feature if generation is not None else getattr(event, "item", None)
+    use = TokenUse(
+        fact.org, fact.position, fact.time, fact.id, balance.unit.removeprefix(PLAN), user, feature, -last.amount,
+        balance.available, balance.debited - balance.refunded, event.debit_id, last.generation_id, fact.actor,
+        last.sealed,
+    )  # fmt: skip
+    state.log(TOKEN_USAGE).append(use)
+
+
+TOKEN_USAGE = ReadModel(
+    name="token_usage",
+    row=TokenUse,
+    key=("org", "position"),
+    events={"account": (CreditsDebited, ReservationCaptured, ShortfallCollected, CreditsRefunded)},
+    fold=fold_tokens,
+    keep=Keep.LOG,
+    indexes=(
+        Index("org, token_type, position desc"),
+        Index("org, user_id, position desc"),
+        Index("org, at"),
+        Index("org, token_type, at desc, position desc"),
+    ),
 )

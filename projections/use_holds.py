@@ -3,21 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, assert_never, get_args
+from typing import Any, Protocol, assert_never, get_args
 
-from domain.quotas.events import (
-    Amounts,
-    PeriodEnded,
-    PeriodStarted,
-    QuotaEvent,
-    UseCounted,
-    UseExpired,
-    UseExtended,
-    UseGivenBack,
-    UseHeld,
-    UseReleased,
-    UseSettled,
-)
+from domain.quotas import events
+from domain.quotas.events import Amounts
 from domain.quotas.quota import minus, plus
 from projections.facts import CannotApply, Fact
 from projections.read_model import EVERY, Needed, ReadModel, State
@@ -41,7 +30,7 @@ class UseHold:
     position: int
 
 
-Ending = UseSettled | UseReleased | UseExpired | UseExtended  # what needs the hold's row
+Ending = events.UseSettled | events.UseReleased | events.UseExpired | events.UseExtended  # what needs the hold's row
 
 
 class Counted(Protocol):
@@ -53,67 +42,51 @@ class Counted(Protocol):
     period_end: datetime | None
 
 
-class Change(NamedTuple):
-    """How an event changes use and holds of the current period; `anew`: both begin with nothing first."""
-
-    used: Amounts = {}  # noqa: RUF012 - never changed in place
-    given_back: Amounts = {}  # noqa: RUF012 - never changed in place
-    held: Amounts = {}  # noqa: RUF012 - never changed in place
-    freed: Amounts = {}  # noqa: RUF012 - never changed in place
-    anew: bool = False
-
-    def amounts(self, used: Amounts, held: Amounts) -> tuple[Amounts, Amounts]:
-        """What is used and held afterwards."""
-        if self.anew:
-            return {}, {}
-        return minus(plus(used, self.used), self.given_back), minus(plus(held, self.held), self.freed)
-
-    def amount(self, what: str, used: int, held: int) -> tuple[int, int]:
-        """The same for one thing that is counted."""
-        after = self.amounts({what: used}, {what: held})
-        return after[0].get(what, 0), after[1].get(what, 0)
-
-
-NO_CHANGE = Change()
-
-
 def hold_key(fact: Fact, generation_id: str) -> UseHoldKey:
     """The key of a generation's hold on the stream of `fact`."""
     return fact.org, f"{fact.kind}/{fact.id}", generation_id
 
 
-def change_of(state: State, fact: Fact, period: str) -> Change:  # noqa: PLR0911 - one plain branch for each event
-    """What an event does to what is used and held; `period` is the key of the one that runs, empty without periods.
+def use_after(  # noqa: PLR0911 - one plain branch for each event
+    state: State, fact: Fact, period: str, used: Amounts, held: Amounts
+) -> tuple[Amounts, Amounts]:
+    """What is used and held after an event; `period` is the key of the one that runs, empty without periods.
 
     Raises CannotApply where the hold is unknown.
     """
-    event: QuotaEvent = fact.event
+    event: events.QuotaEvent = fact.event
     match event:
-        case UseHeld(amounts=amounts):
-            return Change(held=amounts)
-        case UseSettled():
+        case events.UseHeld(amounts=amounts):
+            return used, plus(held, amounts)
+        case events.UseSettled():
             hold = _hold(state, fact, event)
             freed = minus(hold.amounts, _left(hold, event))
-            return Change(used=event.used, freed=freed) if hold.period == period else NO_CHANGE
-        case UseReleased(amounts=amounts) | UseExpired(amounts=amounts):
-            return Change(freed=amounts) if _hold(state, fact, event).period == period else NO_CHANGE
-        case UseExtended(grown=grown):
-            return Change(held=grown) if _hold(state, fact, event).period == period else NO_CHANGE
-        case UseCounted(amounts=amounts):
-            return Change(used=amounts)
-        case UseGivenBack(amounts=amounts):
-            return Change(given_back=amounts) if event.period == period else NO_CHANGE
-        case PeriodStarted() | PeriodEnded():
-            return Change(anew=True)
+            return (plus(used, event.used), minus(held, freed)) if hold.period == period else (used, held)
+        case events.UseReleased(amounts=amounts) | events.UseExpired(amounts=amounts):
+            return used, minus(held, amounts) if _hold(state, fact, event).period == period else held
+        case events.UseExtended(grown=grown):
+            return used, plus(held, grown) if _hold(state, fact, event).period == period else held
+        case events.UseCounted(amounts=amounts):
+            return plus(used, amounts), held
+        case events.UseGivenBack(amounts=amounts):
+            return minus(used, amounts) if event.period == period else used, held
+        case events.PeriodStarted() | events.PeriodEnded():
+            return {}, {}
         case _:
             assert_never(event)
 
 
-def turn(row: Counted, event: QuotaEvent) -> None:
+def amount_after(state: State, fact: Fact, period: str, what: str, used: int, held: int) -> tuple[int, int]:
+    """The same for one thing that is counted."""
+    after = use_after(state, fact, period, {what: used}, {what: held})
+    return after[0].get(what, 0), after[1].get(what, 0)
+
+
+def turn(row: Counted, event: events.QuotaEvent) -> None:
     """Begin or end a row's period, where that is what the event says."""
-    if isinstance(event, PeriodStarted):
+    if isinstance(event, events.PeriodStarted):
         row.period_key, row.period_start, row.period_end = event.key, event.start, event.end
-    elif isinstance(event, PeriodEnded):
+    elif isinstance(event, events.PeriodEnded):
         row.idle_key = row.idle_key if event.at is None else event.then
         row.period_key, row.period_start, row.period_end = row.idle_key, None, None
 
@@ -127,14 +100,14 @@ def needs(needed: Needed, fact: Fact) -> None:
 def fold(state: State, fact: Fact) -> None:
     """Raises CannotApply where the hold is unknown."""
     rows, event = state.rows(USE_HOLDS), fact.event
-    if isinstance(event, UseHeld):
+    if isinstance(event, events.UseHeld):
         key = hold_key(fact, event.generation_id)
         rows.begin(key, UseHold(*key, event.amounts, _period(state, fact), event.expires_at, fact.position))
         return
     hold, key = _hold(state, fact, event), hold_key(fact, event.generation_id)
-    if isinstance(event, UseExtended):
+    if isinstance(event, events.UseExtended):
         hold.amounts, hold.expires_at = plus(hold.amounts, event.grown), event.expires_at
-    elif isinstance(event, UseSettled) and not event.final:
+    elif isinstance(event, events.UseSettled) and not event.final:
         hold.amounts = _left(hold, event)
     else:
         rows.drop(key)
@@ -151,7 +124,7 @@ def _hold(state: State, fact: Fact, event: Ending) -> UseHold:
     return hold
 
 
-def _left(hold: UseHold, event: UseSettled) -> Amounts:
+def _left(hold: UseHold, event: events.UseSettled) -> Amounts:
     return {} if event.final else minus(minus(hold.amounts, event.used), event.returned)
 
 
@@ -170,7 +143,7 @@ USE_HOLDS = ReadModel(
     name="use_holds",
     row=UseHold,
     key=("org", "stream", "generation_id"),
-    events={EVERY: (UseHeld, *get_args(Ending))},
+    events={EVERY: (events.UseHeld, *get_args(Ending))},
     fold=fold,
     needs=needs,
     deletes=True,

@@ -14,14 +14,14 @@ from projections.read_model import Int2, ReadModel
 
 OWNER = "scrip_projector"
 READERS = sql.SQL("scrip_writer, scrip_reader, scrip_auditor")
-# The first key of the projectors' advisory locks, which nobody else may take; the second: one rebuild at a time.
+# The first key of the projectors' advisory locks, which no other login may take; the second: one rebuild at a time.
 LOCKS, REBUILD = 0x5C22, 1
 # Whoever applies or pins holds this table as every reader of it does, a swap alone. Only a projector may have it alone.
 PIN = "lock table public.read_generation in access share mode"
 SWAP = "lock table public.read_generation in access exclusive mode"
 # Makers of the first generation: one at a time, without waiting for readers.
 MAKE = "lock table public.read_generation in share row exclusive mode"
-# As in infra/session.py: what a login, or somebody with a schema of its name, could have left for this session.
+# As in infra/session.py: it overrides what a login, or a schema of its name, could have set for this session.
 # Others wait for what a transaction here has locked, and for the locks that a rebuild holds between its transactions:
 # both end when the process has done nothing for so long. A session that has nothing to do may stay.
 OPTIONS = (
@@ -88,7 +88,7 @@ def tables(models: Models = READ_MODELS) -> Models:
 
 
 def shape(models: Models = READ_MODELS) -> str:
-    """What this code makes of events, as a short text: a generation of another shape must be built anew."""
+    """What this code makes of events, as a short text: a generation of another shape must be rebuilt."""
     made = [
         statement.as_string()
         for model in tables(models)
@@ -148,7 +148,7 @@ def ensure(uri: str, models: Models = READ_MODELS) -> ReadModelVersion:
 def live(cursor: Cursor) -> ReadModelVersion:
     """The live generation. Raises NoReadModels.
 
-    Who goes on to use its tables directly has it pinned from before this look.
+    A caller that then uses its tables directly must pin it before this call.
     """
     row = cursor.execute("select live, shape from public.read_generation").fetchone()
     if row is None:

@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
 from consumers.cloud_event import Unacceptable
-from consumers.intake.commands import NotYetPriced, command_of, personal, urls
-from consumers.intake.lookup import Work, WorkKey, work_of
+from consumers.intake.commands import NotYetPriced, Work, WorkKey, command_of, personal, urls, work_of
 from consumers.intake.record import Record, Rejected, UsageEvent, body_of, read_record, rejected, rejected_as
-from consumers.patience import PASSING, Result, until_done
+from consumers.subscribing import Result, Stopping, until_done
 from consumers.usage import Completed, Metered, Started
 from domain.credits.address import parse_address
 from infra.quarantine import CALLER, Connection, Parked, Waiting, find, fingerprints, mark_published, park, resolve
@@ -30,48 +30,25 @@ Publish = Callable[[Sequence[Parked]], Awaitable[None]]  # to `scrip.quarantine`
 
 @dataclass(slots=True)
 class Tally:
-    """`applied` now, `repeated` (applied earlier), `refused`, and these by reason; copies within a batch count once."""
+    """`applied` now, `repeated` (applied earlier), and refusals by reason; copies within a batch count once."""
 
     received: int = 0
     applied: int = 0
     repeated: int = 0
-    refused: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
 
-    def refuse(self, reasons: Iterable[str]) -> None:
-        """Count refusals."""
-        for reason in reasons:
-            self.refused += 1
-            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+    @property
+    def refused(self) -> int:
+        return self.reasons.total()
 
     def add(self, other: "Tally") -> None:
-        """Add another's counts."""
         self.received += other.received
         self.applied += other.applied
         self.repeated += other.repeated
-        self.refused += other.refused
-        for reason, count in other.reasons.items():
-            self.reasons[reason] = self.reasons.get(reason, 0) + count
+        self.reasons.update(other.reasons)
 
 
-class Batch(NamedTuple):
-    """Records as read: those that may become commands, and those that cannot."""
-
-    accepted: list[UsageEvent]
-    refused: list[Rejected]
-    received: int
-
-
-def read_all(records: Sequence[Record]) -> Batch:
-    """Check records one by one; needs no server."""
-    items = [read_record(record) for record in records]
-    return Batch(
-        [item for item in items if isinstance(item, UsageEvent)],
-        [item for item in items if isinstance(item, Rejected)],
-        len(items),
-    )
-
-
+@dataclass
 class Intake:
     """Turns usage records into commands. Every step may be repeated, so a crash anywhere loses and doubles nothing.
 
@@ -80,34 +57,25 @@ class Intake:
     `tally` counts since the start.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        pool: "AsyncConnectionPool[Any]",
-        sealer: Sealer,
-        publish: Publish,
-        *,
-        authenticate: Authenticate,
-        trusted: bool,
-        stop: asyncio.Event,
-    ) -> None:
-        self._ledger = ledger
-        self._pool = pool
-        self._sealer = sealer
-        self._publish = publish
-        self._authenticate = authenticate
-        self._trusted = trusted
-        self._stop = stop
-        self.tally = Tally()
+    ledger: Ledger
+    pool: "AsyncConnectionPool[Any]"
+    sealer: Sealer
+    publish: Publish
+    _: KW_ONLY
+    authenticate: Authenticate
+    trusted: bool
+    stop: asyncio.Event
+    tally: Tally = field(default_factory=Tally)
 
     async def process(self, records: Sequence[Record]) -> Tally:
         """Decide every record; when this returns, each is applied or in quarantine. Raises only Stopping."""
-        return await self.decide(read_all(records))
+        return await self.decide([read_record(record) for record in records])
 
-    async def decide(self, batch: Batch) -> Tally:
+    async def decide(self, items: Sequence[UsageEvent | Rejected]) -> Tally:
         """The same for records that are read already. May be repeated."""
-        refused = list(batch.refused)
-        return await self._decide(await self._authentic(batch.accepted, refused), refused, batch.received)
+        refused = [item for item in items if isinstance(item, Rejected)]
+        accepted = await self._authentic([item for item in items if isinstance(item, UsageEvent)], refused)
+        return await self._decide(accepted, refused, len(items))
 
     async def decide_again(self, item: UsageEvent) -> Tally:
         """Try an event from quarantine again; its sender was checked when it came in."""
@@ -118,11 +86,10 @@ class Intake:
         return await self._with_database("reading quarantine", partial(find, id_=id_))
 
     def open_body(self, row: Waiting) -> dict[str, Any] | None:
-        """What `body_of` kept, or none where its key has been erased. Raises psycopg.Error."""
-        return self._sealer.open(row.org, f"org:{row.org}", row.body)
+        """What `body_of` kept, or None if its key was erased. Raises psycopg.Error."""
+        return self.sealer.open(row.org, f"org:{row.org}", row.body)
 
     async def resolve(self, id_: str) -> None:
-        """Mark a row of quarantine as applied."""
         await self._with_database("resolving quarantine", partial(resolve, ids=[id_]))
 
     async def _decide(self, accepted: list[UsageEvent], refused: list[Rejected], received: int) -> Tally:
@@ -135,7 +102,7 @@ class Intake:
                 await self._with_database("resolving quarantine", partial(resolve, ids=ids))
             tally.applied += len(applied) - repeated
             tally.repeated += repeated
-            tally.refuse(item.reason for item in refused)
+            tally.reasons.update(item.reason for item in refused)
             refused = []
         self.tally.add(tally)
         return tally
@@ -145,12 +112,12 @@ class Intake:
         accepted = []
         for item in items:
             credential, org = item.credential, item.event.org
-            if credential is None and self._trusted:
+            if credential is None and self.trusted:
                 accepted.append(item)
                 continue
-            check = partial(self._authenticate, credential, org)
+            check = partial(self.authenticate, credential, org)
             try:
-                item.actor = await until_done("checking a sender", check, self._stop)
+                item.actor = await until_done("checking a sender", check, self.stop)
             except Unacceptable as error:
                 error.org, error.source, error.event_id = item.identity
                 refused.append(rejected_as(item.record, error))
@@ -164,29 +131,34 @@ class Intake:
             return [], 0
         waiting, works = await self._with_database("looking up", partial(_look_up, items=items))
         ready: list[tuple[UsageEvent, Work]] = []
-        done: list[UsageEvent] = []
         for item in items:
-            work = _work_of_item(item, works)
             if waiting.get(item.row, item.fingerprint) != item.fingerprint:
                 refused.append(_reused(item))
-            elif work is None:
-                name = getattr(item.data, "generation_id", "")
-                said = f"There is no generation or reservation {name} in this organisation."
-                refused.append(rejected(item, "not_found", said))
-            else:
+            elif isinstance(item.data, Metered):
+                ready.append((item, Work(parse_address(item.data.account).owner, item.data.account)))
+            elif (work := works.get((item.event.org, item.data.generation_id))) is not None:
                 ready.append((item, work))
-        commands = await until_done("sealing", lambda: asyncio.to_thread(self._commands, ready, refused), self._stop)
-        done += [item for item, command in commands if command is None]
-        submissions = [(item, _submission_of(item, command)) for item, command in commands if command is not None]
-        repeated = 0
-        for (item, submission), result in zip(
-            submissions, await self._execute([s for _, s in submissions]), strict=True
-        ):
-            if isinstance(result, Outcome) and (result.refusal is None or _harmless(item, result)):
-                done.append(item)
-                repeated += result.replayed
             else:
-                refused.append(_refusal_of(item, submission, result))
+                said = f"There is no generation or reservation {item.data.generation_id} in this organisation."
+                refused.append(rejected(item, "not_found", said))
+        commands = await until_done("sealing", lambda: asyncio.to_thread(self._commands, ready, refused), self.stop)
+        done = [item for item, command in commands if command is None]
+        submissions = [(item, _submission_of(item, command)) for item, command in commands if command is not None]
+        answers = await self._execute([submission for _, submission in submissions])
+        repeated = 0
+        for (item, submission), answer in zip(submissions, answers, strict=True):
+            refusal = answer.refusal if isinstance(answer, Outcome) else None
+            # A worker that was restarted may report again that it has begun.
+            if refusal is not None and not (isinstance(item.data, Started) and refusal.code == "already_started"):
+                refused.append(rejected(item, refusal.code, refusal.detail))
+            elif isinstance(answer, Outcome):
+                done.append(item)
+                repeated += answer.replayed
+            elif isinstance(answer, KeyReused):
+                refused.append(_reused(item))
+            else:
+                said = f"{type(submission.command).__name__} failed: {type(answer).__name__}"
+                refused.append(rejected(item, "internal_error", said))
         return done, repeated
 
     def _commands(
@@ -196,7 +168,7 @@ class Intake:
         made: list[tuple[UsageEvent, Any]] = []
         unpriced: list[Rejected] = []
         for item, work in ready:
-            seal = partial(self._sealer.seal, item.event.org, work.owner)
+            seal = partial(self.sealer.seal, item.event.org, work.owner)
             sealed_urls = {id_: seal({"url": url}) for id_, url in urls(item.data, work).items()}
             try:
                 command = command_of(item.data, work, seal(personal(item.data, work)), sealed_urls)
@@ -212,38 +184,31 @@ class Intake:
         if not submissions:
             return []
         try:
-            return list(await until_done("the ledger", lambda: self._ledger.execute_all(submissions), self._stop))
-        except PASSING:
-            raise
-        except Exception:
-            log.exception("a batch of usage events failed; its commands are run one by one")
-        return [await self._execute_one(submission) for submission in submissions]
-
-    async def _execute_one(self, submission: Submission) -> Any:
-        try:
-            (result,) = await until_done("the ledger", lambda: self._ledger.execute_all([submission]), self._stop)
-        except PASSING:
+            return list(await until_done("the ledger", lambda: self.ledger.execute_all(submissions), self.stop))
+        except Stopping:
             raise
         except Exception as error:
-            log.exception("the usage event %s of %s failed", submission.key, submission.caller)
-            return error
-        return result
+            if len(submissions) == 1:
+                log.exception("the usage event %s of %s failed", submissions[0].key, submissions[0].caller)
+                return [error]
+            log.exception("a batch of usage events failed; its commands are run one by one")
+        return [answer for submission in submissions for answer in await self._execute([submission])]
 
     async def _quarantine(self, refused: Sequence[Rejected]) -> None:
-        """First the row, then the topic's record, then the note that it is there: a crash repeats what is missing."""
+        """Write the row, then the topic's record, then `published_at`: after a crash the missing steps are repeated."""
         refused = await self._with_room(refused)
         if not refused:
             return
-        rows = await until_done("sealing", lambda: asyncio.to_thread(self._rows, refused), self._stop)
+        rows = await until_done("sealing", lambda: asyncio.to_thread(self._rows, refused), self.stop)
         missing = await self._with_database("quarantine", partial(park, rows=rows))
         unpublished = [row for row in rows if row.id in missing]
         if unpublished:
-            await until_done("publishing to quarantine", lambda: self._publish(unpublished), self._stop)
+            await until_done("publishing to quarantine", lambda: self.publish(unpublished), self.stop)
             ids = [row.id for row in unpublished]
             await self._with_database("quarantine", partial(mark_published, ids=ids))
 
     async def _with_room(self, refused: Sequence[Rejected]) -> Sequence[Rejected]:
-        """Those that get a row of their own. What can never be applied is sealed, and published, if there is room."""
+        """Those that get a row of their own. An event that can never be applied is kept only while there is room."""
         unfit = [Unfit(item.id, item.org, item.event_id, item.detail) for item in refused if item.fingerprint is None]
         if not unfit:
             return refused
@@ -255,7 +220,7 @@ class Intake:
     def _rows(self, refused: Sequence[Rejected]) -> list[Parked]:
         rows: dict[str, Parked] = {}
         for item in refused:
-            sealed = self._sealer.seal(item.org, f"org:{item.org}", body_of(item)) or ""
+            sealed = self.sealer.seal(item.org, f"org:{item.org}", body_of(item)) or ""
             rows[item.id] = Parked(
                 item.id, item.org, item.source, item.event_id, item.reason, item.detail, sealed, item.fingerprint
             )
@@ -263,16 +228,16 @@ class Intake:
 
     async def _with_database(self, what: str, step: Callable[[Any], Awaitable[Result]]) -> Result:
         async def once() -> Result:
-            async with self._pool.connection() as connection:
+            async with self.pool.connection() as connection:
                 return await step(connection)
 
-        return await until_done(what, once, self._stop)
+        return await until_done(what, once, self.stop)
 
 
 def _rounds(items: Iterable[UsageEvent]) -> list[list[UsageEvent]]:
-    """One round of events with different identities, nearly always; copies fall away.
+    """Rounds of events with different identities, nearly always one; copies are dropped.
 
-    Another content under the same identity goes into a later round, when the ledger or quarantine knows the first.
+    Another content under the same identity goes into a later round: by then the ledger or quarantine has the first.
     """
     contents: dict[tuple[str, str, str], list[UsageEvent]] = {}
     for item in items:
@@ -284,20 +249,9 @@ def _rounds(items: Iterable[UsageEvent]) -> list[list[UsageEvent]]:
 
 
 async def _look_up(connection: Connection, items: Sequence[UsageEvent]) -> tuple[dict[str, bytes], dict[WorkKey, Work]]:
-    """The contents that already wait under these ids, and what the messages are about."""
-    return await fingerprints(connection, [item.row for item in items]), await work_of(connection, _named(items))
-
-
-def _named(items: Iterable[UsageEvent]) -> set[WorkKey]:
-    """The generations and reservations that the events are about."""
-    return {(item.event.org, item.data.generation_id) for item in items if isinstance(item.data, Started | Completed)}
-
-
-def _work_of_item(item: UsageEvent, works: Mapping[WorkKey, Work]) -> Work | None:
-    """What the event is about; none where `works` does not know the generation or reservation."""
-    if isinstance(item.data, Metered):
-        return Work(parse_address(item.data.account).owner, item.data.account)
-    return works.get((item.event.org, item.data.generation_id))
+    """The contents that already wait under these ids, and the generations and reservations that the events name."""
+    named = {(item.event.org, item.data.generation_id) for item in items if isinstance(item.data, Started | Completed)}
+    return await fingerprints(connection, [item.row for item in items]), await work_of(connection, named)
 
 
 def _submission_of(item: UsageEvent, command: Any) -> Submission:
@@ -311,21 +265,6 @@ def _submission_of(item: UsageEvent, command: Any) -> Submission:
         fingerprint=item.fingerprint,
         keep_refusals=False,
     )
-
-
-def _harmless(item: UsageEvent, result: Any) -> bool:
-    """Whether a refusal changes nothing: a worker that was restarted says once more that it has begun."""
-    refusal = result.refusal if isinstance(result, Outcome) else None
-    return isinstance(item.data, Started) and refusal is not None and refusal.code == "already_started"
-
-
-def _refusal_of(item: UsageEvent, submission: Submission, result: Any) -> Rejected:
-    """A result that is no acceptance, as quarantine keeps it."""
-    if isinstance(result, Outcome) and result.refusal is not None:
-        return rejected(item, result.refusal.code, result.refusal.detail)
-    if isinstance(result, KeyReused):
-        return _reused(item)
-    return rejected(item, "internal_error", f"{type(submission.command).__name__} failed: {type(result).__name__}")
 
 
 def _reused(item: UsageEvent) -> Rejected:

@@ -1,19 +1,69 @@
-"""Which command a usage event is, and what of it is kept sealed."""
+"""What a usage event is about, which command that is, and what of it is kept sealed.
 
-from typing import Any
+A worker's message names only a generation or a reservation; the ledger works by stream.
+"""
 
-from consumers.intake.lookup import Work
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
 from consumers.usage import Actual, Completed, Metered, Started, UsageData
-from domain.credits.address import parse_address
+from domain.credits.address import address_of, parse_address, reservation_tag
 from domain.credits.commands import Capture, Debit, DebitPriced, Release
 from domain.credits.events import Paid
 from domain.generations.commands import ConfirmGeneration, FailGeneration, StartGeneration
 from domain.generations.events import Content
 from domain.generations.settlement import Reported
+from domain.generations.state import stream_of
 from domain.money import micros
 from domain.organisations.events import Outcome
 from domain.prices.quote import Ask
+from domain.registry import SCRIP
 from infra.ids import record_id
+from infra.log.mapper import LedgerMapper
+from infra.log.statements import columns
+from infra.quarantine import Connection
+
+# A generation's holds on accounts have its tag too, so the generation is looked for first. Captures are tagged with
+# their debit; everything else about a reservation is in its account's stream.
+_WORK = """
+    select wanted.org, wanted.id, e.stream, e.type, e.data
+    from unnest(%b::text[], %b::text[], %b::text[], %b::text[]) as wanted (org, id, stream, tag)
+    cross join lateral (
+        (select 1 as turn, stream, type, data from events
+         where org = wanted.org and events.stream = wanted.stream and type like 'generation-held.%%'
+         order by version limit 1)
+        union all
+        (select 2, stream, null, null from events where org = wanted.org and tag = wanted.tag limit 1)
+        order by turn limit 1
+    ) e"""
+
+WorkKey = tuple[str, str]  # organisation, id of a generation or reservation
+
+_codec = LedgerMapper.of(SCRIP)
+
+
+class Work(NamedTuple):
+    """What the message is about: whose key seals its text, and the account of a bare reservation (none otherwise)."""
+
+    owner: str
+    address: str | None
+
+
+async def work_of(connection: Connection, wanted: Collection[WorkKey]) -> dict[WorkKey, Work]:
+    """The generations and reservations of these ids, open or ended; unknown ones are missing. One query for all."""
+    if not wanted:
+        return {}
+    rows = [(org, id_, stream_of(id_), reservation_tag(id_)) for org, id_ in wanted]
+    result = await connection.execute(_WORK, columns(rows, 4))
+    return {(org, id_): _work(stream, type_, data) for org, id_, stream, type_, data in await result.fetchall()}
+
+
+def _work(stream: str, type_: str | None, data: bytes | None) -> Work:
+    if type_ is None or data is None:
+        address = address_of(stream)
+        return Work(parse_address(address).owner, address)
+    return Work(f"user:{_codec.decode(type_, data).user}", None)
+
 
 # Of a completed reservation: everything that describes the work rather than the charge.
 DESCRIPTION = {
@@ -104,7 +154,7 @@ def _of_reservation(data: Started | Completed, address: str, sealed: str | None)
 def _actual_in(actual: Actual | None, unit: str) -> int | None:
     """What was really used of the account's unit; none for all that is held. Raises NotYetPriced for another unit.
 
-    `credits` stands for the amount on any account, as it always has, unless the account's own unit is named too.
+    `credits` is the amount on any account, unless the message also names the account's own unit.
     """
     if actual is None:
         return None

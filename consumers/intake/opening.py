@@ -10,13 +10,13 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from consumers.cloud_event import Unacceptable
 from consumers.intake.batch import Intake
-from consumers.intake.quarantine_topic import QUARANTINE, quarantine_records
+from consumers.intake.record import QUARANTINE, quarantine_records
 from infra.channels import Outlet
 from infra.quarantine import Parked
 from infra.sealing import Sealer
 from infra.security.api_keys import ApiKeys
 from infra.security.authenticator import Authenticator
-from infra.security.principal import Principal, Role, Unauthenticated
+from infra.security.principal import Role, Unauthenticated
 from infra.security.tokens import Tokens
 from infra.session import options
 from infra.settings import Settings
@@ -48,19 +48,22 @@ POOL: dict[str, Any] = {
 
 @asynccontextmanager
 async def opened_intake(settings: Settings, ledger: Ledger, stop: asyncio.Event) -> AsyncIterator[Intake]:
-    """An intake on a ledger. Its connections are made when they are needed, so nothing here waits for a server."""
-    uri = settings.writer_url.get_secret_value()
+    """An intake on a ledger. Its connections are made when they are needed, so nothing here waits for a server.
+
+    It checks tokens by the settings' keys, API keys by the database.
+    """
+    uri, secret = (field.get_secret_value() for field in (settings.writer_url, settings.fingerprint_secret))
     keys: ConnectionPool[Any] = ConnectionPool(uri, check=ConnectionPool.check_connection, **POOL)
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(uri, check=AsyncConnectionPool.check_connection, **POOL)
+    few = POOL | {"min_size": 0, "kwargs": POOL["kwargs"] | {"row_factory": dict_row}}  # only API keys need it
     outlet = Outlet(settings, QUARANTINE)
 
     async def publish(rows: Sequence[Parked]) -> None:
         await outlet.publish([record for row in rows for record in quarantine_records(row)])
 
     await asyncio.to_thread(keys.open)
-    await pool.open()
     try:
-        async with senders(settings) as known:
+        async with _pool(uri, POOL) as pool, _pool(uri, few) as api_keys:
+            known = Senders(Authenticator(Tokens(settings), ApiKeys(api_keys, secret.encode())))
             yield Intake(
                 *(ledger, pool, Sealer(keys), publish),
                 authenticate=known.actor,
@@ -69,8 +72,11 @@ async def opened_intake(settings: Settings, ledger: Ledger, stop: asyncio.Event)
             )
     finally:
         await outlet.close()
-        await pool.close()
         await asyncio.to_thread(keys.close)
+
+
+def _pool(uri: str, terms: dict[str, Any]) -> "AsyncConnectionPool[Any]":
+    return AsyncConnectionPool(uri, check=AsyncConnectionPool.check_connection, **terms)
 
 
 class Senders:
@@ -80,7 +86,7 @@ class Senders:
         self._authenticator = authenticator
 
     async def actor(self, credential: str | None, org: str) -> str:
-        """Who the log shall say it was. `credential`: a token or key, with or without `Bearer` before it.
+        """The actor that the log records. `credential`: a token or key, with or without `Bearer` before it.
 
         Raises Unacceptable: `unauthenticated` without a valid credential, `forbidden` for a role that may not write
         usage events or another organisation; psycopg.Error where API keys cannot be read.
@@ -94,28 +100,10 @@ class Senders:
                 principal = await self._authenticator.verify(header)
             except Unauthenticated as error:
                 raise Unacceptable("unauthenticated", error.detail) from None
-        _check(principal, org)
+        if principal.role not in MAY_WRITE:
+            raise Unacceptable("forbidden", f"the role {principal.role} may not write usage events")
+        if principal.scopes is not None and SCOPE not in principal.scopes:
+            raise Unacceptable("forbidden", f"the API key has no scope {SCOPE}")
+        if principal.org != org and principal.role is not Role.ADMIN:
+            raise Unacceptable("forbidden", "the sender belongs to another organisation than scriporg")
         return principal.actor
-
-
-def _check(principal: Principal, org: str) -> None:
-    if principal.role not in MAY_WRITE:
-        raise Unacceptable("forbidden", f"the role {principal.role} may not write usage events")
-    if principal.scopes is not None and SCOPE not in principal.scopes:
-        raise Unacceptable("forbidden", f"the API key has no scope {SCOPE}")
-    if principal.org != org and principal.role is not Role.ADMIN:
-        raise Unacceptable("forbidden", "the sender belongs to another organisation than scriporg")
-
-
-@asynccontextmanager
-async def senders(settings: Settings) -> AsyncIterator[Senders]:
-    """They check tokens by the settings' keys, API keys by the database."""
-    few = POOL | {"min_size": 0, "kwargs": POOL["kwargs"] | {"row_factory": dict_row}}  # only API keys need it
-    uri = settings.writer_url.get_secret_value()
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(uri, check=AsyncConnectionPool.check_connection, **few)
-    await pool.open()
-    try:
-        secret = settings.fingerprint_secret.get_secret_value().encode()
-        yield Senders(Authenticator(Tokens(settings), ApiKeys(pool, secret)))
-    finally:
-        await pool.close()

@@ -1,7 +1,10 @@
-"""A record of `scrip.usage`, read and checked: what it says, who sent it, and what it looks like in quarantine."""
+"""A record of `scrip.usage`, read and checked: its event, its sender, and how it is kept in quarantine.
+
+`scrip.quarantine` shows the reason in clear, and what was sent sealed.
+"""
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -12,12 +15,16 @@ from pydantic import ValidationError
 
 from consumers.cloud_event import AUTH_HEADER, CloudEvent, Unacceptable, header_texts, read_cloud_event
 from consumers.usage import USAGE_TYPES, UsageData
+from infra import topics
+from infra.channels import Channel, Outgoing
 from infra.partitions import PLATFORM
-from infra.quarantine import UNREADABLE, quarantine_id
+from infra.quarantine import UNREADABLE, Parked, quarantine_id
 
 MAX_KEPT_HEADERS = 65_536
-MAX_KEPT_BYTES = 8 << 20  # of a value; brokers take a megabyte at most unless told otherwise
+MAX_KEPT_BYTES = 8 << 20  # of a value; brokers take a megabyte at most by default
 MAX_PLAIN_BYTES = 65_536  # of a value that is kept as it is; a larger one is kept compressed
+TYPE = "scrip.quarantine.parked"
+PART_BYTES = 700_000  # of the sealed text in one record: brokers take a megabyte by default
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
@@ -37,8 +44,8 @@ class Record(NamedTuple):
 class UsageEvent:
     """An acceptable usage event.
 
-    `fingerprint` tells another content under the same id, `actor` goes into the log, `row` is its id in quarantine
-    should it get there.
+    `fingerprint` differs where the same id comes with another content. `actor` goes into the log. `row` is the event's
+    id in quarantine, if it is put there.
     """
 
     record: Record
@@ -168,3 +175,40 @@ def record_of(body: Mapping[str, Any]) -> tuple[Record, str]:
     headers = tuple((name, b64decode(text)) for name, text in body.get("headers", ()))
     value = b64decode(body["value"])
     return Record(headers, decompress(value) if body.get("compressed") else value, body["place"]), body["actor"]
+
+
+@dataclass(slots=True)
+class QuarantineRecord:
+    """A usage event that could not be applied: its identity, the reason in clear, and what was sent, sealed.
+
+    What is too long for one record comes in `parts` records, one after the other: `sealed` is their texts joined. The
+    first one, and one that is alone, does not say that it is `part` 1.
+    """
+
+    id: str
+    org: str
+    source: str
+    event_id: str
+    reason: str
+    detail: str
+    sealed: str
+    part: int = 1
+    parts: int = 1
+
+
+QUARANTINE = Channel(
+    title="quarantine",
+    topic=topics.QUARANTINE,
+    description="Usage that could not be applied, and why.",
+    messages={TYPE: QuarantineRecord},
+    source="/scrip/intake",
+)
+
+
+def quarantine_records(row: Parked) -> Iterator[Outgoing]:
+    """The records of a row. `ce_id` is the row's id, so a repeat is recognised."""
+    texts = [row.body[at : at + PART_BYTES] for at in range(0, len(row.body), PART_BYTES)] or [""]
+    for part, text in enumerate(texts, 1):
+        known = (row.id, row.org, row.source, row.event_id, row.reason, row.detail)
+        record = QuarantineRecord(*known, text, part, len(texts))
+        yield QUARANTINE.record(record, TYPE, row.id if part == 1 else f"{row.id}.{part}")

@@ -16,7 +16,7 @@ from infra.writer.ledger import Ledger
 
 
 class Retried(NamedTuple):
-    """What a retry came to: `applied`, now or earlier, or the reason code that keeps the event in quarantine."""
+    """The result of a retry: `applied`, now or earlier, or the reason code that keeps the event in quarantine."""
 
     applied: bool
     reason: str | None = None
@@ -29,7 +29,7 @@ Retry = Callable[[str, str], Awaitable[dict[str, Any]]]
 async def retry(intake: Intake, org: str, id_: str) -> Retried:
     """Submit the event of a quarantine row again.
 
-    The sender's credential is not kept: whoever may retry answers for the sender. Raises NotQuarantined, Stopping.
+    The sender's credential is not kept: the operator who retries answers for it. Raises NotQuarantined, Stopping.
     """
     row = await intake.waiting(id_)
     if row is None or row.org != org:
@@ -54,7 +54,8 @@ async def _retry_event(intake: Intake, row: Waiting, record: Record, actor: str)
     item.actor = actor
     tally = await intake.decide_again(item)
     if tally.refused:
-        return await _still_waiting(intake, row)
+        again = await intake.waiting(row.id) or row
+        return Retried(False, again.reason, again.detail)
     await intake.resolve(row.id)  # a row filed under its place on the topic is not found by the event's identity
     return Retried(True)
 
@@ -72,11 +73,6 @@ async def _retry_batch(intake: Intake, row: Waiting, batch: Record) -> Retried:
         reasons = ", ".join(sorted(tally.reasons))
         return Retried(False, "refused", f"{tally.refused} of {tally.received} wait under ids of their own: {reasons}.")
     return Retried(True)
-
-
-async def _still_waiting(intake: Intake, row: Waiting) -> Retried:
-    again = await intake.waiting(row.id) or row
-    return Retried(False, again.reason, again.detail)
 
 
 @asynccontextmanager

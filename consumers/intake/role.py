@@ -10,11 +10,10 @@ from aiokafka import ConsumerRecord
 from faststream.kafka import KafkaBroker
 
 from consumers import subscribing
-from consumers.intake.batch import Batch, Intake, Tally, read_all
+from consumers.intake.batch import Intake, Tally
 from consumers.intake.opening import opened_intake
-from consumers.intake.record import Record
-from consumers.patience import Stopping, until_done
-from consumers.subscribing import Records, Watch, acknowledge, consuming_broker, subscribed
+from consumers.intake.record import Record, Rejected, UsageEvent, read_record
+from consumers.subscribing import Records, Stopping, Watch, acknowledge, consuming_broker, subscribed, until_done
 from consumers.usage import USAGE
 from domain.registry import SCRIP
 from infra.disk import disk_watch
@@ -34,7 +33,7 @@ POLL_MS = 20  # FastStream sleeps as long again after a poll without records, so
 
 
 async def run_intake(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
-    """Serve until `stop` is set. `on_ready` is called once, when the first connection to Kafka stands.
+    """Serve until `stop` is set. `on_ready` is called once, when the first connection to Kafka is open.
 
     Waits for PostgreSQL and Kafka when they are away, at any time. Raises KafkaMisconfigured for wrong settings,
     UnsafeSetting where no sender could be known.
@@ -102,25 +101,25 @@ class Subscription:
         self._deciding: asyncio.Task[None] | None = None
 
     def attach(self, broker: KafkaBroker) -> None:
-        """Subscribe the handler to the usage topic."""
         reading = {"max_records": MAX_RECORDS, "batch_timeout_ms": POLL_MS, "fetch_max_wait_ms": 100}
-        self._subscriber = subscribed(broker, USAGE, self._settings, self.handle, **reading)
+        self._subscriber = subscribed(broker, USAGE, self._settings, **reading)
+        self._subscriber(self.handle)
         self._watch.moved()
 
     async def handle(self, records: Records) -> None:
         """Read a batch while the one before it is decided, then start to decide it."""
-        batch = read_all([_record(record) for record in records])
+        items = [read_record(_record(record)) for record in records]
         await self.settled()
-        self._deciding = asyncio.create_task(self._decide(batch, records))
+        self._deciding = asyncio.create_task(self._decide(items, records))
 
     async def settled(self) -> None:
         """Wait until the batch that is being decided is decided and acknowledged, or left because the role stops."""
         if self._deciding is not None:
             await asyncio.shield(self._deciding)
 
-    async def _decide(self, batch: Batch, records: Records) -> None:
+    async def _decide(self, items: Sequence[UsageEvent | Rejected], records: Records) -> None:
         with suppress(Stopping):
-            await until_done("a batch of usage events", lambda: self._intake.decide(batch), self._stop, (Exception,))
+            await until_done("a batch of usage events", lambda: self._intake.decide(items), self._stop, (Exception,))
             await acknowledge(self._subscriber.consumer, records)
             self._watch.moved()
 

@@ -1,15 +1,15 @@
 """One look for alerts: what changed, which rules it crosses, all in one transaction with how far it has looked."""
 
 import json
+from collections import defaultdict
 from datetime import UTC, datetime, time, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import psycopg
 
 from consumers.notifier.rules import BY_CHANGE, EXPIRING_BY_TIME, EXPIRING_DAYS, REFUSED_DEDUCTIONS, SPIKES, Query
-from consumers.notifier.touched import Touched, advance, ahead, touched_in
 from infra.alerts import Crossing, raise_alerts
 
 NAME = "alerts"
@@ -23,7 +23,70 @@ _ZONES = "select org, time_zone from read.organisations where org = any(%s)"
 _LOOKED = """
     insert into notifier_times (name, at) values (%s, %s) on conflict (name) do update set at = excluded.at"""
 
+MOST = 5_000  # events of a partition in one look
+
+# The views and the log are read by one statement, so that no event is passed before the read models have it.
+_AHEAD = """
+    select c.partition, coalesce(p.position, 0), least(c.position, coalesce(p.position, 0) + %(most)s)
+    from read.checkpoints c left join notifier_positions p on p.name = %(name)s and p.partition = c.partition
+    where c.position > coalesce(p.position, 0)"""
+# With a limit, so that no plan reads the whole log for these few.
+_STREAMS = f"""
+    select distinct e.org, e.stream from unnest(%b::smallint[], %b::bigint[], %b::bigint[]) as w (partition, past, upto)
+    cross join lateral (
+        select org, stream from events where partition = w.partition and position > w.past and position <= w.upto
+        order by position limit {MOST}
+    ) e"""
+_ADVANCE = """
+    insert into notifier_positions (name, partition, position)
+    select %b, * from unnest(%b::smallint[], %b::bigint[])
+    on conflict (name, partition) do update set position = excluded.position
+    where notifier_positions.position < excluded.position"""
+
 Connection = psycopg.AsyncConnection[Any]
+
+
+class Part(NamedTuple):
+    """Positions of one partition: those after `past`, up to and including `upto`."""
+
+    partition: int
+    past: int
+    upto: int
+
+
+class Names(NamedTuple):
+    """Things of one kind in several organisations: two lists of one length."""
+
+    orgs: list[str]
+    ids: list[str]
+
+
+async def ahead(connection: "Connection", name: str) -> list[Part]:
+    """What lies between the position kept under `name` and that of the read models; nothing where they are equal."""
+    cursor = await connection.execute(_AHEAD, {"name": name, "most": MOST})
+    return [Part(*row) for row in await cursor.fetchall()]
+
+
+async def changed_streams(connection: "Connection", parts: list[Part]) -> dict[str, Names]:
+    """The streams that have events in these parts of the log, each once, by kind (`account`, `budget`, …)."""
+    found: dict[str, Names] = defaultdict(lambda: Names([], []))
+    cursor = await connection.execute(_STREAMS, _columns(parts))
+    for org, stream in await cursor.fetchall():
+        kind, _, id_ = stream.partition("/")
+        found[kind].orgs.append(org)
+        found[kind].ids.append(id_)
+    return found
+
+
+async def advance(connection: "Connection", name: str, parts: list[Part]) -> None:
+    """Keep under `name` that these parts are dealt with."""
+    if parts:
+        partitions, _, upto = _columns(parts)
+        await connection.execute(_ADVANCE, (name, partitions, upto))
+
+
+def _columns(parts: list[Part]) -> tuple[list[int], list[int], list[int]]:
+    return [part.partition for part in parts], [part.past for part in parts], [part.upto for part in parts]
 
 
 class Engine:
@@ -44,11 +107,14 @@ class Engine:
             parts = await ahead(connection, NAME)
             raised = 0
             if parts:
-                touched = await touched_in(connection, parts)
-                raised += await _by_change(connection, touched)
+                changed = await changed_streams(connection, parts)
+                for query in BY_CHANGE:
+                    if query.kind in changed:
+                        orgs, ids = changed[query.kind]
+                        raised += await _ask(connection, query, {"orgs": orgs, "ids": ids})
                 await advance(connection, NAME, parts)
-                if len(self._busy) < MOST_BUSY:
-                    self._busy.update(touched.names("account").orgs)  # whatever way it was charged
+                if "account" in changed and len(self._busy) < MOST_BUSY:
+                    self._busy.update(changed["account"].orgs)  # whatever way it was charged
             due = self._timed_at is None or monotonic() - self._timed_at >= BY_TIME_EVERY_S
             if due:
                 raised += await _by_time(connection, sorted(self._busy))
@@ -57,15 +123,6 @@ class Engine:
             self._timed_at = monotonic()
         self.raised += raised
         return bool(parts)
-
-
-async def _by_change(connection: "Connection", touched: Touched) -> int:
-    raised = 0
-    for query in BY_CHANGE:
-        names = touched.names(query.kind)
-        if names.orgs:
-            raised += await _ask(connection, query, {"orgs": names.orgs, "ids": names.ids})
-    return raised
 
 
 async def _by_time(connection: "Connection", busy: list[str]) -> int:
@@ -98,15 +155,14 @@ async def _today(connection: "Connection", orgs: list[str], now: datetime) -> di
 
 
 async def _ask(connection: "Connection", query: Query, parameters: dict[str, Any]) -> int:
-    if "%(now)s" in query.sql and "now" not in parameters:
-        row = await (await connection.execute("select scrip_now()")).fetchone()
-        parameters = {**parameters, "now": row and row[0]}
+    """Raise the alerts of what a query finds; how many are new."""
     used = {name: value for name, value in parameters.items() if f"%({name})s" in query.sql}
-    cursor = await connection.execute(query.sql.encode(), used)
-    return await raise_alerts(connection, [_crossing(query, row) for row in await cursor.fetchall()])
-
-
-def _crossing(query: Query, row: tuple[Any, ...]) -> Crossing:
-    org, key, subject, user, severity, facts = row
-    told: dict[str, Any] = json.loads(facts) if isinstance(facts, str) else facts
-    return Crossing(query.rule, severity, org, key, subject, user, query.sentence(told), told)
+    if "%(now)s" in query.sql and "now" not in used:
+        row = await (await connection.execute("select scrip_now()")).fetchone()
+        used["now"] = row and row[0]
+    found = await (await connection.execute(query.sql.encode(), used)).fetchall()
+    crossings = []
+    for org, key, subject, user, severity, stored in found:
+        facts: dict[str, Any] = json.loads(stored) if isinstance(stored, str) else stored
+        crossings.append(Crossing(query.rule, severity, org, key, subject, user, query.sentence(facts), facts))
+    return await raise_alerts(connection, crossings)

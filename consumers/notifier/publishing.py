@@ -5,17 +5,17 @@ Killed between publishing and noting it, it publishes the same again under the s
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
-from consumers.notifier.touched import advance, ahead
+from consumers.notifier.engine import advance, ahead
 from infra import topics
 from infra.alert_rules import TYPES
 from infra.channels import Channel, Outgoing, Outlet
 from infra.decisions import DECISIONS, GENERATION, Decision
-from infra.position import format_position
+from infra.position import WIDTH
 from infra.webhooks.deliveries import message_id
 
 BATCH = 500
@@ -26,9 +26,9 @@ _ALERTS = f"""
     where published_at is null order by id limit {BATCH}"""
 _PUBLISHED = "update alerts set published_at = scrip_now() where id = any(%s)"
 
-_REFUSED = """
-    select r.org, r.position, r.at, r.user_id, r.operation, r.provider, r.model, r.feature, r.reason, r.deficit,
-        r.generation_id, e.actor
+_REFUSED = f"""
+    select r.org, lpad(r.position::text, {WIDTH}, '0') as position, r.at, r.user_id, r.operation, r.provider, r.model,
+        r.feature, r.reason, r.deficit, r.generation_id, e.actor
     from unnest(%b::smallint[], %b::bigint[], %b::bigint[]) as w (partition, past, upto)
     cross join lateral (
         select org, position, actor from events where partition = w.partition
@@ -83,23 +83,6 @@ def alert_record(alert: Notification) -> Outgoing:
     return NOTIFICATIONS.record(alert, alert.type, message_id(alert.id), alert.at, alert.subject)
 
 
-class Refusal(NamedTuple):
-    """A row of the read model `refusals`, and who asked."""
-
-    org: str
-    position: int
-    at: datetime
-    user_id: str
-    operation: str
-    provider: str | None
-    model: str | None
-    feature: str | None
-    reason: str
-    deficit: int
-    generation_id: str
-    actor: str
-
-
 async def publish_refusals(pool: "AsyncConnectionPool[Any]", outlet: Outlet) -> bool:
     """Publish the refusals of a stretch of the log, then note how far; whether there may be more already.
 
@@ -110,8 +93,8 @@ async def publish_refusals(pool: "AsyncConnectionPool[Any]", outlet: Outlet) -> 
         if not parts:
             return False
         columns = ([part.partition for part in parts], [part.past for part in parts], [part.upto for part in parts])
-        cursor = connection.cursor(row_factory=class_row(Refusal))
-        found = await (await cursor.execute(_REFUSED, columns)).fetchall()
+        cursor = connection.cursor(row_factory=class_row(Decision))
+        found = await (await cursor.execute(_REFUSED.encode(), columns)).fetchall()
     if found:
         await outlet.publish([refusal_record(refusal) for refusal in found])
     async with pool.connection() as connection:
@@ -119,8 +102,6 @@ async def publish_refusals(pool: "AsyncConnectionPool[Any]", outlet: Outlet) -> 
     return True
 
 
-def refusal_record(refusal: Refusal) -> Outgoing:
+def refusal_record(refusal: Decision) -> Outgoing:
     """The record of a refused generation; its `ce_id` is organisation and position."""
-    position = format_position(refusal.position)
-    decision = Decision(**refusal._asdict() | {"position": position})
-    return DECISIONS.record(decision, GENERATION, f"{refusal.org}/{position}", refusal.at)
+    return DECISIONS.record(refusal, GENERATION, f"{refusal.org}/{refusal.position}", refusal.at)

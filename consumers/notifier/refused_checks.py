@@ -47,6 +47,9 @@ async def follow_refused_checks(settings: Settings, pool: "AsyncConnectionPool[A
     over, watch = asyncio.Event(), Watch()
     broker = consuming_broker(settings, "scrip-notifier", log, over, graceful_s=2.0)
 
+    reader = subscribed(broker, DECISIONS, settings, max_records=MAX_RECORDS, batch_timeout_ms=POLL_MS)
+
+    @reader  # type: ignore[untyped-decorator]
     async def write_down(records: Records) -> None:
         rows = [row for record in records if (row := _row(record)) is not None]
         if rows:
@@ -55,7 +58,6 @@ async def follow_refused_checks(settings: Settings, pool: "AsyncConnectionPool[A
         await acknowledge(reader.consumer, records)
         watch.moved()
 
-    reader = subscribed(broker, DECISIONS, settings, write_down, max_records=MAX_RECORDS, batch_timeout_ms=POLL_MS)
     cleaned_at: float | None = None
     try:
         await broker.start()
@@ -86,17 +88,26 @@ def _row(record: "ConsumerRecord[bytes, bytes]") -> tuple[Any, ...] | None:
     if type_ not in (CHECK.encode(), DEDUCTION.encode()):
         return None
     try:
-        told, id_ = _decoder.decode(record.value or b""), headers["ce_id"].decode()
+        decision, id_ = _decoder.decode(record.value or b""), headers["ce_id"].decode()
         row = (
-            *(told.org, id_, told.at, told.user_id, told.operation, told.model, told.reason, told.deficit),
-            *(told.actor, type_ == DEDUCTION.encode(), told.left_out),
+            *(
+                decision.org,
+                id_,
+                decision.at,
+                decision.user_id,
+                decision.operation,
+                decision.model,
+                decision.reason,
+                decision.deficit,
+            ),
+            *(decision.actor, type_ == DEDUCTION.encode(), decision.left_out),
         )
     except Exception as error:  # noqa: BLE001 - decoders raise whatever strange bytes make them raise
         log.warning("a record of %s at %s is no decision: %s", record.topic, record.offset, error)
         return None
     unfit = any(isinstance(value, str) and ("\0" in value or len(value.encode()) > MAX_TEXT) for value in row)
-    unfit |= abs(told.deficit) >= 2**63 or not 0 <= told.left_out < 2**31
-    if unfit or told.at.tzinfo is None:
+    unfit |= abs(decision.deficit) >= 2**63 or not 0 <= decision.left_out < 2**31
+    if unfit or decision.at.tzinfo is None:
         log.warning("a record of %s at %s cannot be stored", record.topic, record.offset)
         return None
     return row

@@ -7,8 +7,7 @@ what is published or delivered again has the same id.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import psycopg
@@ -85,9 +84,9 @@ async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, r
             finally:
                 await lease.close()
         except LeaseLost as error:
-            log.warning("the notifier stands by: %s", error)
+            log.warning("the notifier is on standby: %s", error)
         except (psycopg.Error, OSError, TimeoutError) as error:
-            log.warning("the notifier starts anew: %s", error or type(error).__name__)
+            log.warning("the notifier starts again: %s", error or type(error).__name__)
             seconds = min(2 * seconds, LAST_PAUSE_S)
         finally:
             engine.active = False
@@ -97,7 +96,11 @@ async def _take_turns(settings: Settings, engine: Engine, stop: asyncio.Event, r
 async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> None:
     """Everything at once until `stop` is set or the session that looks is lost. Raises psycopg.Error, OSError."""
     uri = settings.writer_url.get_secret_value()
-    async with await psycopg.AsyncConnection.connect(uri, **CONNECTION) as connection, _pool(settings) as pool:
+    checked = AsyncConnectionPool.check_connection
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        uri, min_size=1, max_size=4, open=False, timeout=5.0, kwargs=CONNECTION, check=checked
+    )
+    async with await psycopg.AsyncConnection.connect(uri, **CONNECTION) as connection, pool:
         outlet, refused = Outlet(settings, NOTIFICATIONS), Outlet(settings, DECISIONS)
         secrets = WebhookSecrets(settings.fingerprint_secret.get_secret_value().encode())
         deliveries = Deliveries(pool, secrets, Sender(allow_private=settings.webhooks_allow_private))
@@ -106,7 +109,7 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
             return await publish_alerts(pool, outlet) == BATCH
 
         parts: list[Coroutine[Any, Any, None]] = [
-            _looking(engine, connection, stop),
+            _again("looking for alerts", lambda: engine.look(connection), stop, lambda: connection.closed),
             _again("publishing alerts", some_alerts, stop),
             _again("publishing refused generations", lambda: publish_refusals(pool, refused), stop),
             _again("reading refused checks", lambda: follow_refused_checks(settings, pool), stop),
@@ -119,28 +122,20 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
             await refused.close()
 
 
-async def _looking(engine: Engine, connection: "psycopg.AsyncConnection[Any]", stop: asyncio.Event) -> None:
-    """Look every second. What fails is looked at again; a lost session ends it, and with it the notifier's turn."""
-    seconds = EVERY_S
-    while not stop.is_set():
-        try:
-            more = await engine.look(connection)
-            seconds = 0.0 if more else EVERY_S
-        except psycopg.Error as error:
-            if connection.closed:
-                raise
-            log.warning("looking for alerts failed and is tried again: %s", error or type(error).__name__)
-            seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
-        await set_within(stop, seconds)
+async def _again(
+    what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.Event, lost: Callable[[], bool] = lambda: False
+) -> None:
+    """Do `part` every second, at once where it says that there is more, until `stop` is set.
 
-
-async def _again(what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> None:
-    """Do `part` again and again, at once where it says that there is more, until `stop` is set."""
+    An error is logged and `part` is tried again, unless its session is `lost`: then the notifier's turn ends.
+    """
     seconds = EVERY_S
     while not stop.is_set():
         try:
             seconds = 0.0 if await part() else EVERY_S
         except AWAY as error:
+            if lost():
+                raise
             log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
             seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
         await set_within(stop, seconds)
@@ -158,21 +153,3 @@ async def _first_to_end(parts: list[Coroutine[Any, Any, None]], stop: asyncio.Ev
                 task.result()
     finally:
         await end_tasks(running)
-
-
-@asynccontextmanager
-async def _pool(settings: Settings) -> AsyncIterator["AsyncConnectionPool[Any]"]:
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        settings.writer_url.get_secret_value(),
-        min_size=1,
-        max_size=4,
-        open=False,
-        timeout=5.0,
-        kwargs=CONNECTION,
-        check=AsyncConnectionPool.check_connection,
-    )
-    await pool.open()
-    try:
-        yield pool
-    finally:
-        await pool.close()

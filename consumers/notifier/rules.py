@@ -112,7 +112,7 @@ def _unit(facts: Facts) -> str:
 
 # What is left of credits: low, exhausted, about to expire (S4).
 
-# What was granted and transferred in so far tells one grant from the next: with it the rule is armed anew.
+# What was granted and transferred in so far: it grows with each grant, which arms the rule again.
 _ARMED = "concat_ws('/', r.address, r.granted + r.transferred_in)"
 _HOLDER = "case when r.owner_type = 'user' then r.owner_id end"
 
@@ -158,7 +158,7 @@ def _expiring(found: str) -> str:
         and {enabled_sql("credits_expiring")}"""
 
 
-def _expiring_told(facts: Facts) -> str:
+def _expiring_text(facts: Facts) -> str:
     return f"{facts['left']} of {facts['address']} expire at {facts['expires_at'][:16].replace('T', ' ')} UTC."
 
 
@@ -169,7 +169,7 @@ EXPIRING_TOUCHED = Query(
         """unnest(%(orgs)s::text[], %(ids)s::text[]) as t (org, id)
         join read.grants g on g.org = t.org and g.address = t.id"""
     ),
-    _expiring_told,
+    _expiring_text,
 )
 
 # Those that nothing happens to, by the clock: for each number of days that is in use, the grants that came within it
@@ -188,7 +188,7 @@ EXPIRING_BY_TIME = Query(
             where status = 'live' and expires_at > %(after)s and expires_at <= %(upto)s
         ) g"""
     ),
-    _expiring_told,
+    _expiring_text,
 )
 
 
@@ -201,29 +201,36 @@ def _many(facts: Facts, what: str, span: str) -> str:
     return f"{facts['user_id']} {what} {facts['count']} times within {span}."
 
 
-# The newest rows of a user are counted, no more of them than the threshold: the index ends the look.
+def _burst(rule: str, count: str, span: str, users: str, rows: str, order: str, *, more: int, facts: str = "") -> str:
+    """Users who have more rows than a rule allows within a span of time before the newest of them.
+
+    `count` and `span` name the rule's thresholds, `span` in this unit too. `users`: rows `r` of those who may have.
+    `rows` selects the rows of a user `u`, with their time `at`. It takes `more` than `count` of them. Only the newest
+    rows are counted, up to the threshold: the index ends the look.
+    """
+    return f"""
+    with users as (
+        select distinct r.org, r.user_id, {threshold_sql(rule, count)} as most, {threshold_sql(rule, span)} as span
+        {users} and {enabled_sql(rule)}
+    )
+    select u.org, concat_ws('/', u.user_id, to_char(newest.at at time zone 'UTC', 'YYYY-MM-DD HH24')),
+        'user/' || u.user_id, u.user_id, 'warning',
+        jsonb_build_object('user_id', u.user_id, 'count', u.most + {more}, '{span}', u.span{facts})
+    from users u
+    cross join lateral ({rows} order by {order} desc limit 1) newest
+    cross join lateral ({rows} order by {order} desc offset u.most - 1 + {more} limit 1) oldest
+    where oldest.at > newest.at - u.span * interval '1 {span}'"""
+
+
 RAPID_REQUESTS = Query(
     "rapid_requests",
     "generation",
-    f"""
-    with users as (
-        select distinct r.org, r.user_id, {threshold_sql("rapid_requests", "generations")} as most,
-            {threshold_sql("rapid_requests", "seconds")} as seconds
-        {of("generations", "id")} where {enabled_sql("rapid_requests")}
-    )
-    select u.org, concat_ws('/', u.user_id, to_char(newest.created_at at time zone 'UTC', 'YYYY-MM-DD HH24')),
-        'user/' || u.user_id, u.user_id, 'warning',
-        jsonb_build_object('user_id', u.user_id, 'count', u.most + 1, 'seconds', u.seconds)
-    from users u
-    cross join lateral (
-        select created_at from read.generations g where g.org = u.org and g.user_id = u.user_id
-        order by created_position desc limit 1
-    ) newest
-    cross join lateral (
-        select created_at from read.generations g where g.org = u.org and g.user_id = u.user_id
-        order by created_position desc offset u.most limit 1
-    ) oldest
-    where oldest.created_at > newest.created_at - u.seconds * interval '1 second'""",
+    _burst(
+        *("rapid_requests", "generations", "seconds", of("generations", "id") + " where true"),
+        "select created_at as at from read.generations g where g.org = u.org and g.user_id = u.user_id",
+        "created_position",
+        more=1,
+    ),
     lambda facts: _many(facts, "asked for generations", f"{facts['seconds']} s"),
 )
 
@@ -231,59 +238,35 @@ RAPID_REQUESTS = Query(
 RAPID_DEDUCTIONS = Query(
     "rapid_requests",
     "account",
-    f"""
-    with users as (
-        select distinct r.org, r.user_id, {threshold_sql("rapid_requests", "generations")} as most,
-            {threshold_sql("rapid_requests", "seconds")} as seconds
-        from (select distinct org from unnest(%(orgs)s::text[], %(ids)s::text[]) as t (org, id)
+    _burst(
+        *("rapid_requests", "generations", "seconds"),
+        f"""from (select distinct org from unnest(%(orgs)s::text[], %(ids)s::text[]) as t (org, id)
             where id like 'org:%%:tokens.%%') t
         cross join lateral (
             select org, user_id, generation_id from read.token_usage u where u.org = t.org
             order by position desc limit {LATEST}
         ) r
         left join read.organisations o on o.org = t.org
-        where r.user_id is not null and r.generation_id is null and {enabled_sql("rapid_requests")}
-    )
-    select u.org, concat_ws('/', u.user_id, to_char(newest.at at time zone 'UTC', 'YYYY-MM-DD HH24')),
-        'user/' || u.user_id, u.user_id, 'warning',
-        jsonb_build_object('user_id', u.user_id, 'count', u.most + 1, 'seconds', u.seconds, 'deductions', true)
-    from users u
-    cross join lateral (
-        select at from read.token_usage d where d.org = u.org and d.user_id = u.user_id
-            and d.generation_id is null and d.tokens > 0
-        order by position desc limit 1
-    ) newest
-    cross join lateral (
-        select at from read.token_usage d where d.org = u.org and d.user_id = u.user_id
-            and d.generation_id is null and d.tokens > 0
-        order by position desc offset u.most limit 1
-    ) oldest
-    where oldest.at > newest.at - u.seconds * interval '1 second'""",
+        where r.user_id is not null and r.generation_id is null""",
+        """select at from read.token_usage d where d.org = u.org and d.user_id = u.user_id
+            and d.generation_id is null and d.tokens > 0""",
+        "position",
+        more=1,
+        facts=", 'deductions', true",
+    ),
     lambda facts: _many(facts, "used plan tokens", f"{facts['seconds']} s"),
 )
 
 REFUSED_GENERATIONS = Query(
     "refused_generations",
     "generation",
-    f"""
-    with users as (
-        select distinct r.org, r.user_id, {threshold_sql("refused_generations", "refusals")} as most,
-            {threshold_sql("refused_generations", "minutes")} as minutes
-        {of("generations", "id")} where r.status = 'refused' and {enabled_sql("refused_generations")}
-    )
-    select u.org, concat_ws('/', u.user_id, to_char(newest.at at time zone 'UTC', 'YYYY-MM-DD HH24')),
-        'user/' || u.user_id, u.user_id, 'warning',
-        jsonb_build_object('user_id', u.user_id, 'count', u.most, 'minutes', u.minutes, 'reason', newest.reason)
-    from users u
-    cross join lateral (
-        select at, reason from read.refusals f where f.org = u.org and f.user_id = u.user_id
-        order by position desc limit 1
-    ) newest
-    cross join lateral (
-        select at from read.refusals f where f.org = u.org and f.user_id = u.user_id
-        order by position desc offset u.most - 1 limit 1
-    ) oldest
-    where oldest.at > newest.at - u.minutes * interval '1 minute'""",
+    _burst(
+        *("refused_generations", "refusals", "minutes", of("generations", "id") + " where r.status = 'refused'"),
+        "select at, reason from read.refusals f where f.org = u.org and f.user_id = u.user_id",
+        "position",
+        more=0,
+        facts=", 'reason', newest.reason",
+    ),
     lambda facts: _many(facts, "was refused", f"{facts['minutes']} minutes"),
 )
 
@@ -357,46 +340,43 @@ PURCHASE_COMPLETED = Query(
     lambda facts: f"The purchase {facts['purchase_id']} is paid and granted.",
 )
 
-# Once a minute, for the organisations that used something; `days` and `starts` are each one's own day of today.
-USAGE_SPIKE = Query(
-    "usage_spike",
-    "",
-    f"""
-    select t.org, t.day::text, 'organisation', null, 'warning',
-        jsonb_build_object('today', use.today, 'daily_average', div(use.before, 7), 'day', t.day)
+
+def _spike(table: str, column: str, floor: str, key: str, facts: str = "") -> str:
+    """Organisations that used more today than so many times the daily average of the 7 days before.
+
+    `days` and `starts`: each one's own day of today, and when it began.
+    """
+    return f"""
+    select t.org, {key}, 'organisation', null, 'warning',
+        jsonb_build_object('today', use.today, 'daily_average', div(use.before, 7), 'day', t.day{facts})
     from unnest(%(orgs)s::text[], %(days)s::date[], %(starts)s::timestamptz[]) as t (org, day, start)
     left join read.organisations o on o.org = t.org
     cross join lateral (
-        select coalesce(sum(credits) filter (where at >= t.start), 0),
-            coalesce(sum(credits) filter (where at < t.start), 0)
-        from read.usage u where u.org = t.org and u.at >= t.start - interval '168 hours'
+        select coalesce(sum({column}) filter (where at >= t.start), 0),
+            coalesce(sum({column}) filter (where at < t.start), 0)
+        from read.{table} u where u.org = t.org and u.at >= t.start - interval '168 hours'
     ) as use (today, before)
-    where use.before > 0 and use.today > {threshold_sql("usage_spike", "floor")}
-        and use.today * 7 > use.before * {threshold_sql("usage_spike", "times")} and {enabled_sql("usage_spike")}""",
-    lambda facts: (
-        f"{facts['today']} credits were used today, against {facts['daily_average']} a day in the 7 days before."
-    ),
+    where use.before > 0 and use.today > {threshold_sql("usage_spike", floor)}
+        and use.today * 7 > use.before * {threshold_sql("usage_spike", "times")} and {enabled_sql("usage_spike")}"""
+
+
+def _spike_text(facts: Facts, what: str) -> str:
+    return f"{facts['today']} {what} were used today, against {facts['daily_average']} a day in the 7 days before."
+
+
+USAGE_SPIKE = Query(
+    "usage_spike",
+    "",
+    _spike("usage", "credits", "floor", "t.day::text"),
+    lambda facts: _spike_text(facts, "credits"),
 )
 
 # The same of plan tokens, all types together; refunds are taken off.
 TOKEN_SPIKE = Query(
     "usage_spike",
     "",
-    f"""
-    select t.org, 'tokens/' || t.day::text, 'organisation', null, 'warning',
-        jsonb_build_object('today', use.today, 'daily_average', div(use.before, 7), 'day', t.day, 'unit', 'tokens')
-    from unnest(%(orgs)s::text[], %(days)s::date[], %(starts)s::timestamptz[]) as t (org, day, start)
-    left join read.organisations o on o.org = t.org
-    cross join lateral (
-        select coalesce(sum(tokens) filter (where at >= t.start), 0),
-            coalesce(sum(tokens) filter (where at < t.start), 0)
-        from read.token_usage u where u.org = t.org and u.at >= t.start - interval '168 hours'
-    ) as use (today, before)
-    where use.before > 0 and use.today > {threshold_sql("usage_spike", "token_floor")}
-        and use.today * 7 > use.before * {threshold_sql("usage_spike", "times")} and {enabled_sql("usage_spike")}""",
-    lambda facts: (
-        f"{facts['today']} plan tokens were used today, against {facts['daily_average']} a day in the 7 days before."
-    ),
+    _spike("token_usage", "tokens", "token_floor", "'tokens/' || t.day::text", ", 'unit', 'tokens'"),
+    lambda facts: _spike_text(facts, "plan tokens"),
 )
 
 # When a stream of a rule's kind has changed.

@@ -39,21 +39,17 @@ class Expected:
         self._available = 0
         owner_type, rest = address.split(":", 1)
         owner_id, unit = rest.rsplit(":", 1)
+        self._owner = {"owner_type": owner_type, "owner_id": owner_id, "unit": unit}
         self._user = owner_id if owner_type == "user" else None
         self.column = unit if unit in ("credits", "tokens") else "other"  # of the read model `usage`
         if owner_type == "org" and unit.startswith("tokens."):
             self.column = "plan_tokens"
 
     def balance(self, account: Account, last: Stored) -> Row:
-        """The account's row after its last event."""
-        owner_type, rest = self.address.split(":", 1)
-        owner_id, unit = rest.rsplit(":", 1)
         return {
             "org": self.org,
             "address": self.address,
-            "owner_type": owner_type,
-            "owner_id": owner_id,
-            "unit": unit,
+            **self._owner,
             **{name: account.totals[name] for name in TOTALS},
             "reserved": account.held,
             "available": account.available,

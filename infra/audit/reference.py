@@ -9,7 +9,7 @@ Lot = tuple[int, datetime, datetime, str]  # priority, end, time of grant, grant
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 CYCLE = timedelta(days=30)
-BELOW_ZERO = ""  # stands for a grant in a slice that no grant covers
+BELOW_ZERO = ""  # in place of the grant, in a slice that no grant covers
 TOTALS = ("granted", "debited", "refunded", "expired", "voided", "transferred_in", "transferred_out")
 
 
@@ -111,7 +111,6 @@ class Account:
         return taken
 
     def lower(self, lot: Lot, amount: int) -> None:
-        """Make a free lot smaller."""
         left = self.free.get(lot, 0) - amount
         must(left >= 0, f"grant {lot[3]} would have {left} free")
         self.free_sum -= amount
@@ -124,7 +123,6 @@ class Account:
             del self.order[bisect_left(self.order, lot)]
 
     def put(self, lot: Lot, amount: int) -> None:
-        """Make a free lot larger."""
         if not amount:
             return
         if lot not in self.free:
@@ -163,7 +161,6 @@ class Account:
         return left
 
     def charge(self, debit_id: str, amount: int) -> None:
-        """A new debit."""
         must(amount > 0 and debit_id not in self.debits, f"the debit {debit_id} of {amount}")
         self.debits[debit_id] = [amount, 0]
         self.totals["debited"] += amount

@@ -31,11 +31,9 @@ class Section:
         return self.difference is None
 
     def count(self, what: str, more: int = 1) -> None:
-        """Add to what was checked."""
         self.checked[what] = self.checked.get(what, 0) + more
 
     def as_json(self) -> dict[str, Any]:
-        """The section as plain values."""
         found: dict[str, Any] = {
             "name": self.name,
             "ok": self.ok,
@@ -64,7 +62,6 @@ class Report:
         return all(section.ok for section in self.sections)
 
     def as_json(self) -> dict[str, Any]:
-        """The report as plain values."""
         return {
             "ok": self.ok,
             "log": self.log_id,

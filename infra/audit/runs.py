@@ -36,7 +36,7 @@ async def audited(
     """
     async with _alone(settings) as connection:
         started = (await (await connection.execute("select clock_timestamp()")).fetchone() or (None,))[0]
-        report = await (verify(settings, resources) if progress is None else verify(settings, resources, progress))
+        report = await verify(settings, resources, progress)
         await connection.execute(_KEEP, (by, started, report.ok, Jsonb(report.as_json())))
     return report
 

@@ -1,18 +1,19 @@
 """Every stream of one organisation, folded by the reference and compared with the rows that show it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, LiteralString, Protocol
 
 from infra.audit.expected import Expected, Row, Stored
 from infra.audit.generations import Generation
 from infra.audit.reference import Account, Broken, moment
 from infra.audit.report import Differs, Section
 from infra.audit.rules import apply
-from infra.audit.tables import USED
 from infra.audit.together import Together
 from infra.audit.use import Budget, Counted, Group, Storage
 
 PLATFORM = "platform"
+# What all use of an organisation adds up to; one that used nothing has no row.
+USED: tuple[LiteralString, ...] = ("credits", "tokens", "plan_tokens", "other", "usd")
 
 
 class Shows(Protocol):
@@ -179,7 +180,6 @@ class Transfers:
             raise Differs(where, f"from, to and amount {other[1]}", side)
 
     def must_match(self) -> None:
-        """No transfer may have one side only."""
         for event, _ in self._open.values():
             if event.position != self._cut[event.partition]:
                 where = f"transfer {event.data['transfer_id']} at partition {event.partition} position {event.position}"

@@ -1,4 +1,4 @@
-"""Whether generations and the movements on other streams tell one story, event by event.
+"""Whether generations and the movements on other streams agree, event by event.
 
 Everything that a generation's events say was held, charged, returned, stored or owed must have happened on the stream
 that they name, at that moment, and nothing else may have happened in a generation's name: so all of its holds begin,

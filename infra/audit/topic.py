@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -54,7 +55,8 @@ async def check_topic(
             deadline = asyncio.get_running_loop().time() + deadline_s
             stored = await asyncio.to_thread(lambda: PostgresLog.within(connection).heads())
             for place in all_of_it:
-                part = _Part(reader, place, ends[place], cut[place.partition], stored[place.partition], log_id)
+                number, source = place.partition, f"/scrip/{log_id}".encode()
+                part = _Part(reader, place, ends[place], cut[number], stored[number], source)
                 await part.check(connection, firsts[place], section, deadline, step)
     finally:
         await reader.stop()
@@ -70,35 +72,33 @@ async def _partitions(kafka: Mapping[str, Any], topic: str) -> list[int]:
         await admin.close()
 
 
+@dataclass
 class _Part:
     """One partition of the topic beside one partition of the store."""
 
-    def __init__(
-        self, reader: AIOKafkaConsumer, place: TopicPartition, end: int, needed: int, stored: int, log_id: str
-    ) -> None:
-        self._reader = reader
-        self._place = place
-        self._end = end
-        self._needed = needed
-        self._stored = stored
-        self._source = f"/scrip/{log_id}".encode()
-        self._position = 0
+    reader: AIOKafkaConsumer
+    place: TopicPartition
+    end: int
+    needed: int
+    stored: int
+    source: bytes
+    position: int = 0
 
     async def check(
         self, connection: Connection, first: int, section: Section, deadline: float, step: Callable[[int], None]
     ) -> None:
         """Read on until the topic's end as of the start and the needed position are both reached."""
-        if first >= self._end and not self._needed:
+        if first >= self.end and not self.needed:
             # An empty one is not even assigned: a reader that is stopped right after that forgets to end, since its
             # fetcher swallows a cancellation that comes while it lets the last assignment's requests end.
             return
-        self._reader.assign([self._place])
-        self._reader.seek(self._place, first)
-        stored = events(connection, self._place.partition)
+        self.reader.assign([self.place])
+        self.reader.seek(self.place, first)
+        stored = events(connection, self.place.partition)
         loop = asyncio.get_running_loop()
-        while self._position < self._needed or await self._reader.position(self._place) < self._end:
-            got = await self._reader.getmany(self._place, timeout_ms=POLL_MS, max_records=RECORDS_AT_A_TIME)
-            records = got.get(self._place, [])
+        while self.position < self.needed or await self.reader.position(self.place) < self.end:
+            got = await self.reader.getmany(self.place, timeout_ms=POLL_MS, max_records=RECORDS_AT_A_TIME)
+            records = got.get(self.place, [])
             known = self._within(records)
             await asyncio.to_thread(self._compare, known, stored)
             section.count("records", len(known))
@@ -106,21 +106,21 @@ class _Part:
             if len(known) < len(records):
                 break
             if not records and loop.time() > deadline:
-                found = f"nothing after position {self._position}"
-                raise Differs(f"topic partition {self._place.partition}", f"events up to {self._needed}", found)
+                found = f"nothing after position {self.position}"
+                raise Differs(f"topic partition {self.place.partition}", f"events up to {self.needed}", found)
 
     def _within(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         """Without what was published after the store's snapshot was taken: that is for another audit."""
-        left = self._stored - self._position
-        return [record for index, record in enumerate(records) if record.offset < self._end or index < left]
+        left = self.stored - self.position
+        return [record for index, record in enumerate(records) if record.offset < self.end or index < left]
 
     def _compare(self, records: list[ConsumerRecord], stored: Iterator[LedgerEvent]) -> None:
         rows_ = list(islice(stored, len(records)))
         for index, record in enumerate(records):
-            where = f"topic partition {self._place.partition} offset {record.offset}"
+            where = f"topic partition {self.place.partition} offset {record.offset}"
             if index >= len(rows_):
                 raise Differs(where, "nothing: the store ends before", f"event {_headers(record).get('ce_id')!r}")
-            self._position = rows_[index].position
+            self.position = rows_[index].position
             _same(where, self._expected(rows_[index]), record)
 
     def _expected(self, event: LedgerEvent) -> tuple[bytes, bytes, dict[str, bytes]]:
@@ -130,7 +130,7 @@ class _Part:
             "ce_specversion": b"1.0",
             "ce_id": f"{partition}-{position}".encode(),
             "ce_type": type_.encode(),
-            "ce_source": self._source,
+            "ce_source": self.source,
             "ce_subject": stream.encode(),
             "ce_time": _rfc3339(time),
             "ce_scriporg": org.encode(),
@@ -151,7 +151,7 @@ def _same(where: str, expected: tuple[bytes, bytes, dict[str, bytes]], record: C
         raise Differs(f"batch at {where}", "records", record.reason)
     key, value, headers = expected
     found = _headers(record)
-    # The id first: a record that is missing, doubled or out of order is told as such.
+    # The id first, so that the report names a record that is missing, doubled or out of order.
     for name in ("ce_id", *headers, *found):
         if found.get(name) != headers.get(name):
             raise Differs(f"header {name} at {where}", headers.get(name), found.get(name))

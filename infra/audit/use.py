@@ -106,13 +106,13 @@ class Use:
 
 
 def added(one: Amounts, more: Amounts, sign: int = 1) -> Amounts:
-    """The sum or the difference, by name; what comes to nothing or less is left out."""
+    """The sum or the difference, by name; amounts of zero or less are left out."""
     total = {name: one.get(name, 0) + sign * more.get(name, 0) for name in (*one, *more)}
     return {name: amount for name, amount in total.items() if amount > 0}
 
 
 class Storage:
-    """One user's storage; `plan_limit` tells the organisation's limit at a position, none where it is not known."""
+    """One user's storage. `plan_limit`: the organisation's limit at an event; None where it is not known."""
 
     def __init__(self) -> None:
         self.use = Use()
@@ -142,7 +142,6 @@ class Storage:
                     use.fits({"bytes": limit}, data["amounts"])
 
     def row(self, last: Stored) -> Row:
-        """The user's row after the last event."""
         use = self.use
         amounts = {"used": use.used.get("bytes", 0), "held": use.held.get("bytes", 0), "storage_limit": self.limit}
         return {"org": last.org, "user_id": _name(last), **amounts, **_standing(last)}
@@ -189,7 +188,6 @@ class Budget:
                     self.use.fits({"usd": self.monthly}, data["amounts"])
 
     def row(self, last: Stored) -> Row:
-        """The user's row after the last event."""
         use = self.use
         amounts = {"used": use.used.get("usd", 0), "held": use.held.get("usd", 0)}
         limits = {"monthly": self.monthly, "ceiling": self.ceiling}
@@ -252,7 +250,6 @@ class Group:
                 self.use.fits(self.row_["limits"], data["amounts"])
 
     def row(self, last: Stored) -> Row:
-        """The group's row after the last event."""
         use = self.use
         counts = {"member_count": len(self.members), "used": use.used, "held": use.held}
         return {"org": last.org, "id": _name(last), **self.row_, **counts, **_period(use), **_standing(last)}

@@ -2,7 +2,7 @@
 
 
 class TopicDisagrees(Exception):
-    """The ledger's topic and the database tell different histories.
+    """The ledger's topic and the database have different histories.
 
     So it is after an old backup was restored, or when the topic belongs to another log. `partition` and the
     `position` where they differ; the text says what to do.
@@ -22,7 +22,6 @@ class LogGap(Exception):
     """The database returned events that do not follow each other; what lies between would be lost."""
 
     def __init__(self, partition: int, expected: int, found: int) -> None:
-        """Name the partition, the position that should have come and the one that came."""
         super().__init__(f"Partition {partition} of the log has a gap: position {expected} expected, {found} found.")
         self.partition = partition
         self.position = expected

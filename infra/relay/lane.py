@@ -78,7 +78,7 @@ class Lane:
 
     @property
     def stop_now(self) -> Stop | None:
-        """Where and why the lane stands still; none while it goes on, or is likely to within a moment."""
+        """Where and why the lane is stopped; None while it publishes, or probably will within a moment."""
         if not self.error or not (self._refused or monotonic() - self._failing_since >= STANDS_S):
             return None
         position = self._tried or (self.position or 0) + 1
@@ -94,7 +94,7 @@ class Lane:
         return None if full else self._read_to
 
     def fill(self, after: int, events: Sequence[LedgerEvent]) -> None:
-        """Hand over the events that follow position `after`. Ignored where the lane started anew meanwhile.
+        """Hand over the events that follow position `after`. Ignored where the lane has started again since.
 
         Raises LogGap.
         """
@@ -103,7 +103,7 @@ class Lane:
         first, last = events[0].position, events[-1].position
         if first != after + 1:
             raise LogGap(self.partition, after + 1, first)
-        if last - after != len(events):  # they are ordered and distinct, so the count tells
+        if last - after != len(events):  # they are ordered and distinct, so the count shows a gap
             raise LogGap(self.partition, after + len(events), last)
         self._waiting += events
         self._waiting_bytes += sum(len(event.data) for event in events)
@@ -124,7 +124,7 @@ class Lane:
         pause = FIRST_PAUSE_S
         while not self._stopping:
             before = self.published
-            # Who is no longer the active relay must not fence the one that is.
+            # A relay that has lost its lease must not fence the active one.
             await self._source.confirm()
             publisher = Publisher(self._kafka, self._topic, self.partition, self._transactional_id, self._log.id)
             try:

@@ -20,14 +20,14 @@ STOP_S = 3.0
 
 
 class Disturbed(KafkaError):  # type: ignore[misc]  # aiokafka has no types
-    """A request failed on the way and aiokafka repeated it: what the broker made of the first one is not known."""
+    """A request failed on the way and aiokafka repeated it: whether the broker executed the first is unknown."""
 
 
 class Publisher:
     """A transactional producer for one partition of the topic.
 
     After any exception out of `start` or `publish` it must be discarded: `publish` may then have taken effect or
-    not, which the next publisher's `start` decides for good, and the topic's tail tells.
+    not, which the next publisher's `start` decides for good, and the topic's tail shows.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class Publisher:
         self._hear_out()
 
     def _hear_out(self) -> None:
-        """Look at what the producer's own futures failed with, which nobody waits for.
+        """Retrieve the exceptions of the producer's own futures, for which no task waits.
 
-        asyncio would report each of them as an error whenever the collector finds it.
+        asyncio would log each of them as an error when the garbage collector finds it.
         """
         accumulator = self._producer._message_accumulator  # noqa: SLF001 - aiokafka does it for its other futures
         waiting = [*accumulator._batches.values(), accumulator._pending_batches]  # noqa: SLF001 - same

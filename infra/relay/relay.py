@@ -30,7 +30,7 @@ class Relay:
     For metrics: `active` (false on standby), `ready` (every partition has its producer), `published` (events since
     the start), `positions` (partition -> last position in the topic), `lag` (events not yet there, at most a second
     old), `restarts` (producers thrown away), `errors` (partition -> why it does not publish just now), `stops` (the
-    partitions that stand still, as in the table relay_stops).
+    partitions that are stopped, as in the table relay_stops).
     """
 
     def __init__(self, uri: str, kafka: Mapping[str, Any], topic: str, prefix: str = "") -> None:
@@ -52,32 +52,26 @@ class Relay:
 
     @property
     def ready(self) -> bool:
-        """Whether every partition has its producer and knows its position."""
         return self.active and bool(self._lanes) and all(lane.position is not None for lane in self._lanes)
 
     @property
     def published(self) -> int:
-        """Events committed to the topic since this object was made."""
         return self._past + sum(lane.published for lane in self._lanes)
 
     @property
     def restarts(self) -> int:
-        """Producers that were thrown away."""
         return self._past_restarts + sum(lane.restarts for lane in self._lanes)
 
     @property
     def positions(self) -> dict[int, int]:
-        """Partition -> last position committed to the topic, where it is known."""
         return {lane.partition: lane.position for lane in self._lanes if lane.position is not None}
 
     @property
     def errors(self) -> dict[int, str]:
-        """Partition -> why it does not publish just now."""
         return {lane.partition: lane.error for lane in self._lanes if lane.error}
 
     @property
     def stops(self) -> list[Stop]:
-        """The partitions that stand still."""
         return [stop for lane in self._lanes if (stop := lane.stop_now) is not None] if self.active else []
 
     def wake(self) -> None:
@@ -89,7 +83,7 @@ class Relay:
 
         Waits as a standby while another relay is active, and heals whatever PostgreSQL or Kafka do. `on_ready` is
         called once: when every partition is ready, or when the relay is a standby. Raises TopicDisagrees and LogGap,
-        for which somebody must decide.
+        after which an operator must decide.
         """
         ready = _Once(on_ready)
         stopped = asyncio.ensure_future(stop.wait())
@@ -161,7 +155,7 @@ class Relay:
                 lane.stop()
 
     async def _note_stops(self, source: Source) -> None:
-        """Tell the database what changed about partitions that stand still."""
+        """Write to the database which partitions have stopped, and which go on again."""
         stops = {stop.partition: stop for stop in self.stops}
         new = [stop for partition, stop in stops.items() if self._noted.get(partition) != stop]
         going = [lane.partition for lane in self._lanes if lane.partition in self._noted and not lane.error]

@@ -1,4 +1,4 @@
-"""The role `relay`: check the topic, then relay until told to stop."""
+"""The role `relay`: check the topic, then relay until `stop` is set."""
 
 import asyncio
 from collections.abc import Callable

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -37,9 +37,9 @@ Result = TypeVar("Result")
 
 
 class Stop(NamedTuple):
-    """A partition that stands still: the position of the event that does not get into the topic, and why.
+    """A partition that is stopped: the position of the event that does not get into the topic, and why.
 
-    `refused`: the broker said no to the event itself, so that trying again is of no use.
+    `refused`: the broker refuses the event itself, so that a retry cannot succeed.
     """
 
     partition: int
@@ -48,7 +48,7 @@ class Stop(NamedTuple):
     refused: bool
 
 
-class Source:
+class Source(AbstractAsyncContextManager["Source"]):
     """The login scrip_relay: a session, and another for the lease where the relay wants to be the active one.
 
     The log's recorders are synchronous, so the session has a thread of its own, for which the event loop waits. Every
@@ -76,10 +76,6 @@ class Source:
             source._end()
             raise
         return source
-
-    async def __aenter__(self) -> Self:
-        """Nothing more to do."""
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -128,19 +124,17 @@ class Source:
         return await self._on_thread(read)
 
     async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, LedgerEvent]:
-        """The events of a partition at those of the positions that the log has."""
         return await self._on_thread(lambda: self.log.at(partition, positions))
 
     async def heads(self) -> dict[int, int]:
-        """The last position of every partition."""
         return await self._on_thread(self.log.heads)
 
     async def stops(self) -> set[int]:
-        """The partitions that are noted as standing still."""
+        """The partitions that are noted as stopped."""
         return await self._on_thread(lambda: {row[0] for row in self._connection.execute(_NOTED)})
 
     async def note_stops(self, stops: Sequence[Stop], going: Sequence[int]) -> None:
-        """Note which partitions stand still, where health checks and operators look, and which go on again."""
+        """Note which partitions are stopped, for health checks and operators, and which go on again."""
 
         def note() -> None:
             if stops:

@@ -1,4 +1,4 @@
-"""Where the topic itself says that a partition's publishing stands: the only truth about it (P-39)."""
+"""How far a partition is published, by the topic itself: the only truth about it (P-39)."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class UndecidedTransaction(KafkaError):  # type: ignore[misc]  # aiokafka has no
 
 
 class Stored(Protocol):
-    """What is asked of the log: the events of a partition at some positions; `Source` is one."""
+    """The log, as far as it is needed here: a partition's events at some positions. `Source` is one."""
 
     async def events_at(self, partition: int, positions: Sequence[int]) -> dict[int, LedgerEvent]: ...
 
@@ -65,7 +65,7 @@ async def last_published(kafka: Mapping[str, Any], topic: str, partition: int, s
 class _History:
     """What the records of a partition, in their order, say about how far the log is published.
 
-    One record says little: anybody may have copied or made it. An event counts where the one before it came first.
+    One record proves little: it may be copied or forged. An event counts where the one before it came first.
     """
 
     def __init__(self, partition: int, stored: Stored, log_id: str) -> None:
@@ -80,7 +80,6 @@ class _History:
         self.last: int | None = None
 
     async def read(self, records: Sequence[ConsumerRecord]) -> None:
-        """Take the next records into account."""
         events = [event for record in records if (event := _event(record)) is not None]
         positions = {event.position - n for event in events for n in (0, 1)}
         rows = await self._stored.events_at(self._partition, sorted(positions)) if events else {}

@@ -49,7 +49,7 @@ class Limits(NamedTuple):
 
 
 def stopped_partitions(settings: Settings, partition: int | None = None) -> list[Stopped]:
-    """The partitions that stand still, or this one where it does. Raises psycopg.Error."""
+    """The partitions that are stopped, or this one if it is. Raises psycopg.Error."""
     with _connected(settings) as connection:
         found = []
         rows = connection.execute(_STOPS, {"partition": partition}).fetchall()
@@ -75,16 +75,13 @@ def make_room(settings: Settings, size: int) -> Limits:
     """
 
     async def change() -> Limits:
-        async with asyncio.timeout(topics.DEADLINE_S):
-            return await raised()
-
-    async def raised() -> Limits:
         kafka, topic = kafka_arguments(settings), topics.topic_name(settings, topics.LEDGER)
-        before = await max_message_bytes(kafka, topic)
-        if before >= size:
-            return Limits(before, before)
-        wanted = -(-size // STEP) * STEP
-        return Limits(before, await set_max_message_bytes(kafka, topic, wanted, only_raise=True))
+        async with asyncio.timeout(topics.DEADLINE_S):
+            before = await max_message_bytes(kafka, topic)
+            if before >= size:
+                return Limits(before, before)
+            wanted = -(-size // STEP) * STEP
+            return Limits(before, await set_max_message_bytes(kafka, topic, wanted, only_raise=True))
 
     return asyncio.run(change())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -11,11 +11,10 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from faststream.kafka import TestKafkaBroker
 
-from consumers import patience, subscribing
-from consumers.intake.batch import Batch
+from consumers import subscribing
+from consumers.intake.record import Rejected, UsageEvent
 from consumers.intake.role import Subscription
-from consumers.patience import Stopping
-from consumers.subscribing import Records, Watch, consuming_broker, subscribed
+from consumers.subscribing import Records, Stopping, Watch, consuming_broker, subscribed
 from consumers.usage import USAGE
 from infra.settings import Settings
 
@@ -39,7 +38,8 @@ def subscribing_in_memory(
 
     async def whole() -> None:
         broker = consuming_broker(SETTINGS, "test", LOG, stop)
-        subscriber = subscribed(broker, USAGE, SETTINGS, handler)
+        subscriber = subscribed(broker, USAGE, SETTINGS)
+        subscriber(handler)
         async with TestKafkaBroker(broker):
             await scenario(subscriber)
 
@@ -49,7 +49,7 @@ def subscribing_in_memory(
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hardly any pauses."""
-    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(subscribing, "FIRST_PAUSE_S", 0.001)
 
 
 @pytest.mark.parametrize("fault", [OSError("away"), AssertionError("a bug")], ids=["passing", "a bug"])
@@ -113,11 +113,11 @@ class Deciding:
         self.may = asyncio.Event()
         self.stopping = False
 
-    async def decide(self, batch: Batch) -> None:
+    async def decide(self, items: Sequence[UsageEvent | Rejected]) -> None:
         await self.may.wait()
         if self.stopping:
             raise Stopping
-        self.decided.append(batch.received)
+        self.decided.append(len(items))
 
 
 def intake_in_memory(scenario: Callable[[Any, Deciding, Subscription], Awaitable[None]]) -> None:

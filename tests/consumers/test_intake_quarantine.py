@@ -63,7 +63,7 @@ def test_nothing_is_lost_when_publishing_fails_in_between(database: Database) ->
                     raise OSError("the broker is away")
                 found.published += rows
 
-            found.intake._publish = flaky
+            found.intake.publish = flaky
             await found.intake.process([metered("e1", 5)])
             assert [row.event_id for row in found.published] == ["e1"]
 

@@ -86,7 +86,7 @@ def test_real_tokens_and_keys_say_who_sent(database: Database) -> None:
         ]
         with Writer(database.writer_uri, SCRIP) as writer:
             async with opened_intake(settings, Ledger(writer), asyncio.Event()) as intake:
-                intake._publish = _nowhere
+                intake.publish = _nowhere
                 for number, (credential, _) in enumerate(cases):
                     header = () if credential is None else (("scripauth", credential.encode()),)
                     event = structured(f"e{number}", {"user_id": "nobody", "amount": 1})

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from consumers.intake.quarantine_topic import QUARANTINE, quarantine_records
-from consumers.notifier.publishing import NOTIFICATIONS, Notification, Refusal, alert_record, refusal_record
+from consumers.intake.record import QUARANTINE, quarantine_records
+from consumers.notifier.publishing import NOTIFICATIONS, Notification, alert_record, refusal_record
 from infra import decisions
 from infra.channels import Channel, Outgoing, Outlet
-from infra.decisions import DECISIONS, DEDUCTION, RefusedChecks
+from infra.decisions import DECISIONS, DEDUCTION, Decision, RefusedChecks
+from infra.position import format_position
 from infra.quarantine import Parked
 from infra.settings import Settings
 from infra.topics import provision, topic_name
@@ -100,8 +101,14 @@ def test_notifications(settings: Settings) -> None:
 
 
 def test_refused_generations(settings: Settings) -> None:
-    full = Refusal(*("acme", 12, AT, "u1", "image", "p", "flux", "hd", "insufficient_credits", 60, "g1", "worker:w"))
-    bare = Refusal(*("acme", 13, WHOLE, "u2", "image", None, None, None, "too_large", 0, "g2", "user:u2"))
+    full = Decision(
+        org="acme", at=AT, user_id="u1", operation="image", provider="p", model="flux", feature="hd",
+        reason="insufficient_credits", deficit=60, actor="worker:w", generation_id="g1", position=format_position(12),
+    )  # fmt: skip
+    bare = Decision(
+        org="acme", at=WHOLE, user_id="u2", operation="image", reason="too_large", deficit=0, actor="user:u2",
+        generation_id="g2", position=format_position(13),
+    )  # fmt: skip
     found = asyncio.run(sent(settings, DECISIONS, [refusal_record(full), refusal_record(bare)]))
     position = found[0][2][1][1].partition(b"/")[2].decode()
     assert found[0] == (

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from consumers import rebuild_requests
+from consumers import rebuild
 from infra.settings import Settings
 from tests.api.service import Service, address, running, settings_of
 from tests.conftest import Database
@@ -38,7 +38,7 @@ def projector(database: Database) -> Iterator[None]:
         stop = asyncio.Event()
         control.append((asyncio.get_running_loop(), stop))
         started.set()
-        await rebuild_requests.serve_rebuilds(settings, stop)
+        await rebuild.serve_rebuilds(settings, stop)
 
     thread = Thread(target=lambda: asyncio.run(main()))
     thread.start()
@@ -107,7 +107,7 @@ def test_a_rebuild_that_fails_leaves_what_is_live(service: Service, monkeypatch:
     def broken(*_: Any) -> Any:
         raise LookupError("no such type")
 
-    monkeypatch.setattr(rebuild_requests, "rebuild_from", broken)
+    monkeypatch.setattr(rebuild, "rebuild_from", broken)
     service.client("admin").post("/api/v1/rebuilds")
     with projector(service.database):
         assert until(service, "failed")["error"] == "LookupError: no such type"
@@ -124,7 +124,7 @@ def test_a_projector_that_stops_leaves_the_rest_to_the_next(service: Service, mo
             begun.set()
             sleep(0.02)
 
-    monkeypatch.setattr(rebuild_requests, "rebuild_from", endless)
+    monkeypatch.setattr(rebuild, "rebuild_from", endless)
     service.client("admin").post("/api/v1/rebuilds")
     with projector(service.database):
         assert begun.wait(20)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from api.http.database import OPTIONS
-from consumers import rebuild_requests
+from consumers import rebuild
 from consumers.intake.opening import POOL
 from consumers.notifier.role import CONNECTION
 from domain.registry import SCRIP
@@ -170,15 +170,15 @@ def free(database: Database) -> bool:
 def test_a_projector_that_stands_still_leaves_a_rebuild_to_another(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuild_requests, "HANGS", "500ms")
-    lock = (versions.LOCKS, rebuild_requests.RUNNER)
+    monkeypatch.setattr(rebuild, "HANGS", "500ms")
+    lock = (versions.LOCKS, rebuild.RUNNER)
 
     async def steps() -> None:
-        still = await rebuild_requests._connect(database.projector_uri)
-        other = await rebuild_requests._connect(database.projector_uri)
+        still = await rebuild._connect(database.projector_uri)
+        other = await rebuild._connect(database.projector_uri)
 
         async def takes(connection: "psycopg.AsyncConnection[Any]") -> bool:
-            return await (await connection.execute(rebuild_requests._LOCK, lock)).fetchone() == (True,)
+            return await (await connection.execute(rebuild._LOCK, lock)).fetchone() == (True,)
 
         try:
             assert await takes(still)

@@ -24,11 +24,11 @@ from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from projections import balances, debits, grants, reservations, transactions
 from projections.balances import BALANCES
+from projections.catalogue import PRICES
 from projections.debits import DEBITS
 from projections.facts import CannotApply, fact_of
 from projections.fold import FOLD, fold
 from projections.grants import GRANTS
-from projections.prices import PRICES
 from projections.read_model import State
 from projections.reservations import RESERVATIONS
 from projections.transactions import TRANSACTIONS

@@ -19,8 +19,7 @@ from infra.log.mapper import LedgerMapper
 from infra.partitions import partition_of
 from projections import READ_MODELS, runner, versions
 from projections.facts import CannotApply
-from projections.runner import Applied, Checkpoint, Runner
-from projections.writing import load
+from projections.runner import Applied, Checkpoint, Runner, load
 from tests.conftest import Database
 from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import apply, by_partition, tables

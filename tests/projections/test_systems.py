@@ -25,24 +25,18 @@ from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM
 from projections import READ_MODELS
 from projections.balances import BALANCES, Balance
-from projections.budgets import BUDGETS
-from projections.contents import CONTENTS
-from projections.costs import COSTS
+from projections.budgets import BUDGETS, COSTS
+from projections.catalogue import PURCHASES
+from projections.contents import CONTENTS, STORAGES
 from projections.facts import CannotApply, fact_of
 from projections.fold import fold, fold_later
-from projections.generations import GENERATIONS
+from projections.generations import GENERATIONS, REFUSALS
 from projections.grants import GRANTS
-from projections.group_usage import GROUP_USAGE
-from projections.groups import GROUPS
-from projections.members import MEMBERS
+from projections.groups import GROUP_USAGE, GROUPS, MEMBERS
 from projections.organisations import ORGANISATIONS
-from projections.purchases import PURCHASES
 from projections.read_model import State
-from projections.refusals import REFUSALS
-from projections.storages import STORAGES
-from projections.token_usage import TOKEN_USAGE
 from projections.transactions import TRANSACTIONS
-from projections.usage import CHARGED, RECORDED, USAGE
+from projections.usage import CHARGED, RECORDED, TOKEN_USAGE, USAGE
 from projections.use_holds import USE_HOLDS
 from tests.projections.busy_shop import busy_shop
 from tests.projections.folding import folded

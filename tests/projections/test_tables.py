@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from projections.members import MemberRow
+from projections.groups import MemberRow
 from projections.read_model import Due, ReadModel
 from projections.versions import ensure
 from tests.conftest import Database

@@ -2,9 +2,9 @@
 
 import pytest
 
-from infra.audit.chain import check_chain, hash_of
 from infra.audit.report import Differs, Section
 from infra.audit.store import one_moment
+from infra.audit.verify import check_chain, hash_of
 from infra.log.chain import link_of
 from infra.log.postgres import PostgresLog
 from tests.conftest import Database

@@ -19,10 +19,7 @@ from domain.credits.events import (
 )
 from domain.quotas import counted
 from domain.registry import SCRIP
-from infra.audit.read_models import ReadModels, check_ledger
-from infra.audit.report import Differs, Section
-from infra.audit.store import PIN, one_moment, rows
-from infra.audit.tables import (
+from infra.audit.read_models import (
     BALANCES,
     BUDGETS,
     CONTENTS,
@@ -36,9 +33,13 @@ from infra.audit.tables import (
     TABLES,
     TRANSACTIONS,
     NotShown,
+    ReadModels,
     Shown,
     Table,
+    check_ledger,
 )
+from infra.audit.report import Differs, Section
+from infra.audit.store import PIN, one_moment, rows
 from infra.log.postgres import PostgresLog
 from projections import versions
 from tests.conftest import Database

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from consumers.notifier import touched
+from consumers.notifier import engine
 from infra.embedded import EmbeddedServers
 from infra.log import statements
 from infra.log.statements import Connection
@@ -37,7 +37,7 @@ LOOKUPS: dict[str, tuple[str, Any]] = {
         statements.LOOK,
         (list(range(PARTITIONS)), [ROWS - 10 if p == PARTITION else 0 for p in range(PARTITIONS)]),
     ),
-    "what changed, for alerts": (touched._STREAMS, ([PARTITION], [ROWS - 10], [ROWS])),
+    "what changed, for alerts": (engine._STREAMS, ([PARTITION], [ROWS - 10], [ROWS])),
     "ranges": (statements.RANGES, ([PARTITION] * 32, [number * 77 + 10 for number in range(32)], [1] * 32)),
 }
 
