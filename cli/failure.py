@@ -15,9 +15,9 @@ SENTENCES = frozenset(
         "infra.audit.runs.AuditRunning",
         "infra.kafka_client.KafkaMisconfigured",
         "infra.relay.disagreement.TopicDisagrees",
-        "infra.payments.providers.UnsafePayments",
+        "infra.payments.UnsafePayments",
         "infra.security.tokens.UnsafeRoleMap",
-        "infra.unsafe_setting.UnsafeSetting",
+        "infra.selfcheck.UnsafeSetting",
         "projections.facts.CannotApply",
     }
 )

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from infra import topics
 from infra.channels import Channel, Outlet
-from infra.pace import Pace
+from infra.security.rates import Pace
 from infra.settings import Settings
 from infra.waits import end_tasks
 

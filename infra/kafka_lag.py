@@ -99,18 +99,6 @@ class LagReader:
         return self._clients
 
 
-async def group_lag(settings: Settings, group: str, topic: str, deadline_s: float = 5.0) -> dict[int, int]:
-    """Messages by partition that the group has still to read; all of a partition where it has never committed.
-
-    Raises KafkaError, TimeoutError, OSError.
-    """
-    reader = LagReader(settings, [Read(topic, group)])
-    try:
-        return {unread.partition: unread.records for unread in await reader.look(deadline_s)}
-    finally:
-        await reader.close()
-
-
 async def _unread(
     reader: AIOKafkaConsumer, admin: AIOKafkaAdminClient, read: Read, partitions: Iterable[int]
 ) -> list[Unread]:

@@ -19,7 +19,7 @@ from domain.organisations.configure import MAX_ALERT_RULES, ConfigureOrganisatio
 from domain.organisations.events import OrganisationConfigured
 from domain.organisations.now import OrganisationNow
 from domain.organisations.state import Organisation
-from infra.alert_rules import MOST, RULES, Given, UnknownRule, differing, in_force
+from infra.alerts import MOST, RULES, Given, UnknownRule, differing, in_force
 from infra.position import format_position
 from infra.writer.submission import Outcome
 

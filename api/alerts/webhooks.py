@@ -14,9 +14,9 @@ from api.http.lists import Json, Page, page_of
 from api.http.policy import May
 from api.http.problems import Problem, invalid, limit_reached, not_found
 from api.http.services import Services
-from infra.alert_rules import TYPES
-from infra.webhooks.destination import MAX_URL, Forbidden, read_url
-from infra.webhooks.secret import WebhookSecrets
+from infra.alerts import TYPES
+from infra.webhooks.sending import MAX_URL, Forbidden, read_url
+from infra.webhooks.signature import WebhookSecrets
 from infra.webhooks.store import (
     MAX_RESENDS,
     MAX_WEBHOOKS,

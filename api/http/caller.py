@@ -19,8 +19,8 @@ from domain.credits.events import Slice
 from domain.ids import is_id
 from domain.refusal import StaleVersion
 from infra.security.authenticator import key_id_of
-from infra.security.failed_logins import WINDOW_S
 from infra.security.principal import Principal, Role, Unauthenticated
+from infra.security.rates import WINDOW_S
 from infra.turns import CALLER
 from infra.writer.submission import Refused, Submission
 

@@ -16,8 +16,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from api.fair_share import Bounds, Shares
 from api.http.problems import Problem, rate_limited, unavailable
-from infra.pace import Pace
 from infra.security.principal import Principal, Role
+from infra.security.rates import Pace
 from infra.settings import Settings
 from infra.turns import ours
 

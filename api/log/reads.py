@@ -26,9 +26,9 @@ from domain.registry import SCRIP
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.log.recorder import OrganisationLog
+from infra.log.snapshots import decode_state
 from infra.partitions import partition_of
 from infra.position import format_position, parse_position
-from infra.snapshots import decode_state
 
 
 class EventRow(BaseModel):

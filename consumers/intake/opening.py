@@ -13,10 +13,10 @@ from consumers.intake.batch import Intake
 from consumers.intake.quarantine_topic import QUARANTINE, quarantine_records
 from infra.channels import Outlet
 from infra.quarantine import Parked
-from infra.sealing import Sealer
 from infra.security.api_keys import ApiKeys
 from infra.security.authenticator import Authenticator
 from infra.security.principal import Principal, Role, Unauthenticated
+from infra.security.sealing import Sealer
 from infra.security.tokens import Tokens
 from infra.session import options
 from infra.settings import Settings

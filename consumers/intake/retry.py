@@ -9,8 +9,7 @@ from consumers.intake.batch import Intake
 from consumers.intake.opening import opened_intake
 from consumers.intake.record import Record, Rejected, read_record, record_of
 from infra.kafka_batches import UnreadableBatch, records_of
-from infra.quarantine import NotQuarantined, Waiting
-from infra.quarantine_room import LEFT_OUT
+from infra.quarantine import LEFT_OUT, NotQuarantined, Waiting
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 

@@ -20,8 +20,8 @@ from domain.registry import SCRIP
 from infra.disk import disk_watch
 from infra.kafka_batches import SetAside
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
+from infra.selfcheck import UnsafeSetting
 from infra.settings import Settings
-from infra.unsafe_setting import UnsafeSetting
 from infra.waits import set_within
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import writer_metrics

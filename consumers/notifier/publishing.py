@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from consumers.notifier.touched import advance, ahead
 from infra import topics
-from infra.alert_rules import TYPES
+from infra.alerts import TYPES
 from infra.channels import Channel, Outgoing, Outlet
 from infra.decisions import DECISIONS, GENERATION, Decision
 from infra.position import format_position

@@ -24,10 +24,10 @@ from infra.lease import Lease, LeaseLost
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.session import options
 from infra.settings import Settings
-from infra.waits import end_tasks, set_within
+from infra.waits import end_tasks, repeat, set_within
 from infra.webhooks.deliveries import Deliveries
-from infra.webhooks.secret import WebhookSecrets
 from infra.webhooks.sending import Sender
+from infra.webhooks.signature import WebhookSecrets
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +105,14 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
         async def some_alerts() -> bool:
             return await publish_alerts(pool, outlet) == BATCH
 
+        def again(what: str, part: Callable[[], Awaitable[bool]]) -> Coroutine[Any, Any, None]:
+            return repeat(what, part, stop, AWAY, every_s=EVERY_S, last_pause_s=LAST_PAUSE_S)
+
         parts: list[Coroutine[Any, Any, None]] = [
             _looking(engine, connection, stop),
-            _again("publishing alerts", some_alerts, stop),
-            _again("publishing refused generations", lambda: publish_refusals(pool, refused), stop),
-            _again("reading refused checks", lambda: follow_refused_checks(settings, pool), stop),
+            again("publishing alerts", some_alerts),
+            again("publishing refused generations", lambda: publish_refusals(pool, refused)),
+            again("reading refused checks", lambda: follow_refused_checks(settings, pool)),
             deliveries.run(stop),
         ]
         try:
@@ -130,18 +133,6 @@ async def _looking(engine: Engine, connection: "psycopg.AsyncConnection[Any]", s
             if connection.closed:
                 raise
             log.warning("looking for alerts failed and is tried again: %s", error or type(error).__name__)
-            seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
-        await set_within(stop, seconds)
-
-
-async def _again(what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.Event) -> None:
-    """Do `part` again and again, at once where it says that there is more, until `stop` is set."""
-    seconds = EVERY_S
-    while not stop.is_set():
-        try:
-            seconds = 0.0 if await part() else EVERY_S
-        except AWAY as error:
-            log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
             seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
         await set_within(stop, seconds)
 

@@ -9,13 +9,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import psutil
 
 from infra.embedded.errors import DataFolderInUse, ServerUnavailable, SharedFiles
-from infra.embedded.identity import ProcessIdentity, own_identity
+from infra.embedded.process import ProcessIdentity, own_identity
 
 STATE_FILE = "state.json"
 LOCK_FILE = "lock"
@@ -200,13 +199,9 @@ class DataFolder:
                 notice("It was copied while it was in use, so the copy may be incomplete: run `scrip verify` on it.")
 
     def __enter__(self) -> Self:
-        """The folder itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def subfolder(self, name: str) -> Path:

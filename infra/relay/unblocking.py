@@ -15,7 +15,7 @@ from infra.log.postgres import PostgresLog
 from infra.log.statements import COLUMNS
 from infra.session import options
 from infra.settings import Settings
-from infra.topic_limit import max_message_bytes, set_max_message_bytes
+from infra.topics import max_message_bytes, set_max_message_bytes
 
 STEP = 1 << 20  # limits are whole mebibytes, so that one event that is a little larger does not need the next change
 TOO_LARGE = ("MessageSizeTooLargeError", "RecordListTooLargeError")

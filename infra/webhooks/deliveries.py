@@ -14,10 +14,9 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from infra.alerts import Crossing, raise_alerts
-from infra.waits import end_tasks, set_within
-from infra.webhooks.secret import SecretUnreadable, WebhookSecrets
+from infra.waits import end_tasks, repeat
 from infra.webhooks.sending import Sender, Try
-from infra.webhooks.signature import signed_headers
+from infra.webhooks.signature import SecretUnreadable, WebhookSecrets, signed_headers
 
 log = logging.getLogger(__name__)
 
@@ -98,16 +97,13 @@ class Deliveries:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what is on the way then is finished. Waits out a database that is away."""
-        pause = POLL_S
+
+        async def look() -> None:
+            await self.start_due()
+
+        away = (psycopg.Error, OSError)
         try:
-            while not stop.is_set():
-                try:
-                    await self.start_due()
-                    pause = POLL_S
-                except (psycopg.Error, OSError) as error:
-                    log.warning("webhook deliveries cannot be read: %s", error or type(error).__name__)
-                    pause = min(2 * pause, LAST_PAUSE_S)
-                await set_within(stop, pause)
+            await repeat("reading webhooks", look, stop, away, every_s=POLL_S, last_pause_s=LAST_PAUSE_S)
         finally:
             await self.finish()
 

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from infra.webhooks.secret import WebhookSecrets
+from infra.webhooks.signature import WebhookSecrets
 
 MAX_WEBHOOKS = 50  # of an organisation
 MAX_RESENDS = 100  # of a webhook that wait, or are tried again

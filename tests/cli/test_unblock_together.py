@@ -9,7 +9,7 @@ from cli.commands import unblock
 from infra.kafka_client import kafka_arguments
 from infra.relay import unblocking
 from infra.settings import Settings
-from infra.topic_limit import max_message_bytes, set_max_message_bytes
+from infra.topics import max_message_bytes, set_max_message_bytes
 from tests.conftest import Database
 from tests.infra.relaying import deployed, ledger
 

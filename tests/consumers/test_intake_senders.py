@@ -16,9 +16,9 @@ from domain.registry import SCRIP
 from infra.quarantine import Parked
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
+from infra.selfcheck import UnsafeSetting
 from infra.settings import Settings
 from infra.topics import provision
-from infra.unsafe_setting import UnsafeSetting
 from infra.writer.ledger import Ledger
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database

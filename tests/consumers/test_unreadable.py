@@ -16,6 +16,8 @@ from consumers.intake.record import record_of
 from consumers.intake.retry import Retried, retry
 from infra import kafka_batches
 from infra.embedded import EmbeddedServers
+from infra.embedded.jars import ensure_jars
+from infra.embedded.kafka import run_kafka_tool
 from infra.partitions import PLATFORM
 from infra.settings import Settings
 from infra.topics import QUARANTINE, USAGE, topic_name
@@ -83,8 +85,7 @@ def test_compressed_batches_of_other_clients_are_read(
         options = ["--topic", topic, "--num-records", "40", "--throughput", "-1", "--payload-file", str(file)]
         properties = (f"bootstrap.servers={settings.kafka}", f"compression.type={codec}", "linger.ms=50")
         tool = "org.apache.kafka.tools.ProducerPerformance"
-        assert servers.kafka is not None
-        servers.kafka.run_tool(tool, [*options, "--producer-props", *properties])
+        run_kafka_tool(servers.folder, ensure_jars(), tool, [*options, "--producer-props", *properties])
 
     def librdkafka(codec: str) -> None:
         file = _lines(tmp_path, f"kcat-{codec}")

@@ -195,10 +195,10 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     server = EmbeddedPostgres(folder)
     try:
         server.start()
-        with psycopg.connect(server.uri, autocommit=True) as superuser:
+        with psycopg.connect(server.address, autocommit=True) as superuser:
             superuser.execute("create role managed login createrole createdb password 'for-tests-only'")
             superuser.execute("create database scrip owner managed")
-        uri = make_conninfo(server.uri, dbname="scrip")
+        uri = make_conninfo(server.address, dbname="scrip")
         yield make_conninfo(uri, user="managed", password=PASSWORD), uri
     finally:
         server.stop()

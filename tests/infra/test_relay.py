@@ -22,9 +22,9 @@ from infra.relay import TopicDisagrees, run_relay
 from infra.relay.disagreement import LogGap
 from infra.relay.source import Source
 from infra.relay.tail import UndecidedTransaction, last_published
+from infra.selfcheck import UnsafeSetting
 from infra.settings import Settings
-from infra.topic_limit import set_max_message_bytes
-from infra.unsafe_setting import UnsafeSetting
+from infra.topics import set_max_message_bytes
 from tests.conftest import PARTITIONS, Database
 from tests.infra.relaying import (
     committed,

@@ -42,8 +42,8 @@ def test_a_server_that_loses_data_in_a_power_cut_is_refused(
     server = EmbeddedPostgres(folder)
     try:
         server.start()
-        migrate(server.uri, PARTITIONS)
-        error = refusal(server.uri)
+        migrate(server.address, PARTITIONS)
+        error = refusal(server.address)
     finally:
         server.stop()
         folder.close()

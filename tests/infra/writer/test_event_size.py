@@ -42,7 +42,7 @@ from infra.kafka_record import to_record
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.log.statements import MAX_EVENT_BYTES
-from infra.topic_limit import RECORD_BATCH_BYTES
+from infra.topics import RECORD_BATCH_BYTES
 from infra.writer.submission import NotApplied, Outcome
 from infra.writer.writer import Writer
 from tests.conftest import Database
