@@ -179,7 +179,7 @@ _RAISE = """
 
 
 class Crossing(NamedTuple):
-    """That a rule was crossed: `key` tells this crossing from every other of the rule in the organisation.
+    """That a rule was crossed: `key` identifies this crossing among those of the rule in the organisation.
 
     `subject` is the stream that it is about, `user_id` the person where there is one, `facts` the numbers (JSON).
     """

@@ -1,4 +1,4 @@
-"""What consumer groups have still to read, asked of the broker: it knows also when the consumer is dead.
+"""What consumer groups have still to read, by the broker, which also knows it when the consumer is dead.
 
 FastStream reads as a member of a group and asks for no offsets, so this is aiokafka (decision 0017).
 """

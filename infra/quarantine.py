@@ -1,6 +1,6 @@
 """Usage events that could not be applied: kept with their reason until they are, and never silently dropped.
 
-Of what can never be applied only so much is kept: anybody who reaches the broker can send it for ever.
+What can never be applied is kept up to a bound: any client of the broker can send it for ever.
 """
 
 from collections import Counter
@@ -56,7 +56,7 @@ class Waiting(NamedTuple):
 def quarantine_id(org: str, source: str, event_id: str, content: bytes = b"") -> str:
     """The row's id: a hash over length-prefixed parts, so that the same event always meets the same row.
 
-    `content` tells events apart that share an identity they should not share.
+    `content` distinguishes events that share an identity which they should not share.
     """
     parts = (org.encode(), source.encode(), event_id.encode(), content)
     return sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()[:32]
@@ -177,7 +177,7 @@ class Unfit(NamedTuple):
 
 async def leave_out(connection: Connection, events: Sequence[Unfit]) -> set[str]:
     """The ids of those for which there is no room. They are counted in one row of their organisation, or of the
-    platform where there is no more room for anybody.
+    platform where all together have no more room.
 
     What may be applied later is not asked about: it always has room. `connection` must be in autocommit mode.
     """
@@ -198,15 +198,15 @@ async def leave_out(connection: Connection, events: Sequence[Unfit]) -> set[str]
         room[event.org] -= 1
         in_all -= 1
     if out:
-        await _count(connection, list(out.values()), everybody=in_all <= 0)
+        await _count(connection, list(out.values()), for_all=in_all <= 0)
     return set(out)
 
 
-async def _count(connection: Connection, out: Sequence[Unfit], *, everybody: bool) -> None:
+async def _count(connection: Connection, out: Sequence[Unfit], *, for_all: bool) -> None:
     counts: Counter[str] = Counter()
     last: dict[str, Unfit] = {}
     for event in out:
-        org = PLATFORM if everybody else event.org
+        org = PLATFORM if for_all else event.org
         counts[org] += 1
         last[org] = event
     rows = [(quarantine_id(org, UNREADABLE, LEFT_OUT), org, counts[org], _said(last[org])) for org in sorted(counts)]
@@ -234,6 +234,6 @@ _ROOM = f"""
 _COUNT = f"""
     insert into quarantine as q (id, org, source, event_id, reason, detail, body, attempts, published_at)
     select id, org, '{UNREADABLE}', '{LEFT_OUT}', '{LEFT_OUT}', detail, '', count, scrip_now()
-    from unnest(%b::text[], %b::text[], %b::int[], %b::text[]) as told (id, org, count, detail)
+    from unnest(%b::text[], %b::text[], %b::int[], %b::text[]) as counted (id, org, count, detail)
     on conflict (id) do update set attempts = least(q.attempts::bigint + excluded.attempts, 2147483647)::int,
         detail = excluded.detail, tried_at = scrip_now(), resolved_at = null"""

@@ -1,4 +1,4 @@
-"""The role `scrip sweeper`: writes what is due on streams that nobody uses, for every reader to see.
+"""The role `scrip sweeper`: writes what is due on streams that are not in use, so that every reader sees it.
 
 It also deletes rows that have done their work. Every decision lets time pass first, so correctness never depends on
 this role: it may be late, run twice or not at all.
@@ -153,7 +153,7 @@ class Sweeper:
             return clock[0], await found.fetchall()
 
     async def _let_time_pass(self, streams: list[Due]) -> None:
-        """Each by itself: where much is due on one, no other waits for that. What takes long stays under way."""
+        """Each in its own task: where much is due on one, no other waits for it. What takes long stays under way."""
         if not streams:
             return
         tasks = {each: asyncio.create_task(self._let_pass(each)) for each in streams}
@@ -186,7 +186,7 @@ class Sweeper:
 
 
 def _looked_at(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:  # the next sweep begins anew
+    if not task.cancelled() and (error := task.exception()) is not None:  # the next sweep starts it again
         log.debug("letting time pass has failed", exc_info=error)
 
 

@@ -1,8 +1,8 @@
 """Turns at something that all callers share: connections of a pool, threads.
 
-A first-come queue lets one caller with many requests keep everybody else out. Here those who wait take turns by
+A first-come queue lets one caller with many requests keep all others out. Here those who wait take turns by
 organisation, and within an organisation by login. What one of them may use at a time is always a part of all, so that
-somebody else finds a place at once even while that one's requests take seconds.
+another caller finds a place at once even while that one's requests take seconds.
 """
 
 from asyncio import Future, get_running_loop, sleep
@@ -24,7 +24,7 @@ WAITING = 2_000
 # A refusal comes so late, or a caller who asks again at once would take the event loop from all others: hundreds of
 # connections that were refused at once made a read of another organisation take 3 s.
 REFUSE_AFTER_S = 1.0
-LEAST_S = 0.1  # that are left to whoever got a turn at the last moment
+LEAST_S = 0.1  # that are left to a caller that gets its turn at the last moment
 
 Caller = tuple[str, str]  # organisation, login
 OURS: Caller = ("", "")  # what the service does for itself; each of its tasks has a name as its login
@@ -126,7 +126,7 @@ class Turns:
         return max(until - monotonic(), LEAST_S)
 
     async def take_or_refuse(self, caller: Caller) -> None:
-        """`take` where nobody waits for a place. Raises TooManyWaiting; TooManyRequests where all places are taken."""
+        """`take` without waiting for a place. Raises TooManyWaiting; TooManyRequests where all places are taken."""
         if self.take(caller):
             return
         refusal = self._too_many(caller)
@@ -218,7 +218,7 @@ class Turns:
 
 
 class FairPool(AsyncConnectionPool[AsyncConnection[Any]]):
-    """As many turns as connections, so that nobody waits in the pool's own queue but for a connection being made."""
+    """As many turns as connections, so that a caller waits in the pool's own queue only for a connection being made."""
 
     def __init__(self, conninfo: str, *, max_size: int, timeout: float, **options: Any) -> None:
         """`timeout`: seconds until who has no connection is refused. The rest as for the pool."""

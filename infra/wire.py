@@ -1,7 +1,7 @@
 """Prepared statements by libpq's own functions, for the few that nearly every request takes.
 
 psycopg's cursors convert arguments of any type, look up what each result holds, and in a pipeline send each statement
-by itself. The ledger's statements are known beforehand; without all that they cost half as much. `Pipeline` sends
+by itself. The ledger's statements are known beforehand; without these steps they cost half as much. `Pipeline` sends
 statements together, from a thread; `Wire` sends one after another, on an event loop.
 """
 
@@ -268,7 +268,7 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[None] | None = None
         self._closed = False
-        self._loop.add_reader(self._socket, self._read)  # for good: to watch anew each time costs as much as to read
+        self._loop.add_reader(self._socket, self._read)  # for good: adding it for each statement costs a read
 
     def close(self) -> None:
         """Watch the connection no longer."""
@@ -314,7 +314,7 @@ class Wire:
         try:
             self._libpq.consume_input()
             whole = not self._libpq.is_busy()
-        except psycopg.Error as error:  # the connection is gone, and whoever sends next is told by libpq
+        except psycopg.Error as error:  # the connection is gone, and libpq raises at the next send
             self.close()
             if answered is not None and not answered.done():
                 answered.set_exception(error)

@@ -1,7 +1,7 @@
 """Apache Kafka's jars: fetched once per machine, each checked against the SHA-256 in `jars.lock`.
 
 The lock file lists every jar that is needed, so nothing is resolved at run time and a full cache needs
-no network. To make it anew, for another version of Kafka: change ROOTS below and run
+no network. To make it again, for another version of Kafka, change ROOTS below and run
 
     python -m infra.embedded.jars --lock
 """

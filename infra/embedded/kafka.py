@@ -159,7 +159,7 @@ def java_command(
     class_path = os.pathsep.join(str(jar) for jar in jars)
     cache = class_cache(jars)
     if not options and cache.exists():
-        # What does not fit is told as a warning among a tool's output, and done without.
+        # Java warns of a cache that does not fit, among a tool's output, and starts without it.
         options = [f"-XX:AOTCache={cache}", "-Xlog:aot*=off", "-Xlog:cds*=off"]
     # One file, in place of one in the working folder for each crash.
     crash = f"-XX:ErrorFile={folder.path / 'kafka-crash.log'}"
@@ -304,6 +304,6 @@ def make_class_cache() -> None:
             finally:
                 broker.stop(within_s=120.0)  # Java writes the cache when it ends
         if new.exists():
-            new.replace(final)  # complete or not there, whoever else makes it
+            new.replace(final)  # complete or not there, even if another process makes it too
     finally:
         new.unlink(missing_ok=True)

@@ -202,7 +202,7 @@ class ChildProcess:
         try:
             created_s = psutil.Process(self._child.pid).create_time()
         except psutil.NoSuchProcess:
-            created_s = time.time()  # it ended at once; whoever waits for it will see that
+            created_s = time.time()  # it ended at once, which its caller sees when it waits for it
         except (psutil.Error, OSError, MemoryError) as error:  # such as no more file descriptors
             self._child.kill()
             self._child.wait()

@@ -15,7 +15,7 @@ from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
-MOST_KNOWN = 20_000  # callers; the one that did least lately is forgotten, and begins anew
+MOST_KNOWN = 20_000  # callers; above it the one that has been idle longest is forgotten, and starts from 0
 
 
 class Pace:

@@ -188,7 +188,7 @@ class Tokens:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):  # a head of any type and depth
             raise _invalid("The credential is neither a token nor an API key.") from None
-        algorithm = str(header.get("alg"))  # anybody may have written a list
+        algorithm = str(header.get("alg"))  # an attacker may have written a list
         if algorithm == "HS256" and self._secret:
             return self._principal(self._claims(token, self._secret, "HS256"), None)
         if algorithm in ALGORITHMS and self._keys is not None:

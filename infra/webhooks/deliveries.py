@@ -28,7 +28,7 @@ GIVE_UP_AFTER = timedelta(days=3)  # of failures without a success between them
 GONE = 410  # the receiver says that it wants nothing more
 AT_ONCE = 32  # deliveries on the way,
 AT_ONCE_EACH = 4  # and to one webhook
-LEASE = timedelta(seconds=60)  # a claimed delivery that nobody finishes is tried again after this
+LEASE = timedelta(seconds=60)  # a claimed delivery that is not finished is tried again after this
 POLL_S = 0.5
 FINISH_S = 2.0
 LAST_PAUSE_S = 10.0
@@ -137,7 +137,7 @@ class Deliveries:
         try:
             await self._record(due, await self._try(due))
         except (psycopg.Error, OSError) as error:
-            # The lease runs out and the alert is delivered again; its `webhook-id` tells the receiver.
+            # The lease runs out and the alert is delivered again; the receiver knows it by its `webhook-id`.
             log.warning("the delivery %s was not written down: %s", due.id, error or type(error).__name__)
 
     async def _try(self, due: Due) -> Try:
@@ -156,7 +156,7 @@ class Deliveries:
         last = due.attempts >= len(PAUSES_S)
         pause = None if tried.delivered or last else next_pause(due.attempts)
         status = "delivered" if tried.delivered else "failed" if last else "pending"
-        told = {"status_code": tried.status_code, "error": tried.error, "ms": tried.ms}
+        outcome = {"status_code": tried.status_code, "error": tried.error, "ms": tried.ms}
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute(
                 _RECORD,
@@ -166,7 +166,7 @@ class Deliveries:
                     "code": tried.status_code,
                     "error": tried.error,
                     "pause": pause,
-                    "log": Jsonb(told),
+                    "log": Jsonb(outcome),
                 },
             )
             if tried.delivered:

@@ -16,7 +16,7 @@ import httpx
 MAX_URL = 2_000
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
-_GLOBAL_UNICAST = IPv6Network("2000::/3")  # what is not in it was never given to anybody
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # what is not in it was never assigned
 _TO_TRY = "; to try webhooks out on a machine of your own, set SCRIP_WEBHOOKS_ALLOW_PRIVATE=true"
 _RESERVED_NAMES = (".localhost", ".local", ".internal", ".home.arpa", ".onion")
 
@@ -137,7 +137,7 @@ class Sender:
         self._tls = ssl.create_default_context()
 
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> Try:
-        """Post `body` to `url`; whatever happens is told, never raised."""
+        """Post `body` to `url`; every failure is returned, none is raised."""
         begun = monotonic()
         status, error = None, None
         try:
@@ -158,7 +158,7 @@ class Sender:
     async def _post(self, destination: Destination, address: str, headers: dict[str, str], body: bytes) -> int:
         literal = f"[{address}]" if ":" in address else address
         url = f"{destination.scheme}://{literal}:{destination.port}{destination.target}"
-        told = {
+        sent = {
             **headers,
             "host": destination.authority,
             "content-type": "application/json",
@@ -166,11 +166,11 @@ class Sender:
             "accept-encoding": "identity",
         }
         # The name is what the certificate must be for, although the connection is made to the address. httpx follows
-        # redirects only when told to.
+        # redirects only on request.
         extensions = {"sni_hostname": destination.host}
         async with (
             httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=self._timeout_s) as client,
-            client.stream("POST", url, content=body, headers=told, extensions=extensions) as answer,
+            client.stream("POST", url, content=body, headers=sent, extensions=extensions) as answer,
         ):
             return answer.status_code  # the rest of the answer is the receiver's own matter and is not read
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 PREFIX = "whsec_"
 SECRET_BYTES = 24
-TOLERANCE_S = 300  # a message that was recorded is of no use after five minutes
+TOLERANCE_S = 300  # a recorded message is refused after five minutes
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 

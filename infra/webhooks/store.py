@@ -94,8 +94,8 @@ class Webhooks:
             if counted is not None and counted["n"] >= MAX_WEBHOOKS:
                 raise TooManyWebhooks
             stored = self._secrets.encrypt(org, id_, secret)
-            told = {"url": url, "types": types and list(types), "description": description, "enabled": enabled}
-            await cursor.execute(_INSERT, {"id": id_, "org": org, "secret": stored, "by": by, **told})
+            values = {"url": url, "types": types and list(types), "description": description, "enabled": enabled}
+            await cursor.execute(_INSERT, {"id": id_, "org": org, "secret": stored, "by": by, **values})
             made = await cursor.fetchone()
             if made is None:
                 raise AssertionError("an insert returns its row")
