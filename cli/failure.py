@@ -13,7 +13,7 @@ SENTENCES = frozenset(
         "api.app.UnsafeSettings",
         "api.http.server.PortTaken",
         "infra.audit.runs.AuditRunning",
-        "infra.kafka_client.KafkaMisconfigured",
+        "infra.kafka.client.KafkaMisconfigured",
         "infra.relay.disagreement.TopicDisagrees",
         "infra.payments.UnsafePayments",
         "infra.security.tokens.UnsafeRoleMap",

@@ -14,9 +14,9 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
 
 from consumers.patience import Stopping, until_done
-from infra.channels import Channel, kafka_broker
+from infra.kafka.channels import Channel, kafka_broker
+from infra.kafka.topics import topic_name
 from infra.settings import Settings
-from infra.topics import topic_name
 
 log = logging.getLogger(__name__)
 

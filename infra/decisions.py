@@ -11,8 +11,8 @@ from time import time
 
 from aiokafka.errors import KafkaError
 
-from infra import topics
-from infra.channels import Channel, Outlet
+from infra.kafka import topics
+from infra.kafka.channels import Channel, Outlet
 from infra.security.rates import Pace
 from infra.settings import Settings
 from infra.waits import end_tasks

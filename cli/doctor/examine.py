@@ -25,7 +25,7 @@ from cli.failure import Failure
 from cli.service.signs import hung
 from infra.disk import WARN_BELOW, room_of, watched, watched_text
 from infra.embedded.folder import read_running
-from infra.kafka_client import KafkaMisconfigured, kafka_arguments
+from infra.kafka.client import KafkaMisconfigured, kafka_arguments
 from infra.payments import UnsafePayments, provider_of
 from infra.settings import Settings
 

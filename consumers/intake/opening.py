@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from consumers.cloud_event import Unacceptable
 from consumers.intake.batch import Intake
 from consumers.intake.quarantine_topic import QUARANTINE, quarantine_records
-from infra.channels import Outlet
+from infra.kafka.channels import Outlet
 from infra.quarantine import Parked
 from infra.security.api_keys import ApiKeys
 from infra.security.authenticator import Authenticator

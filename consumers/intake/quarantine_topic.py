@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra import topics
-from infra.channels import Channel, Outgoing
+from infra.kafka import topics
+from infra.kafka.channels import Channel, Outgoing
 from infra.quarantine import Parked
 
 TYPE = "scrip.quarantine.parked"

@@ -18,7 +18,7 @@ from consumers.subscribing import Records, Watch, acknowledge, consuming_broker,
 from consumers.usage import USAGE
 from domain.registry import SCRIP
 from infra.disk import disk_watch
-from infra.kafka_batches import SetAside
+from infra.kafka.batches import SetAside
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.selfcheck import UnsafeSetting
 from infra.settings import Settings

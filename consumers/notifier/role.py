@@ -18,8 +18,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from consumers.notifier.engine import Engine
 from consumers.notifier.publishing import BATCH, NOTIFICATIONS, publish_alerts, publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
-from infra.channels import Outlet
 from infra.decisions import DECISIONS
+from infra.kafka.channels import Outlet
 from infra.lease import Lease, LeaseLost
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.session import options

@@ -14,10 +14,10 @@ from infra.audit.report import Differs, Progress, Report, Section
 from infra.audit.store import Connection, connect, one_moment
 from infra.audit.tables import NotShown
 from infra.audit.topic import check_topic
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import LEDGER, topic_name
 from infra.log.postgres import PostgresLog
 from infra.settings import Settings
-from infra.topics import LEDGER, topic_name
 
 POLL_S = 0.05
 

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from api.operator.watch import Still
 from cli.app import app
-from infra.kafka_client import kafka_arguments
-from infra.kafka_lag import LagReader, Read, Unread
+from infra.kafka.client import kafka_arguments
+from infra.kafka.lag import LagReader, Read, Unread
+from infra.kafka.topics import INTAKE, USAGE, provision, topic_name
 from infra.settings import Settings
-from infra.topics import INTAKE, USAGE, provision, topic_name
 from tests.api.service import Service, settings_of
 from tests.conftest import PARTITIONS, Database
 from tests.console.conftest import csrf_of, with_console

@@ -10,8 +10,8 @@ import pytest
 
 from api.operator import figures as operator_figures
 from consumers.usage import USAGE
-from infra.kafka_lag import read_by_us
-from infra.topics import LEDGER, provision, topic_name
+from infra.kafka.lag import read_by_us
+from infra.kafka.topics import LEDGER, provision, topic_name
 from tests.api.generating import give, new_user
 from tests.api.service import Service, running, settings_of
 from tests.conftest import PARTITIONS, Database

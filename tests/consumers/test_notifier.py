@@ -28,10 +28,10 @@ from domain.groups.members import AddMembers
 from domain.groups.track import TrackGeneration
 from domain.organisations.configure import ConfigureOrganisation
 from domain.registry import SCRIP
-from infra.channels import Outgoing, Outlet
 from infra.decisions import CHECK, DECISIONS, RefusedChecks
+from infra.kafka.channels import Outgoing, Outlet
+from infra.kafka.topics import provision, topic_name
 from infra.settings import Settings
-from infra.topics import provision, topic_name
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database

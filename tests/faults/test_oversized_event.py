@@ -26,7 +26,7 @@ from domain.credits.address import stream_of
 from domain.credits.debit import Debit
 from domain.credits.events import CreditsGranted, Slice
 from domain.credits.grant import Grant
-from infra import topics
+from infra.kafka import topics
 from infra.partitions import partition_of
 from infra.relay.relay import Relay
 from infra.relay.role import relay_metrics, relay_of

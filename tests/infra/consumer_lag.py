@@ -1,6 +1,6 @@
 """What a consumer group has still to read, by partition."""
 
-from infra.kafka_lag import LagReader, Read
+from infra.kafka.lag import LagReader, Read
 from infra.settings import Settings
 
 

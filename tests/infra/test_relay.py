@@ -11,10 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from infra import topics
 from infra.embedded.ports import free_port
-from infra.kafka_client import kafka_arguments
-from infra.kafka_record import LedgerRecord, to_record
+from infra.kafka import topics
+from infra.kafka.client import kafka_arguments
+from infra.kafka.record import LedgerRecord, to_record
+from infra.kafka.topics import set_max_message_bytes
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
 from infra.log.statements import Head
@@ -24,7 +25,6 @@ from infra.relay.source import Source
 from infra.relay.tail import UndecidedTransaction, last_published
 from infra.selfcheck import UnsafeSetting
 from infra.settings import Settings
-from infra.topics import set_max_message_bytes
 from tests.conftest import PARTITIONS, Database
 from tests.infra.relaying import (
     committed,

@@ -8,8 +8,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pydantic import SecretStr
 
-from infra import topics
-from infra.kafka_client import KafkaMisconfigured, kafka_arguments
+from infra.kafka import topics
+from infra.kafka.client import KafkaMisconfigured, kafka_arguments
 from infra.selfcheck import UnsafeSetting
 from infra.settings import Settings
 

@@ -7,7 +7,8 @@ from cli.commands import roles
 from consumers import cloud_event
 from consumers.intake import record
 from consumers.notifier import refused_checks
-from infra import kafka_batches, quarantine, sweeper, topics, turns, waits
+from infra import quarantine, sweeper, turns, waits
+from infra.kafka import batches, topics
 from infra.log import statements
 from infra.relay import source
 from infra.security import authenticator, console_sessions, rates, sealing, tokens
@@ -42,10 +43,10 @@ BOUNDS: dict[str, Bound] = {
         quarantine.MAX_IN_ALL, ROOM + "test_invented_organisations_have_no_more_room"
     ),
     "A batch of records, unpacked": Bound(
-        kafka_batches.MAX_PLAIN_BYTES, BATCHES + "test_a_few_bytes_that_stand_for_too_many_are_set_aside"
+        batches.MAX_PLAIN_BYTES, BATCHES + "test_a_few_bytes_that_stand_for_too_many_are_set_aside"
     ),
     "Records of a batch": Bound(
-        kafka_batches.MAX_RECORDS, BATCHES + "test_a_few_bytes_that_stand_for_too_many_records_are_set_aside"
+        batches.MAX_RECORDS, BATCHES + "test_a_few_bytes_that_stand_for_too_many_records_are_set_aside"
     ),
     "Events of one Kafka transaction, of a partition": Bound(source.MAX_EVENTS, EDGES + "test_a_relay_reads_so_much"),
     "Bytes of one Kafka transaction, of a partition": Bound(source.MAX_BYTES, EDGES + "test_a_relay_reads_so_much"),

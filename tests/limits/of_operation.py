@@ -4,7 +4,8 @@ from cli import role_log
 from cli.service import signs
 from domain.bounds import MAX_SLICES, MAX_TOTAL
 from domain.generations.state import MAX_PARTS
-from infra import disk, lease, logins, topics
+from infra import disk, lease, logins
+from infra.kafka import topics
 from infra.log import statements
 from infra.security import rates
 from infra.settings import Settings

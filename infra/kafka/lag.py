@@ -12,9 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import DECISIONS, INTAKE, NOTIFIER, USAGE, topic_name
 from infra.settings import Settings
-from infra.topics import DECISIONS, INTAKE, NOTIFIER, USAGE, topic_name
 
 POLL_S = 0.1
 OLDEST_S = 1.0  # for the first unread records of all partitions; where they do not come, their age is not known

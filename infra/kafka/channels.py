@@ -17,7 +17,7 @@ from faststream.kafka.publisher.producer import AioKafkaFastProducerImpl
 from faststream.kafka.publisher.state import RealProducer
 from faststream.security import BaseSecurity, SASLScram256
 
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
 from infra.settings import Settings
 
 if TYPE_CHECKING:

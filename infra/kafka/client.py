@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-import infra.kafka_batches  # noqa: F401 - every consumer reads past what it cannot read
+import infra.kafka.batches  # noqa: F401 - every consumer reads past what it cannot read
 from infra.settings import Settings
 
 SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
