@@ -20,7 +20,7 @@ from cli.service.service import Service
 from domain.registry import SCRIP
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
 from infra.kafka.topics import provision
-from infra.migrations import migrate
+from infra.postgres.migrations import migrate
 from infra.settings import Settings
 from infra.writer.writer import Writer
 from projections.versions import ensure

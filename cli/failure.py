@@ -17,7 +17,7 @@ SENTENCES = frozenset(
         "infra.relay.disagreement.TopicDisagrees",
         "infra.payments.UnsafePayments",
         "infra.security.tokens.UnsafeRoleMap",
-        "infra.selfcheck.UnsafeSetting",
+        "infra.postgres.selfcheck.UnsafeSetting",
         "projections.facts.CannotApply",
     }
 )

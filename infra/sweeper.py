@@ -17,8 +17,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.kernel.domain import Domain, LetTimePass
 from infra.disk import disk_watch
+from infra.postgres.session import options as session_options
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
-from infra.session import options as session_options
 from infra.settings import Settings
 from infra.waits import repeat
 from infra.writer.ledger import TIME, Ledger

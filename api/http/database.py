@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from infra.log.mapper import READING
 from infra.log.postgres import PostgresLog, PostgresSnapshots, sessions_of
-from infra.session import options
+from infra.postgres.session import options
 from infra.settings import Settings
 from infra.turns import CALLER, FairPool, Turns, ours
 from infra.waits import set_within

@@ -13,8 +13,8 @@ from cli.doctor.finding import Finding, look
 from infra.kafka.client import KafkaMisconfigured
 from infra.kafka.lag import LagReader, Unread, read_by_us
 from infra.kafka.topics import USAGE, check, check_durable, topic_name
-from infra.selfcheck import UnsafeSetting
-from infra.session import options
+from infra.postgres.selfcheck import UnsafeSetting
+from infra.postgres.session import options
 from infra.settings import Settings
 
 DEADLINE_S = 15.0

@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 
 from cli.doctor.finding import Finding, look
-from infra.logins import LOGINS, OTHER_DATABASES, SETTINGS, SUPERUSERS, as_stored
-from infra.migrations import SCHEMA
-from infra.selfcheck import UnsafeSetting, check_postgres
-from infra.session import connect_owner, options
+from infra.postgres.logins import LOGINS, OTHER_DATABASES, SETTINGS, SUPERUSERS, as_stored
+from infra.postgres.migrations import SCHEMA
+from infra.postgres.selfcheck import UnsafeSetting, check_postgres
+from infra.postgres.session import connect_owner, options
 from infra.settings import Settings
 
 SERVICE_LOGINS = ("writer", "relay", "projector", "reader", "auditor")  # each has a URL in the settings

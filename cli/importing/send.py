@@ -26,8 +26,8 @@ from consumers.intake.record import content_fingerprint
 from consumers.usage import METERED
 from infra.kafka.client import kafka_arguments
 from infra.kafka.topics import USAGE, topic_name
+from infra.postgres.session import options
 from infra.quarantine import undecided
-from infra.session import options
 from infra.settings import Settings
 
 CHUNK = 2_000  # rows looked up and sent at once

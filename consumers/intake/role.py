@@ -19,8 +19,8 @@ from consumers.usage import USAGE
 from domain.registry import SCRIP
 from infra.disk import disk_watch
 from infra.kafka.batches import SetAside
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
-from infra.selfcheck import UnsafeSetting
 from infra.settings import Settings
 from infra.waits import set_within
 from infra.writer.ledger import Ledger

@@ -20,9 +20,9 @@ from consumers.notifier.publishing import BATCH, NOTIFICATIONS, publish_alerts, 
 from consumers.notifier.refused_checks import follow_refused_checks
 from infra.decisions import DECISIONS
 from infra.kafka.channels import Outlet
-from infra.lease import Lease, LeaseLost
+from infra.postgres.lease import Lease, LeaseLost
+from infra.postgres.session import options
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
-from infra.session import options
 from infra.settings import Settings
 from infra.waits import end_tasks, repeat, set_within
 from infra.webhooks.deliveries import Deliveries

@@ -15,7 +15,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, String
 
 from infra.kafka.client import kafka_admin, kafka_arguments
-from infra.selfcheck import UnsafeSetting
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.settings import Settings
 
 LEDGER = "scrip.ledger"

@@ -18,8 +18,8 @@ from aiokafka.errors import (
 )
 
 from infra.kafka.topics import RECORD_BATCH_BYTES, max_message_bytes
-from infra.lease import LeaseLost
 from infra.log.events import LedgerEvent
+from infra.postgres.lease import LeaseLost
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.publisher import Publisher
 from infra.relay.source import MAX_BYTES, MAX_EVENTS, Source, Stop

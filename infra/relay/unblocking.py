@@ -14,7 +14,7 @@ from infra.kafka.topics import max_message_bytes, set_max_message_bytes
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
 from infra.log.statements import COLUMNS
-from infra.session import options
+from infra.postgres.session import options
 from infra.settings import Settings
 
 STEP = 1 << 20  # limits are whole mebibytes, so that one event that is a little larger does not need the next change

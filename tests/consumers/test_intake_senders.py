@@ -14,10 +14,10 @@ from consumers.intake.opening import opened_intake
 from consumers.intake.role import run_intake
 from domain.registry import SCRIP
 from infra.kafka.topics import provision
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.quarantine import Parked
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
-from infra.selfcheck import UnsafeSetting
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 from infra.writer.writer import Writer

@@ -15,12 +15,12 @@ from cli.doctor.postgres import check_logins
 from cli.service.prepare import set_passwords
 from consumers.rebuild import rebuild_from
 from domain.registry import SCRIP
-from infra import migrations
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
 from infra.log.statements import NotLocked
-from infra.logins import LOGINS
-from infra.migrations import migrate
-from infra.session import connect_owner
+from infra.postgres import migrations
+from infra.postgres.logins import LOGINS
+from infra.postgres.migrations import migrate
+from infra.postgres.session import connect_owner
 from infra.settings import Settings
 from infra.writer.writer import Writer
 from projections import versions

@@ -7,8 +7,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infra.embedded import DataFolder, EmbeddedPostgres
-from infra.migrations import migrate
-from infra.selfcheck import UnsafeSetting, check_postgres
+from infra.postgres.migrations import migrate
+from infra.postgres.selfcheck import UnsafeSetting, check_postgres
 from tests.conftest import PARTITIONS, Database
 
 

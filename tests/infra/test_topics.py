@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from infra.kafka import topics
 from infra.kafka.client import KafkaMisconfigured, kafka_arguments
-from infra.selfcheck import UnsafeSetting
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.settings import Settings
 
 SAFE = {

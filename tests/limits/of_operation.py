@@ -4,9 +4,10 @@ from cli import role_log
 from cli.service import signs
 from domain.bounds import MAX_SLICES, MAX_TOTAL
 from domain.generations.state import MAX_PARTS
-from infra import disk, lease, logins
+from infra import disk
 from infra.kafka import topics
 from infra.log import statements
+from infra.postgres import lease, logins
 from infra.security import rates
 from infra.settings import Settings
 from tests.limits.bound import Bound

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from infra.session import SEARCH_PATH
+from infra.postgres.session import SEARCH_PATH
 
 Connection = psycopg.Connection[Any]
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import psycopg
 
-from infra.logins import bind_logins
-from infra.session import connect_owner
+from infra.postgres.logins import bind_logins
+from infra.postgres.session import connect_owner
 
-SCHEMA = Path(__file__).parent / "schema"
+SCHEMA = Path(__file__).parents[1] / "schema"
 HANGS = "60s"  # without a statement, for the server to end the session, and with it the lock
 TRIES = 5  # of making the table below, which several processes may do at once
 

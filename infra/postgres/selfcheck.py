@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import psycopg
 
-from infra.session import SEARCH_PATH
+from infra.postgres.session import SEARCH_PATH
 
 
 class UnsafeSetting(Exception):

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import psycopg
 
-from infra.session import options
+from infra.postgres.session import options
 from infra.waits import end_tasks
 
 TERM_S = 5.0  # from the last renewal to the moment at which another process may take over
