@@ -20,10 +20,10 @@ from domain.organisations.commands import MAX_ALERT_RULES, ConfigureOrganisation
 from domain.organisations.events import OrganisationConfigured
 from domain.organisations.now import OrganisationNow
 from domain.organisations.state import Organisation
-from infra.alert_rules import MOST, RULES, TYPES, Given, UnknownRule, differing, in_force
+from infra.alerts import MOST, RULES, TYPES, Given, UnknownRule, differing, in_force
 from infra.position import format_position
-from infra.webhooks.destination import MAX_URL, Forbidden, read_url
-from infra.webhooks.secret import WebhookSecrets
+from infra.webhooks.sending import MAX_URL, Forbidden, read_url
+from infra.webhooks.signature import WebhookSecrets
 from infra.webhooks.store import (
     MAX_RESENDS,
     MAX_WEBHOOKS,

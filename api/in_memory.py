@@ -35,8 +35,8 @@ from api.http.services import NOW, KnownOwners, Services
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
 from infra.log.memory import MemoryLog
-from infra.sealing import Sealer
 from infra.security.principal import Role
+from infra.security.sealing import Sealer
 from infra.security.tokens import Tokens
 from infra.settings import Settings
 from infra.writer.memory import MemoryLedger

@@ -13,8 +13,8 @@ from consumers.usage import METERED
 from domain.credits.commands import Grant
 from domain.registry import SCRIP
 from infra.ids import record_id
-from infra.kafka_client import kafka_arguments
-from infra.topics import USAGE
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import USAGE
 from infra.tuning import tune_interpreter
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer

@@ -10,8 +10,8 @@ from benchmarks.figures import Figure, Report
 from benchmarks.relay import relay_all
 from benchmarks.stage import PARTITIONS, Stage, both_servers
 from consumers.projector import run_projector
-from infra.kafka_client import kafka_arguments
-from infra.topics import LEDGER
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import LEDGER
 
 COMMANDS = 100_000
 BATCH = 2_000

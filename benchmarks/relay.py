@@ -8,12 +8,12 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.figures import Figure, Report
 from benchmarks.stage import Stage, both_servers
-from infra.kafka_client import kafka_arguments
-from infra.kafka_record import to_record
+from infra.kafka.client import kafka_arguments
+from infra.kafka.record import to_record
+from infra.kafka.topics import USAGE
 from infra.log.events import LedgerEvent
 from infra.log.statements import COLUMNS
 from infra.relay.role import relay_of
-from infra.topics import USAGE
 
 COMMANDS = 100_000
 RAW_TOPIC = USAGE  # any topic with as many partitions serves for the raw produce

@@ -19,9 +19,9 @@ from benchmarks.load import Load
 from cli.service.service import Service
 from domain.registry import SCRIP
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
-from infra.migrations import migrate
+from infra.kafka.topics import provision
+from infra.postgres.migrations import migrate
 from infra.settings import Settings
-from infra.topics import provision
 from infra.writer.writer import Writer
 from projections.versions import ensure
 

@@ -18,9 +18,8 @@ from pydantic import SecretStr
 
 from benchmarks.attackers import Target
 from cli.service.tokens import signed_token
-from infra.embedded.forks import FORKS
 from infra.embedded.ports import free_port
-from infra.embedded.process import launched
+from infra.embedded.process import FORKS, launched
 from infra.settings import Settings
 
 PROGRAM = Path(__file__).parents[1] / "cli" / "__main__.py"

@@ -17,7 +17,7 @@ from benchmarks.load import Load
 from benchmarks.stage import database_only, fresh_database
 from benchmarks.work import Generations
 from domain.registry import SCRIP
-from infra.embedded.postgres_data import server_program
+from infra.embedded.postgres import server_program
 from infra.tuning import tune_interpreter
 from infra.writer.writer import Writer
 

@@ -26,12 +26,12 @@ from infra.audit.report import Progress
 from infra.audit.runs import audited
 from infra.decisions import RefusedChecks
 from infra.disk import disk_watch
+from infra.postgres.selfcheck import check_postgres
 from infra.quarantine import NotQuarantined
 from infra.role_metrics import metrics_served
 from infra.security.console_sessions import ConsoleSessions
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
-from infra.selfcheck import check_postgres
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader

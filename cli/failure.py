@@ -13,11 +13,11 @@ SENTENCES = frozenset(
         "api.app.UnsafeSettings",
         "api.http.server.PortTaken",
         "infra.audit.runs.AuditRunning",
-        "infra.kafka_client.KafkaMisconfigured",
+        "infra.kafka.client.KafkaMisconfigured",
         "infra.relay.disagreement.TopicDisagrees",
-        "infra.payments.providers.UnsafePayments",
+        "infra.payments.UnsafePayments",
         "infra.security.tokens.UnsafeRoleMap",
-        "infra.unsafe_setting.UnsafeSetting",
+        "infra.postgres.selfcheck.UnsafeSetting",
         "projections.facts.CannotApply",
     }
 )

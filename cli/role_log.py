@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from infra.log_files import OwnLog
+from infra.embedded.log_files import OwnLog
 
 LOUD = ("aiokafka", "faststream", "httpx", "psycopg.pool", "uvicorn.access")  # they log too much at INFO
 WINDOW_S = 60.0

@@ -14,7 +14,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class FailedLogins(Protocol):
-    """infra.security.failed_logins: counts by address; `wait_s` is 0 for one that may try."""
+    """infra.security.rates.FailedLogins: counts by address; `wait_s` is 0 for one that may try."""
 
     def wait_s(self, address: str) -> int: ...
     def failed(self, address: str) -> None: ...

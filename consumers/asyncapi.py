@@ -11,8 +11,8 @@ from consumers.intake.record import QUARANTINE
 from consumers.notifier.publishing import NOTIFICATIONS
 from consumers.projector import LEDGER
 from consumers.usage import USAGE
-from infra.channels import Channel
 from infra.decisions import DECISIONS
+from infra.kafka.channels import Channel
 
 Json = dict[str, Any]
 

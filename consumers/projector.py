@@ -20,8 +20,8 @@ from consumers.rebuild import rebuild_from, serve_rebuilds
 from consumers.subscribing import Records, Watch, consuming_broker, subscribed
 from consumers.topic_check import MISSING, Fault, TopicCheck, note
 from domain.registry import SCRIP
-from infra import topics
-from infra.channels import Channel
+from infra.kafka import topics
+from infra.kafka.channels import Channel
 from infra.log.mapper import LedgerMapper
 from infra.log.postgres import PostgresLog
 from infra.role_metrics import Figure, RoleMetrics, metrics_served

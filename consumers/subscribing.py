@@ -14,9 +14,9 @@ from faststream import AckPolicy, BaseMiddleware
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
 
-from infra.channels import Channel, kafka_broker
+from infra.kafka.channels import Channel, kafka_broker
+from infra.kafka.topics import topic_name
 from infra.settings import Settings
-from infra.topics import topic_name
 from infra.waits import set_within
 from infra.writer.submission import OutcomeUnknown, Overloaded
 

@@ -16,7 +16,7 @@ from aiokafka import ConsumerRecord
 
 from domain.registry import SCRIP
 from domain.untagged import Untagged
-from infra.kafka_record import NotALedgerRecord, difference, from_record
+from infra.kafka.record import NotALedgerRecord, difference, from_record
 from infra.log.chain import GENESIS, link_of
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper

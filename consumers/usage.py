@@ -9,8 +9,8 @@ from pydantic.config import JsonDict
 from domain.ids import ADDRESS, DOTS, ID, NAME, account_address, no_dots
 from domain.prices.quote import check_numbers
 from domain.text import readable_name
-from infra import topics
-from infra.channels import Channel
+from infra.kafka import topics
+from infra.kafka.channels import Channel
 
 STARTED = "scrip.usage.generation.started"
 COMPLETED = "scrip.usage.generation.completed"

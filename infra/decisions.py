@@ -11,9 +11,9 @@ from time import time
 
 from aiokafka.errors import KafkaError
 
-from infra import topics
-from infra.channels import Channel, Outlet
-from infra.pace import Pace
+from infra.kafka import topics
+from infra.kafka.channels import Channel, Outlet
+from infra.security.rates import Pace
 from infra.settings import Settings
 from infra.waits import end_tasks
 
@@ -36,7 +36,7 @@ class Decision:
 
     `deficit` is in that resource's own unit (credits, tokens, bytes, micro-USD, images, videos). Refused generations
     have `generation_id` and `position`; checks and deductions write nothing in the log and have none, and a generation
-    that was refused to be tried again (429) is told as a check for that reason. `left_out`: how
+    that was refused to be tried again (429) is published as a refused check. `left_out`: how
     many checks and deductions of the same user were refused since the one before and have no record of their own.
     """
 
@@ -69,7 +69,8 @@ class RefusedChecks:
     """Publishes refused checks in the background, best effort: a check never waits for Kafka and never fails by it.
 
     What does not fit into the queue while the broker is away is dropped and counted in `dropped`. Asking costs nothing,
-    so what a user, or an organisation, is refused too often is `left_out`: counted, and told with the user's next one.
+    so refusals of a user, or an organisation, that come too often are `left_out`: counted, and published as a number
+    with the user's next one.
     """
 
     def __init__(self, settings: Settings, most_waiting: int = MOST_WAITING) -> None:

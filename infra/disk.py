@@ -23,7 +23,7 @@ _WHOSE = {DATABASE: "PostgreSQL", BROKER: "Kafka", DATA: "the service's state an
 
 
 class Room(NamedTuple):
-    """Free bytes, of how many, on the disk that a folder is on; `device` tells disks apart."""
+    """Free bytes, of how many, on the disk that a folder is on; `device` identifies the disk."""
 
     name: str
     folder: str
@@ -33,7 +33,7 @@ class Room(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """How much is left, for people. Anybody may read it in /health, so it names no folder."""
+        """How much is left, for people. It is public in /health, so it names no folder."""
         whose = _WHOSE.get(self.name, self.name)
         return f"{self.free // MIB:,} MB are free on the disk of {whose}"
 
@@ -61,7 +61,7 @@ def watched_text(data: Path) -> str:
 
 
 class DiskWatch:
-    """Looks at the disks at most once a second, and only when somebody asks.
+    """Looks at the disks at most once a second, and only when a caller asks.
 
     `full`: there is less than `reserve` bytes on PostgreSQL's disk, so commands are refused. PostgreSQL itself ends
     when it cannot write its log; the reserve is for what it and the projector still have to write by then.
@@ -102,7 +102,7 @@ class DiskWatch:
 
     def issues(self) -> list[str]:
         """A sentence for each disk with little room, each disk once."""
-        told: dict[int, str] = {}
+        sentences: dict[int, str] = {}
         for room in self.rooms:
             refused = room.name == DATABASE and room.free < self._reserve
             if refused:
@@ -113,8 +113,8 @@ class DiskWatch:
                 what = "servers stop when it is full"
             else:
                 continue
-            told.setdefault(room.device, f"{room.sentence}: {what} (runbook: disk-full).")
-        return list(told.values())
+            sentences.setdefault(room.device, f"{room.sentence}: {what} (runbook: disk-full).")
+        return list(sentences.values())
 
 
 def disk_watch(settings: Settings) -> DiskWatch:

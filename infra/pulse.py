@@ -1,7 +1,7 @@
 """Signs of life of a role: a byte every second on a pipe to its supervisor, from the event loop that does its work.
 
-A stopped process, a blocked loop or a loop that has ended sends none. Where a thread of the role stands still, none is
-sent either: whoever has such a thread says through `watch` since when it has not moved.
+A stopped process, a blocked loop or a loop that has ended sends none. None is sent either while a thread of the role
+hangs: `watch` registers a thread, and `still_s` gives how long it has been at its present step.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ def watch(worker: Worker) -> None:
 
 
 def hangs() -> bool:
-    """Whether a thread of this process stands still."""
+    """Whether a thread of this process hangs."""
     return any(worker.still_s() > THREAD_S for worker in list(_workers))
 
 
 async def beat(pipe: int) -> None:
-    """Say every second that this process lives, until cancelled or until nobody is there to hear it.
+    """Say every second that this process lives, until cancelled or until no process reads the pipe.
 
     `pipe`: the file descriptor of a pipe's end to write to.
     """
     os.set_blocking(pipe, False)
-    told = False
+    logged = False
     while True:
         if not hangs():
             try:
@@ -51,7 +51,7 @@ async def beat(pipe: int) -> None:
                     os.write(pipe, b".")
             except OSError:
                 return
-        elif not told:
-            told = True
-            log.error("a thread stands still for more than %.0f s; the supervisor is told no more", THREAD_S)
+        elif not logged:
+            logged = True
+            log.error("a thread has hung for more than %.0f s; the supervisor gets no more signs of life", THREAD_S)
         await asyncio.sleep(EVERY_S)

@@ -1,4 +1,4 @@
-"""The metrics of a role that serves no HTTP itself: what it counts anyway, read when somebody looks."""
+"""The metrics of a role that serves no HTTP itself: what it counts anyway, read at each scrape."""
 
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence

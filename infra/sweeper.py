@@ -1,4 +1,4 @@
-"""The role `scrip sweeper`: writes what is due on streams that nobody uses, for every reader to see.
+"""The role `scrip sweeper`: writes what is due on streams that are not in use, so that every reader sees it.
 
 It also deletes rows that have done their work. Every decision lets time pass first, so correctness never depends on
 this role: it may be late, run twice or not at all.
@@ -8,7 +8,8 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any, NamedTuple
 
 import psycopg
@@ -16,15 +17,53 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.kernel.domain import Domain, LetTimePass
 from infra.disk import disk_watch
-from infra.leftovers import Leftovers
+from infra.postgres.session import options as session_options
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
-from infra.session import options as session_options
 from infra.settings import Settings
-from infra.waits import set_within
+from infra.waits import repeat
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import writer_metrics
 from infra.writer.submission import OutcomeUnknown, Overloaded, Submission
 from infra.writer.writer import Writer
+
+KEPT = timedelta(days=90)  # rows that have done their work
+DELETE_EVERY_S = 3_600.0
+SLICE = 10_000  # rows in one statement
+
+# What still waits for something stays, and so does the newest audit: it says when there was one.
+_ENDED = (
+    ("deliveries", "status <> 'pending' and at"),
+    ("quarantine", "resolved_at"),
+    ("audits", "id < (select max(id) from audits) and ended_at"),
+)
+_DELETES = tuple(
+    f"delete from {table} where id in (select id from {table} where {ended} < scrip_now() - %b::interval limit {SLICE})"
+    for table, ended in _ENDED
+)
+
+
+class Leftovers:
+    """Deletes once an hour. `pool`: login scrip_writer, autocommit."""
+
+    def __init__(self, pool: "AsyncConnectionPool[Any]") -> None:
+        self._pool = pool
+        self._deleted_at: float | None = None
+
+    async def delete(self) -> int:
+        """Delete what is due, if an hour has passed since the last time; how many rows. Raises psycopg.Error.
+
+        One slice of each table in a call: what is left is deleted by the next one.
+        """
+        if self._deleted_at is not None and monotonic() - self._deleted_at < DELETE_EVERY_S:
+            return 0
+        counts = []
+        for statement in _DELETES:
+            async with self._pool.connection() as connection:
+                counts.append((await connection.execute(statement.encode(), (KEPT,))).rowcount)
+        if max(counts) < SLICE:
+            self._deleted_at = monotonic()
+        return sum(counts)
+
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +155,7 @@ class Sweeper:
             return clock[0], await found.fetchall()
 
     async def _let_time_pass(self, streams: list[Due]) -> None:
-        """Each by itself: where much is due on one, no other waits for that. What takes long stays under way."""
+        """Each in its own task: where much is due on one, no other waits for it. What takes long stays under way."""
         if not streams:
             return
         tasks = {each: asyncio.create_task(self._let_pass(each)) for each in streams}
@@ -149,7 +188,7 @@ class Sweeper:
 
 
 def _looked_at(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:  # the next sweep begins anew
+    if not task.cancelled() and (error := task.exception()) is not None:  # the next sweep starts it again
         log.debug("letting time pass has failed", exc_info=error)
 
 
@@ -193,10 +232,23 @@ async def run_sweeper(
         uri, min_size=1, max_size=1, open=False, timeout=5.0, kwargs=options, check=AsyncConnectionPool.check_connection
     )
     await pool.open()
-    sweeper = Sweeper(Ledger(writer, deadline_s=settings.request_deadline_s), pool, sources)
+    sweeper, leftovers = Sweeper(Ledger(writer, deadline_s=settings.request_deadline_s), pool, sources), Leftovers(pool)
+    started = False
+
+    async def sweep() -> None:
+        nonlocal started
+        if not started:
+            await asyncio.to_thread(writer.start)
+            started = True
+            if on_ready:
+                on_ready()
+        await sweeper.sweep()
+        await leftovers.delete()
+
+    passing = (psycopg.Error, OutcomeUnknown, Overloaded, OSError)
     try:
         with metrics_served(settings, sweeper_metrics(lambda: sweeper.swept, writer)):
-            await _sweep_until(stop, sweeper, Leftovers(pool), writer, on_ready)
+            await repeat("sweeping", sweep, stop, passing, every_s=EVERY_S, last_pause_s=LAST_PAUSE_S)
     finally:
         sweeper.stop()
         await pool.close()
@@ -207,27 +259,3 @@ def sweeper_metrics(swept: Callable[[], int], writer: Writer) -> RoleMetrics:
     """What a sweeper shows of itself."""
     figure = Figure("counter", "scrip_sweeper_swept", "Streams on which time was let pass.", swept)
     return RoleMetrics([figure], lambda: writer_metrics(writer))
-
-
-async def _sweep_until(
-    stop: asyncio.Event,
-    sweeper: Sweeper,
-    leftovers: Leftovers,
-    writer: Writer,
-    on_ready: Callable[[], None] | None,
-) -> None:
-    started, pause = False, EVERY_S
-    while not stop.is_set():
-        try:
-            if not started:
-                await asyncio.to_thread(writer.start)
-                started = True
-                if on_ready:
-                    on_ready()
-            await sweeper.sweep()
-            await leftovers.delete()
-            pause = EVERY_S
-        except (psycopg.Error, OutcomeUnknown, Overloaded, OSError) as error:
-            log.warning("sweeping failed and is tried again: %s", error or type(error).__name__)
-            pause = min(pause * 2, LAST_PAUSE_S)
-        await set_within(stop, pause)

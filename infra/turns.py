@@ -1,8 +1,8 @@
 """Turns at something that all callers share: connections of a pool, threads.
 
-A first-come queue lets one caller with many requests keep everybody else out. Here those who wait take turns by
+A first-come queue lets one caller with many requests keep all others out. Here those who wait take turns by
 organisation, and within an organisation by login. What one of them may use at a time is always a part of all, so that
-somebody else finds a place at once even while that one's requests take seconds.
+another caller finds a place at once even while that one's requests take seconds.
 """
 
 from asyncio import Future, get_running_loop, sleep
@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
+from typing import Any
 
-from psycopg_pool import PoolTimeout, TooManyRequests
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 WAIT_S = 2.0
 OF_ORG, OF_LOGIN = 75, 50  # percent of the places
@@ -22,7 +24,7 @@ WAITING = 2_000
 # A refusal comes so late, or a caller who asks again at once would take the event loop from all others: hundreds of
 # connections that were refused at once made a read of another organisation take 3 s.
 REFUSE_AFTER_S = 1.0
-LEAST_S = 0.1  # that are left to whoever got a turn at the last moment
+LEAST_S = 0.1  # that are left to a caller that gets its turn at the last moment
 
 Caller = tuple[str, str]  # organisation, login
 OURS: Caller = ("", "")  # what the service does for itself; each of its tasks has a name as its login
@@ -124,7 +126,7 @@ class Turns:
         return max(until - monotonic(), LEAST_S)
 
     async def take_or_refuse(self, caller: Caller) -> None:
-        """`take` where nobody waits for a place. Raises TooManyWaiting; TooManyRequests where all places are taken."""
+        """`take` without waiting for a place. Raises TooManyWaiting; TooManyRequests where all places are taken."""
         if self.take(caller):
             return
         refusal = self._too_many(caller)
@@ -213,3 +215,36 @@ class Turns:
         if not waiter.done.done():
             self._forget(waiter)
             waiter.done.set_exception(PoolTimeout(f"no turn within {self.wait_s:g} s"))
+
+
+class FairPool(AsyncConnectionPool[AsyncConnection[Any]]):
+    """As many turns as connections, so that a caller waits in the pool's own queue only for a connection being made."""
+
+    def __init__(self, conninfo: str, *, max_size: int, timeout: float, **options: Any) -> None:
+        """`timeout`: seconds until who has no connection is refused. The rest as for the pool."""
+        super().__init__(conninfo, max_size=max_size, timeout=timeout, **options)
+        self.turns = Turns(max_size, wait_s=timeout)
+        self._callers: dict[AsyncConnection[Any], Caller] = {}
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:
+        """A connection, in the caller's turn. Raises TooManyRequests, PoolTimeout, psycopg.Error."""
+        caller = CALLER.get()
+        if not self.turns.take(caller):
+            left = await self.turns.wait(caller)
+            timeout = left if timeout is None else min(left, timeout)
+        try:
+            connection = await super().getconn(timeout)
+        except BaseException:
+            self.turns.leave(caller)
+            raise
+        self._callers[connection] = caller
+        return connection
+
+    async def putconn(self, conn: AsyncConnection[Any]) -> None:
+        """Give a connection back, and the turn with it."""
+        caller = self._callers.pop(conn, None)
+        try:
+            await super().putconn(conn)
+        finally:
+            if caller is not None:
+                self.turns.leave(caller)

@@ -1,13 +1,16 @@
-"""Waits in asyncio that end.
+"""Waits in asyncio that end, and what is done again and again with pauses that grow while it fails.
 
 `asyncio.wait_for` of Python 3.11 forgets that its task was cancelled where what it waits for happens in the same moment
 (CPython issue 86296). The drivers of PostgreSQL and Kafka use it: after one cancellation their callers may go on.
 """
 
 import asyncio
-from collections.abc import Collection
+import logging
+from collections.abc import Awaitable, Callable, Collection
 from time import monotonic
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 END_S = 15.0  # a task has this long to close what it uses, of which each step has a shorter limit of its own
 AGAIN_S = 5.0  # until a task that was cancelled and goes on is cancelled again
@@ -31,6 +34,29 @@ async def set_within(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
+async def repeat(
+    what: str,
+    step: Callable[[], Awaitable[object]],
+    stop: asyncio.Event,
+    passing: tuple[type[Exception], ...],
+    *,
+    every_s: float,
+    last_pause_s: float,
+) -> None:
+    """Do `step` every `every_s` seconds until `stop` is set, and at once where it returns that there is more.
+
+    After an error in `passing` the pauses double, up to `last_pause_s`. Raises what else the step raises.
+    """
+    pause = every_s
+    while not stop.is_set():
+        try:
+            pause = 0.0 if await step() else every_s
+        except passing as error:
+            log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
+            pause = min(2 * max(pause, every_s), last_pause_s)
+        await set_within(stop, pause)
+
+
 async def end_tasks(tasks: Collection["asyncio.Task[Any]"]) -> None:
     """Cancel tasks, again where one forgets it, and return when all have ended, whatever they raise.
 
@@ -44,6 +70,6 @@ async def end_tasks(tasks: Collection["asyncio.Task[Any]"]) -> None:
         ended, going_on = await asyncio.wait(going_on, timeout=AGAIN_S)
         for task in ended:
             if not task.cancelled():
-                task.exception()  # looked at, or asyncio logs later that nobody has retrieved it
+                task.exception()  # read, or asyncio logs later that it was never retrieved
     if going_on:
         raise StillRunning(going_on)

@@ -21,7 +21,7 @@ PIN = "lock table public.read_generation in access share mode"
 SWAP = "lock table public.read_generation in access exclusive mode"
 # Makers of the first generation: one at a time, without waiting for readers.
 MAKE = "lock table public.read_generation in share row exclusive mode"
-# As in infra/session.py: it overrides what a login, or a schema of its name, could have set for this session.
+# As in infra/postgres/session.py: it overrides what a login, or a schema of its name, could have set for this session.
 # Others wait for what a transaction here has locked, and for the locks that a rebuild holds between its transactions:
 # both end when the process has done nothing for so long. A session that has nothing to do may stay.
 OPTIONS = (

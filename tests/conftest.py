@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from infra.embedded import EmbeddedKafka, EmbeddedServers
-from infra.migrations import migrate
+from infra.postgres.migrations import migrate
 from projections.versions import ensure
 from tests.cli.shared import SHARED
 from tests.order import ONE_SERVICE, group, place

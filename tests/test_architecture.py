@@ -355,7 +355,7 @@ def test_the_reference_shares_no_code_with_the_ledger() -> None:
         "infra.log.chain",
         "infra.log.mapper",
         "infra.writer",
-        "infra.kafka_record",
+        "infra.kafka.record",
         "infra.relay",
     )
     wrong = [

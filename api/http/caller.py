@@ -20,8 +20,8 @@ from domain.ids import is_id
 from domain.refusal import StaleVersion
 from infra.partitions import partition_of
 from infra.security.authenticator import key_id_of
-from infra.security.failed_logins import WINDOW_S
 from infra.security.principal import Principal, Role, Unauthenticated
+from infra.security.rates import WINDOW_S
 from infra.turns import CALLER
 from infra.writer.submission import Answered, Refused, Submission
 

@@ -46,7 +46,7 @@ from domain.quotas.counted import stream_of
 from domain.resources.table import RESOURCES
 from infra.position import format_position
 from infra.security.principal import Role
-from infra.security.request_rates import Limit
+from infra.security.rates import Limit
 from infra.writer.submission import KeyReused, NotApplied, Outcome, OutcomeUnknown, Submission
 
 # What was open before counting started is among it once the read models have reached that. What it has beside, because

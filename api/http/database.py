@@ -17,12 +17,11 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout, TooManyRequests
 from pydantic import SecretStr
 
-from infra.fair_pool import FairPool
 from infra.log.mapper import READING
 from infra.log.postgres import PostgresLog, PostgresSnapshots, sessions_of
-from infra.session import options
+from infra.postgres.session import options
 from infra.settings import Settings
-from infra.turns import CALLER, Turns, ours
+from infra.turns import CALLER, FairPool, Turns, ours
 from infra.waits import set_within
 
 MAX_READS = 8  # connections for reads of one organisation,

@@ -26,8 +26,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from api.fair_share import Bounds, Shares, fits
 from api.http.problems import Problem, limit_reached, overloaded, rate_limited, unavailable
-from infra.pace import Pace
 from infra.security.principal import Principal, Role
+from infra.security.rates import Pace
 from infra.settings import Settings
 from infra.turns import ours
 

@@ -22,13 +22,11 @@ from domain.generations.request import Defaults
 from domain.refusal import Refusal
 from domain.resources.table import RESOURCES
 from infra.log.recorder import EventLog
-from infra.payments.provider import PaymentProvider
-from infra.payments.providers import provider_of
-from infra.sealing import Sealer
+from infra.payments import PaymentProvider, provider_of
 from infra.security.api_keys import ApiKeys
 from infra.security.authenticator import Authenticator
-from infra.security.failed_logins import FailedLogins
-from infra.security.request_rates import RequestRates
+from infra.security.rates import FailedLogins, RequestRates
+from infra.security.sealing import Sealer
 from infra.security.tokens import Tokens
 from infra.settings import Settings
 from infra.turns import CALLER, Turns

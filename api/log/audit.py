@@ -27,9 +27,9 @@ from api.http.problems import Problem, invalid, not_found
 from api.http.services import Services
 from api.log.stream import HEARTBEAT_S, RETRY_MS, Query, block, send_stream
 from infra.audit.runs import AuditRunning
+from infra.kafka.topics import LEDGER, topic_name
 from infra.log.chain import GENESIS, head_of, microseconds
 from infra.position import format_position, parse_position
-from infra.topics import LEDGER, topic_name
 
 
 class AuditReport(BaseModel):

@@ -25,8 +25,8 @@ from domain.registry import SCRIP
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.log.recorder import OrganisationLog
+from infra.log.snapshots import decode_state
 from infra.position import format_position, parse_position
-from infra.snapshots import decode_state
 
 
 class EventRow(BaseModel):

@@ -21,7 +21,7 @@ from api.http.problems import Problem, not_found
 from api.http.services import Services
 from api.operator.watch import Backlog, ConsumerWatch, backlog_of
 from infra.disk import DiskWatch
-from infra.topics import USAGE, topic_name
+from infra.kafka.topics import USAGE, topic_name
 
 QUIET_S = 10.0  # the projector that runs it reports more often than this, unless it is gone
 

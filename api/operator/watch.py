@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError
 from psycopg_pool import PoolTimeout, TooManyRequests
 
 from api.http.database import Database
-from infra.kafka_lag import LagReader, Unread, read_by_us
+from infra.kafka.lag import LagReader, Unread, read_by_us
+from infra.kafka.topics import LEDGER, NOTIFIER, PROJECTOR, topic_name
 from infra.settings import Settings
-from infra.topics import LEDGER, NOTIFIER, PROJECTOR, topic_name
 from infra.waits import set_within
 
 Rows = Callable[[str], Awaitable[Sequence[Mapping[str, Any]]]]

@@ -28,8 +28,7 @@ from domain.plans.refusals import NoSuchPurchase, PaymentMismatch
 from domain.plans.state import STREAM, Catalogue, Purchase, purchase_stream
 from infra.ids import uuid7
 from infra.partitions import PLATFORM
-from infra.payments.provider import Order, PaymentProvider
-from infra.payments.providers import MANUAL
+from infra.payments import MANUAL, Order, PaymentProvider
 from infra.position import format_position
 from infra.security.principal import Role
 from infra.webhooks.signature import BadSignature, verify

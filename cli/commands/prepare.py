@@ -16,7 +16,7 @@ def prepare(as_json: Json = False) -> None:
     from cli.output import say, say_json
     from cli.service.prepare import prepare_ledger, set_passwords
     from cli.service.settings import log_partitions
-    from infra.migrations import migrate
+    from infra.postgres.migrations import migrate
     from infra.settings import Settings
     from projections.versions import ensure
 

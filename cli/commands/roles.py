@@ -153,7 +153,7 @@ def _serve(run: _Run, data: Path | None, ready: Path | None, pulse: int | None =
     import uvloop
 
     from cli.role_log import log_as_json
-    from infra.log_files import OwnLog, log_bounds
+    from infra.embedded.log_files import OwnLog, log_bounds
     from infra.pulse import beat
     from infra.settings import Settings
     from infra.tuning import tune_interpreter

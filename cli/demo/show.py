@@ -25,8 +25,8 @@ from cli.demo.workers import Workers
 from cli.output import console
 from cli.service.interrupt import run_async
 from cli.service.service import Service
-from infra.kafka_client import kafka_arguments
-from infra.session import options
+from infra.kafka.client import kafka_arguments
+from infra.postgres.session import options
 from infra.settings import Settings
 
 REFRESH_S = 0.1

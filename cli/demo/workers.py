@@ -14,8 +14,8 @@ from cli.demo.tally import Tally
 from cli.failure import Failure
 from consumers.cloud_event import AUTH_HEADER
 from consumers.usage import COMPLETED, STARTED
+from infra.kafka.topics import USAGE, topic_name
 from infra.settings import Settings
-from infra.topics import USAGE, topic_name
 
 AT_ONCE = 24
 LATE_BY_S = 1.5  # after the hold's end

@@ -25,8 +25,8 @@ from cli.failure import Failure
 from cli.service.signs import hung
 from infra.disk import WARN_BELOW, room_of, watched, watched_text
 from infra.embedded.folder import read_running
-from infra.kafka_client import KafkaMisconfigured, kafka_arguments
-from infra.payments.providers import UnsafePayments, provider_of
+from infra.kafka.client import KafkaMisconfigured, kafka_arguments
+from infra.payments import UnsafePayments, provider_of
 from infra.settings import Settings
 
 MIN_SECRET_BYTES = 32

@@ -10,12 +10,12 @@ import psycopg
 from aiokafka.errors import KafkaError
 
 from cli.doctor.finding import Finding, look
-from infra.kafka_client import KafkaMisconfigured
-from infra.kafka_lag import LagReader, Unread, read_by_us
-from infra.session import options
+from infra.kafka.client import KafkaMisconfigured
+from infra.kafka.lag import LagReader, Unread, read_by_us
+from infra.kafka.topics import USAGE, check, check_durable, topic_name
+from infra.postgres.selfcheck import UnsafeSetting
+from infra.postgres.session import options
 from infra.settings import Settings
-from infra.topics import USAGE, check, check_durable, topic_name
-from infra.unsafe_setting import UnsafeSetting
 
 DEADLINE_S = 15.0
 LATE, OLD_S = 10_000, 300  # messages, and the age of the oldest

@@ -11,8 +11,8 @@ from psycopg.rows import dict_row
 
 from api.operator.watch import Backlog, backlog_of
 from cli.doctor.finding import Finding, Severity, look
+from infra.postgres.session import options
 from infra.relay.source import ACTIVE_RELAY
-from infra.session import options
 from infra.settings import Settings
 from projections.versions import shape
 

@@ -12,12 +12,11 @@ from typing import Any
 import psycopg
 
 from cli.doctor.finding import Finding, look
-from infra.logins import LOGINS, OTHER_DATABASES, SETTINGS, SUPERUSERS, as_stored
-from infra.migrations import SCHEMA
-from infra.selfcheck import check_postgres
-from infra.session import connect_owner, options
+from infra.postgres.logins import LOGINS, OTHER_DATABASES, SETTINGS, SUPERUSERS, as_stored
+from infra.postgres.migrations import SCHEMA
+from infra.postgres.selfcheck import UnsafeSetting, check_postgres
+from infra.postgres.session import connect_owner, options
 from infra.settings import Settings
-from infra.unsafe_setting import UnsafeSetting
 
 SERVICE_LOGINS = ("writer", "relay", "projector", "reader", "auditor")  # each has a URL in the settings
 MOST_SKEW_S = 2.0

@@ -24,11 +24,11 @@ from cli.service.tokens import signed_token
 from consumers.cloud_event import AUTH_HEADER
 from consumers.intake.record import content_fingerprint
 from consumers.usage import METERED
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import USAGE, topic_name
+from infra.postgres.session import options
 from infra.quarantine import undecided
-from infra.session import options
 from infra.settings import Settings
-from infra.topics import USAGE, topic_name
 
 CHUNK = 2_000  # rows looked up and sent at once
 IN_FLIGHT = 20_000  # rows sent and not yet decided: what an interrupted import sends again at most

@@ -10,8 +10,8 @@ from typing import Any
 from cli.reference.markdown import fields, head, table
 from consumers.asyncapi import REPORTED, asyncapi_document
 from domain.registry import SCRIP
+from infra.kafka.topics import topics_of
 from infra.settings import Settings
-from infra.topics import topics_of
 
 DAY_MS = 86_400_000
 EVENTS = """The facts of which everything else is made. A stored event is JSON with `actor` (who), `cause` (the

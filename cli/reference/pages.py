@@ -21,7 +21,7 @@ from consumers.notifier.role import notifier_metrics
 from consumers.projector import Counts, projector_metrics
 from domain.refusal import Refusal
 from domain.registry import SCRIP
-from infra.alert_rules import RULES
+from infra.alerts import RULES
 from infra.relay.relay import Relay
 from infra.relay.role import relay_metrics
 from infra.settings import Settings

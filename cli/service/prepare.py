@@ -14,12 +14,12 @@ from domain.prices.catalogue import CATALOGUE
 from domain.prices.publish import PublishPrices
 from domain.refusal import StaleVersion
 from domain.registry import SCRIP
-from infra.migrations import migrate
+from infra.kafka.topics import provision
 from infra.partitions import PLATFORM
-from infra.selfcheck import check_postgres
-from infra.session import connect_owner
+from infra.postgres.migrations import migrate
+from infra.postgres.selfcheck import check_postgres
+from infra.postgres.session import connect_owner
 from infra.settings import Settings
-from infra.topics import provision
 from infra.writer.submission import Outcome, Submission
 from infra.writer.writer import Writer
 from projections.versions import OWNER, ensure

@@ -14,8 +14,7 @@ from cli.service.priority import AHEAD, BEHIND, give_place
 from cli.service.signs import Pulse, Silence, count_hang
 from infra.embedded.errors import ServerUnavailable
 from infra.embedded.folder import DataFolder
-from infra.embedded.identity import stop_leftover
-from infra.embedded.process import ChildProcess
+from infra.embedded.process import ChildProcess, stop_leftover
 
 PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"
 FIRST_PAUSE_S = 0.2

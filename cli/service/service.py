@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from cli.service.interrupt import go_on
 from cli.service.prepare import prepare_database, prepare_ledger
@@ -49,7 +48,7 @@ class Service:
 
         `notice(text)` tells what was found dead and started again, and that the folder is a copy.
         """
-        self._servers = EmbeddedServers(data, None, kafka_port, self._report, notice=self._tell)
+        self._servers = EmbeddedServers(data, kafka_port, self._report, notice=self._tell)
         self._port = port
         self._names = tuple(roles)
         self._progress: Report | None = None
@@ -199,7 +198,7 @@ class Service:
         if not limit_s:
             return
         postgres, kafka = self._servers.postgres, self._servers.kafka
-        ports = (urlsplit(postgres.uri).port or 0, int(kafka.bootstrap.rpartition(":")[2]), self.settings.port)
+        ports = (postgres.port, kafka.port, self.settings.port)
         self._asked = [
             Asked("PostgreSQL", lambda: postgres.pid, lambda: postgres_answers(ports[0]), limit_s),
             Asked("Kafka", lambda: kafka.pid, lambda: kafka_answers(ports[1]), limit_s),

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from cli.failure import Failure
 from cli.service.secrets import ServiceSecrets, secrets_of
 from infra.embedded.folder import DataFolder, read_running, write_private
-from infra.session import connect_owner
+from infra.postgres.session import connect_owner
 from infra.settings import Settings
 
 DATABASE = "scrip"

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.embedded.kafka_tools import broker_answers
+from infra.embedded.kafka import broker_answers
 from infra.embedded.ports import LOOPBACK
 
 LONGEST_STEP_S = 1.0

@@ -16,9 +16,20 @@ from consumers.intake.record import Record, Rejected, UsageEvent, body_of, read_
 from consumers.subscribing import Result, Stopping, until_done
 from consumers.usage import Completed, Metered, Started
 from domain.credits.address import parse_address
-from infra.quarantine import CALLER, Connection, Parked, Waiting, find, fingerprints, mark_published, park, resolve
-from infra.quarantine_room import Unfit, leave_out
-from infra.sealing import Sealer
+from infra.quarantine import (
+    CALLER,
+    Connection,
+    Parked,
+    Unfit,
+    Waiting,
+    find,
+    fingerprints,
+    leave_out,
+    mark_published,
+    park,
+    resolve,
+)
+from infra.security.sealing import Sealer
 from infra.writer.ledger import Ledger
 from infra.writer.submission import KeyReused, Outcome, Submission
 

@@ -11,14 +11,14 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from consumers.cloud_event import Unacceptable
 from consumers.intake.batch import Intake
 from consumers.intake.record import QUARANTINE, quarantine_records
-from infra.channels import Outlet
+from infra.kafka.channels import Outlet
+from infra.postgres.session import options
 from infra.quarantine import Parked
-from infra.sealing import Sealer
 from infra.security.api_keys import ApiKeys
 from infra.security.authenticator import Authenticator
 from infra.security.principal import Role, Unauthenticated
+from infra.security.sealing import Sealer
 from infra.security.tokens import Tokens
-from infra.session import options
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from consumers.cloud_event import AUTH_HEADER, CloudEvent, Unacceptable, header_texts, read_cloud_event
 from consumers.usage import USAGE_TYPES, UsageData
-from infra import topics
-from infra.channels import Channel, Outgoing
+from infra.kafka import topics
+from infra.kafka.channels import Channel, Outgoing
 from infra.partitions import PLATFORM
 from infra.quarantine import UNREADABLE, Parked, quarantine_id
 

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from consumers.intake.batch import Intake
 from consumers.intake.opening import opened_intake
 from consumers.intake.record import Record, Rejected, read_record, record_of
-from infra.kafka_batches import UnreadableBatch, records_of
-from infra.quarantine import NotQuarantined, Waiting
-from infra.quarantine_room import LEFT_OUT
+from infra.kafka.batches import UnreadableBatch, records_of
+from infra.quarantine import LEFT_OUT, NotQuarantined, Waiting
 from infra.settings import Settings
 from infra.writer.ledger import Ledger
 

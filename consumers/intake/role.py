@@ -17,10 +17,10 @@ from consumers.subscribing import Records, Stopping, Watch, acknowledge, consumi
 from consumers.usage import USAGE
 from domain.registry import SCRIP
 from infra.disk import disk_watch
-from infra.kafka_batches import SetAside
+from infra.kafka.batches import SetAside
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
-from infra.unsafe_setting import UnsafeSetting
 from infra.waits import set_within
 from infra.writer.ledger import Ledger
 from infra.writer.metrics import writer_metrics

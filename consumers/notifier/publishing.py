@@ -11,10 +11,10 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from consumers.notifier.engine import advance, ahead
-from infra import topics
-from infra.alert_rules import TYPES
-from infra.channels import Channel, Outgoing, Outlet
+from infra.alerts import TYPES
 from infra.decisions import DECISIONS, GENERATION, Decision
+from infra.kafka import topics
+from infra.kafka.channels import Channel, Outgoing, Outlet
 from infra.position import WIDTH
 from infra.webhooks.deliveries import message_id
 

@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from consumers.subscribing import Records, Watch, acknowledge, consuming_broker, subscribed
 from infra.decisions import CHECK, DECISIONS, DEDUCTION, Decision
-from infra.kafka_batches import SetAside
+from infra.kafka.batches import SetAside
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)

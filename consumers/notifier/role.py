@@ -17,16 +17,16 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from consumers.notifier.engine import Engine
 from consumers.notifier.publishing import BATCH, NOTIFICATIONS, publish_alerts, publish_refusals
 from consumers.notifier.refused_checks import follow_refused_checks
-from infra.channels import Outlet
 from infra.decisions import DECISIONS
-from infra.lease import Lease, LeaseLost
+from infra.kafka.channels import Outlet
+from infra.postgres.lease import Lease, LeaseLost
+from infra.postgres.session import options
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
-from infra.session import options
 from infra.settings import Settings
 from infra.waits import end_tasks, set_within
 from infra.webhooks.deliveries import Deliveries
-from infra.webhooks.secret import WebhookSecrets
 from infra.webhooks.sending import Sender
+from infra.webhooks.signature import WebhookSecrets
 
 log = logging.getLogger(__name__)
 

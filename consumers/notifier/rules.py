@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from domain.wording import percent_text, usd_text
-from infra.alert_rules import enabled_sql, threshold_sql
+from infra.alerts import enabled_sql, threshold_sql
 
 Facts = dict[str, Any]
 

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from infra.audit.report import Progress, Report
 from infra.audit.verify import verify
-from infra.session import options
+from infra.postgres.session import options
 from infra.settings import Settings
 
 ONE_AUDIT = 0x5C23_0000  # the session lock of the audit that runs

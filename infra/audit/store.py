@@ -10,7 +10,7 @@ from psycopg.rows import RowFactory, tuple_row
 
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
-from infra.session import options
+from infra.postgres.session import options
 
 Connection = psycopg.Connection[Any]
 Rows = Generator[Any, None, None]

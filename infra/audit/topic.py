@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.audit.report import Differs, Section
 from infra.audit.store import Connection, events, one_moment
-from infra.kafka_batches import SetAside
+from infra.kafka.batches import SetAside
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
 

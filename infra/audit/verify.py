@@ -15,12 +15,12 @@ from infra.audit.read_models import NotShown, ReadModels, check_ledger
 from infra.audit.report import Differs, Progress, Report, Section
 from infra.audit.store import Connection, connect, events, one_moment
 from infra.audit.topic import check_topic
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import LEDGER, topic_name
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
 from infra.partitions import partition_of
 from infra.settings import Settings
-from infra.topics import LEDGER, topic_name
 
 POLL_S = 0.05
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

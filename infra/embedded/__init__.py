@@ -6,8 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from infra.embedded.errors import (
     CorruptJar,
@@ -36,6 +35,7 @@ __all__ = [
 ]
 
 Report = Callable[[str, int, int], None]
+Part = TypeVar("Part")
 
 
 class EmbeddedServers:
@@ -47,22 +47,19 @@ class EmbeddedServers:
     def __init__(
         self,
         data_dir: Path,
-        postgres_port: int | None = None,
         kafka_port: int | None = None,
         progress: Report | None = None,
         *,
-        kafka_advertised: str | None = None,
         notice: Callable[[str], None] | None = None,
     ) -> None:
-        """Nothing happens before `start`. `notice(sentence)` tells what a person should know of the folder.
+        """Nothing happens before `start`. `notice(sentence)` gets what a person should know of the folder.
 
-        Ports default to free ones. `progress(what, done, total)` is called, from several threads but one
+        `kafka_port` defaults to a free one. `progress(what, done, total)` is called, from several threads but one
         at a time, with short texts for a person, e.g. ("fetching Kafka", 12, 53) or ("PostgreSQL is up", 1, 1).
         """
         self._data_dir = data_dir
-        self._ports = (postgres_port, kafka_port)
+        self._kafka_port = kafka_port
         self._progress = progress
-        self._advertised = kafka_advertised
         self._notice = notice
         self._one_at_a_time = threading.Lock()
         self._folder: DataFolder | None = None
@@ -77,12 +74,10 @@ class EmbeddedServers:
             self._postgres = EmbeddedPostgres(self._folder)
             self._kafka = EmbeddedKafka(
                 self._folder,
-                advertised=self._advertised,
                 progress=lambda done, total, _name: self._report("fetching Kafka", done, total),
             )
-            for port in self._ports:
-                if port:
-                    require_free(port)  # known before the slower steps
+            if self._kafka_port:
+                require_free(self._kafka_port)  # known before the slower steps
             both = [pool.submit(self._start_postgres), pool.submit(self._start_kafka)]
             wait(both, return_when=FIRST_EXCEPTION)
             for one in both:
@@ -108,48 +103,38 @@ class EmbeddedServers:
             self._folder = None
 
     def __enter__(self) -> Self:
-        """Start."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
+    def __exit__(self, *raised: object) -> None:
         self.stop()
 
     @property
     def folder(self) -> DataFolder:
         """The data folder, to note further addresses in; ServerUnavailable while nothing is started."""
-        if self._folder is None:
-            raise ServerUnavailable("The embedded servers are not started.")
-        return self._folder
+        return _started(self._folder)
 
     @property
     def postgres(self) -> EmbeddedPostgres:
-        """The database server, e.g. to kill it in a fault test; ServerUnavailable before `start`."""
-        if self._postgres is None:
-            raise ServerUnavailable("The embedded servers are not started.")
-        return self._postgres
+        """The database server; ServerUnavailable before `start`."""
+        return _started(self._postgres)
 
     @property
     def kafka(self) -> EmbeddedKafka:
-        """The broker, e.g. to kill it in a fault test; ServerUnavailable before `start`."""
-        if self._kafka is None:
-            raise ServerUnavailable("The embedded servers are not started.")
-        return self._kafka
+        """The broker; ServerUnavailable before `start`."""
+        return _started(self._kafka)
 
     @property
     def postgres_uri(self) -> str:
         """The superuser's URI."""
-        return self.postgres.uri
+        return self.postgres.address
 
     @property
     def kafka_bootstrap(self) -> str:
         """HOST:PORT of the broker."""
-        return self.kafka.bootstrap
+        return self.kafka.address
 
     def _give_up(self) -> None:
-        # Nobody was served yet, and a broker that is still starting takes half a minute for an orderly stop.
+        # No client was served yet, and a broker that is still starting takes half a minute for an orderly stop.
         if self._kafka is not None:
             self._kafka.kill()
         if self._postgres is not None:
@@ -164,14 +149,20 @@ class EmbeddedServers:
                 self._postgres.stop()
 
     def _start_postgres(self) -> None:
-        self.postgres.start(self._ports[0])
+        self.postgres.start()
         self._report("PostgreSQL is up", 1, 1)
 
     def _start_kafka(self) -> None:
-        self.kafka.start(self._ports[1])
+        self.kafka.start(self._kafka_port)
         self._report("Kafka is up", 1, 1)
 
     def _report(self, what: str, done: int, total: int) -> None:
         if self._progress is not None:
             with self._one_at_a_time:
                 self._progress(what, done, total)
+
+
+def _started(part: Part | None) -> Part:
+    if part is None:
+        raise ServerUnavailable("The embedded servers are not started.")
+    return part

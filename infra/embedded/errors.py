@@ -33,7 +33,7 @@ class SharedFiles(ServerUnavailable):
 
 
 class PortInUse(ServerUnavailable):
-    """The port that was asked for belongs to somebody else."""
+    """Another process uses the port that was asked for."""
 
     def __init__(self, port: int) -> None:
         """Name the port."""

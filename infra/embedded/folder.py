@@ -9,13 +9,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import psutil
 
 from infra.embedded.errors import DataFolderInUse, ServerUnavailable, SharedFiles
-from infra.embedded.identity import ProcessIdentity, own_identity
+from infra.embedded.process import ProcessIdentity, own_identity
 
 STATE_FILE = "state.json"
 LOCK_FILE = "lock"
@@ -49,7 +48,7 @@ class Place:
     another process's.
 
     `lock_inode` is that of the lock file: its owner has it open, so as long as the owner lives, no other file has it.
-    What a system does not tell is empty.
+    What the system does not show is empty.
     """
 
     device: int
@@ -119,9 +118,9 @@ class Running:
 
 
 def read_running(path: Path) -> Running | None:
-    """What the living owner of the folder runs, or None if nobody owns it; for other processes.
+    """What the living owner of the folder runs, or None if it has no owner; for other processes.
 
-    Also None for a copy of a folder that somebody owns: what its note names is the original's.
+    Also None for a copy of a folder in use: what its note names is the original's.
     """
     state = _read_state(path / STATE_FILE)
     if state is None or _mismatch(state, path) is not None:
@@ -162,7 +161,7 @@ class DataFolder:
     def __init__(self, path: Path, notice: Callable[[str], None] | None = None) -> None:
         """Create the folder (mode 0700) where needed and take its lock.
 
-        `notice(sentence)` tells that the folder is a copy, and what that means. Raises DataFolderInUse if another
+        `notice(sentence)` is called where the folder is a copy, with what that means. Raises DataFolderInUse if another
         process has it, SharedFiles for a copy made of hard links, ServerUnavailable if it cannot be made.
         """
         self.path = path.absolute()
@@ -172,7 +171,7 @@ class DataFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self.path.stat().st_mode & 0o077:
-                self.path.chmod(0o700)  # it holds passwords and everybody's balances
+                self.path.chmod(0o700)  # it holds passwords and all balances
             self._refuse_hard_links()
             self._lock_fd = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -200,13 +199,9 @@ class DataFolder:
                 notice("It was copied while it was in use, so the copy may be incomplete: run `scrip verify` on it.")
 
     def __enter__(self) -> Self:
-        """The folder itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def subfolder(self, name: str) -> Path:
@@ -299,7 +294,7 @@ class DataFolder:
                 self._note()
 
     def _note(self) -> None:
-        # It is for others: whoever owns the folder goes on without it.
+        # It is for other processes: the folder's owner goes on without it.
         try:
             self._write()
             self._noted = True

@@ -1,7 +1,7 @@
 """Apache Kafka's jars: fetched once per machine, each checked against the SHA-256 in `jars.lock`.
 
 The lock file lists every jar that is needed, so nothing is resolved at run time and a full cache needs
-no network. To make it anew, for another version of Kafka: change ROOTS below and run
+no network. To make it again, for another version of Kafka, change ROOTS below and run
 
     python -m infra.embedded.jars --lock
 """
@@ -110,20 +110,18 @@ def ensure_jars(
     cache: Path | None = None,
     locked: Sequence[LockedJar] | None = None,
     fetch: Fetch | None = None,
-    every_byte: bool = False,
 ) -> list[Path]:
     """The paths of all locked jars, fetching what is missing; a full cache costs a few milliseconds.
 
-    A jar is hashed when it was fetched and whenever its size or time of change differ from then
-    (`every_byte`: always). A damaged one is fetched again, once. `progress(done, total, name)` is called
-    after each jar that had to be fetched or hashed. Raises JarsUnavailable without network, CorruptJar
-    when the second download is wrong too.
+    A jar is hashed when it was fetched and whenever its size or time of change differ from then. A damaged one is
+    fetched again, once. `progress(done, total, name)` is called after each jar that had to be fetched or hashed.
+    Raises JarsUnavailable without network, CorruptJar when the second download is wrong too.
     """
     cache = cache or cache_folder()
     jars = read_lock() if locked is None else tuple(locked)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        checked = {} if every_byte else _read_checked(cache)
+        checked = _read_checked(cache)
         pending = [
             jar
             for jar in jars

@@ -26,7 +26,7 @@ def give_up_root(libc: ctypes.CDLL, uid: int) -> None:
     """Become user `uid`, but keep root's way through folders that only root may enter.
 
     PostgreSQL refuses to run as root. Without the kept capability it could reach neither a virtual
-    environment nor a data folder below /root, and opening those to everybody would be worse.
+    environment nor a data folder below /root, and opening those to all users would be worse.
     Where the kernel grants no ambient capability, the plain user remains.
     """
     # Keeps capabilities through the change of user; and access(2), by which initdb looks for its
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
     elif uid >= 0 and os.geteuid() == 0:
         os.setgid(uid_group(uid))
         os.setuid(uid)
-    # Python ignores these two; a server that inherits that cannot be told about them.
+    # Python ignores these two; a server that inherits that does not get them.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(command[0], command)

@@ -13,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortLost(ServerUnavailable):
-    """Somebody took a port between our look and the server's bind; another try may help."""
+    """Another process took a port between our look and the server's bind; another try may help."""
 
 
 # By this process: two servers that start side by side look for theirs before either binds.
@@ -24,7 +24,7 @@ _one_at_a_time = Lock()
 def free_port() -> int:
     """A port that is free now, and none of those given before.
 
-    Another process may still take it: whoever binds it must be ready to retry.
+    Another process may still take it: the caller that binds it must be ready to retry.
     """
     with _one_at_a_time:
         while True:

@@ -6,21 +6,139 @@ stay behind after a kill -9; the next start finds it by its recorded identity an
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import pwd
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from infra.embedded.errors import ServerUnavailable
-from infra.embedded.forks import FORKS
-from infra.embedded.identity import ProcessIdentity
-from infra.log_files import log_bounds, move_aside
+from infra.embedded.log_files import log_bounds, move_aside
+
+Child = subprocess.Popen[bytes]
+_Request = tuple[list[str], int, dict[str, str], Sequence[int], Future[Child]]
+
+
+class ForkThread:
+    """Starts children from a thread of its own; safe to use from any thread and after a fork."""
+
+    def __init__(self) -> None:
+        """The thread starts with the first child."""
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._owner_pid = 0
+        self._lock = threading.Lock()
+
+    def start(self, command: list[str], log_fd: int, env: dict[str, str], inherited: Sequence[int] = ()) -> Child:
+        """Start a command in a session of its own; stdout and stderr go to `log_fd`.
+
+        `inherited`: further file descriptors that it has under the same numbers. Raises OSError, or what Python raises
+        where it has no memory or no thread left.
+        """
+        with self._lock:
+            if self._owner_pid != os.getpid():  # first use, or we are a fork, which has no such thread
+                self._requests = queue.SimpleQueue()
+                threading.Thread(target=self._run, args=(self._requests,), name="forks", daemon=True).start()
+                self._owner_pid = os.getpid()  # only now: a thread that could not be started is tried again
+        answer: Future[Child] = Future()
+        self._requests.put((command, log_fd, env, inherited, answer))
+        return answer.result()
+
+    def _run(self, requests: queue.SimpleQueue[_Request]) -> None:
+        while True:
+            command, log_fd, env, inherited, answer = requests.get()
+            try:
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log_fd,
+                    stderr=log_fd,
+                    env=env,
+                    pass_fds=inherited,
+                    cwd="/",
+                    # Not in the terminal's group: Ctrl-C is for the parent, which stops the rest in order.
+                    start_new_session=True,
+                )
+            except Exception as error:  # noqa: BLE001 - the thread must outlive it, or all later starts would hang
+                answer.set_exception(error)
+            else:
+                answer.set_result(child)
+
+
+FORKS = ForkThread()
+
+
+# The machine's clock may be corrected a little between recording a start and comparing it.
+SAME_START_S = 2.0
+BECOMING_S = 0.2  # at most; a process without a command line is one of the kernel's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessIdentity:
+    """A process that cannot be mistaken for a later one with the same pid.
+
+    `created_s` is its start in seconds since 1970, `marker` a part of its command line (a path in the
+    data folder) that no unrelated process has; empty: any command line.
+    """
+
+    pid: int
+    created_s: float
+    marker: str = ""
+
+    def find(self) -> psutil.Process | None:
+        """The living process with this identity, or None if it ended or the pid now is another's."""
+        try:
+            process = psutil.Process(self.pid)
+            same_start = abs(process.create_time() - self.created_s) < SAME_START_S
+            same_command = not self.marker or any(self.marker in part for part in _command_line(process))
+            alive = process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return None
+        return process if same_start and same_command and alive else None
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """What the process was started as. For a moment, while it becomes another program, it has none."""
+    until = time.monotonic() + BECOMING_S
+    while not (parts := process.cmdline()) and time.monotonic() < until:
+        time.sleep(0.002)
+    return parts
+
+
+def own_identity() -> ProcessIdentity:
+    """This process."""
+    process = psutil.Process()
+    return ProcessIdentity(pid=process.pid, created_s=process.create_time())
+
+
+def stop_leftover(identity: ProcessIdentity | None, gentle: signal.Signals, deadline_s: float = 10.0) -> bool:
+    """Stop what an earlier owner left running, by force after the deadline; False if there was nothing to stop."""
+    process = identity.find() if identity else None
+    if identity is None or process is None:
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        try:
+            process.send_signal(gentle)
+            process.wait(deadline_s)
+        except psutil.TimeoutExpired:
+            process.kill()
+            try:
+                process.wait(deadline_s)
+            except psutil.TimeoutExpired as error:
+                raise ServerUnavailable(
+                    f"Process {identity.pid}, left by an earlier start, cannot be killed."
+                ) from error
+    return True
 
 
 def launched(command: Sequence[str], death_signal: signal.Signals, uid: int | None) -> list[str]:
@@ -84,7 +202,7 @@ class ChildProcess:
         try:
             created_s = psutil.Process(self._child.pid).create_time()
         except psutil.NoSuchProcess:
-            created_s = time.time()  # it ended at once; whoever waits for it will see that
+            created_s = time.time()  # it ended at once, which its caller sees when it waits for it
         except (psutil.Error, OSError, MemoryError) as error:  # such as no more file descriptors
             self._child.kill()
             self._child.wait()
@@ -123,3 +241,69 @@ class ChildProcess:
                 return last_lines(file.read().decode(errors="replace"), lines)
         except OSError as error:
             return f"(its log {self._log} cannot be read: {error})"
+
+
+def server_user(data: Path) -> int | None:
+    """The uid for the server and its files in `data`, or None when we are not root and it is our own."""
+    if os.geteuid() != 0:
+        return None
+    if data.exists() and data.stat().st_uid != 0:
+        return data.stat().st_uid  # as chosen at the first start
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except KeyError:
+            continue
+    raise ServerUnavailable(
+        "PostgreSQL refuses to run as root and this machine has no user 'postgres' or 'nobody';"
+        " start scrip as an ordinary user."
+    )
+
+
+def run_to_end(uid: int | None, command: Sequence[str], timeout_s: float) -> str:
+    """Run a command, as that user if we are root, and return what it printed.
+
+    Raises ServerUnavailable with its last lines if it fails or takes longer than `timeout_s`.
+    """
+    name = Path(command[0]).name
+    try:
+        done = subprocess.run(
+            launched(command, signal.SIGKILL, uid),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd="/",
+            env=server_environment(),
+            timeout=timeout_s,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerUnavailable(f"{name} did not run: {error}.") from error
+    if done.returncode != 0:
+        raise ServerUnavailable(f"{name} failed with status {done.returncode}: {last_lines(done.stdout)}")
+    return done.stdout
+
+
+def give_access(uid: int | None, folder: Path, program: Path) -> None:
+    """Make sure user `uid` can write in `folder` (which root owns) and run `program`.
+
+    Normally the launcher's kept capability is enough. Where the kernel has none, the folder is handed
+    to the user: root can still use it. Raises ServerUnavailable if that is not enough either.
+    """
+    if uid is None:
+        return
+    probe = ["/bin/sh", "-c", 'test -w "$1" && test -x "$2"', "sh", str(folder), str(program)]
+    try:
+        run_to_end(uid, probe, 30)
+        return
+    except ServerUnavailable:
+        os.chown(folder, uid, -1)
+    try:
+        run_to_end(uid, probe, 30)
+    except ServerUnavailable as error:
+        raise ServerUnavailable(
+            f"PostgreSQL refuses to run as root, and user {pwd.getpwuid(uid).pw_name} cannot reach {folder}"
+            f" or {program}; start scrip as an ordinary user or use folders every user may enter."
+        ) from error

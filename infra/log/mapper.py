@@ -39,7 +39,7 @@ class LedgerMapper(Mapper[str]):
 
     `types`: stored type name -> class; `upcasters`: an old type name -> its `Upcaster`. It neither compresses nor
     encrypts: consumers and analysts read the stored bytes. Personal texts are sealed one by one, before the command is
-    made (`infra/sealing.py`), so that reading the log never needs a key.
+    made (`infra/security/sealing.py`), so that reading the log never needs a key.
     """
 
     def __init__(self, types: Mapping[str, type], upcasters: Mapping[str, Upcaster] | None = None) -> None:

@@ -17,7 +17,7 @@ from infra.log.events import Drafted, LedgerEvent
 from infra.log.mapper import READING, LedgerMapper
 from infra.log.recorder import EMPTY, EventLog, Wanted, placed
 from infra.log.statements import NULL, Connection, Head, columns, joined
-from infra.session import options
+from infra.postgres.session import options
 
 TIMEOUT_S = 10.0  # of a wait for a connection of the pool
 ROWS = 2_000  # of a long read that are in memory at once

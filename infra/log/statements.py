@@ -6,7 +6,7 @@ from typing import Any, LiteralString, NamedTuple, Protocol
 
 import psycopg
 
-from infra.session import options
+from infra.postgres.session import options
 
 Connection = psycopg.Connection[Any]
 AsyncConnection = psycopg.AsyncConnection[Any]

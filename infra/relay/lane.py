@@ -17,13 +17,13 @@ from aiokafka.errors import (
     UnsupportedForMessageFormatError,
 )
 
-from infra.lease import LeaseLost
+from infra.kafka.topics import RECORD_BATCH_BYTES, max_message_bytes
 from infra.log.events import LedgerEvent
+from infra.postgres.lease import LeaseLost
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.publisher import Publisher
 from infra.relay.source import MAX_BYTES, MAX_EVENTS, Source, Stop
 from infra.relay.tail import last_published
-from infra.topic_limit import RECORD_BATCH_BYTES, max_message_bytes
 from infra.waits import set_within
 
 FIRST_PAUSE_S = 0.1

@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from infra.kafka_record import to_record
+from infra.kafka.record import to_record
+from infra.kafka.topics import RECORD_BATCH_BYTES
 from infra.log.events import LedgerEvent
-from infra.topic_limit import RECORD_BATCH_BYTES
 
 START_S = 30.0
 # Longer, and aiokafka would send the end of a transaction a second time, which could then end the next one (P-36).

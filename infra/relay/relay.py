@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import structlog
 
-from infra.lease import LeaseLost
+from infra.postgres.lease import LeaseLost
 from infra.relay.disagreement import LogGap, TopicDisagrees
 from infra.relay.lane import Lane
 from infra.relay.source import MAX_EVENTS, Source, Stop

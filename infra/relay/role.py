@@ -6,8 +6,8 @@ from collections.abc import Callable
 import psycopg
 from aiokafka.errors import KafkaError
 
-from infra import topics
-from infra.kafka_client import kafka_arguments
+from infra.kafka import topics
+from infra.kafka.client import kafka_arguments
 from infra.relay.relay import Relay
 from infra.relay.source import Source
 from infra.role_metrics import Figure, RoleMetrics, metrics_served

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 
-from infra.lease import Lease
 from infra.log.events import LedgerEvent
 from infra.log.postgres import CONNECTED, PostgresLog
 from infra.log.recorder import EventLog
+from infra.postgres.lease import Lease
 
 ACTIVE_RELAY = "relay"  # the lease of the active relay of a database
 STATEMENT_S = 15.0  # a server that was suspended answers nothing, and TCP does not notice

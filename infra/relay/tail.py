@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from infra.kafka_record import NotALedgerRecord, difference, from_record, log_of
+from infra.kafka.record import NotALedgerRecord, difference, from_record, log_of
 from infra.log.chain import GENESIS, link_of
 from infra.log.events import LedgerEvent
 from infra.relay.disagreement import TopicDisagrees

@@ -7,15 +7,15 @@ import psycopg
 from aiokafka.producer.message_accumulator import BatchBuilder
 from psycopg.rows import namedtuple_row
 
-from infra import topics
-from infra.kafka_client import kafka_arguments
-from infra.kafka_record import to_record
+from infra.kafka import topics
+from infra.kafka.client import kafka_arguments
+from infra.kafka.record import to_record
+from infra.kafka.topics import max_message_bytes, set_max_message_bytes
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
 from infra.log.statements import COLUMNS
-from infra.session import options
+from infra.postgres.session import options
 from infra.settings import Settings
-from infra.topic_limit import max_message_bytes, set_max_message_bytes
 
 STEP = 1 << 20  # limits are whole mebibytes, so that one event that is a little larger does not need the next change
 TOO_LARGE = ("MessageSizeTooLargeError", "RecordListTooLargeError")

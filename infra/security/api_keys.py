@@ -60,7 +60,7 @@ class ApiKeys:
                 (id_[:64].replace("\0", "."),),  # Kafka's headers may have what PostgreSQL's text has not
             )
             row = await cursor.fetchone()
-        # The comparison is made for an unknown key too, so that its time tells nothing about which ids exist.
+        # The comparison is made for an unknown key too, so that its duration does not show which ids exist.
         known = bytes(row["hash"]) if row else bytes(32)
         if not compare_digest(known, _hash(secret)) or row is None:
             raise Unauthenticated("invalid_key", "The API key is unknown, expired or revoked.")

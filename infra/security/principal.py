@@ -15,7 +15,7 @@ class Role(StrEnum):
 
 
 class Unauthenticated(Exception):
-    """There is no valid login. `code` tells why; the message never quotes the credential."""
+    """There is no valid login. `code` is the reason; the message never quotes the credential."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -35,7 +35,7 @@ class Principal:
 
     @classmethod
     def of_token(cls, org: str, sub: str, role: Role) -> "Principal":
-        """Somebody with a signed token. The role is part of the actor: two roles of one name are two callers."""
+        """A caller with a signed token. The role is part of the actor: two roles of one name are two callers."""
         return cls(org, sub, role, f"{role.value}:{sub}")
 
     @classmethod

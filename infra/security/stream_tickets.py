@@ -11,7 +11,7 @@ from infra.security.principal import Principal, Role
 
 TTL_S = 60
 BYTES = 32
-MAX_UNUSED = 100  # tickets of one login that nobody has used yet
+MAX_UNUSED = 100  # unused tickets of one login
 
 # What has ended goes when another is made, so that the table never holds more than a minute's.
 _ISSUE = """

@@ -14,10 +14,9 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from infra.alerts import Crossing, raise_alerts
-from infra.waits import end_tasks, set_within
-from infra.webhooks.secret import SecretUnreadable, WebhookSecrets
+from infra.waits import end_tasks, repeat
 from infra.webhooks.sending import Sender, Try
-from infra.webhooks.signature import signed_headers
+from infra.webhooks.signature import SecretUnreadable, WebhookSecrets, signed_headers
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ GIVE_UP_AFTER = timedelta(days=3)  # of failures without a success between them
 GONE = 410  # the receiver says that it wants nothing more
 AT_ONCE = 32  # deliveries on the way,
 AT_ONCE_EACH = 4  # and to one webhook
-LEASE = timedelta(seconds=60)  # a claimed delivery that nobody finishes is tried again after this
+LEASE = timedelta(seconds=60)  # a claimed delivery that is not finished is tried again after this
 POLL_S = 0.5
 FINISH_S = 2.0
 LAST_PAUSE_S = 10.0
@@ -98,16 +97,13 @@ class Deliveries:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what is on the way then is finished. Waits out a database that is away."""
-        pause = POLL_S
+
+        async def look() -> None:
+            await self.start_due()
+
+        away = (psycopg.Error, OSError)
         try:
-            while not stop.is_set():
-                try:
-                    await self.start_due()
-                    pause = POLL_S
-                except (psycopg.Error, OSError) as error:
-                    log.warning("webhook deliveries cannot be read: %s", error or type(error).__name__)
-                    pause = min(2 * pause, LAST_PAUSE_S)
-                await set_within(stop, pause)
+            await repeat("reading webhooks", look, stop, away, every_s=POLL_S, last_pause_s=LAST_PAUSE_S)
         finally:
             await self.finish()
 
@@ -141,7 +137,7 @@ class Deliveries:
         try:
             await self._record(due, await self._try(due))
         except (psycopg.Error, OSError) as error:
-            # The lease runs out and the alert is delivered again; its `webhook-id` tells the receiver.
+            # The lease runs out and the alert is delivered again; the receiver knows it by its `webhook-id`.
             log.warning("the delivery %s was not written down: %s", due.id, error or type(error).__name__)
 
     async def _try(self, due: Due) -> Try:
@@ -160,7 +156,7 @@ class Deliveries:
         last = due.attempts >= len(PAUSES_S)
         pause = None if tried.delivered or last else next_pause(due.attempts)
         status = "delivered" if tried.delivered else "failed" if last else "pending"
-        told = {"status_code": tried.status_code, "error": tried.error, "ms": tried.ms}
+        outcome = {"status_code": tried.status_code, "error": tried.error, "ms": tried.ms}
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute(
                 _RECORD,
@@ -170,7 +166,7 @@ class Deliveries:
                     "code": tried.status_code,
                     "error": tried.error,
                     "pause": pause,
-                    "log": Jsonb(told),
+                    "log": Jsonb(outcome),
                 },
             )
             if tried.delivered:

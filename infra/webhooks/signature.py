@@ -1,7 +1,11 @@
-"""The Standard Webhooks signature: made over what we send, checked on what payment providers send.
+"""The Standard Webhooks signature, made over what we send and checked on what payment providers send, and its secrets.
 
 Headers `webhook-id`, `webhook-timestamp` (seconds since 1970) and `webhook-signature`: `v1,` and the base64 of
 HMAC-SHA256 over `{id}.{timestamp}.{body}`, several of them separated by spaces while a secret is being changed.
+
+The package `standardwebhooks` is not used: it compares with the machine's clock, where ours is the database's, accepts
+a secret or a signature that is no base64, and ends at the first signature that fits. Secrets at rest are encrypted with
+a key of the deployment, which a copy of the database does not have.
 """
 
 from base64 import b64decode, b64encode
@@ -11,9 +15,12 @@ from hmac import compare_digest
 from hmac import digest as hmac_digest
 from secrets import token_bytes
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 PREFIX = "whsec_"
 SECRET_BYTES = 24
-TOLERANCE_S = 300  # a message that was recorded is of no use after five minutes
+TOLERANCE_S = 300  # a recorded message is refused after five minutes
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 
@@ -76,3 +83,41 @@ def _decoded(text: str) -> bytes:
 
 def _digest(key: bytes, id_: str, timestamp: str, body: bytes) -> bytes:
     return hmac_digest(key, b"%b.%b.%b" % (id_.encode(), timestamp.encode(), body), "sha256")
+
+
+class SecretUnreadable(Exception):
+    """The secret was encrypted with another key than this deployment's."""
+
+
+class WebhookSecrets:
+    """Encrypts and opens. `key`: the deployment's SCRIP_FINGERPRINT_SECRET."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._cipher = AESGCM(hmac_digest(key, b"webhook secrets v1", "sha256"))
+
+    def made(self, *parts: str) -> str:
+        """The same secret for the same parts: a repeated request shows again what is stored encrypted."""
+        text = "".join(f"{len(part)}:{part}" for part in ("webhook", *parts))
+        return new_secret(hmac_digest(self._key, text.encode(), "sha256")[:SECRET_BYTES])
+
+    def identity(self, *parts: str) -> str:
+        """An id of 24 hexadecimal digits, the same for the same parts."""
+        text = "".join(f"{len(part)}:{part}" for part in ("webhook id", *parts))
+        return hmac_digest(self._key, text.encode(), "sha256").hex()[:24]
+
+    def encrypt(self, org: str, id_: str, secret: str) -> bytes:
+        """The stored form; it opens for this organisation and webhook only."""
+        nonce = token_bytes(12)
+        return nonce + self._cipher.encrypt(nonce, secret.encode(), _bound_to(org, id_))
+
+    def decrypt(self, org: str, id_: str, stored: bytes) -> str:
+        """The secret. Raises SecretUnreadable."""
+        try:
+            return self._cipher.decrypt(stored[:12], stored[12:], _bound_to(org, id_)).decode()
+        except (InvalidTag, ValueError):
+            raise SecretUnreadable(f"the secret of the webhook {id_} is of another deployment") from None
+
+
+def _bound_to(org: str, id_: str) -> bytes:
+    return f"{len(org)}:{org}{id_}".encode()

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from infra.webhooks.secret import WebhookSecrets
+from infra.webhooks.signature import WebhookSecrets
 
 MAX_WEBHOOKS = 50  # of an organisation
 MAX_RESENDS = 100  # of a webhook that wait, or are tried again
@@ -94,8 +94,8 @@ class Webhooks:
             if counted is not None and counted["n"] >= MAX_WEBHOOKS:
                 raise TooManyWebhooks
             stored = self._secrets.encrypt(org, id_, secret)
-            told = {"url": url, "types": types and list(types), "description": description, "enabled": enabled}
-            await cursor.execute(_INSERT, {"id": id_, "org": org, "secret": stored, "by": by, **told})
+            values = {"url": url, "types": types and list(types), "description": description, "enabled": enabled}
+            await cursor.execute(_INSERT, {"id": id_, "org": org, "secret": stored, "by": by, **values})
             made = await cursor.fetchone()
             if made is None:
                 raise AssertionError("an insert returns its row")

@@ -16,17 +16,17 @@ from domain.kernel.execution import Decided, execute
 from domain.kernel.work import START, Key, make
 from domain.prices.publish import NOTICE
 from domain.refusal import RefusalKind
-from infra import failpoints
-from infra.failpoints import failpoint
 from infra.log import statements
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
 from infra.log.statements import CommandRow
 from infra.partitions import PLATFORM, Placed, partition_of
-from infra.wire.pipeline import Pipeline
+from infra.wire import Pipeline
+from infra.writer import failpoints
 from infra.writer.catching_up import catch_up
 from infra.writer.demand import Demand
 from infra.writer.draft import Draft
+from infra.writer.failpoints import failpoint
 from infra.writer.foresight import Asked
 from infra.writer.large import StillLoading
 from infra.writer.loading import Loader

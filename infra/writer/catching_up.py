@@ -7,7 +7,7 @@ import psycopg
 
 from infra.log import statements
 from infra.partitions import Placed
-from infra.wire.pipeline import Pipeline
+from infra.wire import Pipeline
 from infra.writer.loading import MAX_LOOKS, Loader
 
 

@@ -10,7 +10,7 @@ import psycopg
 from domain.kernel.domain import Answerer, Decider
 from domain.kernel.work import Key, Stream, Tagged, Work
 from infra.partitions import partition_of, placed
-from infra.wire.pipeline import Pipeline
+from infra.wire import Pipeline
 from infra.writer.foresight import Asked, Foresight
 from infra.writer.large import StillLoading
 from infra.writer.loading import Loader

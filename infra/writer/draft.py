@@ -10,16 +10,16 @@ import msgspec
 from domain.kernel.execution import Decided
 from domain.kernel.work import START, Key, Savepoint, Stream, Work, make
 from domain.refusal import EventTooLarge
-from infra import failpoints
-from infra.failpoints import failpoint
 from infra.log import statements
 from infra.log.chain import link, microseconds
 from infra.log.events import Drafted, LedgerEvent
 from infra.log.postgres import PostgresLog
+from infra.log.snapshots import encode_state
 from infra.log.statements import MAX_EVENT_BYTES, CommandRow
-from infra.snapshots import encode_state
-from infra.wire.pipeline import Pipeline
+from infra.wire import Pipeline
+from infra.writer import failpoints
 from infra.writer.demand import Demand
+from infra.writer.failpoints import failpoint
 from infra.writer.large import LARGE
 from infra.writer.loading import Loader
 from infra.writer.submission import Outcome, Submission

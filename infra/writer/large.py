@@ -18,8 +18,8 @@ from domain.kernel.domain import Domain
 from domain.kernel.work import Key, Stream
 from infra.log import statements
 from infra.log.mapper import LedgerMapper
+from infra.log.snapshots import decode_in_steps, encode_in_steps
 from infra.log.statements import Connection
-from infra.snapshots import decode_in_steps, encode_in_steps
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from infra.log import statements
 from infra.log.chain import GENESIS
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
+from infra.log.snapshots import decode_state
 from infra.partitions import PLATFORM
-from infra.snapshots import decode_state
-from infra.wire.pipeline import Pipeline, Sent
+from infra.wire import Pipeline, Sent
 from infra.writer.cache import Cache
 from infra.writer.large import LARGE, LargeStreams
 

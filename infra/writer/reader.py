@@ -18,7 +18,7 @@ from infra.disk import NOT_WATCHED, DiskWatch
 from infra.log import statements
 from infra.partitions import PLATFORM, partition_of, placed
 from infra.turns import CALLER, Caller
-from infra.wire.wire import Wire
+from infra.wire import Wire
 from infra.writer.ahead import Ahead
 from infra.writer.fair_queue import FairQueue
 from infra.writer.foresight import Foresight

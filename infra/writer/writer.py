@@ -21,7 +21,7 @@ from infra.log import statements
 from infra.log.postgres import PostgresLog
 from infra.log.statements import Connection
 from infra.turns import Caller
-from infra.wire.pipeline import Pipeline
+from infra.wire import Pipeline
 from infra.writer.batch import Batch, Held, Result, Unit
 from infra.writer.catching_up import catch_up
 from infra.writer.counters import Counters

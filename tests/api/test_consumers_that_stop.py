@@ -17,15 +17,16 @@ from typer.testing import CliRunner
 
 from api.operator.watch import Still
 from cli.app import app
-from infra.kafka_client import kafka_arguments
-from infra.kafka_lag import LagReader, Read, Unread, group_lag
+from infra.kafka.client import kafka_arguments
+from infra.kafka.lag import LagReader, Read, Unread
+from infra.kafka.topics import INTAKE, USAGE, provision, topic_name
 from infra.settings import Settings
-from infra.topics import INTAKE, USAGE, provision, topic_name
 from tests.api.service import Service, settings_of
 from tests.conftest import PARTITIONS, Database
 from tests.console.conftest import csrf_of, with_console
 from tests.consumers.test_intake_kafka import process
 from tests.consumers.usage_records import metered
+from tests.infra.consumer_lag import group_lag
 from tests.loopback import caller
 
 DEADLINE_S = 60.0

@@ -10,11 +10,12 @@ import pytest
 
 from api.operator import figures as operator_figures
 from consumers.usage import USAGE
-from infra.kafka_lag import group_lag, read_by_us
-from infra.topics import LEDGER, provision, topic_name
+from infra.kafka.lag import read_by_us
+from infra.kafka.topics import LEDGER, provision, topic_name
 from tests.api.generating import give, new_user
 from tests.api.service import Service, running, settings_of
 from tests.conftest import PARTITIONS, Database
+from tests.infra.consumer_lag import group_lag
 
 FIGURES = {
     *("read_models", "notifier", "usage", "consumers", "oldest_hold", "overdue_holds", "quarantine", "webhooks"),

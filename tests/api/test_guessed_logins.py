@@ -6,7 +6,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from infra.security.failed_logins import MAX_COUNTS, WHOLE_ADDRESS, WINDOW_S, FailedLogins, network_of
+from infra.security.rates import MAX_COUNTS, WHOLE_ADDRESS, WINDOW_S, FailedLogins, network_of
 from infra.webhooks.signature import new_secret
 from tests.api.service import Service, settings_of
 from tests.conftest import Database

@@ -15,7 +15,7 @@ from api.http import limits
 from api.log import reads as log_reads
 from domain.credits.account import Account
 from domain.registry import SCRIP
-from infra.snapshots import encode_state
+from infra.log.snapshots import encode_state
 from tests.api.service import ORG, Service, address
 from tests.waiting import ENOUGH_S, wait_until
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from infra.payments.providers import UnsafePayments, provider_of
+from infra.payments import UnsafePayments, provider_of
 from infra.webhooks.signature import new_secret, signed_headers
 from tests.api.service import ORG, Service, running, settings_of
 from tests.conftest import Database

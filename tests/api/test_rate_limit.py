@@ -7,7 +7,7 @@ import httpx
 import pytest
 from psycopg_pool import PoolTimeout
 
-from infra.security.request_rates import RequestRates
+from infra.security.rates import RequestRates
 from tests.api.service import Service, running, settings_of
 from tests.conftest import Database, move_clock
 

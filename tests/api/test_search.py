@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.payments.providers import provider_of
+from infra.payments import provider_of
 from tests.api.generating import PATH, PICTURE, ok
 from tests.api.service import Service, settings_of
 

@@ -10,8 +10,7 @@ import pytest
 
 from api.http import database
 from api.http.database import Visible
-from infra.fair_pool import FairPool
-from infra.turns import CALLER, TooManyWaiting
+from infra.turns import CALLER, FairPool, TooManyWaiting
 from projections import versions
 from tests.conftest import Database
 from tests.waiting import patient

@@ -7,8 +7,7 @@ import httpx
 import psycopg
 import pytest
 
-from infra.alert_rules import RULES
-from infra.alerts import Crossing, raise_alerts
+from infra.alerts import RULES, Crossing, raise_alerts
 from tests.api.service import Service
 
 PATH = "/api/v1/webhooks"

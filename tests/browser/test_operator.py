@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect
 from cli.service.service import Service
 from cli.service.tokens import signed_token
 from consumers.cloud_event import AUTH_HEADER
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import USAGE, topic_name
 from infra.settings import Settings
-from infra.topics import USAGE, topic_name
 from tests.browser.conftest import PHONE, WIDE, Named, OpenApi, OpenPage, SignIn
 from tests.consumers.usage_records import metered
 from tests.infra.writer.ledger_kit import until

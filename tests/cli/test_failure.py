@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from cli.failure import SENTENCES, Failure, sentence
 from infra.embedded.errors import PortInUse, ServerUnavailable
-from infra.selfcheck import UnsafeSetting
+from infra.postgres.selfcheck import UnsafeSetting
 
 FULL = os.strerror(errno.ENOSPC)
 

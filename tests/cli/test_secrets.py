@@ -9,7 +9,7 @@ import pytest
 from cli.failure import Failure
 from cli.service.secrets import FILE, ensure_secrets, read_secrets
 from infra.embedded.folder import DataFolder
-from infra.logins import LOGINS
+from infra.postgres.logins import LOGINS
 
 
 def test_they_are_made_once(tmp_path: Path) -> None:

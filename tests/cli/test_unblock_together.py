@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from cli.commands import unblock
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import max_message_bytes, set_max_message_bytes
 from infra.relay import unblocking
 from infra.settings import Settings
-from infra.topic_limit import max_message_bytes, set_max_message_bytes
 from tests.conftest import Database
 from tests.infra.relaying import deployed, ledger
 

@@ -13,9 +13,9 @@ from scrip_client.steps import Record
 
 from consumers.intake.role import run_intake
 from domain.prices.publish import PublishPrices
+from infra.kafka.topics import USAGE, provision, topic_name
 from infra.partitions import PLATFORM
 from infra.settings import Settings
-from infra.topics import USAGE, provision, topic_name
 from infra.writer.submission import Submission
 from tests.api.generating import balance, give
 from tests.api.service import ORG, Service, running, settings_of

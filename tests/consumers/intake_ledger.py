@@ -16,7 +16,7 @@ from domain.credits.commands import Grant, Reserve
 from domain.registry import SCRIP
 from infra.ids import record_id
 from infra.quarantine import Parked
-from infra.sealing import Sealer
+from infra.security.sealing import Sealer
 from infra.writer.ledger import Ledger
 from infra.writer.reader import Reader
 from infra.writer.submission import Outcome, Submission

@@ -8,11 +8,11 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 
 from consumers.projector import run_projector
-from infra.kafka_client import kafka_arguments
-from infra.kafka_record import to_record
+from infra.kafka.client import kafka_arguments
+from infra.kafka.record import to_record
+from infra.kafka.topics import LEDGER, provision, topic_name
 from infra.log.events import LedgerEvent
 from infra.settings import Settings
-from infra.topics import LEDGER, provision, topic_name
 from projections import versions
 from tests.conftest import PARTITIONS, Database
 from tests.waiting import patient

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from infra.embedded import EmbeddedServers
+from infra.kafka.topics import provision
 from infra.settings import Settings
-from infra.topics import provision
 from tests.conftest import PARTITIONS, Database, database_of
 from tests.consumers.intake_ledger import bench
 from tests.consumers.test_intake_kafka import intake, lag, send, until

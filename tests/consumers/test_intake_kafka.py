@@ -17,8 +17,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from consumers.intake.record import Record
 from consumers.intake.role import run_intake
+from infra.kafka.topics import INTAKE, QUARANTINE, USAGE, provision, topic_name
 from infra.settings import Settings
-from infra.topics import INTAKE, QUARANTINE, USAGE, provision, topic_name
 from tests.conftest import PARTITIONS, Database
 from tests.consumers.intake_ledger import bench
 from tests.consumers.usage_records import binary, completed, metered, raw

@@ -9,7 +9,7 @@ import pytest
 
 from consumers.intake.retry import Retried, retry
 from infra.partitions import PLATFORM
-from infra.quarantine import NotQuarantined, Parked, open_reasons, undecided
+from infra.quarantine import NotQuarantined, Parked, undecided
 from tests.conftest import Database
 from tests.consumers.intake_ledger import Bench, bench
 from tests.consumers.usage_records import SOURCE, binary, metered, raw
@@ -96,7 +96,10 @@ def test_waiting_for_a_source(run: Callable[[Case], None]) -> None:
         await found.intake.process([metered(id_, 4) for id_ in ids])
         assert await left(second) == []
         async with found.pool.connection() as connection:
-            assert await open_reasons(connection, "acme", SOURCE) == {"id_reused": 4}
+            waiting = (
+                "select reason, count(*) from quarantine where source = %b and resolved_at is null group by reason"
+            )
+            assert await (await connection.execute(waiting, (SOURCE,))).fetchall() == [("id_reused", 4)]
 
     run(case)
 

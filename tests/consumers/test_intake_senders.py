@@ -13,12 +13,12 @@ from consumers.cloud_event import Unacceptable
 from consumers.intake.opening import opened_intake
 from consumers.intake.role import run_intake
 from domain.registry import SCRIP
+from infra.kafka.topics import provision
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.quarantine import Parked
 from infra.security.principal import Role
 from infra.security.tokens import Tokens
 from infra.settings import Settings
-from infra.topics import provision
-from infra.unsafe_setting import UnsafeSetting
 from infra.writer.ledger import Ledger
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database

@@ -25,10 +25,10 @@ from domain.generations.request import Request
 from domain.groups.commands import AddMembers, CreateGroup, TrackGeneration
 from domain.organisations.commands import ConfigureOrganisation
 from domain.registry import SCRIP
-from infra.channels import Outgoing, Outlet
 from infra.decisions import CHECK, DECISIONS, RefusedChecks
+from infra.kafka.channels import Outgoing, Outlet
+from infra.kafka.topics import provision, topic_name
 from infra.settings import Settings
-from infra.topics import provision, topic_name
 from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database

@@ -14,8 +14,8 @@ from consumers.notifier.engine import Engine
 from consumers.notifier.refused_checks import follow_refused_checks
 from domain.organisations.commands import ChoosePlan
 from infra.decisions import DEDUCTION, RefusedChecks
+from infra.kafka.topics import provision
 from infra.settings import Settings
-from infra.topics import provision
 from infra.writer.submission import Submission
 from tests.api.service import Service, running, settings_of
 from tests.conftest import PARTITIONS, Database

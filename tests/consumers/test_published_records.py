@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaConsumer
 from consumers.intake.record import QUARANTINE, quarantine_records
 from consumers.notifier.publishing import NOTIFICATIONS, Notification, alert_record, refusal_record
 from infra import decisions
-from infra.channels import Channel, Outgoing, Outlet
 from infra.decisions import DECISIONS, DEDUCTION, Decision, RefusedChecks
+from infra.kafka.channels import Channel, Outgoing, Outlet
+from infra.kafka.topics import provision, topic_name
 from infra.position import format_position
 from infra.quarantine import Parked
 from infra.settings import Settings
-from infra.topics import provision, topic_name
 from tests.waiting import patient
 
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumers.intake.retry import Retried, retry
-from infra import quarantine_room
+from infra import quarantine
 from infra.partitions import PLATFORM
 from tests.conftest import Database
 from tests.consumers.intake_ledger import Bench, bench
@@ -27,9 +27,9 @@ def run(database: Database, case: Case) -> None:
 
 def lower(monkeypatch: pytest.MonkeyPatch, of_org: int, in_all: int) -> None:
     """The bounds of this test, in the statement that counts."""
-    room = quarantine_room._ROOM
-    room = room.replace(str(quarantine_room.MAX_IN_ALL), str(in_all))
-    monkeypatch.setattr(quarantine_room, "_ROOM", room.replace(str(quarantine_room.MAX_OF_ORG), str(of_org)))
+    room = quarantine._ROOM
+    room = room.replace(str(quarantine.MAX_IN_ALL), str(in_all))
+    monkeypatch.setattr(quarantine, "_ROOM", room.replace(str(quarantine.MAX_OF_ORG), str(of_org)))
 
 
 def test_what_can_never_be_applied_has_so_many_rows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

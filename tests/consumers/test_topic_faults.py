@@ -10,14 +10,14 @@ from aiokafka import AIOKafkaProducer
 from consumers import projector, subscribing
 from domain.credits.commands import Debit, Grant
 from domain.registry import SCRIP
-from infra.kafka_client import kafka_arguments
-from infra.kafka_record import LedgerRecord, to_record
+from infra.kafka.client import kafka_arguments
+from infra.kafka.record import LedgerRecord, to_record
+from infra.kafka.topics import LEDGER, topic_name
 from infra.log.chain import link_of
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.partitions import partition_of
 from infra.settings import Settings
-from infra.topics import LEDGER, topic_name
 from tests.conftest import PARTITIONS, Database
 from tests.consumers.projecting import deployed, last, log_id, positions, publish, serving, until
 from tests.projections.log_builder import LogBuilder, write

@@ -14,11 +14,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from consumers.intake.record import record_of
 from consumers.intake.retry import Retried, retry
-from infra import kafka_batches
 from infra.embedded import EmbeddedServers
+from infra.embedded.jars import ensure_jars
+from infra.embedded.kafka import run_kafka_tool
+from infra.kafka import batches
+from infra.kafka.topics import QUARANTINE, USAGE, topic_name
 from infra.partitions import PLATFORM
 from infra.settings import Settings
-from infra.topics import QUARANTINE, USAGE, topic_name
 from tests.conftest import Database
 from tests.consumers.intake_ledger import Bench, bench
 from tests.consumers.test_intake_kafka import DEADLINE_S, intake, lag, settings, until
@@ -83,8 +85,7 @@ def test_compressed_batches_of_other_clients_are_read(
         options = ["--topic", topic, "--num-records", "40", "--throughput", "-1", "--payload-file", str(file)]
         properties = (f"bootstrap.servers={settings.kafka}", f"compression.type={codec}", "linger.ms=50")
         tool = "org.apache.kafka.tools.ProducerPerformance"
-        assert servers.kafka is not None
-        servers.kafka.run_tool(tool, [*options, "--producer-props", *properties])
+        run_kafka_tool(servers.folder, ensure_jars(), tool, [*options, "--producer-props", *properties])
 
     def librdkafka(codec: str) -> None:
         file = _lines(tmp_path, f"kcat-{codec}")
@@ -222,7 +223,7 @@ def test_a_batch_that_can_be_read_later_is_applied_by_a_retry(
             await send(settings, 0, "e1", "e2", codec="zstd")
             await send(settings, 0, "e3")
             with monkeypatch.context() as missing:
-                missing.delitem(kafka_batches._CODECS, 4)
+                missing.delitem(batches._CODECS, 4)
                 async with intake(settings):
                     await decided(found, settings, 1, 1)
             (row,) = await found.rows("select * from quarantine")

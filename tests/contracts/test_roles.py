@@ -15,8 +15,8 @@ import pytest
 from consumers.rebuild import rebuild_from
 from domain.registry import SCRIP
 from domain.resources.table import RESOURCES
-from infra import topics
 from infra.audit.verify import verify
+from infra.kafka import topics
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.log.postgres import LogUnreachable, PostgresLog, PostgresSnapshots

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from cli.doctor.codes import CODES
-from infra.alert_rules import RULES
+from infra.alerts import RULES
 from tests.cli.program import ROOT
 from tests.docs.blocks import DOCS
 

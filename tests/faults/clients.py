@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError
 
 from cli.service.tokens import signed_token
 from consumers.usage import COMPLETED, METERED
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import USAGE, topic_name
 from infra.settings import Settings
-from infra.topics import USAGE, topic_name
 from tests.faults.history import FAIL, INFO, OK, History, Operation, Told
 from tests.loopback import NO_TLS
 

@@ -27,8 +27,8 @@ import psycopg
 from cli.service.settings import settings_of
 from infra.embedded.folder import DataFolder, read_running
 from infra.embedded.jars import ensure_jars
-from infra.embedded.kafka_tools import format_storage
-from infra.embedded.postgres_data import PostgresData
+from infra.embedded.kafka import format_storage
+from infra.embedded.postgres import PostgresData
 from infra.settings import Settings
 from tests.cli.running import Up, gone
 from tests.faults import oracle

@@ -12,9 +12,9 @@ import pytest
 from domain.credits.events import CreditsDebited, ReservationExpired
 from domain.kernel.work import SLICE
 from domain.registry import SCRIP
-from infra import failpoints
-from infra.failpoints import ACTIONS, PLACES, FailpointHit, Fault, failpoint
 from infra.log.mapper import LedgerMapper
+from infra.writer import failpoints
+from infra.writer.failpoints import ACTIONS, PLACES, FailpointHit, Fault, failpoint
 from infra.writer.submission import Outcome
 from infra.writer.writer import Writer
 from tests.conftest import Database, move_clock

@@ -25,7 +25,7 @@ from consumers.projector import run_projector
 from domain.credits.address import stream_of
 from domain.credits.commands import Debit, Grant
 from domain.credits.events import CreditsGranted, Slice
-from infra import topics
+from infra.kafka import topics
 from infra.partitions import partition_of
 from infra.relay.relay import Relay
 from infra.relay.role import relay_metrics, relay_of

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from infra.logins import LOGINS
+from infra.postgres.logins import LOGINS
 from tests.conftest import Database
 
 Connection = psycopg.Connection[Any]

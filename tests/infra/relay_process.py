@@ -11,7 +11,7 @@ import sys
 
 from aiokafka import AIOKafkaProducer
 
-from infra import lease
+from infra.postgres import lease
 from infra.relay import run_relay
 from tests.infra.relaying import settings_for
 

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from infra import topics
-from infra.kafka_client import kafka_arguments
-from infra.kafka_record import from_record
+from infra.kafka import topics
+from infra.kafka.client import kafka_arguments
+from infra.kafka.record import from_record
 from infra.log import statements
 from infra.log.chain import GENESIS, link_of
 from infra.log.events import LedgerEvent

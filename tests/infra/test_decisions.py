@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from infra import decisions, pace
+from infra import decisions
 from infra.decisions import Decision, RefusedChecks
+from infra.security import rates
 from infra.settings import Settings
 
 
@@ -26,7 +27,7 @@ def published(checks: RefusedChecks) -> list[Decision]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time of the rates, in its only element."""
     now = [1_000.0]
-    monkeypatch.setattr(pace, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rates, "monotonic", lambda: now[0])
     return now
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import psycopg
 
-from infra.fair_pool import FairPool
-from infra.turns import CALLER
+from infra.turns import CALLER, FairPool
 from tests.conftest import Database
 from tests.waiting import ENOUGH_S
 

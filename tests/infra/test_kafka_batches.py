@@ -10,15 +10,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from consumers.notifier.refused_checks import _row
-from infra import kafka_batches
 from infra.audit.report import Differs
 from infra.audit.topic import _same
 from infra.embedded import EmbeddedServers
-from infra.kafka_client import kafka_arguments
+from infra.kafka import batches
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import LEDGER, topic_name
 from infra.log.events import LedgerEvent
 from infra.relay.tail import last_published
 from infra.settings import Settings
-from infra.topics import LEDGER, topic_name
 from tests.conftest import Database
 from tests.consumers.projecting import last, log_id, positions, publish, serving, until
 from tests.consumers.test_projector import LOG, deployment
@@ -125,27 +125,27 @@ def test_records_of_other_partitions_are_not_lost_beside_a_damaged_batch(
 
 
 def test_a_few_bytes_that_stand_for_too_many_are_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_batches, "MAX_PLAIN_BYTES", 1 << 20)
-    for codec, module in kafka_batches._CODECS.items():
+    monkeypatch.setattr(batches, "MAX_PLAIN_BYTES", 1 << 20)
+    for codec, module in batches._CODECS.items():
         plain = bytes(2 << 20)
         packed = bytes(module.compress_raw(plain) if codec == 2 else module.compress(plain))
         header = struct.pack(">qiibIhiqqqhii", 0, 49 + len(packed), 0, 2, 0, codec, 0, 0, 0, -1, -1, -1, 1)
         batch = bytearray(header + packed)
         checked(lambda _: None)(batch)
-        with pytest.raises(kafka_batches.UnreadableBatch, match="at most 1048576 bytes"):
-            kafka_batches.records_of(bytes(batch))
+        with pytest.raises(batches.UnreadableBatch, match="at most 1048576 bytes"):
+            batches.records_of(bytes(batch))
 
 
 def test_a_few_bytes_that_stand_for_too_many_records_are_set_aside() -> None:
     """All of them at once would take 2 GB, and ten seconds in which no heartbeat is sent."""
     record = bytes([12, 0, 0, 0, 1, 1, 0])  # no key, value or headers
-    for count in (3, kafka_batches.MAX_RECORDS + 1):
-        packed = bytes(kafka_batches._CODECS[4].compress(record * count))
+    for count in (3, batches.MAX_RECORDS + 1):
+        packed = bytes(batches._CODECS[4].compress(record * count))
         header = struct.pack(">qiibIhiqqqhii", 0, 49 + len(packed), 0, 2, 0, 4, count - 1, 0, 0, -1, -1, -1, count)
         batch = bytearray(header + packed)
         checked(lambda _: None)(batch)
         if count == 3:
-            assert len(kafka_batches.records_of(bytes(batch))) == 3
+            assert len(batches.records_of(bytes(batch))) == 3
             continue
-        with pytest.raises(kafka_batches.UnreadableBatch, match="more than 262144 records"):
-            kafka_batches.records_of(bytes(batch))
+        with pytest.raises(batches.UnreadableBatch, match="more than 262144 records"):
+            batches.records_of(bytes(batch))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra.kafka_record import NotALedgerRecord, from_record, log_of, to_record
+from infra.kafka.record import NotALedgerRecord, from_record, log_of, to_record
 from infra.log.events import LedgerEvent
 
 LOG = "0b6a1c52-5a0e-4a51-8c0f-3f6d5d1c9a11"

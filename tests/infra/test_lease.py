@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra import lease as module
 from infra import waits
-from infra.lease import Lease, LeaseLost
+from infra.postgres import lease as module
+from infra.postgres.lease import Lease, LeaseLost
 from infra.waits import StillRunning
 from tests.conftest import Database
 from tests.infra.relaying import until

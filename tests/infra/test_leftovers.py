@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from infra.leftovers import Leftovers
+from infra.sweeper import Leftovers
 from tests.conftest import Database
 
 _FILL = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.log_files import LogBounds, OwnLog, move_aside, numbered
+from infra.embedded.log_files import LogBounds, OwnLog, move_aside, numbered
 from tests.waiting import ENOUGH_S, wait_until
 
 BYTES = 65_536
@@ -17,7 +17,7 @@ import logging, sys, threading
 from pathlib import Path
 import structlog
 from cli.role_log import log_as_json
-from infra.log_files import LogBounds, OwnLog
+from infra.embedded.log_files import LogBounds, OwnLog
 own = OwnLog.of_standard_error(Path(sys.argv[1]), LogBounds(65_536, int(sys.argv[2])))
 assert own is not None
 log_as_json(own=own)

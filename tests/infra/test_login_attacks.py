@@ -15,12 +15,12 @@ from cli.doctor.postgres import check_logins
 from cli.service.prepare import set_passwords
 from consumers.rebuild import rebuild_from
 from domain.registry import SCRIP
-from infra import migrations
 from infra.embedded import DataFolder, EmbeddedPostgres, EmbeddedServers
 from infra.log.statements import NotLocked
-from infra.logins import LOGINS
-from infra.migrations import migrate
-from infra.session import connect_owner
+from infra.postgres import migrations
+from infra.postgres.logins import LOGINS
+from infra.postgres.migrations import migrate
+from infra.postgres.session import connect_owner
 from infra.settings import Settings
 from infra.writer.writer import Writer
 from projections import versions
@@ -195,10 +195,10 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     server = EmbeddedPostgres(folder)
     try:
         server.start()
-        with psycopg.connect(server.uri, autocommit=True) as superuser:
+        with psycopg.connect(server.address, autocommit=True) as superuser:
             superuser.execute("create role managed login createrole createdb password 'for-tests-only'")
             superuser.execute("create database scrip owner managed")
-        uri = make_conninfo(server.uri, dbname="scrip")
+        uri = make_conninfo(server.address, dbname="scrip")
         yield make_conninfo(uri, user="managed", password=PASSWORD), uri
     finally:
         server.stop()

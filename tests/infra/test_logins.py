@@ -8,8 +8,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from infra.logins import LOGINS
-from infra.session import connect_owner, options
+from infra.postgres.logins import LOGINS
+from infra.postgres.session import connect_owner, options
 from tests.conftest import PASSWORD, Database
 from tests.infra import login_session
 from tests.infra.login_attempts import MAKING, TAKING
@@ -145,7 +145,7 @@ def test_what_a_login_leaves_for_itself_is_not_what_our_sessions_begin_with(
 def start_again(database: Database) -> None:
     """What `scrip up` and `scrip prepare` do to the database."""
     from cli.service.prepare import set_passwords
-    from infra.migrations import migrate
+    from infra.postgres.migrations import migrate
 
     migrate(database.owner_uri, 4)
     set_passwords(database.owner_uri, dict.fromkeys(LOGINS, PASSWORD))
@@ -204,7 +204,7 @@ def test_functions_have_a_search_path_of_their_own(migrated_database: Database) 
 # Where sessions begin otherwise, and why that is safe.
 OTHER_BEGINNINGS = {
     "infra/relay/source.py": "it takes the options of the log's sessions (CONNECTED)",
-    "infra/selfcheck.py": "it looks at the session that the login gets, and sets the search path first",
+    "infra/postgres/selfcheck.py": "it looks at the session that the login gets, and sets the search path first",
 }
 
 

@@ -10,9 +10,9 @@ from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
 from domain.registry import SCRIP
-from infra import migrations
 from infra.embedded import EmbeddedServers
-from infra.migrations import SCHEMA, migrate
+from infra.postgres import migrations
+from infra.postgres.migrations import SCHEMA, migrate
 from infra.writer.writer import Writer
 from tests.conftest import Database
 from tests.infra.writer.ledger_kit import accepted, debit, grant

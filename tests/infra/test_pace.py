@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra import pace
-from infra.pace import Pace
+from infra.security import rates
+from infra.security.rates import Pace
 
 ANN, BOB = ("acme", "user:ann"), ("acme", "user:bob")
 
@@ -22,7 +22,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of `Pace`."""
     made = Clock()
-    monkeypatch.setattr(pace, "monotonic", made)
+    monkeypatch.setattr(rates, "monotonic", made)
     return made
 
 

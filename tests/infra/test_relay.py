@@ -11,20 +11,20 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from infra import topics
 from infra.embedded.ports import free_port
-from infra.kafka_client import kafka_arguments
-from infra.kafka_record import LedgerRecord, to_record
+from infra.kafka import topics
+from infra.kafka.client import kafka_arguments
+from infra.kafka.record import LedgerRecord, to_record
+from infra.kafka.topics import set_max_message_bytes
 from infra.log.events import LedgerEvent
 from infra.log.postgres import PostgresLog
 from infra.log.statements import Head
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.relay import TopicDisagrees, run_relay
 from infra.relay.disagreement import LogGap
 from infra.relay.source import Source
 from infra.relay.tail import UndecidedTransaction, last_published
 from infra.settings import Settings
-from infra.topic_limit import set_max_message_bytes
-from infra.unsafe_setting import UnsafeSetting
 from tests.conftest import PARTITIONS, Database
 from tests.infra.relaying import (
     committed,
@@ -292,8 +292,8 @@ def test_who_lost_the_lease_unknowingly_is_fenced(
     async def believes(_: object) -> bool:
         return True
 
-    monkeypatch.setattr("infra.lease.Lease.take", believes)
-    monkeypatch.setattr("infra.lease.Lease.confirm", believes)
+    monkeypatch.setattr("infra.postgres.lease.Lease.take", believes)
+    monkeypatch.setattr("infra.postgres.lease.Lease.confirm", believes)
 
     async def steps() -> None:
         async with running(settings) as first, running(settings) as second:

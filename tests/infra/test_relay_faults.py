@@ -20,7 +20,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 from psycopg.conninfo import conninfo_to_dict
 
 from infra.embedded import EmbeddedServers
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
 from infra.settings import Settings
 from tests.conftest import PARTITIONS, Database, copy_of, database_of
 from tests.infra.relaying import DEADLINE_S, committed, deployed, ledger, published, running, stored, until, write

@@ -19,9 +19,9 @@ import psycopg
 import pytest
 from aiokafka.errors import KafkaError
 
-from infra import lease
-from infra.lease import Lease
 from infra.log.events import LedgerEvent
+from infra.postgres import lease
+from infra.postgres.lease import Lease
 from infra.relay import source
 from infra.relay.lane import Lane
 from infra.relay.publisher import Publisher

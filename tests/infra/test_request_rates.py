@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from infra.security import request_rates
-from infra.security.request_rates import Limit, RequestRates
+from infra.security import rates
+from infra.security.rates import Limit, RequestRates
 from tests.conftest import Database, move_clock
 
 TEN, SINGLE = Limit(10, 60), Limit(1, 60)
@@ -47,7 +47,7 @@ def test_ten_pass_whatever_the_process_and_the_eleventh_waits(module_database: D
 
 
 def test_the_window_slides(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_rates, "REFUSED_S", 0.0)
+    monkeypatch.setattr(rates, "REFUSED_S", 0.0)
 
     async def work(one: RequestRates, _two: RequestRates) -> None:
         three = Limit(3, 60)
@@ -63,7 +63,7 @@ def test_the_window_slides(database: Database, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_refused_request_does_not_count(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_rates, "REFUSED_S", 0.0)
+    monkeypatch.setattr(rates, "REFUSED_S", 0.0)
 
     async def work(one: RequestRates, _two: RequestRates) -> None:
         single = Limit(1, 60)
@@ -98,7 +98,7 @@ def test_a_replay_passes_and_does_not_count(module_database: Database) -> None:
 
 
 def test_what_no_longer_counts_is_dropped(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_rates, "CLEAN_EVERY", 3)
+    monkeypatch.setattr(rates, "CLEAN_EVERY", 3)
 
     async def work(one: RequestRates, _two: RequestRates) -> None:
         await one.wait_s("acme", "user:early", TEN, None)
@@ -147,11 +147,11 @@ def test_a_refusal_is_remembered(module_database: Database, monkeypatch: pytest.
         assert all([1 <= await ask() <= 60 for _ in range(50)])
         assert asked == []
         assert all([await ask(key=f"k{n}") > 0 for n in range(50)])
-        assert len(asked) == request_rates.LOOKS
+        assert len(asked) == rates.LOOKS
         assert await ask(limit=TEN) == 0, "a higher limit counts at once"
         assert await ask("user:few") == 0, "others are not refused"
         assert await ask() > 0
-        monkeypatch.setattr(request_rates, "REFUSED", 1)
+        monkeypatch.setattr(rates, "REFUSED", 1)
         assert await ask("user:few") > 0
         assert len(one._refusals) == 1
 

@@ -10,9 +10,9 @@ import pytest
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
-from infra import migrations
 from infra.embedded import EmbeddedServers
-from infra.session import connect_owner
+from infra.postgres import migrations
+from infra.postgres.session import connect_owner
 from projections import versions
 from tests.conftest import LOGINS, Database
 from tests.infra.row_filling import OTHER, OWN, Relation, fill, relations

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from infra import sealing
-from infra.sealing import Sealer
+from infra.security import sealing
+from infra.security.sealing import Sealer
 from tests.conftest import Database
 from tests.waiting import ENOUGH_S, joined
 

@@ -7,8 +7,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infra.embedded import DataFolder, EmbeddedPostgres
-from infra.migrations import migrate
-from infra.selfcheck import UnsafeSetting, check_postgres
+from infra.postgres.migrations import migrate
+from infra.postgres.selfcheck import UnsafeSetting, check_postgres
 from tests.conftest import PARTITIONS, Database
 
 
@@ -42,8 +42,8 @@ def test_a_server_that_loses_data_in_a_power_cut_is_refused(
     server = EmbeddedPostgres(folder)
     try:
         server.start()
-        migrate(server.uri, PARTITIONS)
-        error = refusal(server.uri)
+        migrate(server.address, PARTITIONS)
+        error = refusal(server.address)
     finally:
         server.stop()
         folder.close()

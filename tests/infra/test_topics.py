@@ -8,11 +8,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pydantic import SecretStr
 
-from infra import topics
-from infra.kafka_client import KafkaMisconfigured, kafka_arguments
-from infra.selfcheck import check_kafka
+from infra.kafka import topics
+from infra.kafka.client import KafkaMisconfigured, kafka_arguments
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.settings import Settings
-from infra.unsafe_setting import UnsafeSetting
 
 SAFE = {
     "retention.ms": "-1",
@@ -44,7 +43,7 @@ def test_provision_creates_once_and_check_is_content(kafka: str, topic_prefix: s
     async def steps() -> None:
         assert set(await topics.provision(here, 4)) == names
         assert await topics.provision(here, 4) == []
-        await check_kafka(here, 4)
+        await topics.check(here, 4)
 
     asyncio.run(steps())
 

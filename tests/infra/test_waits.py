@@ -12,8 +12,8 @@ from psycopg_pool import AsyncConnectionPool
 from infra import waits
 from infra.waits import StillRunning, end_tasks, set_within
 from infra.webhooks.deliveries import Deliveries
-from infra.webhooks.secret import WebhookSecrets
 from infra.webhooks.sending import Sender
+from infra.webhooks.signature import WebhookSecrets
 from tests.conftest import Database
 from tests.infra.relaying import until
 from tests.waiting import ENOUGH_S

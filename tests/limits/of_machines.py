@@ -7,10 +7,11 @@ from cli.commands import roles
 from consumers import cloud_event
 from consumers.intake import record
 from consumers.notifier import refused_checks
-from infra import kafka_batches, leftovers, pace, quarantine_room, sealing, topics, turns, waits
+from infra import quarantine, sweeper, turns, waits
+from infra.kafka import batches, topics
 from infra.log import statements
 from infra.relay import source
-from infra.security import authenticator, console_sessions, request_rates, tokens
+from infra.security import authenticator, console_sessions, rates, sealing, tokens
 from infra.settings import Settings
 from infra.webhooks import deliveries, sending
 from infra.writer import reader, writer
@@ -36,16 +37,16 @@ BOUNDS: dict[str, Bound] = {
         record.MAX_KEPT_BYTES, USAGE + "test_the_kept_body_of_a_huge_record_is_bounded"
     ),
     "Events of an organisation that can never be applied": Bound(
-        quarantine_room.MAX_OF_ORG, ROOM + "test_what_can_never_be_applied_has_so_many_rows"
+        quarantine.MAX_OF_ORG, ROOM + "test_what_can_never_be_applied_has_so_many_rows"
     ),
     "The same, of all organisations": Bound(
-        quarantine_room.MAX_IN_ALL, ROOM + "test_invented_organisations_have_no_more_room"
+        quarantine.MAX_IN_ALL, ROOM + "test_invented_organisations_have_no_more_room"
     ),
     "A batch of records, unpacked": Bound(
-        kafka_batches.MAX_PLAIN_BYTES, BATCHES + "test_a_few_bytes_that_stand_for_too_many_are_set_aside"
+        batches.MAX_PLAIN_BYTES, BATCHES + "test_a_few_bytes_that_stand_for_too_many_are_set_aside"
     ),
     "Records of a batch": Bound(
-        kafka_batches.MAX_RECORDS, BATCHES + "test_a_few_bytes_that_stand_for_too_many_records_are_set_aside"
+        batches.MAX_RECORDS, BATCHES + "test_a_few_bytes_that_stand_for_too_many_records_are_set_aside"
     ),
     "Events of one Kafka transaction, of a partition": Bound(source.MAX_EVENTS, EDGES + "test_a_relay_reads_so_much"),
     "Bytes of one Kafka transaction, of a partition": Bound(source.MAX_BYTES, EDGES + "test_a_relay_reads_so_much"),
@@ -55,10 +56,10 @@ BOUNDS: dict[str, Bound] = {
     "`scrip.quarantine`": Bound(_days(topics.QUARANTINE), TOPICS),
     "Bytes of a partition of the last three": Bound(topics.MAX_BYTES, TOPICS),
     "Refused checks": Bound(refused_checks.KEPT.days, EDGES + "test_old_refused_checks_go"),
-    "Deliveries that have ended": Bound(leftovers.KEPT.days, LEFTOVERS + "test_what_has_ended_long_ago_goes"),
-    "Audits, but the newest": Bound(leftovers.KEPT.days, LEFTOVERS + "test_what_has_ended_long_ago_goes"),
+    "Deliveries that have ended": Bound(sweeper.KEPT.days, LEFTOVERS + "test_what_has_ended_long_ago_goes"),
+    "Audits, but the newest": Bound(sweeper.KEPT.days, LEFTOVERS + "test_what_has_ended_long_ago_goes"),
     "Events in quarantine that were applied after all": Bound(
-        leftovers.KEPT.days, LEFTOVERS + "test_what_has_ended_long_ago_goes"
+        sweeper.KEPT.days, LEFTOVERS + "test_what_has_ended_long_ago_goes"
     ),
     "Tries of a delivery": Bound(
         len(deliveries.PAUSES_S) + 1, DELIVERIES + "test_gone_switches_it_off_at_once_and_the_last_try_is_the_last"
@@ -101,7 +102,7 @@ BOUNDS: dict[str, Bound] = {
     "Addresses": Bound(_path_address.cache_parameters()["maxsize"] or 0, KNOWN + "test_addresses"),
     "Owners of generations": Bound(services.MAX_KNOWN, KNOWN + "test_owners_of_generations"),
     "Owners for live streams": Bound(tail.MOST_KNOWN, KNOWN + "test_owners_for_live_streams"),
-    "Callers whose rate is known": Bound(pace.MOST_KNOWN, "tests/infra/test_pace.py::test_its_memory_is_bounded"),
+    "Callers whose rate is known": Bound(rates.MOST_KNOWN, "tests/infra/test_pace.py::test_its_memory_is_bounded"),
     "States that the writer keeps": Bound(
         writer.CACHE_WEIGHT,
         "tests/infra/writer/test_cache.py::test_writing_keeps_the_bound_and_evicted_states_come_back_right",
@@ -122,8 +123,8 @@ BOUNDS: dict[str, Bound] = {
         turns.OF_ORG, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"
     ),
     "The same, for one login": Bound(turns.OF_LOGIN, "tests/infra/test_turns.py::test_one_has_a_part_of_the_places"),
-    "Refusals of a rate that are remembered": Bound(request_rates.REFUSED, RATES + "test_a_refusal_is_remembered"),
-    "Time that a refusal is remembered": Bound(request_rates.REFUSED_S, RATES + "test_a_refusal_is_remembered"),
+    "Refusals of a rate that are remembered": Bound(rates.REFUSED, RATES + "test_a_refusal_is_remembered"),
+    "Time that a refusal is remembered": Bound(rates.REFUSED_S, RATES + "test_a_refusal_is_remembered"),
     "Console sessions whose person is known": Bound(
         console_sessions.KNOWN, SESSIONS + "test_known_sessions_do_not_queue_with_invented_ones"
     ),

@@ -4,9 +4,11 @@ from cli import role_log
 from cli.service import signs
 from domain.bounds import MAX_SLICES, MAX_TOTAL
 from domain.generations.state import MAX_PARTS
-from infra import disk, lease, logins, topic_limit
+from infra import disk
+from infra.kafka import topics
 from infra.log import statements
-from infra.security import failed_logins
+from infra.postgres import lease, logins
+from infra.security import rates
 from infra.settings import Settings
 from tests.limits.bound import Bound
 
@@ -38,18 +40,18 @@ BOUNDS: dict[str, Bound] = {
         MAX_PARTS, SUMS + "test_a_generation_is_settled_in_so_many_parts_and_can_then_still_be_ended"
     ),
     "Bytes of a record batch": Bound(
-        topic_limit.RECORD_BATCH_BYTES,
+        topics.RECORD_BATCH_BYTES,
         "tests/infra/test_relay.py::test_a_topic_that_takes_less_than_it_did_gets_smaller_batches",
     ),
     "Failed logins with one API key of an address": Bound(
         _default("failed_logins"), GUESSES + "test_a_key_that_is_guessed_is_slowed_and_another_key_is_not"
     ),
     "All failed logins of an address": Bound(
-        _default("failed_logins") * failed_logins.WHOLE_ADDRESS,
+        _default("failed_logins") * rates.WHOLE_ADDRESS,
         GUESSES + "test_an_address_that_tries_many_keys_waits_and_its_good_callers_do_not",
     ),
     "Addresses and keys whose failures are known": Bound(
-        failed_logins.MAX_COUNTS, GUESSES + "test_the_memory_is_bounded_whoever_tries_whatever"
+        rates.MAX_COUNTS, GUESSES + "test_the_memory_is_bounded_whoever_tries_whatever"
     ),
     "Room left on PostgreSQL's disk": Bound(
         _default("disk_reserve_mb"), "tests/api/test_full_disk.py::test_commands_are_refused_and_reads_are_not"

@@ -24,7 +24,7 @@ from infra import strict_json
 from infra.log import statements
 from infra.security import tokens
 from infra.settings import Settings
-from infra.webhooks import destination
+from infra.webhooks import sending
 from tests.limits import answers
 from tests.limits.bound import Attacker, Attempt, Bound, sends
 
@@ -173,7 +173,7 @@ BOUNDS: dict[str, Bound] = {
         ),
     ),
     "URL of a webhook": Bound(
-        destination.MAX_URL, sends("POST", "/api/v1/webhooks", json={"url": "https://a.example/" + "a" * 2_000})
+        sending.MAX_URL, sends("POST", "/api/v1/webhooks", json={"url": "https://a.example/" + "a" * 2_000})
     ),
     "Life of a hold": Bound(
         account_commands.MAX_TTL_S,

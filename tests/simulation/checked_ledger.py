@@ -21,7 +21,7 @@ from infra.audit.rules import tag_of
 from infra.audit.together import Together
 from infra.audit.use import Budget, Group, Storage
 from infra.log.mapper import LedgerMapper
-from infra.snapshots import decode_state, encode_state
+from infra.log.snapshots import decode_state, encode_state
 from tests.domain.memory import Ledger, check_books
 from tests.domain.scenario import NOW
 

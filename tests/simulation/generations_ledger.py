@@ -44,7 +44,7 @@ from domain.registry import SCRIP
 from domain.storage.events import ContentDeleted, ContentStored, StorageLimitSet
 from domain.storage.state import Storage, limit_of
 from infra.log.mapper import LedgerMapper
-from infra.snapshots import decode_state, encode_state
+from infra.log.snapshots import decode_state, encode_state
 from tests.domain.memory import Ledger
 from tests.simulation.checked_ledger import check_account
 

@@ -22,9 +22,9 @@ from cli.doctor.kafka import check_broker
 from cli.doctor.ledger import check_ledger
 from cli.doctor.postgres import check_database
 from infra.disk import Room
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import LEDGER, provision, topic_name
 from infra.settings import Settings
-from infra.topics import LEDGER, provision, topic_name
 from projections.versions import shape
 from tests.api.generating import give, new_user
 from tests.api.service import Service, settings_of

@@ -29,13 +29,13 @@ from domain.registry import SCRIP
 from domain.resources.table import RESOURCES
 from domain.settings.change import ChangeSettings
 from domain.settings.setting import Owner
-from infra.kafka_record import to_record
+from infra.kafka.record import to_record
+from infra.kafka.topics import LEDGER, provision, topic_name
 from infra.log.chain import GENESIS, link_of
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.partitions import PLATFORM
 from infra.settings import Settings
-from infra.topics import LEDGER, provision, topic_name
 from projections import versions
 from projections.runner import Runner
 from tests.conftest import PARTITIONS, Database

@@ -12,7 +12,7 @@ from domain.resources.table import RESOURCES
 from infra.audit.generations import NoRule
 from infra.audit.report import Report
 from infra.audit.verify import verify
-from infra.kafka_record import LedgerRecord, to_record
+from infra.kafka.record import LedgerRecord, to_record
 from infra.settings import Settings
 from tests.conftest import Database
 from tests.infra.audit.tampering import Audited, busy_log

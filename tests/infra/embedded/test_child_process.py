@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 from infra.embedded.errors import ServerUnavailable
-from infra.embedded.identity import ProcessIdentity, own_identity, stop_leftover
-from infra.embedded.process import ChildProcess
+from infra.embedded.process import ChildProcess, ProcessIdentity, own_identity, stop_leftover
 from tests.infra.embedded.conftest import WaitUntil, is_running
 from tests.waiting import ENOUGH_S, joined
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded import DataFolder, kafka_tools
+from infra.embedded import DataFolder, kafka
 from infra.embedded.jars import ensure_jars
-from infra.embedded.kafka import make_class_cache
-from infra.embedded.kafka_tools import class_cache, java_command
+from infra.embedded.kafka import class_cache, java_command, make_class_cache
 from tests.waiting import patient
 
 
@@ -27,9 +26,9 @@ def test_it_is_named_for_all_that_it_is_made_of(jar: Path, monkeypatch: pytest.M
     first = class_cache([jar])
     assert first.parent == jar.parent
     other_jars = class_cache([jar, jar.with_name("two.jar")])
-    monkeypatch.setattr(kafka_tools, "JAVA_OPTIONS", ("-Xmx1g",))
+    monkeypatch.setattr(kafka, "JAVA_OPTIONS", ("-Xmx1g",))
     other_options = class_cache([jar])
-    monkeypatch.setattr(kafka_tools, "version", lambda _name: "0")
+    monkeypatch.setattr(kafka, "version", lambda _name: "0")
     other_java = class_cache([jar])
     assert len({first, other_jars, other_options, other_java}) == 4
 

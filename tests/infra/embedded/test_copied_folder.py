@@ -15,9 +15,8 @@ import pytest
 
 from infra.embedded import DataFolder, DataFolderInUse, EmbeddedPostgres, ServerUnavailable, read_running
 from infra.embedded.folder import Place, noted_elsewhere, place_of
-from infra.embedded.identity import ProcessIdentity
-from infra.embedded.postgres_data import PostgresData
-from infra.embedded.process import ChildProcess
+from infra.embedded.postgres import PostgresData
+from infra.embedded.process import ChildProcess, ProcessIdentity
 from tests.infra.embedded.conftest import is_running
 from tests.infra.embedded.test_data_folder import owner_process
 from tests.infra.embedded.test_embedded_postgres import ask
@@ -151,13 +150,13 @@ def test_the_place_of_a_folder_is_one_for_all_processes(owned: Path) -> None:
 
 def test_a_database_behind_a_symbolic_link_has_one_owner(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     """`cp -a` copies a link as a link: both folders then lead to one database."""
-    data = Path(str(ask(postgres.uri, "SHOW data_directory")[0][0]))
+    data = Path(str(ask(postgres.address, "SHOW data_directory")[0][0]))
     with DataFolder(tmp_path / "copy") as copy:
         (copy.path / "postgres").symlink_to(data)
         with pytest.raises(DataFolderInUse):
             EmbeddedPostgres(copy).start()
     assert postgres.pid is not None
-    assert ask(postgres.uri, "SELECT 1") == [(1,)]
+    assert ask(postgres.address, "SELECT 1") == [(1,)]
 
 
 def test_only_sessions_in_this_folder_are_ended(postgres: EmbeddedPostgres, folder: DataFolder) -> None:
@@ -173,7 +172,7 @@ def test_only_sessions_in_this_folder_are_ended(postgres: EmbeddedPostgres, fold
 def test_a_copy_of_a_running_database_starts_beside_it(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     """The copied `postmaster.pid` names the original's process, and the copied note as well."""
     source = postgres._folder.path
-    ask(postgres.uri, "CREATE TABLE copied (n int)")
+    ask(postgres.address, "CREATE TABLE copied (n int)")
     pid = postgres.pid
     copied(source, tmp_path / "copy")
     assert (tmp_path / "copy" / "postgres" / "postmaster.pid").exists()
@@ -181,7 +180,7 @@ def test_a_copy_of_a_running_database_starts_beside_it(postgres: EmbeddedPostgre
         server = EmbeddedPostgres(folder)
         try:
             ask(server.start(), "INSERT INTO copied VALUES (1)")
-            assert ask(postgres.uri, "SELECT count(*) FROM copied") == [(0,)]
+            assert ask(postgres.address, "SELECT count(*) FROM copied") == [(0,)]
         finally:
             server.stop()
     assert postgres.pid == pid

@@ -12,14 +12,14 @@ import pytest
 
 from infra.embedded import DataFolder, DataFolderInUse, ServerUnavailable, read_running
 from infra.embedded.folder import write_private
-from infra.embedded.identity import ProcessIdentity
+from infra.embedded.process import ProcessIdentity
 from tests.waiting import ENOUGH_S
 
 OWN_FOLDER = """
 import sys, time
 from pathlib import Path
 from infra.embedded import DataFolder
-from infra.embedded.identity import ProcessIdentity
+from infra.embedded.process import ProcessIdentity
 folder = DataFolder(Path(sys.argv[1]))
 folder.record_process("kafka", ProcessIdentity(pid=7, created_s=1.0, marker="m"))
 folder.record_address("kafka", "127.0.0.1:1")

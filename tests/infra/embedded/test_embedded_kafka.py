@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from infra.embedded import DataFolder, EmbeddedKafka, PortInUse, ServerUnavailable
-from infra.embedded.kafka_settings import broker_settings
-from infra.embedded.kafka_tools import broker_answers, new_cluster_id
+from infra.embedded.jars import ensure_jars
+from infra.embedded.kafka import broker_answers, broker_settings, new_cluster_id, run_kafka_tool
 from infra.embedded.ports import free_port
 from tests.infra.embedded.conftest import LOG_BYTES, WaitUntil
 from tests.waiting import ENOUGH_S, patient
@@ -55,7 +55,7 @@ async def read(bootstrap: str, topic: str, count: int) -> list[bytes]:
 
 
 def test_records_are_there_after_a_stop_and_a_kill(kafka: EmbeddedKafka) -> None:
-    bootstrap = kafka.bootstrap
+    bootstrap = kafka.address
     asyncio.run(create_topic(bootstrap, "kept"))
     asyncio.run(send(bootstrap, "kept", b"before the stop"))
     kafka.stop()
@@ -71,7 +71,7 @@ def test_records_are_there_after_a_stop_and_a_kill(kafka: EmbeddedKafka) -> None
 
 def test_unknown_topic_is_not_created(kafka: EmbeddedKafka) -> None:
     async def produce() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, request_timeout_ms=3000)
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.address, request_timeout_ms=3000)
         await producer.start()
         try:
             await asyncio.wait_for(producer.send_and_wait("unknown", b"x"), 5)
@@ -79,7 +79,7 @@ def test_unknown_topic_is_not_created(kafka: EmbeddedKafka) -> None:
             await producer.stop()
 
     async def topics() -> list[str]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
         await admin.start()
         try:
             return list(await admin.list_topics())
@@ -92,14 +92,18 @@ def test_unknown_topic_is_not_created(kafka: EmbeddedKafka) -> None:
 
 
 def test_tools_run(kafka: EmbeddedKafka) -> None:
-    printed = kafka.run_tool("kafka.tools.StorageTool", ["info", "--config", str(settings_file(kafka))])
+    printed = run_tool(kafka, "kafka.tools.StorageTool", ["info", "--config", str(settings_file(kafka))])
     assert "Found metadata" in printed
     with pytest.raises(ServerUnavailable, match=r"kafka.tools.StorageTool.*failed"):
-        kafka.run_tool("kafka.tools.StorageTool", ["info", "--config", "/missing"])
+        run_tool(kafka, "kafka.tools.StorageTool", ["info", "--config", "/missing"])
 
 
 def test_acl_tool_is_among_the_jars(kafka: EmbeddedKafka) -> None:
-    assert "4.1.0" in kafka.run_tool("org.apache.kafka.tools.AclCommand", ["--version"])
+    assert "4.1.0" in run_tool(kafka, "org.apache.kafka.tools.AclCommand", ["--version"])
+
+
+def run_tool(kafka: EmbeddedKafka, main_class: str, arguments: list[str]) -> str:
+    return run_kafka_tool(kafka._folder, ensure_jars(), main_class, arguments)
 
 
 def settings_file(kafka: EmbeddedKafka) -> Path:
@@ -115,25 +119,12 @@ def test_log_says_that_it_started(kafka: EmbeddedKafka) -> None:
 def test_its_log_stays_small(kafka: EmbeddedKafka, wait_until: WaitUntil) -> None:
     logs = kafka._folder.path / "logs"
     # Several lines for each partition.
-    asyncio.run(create_topic(kafka.bootstrap, "logged", partitions=60))
+    asyncio.run(create_topic(kafka.address, "logged", partitions=60))
     wait_until((logs / "kafka.log.1").exists, 20.0)
     sizes = [file.stat().st_size for file in logs.glob("kafka.log*")]
     assert max(sizes) < 2 * LOG_BYTES  # the line that fills a file may be a long one
     assert len(sizes) <= 5
     assert kafka.pid is not None
-
-
-def test_advertised_address_is_what_clients_are_told(folder: DataFolder) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        advertised = f"127.0.0.1:{proxy.getsockname()[1]}"
-        server = EmbeddedKafka(folder, advertised=advertised)
-        try:
-            bootstrap = server.start()
-            assert bootstrap != advertised
-            assert f"advertised.listeners=PLAINTEXT://{advertised}\n" in settings_file(server).read_text()
-        finally:
-            server.stop()
-    assert not broker_answers(int(bootstrap.split(":")[1]))
 
 
 def test_port_in_use_is_refused_by_number(folder: DataFolder) -> None:
@@ -180,10 +171,10 @@ def test_damaged_data_is_a_sentence_with_its_last_words(folder: DataFolder) -> N
 
 
 def test_unusual_paths_are_escaped_for_java() -> None:
-    text = broker_settings(Path("/tmp/a b=#ä😀"), 1, 2, "h:1")
+    text = broker_settings(Path("/tmp/a b=#ä😀"), 1, 2)
     assert "log.dirs=/tmp/a\\u0020b\\u003d\\u0023\\u00e4\\ud83d\\ude00\n" in text
     with pytest.raises(ServerUnavailable, match="comma"):
-        broker_settings(Path("/tmp/a,b"), 1, 2, "h:1")
+        broker_settings(Path("/tmp/a,b"), 1, 2)
 
 
 def test_cluster_ids_have_kafkas_form() -> None:

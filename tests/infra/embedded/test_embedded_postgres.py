@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from infra.embedded import DataFolder, EmbeddedPostgres, PortInUse, ServerUnavailable, read_running
+from infra.embedded.log_files import numbered
 from infra.embedded.ports import free_port
-from infra.log_files import numbered
 from tests.infra.embedded.conftest import LOG_BYTES, WaitUntil, is_running
 
 
@@ -44,32 +44,32 @@ def ask(uri: str, query: str) -> list[tuple[object, ...]]:
     ],
 )
 def test_setting(postgres: EmbeddedPostgres, setting: str, value: str) -> None:
-    assert ask(postgres.uri, f"SHOW {setting}") == [(value,)]
+    assert ask(postgres.address, f"SHOW {setting}") == [(value,)]
 
 
 def test_text_sorts_by_code_point_whatever_the_machine(postgres: EmbeddedPostgres) -> None:
-    assert ask(postgres.uri, "SELECT datcollate, datlocprovider, datlocale FROM pg_database LIMIT 1") == [
+    assert ask(postgres.address, "SELECT datcollate, datlocprovider, datlocale FROM pg_database LIMIT 1") == [
         ("C", "b", "C.UTF-8")
     ]
-    assert ask(postgres.uri, "SELECT lower('Ä'), 'b' < 'Ä'") == [("ä", True)]
+    assert ask(postgres.address, "SELECT lower('Ä'), 'b' < 'Ä'") == [("ä", True)]
 
 
 def test_unsafe_setting_does_not_survive_a_restart(postgres: EmbeddedPostgres) -> None:
-    ask(postgres.uri, "ALTER SYSTEM SET fsync = off")
+    ask(postgres.address, "ALTER SYSTEM SET fsync = off")
     postgres.stop()
     postgres.start()
-    assert ask(postgres.uri, "SHOW fsync") == [("on",)]
-    ask(postgres.uri, "ALTER SYSTEM RESET fsync")
+    assert ask(postgres.address, "SHOW fsync") == [("on",)]
+    ask(postgres.address, "ALTER SYSTEM RESET fsync")
 
 
 def test_login_needs_the_password(postgres: EmbeddedPostgres) -> None:
-    user, rest = postgres.uri.removeprefix("postgresql://").split(":", 1)
+    user, rest = postgres.address.removeprefix("postgresql://").split(":", 1)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(f"postgresql://{user}:wrong@{rest.split('@')[1]}", connect_timeout=10)
 
 
 def test_data_is_there_after_a_stop_and_a_kill(postgres: EmbeddedPostgres) -> None:
-    uri = postgres.uri
+    uri = postgres.address
     ask(uri, "CREATE TABLE kept (n int)")
     ask(uri, "INSERT INTO kept VALUES (1)")
     postgres.stop()
@@ -85,22 +85,22 @@ def test_data_is_there_after_a_stop_and_a_kill(postgres: EmbeddedPostgres) -> No
 
 
 def test_kill_waits_for_a_session_at_work(postgres: EmbeddedPostgres, wait_until: WaitUntil) -> None:
-    with contextlib.closing(psycopg.connect(postgres.uri, autocommit=True)) as busy:
+    with contextlib.closing(psycopg.connect(postgres.address, autocommit=True)) as busy:
         pid = busy.info.backend_pid
         # It computes and never looks whether its main process is alive.
         busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 2000000000)")
         active = f"SELECT state FROM pg_stat_activity WHERE pid = {pid}"
-        wait_until(lambda: ask(postgres.uri, active) == [("active",)], 10.0)
+        wait_until(lambda: ask(postgres.address, active) == [("active",)], 10.0)
         postgres.kill()
     assert not is_running(pid)
     postgres.start()
 
 
 def test_note_for_other_processes(postgres: EmbeddedPostgres) -> None:
-    folder = Path(str(ask(postgres.uri, "SHOW data_directory")[0][0])).parent
+    folder = Path(str(ask(postgres.address, "SHOW data_directory")[0][0])).parent
     running = read_running(folder)
     assert running is not None
-    assert running.addresses["postgres"] == postgres.uri
+    assert running.addresses["postgres"] == postgres.address
     assert running.processes["postgres"].pid == postgres.pid
     postgres.stop()
     running = read_running(folder)
@@ -114,7 +114,7 @@ def test_its_log_stays_small_and_loses_no_line(postgres: EmbeddedPostgres, wait_
     size = 1_000
     for start in range(0, 3 * size, size):
         ask(
-            postgres.uri,
+            postgres.address,
             f"DO $$ BEGIN FOR i IN {start}..{start + size - 1} LOOP RAISE LOG 'line % of a flood', i; END LOOP; END $$",
         )
         # Each flood is larger than a file may be: it is moved aside, and a new file is begun.
@@ -131,7 +131,7 @@ def test_its_log_stays_small_and_loses_no_line(postgres: EmbeddedPostgres, wait_
 
 
 def test_files_with_secrets_are_private(postgres: EmbeddedPostgres) -> None:
-    data = Path(str(ask(postgres.uri, "SHOW data_directory")[0][0]))
+    data = Path(str(ask(postgres.address, "SHOW data_directory")[0][0]))
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert stat.S_IMODE((data.parent / "postgres.password").stat().st_mode) == 0o600
     assert not (data.parent / "postgres.password.initdb").exists()
@@ -200,4 +200,4 @@ def test_files_of_different_moments_are_a_sentence_with_the_cause(folder: DataFo
 
 def test_uri_before_the_first_start_is_refused(folder: DataFolder) -> None:
     with pytest.raises(ServerUnavailable, match="not started"):
-        _ = EmbeddedPostgres(folder).uri
+        _ = EmbeddedPostgres(folder).address

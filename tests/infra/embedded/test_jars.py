@@ -63,18 +63,6 @@ def test_damaged_jar_is_fetched_again(tmp_path: Path, damage: str) -> None:
     assert paths[2].read_bytes() == CONTENT[JARS[2].coordinate]
 
 
-def test_damage_that_keeps_size_and_time_is_found_by_the_full_check(tmp_path: Path) -> None:
-    import os
-
-    repository = Repository()
-    paths = ensure_jars(cache=tmp_path, locked=JARS, fetch=repository)
-    before = paths[0].stat()
-    paths[0].write_bytes(b"J" + paths[0].read_bytes()[1:])
-    os.utime(paths[0], ns=(before.st_atime_ns, before.st_mtime_ns))
-    ensure_jars(cache=tmp_path, locked=JARS, fetch=repository, every_byte=True)
-    assert paths[0].read_bytes() == CONTENT[JARS[0].coordinate]
-
-
 def test_one_damaged_download_is_repeated(tmp_path: Path) -> None:
     repository = Repository()
     repository.damaged_answers = 1

@@ -14,9 +14,8 @@ from psycopg_pool import AsyncConnectionPool
 from infra.alerts import Crossing, raise_alerts
 from infra.webhooks import deliveries
 from infra.webhooks.deliveries import PAUSES_S, Deliveries, next_pause
-from infra.webhooks.secret import WebhookSecrets
 from infra.webhooks.sending import Sender
-from infra.webhooks.signature import verify
+from infra.webhooks.signature import WebhookSecrets, verify
 from infra.webhooks.store import Webhooks
 from tests.conftest import Database, move_clock
 from tests.infra.webhooks.receiver import receiving

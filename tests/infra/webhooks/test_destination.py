@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.webhooks.destination import Forbidden, is_public, read_url, resolve
+from infra.webhooks.sending import Forbidden, is_public, read_url, resolve
 
 PRIVATE = [
     *("127.0.0.1", "127.1.2.3", "0.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"),

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from infra.log import statements
-from infra.wire.pipeline import Pipeline
+from infra.wire import Pipeline
 from tests.conftest import Database
 from tests.infra.writer.proxy import Proxy
 

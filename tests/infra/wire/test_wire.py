@@ -13,7 +13,7 @@ import pytest
 from domain.registry import SCRIP
 from infra.log import statements
 from infra.partitions import partition_of
-from infra.wire.wire import Wire
+from infra.wire import Wire
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database
 from tests.infra.writer.asking import until

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from domain.registry import SCRIP
-from infra import failpoints
-from infra.failpoints import PLACES, Fault
 from infra.log import statements
 from infra.partitions import partition_of
+from infra.writer import failpoints
+from infra.writer.failpoints import PLACES, Fault
 from infra.writer.submission import Outcome, OutcomeUnknown
 from infra.writer.writer import Writer
 from tests.conftest import PARTITIONS, Database

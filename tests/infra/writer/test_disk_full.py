@@ -10,9 +10,9 @@ import pytest
 
 from domain.credits.address import stream_of
 from domain.registry import SCRIP
-from infra import failpoints
 from infra.disk import DiskWatch
-from infra.failpoints import Fault
+from infra.writer import failpoints
+from infra.writer.failpoints import Fault
 from infra.writer.submission import Outcome, OutcomeUnknown, StorageFull
 from infra.writer.writer import Writer
 from tests.conftest import Database

@@ -38,11 +38,11 @@ from domain.prices.events import PriceEntry
 from domain.prices.publish import PublishPrices
 from domain.quotas.events import PeriodEnded
 from domain.registry import SCRIP
-from infra.kafka_record import to_record
+from infra.kafka.record import to_record
+from infra.kafka.topics import RECORD_BATCH_BYTES
 from infra.log.events import LedgerEvent
 from infra.log.mapper import LedgerMapper
 from infra.log.statements import MAX_EVENT_BYTES
-from infra.topic_limit import RECORD_BATCH_BYTES
 from infra.writer.submission import NotApplied, Outcome
 from infra.writer.writer import Writer
 from tests.conftest import Database

@@ -13,7 +13,7 @@ from domain.credits.events import CreditsGranted, CreditsReserved, Slice
 from domain.kernel.work import Stream
 from domain.registry import SCRIP
 from infra.log.mapper import LedgerMapper
-from infra.snapshots import decode_in_steps, decode_state, encode_in_steps, encode_state
+from infra.log.snapshots import decode_in_steps, decode_state, encode_in_steps, encode_state
 from infra.writer import large
 from infra.writer.cache import Cache
 from infra.writer.large import LargeStreams
@@ -54,7 +54,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"infra.writer.{module}.LARGE", SMALL)
     monkeypatch.setattr("infra.writer.large.PAGE", 7)
     monkeypatch.setattr("infra.writer.large.REST", 0.0)
-    monkeypatch.setattr("infra.snapshots.STEP", 3)
+    monkeypatch.setattr("infra.log.snapshots.STEP", 3)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def many_holds(count: int) -> Account:
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 100, 70_000])
 def test_steps_give_the_same_bytes_and_the_same_state(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if count > 1_000:
-        monkeypatch.setattr("infra.snapshots.STEP", 10_000)
+        monkeypatch.setattr("infra.log.snapshots.STEP", 10_000)
     state = many_holds(count)
     *_, stored = encode_in_steps(state)
     assert stored == encode_state(state)

@@ -6,7 +6,7 @@ import pytest
 
 from domain.credits.address import stream_of
 from domain.registry import SCRIP
-from infra.snapshots import decode_state, encode_state
+from infra.log.snapshots import decode_state, encode_state
 from infra.writer import draft
 from infra.writer.writer import Writer
 from tests.conftest import Database

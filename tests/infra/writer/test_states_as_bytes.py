@@ -14,7 +14,7 @@ from domain.kernel.domain import timeless
 from domain.kernel.holds import Holds
 from domain.periods import NEVER
 from domain.registry import SCRIP
-from infra.snapshots import decode_state, encode_state
+from infra.log.snapshots import decode_state, encode_state
 
 
 class Colour(StrEnum):

@@ -1,4 +1,4 @@
-"""What consumer groups have still to read, asked of the broker: it knows also when the consumer is dead.
+"""What consumer groups have still to read, by the broker, which also knows it when the consumer is dead.
 
 FastStream reads as a member of a group and asks for no offsets, so this is aiokafka (decision 0017).
 """
@@ -12,9 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
+from infra.kafka.topics import DECISIONS, INTAKE, NOTIFIER, USAGE, topic_name
 from infra.settings import Settings
-from infra.topics import DECISIONS, INTAKE, NOTIFIER, USAGE, topic_name
 
 POLL_S = 0.1
 OLDEST_S = 1.0  # for the first unread records of all partitions; where they do not come, their age is not known
@@ -97,18 +97,6 @@ class LagReader:
             await self._clients[0].start()
             await self._clients[1].start()
         return self._clients
-
-
-async def group_lag(settings: Settings, group: str, topic: str, deadline_s: float = 5.0) -> dict[int, int]:
-    """Messages by partition that the group has still to read; all of a partition where it has never committed.
-
-    Raises KafkaError, TimeoutError, OSError.
-    """
-    reader = LagReader(settings, [Read(topic, group)])
-    try:
-        return {unread.partition: unread.records for unread in await reader.look(deadline_s)}
-    finally:
-        await reader.close()
 
 
 async def _unread(

@@ -1,4 +1,4 @@
-"""What each login of PostgreSQL gets at most, set anew at each start: connections, waits, disk, its search path.
+"""What each login of PostgreSQL gets at most, set at each start: connections, waits, disk, its search path.
 
 Time-outs are what a session begins with and may change; connections and temporary files are bounds for good.
 """
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from infra.session import SEARCH_PATH
+from infra.postgres.session import SEARCH_PATH
 
 Connection = psycopg.Connection[Any]
 
@@ -59,7 +59,7 @@ _SLOTS = """
     select current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
         - current_setting('reserved_connections')::int,
         (select rolsuper from pg_roles where rolname = current_user)"""
-# Databases that a server has by itself. Where it has no others, it is Scrip's alone.
+# Databases that every server has. A server without others is Scrip's alone.
 _OF_THE_SERVER = ("postgres", "template1")
 OTHER_DATABASES = """
     select datname::text, has_database_privilege('public', oid, 'connect') from pg_database
@@ -76,7 +76,7 @@ SETTINGS = """
 def bind_logins(connection: Connection) -> None:
     """Give each login its bounds in this database, and take back what it has set for itself. As the owner.
 
-    An owner that is no superuser cannot bound temporary files, nor close what PostgreSQL leaves open to everybody.
+    An owner that is no superuser cannot bound temporary files, nor close what PostgreSQL leaves open to all logins.
     Raises psycopg.Error.
     """
     connection.execute("select close_functions()")

@@ -1,6 +1,6 @@
-"""How Scrip's own sessions of PostgreSQL begin: with settings that nobody can have left behind for them.
+"""How Scrip's own sessions of PostgreSQL begin: with settings that no earlier session can have changed.
 
-A login may keep settings of its own (`alter role ... set`), and whoever may make schemas could make one that stands
+A login may keep settings of its own (`alter role ... set`), and a login that may make schemas could put one
 before ours in the server's usual search path. What a client sends at the start of a session goes before both.
 """
 

@@ -17,7 +17,7 @@ from faststream.kafka.publisher.producer import AioKafkaFastProducerImpl
 from faststream.kafka.publisher.state import RealProducer
 from faststream.security import BaseSecurity, SASLScram256
 
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_arguments
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Channel:
 
         `id_` is the same whenever it is published again. Fields that have their default are left out.
         """
-        told = {field.name: getattr(message, field.name) for field in fields(message)}
+        values = {field.name: getattr(message, field.name) for field in fields(message)}
         defaults = {field.name: field.default for field in fields(message)}
         headers = {
             "ce_specversion": "1.0",
@@ -79,13 +79,13 @@ class Channel:
         }
         return Outgoing(
             message.org.encode(),
-            msgspec.json.encode({name: value for name, value in told.items() if value != defaults[name]}),
+            msgspec.json.encode({name: value for name, value in values.items() if value != defaults[name]}),
             {name: text for name, text in headers.items() if text is not None},
         )
 
 
 class Outlet:
-    """Publishes on a channel: in order for each key, at least once. Connects on first use, anew after every error."""
+    """Publishes on a channel: in order for each key, at least once. Connects on first use and after every error."""
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self._settings = settings

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from infra.log.events import LedgerEvent
 
 Headers = list[tuple[str, bytes]]
-MAX_REASON = 300  # letters: anybody may have written the record, and what is said of it is shown on pages
+MAX_REASON = 300  # letters: any client may have written the record, and pages show the reason
 
 _SPEC = ("ce_specversion", b"1.0")
 _SCHEMA = ("ce_schemaversion", b"1")
@@ -101,9 +101,9 @@ def from_record(record: ReceivedRecord) -> LedgerEvent:
             bytes.fromhex(headers["ce_hash"].decode()),  # type: ignore[union-attr]
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        told = f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"
+        reason = f"not a record of the ledger in partition {record.partition}: {type(error).__name__} {error}"
         raise NotALedgerRecord(
-            getattr(record, "reason", "") or told[:MAX_REASON]  # its own: of a batch that cannot be read
+            getattr(record, "reason", "") or reason[:MAX_REASON]  # its own: of a batch that cannot be read
         ) from error
 
 

@@ -1,20 +1,22 @@
 """The Kafka topics: their names, their settings, their only creator, and the comparison with what a broker has.
 
-What is on a topic says its Channel. FastStream can create topics, not look at them: so this is aiokafka (0017).
+A topic's Channel declares what is on it. FastStream can create topics, not look at them: so this is aiokafka (0017).
 """
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, String
 
-from infra.kafka_client import kafka_arguments
+from infra.kafka.client import kafka_admin, kafka_arguments
+from infra.postgres.selfcheck import UnsafeSetting
 from infra.settings import Settings
-from infra.topic_limit import RECORD_BATCH_BYTES, SETTING
-from infra.unsafe_setting import UnsafeSetting
 
 LEDGER = "scrip.ledger"
 USAGE = "scrip.usage"
@@ -29,6 +31,12 @@ DAY_MS = 86_400_000
 FOR_EVER = "-1"
 DEADLINE_S = 30.0  # for a new topic to have leaders
 POLL_S = 0.05
+
+# How large a record a topic takes: a broker has a limit for all (`message.max.bytes`), by default the same.
+MAX_MESSAGE_BYTES = "max.message.bytes"
+RECORD_BATCH_BYTES = 1_000_000  # of the relay's batches; below the broker's default limit of 1,048,588
+EVERYWHERE_S = 15.0
+_SET = 0  # the operation that sets one value
 
 
 @dataclass(frozen=True)
@@ -79,19 +87,15 @@ async def provision(settings: Settings, partitions: int) -> list[str]:
     does, KafkaError where a topic cannot be created, TimeoutError after 30 s.
     """
     topics = topics_of(settings, partitions)
-    admin = AIOKafkaAdminClient(**kafka_arguments(settings))
-    await admin.start()
-    try:
+    async with kafka_admin(kafka_arguments(settings)) as admin:
         present = {found["topic"] for found in await _describe(admin, topics) if not found["error_code"]}
         missing = [topic for topic in topics if topic.name not in present]
         if missing:
             await _create(admin, missing, settings.kafka_replication)
         async with asyncio.timeout(DEADLINE_S):
-            while not all(_has_leaders(found) for found in await _describe(admin, topics)):  # noqa: ASYNC110 - only asking tells
+            while not all(_has_leaders(found) for found in await _describe(admin, topics)):  # noqa: ASYNC110 - only polling shows it
                 await asyncio.sleep(POLL_S)
         await _compare(admin, topics)
-    finally:
-        await admin.close()
     return [topic.name for topic in missing]
 
 
@@ -102,12 +106,8 @@ async def check(settings: Settings, partitions: int) -> None:
     another number of partitions than the log's (`partitions`), a missing topic, automatic creation of topics.
     Raises KafkaError where the broker cannot be asked.
     """
-    admin = AIOKafkaAdminClient(**kafka_arguments(settings))
-    try:
-        await admin.start()
+    async with kafka_admin(kafka_arguments(settings)) as admin:
         await _compare(admin, topics_of(settings, partitions))
-    finally:
-        await admin.close()
 
 
 async def check_durable(settings: Settings, partitions: int) -> None:
@@ -116,9 +116,7 @@ async def check_durable(settings: Settings, partitions: int) -> None:
     Also whether the ledger takes every event that may be committed. Not part of `check`, since a cluster that is being
     repaired must be served. Raises UnsafeSetting, KafkaError.
     """
-    admin = AIOKafkaAdminClient(**kafka_arguments(settings))
-    try:
-        await admin.start()
+    async with kafka_admin(kafka_arguments(settings)) as admin:
         topics = topics_of(settings, partitions)
         found = {one["topic"]: one for one in await _describe(admin, topics) if not one["error_code"]}
         for topic in topics:
@@ -126,21 +124,18 @@ async def check_durable(settings: Settings, partitions: int) -> None:
                 continue  # `check` says so
             setting = "min.insync.replicas"
             needed = topic.others[setting]
-            values = await _configured(admin, ConfigResourceType.TOPIC, topic.name, {setting: needed})
+            values = await _configured(admin, ConfigResourceType.TOPIC, topic.name, (setting, MAX_MESSAGE_BYTES))
             if int(values.get(setting) or 1) < int(needed):
                 raise UnsafeSetting("Kafka", f"{setting} of {topic.name}", values.get(setting), needed)
-            if topic.guarded:
-                values = await _configured(admin, ConfigResourceType.TOPIC, topic.name, {SETTING: ""})
-                if int(values[SETTING]) < RECORD_BATCH_BYTES:
-                    least = f"{RECORD_BATCH_BYTES} or more"
-                    raise UnsafeSetting("Kafka", f"{SETTING} of {topic.name}", values[SETTING], least)
+            taken = values[MAX_MESSAGE_BYTES]
+            if topic.guarded and int(taken) < RECORD_BATCH_BYTES:
+                least = f"{RECORD_BATCH_BYTES} or more"
+                raise UnsafeSetting("Kafka", f"{MAX_MESSAGE_BYTES} of {topic.name}", taken, least)
             fewest = min(len(part["replicas"]) for part in found[topic.name]["partitions"])
             if fewest < settings.kafka_replication:
                 raise UnsafeSetting(
                     "Kafka", f"the number of replicas of {topic.name}", fewest, str(settings.kafka_replication)
                 )
-    finally:
-        await admin.close()
 
 
 async def _describe(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[dict[str, Any]]:
@@ -190,16 +185,101 @@ async def _compare_broker(admin: AIOKafkaAdminClient) -> None:
     cluster = await admin.describe_cluster()
     for broker in cluster["brokers"]:
         node = str(broker["node_id"])
-        values = await _configured(admin, ConfigResourceType.BROKER, node, {setting: ""})
+        values = await _configured(admin, ConfigResourceType.BROKER, node, (setting,))
         if values.get(setting) != "false":
             raise UnsafeSetting("Kafka", f"{setting} of broker {node}", values.get(setting), "false")
 
 
 async def _configured(
-    admin: AIOKafkaAdminClient, kind: ConfigResourceType, name: str, settings: dict[str, str]
+    admin: AIOKafkaAdminClient, kind: ConfigResourceType, name: str, settings: Iterable[str]
 ) -> dict[str, str]:
     [answer] = await admin.describe_configs([ConfigResource(kind, name, dict.fromkeys(settings))])
     [(code, reason, _, _, entries)] = answer.resources
     if code:
         raise for_code(code)(f"the settings of {name} cannot be read: {reason}")
     return {entry[0]: entry[1] for entry in entries}
+
+
+async def max_message_bytes(kafka: Mapping[str, Any], topic: str) -> int:
+    """The most bytes of a batch of records that the topic takes. `kafka` are aiokafka's arguments.
+
+    Raises KafkaError, also where the topic may not be asked.
+    """
+    async with kafka_admin(kafka) as admin:
+        return await _max_message_bytes(admin, topic)
+
+
+async def set_max_message_bytes(kafka: Mapping[str, Any], topic: str, limit: int, *, only_raise: bool = False) -> int:
+    """Let the topic take batches of `limit` bytes and no more; returns what it takes then.
+
+    `only_raise`: a larger limit is left alone; Kafka has no condition for a change, so another one may still come
+    between the look and the change. No other setting of the topic changes. Raises KafkaError, also where that is not
+    allowed; TimeoutError where the brokers do not say so soon.
+    """
+    async with kafka_admin(kafka) as admin:
+        if only_raise and (now := await _max_message_bytes(admin, topic)) >= limit:
+            return now
+        request = _IncrementalAlter([(int(ConfigResourceType.TOPIC), topic, [(MAX_MESSAGE_BYTES, _SET, str(limit))])])
+        answer = await admin._send_to_controller(request)  # noqa: SLF001 - aiokafka has no call for it
+        for code, reason, _, _ in answer.resources:
+            if code:
+                raise for_code(code)(f"{MAX_MESSAGE_BYTES} of {topic} cannot be set to {limit}: {reason}")
+        async with asyncio.timeout(EVERYWHERE_S):
+            while (now := await _max_message_bytes(admin, topic)) != limit:
+                if only_raise and now > limit:
+                    break
+                await asyncio.sleep(POLL_S)
+        return now
+
+
+async def _max_message_bytes(admin: AIOKafkaAdminClient, topic: str) -> int:
+    values = await _configured(admin, ConfigResourceType.TOPIC, topic, (MAX_MESSAGE_BYTES,))
+    return int(values[MAX_MESSAGE_BYTES])
+
+
+# aiokafka knows only the older request, which sets every setting that it does not name back to its default.
+class _IncrementalAlterResponse(Response):  # type: ignore[misc]  # aiokafka has no types
+    API_KEY = 44
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "resources",
+            Array(
+                ("error_code", Int16),
+                ("error_message", String("utf-8")),
+                ("resource_type", Int8),
+                ("resource_name", String("utf-8")),
+            ),
+        ),
+    )
+
+
+class _IncrementalAlterStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = 44
+    API_VERSION = 0
+    RESPONSE_TYPE = _IncrementalAlterResponse
+    SCHEMA = Schema(
+        (
+            "resources",
+            Array(
+                ("resource_type", Int8),
+                ("resource_name", String("utf-8")),
+                (
+                    "configs",
+                    Array(("name", String("utf-8")), ("config_operation", Int8), ("value", String("utf-8"))),
+                ),
+            ),
+        ),
+        ("validate_only", Boolean),
+    )
+
+
+class _IncrementalAlter(Request[_IncrementalAlterStruct]):  # type: ignore[misc]
+    API_KEY = 44
+
+    def __init__(self, resources: list[tuple[int, str, list[tuple[str, int, str]]]]) -> None:
+        self._resources = resources
+
+    def build(self, request_struct_class: type[_IncrementalAlterStruct]) -> _IncrementalAlterStruct:
+        return request_struct_class(self._resources, False)

@@ -5,17 +5,17 @@ from typing import Any
 
 import psycopg
 
-from infra.logins import bind_logins
-from infra.session import connect_owner
+from infra.postgres.logins import bind_logins
+from infra.postgres.session import connect_owner
 
-SCHEMA = Path(__file__).parent / "schema"
+SCHEMA = Path(__file__).parents[1] / "schema"
 HANGS = "60s"  # without a statement, for the server to end the session, and with it the lock
 TRIES = 5  # of making the table below, which several processes may do at once
 
 _DONE = """
     create table if not exists schema_migrations
     (name text primary key, at timestamptz not null default clock_timestamp())"""
-# One migrating process at a time. Only the owner has any right to this table, so nobody else can hold it up.
+# One migrating process at a time. Only the owner has any right to this table, so no other login can hold it up.
 _LOCK = "lock table schema_migrations in share row exclusive mode"
 # That file gives a table to the projector, which has to have this right meanwhile where the owner is no superuser.
 _BEFORE = {"0003_read_models.sql": b"grant create on schema public to scrip_projector"}

@@ -4,12 +4,22 @@ from collections.abc import Mapping
 
 import psycopg
 
-from infra import topics
-from infra.session import SEARCH_PATH
-from infra.settings import Settings
-from infra.unsafe_setting import UnsafeSetting
+from infra.postgres.session import SEARCH_PATH
 
-__all__ = ["UnsafeSetting", "check_kafka", "check_postgres"]
+
+class UnsafeSetting(Exception):
+    """A setting of PostgreSQL, Kafka or Scrip with which credits could be lost.
+
+    `server` ("PostgreSQL", "Kafka", "Scrip"), `setting`, the `value` found and the one `needed`, all for people.
+    """
+
+    def __init__(self, server: str, setting: str, value: object, needed: str) -> None:
+        super().__init__(f"{server}: {setting} is {value}, but must be {needed}")
+        self.server = server
+        self.setting = setting
+        self.value = str(value)
+        self.needed = needed
+
 
 # Off in any session, role, database or file: what counts is what this login's own session shows.
 _DURABLE: Mapping[str, str] = {
@@ -32,7 +42,7 @@ def check_postgres(uri: str, partitions: int | None = None) -> None:
 
     `partitions`, where given, must be the log's own. Raises UnsafeSetting naming the setting (fsync,
     synchronous_commit, full_page_writes, the login's rights, row-level security, SCRIP_PARTITIONS); psycopg.Error
-    where the server cannot be asked or the database has no log.
+    where the server does not answer or the database has no log.
     """
     with psycopg.connect(uri, autocommit=True, connect_timeout=5, application_name="scrip selfcheck") as connection:
         connection.execute(f"set search_path = {SEARCH_PATH}")
@@ -56,8 +66,3 @@ def check_postgres(uri: str, partitions: int | None = None) -> None:
         raise UnsafeSetting("PostgreSQL", "the log", "missing", "created by `scrip up` or a migration")
     if partitions is not None and divided != partitions:
         raise UnsafeSetting("Scrip", "SCRIP_PARTITIONS", partitions, f"{divided}, as in the log: it cannot change")
-
-
-async def check_kafka(settings: Settings, partitions: int) -> None:
-    """Check the topics against a log of `partitions` partitions; see `topics.check` for what it raises."""
-    await topics.check(settings, partitions)

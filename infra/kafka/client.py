@@ -1,9 +1,13 @@
 """How every Kafka client of Scrip connects: the one place that turns settings into aiokafka's arguments."""
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from ssl import SSLContext, create_default_context
 from typing import Any
 
-import infra.kafka_batches  # noqa: F401 - every consumer reads past what it cannot read
+from aiokafka.admin import AIOKafkaAdminClient
+
+import infra.kafka.batches  # noqa: F401 - every consumer reads past what it cannot read
 from infra.settings import Settings
 
 SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -36,6 +40,17 @@ def kafka_arguments(settings: Settings) -> dict[str, Any]:
         arguments["sasl_plain_username"] = settings.kafka_username
         arguments["sasl_plain_password"] = settings.kafka_password.get_secret_value()
     return arguments
+
+
+@asynccontextmanager
+async def kafka_admin(kafka: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client, started. `kafka` are `kafka_arguments`. Raises KafkaError where no broker answers."""
+    admin = AIOKafkaAdminClient(**kafka)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
 
 
 def _tls(ca_file: str) -> SSLContext:

@@ -10,14 +10,14 @@ from typing import Any, Self
 
 import psycopg
 
-from infra.session import options
+from infra.postgres.session import options
 from infra.waits import end_tasks
 
 TERM_S = 5.0  # from the last renewal to the moment at which another process may take over
 RENEW_EVERY_S = 1.0
 
 # All times are the database's. A deadline further ahead than two terms was set before its clock was put back. Without
-# an epoch: there is no such row, because somebody deleted it. The deadline is read as text, because a
+# an epoch: there is no such row, because it was deleted. The deadline is read as text, because a
 # datetime of Python cannot be infinity.
 _FREE = """
     select epoch, until::text from (select) here left join leases l on l.name = %s where (
@@ -31,7 +31,7 @@ _TAKE = """
         until = clock_timestamp() + %s::interval
     where name = %s and epoch = %s and until = %s::timestamptz returning epoch"""
 _MAKE = "select make_lease(%s)"
-# By the session too: the epoch could be an earlier one's, where somebody deleted or changed the row.
+# By the session too: the epoch could be an earlier one's, where the row was deleted or changed.
 _RENEW = """
     update leases set until = clock_timestamp() + %s::interval
     where name = %s and epoch = %s and session = pg_backend_pid() returning epoch"""
