@@ -1,7 +1,6 @@
 """What people type into forms of administration, as the API takes it."""
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -99,11 +98,6 @@ def json_of(given: str, name: str, label: str) -> Any:
         return json.loads(given)
     except ValueError:
         raise wrong(name, f"{label}: this is no JSON.") from None
-
-
-def new_key() -> str:
-    """The idempotency key of a form that is drawn: sent twice, it acts once."""
-    return secrets.token_urlsafe(18)
 
 
 def in_path(id_: str) -> str:

@@ -71,7 +71,7 @@ GROUP = {"description": "", "image_limit": "2", "video_limit": "", "period": "mo
 
 def test_a_group_is_made_changed_and_deleted(desk: Desk) -> None:
     answer = desk.send("/admin/groups", "/admin/parts/new-group", name="Film", **GROUP)
-    assert "Now say who is in it" in desk.done(answer)
+    assert "Now add its members" in desk.done(answer)
     path = answer.headers["location"]
     group = desk.api.get(path.replace("/admin/", "/api/")).json()
     assert (group["image_limit"], group["video_limit"], group["period"]) == (2, None, "month")

@@ -10,11 +10,12 @@ import pytest
 
 import console
 from api.http import database
-from console.admin import PAGES
+from console.catalogue import ALL_PAGES
 from console.person import ADMIN, ADMINS, AUDITOR, ORG_ADMIN
 from tests.api.service import ORG, Service
 from tests.console.conftest import Visitor, csrf_of
 
+PAGES = [page for page in ALL_PAGES if page.path.startswith("/admin/")]
 SCRIPT = "<script>alert('x')</script>"
 SCREENS = (
     "/admin/groups", "/admin/groups/design", "/admin/groups/design?span=12m", "/admin/organisation", "/admin/gifts",
