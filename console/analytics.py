@@ -36,7 +36,7 @@ GROUPINGS = {
     "outcome": "Outcome",
     "reason": "Reason",
     "unit": "Unit of the account",
-    "none": "Nothing: the sum",
+    "none": "Total",
 }
 BUCKETS = {"day": "Day", "week": "Week", "month": "Month"}
 FORECASTS = 30  # accounts that are looked at

@@ -90,7 +90,7 @@ def _route(
             slowed = guesses.failed(request) if session.unknown else None
             return slowed or protect(_to_login(request, session.why))
         if request.method not in SAFE and await forged(request, session.person.csrf):
-            return protect(_told(templates, 403, "This form is too old or was not sent from here. Try again."))
+            return protect(_told(templates, 403, "This form has expired or was not sent from this page. Try again."))
         visit = Visit(request, session, Api(client, session.person), settings, templates)
         answer = await _answer(page, visit, sessions)
         with suppress(ConnectionError):  # the page has done its work; the store has logged its own failure
@@ -188,7 +188,7 @@ def _full(templates: Environment) -> Callable[[Request, Exception], Awaitable[Re
     async def told(_request: Request, error: Exception) -> Response:
         if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise error
-        return protect(_told(templates, 503, "The service has no disk space left and has done nothing. Try later."))
+        return protect(_told(templates, 503, "The service has no disk space left. Nothing was done. Try again later."))
 
     return told
 

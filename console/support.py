@@ -61,7 +61,7 @@ async def refund(visit: Visit) -> Response:
     if account:
         path = f"/api/v1/accounts/{quote(account, safe=':')}/debits/{in_path(text(form, 'debit'))}/refunds"
     await visit.api.post(path, {"reason": text(form, "reason")}, key=text(form, "key"))
-    return visit.redirect(_page_of(visit), "Refunded. It went back to the grants that had paid.")
+    return visit.redirect(_page_of(visit), "Refunded. The amount is back on the grants that paid.")
 
 
 async def _shown(visit: Visit, typed: FormData | None = None, problem: ApiProblem | None = None) -> Response:

@@ -26,7 +26,7 @@ VIDEO_BYTES = 10 * 1024 * 1024  # what a video and an image need to be free (S0)
 IMAGE_BYTES = 5 * 1024 * 1024
 PERIODS = (("week", "Week"), ("month", "Month"), ("year", "Year"))
 REFUSED = 422
-ORDERED = "Ordered. It is yours to use when an administrator has confirmed your payment."
+ORDERED = "Ordered. You can use it once an administrator confirms your payment."
 TOKEN_S = 600  # of a token for the browser's components
 
 pages = Pages()
@@ -149,7 +149,7 @@ async def delete_contents(visit: Visit) -> Response:
                 raise
     if visit.request.headers.get("Accept") == "application/json":
         return JSONResponse({"deleted": len(chosen)})
-    return visit.redirect("/generations", "Deleted. The space is free again.")
+    return visit.redirect("/generations", "Deleted. The space is free.")
 
 
 @pages.get("/generations/{id}")
@@ -166,7 +166,7 @@ async def generation(visit: Visit) -> Response:
 async def cancel_generation(visit: Visit) -> Response:
     """Call it off while no worker has begun: everything returns."""
     await visit.api.post(f"/api/v1/generations/{in_path(visit.path['id'])}/cancel", {})
-    return visit.redirect(visit.request.url.path.removesuffix("/cancel"), "Cancelled. Everything came back.")
+    return visit.redirect(visit.request.url.path.removesuffix("/cancel"), "Cancelled. Everything was released.")
 
 
 @pages.get("/settings/budget")

@@ -59,7 +59,7 @@ async def save_rules(visit: Visit) -> Response:
             rule["enabled"] = bool(form.get(name))
             rule["thresholds"] = {key: text(form, f"{name}.{key}") for key in rule["thresholds"]}
         return _rules_page(visit, found, text(form, "etag"), problem)
-    return visit.redirect(f"{ALERTS_PAGE}/rules", "The rules are saved. They count from the next movement on.")
+    return visit.redirect(f"{ALERTS_PAGE}/rules", "The rules are saved. They apply from the next movement.")
 
 
 def _wanted_rules(form: FormData, found: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from console.visit import Values, Visit
 GROUPS = "/api/groups"
 HERE = "/admin/groups"
 PERIODS = (
-    ("total", "Never: the limit is for good"),
+    ("total", "Never"),
     ("day", "Every day"),
     ("week", "Every week"),
     ("month", "Every month"),
@@ -96,7 +96,7 @@ async def delete(visit: Visit) -> Response:
     """Delete it; its members are free of its limits."""
     group = await visit.api.get(_of(visit))
     await visit.until_visible(GROUPS, await visit.api.delete(_of(visit)))
-    return visit.redirect(HERE, f"{group['name']} is deleted. Its members are free of its limits.")
+    return visit.redirect(HERE, f"{group['name']} is deleted. Its limits no longer apply to its members.")
 
 
 def _of(visit: Visit) -> str:

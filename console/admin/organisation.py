@@ -19,8 +19,8 @@ from console.visit import Visit
 ORGANISATION_PAGE = "/admin/organisation"
 ZONES = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
 OVER_ACTUAL = (
-    ("refuse", "Charge what was held; the rest is only reported"),
-    ("available", "Charge what is available too; what is missing becomes a visible shortfall"),
+    ("refuse", "Charge only what was reserved; the rest is reported"),
+    ("available", "Also charge what is available; the rest becomes a visible shortfall"),
 )
 OUTCOMES = (
     ("provider_error", "The provider failed"),
@@ -35,12 +35,12 @@ MOST_PAYERS = 5
 LEAST_SHOWN = 3
 ORGANISATIONS_PAGE = "/admin/organisations"
 ORGANISATIONS = "/api/v1/organisations"
-BILLINGS = (("monthly", "Cycle by cycle"), ("annual", "A year in advance"))
+BILLINGS = (("monthly", "Monthly"), ("annual", "Yearly in advance"))
 LOOKS, PAUSE_S = 10, 0.1  # for the list to have a new one
 API_KEYS_PAGE = "/admin/api-keys"
 API_KEYS = "/api/v1/api-keys"
 KEY_ROLES = (
-    ("worker", "Worker: asks, starts and settles generations for any user"),
+    ("worker", "Worker: checks, starts and settles generations for any user"),
     ("auditor", "Auditor: reads everything, changes nothing"),
     ("org_admin", "Admin of the organisation: may do everything in it"),
 )
@@ -66,7 +66,7 @@ async def save_settings(visit: Visit) -> Response:
         return await _organisation_page(
             visit, problem, _typed(form) | typed_settings(form, declared), text(form, "etag")
         )
-    return visit.redirect(ORGANISATION_PAGE, "The settings are saved. They count from the next request on.")
+    return visit.redirect(ORGANISATION_PAGE, "The settings are saved. They apply from the next request.")
 
 
 def _api(visit: Visit) -> str:
@@ -129,7 +129,7 @@ async def create_organisation(visit: Visit) -> Response:
     try:
         needed(typed["id"], "id", "The id")
         if await _listed(visit, typed["id"]):  # its plan is changed in the list, knowingly
-            raise wrong("id", f"The organisation {typed['id']} is there already.")
+            raise wrong("id", f"The organisation {typed['id']} exists already.")
         await visit.api.post(ORGANISATIONS, typed, key=text(form, "key"))
     except ApiProblem as problem:
         return await _organisations_page(visit, problem, typed)
@@ -211,7 +211,7 @@ async def create_api_key(visit: Visit) -> Response:
 async def revoke_api_key(visit: Visit) -> Response:
     """End it at once."""
     await visit.api.delete(f"{API_KEYS}/{in_path(visit.path['id'])}")
-    return visit.redirect(API_KEYS_PAGE, "The key has ended. Requests with it are refused.")
+    return visit.redirect(API_KEYS_PAGE, "The key is revoked. Requests with it are refused.")
 
 
 def _wanted_key(form: FormData) -> dict[str, Any]:

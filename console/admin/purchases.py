@@ -97,7 +97,7 @@ async def publish_packages(visit: Visit) -> Response:
         await visit.api.put(PACKAGES, body, etag=f'"{text(form, "version")}"')
     except ApiProblem as problem:
         return await _packages_page(visit, text(form, "version"), rows, problem)
-    return visit.redirect(PACKAGES_PAGE, "The packages are published. Purchases that were begun keep their price.")
+    return visit.redirect(PACKAGES_PAGE, "The packages are published. Open purchases keep their price.")
 
 
 def _package_row(item: dict[str, Any]) -> dict[str, str]:

@@ -35,7 +35,7 @@ FIGURES = (
     Figure("consumers", "Topics that are read"),
     Figure("notifier", "Alerts and webhooks"),
     Figure("oldest_hold", "Oldest open hold"),
-    Figure("overdue_holds", "Holds past their end"),
+    Figure("overdue_holds", "Expired holds still open"),
     Figure("quarantine", "Quarantine", "/operator/quarantine"),
     Figure("webhooks", "Webhooks", "/admin/webhooks", ADMINS),
     Figure("disk", "Disk space"),
