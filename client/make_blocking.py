@@ -1,4 +1,4 @@
-"""Makes `scrip_client/blocking.py` of `scrip_client/asynchronous.py`: `python client/make_blocking.py`."""
+"""Generates `scrip_client/blocking.py` from `scrip_client/asynchronous.py`: `python client/make_blocking.py`."""
 # ruff: noqa: INP001, S603 - a program of its own, in no package, that runs ruff
 
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("scrip_client") / "asynchronous.py"
 MADE = SOURCE.with_name("blocking.py")
-HEAD = '"""The client\'s blocking form, made of `asynchronous.py` by `client/make_blocking.py`. Change that file."""'
+HEAD = '"""The client\'s blocking form, made from `asynchronous.py` by `client/make_blocking.py`. Change that file."""'
 _REPLACED = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
@@ -24,11 +24,11 @@ def blocking() -> str:
     for old, new in _REPLACED.items():
         code = code.replace(old, new)
     ruff = [sys.executable, "-m", "ruff"]
-    told = f"{HEAD}\n{code}"
+    made = f"{HEAD}\n{code}"
     for command in (["check", "--quiet", "--select=I", "--fix"], ["format"]):
         arguments = [*ruff, *command, "--stdin-filename", str(MADE), "-"]
-        told = subprocess.run(arguments, input=told, capture_output=True, text=True, check=True).stdout
-    return told
+        made = subprocess.run(arguments, input=made, capture_output=True, text=True, check=True).stdout
+    return made
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
-from console.days import day
-from console.downloads import download
 from console.pages import Pages
 from console.person import INSPECTORS, PLATFORM_READERS
-from console.visit import Visit
+from console.visit import Visit, day
 
 ANALYTICS = "/api/v1/analytics"
 METRICS = {
@@ -38,7 +36,7 @@ GROUPINGS = {
     "outcome": "Outcome",
     "reason": "Reason",
     "unit": "Unit of the account",
-    "none": "Nothing: the sum",
+    "none": "Total",
 }
 BUCKETS = {"day": "Day", "week": "Week", "month": "Month"}
 FORECASTS = 30  # accounts that are looked at
@@ -99,8 +97,8 @@ async def forecasts(visit: Visit) -> Response:
 async def export(visit: Visit) -> Response:
     """The same figures as a file."""
     asked = _asked(visit)
-    answer = await visit.api.file(ANALYTICS, **asked, format="csv", bom=True)
-    return download(answer, f"{asked['metric']}-by-{asked['group_by']}.csv")
+    name = f"{asked['metric']}-by-{asked['group_by']}.csv"
+    return await visit.download(ANALYTICS, name, **asked, format="csv", bom=True)
 
 
 def buckets(first: date, end: date, bucket: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from jinja2 import Environment
@@ -90,12 +90,10 @@ def _route(
             slowed = guesses.failed(request) if session.unknown else None
             return slowed or protect(_to_login(request, session.why))
         if request.method not in SAFE and await forged(request, session.person.csrf):
-            return protect(_told(templates, 403, "This form is too old or was not sent from here. Try again."))
+            return protect(_told(templates, 403, "This form has expired or was not sent from this page. Try again."))
         visit = Visit(request, session, Api(client, session.person), settings, templates)
         answer = await _answer(page, visit, sessions)
-        with suppress(
-            ConnectionError
-        ):  # what the page did is done: its answer counts, the store has logged the failure
+        with suppress(ConnectionError):  # the page has done its work; the store has logged its own failure
             await sessions.store(session)
         return protect(answer)
 
@@ -106,13 +104,17 @@ async def _answer(page: Page, visit: Visit, sessions: Sessions) -> Response:
     if visit.person.role not in page.roles:
         return _problem(visit, 403, "Your role may not see this page.")
     try:
-        return await page.answer(visit)
+        answer = await page.answer(visit)
     except ApiProblem as problem:
         if problem.status == NO_LOGIN:
             why = "expired" if problem.code == "token_expired" else "changed"
             await sessions.end(visit.session, why)
             return _to_login(visit.request, why)
+        if page.back:
+            ids = {name: quote(value, safe="") for name, value in visit.path.items()}
+            return visit.redirect(page.back.format_map(ids), problem.detail, kind="error")
         return _problem(visit, problem.status, problem.detail)
+    return answer if isinstance(answer, Response) else visit.render(page.template, **answer)
 
 
 def _problem(visit: Visit, status: int, detail: str) -> Response:
@@ -186,7 +188,7 @@ def _full(templates: Environment) -> Callable[[Request, Exception], Awaitable[Re
     async def told(_request: Request, error: Exception) -> Response:
         if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise error
-        return protect(_told(templates, 503, "The service has no disk space left and has done nothing. Try later."))
+        return protect(_told(templates, 503, "The service has no disk space left. Nothing was done. Try again later."))
 
     return told
 

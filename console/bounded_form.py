@@ -48,4 +48,4 @@ def _counted(receive: Receive, headers: Mapping[str, str], limit: int) -> Receiv
 
 
 def _too_large(limit: int) -> HTTPException:
-    return HTTPException(413, f"This is too large: all that is sent here may have {limit:,} bytes.")
+    return HTTPException(413, f"This form is too large: the limit is {limit:,} bytes.")

@@ -30,7 +30,7 @@ NEXT = "next_page"
 ACCESS_TOKEN = "access_token"  # noqa: S105 - which token, not a token
 EXPIRED = (
     "Your sign-in had expired when it arrived here. Try again. If it happens again, the clock of the sign-in service"
-    " or of this service is wrong: ask who administers it."
+    " or of this service is wrong: ask its administrator."
 )
 # What an issuer says of itself or of this client, and not of the person's sign-in.
 _NOT_NOW = frozenset({"temporarily_unavailable", "server_error", "slow_down", "invalid_client"})
@@ -172,7 +172,7 @@ def _why_not(problem: ApiProblem) -> str:
         return "The service does not answer at the moment. Try again."
     if problem.code == "token_expired":
         return EXPIRED
-    return "Your account has no organisation or role in Scrip. Ask who administers your sign-in."
+    return "Your account has no organisation or role in Scrip. Ask the administrator of your sign-in."
 
 
 def _or_refused(

@@ -29,8 +29,8 @@ ENDED = {
     "age": "a session lasts only for a limited time",
     "expired": "your sign-in has expired",
     "refused": "your organisation's sign-in service has ended your sign-in",
-    "changed": "your account is no longer the one that signed in, or has no role in Scrip any more",
-    "elsewhere": "you have signed in in too many other places since",
+    "changed": "your account changed, or no longer has a role in Scrip",
+    "elsewhere": "you signed in in too many other places",
 }
 
 log = structlog.get_logger()

@@ -1,12 +1,12 @@
 """One search for whoever writes in, everything about them on one page, and putting it right in place."""
 
-import secrets
 from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
+from console.admin.form_values import in_path, text
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMINS, INSPECTORS
@@ -36,41 +36,37 @@ async def user(visit: Visit) -> Response:
 async def gift(visit: Visit) -> Response:
     """Give credits or tokens to make up for something."""
     form = await visit.form()
-    unit = _text(form, "unit") if _text(form, "unit") in UNITS else UNITS[0]
-    amount = _text(form, "amount").replace(",", "")
+    unit = text(form, "unit") if text(form, "unit") in UNITS else UNITS[0]
+    amount = text(form, "amount").replace(",", "")
     body = {
         "amount": int(amount) if amount.isascii() and amount.isdigit() else amount,
         "source": "gift",
-        "reason": _text(form, "reason"),
+        "reason": text(form, "reason"),
     }
     account = f"user:{visit.path['id']}:{unit}"
     path = f"/api/v1/accounts/{quote(account, safe=':')}/grants"
     try:
-        await visit.api.post(path, body, key=_text(form, "key") or None)
+        await visit.api.post(path, body, key=text(form, "key"))
     except ApiProblem as problem:
         return await _shown(visit, form, problem)
     return visit.redirect(_page_of(visit), f"Given: {body['amount']:,} {unit}.")
 
 
-@pages.post("/support/users/{id}/refund", ADMINS)
+@pages.post("/support/users/{id}/refund", ADMINS, back="/support/users/{id}")
 async def refund(visit: Visit) -> Response:
     """Give back what a generation charged (credits, tokens, money and counts), or a charge without one."""
     form = await visit.form()
-    generation, account = _text(form, "generation"), _text(form, "account")
-    path = f"/api/v1/generations/{quote(generation, safe='')}/refund"
+    generation, account = text(form, "generation"), text(form, "account")
+    path = f"/api/v1/generations/{in_path(generation)}/refund"
     if account:
-        debit = quote(_text(form, "debit"), safe="")
-        path = f"/api/v1/accounts/{quote(account, safe=':')}/debits/{debit}/refunds"
-    try:
-        await visit.api.post(path, {"reason": _text(form, "reason")}, key=_text(form, "key") or None)
-    except ApiProblem as problem:
-        return visit.refused(_page_of(visit), problem)
-    return visit.redirect(_page_of(visit), "Refunded. It went back to the grants that had paid.")
+        path = f"/api/v1/accounts/{quote(account, safe=':')}/debits/{in_path(text(form, 'debit'))}/refunds"
+    await visit.api.post(path, {"reason": text(form, "reason")}, key=text(form, "key"))
+    return visit.redirect(_page_of(visit), "Refunded. The amount is back on the grants that paid.")
 
 
 async def _shown(visit: Visit, typed: FormData | None = None, problem: ApiProblem | None = None) -> Response:
     """The user's page; `typed` and `problem`: a gift that was refused."""
-    whole = await visit.api.get(f"/api/v1/users/{quote(visit.path['id'], safe='')}", cursor=visit.query.get("cursor"))
+    whole = await visit.api.get(f"/api/v1/users/{in_path(visit.path['id'])}", cursor=visit.query.get("cursor"))
     return visit.render(
         "support/user.html",
         422 if problem else 200,
@@ -79,8 +75,7 @@ async def _shown(visit: Visit, typed: FormData | None = None, problem: ApiProble
         may_act=visit.person.role in ADMINS,
         units=UNITS,
         refundable=REFUNDABLE,
-        key=secrets.token_urlsafe(18),
-        typed={name: _text(typed, name) for name in ("amount", "unit", "reason")} if typed else {},
+        typed={name: text(typed, name) for name in ("amount", "unit", "reason")} if typed else {},
         problem=problem,
     )
 
@@ -90,7 +85,7 @@ async def _debit(visit: Visit, whole: dict[str, Any]) -> dict[str, Any] | None:
     id_ = visit.query.get("debit", "").strip()
     for account in whole["accounts"] if id_ else ():
         address = str(account["address"])
-        path = f"/api/v1/accounts/{quote(address, safe=':')}/debits/{quote(id_, safe='')}"
+        path = f"/api/v1/accounts/{quote(address, safe=':')}/debits/{in_path(id_)}"
         found: dict[str, Any] | None = await visit.api.get_or_none(path)
         if found is not None:
             return {**found, "account": address, "unit": account["unit"]}
@@ -98,8 +93,4 @@ async def _debit(visit: Visit, whole: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _page_of(visit: Visit) -> str:
-    return f"/support/users/{quote(visit.path['id'], safe='')}"
-
-
-def _text(form: FormData, name: str) -> str:
-    return str(form.get(name, "")).strip()
+    return f"/support/users/{in_path(visit.path['id'])}"

@@ -3,6 +3,7 @@
 Its filters say how figures, sizes, money and times read to people. console.js puts times into the reader's zone.
 """
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -33,9 +34,14 @@ def environment(static: Versioned, visible: Callable[[str], str]) -> Environment
         extensions=["jinja2.ext.do"],
         finalize=shown,
     )
-    env.filters.update(FILTERS)
-    env.globals["static"] = static.url
+    env.filters.update({each.__name__: each for each in _FILTERS})
+    env.globals |= {"static": static.url, "new_key": new_key}
     return env
+
+
+def new_key() -> str:
+    """The idempotency key of a form that is shown: sent twice, it acts once."""
+    return secrets.token_urlsafe(18)
 
 
 def count(value: int | None) -> str:
@@ -96,13 +102,4 @@ def words(value: str | None) -> str:
     return NONE if not value else escape(value.replace("_", " ").replace(".", " ").capitalize())
 
 
-FILTERS: dict[str, Callable[..., Any]] = {
-    "count": count,
-    "limit": limit,
-    "size": size,
-    "money": money,
-    "percent": percent,
-    "plural": plural,
-    "when": when,
-    "words": words,
-}
+_FILTERS: tuple[Callable[..., Any], ...] = (count, limit, size, money, percent, plural, when, words)

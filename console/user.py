@@ -1,20 +1,17 @@
 """Pages for the person who generates: what they have, stored and may spend, what happened, and what they can buy."""
 
 import asyncio
-import secrets
 import time
-from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from console.admin.form_values import in_path
 from console.admin.purchases import settled
 from console.api import ABSENT, ApiProblem
-from console.days import day
-from console.downloads import download
 from console.pages import Pages
 from console.person import PLATFORM, USER
-from console.visit import Visit, local
+from console.visit import Values, Visit, day, local
 
 LATEST = 5  # generations on the overview
 IN_PROGRESS = ("held", "running")
@@ -29,25 +26,16 @@ VIDEO_BYTES = 10 * 1024 * 1024  # what a video and an image need to be free (S0)
 IMAGE_BYTES = 5 * 1024 * 1024
 PERIODS = (("week", "Week"), ("month", "Month"), ("year", "Year"))
 REFUSED = 422
-ORDERED = "Ordered. It is yours to use when an administrator has confirmed your payment."
+ORDERED = "Ordered. You can use it once an administrator confirms your payment."
 TOKEN_S = 600  # of a token for the browser's components
 
 pages = Pages()
 
 
-@pages.get("/")
-async def overview(visit: Visit) -> Response:
-    """The whole page; its parts follow the ledger."""
-    return visit.render("user/overview.html", **await _overview(visit))
-
-
-@pages.get("/parts/overview")
-async def overview_part(visit: Visit) -> Response:
-    """What changes while one looks at it."""
-    return visit.render("user/overview_part.html", **await _overview(visit))
-
-
-async def _overview(visit: Visit) -> dict[str, Any]:
+@pages.get("/", template="user/overview.html")
+@pages.get("/parts/overview", template="user/overview_part.html")
+async def overview(visit: Visit) -> Values:
+    """The whole page, and the part of it that follows the ledger."""
     account = f"user:{visit.person.sub}:credits"
     me, expirations, latest, *open_ones = await asyncio.gather(
         visit.api.get("/api/auth/me"),
@@ -108,17 +96,16 @@ async def movements(visit: Visit) -> Response:
 @pages.get("/history/statement")
 async def statement(visit: Visit) -> Response:
     """The account's statement as a file."""
-    form = visit.query.get("format", "csv")
-    path = f"/api/v1/accounts/user:{visit.person.sub}:{_unit(visit)}/statement"
-    form = form if form in STATEMENT_FORMATS else "csv"
-    answer = await visit.api.file(
-        path,
+    wanted = visit.query.get("format", "csv")
+    form = wanted if wanted in STATEMENT_FORMATS else "csv"
+    return await visit.download(
+        f"/api/v1/accounts/user:{visit.person.sub}:{_unit(visit)}/statement",
+        f"statement.{form}",
         format=form,
         bom=form == "csv" or None,
         from_=day(visit.query.get("from")),
         to=day(visit.query.get("to"), after=1),
     )
-    return download(answer, f"statement.{form}")
 
 
 def _unit(visit: Visit) -> str:
@@ -156,19 +143,19 @@ async def delete_contents(visit: Visit) -> Response:
     chosen = [str(each) for each in (await visit.form()).getlist("id")][:MOST_CHOSEN]
     for id_ in chosen:
         try:
-            await visit.api.delete(f"/api/v1/contents/{quote(id_, safe='')}")
+            await visit.api.delete(f"/api/v1/contents/{in_path(id_)}")
         except ApiProblem as problem:
             if problem.status != ABSENT:  # gone already is what was wanted
                 raise
     if visit.request.headers.get("Accept") == "application/json":
         return JSONResponse({"deleted": len(chosen)})
-    return visit.redirect("/generations", "Deleted. The space is free again.")
+    return visit.redirect("/generations", "Deleted. The space is free.")
 
 
 @pages.get("/generations/{id}")
 async def generation(visit: Visit) -> Response:
     """The explanation, in words; the log alone knows a generation of this very moment."""
-    path = f"/api/v1/generations/{quote(visit.path['id'], safe='')}"
+    path = f"/api/v1/generations/{in_path(visit.path['id'])}"
     why = await visit.api.get(f"{path}/explain")
     whole = await visit.api.get_or_none(path, min_position=why["position"])
     report = f"{visit.settings.report_to}?{urlencode({'generation': visit.path['id']})}"
@@ -178,8 +165,8 @@ async def generation(visit: Visit) -> Response:
 @pages.post("/generations/{id}/cancel")
 async def cancel_generation(visit: Visit) -> Response:
     """Call it off while no worker has begun: everything returns."""
-    await visit.api.post(f"/api/v1/generations/{quote(visit.path['id'], safe='')}/cancel", {})
-    return visit.redirect(visit.request.url.path.removesuffix("/cancel"), "Cancelled. Everything came back.")
+    await visit.api.post(f"/api/v1/generations/{in_path(visit.path['id'])}/cancel", {})
+    return visit.redirect(visit.request.url.path.removesuffix("/cancel"), "Cancelled. Everything was released.")
 
 
 @pages.get("/settings/budget")
@@ -197,11 +184,11 @@ async def change_budget(visit: Visit) -> Response:
     except ApiProblem as problem:
         if problem.status != REFUSED:
             raise
-        return await _budget_page(visit, error=problem.detail, typed=typed, status=REFUSED)
+        return await _budget_page(visit, problem, typed)
     return visit.redirect("/settings/budget", "Your budget is changed.")
 
 
-async def _budget_page(visit: Visit, *, error: str = "", typed: str | None = None, status: int = 200) -> Response:
+async def _budget_page(visit: Visit, problem: ApiProblem | None = None, typed: str | None = None) -> Response:
     period = visit.query.get("period", "month")
     period = period if period in dict(PERIODS) else "month"
     mine, alerts, analytics, costs = await asyncio.gather(
@@ -212,14 +199,13 @@ async def _budget_page(visit: Visit, *, error: str = "", typed: str | None = Non
     )
     return visit.render(
         "user/budget.html",
-        status,
         budget=mine,
         alerts=alerts["alerts"],
         analytics=analytics,
         costs=costs["items"],
         periods=PERIODS,
         period=period,
-        error=error,
+        problem=problem,
         typed=mine["monthly_budget"] if typed is None else typed,
     )
 
@@ -254,29 +240,24 @@ async def packages(visit: Visit) -> Response:
         me=me,
         purchases=bought["items"],
         back=_back(visit.query.get("return")),
-        key=secrets.token_urlsafe(18),
     )
 
 
-@pages.post("/settings/tokens")
+@pages.post("/settings/tokens", back="/settings/tokens")
 async def buy_package(visit: Visit) -> Response:
     """Buy one package. The form's key makes a second click the same purchase."""
     form = await visit.form()
     back = _back(str(form.get("return", "")))
-    here = "/settings/tokens" + (f"?return={quote(back, safe='')}" if back else "")
-    try:
-        bought = await visit.api.post(
-            "/api/v1/purchases", {"package": str(form.get("package", ""))}, key=str(form.get("key", "")) or None
-        )
-    except ApiProblem as problem:
-        return visit.refused(here, problem)
+    here = "/settings/tokens" + (f"?return={in_path(back)}" if back else "")
+    wanted = {"package": str(form.get("package", ""))}
+    bought = await visit.api.post("/api/v1/purchases", wanted, key=str(form.get("key", "")))
     if bought.get("checkout_url"):
         return RedirectResponse(bought["checkout_url"], status_code=303)  # the provider's own page, from the settings
     await visit.until_visible("/api/v1/purchases", bought)
     return visit.redirect(here, ORDERED, kind="warn")
 
 
-@pages.post("/settings/tokens/cancel")
+@pages.post("/settings/tokens/cancel", back="/settings/tokens")
 async def cancel_purchase(visit: Visit) -> Response:
     """Give up a purchase that is not paid."""
     return await settled(visit, "cancel", "/settings/tokens", "The purchase is cancelled.")
@@ -295,16 +276,12 @@ async def plans(visit: Visit) -> Response:
     )
 
 
-@pages.post("/settings/subscription", PLATFORM)
+@pages.post("/settings/subscription", PLATFORM, back="/settings/subscription")
 async def change_plan(visit: Visit) -> Response:
     """Put the organisation on another plan."""
     plan = str((await visit.form()).get("plan", ""))
-    path = f"/api/v1/organisations/{quote(visit.person.organisation, safe='')}/plan"
-    try:
-        await visit.api.put(path, {"plan": plan})
-    except ApiProblem as problem:
-        return visit.refused("/settings/subscription", problem)
-    return visit.redirect("/settings/subscription", f"The organisation is on the plan {plan} now.")
+    await visit.api.put(f"/api/v1/organisations/{in_path(visit.person.organisation)}/plan", {"plan": plan})
+    return visit.redirect("/settings/subscription", f"The organisation now has the plan {plan}.")
 
 
 def _back(path: str | None) -> str:

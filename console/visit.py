@@ -1,7 +1,8 @@
-"""One request for a page: who asks, the API in their name, and the ways to answer."""
+"""One request for a page: the person, the API in their name, and the ways to answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +18,14 @@ from console.person import Person
 from console.sessions import Session
 from console.settings import ConsoleSettings
 
+Values = dict[str, Any]
 _FLASHES = "flashes"
 MAX_FLASHES = 10
 
 
 @dataclass(slots=True)
 class Visit:
-    """What a page's function gets. `person` is known: who is not signed in has been sent to /login."""
+    """What a page's function gets. There is always a `person`: /login comes first."""
 
     request: Request
     session: Session
@@ -56,8 +58,13 @@ class Visit:
         """What the form sent."""
         return await self.request.form()
 
-    def render(self, template: str, status_code: int = 200, /, **values: Any) -> Response:
-        """The template with the values, and with `visit`, `person` and `nav`."""
+    def render(self, template: str, status_code: int | None = None, /, **values: Any) -> Response:
+        """The template with the values, and with `visit`, `person` and `nav`.
+
+        Without a `status_code`, its status is that of the value `problem`, if this is an error of the API, else 200.
+        """
+        problem = values.get("problem")
+        status = status_code or (problem.status if isinstance(problem, ApiProblem) else 200)
         html = self.templates.get_template(template).render(
             visit=self,
             person=self.person,
@@ -65,20 +72,17 @@ class Visit:
             flashes=self.session.take(_FLASHES, []) if not self.partial else [],
             **values,
         )
-        return HTMLResponse(html, status_code=status_code)
+        return HTMLResponse(html, status_code=status)
 
-    def redirect(self, path: str, told: str = "", *, kind: str = "ok") -> Response:
-        """See another page of ours next; `told` is shown there once. `kind`: ok, warn or error."""
-        if told:
-            self.tell(told, kind=kind)
+    def redirect(self, path: str, text: str = "", *, kind: str = "ok") -> Response:
+        """Open another page of ours; `text` is shown there once. `kind`: ok, warn or error."""
+        if text:
+            flashes = [*self.session.kept.get(_FLASHES, []), [kind, text]]
+            self.session.keep(_FLASHES, flashes[-MAX_FLASHES:])
         path = local(path)
         if self.partial:
             return Response(status_code=204, headers={"HX-Redirect": path})
         return RedirectResponse(path, status_code=303)
-
-    def tell(self, text: str, *, kind: str = "ok") -> None:
-        """A sentence for the next whole page."""
-        self.session.keep(_FLASHES, [*self.session.kept.get(_FLASHES, []), [kind, text]][-MAX_FLASHES:])
 
     async def until_visible(self, path: str, answer: Any) -> None:
         """Wait until the list at `path` has what a form did, as long as the API waits, so that the next page shows it.
@@ -91,9 +95,26 @@ class Visit:
             if problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
                 raise
 
-    def refused(self, path: str, problem: ApiProblem) -> Response:
-        """Back to `path` with what the API said."""
-        return self.redirect(path, problem.detail, kind="error")
+    async def download(self, path: str, name: str, **params: Any) -> Response:
+        """The API's file at `path`, as a download that browsers save as `name`."""
+        answer = await self.api.file(path, **params)
+        return saved_as(name, answer.content, answer.headers.get("content-type", "application/octet-stream"))
+
+
+def saved_as(name: str, content: bytes, media_type: str) -> Response:
+    """A file that browsers save as `name`."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def day(text: str | None, *, after: int = 0) -> str | None:
+    """A day from a date field, so many days later; None for no date. The API takes it as the organisation's day."""
+    if not text:
+        return None
+    try:
+        return (date.fromisoformat(text) + timedelta(days=after)).isoformat()
+    except (ValueError, OverflowError):
+        return None
 
 
 def local(path: str) -> str:

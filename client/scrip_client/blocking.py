@@ -1,4 +1,4 @@
-"""The client's blocking form, made of `asynchronous.py` by `client/make_blocking.py`. Change that file."""
+"""The client's blocking form, made from `asynchronous.py` by `client/make_blocking.py`. Change that file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,36 +9,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from scrip_client import calls
-from scrip_client.account_answers import (
-    Balance,
-    Captured,
-    Debited,
-    DebitRefunded,
-    Grant,
-    Granted,
-    Me,
-    Released,
-    Reservation,
-    ReservationExtended,
-    Reserved,
-    SessionToken,
-    Transaction,
-    Transferred,
-    Voided,
-)
-from scrip_client.answers import (
-    Assessment,
-    Changed,
-    Content,
-    Created,
-    Explanation,
-    Extended,
-    GenerationRefunded,
-    GenerationState,
-    Price,
-    Settlement,
-)
+from scrip_client import answers, calls
 from scrip_client.calls import TTL_S, account_path, ask, generation_path, get, post, query
 from scrip_client.delivery import Recovered, recover
 from scrip_client.errors import ScripError
@@ -55,7 +26,7 @@ T = TypeVar("T")
 
 
 class Driver:
-    """Does what the protocol says."""
+    """Does the protocol's steps with httpx and the runtime."""
 
     def __init__(self, terms: Terms, http: httpx.Client, publisher: Publisher | None) -> None:
         self.terms = terms
@@ -68,11 +39,11 @@ class Driver:
             step = next(steps)
             while True:
                 try:
-                    told = self._do(step)
+                    answer = self._do(step)
                 except Exception as error:  # noqa: BLE001 - the protocol decides what it means
                     step = steps.throw(error)
                 else:
-                    step = steps.send(told)
+                    step = steps.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
@@ -80,7 +51,7 @@ class Driver:
             steps.close()
 
     def close(self) -> None:
-        """Wait for what is under way, and let connections and the journal go."""
+        """Wait for running work, then close connections and the journal."""
         self.runtime.close()
         self._http.close()
         if self.terms.journal is not None:
@@ -103,10 +74,10 @@ class Driver:
 
 
 class Generation(Work):
-    """One generation, a context manager: enter it, run the model, say `confirm` or `fail`, leave it."""
+    """One generation as a context manager: enter it, run the model, call `confirm` or `fail`, leave it."""
 
     def __init__(self, driver: Driver, opening: Opening) -> None:
-        """Nothing happens before it is entered."""
+        """Nothing is sent before it is entered."""
         super().__init__(driver.terms, opening)
         self._driver = driver
         self._end_heartbeat: Callable[[], object] = lambda: None
@@ -126,14 +97,14 @@ class Generation(Work):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Settle, or give everything back where there was an exception, which goes on."""
+        """Settle. After an exception give everything back; the exception continues."""
         self._end_heartbeat()
         try:
             self._driver.runtime.finish(lambda: self._driver.run(self._leave(error)))
         except ScripError as refused:
             if error is None:
                 raise
-            error.add_note(f"Scrip could not be told: {refused}")
+            error.add_note(f"Scrip did not take the settlement: {refused}")
 
     def part(
         self,
@@ -144,8 +115,8 @@ class Generation(Work):
         actual: Mapping[str, Any] | None = None,
         succeeded: int | None = None,
         provider_cost: Any = None,
-    ) -> Settlement | None:
-        """Charge a part now; what it came to, None where settlements go through Kafka. Raises ScripError."""
+    ) -> answers.Settlement | None:
+        """Charge a part now; returns the settlement, or None over Kafka. Raises ScripError."""
         body = confirmation(
             content_bytes=content_bytes, contents=contents, usage=usage, actual=actual, succeeded=succeeded,
             provider_cost=provider_cost, final=False,
@@ -177,7 +148,7 @@ class Scrip:
         transport: httpx.BaseTransport | None = None,
         publisher: Publisher | None = None,
     ) -> None:
-        """Nothing is sent before it is used.
+        """Sends nothing.
 
         `token`: a token or API key of role worker or org_admin, or a function that gives one. `organisation`: needed by
         the platform's admins and for Kafka. `journal`: a file of this process's own; without it, settlements of a
@@ -197,7 +168,7 @@ class Scrip:
         self._driver = Driver(self.terms, http, publisher)
 
     def __enter__(self) -> Self:
-        """Send what a crashed worker has left in the journal."""
+        """Send what a crashed worker left in the journal."""
         try:
             self.recover()
         except BaseException:
@@ -208,15 +179,15 @@ class Scrip:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        """Close the client."""
         self.close()
 
     def recover(self) -> Recovered:
-        """Send what the journal has left; done on entry, and when Scrip can be reached again after a failure."""
+        """Send what is left in the journal. This also happens on entry, and once Scrip is reachable again."""
         return self._driver.run(recover(self.terms))
 
     def close(self) -> None:
-        """Wait for what is under way, and let connections and the journal go."""
+        """Wait for running work, then close connections and the journal."""
         self._driver.close()
 
     def generation(
@@ -241,7 +212,7 @@ class Scrip:
         idempotency_key: str | None = None,
         start: bool = True,
     ) -> Generation:
-        """A generation as a context manager: held on entry, settled on exit, given back on an exception.
+        """A generation as a context manager: reserved on entry, settled on exit, released on an exception.
 
         `options`: the provider's or model's, as the price book names them: `{"resolution": "1080P", "duration": 6}`.
         `id`: the caller's own, for example a job's. `estimate`: units that it may use; they size the hold of what is
@@ -256,7 +227,7 @@ class Scrip:
         return Generation(self._driver, Opening(body["id"], user, ttl_seconds, start, create))
 
     def work_on(self, generation_id: str, *, ttl_seconds: int = TTL_S, user: str | None = None) -> Generation:
-        """The same for a generation that somebody else has created: a worker that takes a job from a queue.
+        """The same for a generation that exists already, for example a job that a worker takes from a queue.
 
         Entering raises Conflict where another worker has started it or it has ended.
         """
@@ -275,14 +246,14 @@ class Scrip:
         estimate: Mapping[str, int] | None = None,
         token_type: str | None = None,
         feature: str | None = None,
-    ) -> Assessment:
-        """May it run now, and what would it take? Holds nothing. `user` None: the user whose token it is.
+    ) -> answers.Assessment:
+        """Whether it may run now, and what it needs. Reserves nothing. `user` None: the user of the token.
 
         `estimate`: units that it may use, by name; they size the hold of what is priced by use.
         """
         body = calls.work_asked(user, operation, provider, model, estimate, options)
         body |= {"tokens": tokens, "bytes": bytes, "token_type": token_type, "feature": feature}
-        return self._do(ask(generation_path("check"), Assessment, body))
+        return self._do(ask(generation_path("check"), answers.Assessment, body))
 
     def quote(
         self,
@@ -292,13 +263,13 @@ class Scrip:
         model: str | None = None,
         options: Mapping[str, OptionValue] | None = None,
         estimate: Mapping[str, int] | None = None,
-    ) -> Price:
-        """A price by the price book, without charging. Raises InvalidValue (`unpriced`).
+    ) -> answers.Price:
+        """A price from the price book, without charging. Raises InvalidValue (`unpriced`).
 
         `estimate`: units that it may use, by name; they size the hold of what is priced by use.
         """
         body = calls.work_asked(None, operation, provider, model, estimate, options)
-        return self._do(ask("/api/v1/quotes", Price, body))
+        return self._do(ask("/api/v1/quotes", answers.Price, body))
 
     def create(
         self,
@@ -320,8 +291,8 @@ class Scrip:
         metadata: Mapping[str, Any] | None = None,
         ttl_seconds: int = TTL_S,
         idempotency_key: str | None = None,
-    ) -> Created:
-        """Hold everything that a generation needs, for a worker that settles it. Raises InsufficientResources.
+    ) -> answers.Created:
+        """Reserve everything that a generation needs; a worker settles it. Raises InsufficientResources.
 
         The arguments are those of `generation`.
         """
@@ -331,20 +302,20 @@ class Scrip:
         body |= {"metadata": metadata, "ttl_seconds": ttl_seconds}
         return self._do(calls.create(body, idempotency_key))
 
-    def start(self, generation_id: str, *, idempotency_key: str | None = None) -> Changed:
-        """A worker begins; from now on only the outcome ends it. Raises Conflict where another has begun."""
-        return self._do(post(generation_path(generation_id, "start"), Changed, {}, idempotency_key))
+    def start(self, generation_id: str, *, idempotency_key: str | None = None) -> answers.Changed:
+        """A worker starts it; then only an outcome ends it. Raises Conflict if another worker has started it."""
+        return self._do(post(generation_path(generation_id, "start"), answers.Changed, {}, idempotency_key))
 
-    def cancel(self, generation_id: str, *, idempotency_key: str | None = None) -> Changed:
-        """Call off what no worker has started; everything goes back. Raises Conflict."""
-        return self._do(post(generation_path(generation_id, "cancel"), Changed, {}, idempotency_key))
+    def cancel(self, generation_id: str, *, idempotency_key: str | None = None) -> answers.Changed:
+        """Cancel it before a worker starts; everything is released. Raises Conflict."""
+        return self._do(post(generation_path(generation_id, "cancel"), answers.Changed, {}, idempotency_key))
 
     def extend(
         self, generation_id: str, *, ttl_seconds: int, grow: int = 0, idempotency_key: str | None = None
-    ) -> Extended:
-        """Keep the holds for `ttl_seconds` from now, and hold `grow` more. Raises Conflict where it has ended."""
+    ) -> answers.Extended:
+        """Keep the holds for `ttl_seconds` from now, and reserve `grow` more. Raises Conflict if it has ended."""
         body = {"ttl_seconds": ttl_seconds, "grow": grow}
-        return self._do(post(generation_path(generation_id, "extend"), Extended, body, idempotency_key))
+        return self._do(post(generation_path(generation_id, "extend"), answers.Extended, body, idempotency_key))
 
     def confirm(
         self,
@@ -359,13 +330,14 @@ class Scrip:
         generation_time_ms: int | None = None,
         final: bool = True,
         idempotency_key: str | None = None,
-    ) -> Settlement:
+    ) -> answers.Settlement:
         """Settle a success without the context manager; the arguments are those of a generation's `confirm`."""
         body = confirmation(
             content_bytes=content_bytes, contents=contents, usage=usage, actual=actual, succeeded=succeeded,
             provider_cost=provider_cost, generation_time_ms=generation_time_ms, final=final,
         )  # fmt: skip
-        return self._do(post(generation_path(generation_id, "confirm"), Settlement, body, idempotency_key))
+        path = generation_path(generation_id, "confirm")
+        return self._do(post(path, answers.Settlement, body, idempotency_key))
 
     def fail(
         self,
@@ -377,13 +349,13 @@ class Scrip:
         provider_cost: Any = None,
         generation_time_ms: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Settlement:
-        """Settle a failure without the context manager; what is held goes back.
+    ) -> answers.Settlement:
+        """Settle a failure without the context manager; its holds are released.
 
         `usage`: what was used until then; the organisation's settlement policy says whether it is charged.
         """
         body = failure(outcome, error_message, provider_cost, generation_time_ms, usage)
-        return self._do(post(generation_path(generation_id, "fail"), Settlement, body, idempotency_key))
+        return self._do(post(generation_path(generation_id, "fail"), answers.Settlement, body, idempotency_key))
 
     def refund_generation(
         self,
@@ -393,18 +365,19 @@ class Scrip:
         amount: int | None = None,
         contents: Sequence[str] = (),
         idempotency_key: str | None = None,
-    ) -> GenerationRefunded:
+    ) -> answers.GenerationRefunded:
         """Give back what a generation was charged: `amount`, the share of `contents`, or all that is left."""
         body = {"reason": reason, "amount": amount, "contents": list(contents) or None}
-        return self._do(post(generation_path(generation_id, "refund"), GenerationRefunded, body, idempotency_key))
+        path = generation_path(generation_id, "refund")
+        return self._do(post(path, answers.GenerationRefunded, body, idempotency_key))
 
-    def generation_of(self, generation_id: str, *, min_position: str | None = None) -> GenerationState:
-        """A generation and what has become of it. `min_position`: as of a command's `position`, at least."""
-        return self._do(get(generation_path(generation_id), GenerationState, min_position=min_position))
+    def generation_of(self, generation_id: str, *, min_position: str | None = None) -> answers.GenerationState:
+        """A generation and its state. `min_position`: the `position` of a command that the answer must include."""
+        return self._do(get(generation_path(generation_id), answers.GenerationState, min_position=min_position))
 
-    def explain(self, generation_id: str) -> Explanation:
-        """Why it was allowed or refused, which grants paid, and what has happened since."""
-        return self._do(get(generation_path(generation_id, "explain"), Explanation))
+    def explain(self, generation_id: str) -> answers.Explanation:
+        """Why it was allowed or refused, which grants paid, and what happened since."""
+        return self._do(get(generation_path(generation_id, "explain"), answers.Explanation))
 
     def generations(
         self,
@@ -416,20 +389,20 @@ class Scrip:
         since: datetime | None = None,
         until: datetime | None = None,
         min_position: str | None = None,
-    ) -> Iterator[GenerationState]:
+    ) -> Iterator[answers.GenerationState]:
         """Generations, newest first. `since`, `until`: times with a zone."""
         wanted = query(user=user, status=status, model=model, outcome=outcome, since=since, until=until)
-        return self._list(calls.GENERATIONS, GenerationState, wanted | query(min_position=min_position))
+        return self._list(calls.GENERATIONS, answers.GenerationState, wanted | query(min_position=min_position))
 
     def contents(
         self, *, user: str | None = None, sort: str | None = None, min_position: str | None = None
-    ) -> Iterator[Content]:
+    ) -> Iterator[answers.Content]:
         """Stored objects; `sort` by `size` or `age`."""
-        return self._list("/api/v1/contents", Content, query(user=user, sort=sort, min_position=min_position))
+        return self._list("/api/v1/contents", answers.Content, query(user=user, sort=sort, min_position=min_position))
 
-    def balance(self, address: str) -> Balance:
-        """What an account has, as of now."""
-        return self._do(get(account_path(address, "balance"), Balance))
+    def balance(self, address: str) -> answers.Balance:
+        """An account's balance now."""
+        return self._do(get(account_path(address, "balance"), answers.Balance))
 
     def grant(
         self,
@@ -445,19 +418,19 @@ class Scrip:
         paid: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-    ) -> Granted:
+    ) -> answers.Granted:
         """Give credits (org_admin). `source`: purchase, plan, promotion, trial, gift, adjustment."""
         body: dict[str, Any] = {"amount": amount, "source": source, "priority": priority, "reason": reason}
         body |= query(effective_at=effective_at, expires_at=expires_at)
         body |= {"external_ref": external_ref, "paid": paid, "metadata": metadata}
-        return self._do(post(account_path(address, "grants"), Granted, body, idempotency_key))
+        return self._do(post(account_path(address, "grants"), answers.Granted, body, idempotency_key))
 
     def void(
         self, address: str, grant_id: str, *, reason: str | None = None, idempotency_key: str | None = None
-    ) -> Voided:
+    ) -> answers.Voided:
         """Take back what is left of a grant (org_admin)."""
         path = account_path(address, "grants", grant_id, "void")
-        return self._do(post(path, Voided, {"reason": reason}, idempotency_key))
+        return self._do(post(path, answers.Voided, {"reason": reason}, idempotency_key))
 
     def reserve(
         self,
@@ -469,10 +442,10 @@ class Scrip:
         reason: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-    ) -> Reserved:
-        """Hold credits. Raises InsufficientResources."""
+    ) -> answers.Reserved:
+        """Reserve credits. Raises InsufficientResources."""
         body = {"amount": amount, "id": id, "ttl_seconds": ttl_seconds, "reason": reason, "metadata": metadata}
-        return self._do(post(account_path(address, "reservations"), Reserved, body, idempotency_key))
+        return self._do(post(account_path(address, "reservations"), answers.Reserved, body, idempotency_key))
 
     def capture(
         self,
@@ -483,26 +456,26 @@ class Scrip:
         final: bool = True,
         reason: str | None = None,
         idempotency_key: str | None = None,
-    ) -> Captured:
-        """Charge a hold: `amount`, or all that is left; with `final` the rest goes back."""
+    ) -> answers.Captured:
+        """Charge a hold: `amount`, or all of it; with `final` the rest is released."""
         path = account_path(address, "reservations", reservation_id, "capture")
         body = {"amount": amount, "final": final, "reason": reason}
-        return self._do(post(path, Captured, body, idempotency_key))
+        return self._do(post(path, answers.Captured, body, idempotency_key))
 
     def release(
         self, address: str, reservation_id: str, *, reason: str | None = None, idempotency_key: str | None = None
-    ) -> Released:
-        """Give a hold back."""
+    ) -> answers.Released:
+        """Release a hold."""
         path = account_path(address, "reservations", reservation_id, "release")
-        return self._do(post(path, Released, {"reason": reason}, idempotency_key))
+        return self._do(post(path, answers.Released, {"reason": reason}, idempotency_key))
 
     def extend_reservation(
         self, address: str, reservation_id: str, *, ttl_seconds: int, grow: int = 0, idempotency_key: str | None = None
-    ) -> ReservationExtended:
-        """Keep a hold for `ttl_seconds` from now, and hold `grow` more."""
+    ) -> answers.ReservationExtended:
+        """Keep a hold for `ttl_seconds` from now, and reserve `grow` more."""
         path = account_path(address, "reservations", reservation_id, "extend")
         body = {"ttl_seconds": ttl_seconds, "grow": grow}
-        return self._do(post(path, ReservationExtended, body, idempotency_key))
+        return self._do(post(path, answers.ReservationExtended, body, idempotency_key))
 
     def debit(
         self,
@@ -512,10 +485,10 @@ class Scrip:
         reason: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-    ) -> Debited:
+    ) -> answers.Debited:
         """Charge at once, without a hold. Raises InsufficientResources."""
         body = {"amount": amount, "reason": reason, "metadata": metadata}
-        return self._do(post(account_path(address, "debits"), Debited, body, idempotency_key))
+        return self._do(post(account_path(address, "debits"), answers.Debited, body, idempotency_key))
 
     def refund(
         self,
@@ -525,41 +498,41 @@ class Scrip:
         amount: int | None = None,
         reason: str | None = None,
         idempotency_key: str | None = None,
-    ) -> DebitRefunded:
-        """Give a debit back (org_admin): `amount`, or all that is left of it."""
+    ) -> answers.DebitRefunded:
+        """Refund a debit (org_admin): `amount`, or all of the rest."""
         path = account_path(address, "debits", debit_id, "refunds")
-        return self._do(post(path, DebitRefunded, {"amount": amount, "reason": reason}, idempotency_key))
+        return self._do(post(path, answers.DebitRefunded, {"amount": amount, "reason": reason}, idempotency_key))
 
     def transfer(
         self, address: str, to: str, amount: int, *, reason: str | None = None, idempotency_key: str | None = None
-    ) -> Transferred:
+    ) -> answers.Transferred:
         """Move credits to another account of the organisation (org_admin)."""
         body = {"to": to, "amount": amount, "reason": reason}
-        return self._do(post(account_path(address, "transfers"), Transferred, body, idempotency_key))
+        return self._do(post(account_path(address, "transfers"), answers.Transferred, body, idempotency_key))
 
-    def grants(self, address: str, *, min_position: str | None = None) -> Iterator[Grant]:
+    def grants(self, address: str, *, min_position: str | None = None) -> Iterator[answers.Grant]:
         """An account's grants."""
-        return self._list(account_path(address, "grants"), Grant, query(min_position=min_position))
+        return self._list(account_path(address, "grants"), answers.Grant, query(min_position=min_position))
 
     def reservations(
         self, address: str, *, status: str | None = None, min_position: str | None = None
-    ) -> Iterator[Reservation]:
+    ) -> Iterator[answers.Reservation]:
         """An account's holds."""
         wanted = query(status=status, min_position=min_position)
-        return self._list(account_path(address, "reservations"), Reservation, wanted)
+        return self._list(account_path(address, "reservations"), answers.Reservation, wanted)
 
-    def transactions(self, address: str, *, min_position: str | None = None) -> Iterator[Transaction]:
+    def transactions(self, address: str, *, min_position: str | None = None) -> Iterator[answers.Transaction]:
         """An account's movements, newest first."""
-        return self._list(account_path(address, "transactions"), Transaction, query(min_position=min_position))
+        return self._list(account_path(address, "transactions"), answers.Transaction, query(min_position=min_position))
 
-    def me(self) -> Me:
-        """The caller and what they have."""
-        return self._do(get("/api/auth/me", Me))
+    def me(self) -> answers.Me:
+        """The caller, their balances and limits."""
+        return self._do(get("/api/auth/me", answers.Me))
 
-    def session_token(self, user: str, *, ttl_seconds: int = TTL_S) -> SessionToken:
+    def session_token(self, user: str, *, ttl_seconds: int = TTL_S) -> answers.SessionToken:
         """A token of role `user` for a browser, at most an hour long."""
         body = {"user_id": user, "ttl_seconds": ttl_seconds}
-        return self._do(ask("/api/v1/session-tokens", SessionToken, body))
+        return self._do(ask("/api/v1/session-tokens", answers.SessionToken, body))
 
     def request(
         self,

@@ -25,7 +25,7 @@ def arguments(request: Request, headers: dict[str, str]) -> dict[str, Any]:
 
 
 def answer_of(response: httpx.Response) -> Answer:
-    """What came back; a body that is no JSON is None."""
+    """The answer; a body that is not JSON is None."""
     try:
         body = response.json() if response.content else None
     except ValueError:

@@ -86,20 +86,12 @@ class PublisherThread:
 
     def publish(self, record: Record) -> None:
         """As Publisher's, from any thread. Raises NotPublished."""
-        asyncio.run_coroutine_threadsafe(_publish(self._publisher, record), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._publisher.publish(record), self._loop).result()
 
     def close(self) -> None:
         """Stop the publisher, then the thread."""
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(_close(self._publisher), self._loop).result(2 * STOP_S)
+            asyncio.run_coroutine_threadsafe(self._publisher.close(), self._loop).result(2 * STOP_S)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(STOP_S)
             self._loop.close()
-
-
-async def _publish(publisher: Publisher, record: Record) -> None:
-    await publisher.publish(record)
-
-
-async def _close(publisher: Publisher) -> None:
-    await publisher.close()

@@ -5,11 +5,11 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, needed, new_key, text, whole
+from console.admin.form_values import in_path, needed, text, whole
 from console.api import ABSENT, ApiProblem
 from console.pages import Pages
 from console.person import ADMINS
-from console.visit import Visit
+from console.visit import Values, Visit
 
 ALERTS_PAGE = "/admin/alerts"
 ALERTS = "/api/v1/alerts"
@@ -24,17 +24,20 @@ NEW_WEBHOOK: dict[str, Any] = {"id": "", "url": "", "types": None, "description"
 pages = Pages()
 
 
-@pages.get(ALERTS_PAGE, ADMINS)
-async def alerts(visit: Visit) -> Response:
-    """The alerts, newest first."""
-    rules = await visit.api.get(RULES)
-    return visit.render("admin/alerts.html", **await _raised(visit), rules=_choices(rules), severities=SEVERITIES)
-
-
-@pages.get("/admin/parts/alerts", ADMINS)
-async def alerts_part(visit: Visit) -> Response:
-    """The list again, whenever the ledger has news."""
-    return visit.render("admin/alerts_part.html", **await _raised(visit))
+@pages.get(ALERTS_PAGE, ADMINS, template="admin/alerts.html")
+@pages.get("/admin/parts/alerts", ADMINS, template="admin/alerts_part.html")
+async def alerts(visit: Visit) -> Values:
+    """The alerts, newest first; the list alone follows the ledger."""
+    filters = {name: visit.query.get(name, "").strip() for name in FILTERS}
+    found = await visit.api.get(ALERTS, **filters, cursor=visit.query.get("cursor"), limit=50)
+    names = (await visit.api.get(RULES))["rules"]
+    return {
+        "alerts": found["items"],
+        "cursor": found["next_cursor"],
+        "filters": filters,
+        "rules": [("", "All"), *((name, name.replace("_", " ").capitalize()) for name in names)],
+        "severities": SEVERITIES,
+    }
 
 
 @pages.get(ALERTS_PAGE + "/rules", ADMINS)
@@ -50,13 +53,13 @@ async def save_rules(visit: Visit) -> Response:
     form = await visit.form()
     found = (await visit.api.get(RULES))["rules"]
     try:
-        await visit.api.put(RULES, {"rules": _wanted_rules(form, found)}, etag=text(form, "etag") or None)
+        await visit.api.put(RULES, {"rules": _wanted_rules(form, found)}, etag=text(form, "etag"))
     except ApiProblem as problem:
         for name, rule in found.items():
             rule["enabled"] = bool(form.get(name))
             rule["thresholds"] = {key: text(form, f"{name}.{key}") for key in rule["thresholds"]}
         return _rules_page(visit, found, text(form, "etag"), problem)
-    return visit.redirect(f"{ALERTS_PAGE}/rules", "The rules are saved. They count from the next movement on.")
+    return visit.redirect(f"{ALERTS_PAGE}/rules", "The rules are saved. They apply from the next movement.")
 
 
 def _wanted_rules(form: FormData, found: dict[str, Any]) -> dict[str, Any]:
@@ -70,19 +73,8 @@ def _wanted_rules(form: FormData, found: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-async def _raised(visit: Visit) -> dict[str, Any]:
-    filters = {name: visit.query.get(name, "").strip() for name in FILTERS}
-    page = await visit.api.get(ALERTS, **filters, cursor=visit.query.get("cursor"), limit=50)
-    return {"alerts": page["items"], "cursor": page["next_cursor"], "filters": filters}
-
-
-def _choices(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    return [("", "All"), *((name, name.replace("_", " ").capitalize()) for name in answer["rules"])]
-
-
 def _rules_page(visit: Visit, found: dict[str, Any], etag: str, problem: ApiProblem | None = None) -> Response:
-    status = problem.status if problem else 200
-    return visit.render("admin/alert_rules.html", status, rules=found, etag=etag, problem=problem)
+    return visit.render("admin/alert_rules.html", rules=found, etag=etag, problem=problem)
 
 
 @pages.get(WEBHOOKS_PAGE, ADMINS)
@@ -104,24 +96,26 @@ async def create_webhook(visit: Visit) -> Response:
     form = await visit.form()
     try:
         body = _wanted_webhook(form)
-        made = await visit.api.post(
-            WEBHOOKS, {name: value for name, value in body.items() if value}, key=text(form, "key")
-        )
+        given = {name: value for name, value in body.items() if value}
+        made = await visit.api.post(WEBHOOKS, given, key=text(form, "key"))
     except ApiProblem as problem:
         return await _webhook_form(visit, NEW_WEBHOOK | _typed(form), problem)
     return visit.render("admin/webhook_made_part.html", made=made)
 
 
-@pages.get(WEBHOOKS_PAGE + "/{id}", ADMINS)
-async def deliveries(visit: Visit) -> Response:
-    """The delivery log of one, newest first."""
-    return visit.render("admin/webhook.html", **await _log(visit), statuses=DELIVERY_STATUSES)
-
-
-@pages.get(WEBHOOKS_PAGE + "/{id}/log", ADMINS)
-async def delivery_log(visit: Visit) -> Response:
-    """The log alone, for a look every few seconds."""
-    return visit.render("admin/webhook_log_part.html", **await _log(visit))
+@pages.get(WEBHOOKS_PAGE + "/{id}", ADMINS, template="admin/webhook.html")
+@pages.get(WEBHOOKS_PAGE + "/{id}/log", ADMINS, template="admin/webhook_log_part.html")
+async def deliveries(visit: Visit) -> Values:
+    """The deliveries of one webhook, newest first; the page reloads the log alone every few seconds."""
+    status = visit.query.get("status", "")
+    found = await visit.api.get(f"{_of(visit)}/deliveries", status=status, cursor=visit.query.get("cursor"))
+    return {
+        "webhook": await _webhook(visit),
+        "deliveries": found["items"],
+        "cursor": found["next_cursor"],
+        "status": status,
+        "statuses": DELIVERY_STATUSES,
+    }
 
 
 @pages.get(WEBHOOKS_PAGE + "/{id}/edit", ADMINS)
@@ -141,16 +135,12 @@ async def change_webhook(visit: Visit) -> Response:
     return visit.redirect(f"{WEBHOOKS_PAGE}/{in_path(visit.path['id'])}", "The webhook is changed.")
 
 
-@pages.post(WEBHOOKS_PAGE + "/{id}/resend", ADMINS)
+@pages.post(WEBHOOKS_PAGE + "/{id}/resend", ADMINS, back=WEBHOOKS_PAGE + "/{id}")
 async def resend(visit: Visit) -> Response:
     """Deliver an alert once more."""
-    form, here = await visit.form(), f"{WEBHOOKS_PAGE}/{in_path(visit.path['id'])}"
-    body = {"delivery_id": text(form, "delivery_id")}
-    try:
-        await visit.api.post(f"{_of(visit)}/resend", body, key=text(form, "key") or None)
-    except ApiProblem as problem:
-        return visit.refused(here, problem)
-    return visit.redirect(here, "It is on its way once more.")
+    form = await visit.form()
+    await visit.api.post(f"{_of(visit)}/resend", {"delivery_id": text(form, "delivery_id")}, key=text(form, "key"))
+    return visit.redirect(f"{WEBHOOKS_PAGE}/{in_path(visit.path['id'])}", "The alert is being delivered again.")
 
 
 @pages.post(WEBHOOKS_PAGE + "/{id}/delete", ADMINS)
@@ -173,18 +163,6 @@ async def _webhook(visit: Visit) -> dict[str, Any]:
     raise ApiProblem(ABSENT, {"code": "not_found", "detail": "There is no such webhook."})
 
 
-async def _log(visit: Visit) -> dict[str, Any]:
-    status = visit.query.get("status", "")
-    page = await visit.api.get(f"{_of(visit)}/deliveries", status=status, cursor=visit.query.get("cursor"))
-    return {
-        "webhook": await _webhook(visit),
-        "deliveries": page["items"],
-        "cursor": page["next_cursor"],
-        "status": status,
-        "new_key": new_key,
-    }
-
-
 def _typed(form: FormData) -> dict[str, Any]:
     return {
         "url": text(form, "url"),
@@ -203,7 +181,4 @@ def _wanted_webhook(form: FormData) -> dict[str, Any]:
 async def _webhook_form(visit: Visit, webhook: dict[str, Any], problem: ApiProblem | None = None) -> Response:
     rules = (await visit.api.get("/api/v1/alert-rules"))["rules"]
     types = list(dict.fromkeys(rule["type"] for rule in rules.values()))
-    status = problem.status if problem else 200
-    return visit.render(
-        "admin/webhook_form_part.html", status, webhook=webhook, types=types, problem=problem, key=new_key()
-    )
+    return visit.render("admin/webhook_form_part.html", webhook=webhook, types=types, problem=problem)

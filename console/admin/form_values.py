@@ -1,7 +1,6 @@
 """What people type into forms of administration, as the API takes it."""
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +34,7 @@ def whole_of(given: str, name: str, label: str) -> int | None:
     if not plain:
         return None
     if not (plain.isascii() and plain.isdigit() and len(plain) <= 15):
-        raise wrong(name, f"{label}: “{given[:40]}” is no whole number. Write digits only, or leave it empty.")
+        raise wrong(name, f"{label}: “{given[:40]}” is not a whole number. Enter digits only, or leave it empty.")
     return int(plain)
 
 
@@ -65,7 +64,7 @@ def instant(form: FormData, name: str, label: str) -> str | None:
     try:
         moment = datetime.fromisoformat(given)
     except ValueError:
-        raise wrong(name, f"{label}: this is no date with a time.") from None
+        raise wrong(name, f"{label}: this is not a date with a time.") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -83,11 +82,11 @@ async def pasted(form: FormData, name: str, file: str) -> str:
     if isinstance(upload, UploadFile) and upload.filename:
         content = await upload.read(MAX_FILE + 1)
         if len(content) > MAX_FILE:
-            raise wrong(file, "The file has more than 1 MB.")
+            raise wrong(file, "The file is larger than 1 MB.")
         try:
             given = f"{given}\n{content.decode('utf-8-sig')}".strip()
         except UnicodeDecodeError:
-            raise wrong(file, "The file is no text in UTF-8.") from None
+            raise wrong(file, "The file is not UTF-8 text.") from None
     return given
 
 
@@ -98,12 +97,7 @@ def json_of(given: str, name: str, label: str) -> Any:
     try:
         return json.loads(given)
     except ValueError:
-        raise wrong(name, f"{label}: this is no JSON.") from None
-
-
-def new_key() -> str:
-    """The idempotency key of a form that is drawn: sent twice, it acts once."""
-    return secrets.token_urlsafe(18)
+        raise wrong(name, f"{label}: this is not JSON.") from None
 
 
 def in_path(id_: str) -> str:

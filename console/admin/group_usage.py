@@ -64,9 +64,8 @@ async def report(visit: Visit) -> Response:
     """Limit against actual by bucket, for a spreadsheet."""
     _, span = _span(visit)
     query = {"from_": visit.query.get("from"), "to": visit.query.get("to")}
-    answer = await visit.api.file(f"{_api(visit)}/usage", format="csv", bom=True, bucket=span.bucket, **query)
-    name = {"Content-Disposition": 'attachment; filename="group-usage.csv"'}
-    return Response(answer.content, media_type="text/csv; charset=utf-8", headers=name)
+    path = f"{_api(visit)}/usage"
+    return await visit.download(path, "group-usage.csv", format="csv", bom=True, bucket=span.bucket, **query)
 
 
 def _api(visit: Visit) -> str:

@@ -5,16 +5,16 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, needed, new_key, settings, text, typed_settings, whole
+from console.admin.form_values import in_path, needed, settings, text, typed_settings, whole
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMINS
-from console.visit import Visit
+from console.visit import Values, Visit
 
 GROUPS = "/api/groups"
 HERE = "/admin/groups"
 PERIODS = (
-    ("total", "Never: the limit is for good"),
+    ("total", "Never"),
     ("day", "Every day"),
     ("week", "Every week"),
     ("month", "Every month"),
@@ -25,16 +25,13 @@ NEW = {"id": "", "name": "", "description": "", "image_limit": None, "video_limi
 pages = Pages()
 
 
-@pages.get(HERE, ADMINS)
-async def groups(visit: Visit) -> Response:
-    """All groups, the one closest to its limit first."""
-    return visit.render("admin/groups.html", **await _cards(visit))
-
-
-@pages.get("/admin/parts/groups", ADMINS)
-async def groups_part(visit: Visit) -> Response:
-    """The cards again, whenever the ledger has news."""
-    return visit.render("admin/groups_part.html", **await _cards(visit))
+@pages.get(HERE, ADMINS, template="admin/groups.html")
+@pages.get("/admin/parts/groups", ADMINS, template="admin/groups_part.html")
+async def groups(visit: Visit) -> Values:
+    """All groups, the one closest to its limit first; the cards alone follow the ledger."""
+    cursor = visit.query.get("cursor")
+    found = await visit.api.get(GROUPS, sort="closest", limit=60, cursor=cursor)
+    return {"groups": found["items"], "cursor": found["next_cursor"], "here": cursor}
 
 
 @pages.get("/admin/parts/new-group", ADMINS)
@@ -48,12 +45,11 @@ async def create(visit: Visit) -> Response:
     """A new group; its page comes next, where members are added."""
     form, declared = await visit.form(), await visit.api.settings("group")
     try:
-        answer = await visit.api.post(GROUPS, _wanted(form, declared), key=text(form, "key") or None)
+        answer = await visit.api.post(GROUPS, _wanted(form, declared), key=text(form, "key"))
     except ApiProblem as problem:
         return await _form(visit, NEW | _typed(form, declared), problem)
     await visit.until_visible(GROUPS, answer)
-    told = f"{answer['name']} is there. Now say who is in it: Add members."
-    return visit.redirect(f"{HERE}/{in_path(answer['id'])}", told)
+    return visit.redirect(f"{HERE}/{in_path(answer['id'])}", f"{answer['name']} is created. Now add its members.")
 
 
 @pages.get(HERE + "/{id}/edit", ADMINS)
@@ -69,7 +65,7 @@ async def change(visit: Visit) -> Response:
     form, declared = await visit.form(), await visit.api.settings("group")
     etag = text(form, "etag")
     try:
-        answer = await visit.api.patch(_of(visit), _wanted(form, declared), etag=etag or None)
+        answer = await visit.api.patch(_of(visit), _wanted(form, declared), etag=etag)
     except ApiProblem as problem:
         return await _form(visit, await visit.api.get(_of(visit)) | _typed(form, declared), problem, etag=etag)
     await visit.until_visible(GROUPS, answer)
@@ -100,13 +96,7 @@ async def delete(visit: Visit) -> Response:
     """Delete it; its members are free of its limits."""
     group = await visit.api.get(_of(visit))
     await visit.until_visible(GROUPS, await visit.api.delete(_of(visit)))
-    return visit.redirect(HERE, f"{group['name']} is deleted. Its members are free of its limits.")
-
-
-async def _cards(visit: Visit) -> dict[str, Any]:
-    cursor = visit.query.get("cursor")
-    page = await visit.api.get(GROUPS, sort="closest", limit=60, cursor=cursor)
-    return {"groups": page["items"], "cursor": page["next_cursor"], "here": cursor}
+    return visit.redirect(HERE, f"{group['name']} is deleted. Its limits no longer apply to its members.")
 
 
 def _of(visit: Visit) -> str:
@@ -131,7 +121,12 @@ def _wanted(form: FormData, declared: list[Any]) -> dict[str, Any]:
 
 
 async def _form(visit: Visit, group: dict[str, Any], problem: ApiProblem | None = None, *, etag: str = "") -> Response:
-    status = problem.status if problem else 200
-    values: dict[str, Any] = {"group": group, "problem": problem, "etag": etag, "periods": PERIODS, "key": new_key()}
-    values["declared"] = await visit.api.settings("group")
-    return visit.render("admin/group_form_part.html", status, back=visit.query.get("back", HERE), **values)
+    return visit.render(
+        "admin/group_form_part.html",
+        group=group,
+        problem=problem,
+        etag=etag,
+        periods=PERIODS,
+        declared=await visit.api.settings("group"),
+        back=visit.query.get("back", HERE),
+    )

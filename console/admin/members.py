@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, new_key, pasted, text, wrong
+from console.admin.form_values import in_path, pasted, text, wrong
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMINS
@@ -149,7 +149,7 @@ async def members_of(visit: Visit) -> list[str]:
 async def _done(visit: Visit, path: str, users: list[str], key: str, what: str) -> Response:
     group = _group(visit)
     try:
-        answer = await visit.api.post(path, {"group_id": visit.path["id"], "user_ids": users}, key=key or None)
+        answer = await visit.api.post(path, {"group_id": visit.path["id"], "user_ids": users}, key=key)
     except ApiProblem as problem:
         return await _members_panel(visit, problem)
     await visit.until_visible(f"{group}/members", answer)
@@ -161,10 +161,7 @@ async def _members_panel(visit: Visit, problem: ApiProblem | None = None, **show
     group, inside = await visit.api.get(_group(visit)), await members_of(visit)
     values = {"typed": "", "changed": [], "what": "", **shown}
     found = await _picks(visit, "", set(inside))
-    status = problem.status if problem else 200
-    return visit.render(
-        "admin/members_part.html", status, group=group, members=inside, picks=found, problem=problem, **values
-    )
+    return visit.render("admin/members_part.html", group=group, members=inside, picks=found, problem=problem, **values)
 
 
 async def _picks(visit: Visit, prefix: str, inside: set[str]) -> list[str]:
@@ -193,7 +190,7 @@ async def count_one(visit: Visit) -> Response:
     user, type_ = text(form, "user_id"), text(form, "type")
     body = {"user_id": user, "type": type_}
     try:
-        answer = await visit.api.post("/api/track-generation", body, key=text(form, "key") or None)
+        answer = await visit.api.post("/api/track-generation", body, key=text(form, "key"))
     except ApiProblem as problem:
         return await _trial_panel(visit, problem=problem, user=user)
     # The group that refused may be another one of the user's.
@@ -203,7 +200,5 @@ async def count_one(visit: Visit) -> Response:
 
 async def _trial_panel(visit: Visit, **shown: Any) -> Response:
     values = {"problem": None, "answer": None, "decided": None, "user": "", "type_": "", **shown}
-    group = await visit.api.get(f"/api/groups/{in_path(visit.path['id'])}")
-    members = await members_of(visit)
-    status = values["problem"].status if values["problem"] else 200
-    return visit.render("admin/group_trial_part.html", status, group=group, members=members, key=new_key(), **values)
+    group, inside = await visit.api.get(_group(visit)), await members_of(visit)
+    return visit.render("admin/group_trial_part.html", group=group, members=inside, **values)

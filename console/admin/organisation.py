@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, instant, needed, new_key, settings, text, typed_settings, whole, wrong
+from console.admin.form_values import in_path, instant, needed, settings, text, typed_settings, whole, wrong
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMIN, ADMINS, PLATFORM, PLATFORM_READERS
@@ -19,8 +19,8 @@ from console.visit import Visit
 ORGANISATION_PAGE = "/admin/organisation"
 ZONES = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
 OVER_ACTUAL = (
-    ("refuse", "Charge what was held; the rest is only reported"),
-    ("available", "Charge what is available too; what is missing becomes a visible shortfall"),
+    ("refuse", "Charge only what was reserved; the rest is reported"),
+    ("available", "Also charge what is available; the rest becomes a visible shortfall"),
 )
 OUTCOMES = (
     ("provider_error", "The provider failed"),
@@ -35,12 +35,12 @@ MOST_PAYERS = 5
 LEAST_SHOWN = 3
 ORGANISATIONS_PAGE = "/admin/organisations"
 ORGANISATIONS = "/api/v1/organisations"
-BILLINGS = (("monthly", "Cycle by cycle"), ("annual", "A year in advance"))
+BILLINGS = (("monthly", "Monthly"), ("annual", "Yearly in advance"))
 LOOKS, PAUSE_S = 10, 0.1  # for the list to have a new one
 API_KEYS_PAGE = "/admin/api-keys"
 API_KEYS = "/api/v1/api-keys"
 KEY_ROLES = (
-    ("worker", "Worker: asks, starts and settles generations for any user"),
+    ("worker", "Worker: checks, starts and settles generations for any user"),
     ("auditor", "Auditor: reads everything, changes nothing"),
     ("org_admin", "Admin of the organisation: may do everything in it"),
 )
@@ -61,12 +61,12 @@ async def save_settings(visit: Visit) -> Response:
     form, declared = await visit.form(), await visit.api.settings("organisation")
     try:
         wanted = _wanted(form) | settings(form, declared)
-        await visit.api.patch(_api(visit), wanted, etag=text(form, "etag") or None)
+        await visit.api.patch(_api(visit), wanted, etag=text(form, "etag"))
     except ApiProblem as problem:
         return await _organisation_page(
             visit, problem, _typed(form) | typed_settings(form, declared), text(form, "etag")
         )
-    return visit.redirect(ORGANISATION_PAGE, "The settings are saved. They count from the next request on.")
+    return visit.redirect(ORGANISATION_PAGE, "The settings are saved. They apply from the next request.")
 
 
 def _api(visit: Visit) -> str:
@@ -101,7 +101,6 @@ async def _organisation_page(
     payers += [(payer, payer) for payer in shown["pay_from"] if payer not in known]
     return visit.render(
         "admin/organisation.html",
-        problem.status if problem else 200,
         organisation=now,
         settings=shown,
         declared=await visit.api.settings("organisation"),
@@ -130,8 +129,8 @@ async def create_organisation(visit: Visit) -> Response:
     try:
         needed(typed["id"], "id", "The id")
         if await _listed(visit, typed["id"]):  # its plan is changed in the list, knowingly
-            raise wrong("id", f"The organisation {typed['id']} is there already.")
-        await visit.api.post(ORGANISATIONS, typed, key=text(form, "key") or None)
+            raise wrong("id", f"The organisation {typed['id']} exists already.")
+        await visit.api.post(ORGANISATIONS, typed, key=text(form, "key"))
     except ApiProblem as problem:
         return await _organisations_page(visit, problem, typed)
     for _ in range(LOOKS):
@@ -141,15 +140,12 @@ async def create_organisation(visit: Visit) -> Response:
     return visit.redirect(ORGANISATIONS_PAGE, f"{typed['id']} is set up.")
 
 
-@pages.post(ORGANISATIONS_PAGE + "/{id}/plan", PLATFORM)
+@pages.post(ORGANISATIONS_PAGE + "/{id}/plan", PLATFORM, back=ORGANISATIONS_PAGE)
 async def choose_plan(visit: Visit) -> Response:
     """Put it on a plan; the terms count from now on."""
     form, id_ = await visit.form(), visit.path["id"]
     body = {"plan": text(form, "plan"), "billing": text(form, "billing") or "monthly"}
-    try:
-        await visit.api.put(f"{ORGANISATIONS}/{in_path(id_)}/plan", body)
-    except ApiProblem as problem:
-        return visit.refused(ORGANISATIONS_PAGE, problem)
+    await visit.api.put(f"{ORGANISATIONS}/{in_path(id_)}/plan", body)
     return visit.redirect(text(form, "back") or ORGANISATIONS_PAGE, f"{id_} is on the plan {body['plan']}.")
 
 
@@ -176,7 +172,6 @@ async def _organisations_page(
     )
     return visit.render(
         "admin/organisations.html",
-        problem.status if problem else 200,
         organisations=found["items"],
         cursor=found["next_cursor"],
         prefix=prefix,
@@ -185,7 +180,6 @@ async def _organisations_page(
         problem=problem,
         typed=typed or {"id": "", "plan": "starter", "billing": "monthly"},
         may_change=visit.person.role in PLATFORM,
-        key=new_key(),
     )
 
 
@@ -207,7 +201,7 @@ async def create_api_key(visit: Visit) -> Response:
     """Make one; it is shown in the answer and nowhere else."""
     form = await visit.form()
     try:
-        made = await visit.api.post(API_KEYS, _wanted_key(form), key=text(form, "key") or None)
+        made = await visit.api.post(API_KEYS, _wanted_key(form), key=text(form, "key"))
     except ApiProblem as problem:
         return _key_form(visit, {name: text(form, name) for name in ("name", "role", "scopes")}, problem)
     return visit.render("admin/api_key_made_part.html", made=made)
@@ -217,7 +211,7 @@ async def create_api_key(visit: Visit) -> Response:
 async def revoke_api_key(visit: Visit) -> Response:
     """End it at once."""
     await visit.api.delete(f"{API_KEYS}/{in_path(visit.path['id'])}")
-    return visit.redirect(API_KEYS_PAGE, "The key has ended. Requests with it are refused.")
+    return visit.redirect(API_KEYS_PAGE, "The key is revoked. Requests with it are refused.")
 
 
 def _wanted_key(form: FormData) -> dict[str, Any]:
@@ -234,6 +228,4 @@ def _wanted_key(form: FormData) -> dict[str, Any]:
 
 def _key_form(visit: Visit, typed: dict[str, str], problem: ApiProblem | None = None) -> Response:
     roles = [*KEY_ROLES, PLATFORM_ROLE] if visit.person.role == ADMIN else KEY_ROLES
-    status = problem.status if problem else 200
-    values = {"typed": typed, "problem": problem, "roles": roles, "key": new_key()}
-    return visit.render("admin/api_key_form_part.html", status, **values)
+    return visit.render("admin/api_key_form_part.html", typed=typed, problem=problem, roles=roles)

@@ -39,7 +39,7 @@ async def plans(visit: Visit) -> Response:
 async def plan_form(visit: Visit) -> Response:
     """The terms of one, or of a new one, to be changed."""
     wanted = visit.query.get("id", "")
-    found = next((plan for plan in await _plans(visit) if plan["id"] == wanted), NEW)
+    found = next((plan for plan in (await visit.api.get(API))["items"] if plan["id"] == wanted), NEW)
     return await _form(visit, found)
 
 
@@ -123,17 +123,11 @@ def _features(form: FormData, now: dict[str, Any]) -> dict[str, Any]:
     return {"features": features, "token_costs": costs}
 
 
-async def _plans(visit: Visit) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await visit.api.get(API))["items"]
-    return found
-
-
 async def _page(visit: Visit, problem: ApiProblem | None = None) -> Response:
     found, features = await visit.api.together(API, FEATURES)
     types = sorted({type_ for plan in found["items"] for type_ in plan["tokens"]})
     return visit.render(
         "admin/plans.html",
-        problem.status if problem else 200,
         plans=found["items"],
         types=types,
         declared=await visit.api.settings("plan"),
@@ -146,6 +140,4 @@ async def _page(visit: Visit, problem: ApiProblem | None = None) -> Response:
 async def _form(visit: Visit, plan: dict[str, Any], problem: ApiProblem | None = None) -> Response:
     costs, declared = (await visit.api.get(FEATURES))["token_costs"], await visit.api.settings("plan")
     types = list(dict.fromkeys([*plan["tokens"], *costs]))
-    status = problem.status if problem else 200
-    values = {"plan": plan, "types": types, "declared": declared, "problem": problem, "mb": MB}
-    return visit.render("admin/plan_form_part.html", status, **values)
+    return visit.render("admin/plan_form_part.html", plan=plan, types=types, declared=declared, problem=problem, mb=MB)

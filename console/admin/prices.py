@@ -10,7 +10,7 @@ from console.admin.price_rows import COLUMNS, Row, as_csv, entries_of, read_rows
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import PLATFORM, PLATFORM_READERS
-from console.visit import Visit
+from console.visit import Visit, saved_as
 
 HERE = "/admin/prices"
 API = "/api/v1/prices"
@@ -37,13 +37,12 @@ async def prices(visit: Visit) -> Response:
 async def export(visit: Visit) -> Response:
     """The book as CSV or JSON, in the form in which it can be pasted again."""
     book, form = await _book(visit), visit.path["form"]
-    name = {"Content-Disposition": f'attachment; filename="prices-{book["version"]}.{form}"'}
+    name = f"prices-{book['version']}.{form}"
     if form == "csv":
-        return Response(as_csv(book["entries"]).encode("utf-8-sig"), media_type="text/csv; charset=utf-8", headers=name)
+        return saved_as(name, as_csv(book["entries"]).encode("utf-8-sig"), "text/csv; charset=utf-8")
     if form != "json":
         raise ApiProblem(404, {"detail": "There is no such export."})
-    answer = await visit.api.file(API, version=book["version"] or None)
-    return Response(answer.content, media_type="application/json", headers=name)
+    return await visit.download(API, name, version=book["version"] or None)
 
 
 @pages.get("/admin/parts/paste-prices", PLATFORM)
@@ -78,15 +77,15 @@ async def preview(visit: Visit) -> Response:
         effective = instant(form, "effective", "Takes effect")
         if effective:
             body["effective_at"] = effective
-        told = await visit.api.post(f"{API}/preview", body)
-        told["usage"] = [use | {"same": use["old"] == use["new"]} for use in told["usage"]]
+        found = await visit.api.post(f"{API}/preview", body)
+        found["usage"] = [use | {"same": use["old"] == use["new"]} for use in found["usage"]]
     except ApiProblem as problem:
         detail = _by_row(problem.detail)
-        return visit.render("admin/price_preview_part.html", problem.status, problem=detail, told=None)
+        return visit.render("admin/price_preview_part.html", problem.status, problem=detail, found=None)
     return visit.render(
         "admin/price_preview_part.html",
         problem=None,
-        told=told,
+        found=found,
         entries=body["entries"],
         effective=effective,
         latest=text(form, "latest"),
@@ -94,17 +93,14 @@ async def preview(visit: Visit) -> Response:
     )
 
 
-@pages.post(HERE, PLATFORM)
+@pages.post(HERE, PLATFORM, back=HERE)
 async def publish(visit: Visit) -> Response:
     """Publish what was looked at; not over a version that somebody else has published meanwhile."""
     form = await visit.form()
     body: dict[str, Any] = {"entries": json_of(text(form, "entries"), "entries", "The entries")}
     if text(form, "effective_at"):
         body["effective_at"] = text(form, "effective_at")
-    try:
-        answer = await visit.api.put(API, body, etag=f'"{text(form, "latest")}"')
-    except ApiProblem as problem:
-        return visit.refused(HERE, problem)
+    answer = await visit.api.put(API, body, etag=f'"{text(form, "latest")}"')
     when = "at the time that you chose" if "effective_at" in body else "in 5 seconds"
     return visit.redirect(HERE, f"Version {answer['version']} is published. It takes effect {when}.")
 
@@ -123,8 +119,7 @@ def _rows(form: FormData) -> list[Row]:
 
 
 def _paste(visit: Visit, typed: str, problem: ApiProblem | None = None) -> Response:
-    status = problem.status if problem else 200
-    return visit.render("admin/price_paste_part.html", status, typed=typed, problem=problem, columns=COLUMNS)
+    return visit.render("admin/price_paste_part.html", typed=typed, problem=problem, columns=COLUMNS)
 
 
 def _by_row(detail: str) -> str:

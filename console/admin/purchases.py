@@ -5,7 +5,7 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from console.admin.form_values import in_path, instant, needed, new_key, text, whole, whole_of, wrong
+from console.admin.form_values import in_path, instant, needed, text, whole, whole_of, wrong
 from console.api import ApiProblem
 from console.pages import Pages
 from console.person import ADMIN, ADMINS, PLATFORM
@@ -49,35 +49,30 @@ async def purchases(visit: Visit) -> Response:
         statuses=PURCHASE_STATUSES,
         user=visit.query.get("user", ""),
         cursor=found["next_cursor"],
-        key=new_key(),
     )
 
 
-@pages.post(PURCHASES_PAGE + "/paid", ADMINS)
+@pages.post(PURCHASES_PAGE + "/paid", ADMINS, back=PURCHASES_PAGE)
 async def paid(visit: Visit) -> Response:
     """The money has arrived: deliver what was bought, once."""
     return await settled(visit, "paid", PURCHASES_PAGE, "Confirmed. What was bought is delivered.")
 
 
-@pages.post(PURCHASES_PAGE + "/cancel", ADMINS)
+@pages.post(PURCHASES_PAGE + "/cancel", ADMINS, back=PURCHASES_PAGE)
 async def cancel(visit: Visit) -> Response:
     """The money will not arrive."""
     return await settled(visit, "cancel", PURCHASES_PAGE, "The purchase is cancelled.")
 
 
-async def settled(visit: Visit, what: str, back: str, told: str) -> Response:
-    """Mark the form's purchase `paid` or `cancel` it, then show `back` with what has become of it."""
+async def settled(visit: Visit, what: str, back: str, done: str) -> Response:
+    """Mark the form's purchase `paid` or `cancel` it, then show `back` with the sentence `done`."""
     form = await visit.form()
     ref = text(form, "payment_ref")
     body = {"payment_ref": ref} if ref and what == "paid" else {}
-    try:
-        answer = await visit.api.post(
-            f"{PURCHASES}/{in_path(text(form, 'purchase'))}/{what}", body, key=text(form, "key") or None
-        )
-    except ApiProblem as problem:
-        return visit.refused(back, problem)
+    path = f"{PURCHASES}/{in_path(text(form, 'purchase'))}/{what}"
+    answer = await visit.api.post(path, body, key=text(form, "key"))
     await visit.until_visible(PURCHASES, answer)
-    return visit.redirect(back, told)
+    return visit.redirect(back, done)
 
 
 def _payable(visit: Visit, row: dict[str, object]) -> bool:
@@ -102,7 +97,7 @@ async def publish_packages(visit: Visit) -> Response:
         await visit.api.put(PACKAGES, body, etag=f'"{text(form, "version")}"')
     except ApiProblem as problem:
         return await _packages_page(visit, text(form, "version"), rows, problem)
-    return visit.redirect(PACKAGES_PAGE, "The packages are published. Purchases that were begun keep their price.")
+    return visit.redirect(PACKAGES_PAGE, "The packages are published. Open purchases keep their price.")
 
 
 def _package_row(item: dict[str, Any]) -> dict[str, str]:
@@ -141,8 +136,7 @@ async def _packages_page(
 ) -> Response:
     costs = (await visit.api.get("/api/v1/features"))["token_costs"]
     units = ["credits", "tokens", *(f"tokens.{type_}" for type_ in costs)]
-    status = problem.status if problem else 200
-    return visit.render("admin/packages.html", status, version=version, rows=rows, units=units, problem=problem)
+    return visit.render("admin/packages.html", version=version, rows=rows, units=units, problem=problem)
 
 
 @pages.get(GIFTS_PAGE, ADMINS)
@@ -160,12 +154,11 @@ async def give(visit: Visit) -> Response:
     try:
         body = _grant(form)
         path = f"{ACCOUNTS}/{in_path(_address(typed))}/grants"
-        answer = await visit.api.post(path, body, key=text(form, "key") or None)
+        answer = await visit.api.post(path, body, key=text(form, "key"))
     except ApiProblem as problem:
         return await _gifts_page(visit, typed, problem)
     await visit.until_visible(path, answer)
-    told = f"{typed['user']} has {body['amount']:,} {typed['unit']} more."
-    return visit.redirect(f"{GIFTS_PAGE}?user={in_path(typed['user'])}&unit={in_path(typed['unit'])}", told)
+    return visit.redirect(_gifts_of(typed), f"{typed['user']} has {body['amount']:,} {typed['unit']} more.")
 
 
 @pages.post(GIFTS_PAGE + "/void", ADMINS)
@@ -173,15 +166,19 @@ async def void(visit: Visit) -> Response:
     """Take back what is left of a grant."""
     form = await visit.form()
     typed = {name: text(form, name) for name in NEW_GIFT}
-    back = f"{GIFTS_PAGE}?user={in_path(typed['user'])}&unit={in_path(typed['unit'])}"
+    back = _gifts_of(typed)
     path, grant = f"{ACCOUNTS}/{in_path(_address(typed))}/grants", in_path(text(form, "grant"))
     reason = {"reason": typed["reason"]} if typed["reason"] else {}
     try:
         answer = await visit.api.post(f"{path}/{grant}/void", reason)
     except ApiProblem as problem:
-        return visit.refused(back, problem)
+        return visit.redirect(back, problem.detail, kind="error")
     await visit.until_visible(path, answer)
     return visit.redirect(back, f"{answer['voided']:,} {typed['unit']} are taken back.")
+
+
+def _gifts_of(typed: dict[str, str]) -> str:
+    return f"{GIFTS_PAGE}?user={in_path(typed['user'])}&unit={in_path(typed['unit'])}"
 
 
 def _address(typed: dict[str, str]) -> str:
@@ -208,6 +205,6 @@ async def _gifts_page(visit: Visit, typed: dict[str, str], problem: ApiProblem |
             f"{ACCOUNTS}/{address}/balance", f"{ACCOUNTS}/{address}/grants?limit=50"
         )
         account = {"balance": balance, "grants": grants["items"]}
-    status = problem.status if problem else 200
-    values = {"units": GIFT_UNITS, "sources": GIFT_SOURCES, "key": new_key()}
-    return visit.render("admin/gifts.html", status, typed=typed, problem=problem, account=account, **values)
+    return visit.render(
+        "admin/gifts.html", typed=typed, problem=problem, account=account, units=GIFT_UNITS, sources=GIFT_SOURCES
+    )

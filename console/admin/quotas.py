@@ -43,7 +43,7 @@ async def save_group(visit: Visit) -> Response:
         if not limits:
             raise wrong("type", "Name a type of tokens first.")
         path, etag = f"/api/groups/{in_path(visit.path['id'])}", text(form, "etag")
-        answer = await visit.api.patch(path, {"token_quotas": limits}, etag=etag or None)
+        answer = await visit.api.patch(path, {"token_quotas": limits}, etag=etag)
     except ApiProblem as problem:
         return await _group(visit, problem, dict(rows), text(form, "etag"))
     await visit.until_visible("/api/groups", answer)
@@ -86,7 +86,6 @@ async def _group(
     types = list(dict.fromkeys([*costs, *group["token_quotas"], *group["token_usage"]]))
     return visit.render(
         "admin/quota_group_part.html",
-        problem.status if problem else 200,
         group=group,
         types=types,
         limits=typed or group["token_quotas"],
@@ -97,6 +96,5 @@ async def _group(
 
 async def _user(visit: Visit, problem: ApiProblem | None = None) -> Response:
     user = await visit.api.get(f"/api/v1/users/{in_path(visit.path['id'])}")
-    status = problem.status if problem else 200
-    values = {"mb": MB, "prefix": visit.query.get("prefix", "")}
-    return visit.render("admin/quota_user_part.html", status, user=user, problem=problem, **values)
+    prefix = visit.query.get("prefix", "")
+    return visit.render("admin/quota_user_part.html", user=user, problem=problem, mb=MB, prefix=prefix)

@@ -16,7 +16,7 @@ const COLOURS = sheet(`
 /** A token of the person who is signed in at the console. */
 async function sessionToken() {
   const answer = await fetch("/session/token", { headers: { Accept: "application/json" }, cache: "no-store" });
-  if (!answer.ok) throw new Error("Nobody is signed in.");
+  if (!answer.ok) throw new Error("You are not signed in.");
   const session = await answer.json();
   if (session.role === "admin") client.http.organisation = session.organisation; // the one that is looked at
   return session;

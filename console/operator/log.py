@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from console.pages import Pages
 from console.person import INSPECTORS
-from console.visit import Visit
+from console.visit import Values, Visit
 
 PAGE = 50
 EVENTS = "/api/v1/events"
@@ -20,18 +20,6 @@ AT_ONCE = 50  # events of one stream that one commit may hold; they have the sam
 MOVEMENTS_PAGE, MOST_PAGES = 200, 10  # movements of a hold are looked for among so many of its account's
 
 pages = Pages()
-
-
-@pages.get("/operator/events", INSPECTORS)
-async def events(visit: Visit) -> Response:
-    """Events, newest first unless the address says otherwise."""
-    return visit.render("operator/events.html", **await _found(visit))
-
-
-@pages.get("/operator/parts/events", INSPECTORS)
-async def events_part(visit: Visit) -> Response:
-    """The rows as they are now, for who follows the log."""
-    return visit.render("operator/events_part.html", **await _found(visit))
 
 
 def moment(text: str | None) -> str | None:
@@ -44,7 +32,10 @@ def moment(text: str | None) -> str | None:
         return None
 
 
-async def _found(visit: Visit) -> dict[str, Any]:
+@pages.get("/operator/events", INSPECTORS, template="operator/events.html")
+@pages.get("/operator/parts/events", INSPECTORS, template="operator/events_part.html")
+async def events(visit: Visit) -> Values:
+    """Events, newest first unless the address says otherwise; the rows alone for a page that follows the log."""
     asked = visit.query
     oldest_first = asked.get("order") == "asc"
     found = await visit.api.get(

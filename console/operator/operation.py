@@ -8,12 +8,11 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from console.api import ApiProblem
 from console.operator.runbook import HERE as RUNBOOK
 from console.operator.runbook import entries
 from console.pages import Pages
 from console.person import ADMINS, INSPECTORS, PLATFORM, PLATFORM_READERS
-from console.visit import Visit
+from console.visit import Values, Visit
 
 REBUILD = "/operator/rebuild"
 QUARANTINE = "/operator/quarantine"
@@ -36,7 +35,7 @@ FIGURES = (
     Figure("consumers", "Topics that are read"),
     Figure("notifier", "Alerts and webhooks"),
     Figure("oldest_hold", "Oldest open hold"),
-    Figure("overdue_holds", "Holds past their end"),
+    Figure("overdue_holds", "Expired holds still open"),
     Figure("quarantine", "Quarantine", "/operator/quarantine"),
     Figure("webhooks", "Webhooks", "/admin/webhooks", ADMINS),
     Figure("disk", "Disk space"),
@@ -49,20 +48,10 @@ URGENCY = ("act", "look", "ok")
 pages = Pages()
 
 
-@pages.get("/operator", PLATFORM_READERS)
-async def home(visit: Visit) -> Response:
-    """The whole page; its figures are asked for again every few seconds."""
-    return visit.render("operator/home.html", **await _figures(visit))
-
-
-@pages.get("/operator/parts/figures", PLATFORM_READERS)
-async def figures(visit: Visit) -> Response:
-    """The figures as they are now."""
-    return visit.render("operator/home_part.html", **await _figures(visit))
-
-
-async def _figures(visit: Visit) -> dict[str, Any]:
-    """The figures, what is urgent first."""
+@pages.get("/operator", PLATFORM_READERS, template="operator/home.html")
+@pages.get("/operator/parts/figures", PLATFORM_READERS, template="operator/home_part.html")
+async def figures(visit: Visit) -> Values:
+    """The figures, urgent ones first; the page reloads them every few seconds."""
     told = await visit.api.get("/api/v1/operations")
     urgent = sorted(FIGURES, key=lambda figure: URGENCY.index(told[figure.name]["status"]))
     waiting = {status: sum(told[figure.name]["status"] == status for figure in FIGURES) for status in URGENCY}
@@ -78,26 +67,18 @@ async def verify(visit: Visit) -> Response:
     return visit.render("operator/verify.html", last=last)
 
 
-@pages.get(REBUILD, PLATFORM)
-async def rebuild(visit: Visit) -> Response:
-    """The last rebuild, or the one that runs."""
-    return visit.render("operator/rebuild.html", rebuild=await _current(visit))
+@pages.get(REBUILD, PLATFORM, template="operator/rebuild.html")
+@pages.get("/operator/parts/rebuild", PLATFORM, template="operator/rebuild_part.html")
+async def rebuild(visit: Visit) -> Values:
+    """The last rebuild, or the progress of the one that runs."""
+    return {"rebuild": await visit.api.get_or_none("/api/v1/rebuilds/current")}
 
 
-@pages.get("/operator/parts/rebuild", PLATFORM)
-async def rebuild_part(visit: Visit) -> Response:
-    """How far it is now."""
-    return visit.render("operator/rebuild_part.html", rebuild=await _current(visit))
-
-
-@pages.post(REBUILD, PLATFORM)
+@pages.post(REBUILD, PLATFORM, back=REBUILD)
 async def start_rebuild(visit: Visit) -> Response:
-    """Ask for a rebuild."""
-    try:
-        await visit.api.post("/api/v1/rebuilds", {})
-    except ApiProblem as problem:
-        return visit.refused(REBUILD, problem)
-    return visit.redirect(REBUILD, "The read models are being made anew. The old ones serve until they are done.")
+    """Start a rebuild."""
+    await visit.api.post("/api/v1/rebuilds", {})
+    return visit.redirect(REBUILD, "The rebuild has started. The old read models serve until it is done.")
 
 
 @pages.get(QUARANTINE, PLATFORM_READERS)
@@ -114,19 +95,12 @@ async def quarantine(visit: Visit) -> Response:
     )
 
 
-@pages.post(QUARANTINE, PLATFORM)
+@pages.post(QUARANTINE, PLATFORM, back=QUARANTINE)
 async def retry_usage(visit: Visit) -> Response:
     """Try one of them again."""
     id_ = str((await visit.form()).get("id", ""))
-    try:
-        told = await visit.api.post(f"/api/v1/quarantine/{quote(id_, safe='')}/retry", {})
-    except ApiProblem as problem:
-        return visit.refused(QUARANTINE, problem)
-    if told["applied"]:
+    answer = await visit.api.post(f"/api/v1/quarantine/{quote(id_, safe='')}/retry", {})
+    if answer["applied"]:
         return visit.redirect(QUARANTINE, "Applied. It has left the quarantine.")
-    why = told["detail"] or str(told["reason"]).replace("_", " ")
+    why = answer["detail"] or str(answer["reason"]).replace("_", " ")
     return visit.redirect(QUARANTINE, f"It still cannot be applied: {why}", kind="warn")
-
-
-async def _current(visit: Visit) -> Any:
-    return await visit.api.get_or_none("/api/v1/rebuilds/current")

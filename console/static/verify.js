@@ -56,7 +56,7 @@ function show(told) {
   const yours = own && events !== null ? ` ${count.format(events)} of them are your organisation's.` : "";
   const differing = told.sections.filter(({ ok }) => !ok).map(({ name }) => words(name));
   say(told.ok ? "Verify holds" : "Verify does not hold", told.ok
-    ? `${counted} are as they were written, and everything made of them agrees with them.${yours}`
+    ? `${counted} are as they were written, and everything derived from them agrees with them.${yours}`
     : `Different: ${differing.join(", ")}. ${counted} were checked.${yours}`);
   report.querySelector("[data-badge]").replaceChildren(badge(told.ok));
   report.querySelector("[data-help]").hidden = told.ok;

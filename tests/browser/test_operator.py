@@ -154,7 +154,7 @@ def test_an_auditor_verifies_and_reads_the_report(page_at: OpenPage, sign_in: Si
     expect(page.locator("#progress")).to_be_hidden()
     screen(page, "operator-verify-report")
     page.reload()
-    expect(page.locator("#last")).to_contain_text("It held")
+    expect(page.locator("#last")).to_contain_text("Holds")
     page.goto("/operator")
     assert "It held" in figure(page, "last_verify")
 

@@ -33,5 +33,5 @@ def test_both_have_the_same_plain_methods(blocking: str, asynchronous: str) -> N
 
 def test_help_shows_parameters_with_their_types() -> None:
     told = pydoc.plain(pydoc.render_doc(scrip_client.Scrip.reserve))
-    for part in ("address: str", "amount: int", "ttl_seconds: int = 900", "-> scrip_client.account_answers.Reserved"):
+    for part in ("address: str", "amount: int", "ttl_seconds: int = 900", "-> scrip_client.answers.Reserved"):
         assert part in told, told

@@ -47,7 +47,7 @@ def blocking(fake: FakeScrip) -> None:
 REVEALED = (
     "scrip_client.answers.Settlement | None",
     "scrip_client.asynchronous.AsyncGeneration",
-    "scrip_client.account_answers.Balance",
+    "scrip_client.answers.Balance",
     "scrip_client.answers.GenerationState",
     "scrip_client.answers.Assessment",
     "scrip_client.blocking.Generation",

@@ -10,11 +10,12 @@ import pytest
 
 import console
 from api.http import database
-from console.admin import PAGES
+from console.catalogue import ALL_PAGES
 from console.person import ADMIN, ADMINS, AUDITOR, ORG_ADMIN
 from tests.api.service import ORG, Service
 from tests.console.conftest import Visitor, csrf_of
 
+PAGES = [page for page in ALL_PAGES if page.path.startswith("/admin/")]
 SCRIPT = "<script>alert('x')</script>"
 SCREENS = (
     "/admin/groups", "/admin/groups/design", "/admin/groups/design?span=12m", "/admin/organisation", "/admin/gifts",
@@ -113,7 +114,7 @@ class TestScreens:
         path = getattr(page, "path").replace("{id}", "design")  # noqa: B009 - a page of the table
         answer = visitor(ADMIN, "root").post(path, data={"csrf": "guessed", "name": "x"})
         assert answer.status_code == 403
-        assert "too old or was not sent from here" in answer.text
+        assert "expired or was not sent from this page" in answer.text
 
     def test_what_is_not_there_is_told(self, visitor: Visitor) -> None:
         for path in ("/admin/groups/none", "/admin/webhooks/none", "/admin/prices?version=99"):
@@ -155,9 +156,9 @@ class TestGroups:
         assert "the next one is refused" in told
         assert "2 members would be refused images" in told
         more = client.post("/admin/groups/design/preview", data=typed | {"image_limit": "9"}).text
-        assert "Nobody is refused because of this." in more
+        assert "No member is refused because of this." in more
         wrong = client.post("/admin/groups/design/preview", data=typed | {"image_limit": "many"}).text
-        assert "is no whole number" in wrong
+        assert "is not a whole number" in wrong
 
     def test_pasted_users_are_looked_at_before_they_are_added(self, visitor: Visitor) -> None:
         client = visitor(ORG_ADMIN, "boss")
@@ -165,7 +166,7 @@ class TestGroups:
         typed = {"csrf": token, "names": "u_1, u_3\nu_3;no/body"}
         file = {"file": ("people.csv", b"name,user_id\nAnn,u_4\n", "text/csv")}
         page = html.unescape(client.post("/admin/groups/design/members/preview", data=typed).text)
-        assert "<b>1</b> unknown to Scrip so far; a typing error, or somebody new. Will be added" in page
+        assert "<b>1</b> not known to Scrip yet: a typing error or a new user. Will be added" in page
         assert "<b>1</b> named more than once. Added once" in page
         assert "<b>1</b> in the group already" in page
         assert "<b>1</b> cannot be ids. Left out" in page

@@ -44,8 +44,8 @@ def test_a_table_survives_export_and_paste() -> None:
         ({"options": "resolution"}, "Row 7: “resolution” is no option"),
         ({"options": "duration<=long"}, "Row 7: duration<= needs a whole number"),
         ({"options": "a=1 b=2, =3"}, "Row 7: “=3” is no option"),
-        ({"credits": "ten"}, "Row 7, credits: “ten” is no whole number"),
-        ({"more": "{"}, "Row 7, further rules: this is no JSON"),
+        ({"credits": "ten"}, "Row 7, credits: “ten” is not a whole number"),
+        ({"more": "{"}, "Row 7, further rules: this is not JSON"),
         ({"more": '{"credits": 1}'}, "further rules are an object of what has no column"),
     ],
 )

@@ -188,7 +188,7 @@ class TestPages:
                 "insert into audits (by, started_at, holds, report) values ('auditor:eve', now(), false, '{}')"
             )
         page = read(visitor("auditor"), "/operator/verify")
-        assert "It did not hold" in page
+        assert "Does not hold" in page
         assert "auditor:eve" not in page, "who verified may be of another organisation"
         assert "by auditor:eve" in read(visitor("admin", "root"), "/operator/verify")
 

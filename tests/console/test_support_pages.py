@@ -107,7 +107,7 @@ class TestUser:
         assert client.post(f"{PAGE}/gift", data=form).status_code == 403
 
     def test_nobody_is_said_to_be_nobody(self, visitor: Visitor) -> None:
-        assert "Nobody by this name yet" in read(visitor("org_admin"), "/support/users/who%20ever".replace("%20", "-"))
+        assert "No such user yet" in read(visitor("org_admin"), "/support/users/who%20ever".replace("%20", "-"))
 
     def test_a_gift_is_given_once(self, visitor: Visitor, lived: Service) -> None:
         client = visitor("org_admin")

@@ -226,7 +226,7 @@ class TestPages:
         root = visitor("admin", "root", "plans")
         page = read(root, "/settings/subscription")
         assert root.post("/settings/subscription", data={"csrf": csrf_of(page), "plan": "pro"}).status_code == 303
-        assert "on the plan pro now" in read(root, "/settings/subscription")
+        assert "now has the plan pro" in read(root, "/settings/subscription")
 
     @pytest.mark.parametrize("path", ["/history", "/generations", "/settings/alerts", "/settings/budget", "/groups"])
     def test_a_newcomer_is_told_what_will_be_here(self, visitor: Visitor, path: str) -> None:

@@ -127,7 +127,7 @@ def test_a_budget_says_when_it_starts_anew(embed: Embed, screen: Named) -> None:
     blocked(made, request)
     dialog = made.page.get_by_role("dialog")
     expect(dialog).to_contain_text("Left this month$1.00 of $1.00")
-    expect(dialog).to_contain_text("Your monthly budget starts anew on")
+    expect(dialog).to_contain_text("Your monthly budget resets on")
     expect(dialog.get_by_role("link", name="Raise Budget")).to_have_attribute("href", "/settings/budget")
     screen(made.page, "dialog-budget")
 
@@ -142,7 +142,7 @@ def test_a_full_group_names_who_can_help(embed: Embed, screen: Named) -> None:
     dialog = made.page.get_by_role("dialog", name="Group Limit Reached")
     expect(dialog).to_contain_text("Used by Design0 of 0")
     expect(dialog).to_contain_text("Dana can raise the group's limit")
-    expect(dialog).to_contain_text("The group's limit starts anew on")
+    expect(dialog).to_contain_text("The group's limit resets on")
     expect(dialog.get_by_role("link", name="Ask Your Admin")).to_be_visible()
     screen(made.page, "dialog-group")
 
