@@ -39,7 +39,6 @@ SMALL_FILE_LINES = 100
 # An entry that is no longer needed fails a test.
 SMALL_FILES: dict[str, str] = {
     "cli/commands/": "a command is found under its name, and is light: help loads all of them",
-    "cli/app.py": "the list of commands, which tests run without `python -m cli`",
     "console/navigation.py": "the menu, where a page is added",
     "consumers/intake/retry.py": "what the API does with a row of quarantine, apart from the role that reads the topic",
     "benchmarks/projector.py": "run by its name, and its filled topic serves another benchmark",
