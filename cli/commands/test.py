@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import sleep
+from typing import Annotated
 
 import typer
 
@@ -36,12 +37,17 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory; only a folder
 MUCH_ROOM = 8 * 1024**3  # bytes: all that the tests write at a time is a quarter of it
 
 
-def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 - a command, not a test
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Leave out what takes long: browsers, brokers, crash drills, long properties.")
+]
+
+
+def test(context: typer.Context, quick: Quick = False, as_json: Json = False) -> None:  # noqa: PT028 - a command
     """Check style and types, then run the tests; further arguments go to pytest, e.g. `scrip test -k import`.
 
     Exit status 0 if everything passed. Real PostgreSQL and Kafka are started by the tests themselves. Chromium and
     Node.js are installed from the Debian archive where they are missing. Each screen's picture goes to the folder in
-    SCRIP_SCREENSHOTS, by default .screenshots.
+    SCRIP_SCREENSHOTS, by default .screenshots. With --quick nothing is installed; it takes some three minutes.
 
     A test that takes over 300 seconds fails, with what it waited for. After 30 minutes everything ends, with what was
     running (SCRIP_TEST_DEADLINE_S). On a slow or busy machine, SCRIP_TEST_SLOWNESS=2 doubles all limits, the tests'
@@ -60,7 +66,7 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
         raise Failure("The tests are in the repository; run ./scrip test there.")
     folders = [name for name in FOLDERS if (ROOT / name).is_dir()]
     python = [sys.executable, "-m"]
-    extra = list(context.args)
+    extra = [*(["--quick"] if quick else []), *context.args]
     steps = {
         "ruff": [*python, "ruff", "check", *folders],
         "mypy": [*python, "mypy", "--strict", *folders],
@@ -72,7 +78,7 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
         steps = {"pytest": [*python, "pytest", "-q", "--durations=10", *extra]}
     # Beside the installation and the tests, which wait for networks, browsers and servers often enough.
     checks = {name: _beside(name, command) for name, command in steps.items() if name != "pytest"}
-    if checks:
+    if checks and not quick:
         _install_missing()
         complain(f"pictures of the screens go to {os.environ.get('SCRIP_SCREENSHOTS') or PICTURES}")
     complain("== pytest")
