@@ -18,7 +18,7 @@ import uvloop
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.http import BODY
 from benchmarks.http import _empty_api as empty_api
-from benchmarks.open_load import Ask, Timed, open_load, request
+from benchmarks.http_load import Ask, Timed, open_load, request
 from benchmarks.stage import whole_service
 from cli.service.service import ROLES, Service
 from cli.service.tokens import signed_token

@@ -9,9 +9,8 @@ from urllib.parse import quote
 import httpx
 
 from benchmarks.figures import Figure, Report, percentile
-from benchmarks.load import Load
+from benchmarks.load import Load, SettledWork
 from benchmarks.stage import wait_until_projected, whole_service
-from benchmarks.work import SettledWork
 from cli.service.service import ROLES, Service
 from cli.service.tokens import signed_token
 from console.catalogue import ALL_PAGES

@@ -26,11 +26,10 @@ import psycopg
 import uvloop
 
 from benchmarks.figures import Figure, Report, percentile
-from benchmarks.http_load import Next
+from benchmarks.http_load import Ask, Next, Timed, open_load, request
 from benchmarks.http_load import load as closed_load
-from benchmarks.open_load import Ask, Timed, open_load, request
 from benchmarks.stage import wait_until_projected, whole_service
-from cli.service.priority import BEHIND, give_place
+from cli.service.role_process import BEHIND, give_place
 from cli.service.service import Service
 from cli.service.tokens import signed_token
 from domain.credits.account import MAX_OPEN_HOLDS

@@ -14,7 +14,7 @@ import msgspec
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.http_load import Answered, Next, load
 from benchmarks.stage import whole_service
-from cli.service.priority import AHEAD, give_place
+from cli.service.role_process import AHEAD, give_place
 from cli.service.tokens import signed_token
 from infra.embedded.ports import choose_port
 from infra.settings import Settings

@@ -17,6 +17,7 @@ from typing import Annotated
 
 import typer
 
+from cli.failure import Failure
 from cli.options import Json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +57,6 @@ def test(context: typer.Context, quick: Quick = False, as_json: Json = False) ->
     What the tests write is in memory where there is room for it, a fifth less work, and is gone afterwards;
     --basetemp=FOLDER keeps it there.
     """
-    from cli.failure import Failure
     from cli.output import complain, say_json
 
     missing = [tool for tool in TOOLS if importlib.util.find_spec(tool) is None]

@@ -13,12 +13,11 @@ from psycopg import AsyncConnection
 
 from cli.api_client import in_path
 from cli.demo.caller import Caller, answered
-from cli.demo.figures import Figures, GroupFigures, Level, OrganisationFigures, UserFigures, difference
-from cli.demo.needs import Needs
+from cli.demo.figures import Figures, GroupFigures, Level, Needs, OrganisationFigures, UserFigures, difference
 from cli.demo.plan import BUSY, EXPIRING, PLANS, Fate, Plan
 from cli.demo.setup import organisation, there_are
 from cli.demo.workers import Workers
-from cli.importing.outcome import refused
+from cli.importing.send import refused
 from domain.money import micros
 from infra.quarantine import undecided
 

@@ -9,10 +9,8 @@ import httpx
 
 from cli.api_client import in_path, problem_of
 from cli.demo.caller import Caller, answered
-from cli.demo.figures import GroupFigures, UserFigures
-from cli.demo.items import ITEMS
-from cli.demo.needs import Needs, Price
-from cli.demo.plan import AGENCY, BUSY, PLANS
+from cli.demo.figures import GroupFigures, Needs, Price, UserFigures
+from cli.demo.plan import AGENCY, BUSY, ITEMS, PLANS
 from cli.failure import Failure
 from domain.budgets.state import DEFAULT_BUDGET
 

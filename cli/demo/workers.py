@@ -7,10 +7,9 @@ import json
 import random
 from typing import Any
 
-from cli.demo.caller import Caller, answered
-from cli.demo.needs import Needs, Price
+from cli.demo.caller import Caller, Tally, answered
+from cli.demo.figures import Needs, Price
 from cli.demo.plan import EXPIRING, PATIENT_TTL_S, SHORT_TTL_S, Fate, Generation, Plan
-from cli.demo.tally import Tally
 from cli.failure import Failure
 from consumers.cloud_event import AUTH_HEADER
 from consumers.usage import COMPLETED, STARTED

@@ -16,8 +16,7 @@ from typing import Any
 import httpx
 
 from cli.api_client import Api, Refused
-from cli.doctor.codes import CODES
-from cli.doctor.finding import Finding, Severity, look
+from cli.doctor.codes import CODES, Finding, Severity, look
 from cli.doctor.kafka import check_broker
 from cli.doctor.ledger import check_ledger
 from cli.doctor.postgres import SERVICE_LOGINS, check_database, check_logins

@@ -9,7 +9,7 @@ from typing import TypeVar
 import psycopg
 from aiokafka.errors import KafkaError
 
-from cli.doctor.finding import Finding, look
+from cli.doctor.codes import Finding, look
 from infra.kafka_client import KafkaMisconfigured
 from infra.kafka_lag import LagReader, Unread, read_by_us
 from infra.session import options

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from api.operator.watch import Backlog, backlog_of
-from cli.doctor.finding import Finding, Severity, look
+from cli.doctor.codes import Finding, Severity, look
 from infra.relay.source import ACTIVE_RELAY
 from infra.session import options
 from infra.settings import Settings

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from cli.doctor.finding import Finding, look
+from cli.doctor.codes import Finding, look
 from infra.logins import LOGINS, OTHER_DATABASES, SETTINGS, SUPERUSERS, as_stored
 from infra.migrations import SCHEMA
 from infra.selfcheck import check_postgres

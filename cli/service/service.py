@@ -12,10 +12,8 @@ from urllib.parse import urlsplit
 
 from cli.service.interrupt import go_on
 from cli.service.prepare import prepare_database, prepare_ledger
-from cli.service.priority import BEHIND, give_place
-from cli.service.role_process import RoleProcess
-from cli.service.secrets import ensure_secrets
-from cli.service.settings import embedded_settings, log_partitions, login_uri, note_login, owner_uri
+from cli.service.role_process import BEHIND, RoleProcess, give_place
+from cli.service.settings import embedded_settings, ensure_secrets, log_partitions, login_uri, note_login, owner_uri
 from cli.service.signs import NO_SIGN, Asked, api_answers, count_hang, forget_hangs, kafka_answers, postgres_answers
 from cli.service.tending import RoomToldOf, TendedServer
 from infra.disk import disk_watch, watched_text
