@@ -16,8 +16,7 @@ import msgspec
 import uvloop
 
 from benchmarks.figures import Figure, Report, percentile
-from benchmarks.http import BODY
-from benchmarks.http import _empty_api as empty_api
+from benchmarks.http import BODY, empty_api
 from benchmarks.http_load import Ask, Timed, open_load, request
 from benchmarks.stage import whole_service
 from cli.service.service import ROLES, Service
@@ -89,7 +88,6 @@ class Traffic:
         return MIX[self._next.pop()].ask(self, self._chance.choice(self._users))
 
     def wanted(self) -> dict[str, Any]:
-        """Something to be generated."""
         return self._chance.choice(REQUESTS)
 
 

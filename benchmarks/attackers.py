@@ -30,7 +30,6 @@ class Target:
     cookie: str
 
     def head(self, method: str, path: str, *lines: str, login: bool = True) -> bytes:
-        """A request's head, whole."""
         known = [f"Authorization: Bearer {self.token}"] if login else []
         return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *known, *lines, "", "")).encode()
 

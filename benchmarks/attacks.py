@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import stat
 import subprocess
@@ -22,7 +21,7 @@ from pydantic import SecretStr
 
 from benchmarks.attackers import ATTACKS, Target, attack
 from benchmarks.figures import Figure, Report
-from benchmarks.stage import whole_service
+from benchmarks.stage import signed_in, whole_service
 from cli.output import progress
 from cli.service.tokens import signed_token
 from infra.embedded.forks import FORKS
@@ -39,7 +38,6 @@ FEWER_FILES = (
     "import os, resource, sys; most = int(sys.argv[1]);"
     " resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)); os.execv(sys.argv[2], sys.argv[2:])"
 )
-LOGIN_FORM = re.compile(r'name="csrf" value="([^"]+)"')
 
 
 class Victim:
@@ -52,7 +50,6 @@ class Victim:
 
     @property
     def resident(self) -> float:
-        """MB in memory now."""
         return float(self._process.memory_info().rss / MB)
 
     @property
@@ -123,12 +120,7 @@ def _known(settings: Settings, port: int) -> Target:
     """Logins of somebody who has them, and each kind of answer asked for once, so that what is kept is there."""
     token = signed_token(settings, org=ORG, sub="bench", role="org_admin", ttl_s=86_400)
     url = f"http://127.0.0.1:{port}"
-    with httpx.Client(base_url=url, timeout=60) as person:
-        page = person.get("/login")
-        csrf = LOGIN_FORM.search(page.text)
-        form = {"csrf": csrf[1] if csrf else "", "org": ORG, "sub": "bench", "role": "org_admin", "next": "/"}
-        if person.post("/login", data=form).status_code != 303:
-            raise RuntimeError("nobody can sign in")
+    with signed_in(url, ORG, "bench", "org_admin") as person:
         cookie = "; ".join(f"{name}={value}" for name, value in person.cookies.items())
     with httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {token}"}) as caller:
         grants = [{"path": "/api/v1/accounts/user:u0:credits/grants", "body": {"amount": 1, "source": "gift"}}] * GRANTS

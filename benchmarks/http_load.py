@@ -4,8 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from time import monotonic
 from typing import NamedTuple, Self, cast
+
+import msgspec
+
+from infra.ids import record_id
 
 Next = Callable[[bytes], tuple[str, bytes]]  # the body of the last answer -> path and body of the next request
 
@@ -49,21 +54,17 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
     async def post(self, token: str, path: str, body: bytes) -> tuple[int, bytes]:
-        """The same for a POST of JSON."""
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         typed = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         return await self.ask(typed.encode() + body)
 
     def close(self) -> None:
-        """Close it."""
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """By the event loop."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """By the event loop."""
         self._received += data
         if not self._length:
             end = self._received.find(b"\r\n\r\n")
@@ -82,7 +83,6 @@ class Connection(asyncio.Protocol):
                 self._answer.set_result((int(whole[9:12]), whole[self._body :]))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """By the event loop."""
         self._fail(error or ConnectionError("the server has closed the connection"))
 
     def _fail(self, error: Exception) -> None:
@@ -166,3 +166,32 @@ async def open_load(port: int, draw: Callable[[], Ask], rate: int, seconds: floa
     while not free.empty():
         free.get_nowait().close()
     return timed
+
+
+def pairs(address: str, body: bytes) -> Next:
+    """Reserve, then capture what was reserved, both with `body`; where it was not reserved, reserve again."""
+    base = f"/api/v1/accounts/{address}/reservations"
+    reserved = False
+
+    def choose(answer: bytes) -> tuple[str, bytes]:
+        nonlocal reserved
+        id_ = reservation_id(answer) if reserved else ""
+        reserved = not id_
+        return (f"{base}/{id_}/capture" if id_ else base), body
+
+    return choose
+
+
+def reservation_id(answer: bytes) -> str:
+    """The id in the answer to a reservation, empty where it has none."""
+    return str(msgspec.json.decode(answer).get("reservation_id", "")) if answer else ""
+
+
+def batch_of_pairs(users: Sequence[str], operations: int, **more: object) -> bytes:
+    """The body of a batch: reserve and capture for one user after the other. `more`: further fields of the body."""
+    listed: list[dict[str, object]] = []
+    for user in islice(cycle(users), operations // 2):
+        base, id_ = f"/api/v1/accounts/user:{user}:credits/reservations", record_id("r")
+        listed.append({"path": base, "body": {"id": id_, "amount": 1}, "idempotency_key": record_id()})
+        listed.append({"path": f"{base}/{id_}/capture", "body": {}, "idempotency_key": record_id()})
+    return msgspec.json.encode({"operations": listed, **more})

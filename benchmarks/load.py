@@ -34,6 +34,24 @@ GROUPS = 10
 CONTENT = 1_000
 
 
+def submission(org: str, command: Any) -> Submission:
+    """The command as a worker's request with a key of its own."""
+    return Submission(org=org, command=command, actor="worker:bench", caller="worker:bench", key=record_id())
+
+
+def submit_all(writer: Writer, submissions: Sequence[Submission]) -> None:
+    """Submit in batches of 1,000 and wait for the answers. Raises RuntimeError where one is refused."""
+    for start in range(0, len(submissions), 1_000):
+        for result in writer.submit(submissions[start : start + 1_000]).result():
+            if not isinstance(result, Outcome) or result.refusal:
+                raise RuntimeError(f"the benchmark could not be prepared: {result}")
+
+
+def grant(address: str, amount: int = PLENTY) -> Grant:
+    """Credits or tokens for an account."""
+    return Grant(address=address, grant_id=record_id("g"), amount=amount, source="purchase")
+
+
 class Work(Protocol):
     """Work for so many users, spread over organisations."""
 
@@ -57,19 +75,13 @@ class Reservations:
         self._addresses = [f"user:{record_id('u')}:credits" for _ in range(users)]
 
     def prepared(self, orgs: Sequence[str]) -> Iterable[tuple[str, Any]]:
-        """Credits for everybody."""
         for index, address in enumerate(self._addresses):
-            yield (
-                orgs[index % len(orgs)],
-                Grant(address=address, grant_id=record_id("g"), amount=PLENTY, source="purchase"),
-            )
+            yield orgs[index % len(orgs)], grant(address)
 
     def begin(self, index: int, id_: str) -> Any:
-        """Reserve 10 credits."""
         return Reserve(address=self._addresses[index], reservation_id=id_, amount=10)
 
     def end(self, index: int, id_: str) -> Any:
-        """Capture them."""
         return Capture(address=self._addresses[index], reservation_id=id_, debit_id=record_id("d"))
 
 
@@ -94,14 +106,9 @@ class Generations:
         entry = PriceEntry(model="bench", operation="image", credits=10, usd_micros=1)
         yield PLATFORM, PublishPrices(entries=(entry,), first=True)
         for org in orgs:
-            tokens = f"org:{org}:tokens.general"
-            yield org, Grant(address=tokens, grant_id=record_id("g"), amount=PLENTY, source="purchase")
+            yield org, grant(f"org:{org}:tokens.general")
         for index, user in enumerate(self._users):
-            address = f"user:{user}:credits"
-            yield (
-                orgs[index % len(orgs)],
-                Grant(address=address, grant_id=record_id("g"), amount=PLENTY, source="purchase"),
-            )
+            yield orgs[index % len(orgs)], grant(f"user:{user}:credits")
         for first in range(0, len(self._users), GROUP_SIZE):
             for number, org in enumerate(orgs):
                 of_org = tuple(
@@ -109,22 +116,15 @@ class Generations:
                     for index, user in enumerate(self._users[first : first + GROUP_SIZE], first)
                     if index % len(orgs) == number
                 )
-                group = record_id("group")
-                yield (
-                    org,
-                    CreateGroup(
-                        group_id=group, name=group, description="", limits={"image": PLENTY}, every=Every.MONTH
-                    ),
-                )
+                group, limits = record_id("group"), {"image": PLENTY}
+                yield org, CreateGroup(group_id=group, name=group, limits=limits, every=Every.MONTH)
                 if of_org:
                     yield org, AddMembers(group_id=group, users=of_org)
 
     def begin(self, index: int, id_: str) -> Any:
-        """Ask for one."""
         return CreateGeneration(generation_id=id_, request=self._requests[index])
 
     def end(self, _index: int, id_: str) -> Any:
-        """It succeeded."""
         return ConfirmGeneration(generation_id=id_)
 
 
@@ -143,8 +143,7 @@ class SettledWork:
         """Credits for everybody and the organisation's groups; there is one organisation."""
         (org,) = orgs
         for user in self._users:
-            address = f"user:{user}:credits"
-            yield org, Grant(address=address, grant_id=record_id("g"), amount=PLENTY, source="purchase")
+            yield org, grant(f"user:{user}:credits")
         for number in range(GROUPS):
             id_, limits = f"g{number}", {"image": PLENTY}
             yield org, CreateGroup(group_id=id_, name=f"Group {number}", limits=limits, every=Every.MONTH)
@@ -168,7 +167,6 @@ class SettledWork:
         return CreateGeneration(generation_id=id_, request=request)
 
     def end(self, index: int, id_: str) -> Any:
-        """Capture them, or say that it succeeded."""
         if id_ not in self._generations:
             address = f"user:{self._users[index]}:credits"
             return Capture(address=address, reservation_id=id_, debit_id=record_id("d"))
@@ -196,11 +194,7 @@ class Load:
         self._in_flight = 0
         self._failure: Exception | None = None
         self._idle = Event()
-        prepared = [_submission(org, command) for org, command in self._work.prepared(self._orgs)]
-        for start in range(0, len(prepared), 500):
-            for result in writer.submit(prepared[start : start + 500]).result():
-                if not isinstance(result, Outcome) or result.refusal:
-                    raise RuntimeError(f"the benchmark could not be prepared: {result}")
+        submit_all(writer, [submission(org, command) for org, command in self._work.prepared(self._orgs)])
 
     def rate(self, seconds: float, waiting: int) -> float:
         """Commands a second over some seconds, each with a key of its own; raises RuntimeError where one is refused."""
@@ -230,8 +224,8 @@ class Load:
             index, begun = self._turn // 2 % self._users, record_id("w")
             command = self._work.begin(index, begun)
         self._turn += 1
-        submission = _submission(self._orgs[index % len(self._orgs)], command)
-        return Waiting(Unit((submission,)), _Slot(self, index, begun), None, float("inf"))
+        asked = submission(self._orgs[index % len(self._orgs)], command)
+        return Waiting(Unit((asked,)), _Slot(self, index, begun), None, float("inf"))
 
     def answered(self, index: int, begun: str, failure: Exception | None) -> None:
         """Called by the writer's thread for each answer; `begun` is the id of what was begun, empty at an end."""
@@ -246,10 +240,6 @@ class Load:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
-
-
-def _submission(org: str, command: Any) -> Submission:
-    return Submission(org=org, command=command, actor="worker:bench", caller="worker:bench", key=record_id())
 
 
 class _Slot(Future[Any]):

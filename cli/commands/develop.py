@@ -58,7 +58,7 @@ def bench(
         more = list(dict.fromkeys(name for figure in figures for name in figure.more))
         rows = [
             (
-                *(figure.bench, figure.what, figure.shown),
+                *(figure.bench, figure.what, shown(figure.value)),
                 *(shown(figure.more[name]) if name in figure.more else "" for name in more),
                 *(figure.unit, figure.bar or "", _met(figure.met)),
             )

@@ -198,7 +198,7 @@ def prepare(as_json: Json = False) -> None:
 
     from cli.output import say, say_json
     from cli.service.prepare import prepare_ledger, set_passwords
-    from cli.service.settings import log_partitions
+    from cli.service.settings import ROLE_LOGINS, log_partitions
     from infra.migrations import migrate
     from infra.settings import Settings
     from projections.versions import ensure
@@ -207,11 +207,7 @@ def prepare(as_json: Json = False) -> None:
     owner = settings.owner_url.get_secret_value()
     if not owner:
         raise Failure("SCRIP_OWNER_URL is not set: the login that owns the database's schema.")
-    urls = (
-        *(settings.writer_url, settings.relay_url, settings.projector_url),
-        *(settings.reader_url, settings.auditor_url),
-    )
-    logins = [urlsplit(url.get_secret_value()) for url in urls]
+    logins = [urlsplit(getattr(settings, f"{login}_url").get_secret_value()) for login in ROLE_LOGINS]
     applied = migrate(owner, settings.partitions)
     set_passwords(owner, {str(login.username): unquote(login.password) for login in logins if login.password})
     # As who owns them, where that login is known: what it has made is then not run in a session of the owner.

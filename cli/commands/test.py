@@ -208,9 +208,4 @@ def _say_what_runs(folder: Path, mark: str) -> None:
 def _environment() -> dict[str, str]:
     # Hundreds of processes start in the tests; without __pycache__ each would compile all our code anew.
     ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**ours, "PYTHONPATH": os.pathsep.join([str(ROOT), *_given("PYTHONPATH")])}
-
-
-def _given(name: str) -> list[str]:
-    value = os.environ.get(name)
-    return [value] if value else []
+    return {**ours, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}

@@ -53,12 +53,10 @@ class Tally:
         return self.held / span if span > 0 else 0.0
 
     def was_held(self) -> None:
-        """A generation has its holds."""
         self.held += 1
         self.last_held = time.monotonic()
 
     def as_table(self) -> Table:
-        """The figures of this moment."""
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
@@ -112,7 +110,6 @@ class Caller:
             raise Failure(f"The API does not answer {method} {path}: {error or type(error).__name__}.") from error
 
     def token(self, org: str, sub: str, role: str) -> str:
-        """A token, signed once."""
         known = (org, sub, role)
         if known not in self._tokens:
             self._tokens[known] = signed_token(self._settings, org=org, sub=sub, role=role, ttl_s=3600)

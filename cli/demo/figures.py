@@ -20,7 +20,6 @@ class Level(NamedTuple):
 
     @property
     def left(self) -> int:
-        """What is still free."""
         return self.limit - self.used - self.held
 
     @property
@@ -29,7 +28,6 @@ class Level(NamedTuple):
         return self.used * 100 // self.limit if self.limit else 100
 
     def as_json(self) -> dict[str, int]:
-        """For programs."""
         return {"used": self.used, "held": self.held, "limit": self.limit, "left": self.left}
 
 
@@ -161,11 +159,9 @@ class Needs:
         return needed
 
     def users(self) -> list[UserFigures]:
-        """All users of the plan."""
         return [self.user(org, user) for org, users in self._plan.users.items() for user in users]
 
     def groups(self) -> list[GroupFigures]:
-        """All groups of the plan."""
         return [self.group(org) for org in BUSY]
 
     def _account(self, own: Iterable[Generation], amount: Callable[[Price], int], *, step: int) -> Level:

@@ -42,7 +42,6 @@ class Result:
 
     @property
     def as_expected(self) -> bool:
-        """Whether nothing differs."""
         return not self.differences
 
 

@@ -28,6 +28,7 @@ from cli.demo.plan import Plan, make_plan
 from cli.demo.refusals import Refusal, be_refused
 from cli.demo.setup import price_all, set_up_needs, set_up_organisations
 from cli.demo.workers import Workers
+from cli.importing.send import database_time
 from cli.output import cell, console
 from cli.service.interrupt import run_async
 from cli.service.service import Service
@@ -83,7 +84,7 @@ async def _show(
     await set_up_organisations(caller)
     needs = Needs(plan, await price_all(caller, plan.run))
     plan_tokens = await set_up_needs(caller, needs)
-    since = await _time(connection)
+    since = await database_time(connection)
     tally.began = time.monotonic()
     workers = Workers(settings, plan, needs, caller, producer, tally)
     with Live(get_renderable=tally.as_table, console=console(stderr=True), auto_refresh=False) as live:
@@ -107,14 +108,6 @@ async def _refresh(live: Live) -> None:
     while True:
         live.refresh()
         await asyncio.sleep(REFRESH_S)
-
-
-async def _time(connection: AsyncConnection[Any]) -> datetime:
-    row = await (await connection.execute("select scrip_now()")).fetchone()
-    if row is None:
-        raise LookupError("the database told no time")
-    now: datetime = row[0]
-    return now
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

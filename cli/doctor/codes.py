@@ -172,7 +172,6 @@ class Finding:
     severity: Severity = Severity.WRONG
 
     def as_json(self) -> dict[str, Any]:
-        """The finding with its meaning and action."""
         known = CODES[self.code]
         return {
             "code": self.code,

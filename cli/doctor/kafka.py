@@ -10,9 +10,9 @@ import psycopg
 from aiokafka.errors import KafkaError
 
 from cli.doctor.codes import Finding, look
+from cli.doctor.postgres import as_auditor
 from infra.kafka_client import KafkaMisconfigured
 from infra.kafka_lag import LagReader, Unread, read_by_us
-from infra.session import options
 from infra.settings import Settings
 from infra.topics import USAGE, check, check_durable, topic_name
 from infra.unsafe_setting import UnsafeSetting
@@ -66,9 +66,7 @@ async def _looks(settings: Settings) -> tuple[list[Unread], list[Unread], int | 
 
 def _database_ms(settings: Settings) -> int | None:
     try:
-        with psycopg.connect(
-            settings.auditor_url.get_secret_value(), connect_timeout=5, options=options()
-        ) as connection:
+        with as_auditor(settings) as connection:
             row = connection.execute("select (extract(epoch from clock_timestamp()) * 1000)::bigint").fetchone()
     except psycopg.OperationalError:
         return None  # a finding of its own

@@ -58,7 +58,6 @@ class Checked:
     first_unpriced: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
         return {
             "rows": self.rows,
             "credits": self.credits,

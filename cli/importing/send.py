@@ -68,7 +68,6 @@ class Tally:
         return self.free + self.repeated + self.already + self.applied + self.refused
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
         return {
             "rows": self.rows,
             "sent": self.sent,
@@ -128,13 +127,7 @@ class Importer:
         self._seen = seen
         self._open: dict[str, list[str]] = defaultdict(list)  # account -> ids sent and not yet decided
         self._in_flight = 0
-        self._headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_type", METERED.encode()),
-            ("ce_scriporg", org.encode()),
-            ("content-type", b"application/json"),
-        ]
-        self._headers += credential(settings, org, token)
+        self._credential = credential(settings, org, token)
         self.tally = Tally()
 
     async def run(self, rows: Iterable[UsageRow]) -> Tally:
@@ -152,7 +145,7 @@ class Importer:
         return self.tally
 
     async def _run(self, connection: AsyncConnection[Any], producer: Any, rows: Iterator[UsageRow]) -> None:
-        since = await _database_time(connection)
+        since = await database_time(connection)
         while chunk := list(islice(rows, CHUNK)):
             await self._send(connection, producer, chunk)
             if self._in_flight > IN_FLIGHT - CHUNK:
@@ -185,9 +178,7 @@ class Importer:
                     self.tally.already_credits += charged.credits
             key = f"{self._org}/{account}".encode()
             for row in new:
-                headers = [*self._headers, ("ce_source", source.encode()), ("ce_id", row.id.encode())]
-                if row.time is not None:
-                    headers.append(("ce_time", row.time.encode()))
+                headers = [*usage_headers(self._org, source, row.id, METERED, row.time), *self._credential]
                 value = json.dumps(row.data, ensure_ascii=False).encode()
                 topic = topic_name(self._settings, USAGE)
                 acknowledged.append(await producer.send(topic, value, key=key, headers=headers))
@@ -246,6 +237,15 @@ class Importer:
             del self._open[account]
 
 
+def usage_headers(org: str, source: str, id_: str, type_: str, time_: str | None = None) -> list[tuple[str, bytes]]:
+    """The CloudEvents headers of a usage event, without a credential."""
+    given = {"specversion": "1.0", "id": id_, "source": source, "type": type_, "scriporg": org}
+    if time_ is not None:
+        given["time"] = time_
+    headers = [(f"ce_{name}", value.encode()) for name, value in given.items()]
+    return [*headers, ("content-type", b"application/json")]
+
+
 def credential(settings: Settings, org: str, token: str = "") -> list[tuple[str, bytes]]:
     """The header that says who sends: the given token, else a worker's that we sign, else the one in SCRIP_TOKEN.
 
@@ -261,7 +261,8 @@ def credential(settings: Settings, org: str, token: str = "") -> list[tuple[str,
     raise Failure("SCRIP_JWT_SECRET is not set: set SCRIP_TOKEN to a worker's token or API key.")
 
 
-async def _database_time(connection: AsyncConnection[Any]) -> datetime:
+async def database_time(connection: AsyncConnection[Any]) -> datetime:
+    """The ledger's clock, from which on the outcome of events is asked for."""
     row = await (await connection.execute("select scrip_now()")).fetchone()
     if row is None:
         raise psycopg.DataError("the database does not tell its time")

@@ -72,7 +72,6 @@ class Service:
 
     @property
     def url(self) -> str:
-        """The API's address."""
         return f"http://127.0.0.1:{self.settings.port}"
 
     def role_pids(self) -> dict[str, int]:
@@ -131,13 +130,11 @@ class Service:
         self._servers.stop()
 
     def __enter__(self) -> Self:
-        """Start."""
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop."""
         self.stop()
 
     def _start_rest(self) -> None:
@@ -192,7 +189,6 @@ class Service:
             self._servers.folder.record_address("ready", self.url)
 
     def _ask(self) -> None:
-        """Begin to ask those who must answer."""
         limit_s = NO_SIGN * self.settings.hung_after_s
         if not limit_s:
             return

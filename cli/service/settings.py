@@ -37,7 +37,6 @@ class ServiceSecrets:
     scrip_analyst: str
 
     def passwords(self) -> dict[str, str]:
-        """Database login -> password."""
         return {name: value for name, value in asdict(self).items() if name.startswith("scrip_")}
 
 
@@ -97,7 +96,7 @@ def _damaged(data: Path, why: object) -> Failure:
 DATABASE = "scrip"
 _LOGIN = "login.json"
 _OF_TOKENS = ("jwt_issuer", "jwt_audience", "jwt_sub_claim", "jwt_org_claim", "jwt_role_claim", "jwt_role_map")
-LOGINS = ("writer", "relay", "projector", "reader", "auditor")
+ROLE_LOGINS = ("writer", "relay", "projector", "reader", "auditor")  # each has a URL in the settings
 
 
 def login_uri(server: str, login: str, password: str) -> str:
@@ -119,7 +118,7 @@ def embedded_settings(addresses: Mapping[str, str], known: ServiceSecrets) -> Se
     passwords = known.passwords()
     chosen: dict[str, Any] = {
         f"{role}_url": SecretStr(login_uri(addresses["postgres"], f"scrip_{role}", passwords[f"scrip_{role}"]))
-        for role in LOGINS
+        for role in ROLE_LOGINS
     }
     chosen["owner_url"] = SecretStr(owner_uri(addresses["postgres"]))
     chosen["kafka"] = addresses["kafka"]

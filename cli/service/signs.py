@@ -98,7 +98,6 @@ class Asked:
         threading.Thread(target=self._run, name=f"asks {name}", daemon=True).start()
 
     def stop(self) -> None:
-        """Ask no more."""
         self._stopped.set()
 
     def look(self) -> str | None:
