@@ -231,7 +231,7 @@ def _held(user: User, traffic: Traffic) -> tuple[str, dict[str, Any]]:
 
 
 def _made(id_: str) -> dict[str, Any]:
-    """What a worker tells of a success."""
+    """What a worker reports of a success."""
     content = {"id": f"{id_}.1", "url": f"https://cdn.example/{id_}", "bytes": 3_000_000}
     return {"content": content, "generation_time_ms": 4_000}
 

@@ -117,7 +117,7 @@ def _wait(process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> None:
 
 
 def _known(settings: Settings, port: int) -> Target:
-    """Logins of somebody who has them, and each kind of answer asked for once, so that what is kept is there."""
+    """Sign in, and ask for each kind of answer once, so that what the API caches is cached."""
     token = signed_token(settings, org=ORG, sub="bench", role="org_admin", ttl_s=86_400)
     url = f"http://127.0.0.1:{port}"
     with signed_in(url, ORG, "bench", "org_admin") as person:

@@ -40,7 +40,7 @@ class Existing(NamedTuple):
     anchor: str = "read-models-lag"
 
 
-# Paths of pages up to a parameter -> which of these stands there.
+# Paths of pages up to a parameter -> which of these replaces it.
 EXAMPLES = {
     "/generations/{id}": "generation",
     "/admin/groups/{id}": "group",
@@ -96,7 +96,7 @@ def _figures(path: str, times: dict[str, list[float]]) -> Iterator[Figure]:
 def _look(
     visitors: dict[str, httpx.Client], page: Page, path: str, looks: int
 ) -> tuple[dict[str, list[float]], list[str]]:
-    """Seconds by role, and what went wrong. A stream, which lasts as long as somebody reads it, has none."""
+    """Seconds by role, and what went wrong. A stream, which lasts as long as it is read, has none."""
     times: dict[str, list[float]] = {}
     failed = []
     for role, visitor in visitors.items():

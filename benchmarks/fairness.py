@@ -84,7 +84,7 @@ LOADS = (
 
 
 class Attack(msgspec.Struct, kw_only=True):
-    """What a load's process is told: a `Load`, and as whom it comes for how many seconds."""
+    """The input of a load's process: a `Load`, its user and token, and its seconds."""
 
     kind: str
     connections: int
@@ -95,7 +95,7 @@ class Attack(msgspec.Struct, kw_only=True):
 
 
 class Answered(msgspec.Struct):
-    """What it tells afterwards: how many requests were answered well, and how many were not."""
+    """The output of a load's process: how many requests were answered well, and how many were not."""
 
     well: int
     badly: int

@@ -243,7 +243,7 @@ class Load:
 
 
 class _Slot(Future[Any]):
-    """Stands where a future would, at less cost: the load is to be measured, not its waiting."""
+    """Takes the place of a future at less cost: the load is measured, not its waiting."""
 
     def __init__(self, load: Load, index: int, begun: str) -> None:
         # The parent's condition variable is what costs; nothing here waits on one.

@@ -67,7 +67,7 @@ def main(owner_uri: str) -> None:
         load.run(1_000, waiting=8)
         sys.stdout.write("active\n")
         sys.stdout.flush()
-        sys.stdin.readline()  # idle, and holding no lock, until told to go on
+        sys.stdin.readline()  # idle, without a lock, until a line comes
         while True:
             load.rate(1.0, 8)
 

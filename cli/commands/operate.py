@@ -221,10 +221,11 @@ def _unblocked(settings: Settings, partition: int | None) -> list[dict[str, Any]
 
 
 def _make_room(settings: Settings, partition: int | None, left: list[Stopped]) -> tuple[Limits | None, list[Stopped]]:
-    """Make room until none of those that are `left` stands still for its size, or for UNBLOCK_PATIENCE_S.
+    """Make room until no partition of `left` is stopped by a size, or for UNBLOCK_PATIENCE_S.
 
-    Returns the topic's limits, none where size was no reason, and who is left then. It looks again and again: the next
-    event may be larger, and somebody else may lower the limit. Raises TimeoutError, KafkaError, psycopg.Error.
+    Returns the topic's limits, none where size was no reason, and the partitions that are still stopped. It looks
+    again and again: the next event may be larger, and an administrator may lower the limit. Raises TimeoutError,
+    KafkaError, psycopg.Error.
     """
     from time import monotonic, sleep
 

@@ -74,7 +74,7 @@ def test(context: typer.Context, quick: Quick = False, as_json: Json = False) ->
         "pytest": [*python, "pytest", "-q", "--durations=10", *SPREAD, *(extra or ["tests"])],
     }
     if any(not argument.startswith("-") for argument in extra):
-        # Somebody works on a part of the tests.
+        # A part of the tests is named: run it alone.
         steps = {"pytest": [*python, "pytest", "-q", "--durations=10", *extra]}
     # Beside the installation and the tests, which wait for networks, browsers and servers often enough.
     checks = {name: _beside(name, command) for name, command in steps.items() if name != "pytest"}
@@ -144,7 +144,7 @@ def _run_tests(command: list[str], *, quiet: bool) -> int:
     from cli.testing import RUN_FOLDER, end_marked, mark_of
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # The deadline is told by SIGINT. Where a script runs us beside itself it is ignored, and so it would be by pytest.
+    # The deadline sends SIGINT. A script that runs us in its background ignores it, and pytest would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="scrip-tests-", dir=_in_memory()) as name:
         folder = Path(name)
@@ -206,6 +206,6 @@ def _say_what_runs(folder: Path, mark: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    # Hundreds of processes start in the tests; without __pycache__ each would compile all our code anew.
+    # Hundreds of processes start in the tests; without __pycache__ each would compile all our code again.
     ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**ours, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}

@@ -56,7 +56,7 @@ class GroupFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganisationFigures:
-    """The plan, what there is of each token type (held or not), and until when: then the plan grants anew."""
+    """The plan, what there is of each token type (held or not), and when the plan grants again."""
 
     org: str
     plan: str

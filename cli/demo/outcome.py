@@ -31,7 +31,7 @@ _EVENTS = """
 
 @dataclass(slots=True)
 class Result:
-    """Figures as they were found, `organisations` as the API tells them; event counts, and what differs."""
+    """Figures as they were found, `organisations` as the API answers them; event counts, and what differs."""
 
     users: list[UserFigures] = field(default_factory=list)
     groups: list[GroupFigures] = field(default_factory=list)
@@ -71,7 +71,7 @@ async def compare(
     result = Result()
     must: list[Figures] = [*needs.users(), *needs.groups()]
     result.users = list(await gather(*(read_user(caller, each.org, each.user) for each in needs.users())))
-    # What was granted is not told with the balance; the demo has granted it itself, and nobody else has.
+    # A balance does not say what was granted; the demo knows it, because only the demo grants.
     result.users = [_of(found, wanted) for found, wanted in zip(result.users, needs.users(), strict=True)]
     result.groups = [await read_group(caller, each.org, each.group) for each in needs.groups()]
     found: list[Figures] = [*result.users, *result.groups]

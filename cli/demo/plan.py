@@ -80,11 +80,11 @@ def draw(chance: random.Random) -> Item:
 
 
 STUDIO, AGENCY, LAB = "demo-studio", "demo-agency", "demo-lab"
-PLANS = {STUDIO: "pro", AGENCY: "enterprise", LAB: "starter"}  # of each organisation; nobody generates on starter
+PLANS = {STUDIO: "pro", AGENCY: "enterprise", LAB: "starter"}  # of each organisation; no user generates on starter
 BUSY = (STUDIO, AGENCY)
 NAMES = ("ann", "ben", "cleo", "dev", "eve")
 RAISED = ("eve", 25_000_000)  # whose budget is more than the default, in micro-USD
-SHORT_TTL_S = 4  # of a hold that nobody will settle in time
+SHORT_TTL_S = 4  # of a hold that no worker settles in time
 PATIENT_TTL_S = 300
 
 

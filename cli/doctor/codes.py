@@ -157,7 +157,7 @@ CODES: dict[str, Code] = {
 
 
 class Severity(StrEnum):
-    """`wrong`: something does not work or could lose credits. `look`: somebody should look at it."""
+    """`wrong`: something does not work or could lose credits. `look`: an operator should look at it."""
 
     WRONG = "wrong"
     LOOK = "look"
@@ -184,5 +184,5 @@ class Finding:
 
 
 def look(code: str, seen: str) -> Finding:
-    """A finding that somebody should look at."""
+    """A finding that an operator should look at."""
     return Finding(code, seen, Severity.LOOK)

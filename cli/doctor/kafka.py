@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 def check_broker(settings: Settings) -> Iterator[Finding]:
     """Findings about the broker; nothing more after the first that keeps it from being asked."""
     if not settings.kafka:
-        return  # told of the settings already
+        return  # check_settings reports it
     try:
         for compare in (check, check_durable):
             try:
@@ -36,7 +36,7 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
                 yield Finding("topic-missing" if unsafe.value == "missing" else "topic-settings", f"{unsafe}.")
         first, second, now_ms = _soon(_looks(settings))
     except KafkaMisconfigured:
-        return  # told of the settings already
+        return  # check_settings reports it
     except (KafkaError, OSError, TimeoutError) as error:
         yield Finding("kafka-away", f"{settings.kafka}: {error or type(error).__name__}")
         return

@@ -1,4 +1,4 @@
-"""What the database itself tells: lag, stops, old holds, quarantine, webhooks, prices, plans, audits, rebuilds."""
+"""What the database's tables show: lag, stops, old holds, quarantine, webhooks, prices, plans, audits, rebuilds."""
 
 from __future__ import annotations
 

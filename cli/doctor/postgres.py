@@ -84,7 +84,7 @@ def _clock(settings: Settings) -> Iterator[Finding]:
             row = connection.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
             after = time.time()
     except psycopg.Error:
-        return  # told of the login already
+        return  # check_database reports the login
     if row is None:
         return
     skew = max(before - row[0], row[0] - after, 0.0)

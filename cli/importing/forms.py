@@ -158,7 +158,7 @@ class Form(Protocol):
 
 
 class Payer:
-    """An account's address, in which `{COLUMN}` stands for the cell of that column."""
+    """An account's address, in which `{COLUMN}` is replaced by the cell of that column."""
 
     def __init__(self, address: str) -> None:
         self.address = address

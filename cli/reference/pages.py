@@ -34,7 +34,7 @@ from infra.writer.writer import Writer
 from projections.read_model import ReadModel
 from projections.versions import tables
 
-ALERTS = """Each crossing is told once: on `scrip.notifications`, under `GET /api/v1/alerts` and by webhook.
+ALERTS = """Each crossing is reported once: on `scrip.notifications`, under `GET /api/v1/alerts` and by webhook.
 Every rule can be switched off and its figures changed with `PUT /api/v1/alert-rules`. What to do
 about each is in the [runbook](../runbook.md#alerts)."""
 REFUSALS = """Errors are `application/problem+json` (RFC 9457) with a stable `code`, a sentence as `detail`, and

@@ -19,7 +19,7 @@ from infra.embedded.folder import DataFolder
 from infra.embedded.identity import stop_leftover
 from infra.embedded.process import ChildProcess
 
-# From -20 to 19; five steps are a factor of three in weight, and whoever has more weight begins at once. Further apart,
+# From -20 to 19; five steps are a factor of three in weight, and the one with more weight runs first. Further apart,
 # the read models come later than checks gain (`scrip bench lag`, `scrip bench api`). Not ahead where there is one
 # processor only: it would starve the database that it waits for.
 AHEAD = -10 if (os.cpu_count() or 1) > 1 else 0
@@ -42,7 +42,7 @@ def give_place(pid: int, nice: int) -> None:
 PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
-WAITED_FOR = {"api"}  # roles that somebody waits for: on a busy machine they go before the others
+WAITED_FOR = {"api"}  # roles whose callers wait: on a busy machine they run before the others
 STEADY_S = 30.0  # a role that ran this long before it died starts again at once
 FIRST_SIGN_S = 120.0  # until a role that starts gives its first sign of life
 

@@ -166,7 +166,7 @@ class Service:
         self._ask()
 
     def _let_kafka_step_back(self) -> None:
-        """Nobody waits for it: what is decided is in PostgreSQL, and what it delivers may be a moment late."""
+        """Give Kafka a lower priority: decisions are in PostgreSQL, and its deliveries may be a moment late."""
         pid = self._servers.kafka.pid
         if pid is not None:
             give_place(pid, BEHIND)

@@ -149,7 +149,7 @@ def api_answers(port: int) -> bool:
     except (TimeoutError, ConnectionRefusedError):
         return False
     except (OSError, http.client.HTTPException):
-        return True  # it was turned away: whoever has too many connections from this address does that
+        return True  # it was turned away, as with too many connections from this address
     finally:
         connection.close()
     return True
@@ -164,7 +164,7 @@ class Hung(NamedTuple):
 
 
 def forget_hangs(run: Path) -> None:
-    """Begin anew. `run`: the folder of that name in the data folder."""
+    """Delete the notes of an earlier start. `run`: the folder of that name in the data folder."""
     for note in run.glob(f"*{SUFFIX}"):
         note.unlink(missing_ok=True)
 
