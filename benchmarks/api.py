@@ -16,9 +16,8 @@ import msgspec
 import uvloop
 
 from benchmarks.figures import Figure, Report, percentile
-from benchmarks.http import BODY
-from benchmarks.http import _empty_api as empty_api
-from benchmarks.open_load import Ask, Timed, open_load, request
+from benchmarks.http import BODY, empty_api
+from benchmarks.http_load import Ask, Timed, open_load, request
 from benchmarks.stage import whole_service
 from cli.service.service import ROLES, Service
 from cli.service.tokens import signed_token
@@ -89,7 +88,6 @@ class Traffic:
         return MIX[self._next.pop()].ask(self, self._chance.choice(self._users))
 
     def wanted(self) -> dict[str, Any]:
-        """Something to be generated."""
         return self._chance.choice(REQUESTS)
 
 
@@ -233,7 +231,7 @@ def _held(user: User, traffic: Traffic) -> tuple[str, dict[str, Any]]:
 
 
 def _made(id_: str) -> dict[str, Any]:
-    """What a worker tells of a success."""
+    """What a worker reports of a success."""
     content = {"id": f"{id_}.1", "url": f"https://cdn.example/{id_}", "bytes": 3_000_000}
     return {"content": content, "generation_time_ms": 4_000}
 

@@ -1,4 +1,4 @@
-"""What somebody does who wants the API's memory: the attacks of `scrip bench attacks` and of its test.
+"""Attacks on the API's memory: those of `scrip bench attacks` and of its test.
 
 Each attack keeps some connections at work from 127.0.0.2 until its time is over, and opens those again that the server
 closes. Attackers are gentle with the processor: what is tried is memory.
@@ -30,7 +30,6 @@ class Target:
     cookie: str
 
     def head(self, method: str, path: str, *lines: str, login: bool = True) -> bytes:
-        """A request's head, whole."""
         known = [f"Authorization: Bearer {self.token}"] if login else []
         return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *known, *lines, "", "")).encode()
 
@@ -108,7 +107,7 @@ def _many_headers(target: Target) -> Iterator[bytes]:
 
 
 def _pipelined(target: Target) -> Iterator[bytes]:
-    """The answers are large, and nobody reads them."""
+    """The answers are large, and are not read."""
     block = target.head("GET", "/api/openapi.json", login=False) * 700
     for _ in range(40):
         yield block

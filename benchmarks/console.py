@@ -9,9 +9,8 @@ from urllib.parse import quote
 import httpx
 
 from benchmarks.figures import Figure, Report, percentile
-from benchmarks.load import Load
-from benchmarks.stage import wait_until_projected, whole_service
-from benchmarks.work import SettledWork
+from benchmarks.load import Load, SettledWork
+from benchmarks.stage import signed_in, wait_until_projected, whole_service
 from cli.service.service import ROLES, Service
 from cli.service.tokens import signed_token
 from console.catalogue import ALL_PAGES
@@ -41,7 +40,7 @@ class Existing(NamedTuple):
     anchor: str = "read-models-lag"
 
 
-# Paths of pages up to a parameter -> which of these stands there.
+# Paths of pages up to a parameter -> which of these replaces it.
 EXAMPLES = {
     "/generations/{id}": "generation",
     "/admin/groups/{id}": "group",
@@ -71,7 +70,7 @@ def run(
         existing = _existing(service, work)
         figures: list[Figure] = []
         failures: list[str] = []
-        visitors = {role: _signed_in(service, sub, role) for role, sub in PEOPLE.items()}
+        visitors = {role: signed_in(service.url, ORG, sub, role) for role, sub in PEOPLE.items()}
         for page in chosen:
             if page.method == "GET":
                 path = _filled(page.path, existing)
@@ -97,7 +96,7 @@ def _figures(path: str, times: dict[str, list[float]]) -> Iterator[Figure]:
 def _look(
     visitors: dict[str, httpx.Client], page: Page, path: str, looks: int
 ) -> tuple[dict[str, list[float]], list[str]]:
-    """Seconds by role, and what went wrong. A stream, which lasts as long as somebody reads it, has none."""
+    """Seconds by role, and what went wrong. A stream, which lasts as long as it is read, has none."""
     times: dict[str, list[float]] = {}
     failed = []
     for role, visitor in visitors.items():
@@ -123,19 +122,6 @@ def _fill(service: Service, transactions: int) -> SettledWork:
         Load(writer, USERS, work=work).run(2 * transactions)
     wait_until_projected(service.settings)
     return work
-
-
-def _signed_in(service: Service, sub: str, role: str) -> httpx.Client:
-    """A browser's cookies after the development sign-in."""
-    visitor = httpx.Client(base_url=service.url, trust_env=False, timeout=60)
-    form = visitor.get("/login").text
-    csrf = re.search(r'name="csrf" value="([^"]+)"', form)
-    if csrf is None:
-        raise RuntimeError("the sign-in has no form")
-    answer = visitor.post("/login", data={"csrf": csrf[1], "org": ORG, "sub": sub, "role": role, "next": "/"})
-    if answer.status_code != httpx.codes.SEE_OTHER:
-        raise RuntimeError(f"{role} cannot sign in: {answer.status_code}")
-    return visitor
 
 
 def without_example(pages: Sequence[Page]) -> list[str]:

@@ -26,19 +26,19 @@ import psycopg
 import uvloop
 
 from benchmarks.figures import Figure, Report, percentile
-from benchmarks.http_load import Next
+from benchmarks.http_load import Ask, Timed, batch_of_pairs, open_load, pairs, request, reservation_id
 from benchmarks.http_load import load as closed_load
-from benchmarks.open_load import Ask, Timed, open_load, request
+from benchmarks.load import grant, submission, submit_all
 from benchmarks.stage import wait_until_projected, whole_service
 from cli.failure import Failure
-from cli.service.priority import BEHIND, give_place
+from cli.service.role_process import BEHIND, give_place
 from cli.service.service import Service
 from cli.service.tokens import signed_token
 from domain.credits.account import MAX_OPEN_HOLDS
-from domain.credits.commands import Grant, Reserve
+from domain.credits.commands import Reserve
 from domain.registry import SCRIP
 from infra.ids import record_id
-from infra.writer.submission import Outcome, Submission
+from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 
 SECONDS = 10  # of a window
@@ -51,7 +51,6 @@ CROWD = 200  # users of a load from many connections
 HELD_RATE, BALANCE_RATE = 10, 2  # requests a second of the user with many holds
 SPREAD_S = (60, 3_600)  # over which the holds of that user end: one each 40 ms
 FILL_RATE = 3_000  # holds a second that are written, projected included, where nothing else runs
-PLENTY = 10**12
 IN_BATCH = 1_000
 MOST = 2.0  # times as long as in the quiet windows
 WITHIN_S = 180.0
@@ -101,7 +100,7 @@ LOADS = (
 
 
 class Attack(msgspec.Struct, kw_only=True):
-    """What a load's process is told: a `Load`, and as whom it comes for how many seconds."""
+    """The input of a load's process: a `Load`, its user and token, and its seconds."""
 
     kind: str
     connections: int
@@ -112,7 +111,7 @@ class Attack(msgspec.Struct, kw_only=True):
 
 
 class Answered(msgspec.Struct):
-    """What it tells afterwards: how many requests were answered well, and how many were not."""
+    """The output of a load's process: how many requests were answered well, and how many were not."""
 
     well: int
     badly: int
@@ -148,7 +147,7 @@ class Traffic:
         if turn < 2:
             body = b'{"amount":1}'
             sent = request("POST", f"{account}/reservations", user.token, body, record_id())
-            return Ask("reserve", sent, lambda answer: self._held.append((user, _reservation(answer))))
+            return Ask("reserve", sent, lambda answer: self._held.append((user, reservation_id(answer))))
         if turn == 2:
             return Ask("balance", request("GET", f"{account}/balance", user.token))
         body = CHECKED[:-1] + b',"user_id":"%b"}' % user.id.encode()
@@ -205,7 +204,7 @@ class Bench:
         self._keepers: dict[str, str] = {}  # organisation -> the user who holds many reservations
         crowd = [(org, f"c{number}") for org in (ALONE, ORGS[0]) for number in range(CROWD)]
         with self._writer() as writer:
-            _all_well(writer, [_granted(org, id_) for org, id_ in users + crowd])
+            submit_all(writer, [_granted(org, id_) for org, id_ in users + crowd])
         uvloop.run(self._others(max(1, seconds // 2)))
 
     def measure(self, load: Load) -> Windows:
@@ -248,10 +247,10 @@ class Bench:
             user = self._keepers[org] = record_id("keeper")
             first, last = SPREAD_S
             with self._writer() as writer:
-                _all_well(writer, [_granted(org, user)])
-                for start in range(0, kept, IN_BATCH):
-                    numbers = range(start, min(start + IN_BATCH, kept))
-                    _all_well(writer, [_reserved(org, user, first + (last - first) * each // kept) for each in numbers])
+                submit_all(writer, [_granted(org, user)])
+                submit_all(
+                    writer, [_reserved(org, user, first + (last - first) * each // kept) for each in range(kept)]
+                )
             self._wait()
             attack = Attack(
                 kind="held", connections=1, seconds=1, port=self._port, token=self._token(org, "crowd"), user=user
@@ -267,10 +266,10 @@ class Bench:
             user = record_id("together")
             end = monotonic() + patience * (holds / FILL_RATE + 5) + self._seconds
             with self._writer() as writer:
-                _all_well(writer, [_granted(org, user)])
+                submit_all(writer, [_granted(org, user)])
                 for start in range(0, holds, IN_BATCH):
                     ttl_s = max(1, ceil(end - monotonic()))
-                    _all_well(writer, [_reserved(org, user, ttl_s) for _ in range(min(IN_BATCH, holds - start))])
+                    submit_all(writer, [_reserved(org, user, ttl_s) for _ in range(min(IN_BATCH, holds - start))])
             self._wait()
             if monotonic() < end - 1 - self._seconds:
                 return user, end
@@ -347,23 +346,12 @@ def _figures(load: Load, seen: Windows, seconds: int) -> Iterator[Figure]:
 
 
 def _granted(org: str, user: str) -> Submission:
-    grant = Grant(address=f"user:{user}:credits", grant_id=record_id("g"), amount=PLENTY, source="purchase")
-    return _submission(org, grant)
+    return submission(org, grant(f"user:{user}:credits"))
 
 
 def _reserved(org: str, user: str, ttl_s: int) -> Submission:
     address = f"user:{user}:credits"
-    return _submission(org, Reserve(address=address, reservation_id=record_id("r"), amount=1, ttl_s=ttl_s))
-
-
-def _submission(org: str, command: Any) -> Submission:
-    return Submission(org=org, command=command, actor="worker:bench", caller="worker:bench", key=record_id())
-
-
-def _all_well(writer: Writer, submissions: Sequence[Submission]) -> None:
-    for result in writer.submit(submissions).result():
-        if not isinstance(result, Outcome) or result.refusal:
-            raise RuntimeError(f"the benchmark could not be prepared: {result}")
+    return submission(org, Reserve(address=address, reservation_id=record_id("r"), amount=1, ttl_s=ttl_s))
 
 
 def _number(found: "psycopg.Cursor[Any]") -> int:
@@ -417,9 +405,14 @@ async def _attack(attack: Attack) -> Answered:
         return _of(await open_load(attack.port, lambda: balance, BALANCE_RATE, attack.seconds))
     numbers = range(attack.connections)
     if attack.kind == "pairs":
-        clients = [_pairs(f"c{number % CROWD}") for number in numbers]
+        clients = [pairs(f"user:c{number % CROWD}:credits", b'{"amount":1}') for number in numbers]
     else:
-        clients = [_batches(atomic=attack.kind == "atomic") for _ in numbers]
+        crowd = [f"c{number}" for number in range(CROWD)]
+
+        def batch(_answer: bytes) -> tuple[str, bytes]:
+            return "/api/v1/batch", batch_of_pairs(crowd, IN_BATCH, atomic=attack.kind == "atomic")
+
+        clients = [batch for _ in numbers]
     answered = await closed_load("127.0.0.1", attack.port, attack.token, clients, attack.seconds)
     well = sum(answered.statuses.get(status, 0) for status in (200, 201))
     return Answered(well, len(answered.seconds) - well)
@@ -428,40 +421,6 @@ async def _attack(attack: Attack) -> Answered:
 def _of(timed: Timed) -> Answered:
     total = sum(map(len, timed.seconds.values()))
     return Answered(total - len(timed.failures), len(timed.failures))
-
-
-def _pairs(user: str) -> Next:
-    """Reserve, then capture what was reserved; where it was not, reserve again."""
-    base = f"/api/v1/accounts/user:{user}:credits/reservations"
-    reserved = False
-
-    def choose(answer: bytes) -> tuple[str, bytes]:
-        nonlocal reserved
-        id_ = _reservation(answer) if reserved else ""
-        reserved = not id_
-        return (f"{base}/{id_}/capture", b"{}") if id_ else (base, b'{"amount":1}')
-
-    return choose
-
-
-def _batches(*, atomic: bool) -> Next:
-    """Batches of as many operations as may be: reserve and capture for one user after the other."""
-
-    def choose(_answer: bytes) -> tuple[str, bytes]:
-        operations: list[dict[str, Any]] = []
-        for number in range(IN_BATCH // 2):
-            base, id_ = f"/api/v1/accounts/user:c{number % CROWD}:credits/reservations", record_id("r")
-            operations.append({"path": base, "body": {"id": id_, "amount": 1}, "idempotency_key": record_id()})
-            operations.append({"path": f"{base}/{id_}/capture", "body": {}, "idempotency_key": record_id()})
-        return "/api/v1/batch", msgspec.json.encode({"operations": operations, "atomic": atomic})
-
-    return choose
-
-
-def _reservation(answer: bytes) -> str:
-    """The id in the answer, empty where it has none."""
-    id_ = msgspec.json.decode(answer).get("reservation_id", "") if answer else ""
-    return str(id_)
 
 
 def main() -> None:

@@ -29,11 +29,6 @@ class Figure:
     met: bool | None = None
     more: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def shown(self) -> str:
-        """The value formatted for people."""
-        return shown(self.value)
-
 
 def shown(value: float) -> str:
     """A number formatted for people."""
@@ -53,7 +48,7 @@ def keep(figures: Sequence[Figure]) -> None:
                 [
                     datetime.now(UTC).date().isoformat(),
                     _commit(),
-                    f"{platform.machine()} {_cores()} cores",
+                    f"{platform.machine()} {len(os.sched_getaffinity(0))} cores",
                     platform.python_version(),
                     figure.bench,
                     figure.what,
@@ -68,10 +63,6 @@ def keep(figures: Sequence[Figure]) -> None:
 def _commit() -> str:
     found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607 - git from the PATH
     return found.stdout.strip() or "unknown"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -9,12 +9,11 @@ from statistics import median
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 
 from benchmarks.figures import Figure, Report, percentile
-from benchmarks.http_load import Answered, Next, load
+from benchmarks.http_load import Answered, Next, load, pairs
 from benchmarks.stage import whole_service
-from cli.service.priority import AHEAD, give_place
+from cli.service.role_process import AHEAD, give_place
 from cli.service.tokens import signed_token
 from infra.embedded.ports import choose_port
 from infra.settings import Settings
@@ -28,7 +27,7 @@ def run(report: Report, *, seconds: int = 6) -> list[Figure]:
     """One API process; windows of `seconds` on both servers alternate, and every figure is the median of three."""
     ours: list[Answered] = []
     empty: list[Answered] = []
-    with whole_service("api") as service, _empty_api() as empty_port:
+    with whole_service("api") as service, empty_api() as empty_port:
         token = admin_token(service.settings)
         port = urlsplit(service.url).port or 0
         grant(service.url, token, CONNECTIONS)
@@ -57,22 +56,7 @@ def admin_token(settings: Settings) -> str:
 
 
 def _clients() -> list[Next]:
-    return [_pairs(f"user:u{number}:credits") for number in range(CONNECTIONS)]
-
-
-def _pairs(address: str) -> Next:
-    """Reserve, then capture what was reserved, and so on."""
-    base = f"/api/v1/accounts/{address}/reservations"
-    reserved = False
-
-    def choose(answer: bytes) -> tuple[str, bytes]:
-        nonlocal reserved
-        reserved = not reserved
-        if reserved:
-            return base, BODY
-        return f"{base}/{msgspec.json.decode(answer)['reservation_id']}/capture", BODY
-
-    return choose
+    return [pairs(f"user:u{number}:credits", BODY) for number in range(CONNECTIONS)]
 
 
 def grant(url: str, token: str, accounts: int) -> None:
@@ -86,7 +70,8 @@ def grant(url: str, token: str, accounts: int) -> None:
 
 
 @contextmanager
-def _empty_api() -> Iterator[int]:
+def empty_api() -> Iterator[int]:
+    """The yardstick, served on the port that is returned until the block ends."""
     port = choose_port(None, None)
     # In a session of its own and ahead of the others, as `scrip up` runs the API.
     server = subprocess.Popen([sys.executable, "-m", "benchmarks.empty_api", str(port)], start_new_session=True)

@@ -6,17 +6,16 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.figures import Figure, Report
+from benchmarks.load import grant, submission, submit_all
 from benchmarks.projector import raw_consume
 from benchmarks.stage import Stage, both_servers
+from cli.importing.send import usage_headers
 from consumers.intake.role import run_intake
 from consumers.usage import METERED
-from domain.credits.commands import Grant
 from domain.registry import SCRIP
-from infra.ids import record_id
 from infra.kafka.client import kafka_arguments
 from infra.kafka.topics import USAGE
 from infra.tuning import tune_interpreter
-from infra.writer.submission import Submission
 from infra.writer.writer import Writer
 
 EVENTS = 60_000
@@ -44,17 +43,8 @@ def run(report: Report) -> list[Figure]:
 
 
 def _grant(stage: Stage) -> None:
-    grants = [
-        Submission(
-            org=ORG,
-            command=Grant(address=f"user:u{number}:credits", grant_id=record_id("g"), amount=10**9, source="purchase"),
-            actor="bench",
-            caller="bench",
-        )
-        for number in range(ACCOUNTS)
-    ]
     with Writer(stage.owner_uri, SCRIP) as writer:
-        writer.submit(grants).result()
+        submit_all(writer, [submission(ORG, grant(f"user:u{number}:credits")) for number in range(ACCOUNTS)])
 
 
 async def _produce(stage: Stage) -> None:
@@ -63,14 +53,7 @@ async def _produce(stage: Stage) -> None:
     try:
         sent = []
         for number in range(EVENTS):
-            headers = [
-                ("ce_specversion", b"1.0"),
-                ("ce_type", METERED.encode()),
-                ("ce_source", SOURCE.encode()),
-                ("ce_id", str(number).encode()),
-                ("ce_scriporg", ORG.encode()),
-                ("content-type", b"application/json"),
-            ]
+            headers = usage_headers(ORG, SOURCE, str(number), METERED)
             value = msgspec.json.encode({"address": f"user:u{number % ACCOUNTS}:credits", "amount": 1 + number % 50})
             sent.append(await producer.send(USAGE, value=value, headers=headers, key=str(number % ACCOUNTS).encode()))
         await asyncio.gather(*sent)

@@ -1,6 +1,8 @@
 """From the HTTP answer until the balance read model covers its position, at 500 commands a second."""
 
 import asyncio
+from collections.abc import Callable
+from itertools import cycle
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -9,7 +11,7 @@ import psycopg
 
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.http import BODY, admin_token, grant
-from benchmarks.http_load import Connection
+from benchmarks.http_load import Ask, open_load, request
 from benchmarks.stage import whole_service
 from infra.partitions import partition_of
 
@@ -44,36 +46,23 @@ async def _measure(port: int, token: str, reader: str, partition: int) -> tuple[
     lags: list[float] = []
     done = asyncio.Event()
     watcher = asyncio.create_task(_watch(reader, partition, waiting, lags, done))
-    await _debits(port, token, [], WARM_UP_S)
-    commands = await _debits(port, token, waiting, SECONDS)
+    await open_load(port, _debits(token, []), RATE, WARM_UP_S)
+    timed = await open_load(port, _debits(token, waiting), RATE, SECONDS)
     done.set()
     await watcher
-    return lags, commands
+    if timed.failures:
+        raise RuntimeError(timed.failures[0])
+    return lags, len(timed.late)
 
 
-async def _debits(port: int, token: str, waiting: list[tuple[int, float]], seconds: int) -> int:
-    """Start a debit every 2 ms, whether or not earlier ones are answered."""
-    connections: asyncio.Queue[Connection] = asyncio.Queue()
-    for _ in range(ACCOUNTS):
-        connections.put_nowait(await Connection.open("127.0.0.1", port))
+def _debits(token: str, waiting: list[tuple[int, float]]) -> Callable[[], Ask]:
+    """Debits of one account after the other; each answer adds its position and time to `waiting`."""
+    accounts = cycle(f"/api/v1/accounts/user:u{number}:credits/debits" for number in range(ACCOUNTS))
 
-    async def one(number: int) -> None:
-        connection = await connections.get()
-        path = f"/api/v1/accounts/user:u{number % ACCOUNTS}:credits/debits"
-        status, answer = await connection.post(token, path, BODY)
-        connections.put_nowait(connection)
-        if status != 201:
-            raise RuntimeError(f"a debit failed: {answer!r}")
+    def answered(answer: bytes) -> None:
         waiting.append((int(msgspec.json.decode(answer)["position"]), monotonic()))
 
-    started = monotonic()
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(RATE * seconds):
-            await asyncio.sleep(max(0.0, started + number / RATE - monotonic()))
-            tasks.create_task(one(number))
-    while not connections.empty():
-        connections.get_nowait().close()
-    return RATE * seconds
+    return lambda: Ask("debit", request("POST", next(accounts), token, BODY), answered)
 
 
 async def _watch(

@@ -8,10 +8,9 @@ import psutil
 
 from benchmarks.figures import Figure, Report
 from benchmarks.http import admin_token, grant
-from benchmarks.http_load import Connection
+from benchmarks.http_load import Connection, batch_of_pairs
 from benchmarks.stage import whole_service
 from cli.service.service import Service
-from infra.ids import record_id
 
 COMMANDS = 1_000_000
 BATCH = 1_000  # commands in one POST /api/v1/batch
@@ -46,27 +45,18 @@ def run(report: Report) -> list[Figure]:
 
 async def _commands(port: int, token: str, commands: int) -> None:
     batches = iter(range(commands // BATCH))
+    users = [f"u{number}" for number in range(ACCOUNTS)]
 
     async def client() -> None:
         connection = await Connection.open("127.0.0.1", port)
         for _ in batches:
-            status, answer = await connection.post(token, "/api/v1/batch", _batch())
+            status, answer = await connection.post(token, "/api/v1/batch", batch_of_pairs(users, BATCH))
             failed = [result for result in msgspec.json.decode(answer)["results"] if result["status"] not in (200, 201)]
             if status != 200 or failed:
                 raise RuntimeError(f"a batch failed: {status} {failed[:1]}")
         connection.close()
 
     await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
-
-
-def _batch() -> bytes:
-    operations = []
-    for number in range(BATCH // 2):
-        base = f"/api/v1/accounts/user:u{number % ACCOUNTS}:credits/reservations"
-        reservation_id = record_id("r")
-        operations.append({"path": base, "body": {"id": reservation_id, "amount": 10}, "idempotency_key": record_id()})
-        operations.append({"path": f"{base}/{reservation_id}/capture", "body": {}, "idempotency_key": record_id()})
-    return msgspec.json.encode({"operations": operations})
 
 
 def _resident(service: Service) -> dict[str, float]:

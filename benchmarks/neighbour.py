@@ -1,4 +1,6 @@
-"""Batches of a busy writer while a second writer process, stopped for 100,000 events, goes on."""
+"""Batches of a busy writer while a second writer process, stopped for 100,000 events, goes on.
+
+`python -m benchmarks.neighbour URI` is the second one."""
 
 import signal
 import subprocess
@@ -21,7 +23,7 @@ def run(report: Report) -> list[Figure]:
     with database_only() as stage, Writer(stage.owner_uri, SCRIP) as writer:
         load = Load(writer, 1000)
         second = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.second_writer", stage.owner_uri],
+            [sys.executable, "-m", "benchmarks.neighbour", stage.owner_uri],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -55,3 +57,20 @@ def _longest_batch(writer: Writer, load: Load) -> tuple[float, float]:
     writer.counters.longest_batch_s = writer.counters.longest_lock_wait_s = 0.0
     load.rate(ACTIVE_S, 32)
     return writer.counters.longest_batch_s, writer.counters.longest_lock_wait_s
+
+
+def main(owner_uri: str) -> None:
+    """Write a little, wait for a line of input, then write until ended."""
+    tune_interpreter()
+    with Writer(owner_uri, SCRIP) as writer:
+        load = Load(writer, 100)
+        load.run(1_000, waiting=8)
+        sys.stdout.write("active\n")
+        sys.stdout.flush()
+        sys.stdin.readline()  # idle, without a lock, until a line comes
+        while True:
+            load.rate(1.0, 8)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,6 +1,7 @@
 """Servers and databases for benchmarks: the embedded ones with their product settings, in a temporary folder."""
 
 import asyncio
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, LiteralString
 
+import httpx
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -118,6 +120,17 @@ def wait_until_projected(settings: Settings) -> None:
             if monotonic() > until:
                 raise RuntimeError(f"the read models are not there after {SEEN_WITHIN_S:.0f} s")
             sleep(0.5)
+
+
+def signed_in(url: str, org: str, sub: str, role: str) -> httpx.Client:
+    """A browser's cookies after the development sign-in. Raises RuntimeError."""
+    visitor = httpx.Client(base_url=url, trust_env=False, timeout=60)
+    csrf = re.search(r'name="csrf" value="([^"]+)"', visitor.get("/login").text)
+    form = {"csrf": csrf[1] if csrf else "", "org": org, "sub": sub, "role": role, "next": "/"}
+    answer = visitor.post("/login", data=form)
+    if answer.status_code != httpx.codes.SEE_OTHER:
+        raise RuntimeError(f"{role} cannot sign in: {answer.status_code}")
+    return visitor
 
 
 @contextmanager

@@ -13,9 +13,8 @@ from statistics import median
 import psycopg
 
 from benchmarks.figures import Figure, Report
-from benchmarks.load import Load
+from benchmarks.load import Generations, Load
 from benchmarks.stage import database_only, fresh_database
-from benchmarks.work import Generations
 from domain.registry import SCRIP
 from infra.embedded.postgres import server_program
 from infra.tuning import tune_interpreter

@@ -44,13 +44,11 @@ class Api:
         )
 
     def __enter__(self) -> Self:
-        """The client itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connections."""
         self._http.close()
 
     def get(self, path: str, **parameters: str | int | None) -> Any:

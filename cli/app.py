@@ -9,23 +9,15 @@ from typing import Any
 
 import typer
 
-from cli.commands.balance import balance
-from cli.commands.bench import bench
-from cli.commands.config import config
 from cli.commands.demo import demo
-from cli.commands.docs import docs
+from cli.commands.develop import bench, docs
 from cli.commands.doctor import doctor
-from cli.commands.events import events
-from cli.commands.explain import explain
 from cli.commands.import_usage import import_usage
-from cli.commands.prepare import prepare
-from cli.commands.rebuild import rebuild
-from cli.commands.roles import api, intake, notifier, projector, relay, sweeper
+from cli.commands.operate import rebuild, unblock, verify
+from cli.commands.reads import balance, events, explain
+from cli.commands.roles import api, intake, notifier, prepare, projector, relay, sweeper
+from cli.commands.start import config, token, up
 from cli.commands.test import test
-from cli.commands.token import token
-from cli.commands.unblock import unblock
-from cli.commands.up import up
-from cli.commands.verify import verify
 
 Command = Callable[..., None]
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from domain.text import UNSEEN, on_one_line
+from domain.text import UNSEEN
+from domain.text import on_one_line as visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PIPED_WIDTH = 160  # what a file or another program gets: cells are rarely folded then
-
-
-def visible(text: str) -> str:
-    """The text on one line, with its code in place of every character that a terminal would act on or hide."""
-    return on_one_line(text)
 
 
 def say(line: str) -> None:

@@ -84,7 +84,6 @@ class _Handler(logging.StreamHandler[Any]):
         self._own = own
 
     def write(self, line: str) -> None:
-        """Write one that is complete."""
         self.acquire()
         try:
             self._make_room(line)
@@ -96,7 +95,6 @@ class _Handler(logging.StreamHandler[Any]):
             self.release()
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, just before it is written."""
         line = super().format(record)
         self._make_room(line)
         return line
@@ -119,7 +117,6 @@ class _Lines:
         self.name = name
 
     def msg(self, line: str) -> None:
-        """Write one."""
         self._handler.write(line)
 
     debug = info = warning = error = critical = msg

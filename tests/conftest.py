@@ -14,7 +14,7 @@ from infra.embedded import EmbeddedKafka, EmbeddedServers
 from infra.postgres.migrations import migrate
 from projections.versions import ensure
 from tests.cli.shared import SHARED
-from tests.order import ONE_SERVICE, group, place
+from tests.order import ONE_SERVICE, SLOW, group, place
 
 pytest_plugins = ["tests.time_limits"]
 
@@ -23,8 +23,16 @@ PASSWORD = "for-tests-only"
 LOGINS = ("scrip_writer", "scrip_relay", "scrip_projector", "scrip_reader", "scrip_auditor", "scrip_analyst")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick`, as `scrip test` has it."""
+    parser.addoption("--quick", action="store_true", help="Leave out the files that tests/order.py names as slow.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest files, or leave them out."""
+    if config.getoption("--quick"):
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid.startswith(SLOW)])
+        items[:] = [item for item in items if not item.nodeid.startswith(SLOW)]
     items.sort(key=lambda item: place(item.nodeid))
 
 

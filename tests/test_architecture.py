@@ -38,8 +38,7 @@ SMALL_FILE_LINES = 100
 # Small files that one other file of the product imports, or a folder of them -> why they are not a part of it.
 # An entry that is no longer needed fails a test.
 SMALL_FILES: dict[str, str] = {
-    "cli/commands/": "a command is found under its name, and is light: help loads all of them",
-    "cli/app.py": "the list of commands, which tests run without `python -m cli`",
+    "cli/commands/": "light: help loads all of them, and what they work with when one runs",
     "console/navigation.py": "the menu, where a page is added",
     "consumers/intake/retry.py": "what the API does with a row of quarantine, apart from the role that reads the topic",
     "benchmarks/projector.py": "run by its name, and its filled topic serves another benchmark",

@@ -23,7 +23,7 @@ from domain.settings.setting import SettingsChanged
 from domain.storage.events import StorageEvent
 from infra.audit import rules
 from infra.settings import Settings
-from tests.order import LONGEST, TOGETHER
+from tests.order import LONGEST, SLOW, TOGETHER
 from tests.source_tree import PRODUCT, ROOT, Source, sources
 
 COMMANDS = sorted(SCRIP.deciders, key=lambda command: command.__name__)
@@ -167,7 +167,7 @@ def _raised(function: ast.FunctionDef) -> set[str]:
 
 
 def test_the_order_of_the_tests_names_files_that_are_there() -> None:
-    names = {*LONGEST, *(name for names in TOGETHER for name in names)}
+    names = {*LONGEST, *SLOW, *(name for names in TOGETHER for name in names)}
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_DATA, Json, KafkaPort, Port
+from cli.options import DEFAULT_DATA, Data, Json, KafkaPort, Port
 
 if TYPE_CHECKING:
     from cli.demo.show import Shown
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 def demo(
     port: Port = None,
     kafka_port: KafkaPort = None,
-    data: Annotated[
-        Path, typer.Option("--data", envvar="SCRIP_DATA", help="The folder with the service's data.", metavar="DIR")
-    ] = DEFAULT_DATA,
+    data: Data = DEFAULT_DATA,
     leave: Annotated[bool, typer.Option("--exit", help="Stop when it is done; status 0 only if all is right.")] = False,
     generations: Annotated[int, typer.Option(min=1, max=100_000, help="How many generations to simulate.")] = 400,
     seed: Annotated[int, typer.Option(help="The same seed gives the same traffic.")] = 1,
@@ -33,31 +30,29 @@ def demo(
     reported twice or too late, and some users ask for what they cannot have: one for each kind of refusal. Then
     every figure is compared with what it must be, and `verify` checks everything against everything.
     """
+    from cli.commands.start import announce, run_service
     from cli.output import complain
-    from cli.service.announce import announce, start_shown
-    from cli.service.interrupt import Interrupted, interruptible, run_until_interrupted
-    from cli.service.service import Service
+    from cli.service.interrupt import run_until_interrupted
 
     passed = False
-    try:
-        with interruptible():
-            service = Service(data, port=port, kafka_port=kafka_port, notice=complain)
-            with start_shown(service):
-                if not as_json:
-                    announce(service)
-                passed = _run(service, generations, seed, as_json=as_json)
-                if not leave:
-                    complain("the service goes on; Ctrl-C stops it")
-                    run_until_interrupted(service.tend)
-    except Interrupted:
-        complain("stopped")
+
+    def show(service: Service) -> None:
+        nonlocal passed
+        if not as_json:
+            announce(service)
+        passed = _run(service, generations, seed, as_json=as_json)
+        if not leave:
+            complain("the service goes on; Ctrl-C stops it")
+            run_until_interrupted(service.tend)
+
+    run_service(data, port, kafka_port, show)
     if not passed:
         raise typer.Exit(1)
 
 
 def _run(service: Service, generations: int, seed: int, *, as_json: bool) -> bool:
     """The demo on a running service: whether everything came out as it must."""
-    from cli.audit import audit
+    from cli.commands.operate import audit
     from cli.demo.show import run_demo
 
     shown = run_demo(service, generations, seed)
@@ -94,7 +89,7 @@ def _as_json(shown: Shown, report: Report, url: str) -> None:
 
 def _for_people(shown: Shown, report: Report, url: str) -> None:
     from cli.demo.plan import Fate
-    from cli.demo.screen import screen
+    from cli.demo.show import screen
     from cli.output import console, say
 
     place, tally = console(), shown.tally

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cli.doctor.finding import Finding
+    from cli.doctor.codes import Finding
 
 
 def doctor(
@@ -47,8 +47,8 @@ def _examination(org: str | None, data: Path, url: str, token: str) -> Iterator[
     """Each family with what it found."""
     from contextlib import ExitStack
 
+    from cli.doctor.codes import Finding
     from cli.doctor.examine import examine_remote, families
-    from cli.doctor.finding import Finding
     from cli.failure import sentence
     from cli.service.reach import reached
     from infra.settings import Settings

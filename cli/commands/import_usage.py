@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.failure import Failure
 from cli.options import DEFAULT_DATA, DEFAULT_ORG, Data, Json, Org, Token, Url
 
 if TYPE_CHECKING:
-    from cli.importing.outcome import Tally
     from cli.importing.rows import Checked, Reading
+    from cli.importing.send import Tally
     from cli.importing.source import UsageFile
     from cli.service.reach import Reached
     from infra.settings import Settings
@@ -137,7 +138,6 @@ def _remote(kafka: str, postgres: str) -> Settings:
     """How a remote service is reached beside its API; what is not given is from the SCRIP_KAFKA_ variables."""
     from pydantic import SecretStr
 
-    from cli.failure import Failure
     from infra.settings import Settings
 
     if not kafka or not postgres:
@@ -176,7 +176,6 @@ def _reading(
     time: str | None,
 ) -> Reading:
     """How the file is to be read. Raises Failure for options that are wrong or do not go together."""
-    from cli.failure import Failure
     from cli.importing.forms import ByPriceBook, ByRates, Form, check_account, parse_named, parse_rates
     from cli.importing.prices import Prices
     from cli.importing.rows import Reading

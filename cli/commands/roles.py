@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from cli.failure import Failure
+from cli.options import Json
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
@@ -184,3 +187,34 @@ def _serve(run: _Run, data: Path | None, ready: Path | None, pulse: int | None =
                 beating.cancel()
 
     uvloop.run(serve())
+
+
+def prepare(as_json: Json = False) -> None:
+    """Migrate the database, create the topics and publish the first prices (configured by SCRIP_ variables).
+
+    Needs SCRIP_OWNER_URL. The logins get the passwords that SCRIP_WRITER_URL and the others name. May be repeated.
+    """
+    from urllib.parse import unquote, urlsplit
+
+    from cli.output import say, say_json
+    from cli.service.prepare import prepare_ledger, set_passwords
+    from cli.service.settings import ROLE_LOGINS, log_partitions
+    from infra.postgres.migrations import migrate
+    from infra.settings import Settings
+    from projections.versions import ensure
+
+    settings = Settings()
+    owner = settings.owner_url.get_secret_value()
+    if not owner:
+        raise Failure("SCRIP_OWNER_URL is not set: the login that owns the database's schema.")
+    logins = [urlsplit(getattr(settings, f"{login}_url").get_secret_value()) for login in ROLE_LOGINS]
+    applied = migrate(owner, settings.partitions)
+    set_passwords(owner, {str(login.username): unquote(login.password) for login in logins if login.password})
+    # As who owns them, where that login is known: what it has made is then not run in a session of the owner.
+    ensure(settings.projector_url.get_secret_value() or owner)
+    settings = settings.model_copy(update={"partitions": log_partitions(owner)})
+    created = prepare_ledger(settings)
+    if as_json:
+        say_json({"migrations": applied, "topics": created, "partitions": settings.partitions})
+    else:
+        say(f"prepared: {len(applied)} migrations applied, {len(created)} topics created")

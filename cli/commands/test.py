@@ -13,9 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import sleep
+from typing import Annotated
 
 import typer
 
+from cli.failure import Failure
 from cli.options import Json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,12 +38,17 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory; only a folder
 MUCH_ROOM = 8 * 1024**3  # bytes: all that the tests write at a time is a quarter of it
 
 
-def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 - a command, not a test
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Leave out what takes long: browsers, brokers, crash drills, long properties.")
+]
+
+
+def test(context: typer.Context, quick: Quick = False, as_json: Json = False) -> None:  # noqa: PT028 - a command
     """Check style and types, then run the tests; further arguments go to pytest, e.g. `scrip test -k import`.
 
     Exit status 0 if everything passed. Real PostgreSQL and Kafka are started by the tests themselves. Chromium and
     Node.js are installed from the Debian archive where they are missing. Each screen's picture goes to the folder in
-    SCRIP_SCREENSHOTS, by default .screenshots.
+    SCRIP_SCREENSHOTS, by default .screenshots. With --quick nothing is installed; it takes some three minutes.
 
     A test that takes over 300 seconds fails, with what it waited for. After 30 minutes everything ends, with what was
     running (SCRIP_TEST_DEADLINE_S). On a slow or busy machine, SCRIP_TEST_SLOWNESS=2 doubles all limits, the tests'
@@ -50,7 +57,6 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
     What the tests write is in memory where there is room for it, a fifth less work, and is gone afterwards;
     --basetemp=FOLDER keeps it there.
     """
-    from cli.failure import Failure
     from cli.output import complain, say_json
 
     missing = [tool for tool in TOOLS if importlib.util.find_spec(tool) is None]
@@ -60,7 +66,7 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
         raise Failure("The tests are in the repository; run ./scrip test there.")
     folders = [name for name in FOLDERS if (ROOT / name).is_dir()]
     python = [sys.executable, "-m"]
-    extra = list(context.args)
+    extra = [*(["--quick"] if quick else []), *context.args]
     steps = {
         "ruff": [*python, "ruff", "check", *folders],
         "mypy": [*python, "mypy", "--strict", *folders],
@@ -68,11 +74,11 @@ def test(context: typer.Context, as_json: Json = False) -> None:  # noqa: PT028 
         "pytest": [*python, "pytest", "-q", "--durations=10", *SPREAD, *(extra or ["tests"])],
     }
     if any(not argument.startswith("-") for argument in extra):
-        # Somebody works on a part of the tests.
+        # A part of the tests is named: run it alone.
         steps = {"pytest": [*python, "pytest", "-q", "--durations=10", *extra]}
     # Beside the installation and the tests, which wait for networks, browsers and servers often enough.
     checks = {name: _beside(name, command) for name, command in steps.items() if name != "pytest"}
-    if checks:
+    if checks and not quick:
         _install_missing()
         complain(f"pictures of the screens go to {os.environ.get('SCRIP_SCREENSHOTS') or PICTURES}")
     complain("== pytest")
@@ -138,7 +144,7 @@ def _run_tests(command: list[str], *, quiet: bool) -> int:
     from cli.testing import RUN_FOLDER, end_marked, mark_of
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # The deadline is told by SIGINT. Where a script runs us beside itself it is ignored, and so it would be by pytest.
+    # The deadline sends SIGINT. A script that runs us in its background ignores it, and pytest would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="scrip-tests-", dir=_in_memory()) as name:
         folder = Path(name)
@@ -200,11 +206,6 @@ def _say_what_runs(folder: Path, mark: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    # Hundreds of processes start in the tests; without __pycache__ each would compile all our code anew.
+    # Hundreds of processes start in the tests; without __pycache__ each would compile all our code again.
     ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**ours, "PYTHONPATH": os.pathsep.join([str(ROOT), *_given("PYTHONPATH")])}
-
-
-def _given(name: str) -> list[str]:
-    value = os.environ.get(name)
-    return [value] if value else []
+    return {**ours, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}

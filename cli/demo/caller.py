@@ -1,16 +1,73 @@
-"""The demo's callers: an admin, workers and users, each with a token of their own, over HTTP."""
+"""The demo's callers over HTTP (an admin, workers, users, each with a token of their own), and its counts so far."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from cli.api_client import problem_of
-from cli.demo.tally import Tally
+from cli.demo.plan import Fate
 from cli.failure import Failure
 from cli.service.tokens import signed_token
 from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SHOWN = {
+    Fate.SUCCEEDS: "completed",
+    Fate.SUCCEEDS_TWICE: "completed, told twice",
+    Fate.FAILS: "failed",
+    Fate.NEVER_SETTLED: "never settled",
+    Fate.TOO_LATE: "settled late",
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one demo."""
+
+    planned: int
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    last_held: float | None = None
+    held: int = 0
+    running: int = 0
+    requests: int = 0
+    messages: int = 0
+    settled: Counter[Fate] = field(default_factory=Counter)
+
+    @property
+    def seconds(self) -> float:
+        """How long the traffic has taken."""
+        return (self.ended or time.monotonic()) - self.began
+
+    @property
+    def rate(self) -> float:
+        """Generations begun per second, while they were begun."""
+        span = (self.last_held or time.monotonic()) - self.began
+        return self.held / span if span > 0 else 0.0
+
+    def was_held(self) -> None:
+        self.held += 1
+        self.last_held = time.monotonic()
+
+    def as_table(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2))
+        table.title = f"{self.seconds:.1f} s, {self.rate:.0f} generations/s, {self.messages} messages"
+        table.title_justify = "left"
+        settled = {name: self.settled[fate] for fate, name in SHOWN.items()}
+        for name, count in {"held": self.held, "generating now": self.running, **settled}.items():
+            table.add_row(name, ProgressBar(total=self.planned, completed=count, width=40), f"{count}/{self.planned}")
+        return table
+
 
 TIMEOUT_S = 30.0
 
@@ -53,7 +110,6 @@ class Caller:
             raise Failure(f"The API does not answer {method} {path}: {error or type(error).__name__}.") from error
 
     def token(self, org: str, sub: str, role: str) -> str:
-        """A token, signed once."""
         known = (org, sub, role)
         if known not in self._tokens:
             self._tokens[known] = signed_token(self._settings, org=org, sub=sub, role=role, ttl_s=3600)

@@ -13,12 +13,11 @@ from psycopg import AsyncConnection
 
 from cli.api_client import in_path
 from cli.demo.caller import Caller, answered
-from cli.demo.figures import Figures, GroupFigures, Level, OrganisationFigures, UserFigures, difference
-from cli.demo.needs import Needs
+from cli.demo.figures import Figures, GroupFigures, Level, Needs, OrganisationFigures, UserFigures, difference
 from cli.demo.plan import BUSY, EXPIRING, PLANS, Fate, Plan
 from cli.demo.setup import organisation, there_are
 from cli.demo.workers import Workers
-from cli.importing.outcome import refused
+from cli.importing.send import refused
 from domain.money import micros
 from infra.quarantine import undecided
 
@@ -32,7 +31,7 @@ _EVENTS = """
 
 @dataclass(slots=True)
 class Result:
-    """Figures as they were found, `organisations` as the API tells them; event counts, and what differs."""
+    """Figures as they were found, `organisations` as the API answers them; event counts, and what differs."""
 
     users: list[UserFigures] = field(default_factory=list)
     groups: list[GroupFigures] = field(default_factory=list)
@@ -43,7 +42,6 @@ class Result:
 
     @property
     def as_expected(self) -> bool:
-        """Whether nothing differs."""
         return not self.differences
 
 
@@ -73,7 +71,7 @@ async def compare(
     result = Result()
     must: list[Figures] = [*needs.users(), *needs.groups()]
     result.users = list(await gather(*(read_user(caller, each.org, each.user) for each in needs.users())))
-    # What was granted is not told with the balance; the demo has granted it itself, and nobody else has.
+    # A balance does not say what was granted; the demo knows it, because only the demo grants.
     result.users = [_of(found, wanted) for found, wanted in zip(result.users, needs.users(), strict=True)]
     result.groups = [await read_group(caller, each.org, each.group) for each in needs.groups()]
     found: list[Figures] = [*result.users, *result.groups]

@@ -34,7 +34,7 @@ CHAT = {"operation": "chat"}
 
 
 class Refusal(NamedTuple):
-    """What a user was told who could not have it; `code` is the reason."""
+    """What a refused user got as an answer; `code` is the reason."""
 
     code: str
     status: int
@@ -93,7 +93,7 @@ HURRIED = Case(
 
 
 async def be_refused(caller: Caller, run: str, rate_limit: int) -> tuple[list[Refusal], list[GroupFigures], list[str]]:
-    """Everybody asks in vain: what they were told, the group that is full, and what was taken all the same.
+    """Every user asks in vain: their refusals, the group that is full, and what was taken all the same.
 
     `rate_limit`: the deployment's, in requests per window; 0 for none. Raises Failure where something is granted.
     """

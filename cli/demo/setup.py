@@ -9,10 +9,8 @@ import httpx
 
 from cli.api_client import in_path, problem_of
 from cli.demo.caller import Caller, answered
-from cli.demo.figures import GroupFigures, UserFigures
-from cli.demo.items import ITEMS
-from cli.demo.needs import Needs, Price
-from cli.demo.plan import AGENCY, BUSY, PLANS
+from cli.demo.figures import GroupFigures, Needs, Price, UserFigures
+from cli.demo.plan import AGENCY, BUSY, ITEMS, PLANS
 from cli.failure import Failure
 from domain.budgets.state import DEFAULT_BUDGET
 
@@ -20,7 +18,7 @@ from domain.budgets.state import DEFAULT_BUDGET
 async def price_all(caller: Caller, run: str) -> dict[str, Price]:
     """What the service would take for each thing that can be asked for, by its own check."""
     org, user = AGENCY, f"carl.{run}"
-    # Enough of everything, for a check that fails counts as somebody who was blocked.
+    # Enough of everything, because a check that fails is counted as a blocked user.
     for address, amount in ((f"user:{user}:credits", 100_000), (f"user:{user}:tokens", 10_000)):
         await grant(caller, org, address, amount)
     await grant(caller, org, f"org:{org}:tokens.general", 1, "gift")

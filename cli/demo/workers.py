@@ -7,11 +7,11 @@ import json
 import random
 from typing import Any
 
-from cli.demo.caller import Caller, answered
-from cli.demo.needs import Needs, Price
+from cli.demo.caller import Caller, Tally, answered
+from cli.demo.figures import Needs, Price
 from cli.demo.plan import EXPIRING, PATIENT_TTL_S, SHORT_TTL_S, Fate, Generation, Plan
-from cli.demo.tally import Tally
 from cli.failure import Failure
+from cli.importing.send import usage_headers
 from consumers.cloud_event import AUTH_HEADER
 from consumers.usage import COMPLETED, STARTED
 from infra.kafka.topics import USAGE, topic_name
@@ -107,14 +107,7 @@ class Workers:
     async def _send(self, generation: Generation, type_: str, data: dict[str, Any]) -> None:
         event_id = f"{generation.id}.{type_.rpartition('.')[2]}"
         self._sent[generation.org][event_id] = None
-        headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_id", event_id.encode()),
-            ("ce_source", self.source.encode()),
-            ("ce_type", type_.encode()),
-            ("ce_scriporg", generation.org.encode()),
-            ("content-type", b"application/json"),
-        ]
+        headers = usage_headers(generation.org, self.source, event_id, type_)
         if not self._trusted:
             token = self._caller.token(generation.org, "worker-1", "worker")
             headers.append((AUTH_HEADER, token.encode()))

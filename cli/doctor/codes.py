@@ -1,8 +1,10 @@
-"""Every code of the doctor: what it means and what to do. The runbook says more under the anchor of the same name."""
+"""What the doctor finds: codes, each an anchor of docs/runbook.md, with what it means and what to do."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 
 class Code(NamedTuple):
@@ -152,3 +154,35 @@ CODES: dict[str, Code] = {
     ),
     "verify-old": Code("Nobody has checked the chain for a week.", "Run `scrip verify`."),
 }
+
+
+class Severity(StrEnum):
+    """`wrong`: something does not work or could lose credits. `look`: an operator should look at it."""
+
+    WRONG = "wrong"
+    LOOK = "look"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be; `seen` is one sentence with the figures."""
+
+    code: str
+    seen: str
+    severity: Severity = Severity.WRONG
+
+    def as_json(self) -> dict[str, Any]:
+        known = CODES[self.code]
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "seen": self.seen,
+            "meaning": known.meaning,
+            "action": known.action,
+            "runbook": f"docs/runbook.md#{self.code}",
+        }
+
+
+def look(code: str, seen: str) -> Finding:
+    """A finding that an operator should look at."""
+    return Finding(code, seen, Severity.LOOK)

@@ -16,12 +16,12 @@ from typing import Any
 import httpx
 
 from cli.api_client import Api, Refused
-from cli.doctor.codes import CODES
-from cli.doctor.finding import Finding, Severity, look
+from cli.doctor.codes import CODES, Finding, Severity, look
 from cli.doctor.kafka import check_broker
 from cli.doctor.ledger import check_ledger
-from cli.doctor.postgres import SERVICE_LOGINS, check_database, check_logins
+from cli.doctor.postgres import check_database, check_logins
 from cli.failure import Failure
+from cli.service.settings import ROLE_LOGINS
 from cli.service.signs import hung
 from infra.disk import WARN_BELOW, room_of, watched, watched_text
 from infra.embedded.folder import read_running
@@ -77,7 +77,7 @@ def examine_remote(api: Api) -> Iterator[Finding]:
 def check_settings(settings: Settings) -> Iterator[Finding]:
     """Findings about the settings alone, and whether the identity provider's keys can be had."""
     yield from _keys(settings)
-    for login in SERVICE_LOGINS:
+    for login in ROLE_LOGINS:
         if not getattr(settings, f"{login}_url").get_secret_value():
             yield Finding("setting-wrong", f"SCRIP_{login.upper()}_URL is not set.")
     try:

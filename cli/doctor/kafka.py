@@ -9,12 +9,12 @@ from typing import TypeVar
 import psycopg
 from aiokafka.errors import KafkaError
 
-from cli.doctor.finding import Finding, look
+from cli.doctor.codes import Finding, look
+from cli.doctor.postgres import as_auditor
 from infra.kafka.client import KafkaMisconfigured
 from infra.kafka.lag import LagReader, Unread, read_by_us
 from infra.kafka.topics import USAGE, check, check_durable, topic_name
 from infra.postgres.selfcheck import UnsafeSetting
-from infra.postgres.session import options
 from infra.settings import Settings
 
 DEADLINE_S = 15.0
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 def check_broker(settings: Settings) -> Iterator[Finding]:
     """Findings about the broker; nothing more after the first that keeps it from being asked."""
     if not settings.kafka:
-        return  # told of the settings already
+        return  # check_settings reports it
     try:
         for compare in (check, check_durable):
             try:
@@ -36,7 +36,7 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
                 yield Finding("topic-missing" if unsafe.value == "missing" else "topic-settings", f"{unsafe}.")
         first, second, now_ms = _soon(_looks(settings))
     except KafkaMisconfigured:
-        return  # told of the settings already
+        return  # check_settings reports it
     except (KafkaError, OSError, TimeoutError) as error:
         yield Finding("kafka-away", f"{settings.kafka}: {error or type(error).__name__}")
         return
@@ -66,9 +66,7 @@ async def _looks(settings: Settings) -> tuple[list[Unread], list[Unread], int | 
 
 def _database_ms(settings: Settings) -> int | None:
     try:
-        with psycopg.connect(
-            settings.auditor_url.get_secret_value(), connect_timeout=5, options=options()
-        ) as connection:
+        with as_auditor(settings) as connection:
             row = connection.execute("select (extract(epoch from clock_timestamp()) * 1000)::bigint").fetchone()
     except psycopg.OperationalError:
         return None  # a finding of its own

@@ -1,4 +1,4 @@
-"""What the database itself tells: lag, stops, old holds, quarantine, webhooks, prices, plans, audits, rebuilds."""
+"""What the database's tables show: lag, stops, old holds, quarantine, webhooks, prices, plans, audits, rebuilds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from api.operator.watch import Backlog, backlog_of
-from cli.doctor.finding import Finding, Severity, look
-from infra.postgres.session import options
+from cli.doctor.codes import Finding, Severity, look
+from cli.doctor.postgres import as_auditor
 from infra.relay.source import ACTIVE_RELAY
 from infra.settings import Settings
 from projections.versions import shape
@@ -115,14 +115,8 @@ _NOTIFIER = """
 def check_ledger(settings: Settings) -> Iterator[Finding]:
     """Findings from the tables, as scrip_auditor; none where the database cannot be reached: others tell of that."""
     try:
-        with psycopg.connect(
-            settings.auditor_url.get_secret_value(),
-            autocommit=True,
-            connect_timeout=5,
-            application_name="scrip doctor",
-            options=options("-c statement_timeout=30s"),
-            row_factory=dict_row,
-        ) as connection:
+        with as_auditor(settings) as connection:
+            connection.row_factory = dict_row
             for check in _CHECKS:
                 yield from _run(connection, check)
             yield from _backlog(connection)
@@ -132,13 +126,9 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
 
 
 def _run(connection: psycopg.Connection[dict[str, Any]], check: _Check) -> Iterator[Finding]:
-    asked = {
-        "shape": shape(),
-        "relay": ACTIVE_RELAY,
-        "old": f"{OLD_VERIFY_DAYS} days",
-    }
+    given = {"shape": shape(), "relay": ACTIVE_RELAY, "old": f"{OLD_VERIFY_DAYS} days"}
     try:
-        rows = connection.execute(check.query.encode(), asked).fetchall()
+        rows = connection.execute(check.query.encode(), given).fetchall()
     except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
         return  # read models that are missing, or a schema of another version, are findings of their own
     for row in rows:

@@ -11,14 +11,14 @@ from typing import Any
 
 import psycopg
 
-from cli.doctor.finding import Finding, look
+from cli.doctor.codes import Finding, look
+from cli.service.settings import ROLE_LOGINS
 from infra.postgres.logins import LOGINS, OTHER_DATABASES, SETTINGS, SUPERUSERS, as_stored
 from infra.postgres.migrations import SCHEMA
 from infra.postgres.selfcheck import UnsafeSetting, check_postgres
 from infra.postgres.session import connect_owner, options
 from infra.settings import Settings
 
-SERVICE_LOGINS = ("writer", "relay", "projector", "reader", "auditor")  # each has a URL in the settings
 MOST_SKEW_S = 2.0
 SHOWN = 3  # functions or databases that a finding names
 
@@ -26,9 +26,20 @@ _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 _OPEN = "select called::text from open_functions() order by 1"
 
 
+def as_auditor(settings: Settings) -> psycopg.Connection[Any]:
+    """A connection for the doctor's questions, each of 30 s at most. Raises psycopg.Error."""
+    return psycopg.connect(
+        settings.auditor_url.get_secret_value(),
+        autocommit=True,
+        connect_timeout=5,
+        application_name="scrip doctor",
+        options=options("-c statement_timeout=30s"),
+    )
+
+
 def check_database(settings: Settings) -> Iterator[Finding]:
     """Findings about the server and the rights of each login."""
-    for login in SERVICE_LOGINS:
+    for login in ROLE_LOGINS:
         uri = getattr(settings, f"{login}_url").get_secret_value()
         if uri:
             yield from _login(login, uri, settings.partitions)
@@ -67,14 +78,12 @@ def _code(unsafe: UnsafeSetting) -> str:
 def _clock(settings: Settings) -> Iterator[Finding]:
     """This machine's clock decides when a token has ended; the database's decides everything else."""
     try:
-        with psycopg.connect(
-            settings.auditor_url.get_secret_value(), connect_timeout=5, options=options()
-        ) as connection:
+        with as_auditor(settings) as connection:
             before = time.time()
             row = connection.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
             after = time.time()
     except psycopg.Error:
-        return  # told of the login already
+        return  # check_database reports the login
     if row is None:
         return
     skew = max(before - row[0], row[0] - after, 0.0)
@@ -103,13 +112,7 @@ def _migrations(settings: Settings) -> Iterator[Finding]:
 def check_logins(settings: Settings) -> Iterator[Finding]:
     """Findings, as scrip_auditor sees them; none where the database cannot be reached: others tell of that."""
     try:
-        with psycopg.connect(
-            settings.auditor_url.get_secret_value(),
-            autocommit=True,
-            connect_timeout=5,
-            application_name="scrip doctor",
-            options=options("-c statement_timeout=30s"),
-        ) as connection:
+        with as_auditor(settings) as connection:
             yield from _settings(connection)
             yield from _open(connection)
     except (psycopg.OperationalError, psycopg.errors.UndefinedFunction, psycopg.errors.InsufficientPrivilege):

@@ -2,22 +2,130 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from difflib import get_close_matches
+from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
 from cli.failure import Failure
-from cli.importing.cells import WHOLE, Faulty, numbers
-from cli.importing.identity import source_of
 from cli.importing.prices import Prices
 from consumers.usage import Metered
 from domain.credits.address import parse_address
 from domain.prices.quote import Ask, metered
 from domain.prices.refusals import UnpricedScale
+
+MAX_DIGITS = 18
+MAX_SHOWN = 60  # characters of a faulty cell
+
+WHOLE = "a whole number from 0, such as 1000"
+_THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
+_NO_FRACTION = re.compile(r"([0-9]+)\.0+")
+_UNCLEAR = re.compile(r"[1-9][0-9]{0,2}\.000")  # one thousand to some, one to others
+_EPOCH = re.compile(r"[0-9]{9,10}|[0-9]{12,13}")
+
+
+class Fault(NamedTuple):
+    """One cell that cannot be charged. `line` and `column` say where, `allowed` what may stand there."""
+
+    line: int
+    column: str
+    value: str
+    allowed: str
+
+    def __str__(self) -> str:
+        shown = self.value if len(self.value) <= MAX_SHOWN else f"{self.value[:MAX_SHOWN]}…"
+        said = f"{self.column} is {shown!r}; allowed is {self.allowed}" if self.column else self.allowed
+        return f"line {self.line}: {said}"
+
+
+class Faulty(ValueError):
+    """A row with faults: column, value and what is allowed, for each."""
+
+    def __init__(self, *faults: tuple[str, str, str]) -> None:
+        super().__init__(faults)
+        self.faults = faults
+
+
+def whole(cell: str, *, separator: str = ",") -> int:
+    """The number of a cell: 1000, 1000.0, or (in a file separated by commas) 1,000. Raises ValueError with what may be.
+
+    An empty cell is 0: nothing was used.
+    """
+    text = cell.strip()
+    if not text:
+        return 0
+    if text.isascii():
+        if separator == "," and _THOUSANDS.fullmatch(text):
+            text = text.replace(",", "")
+        elif (fraction := _NO_FRACTION.fullmatch(text)) and not _UNCLEAR.fullmatch(text):
+            text = fraction[1]
+        if text.isdigit() and len(text) <= MAX_DIGITS:
+            return int(text)
+    raise ValueError(WHOLE)
+
+
+def numbers(cells: Mapping[str, str], separator: str) -> dict[str, int]:
+    """The cells as whole numbers. Raises Faulty with all that are none."""
+    found, wrong = {}, []
+    for name, cell in cells.items():
+        try:
+            found[name] = whole(cell, separator=separator)
+        except ValueError as error:
+            wrong.append((name, cell, str(error)))
+    if wrong:
+        raise Faulty(*wrong)
+    return found
+
+
+def moment(cell: str) -> str | None:
+    """The time of a cell as RFC 3339 in UTC; none where it is no time. Without a zone it is UTC; digits are seconds
+    or milliseconds since 1970.
+    """
+    text = cell.strip()
+    try:
+        if text.isascii() and _EPOCH.fullmatch(text):
+            seconds, millis = divmod(int(text), 1000) if len(text) > len("9999999999") else (int(text), 0)
+            found = datetime.fromtimestamp(seconds, UTC).replace(microsecond=millis * 1000)
+        elif len(text) < len("2026-01-01"):
+            return None
+        else:
+            found = datetime.fromisoformat(text.upper().replace(" UTC", "Z"))
+        found = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found.isoformat().replace("+00:00", "Z")
+
+
+def source_of(org: str, account: str) -> str:
+    """The CloudEvents source of the rows charged to an account."""
+    return f"scrip-import:{org}:{account}"
+
+
+class RowIdentities:
+    """Gives each row of one file its id: SHA-256 of its cells and of how many equal rows came before it.
+
+    Two equal rows of a file are two uses; the same file imported again has the same ids. Cells count as they are
+    read, so quoting and line ends make no difference. One digest of 16 bytes is kept for each different row.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, int] = {}
+
+    def next(self, cells: Sequence[str]) -> str:
+        """The id of the file's next row, 64 hexadecimal digits."""
+        row = sha256(json.dumps(list(cells), ensure_ascii=False, separators=(",", ":")).encode())
+        short = row.digest()[:16]
+        occurrence = self._seen.get(short, 0) + 1
+        self._seen[short] = occurrence
+        row.update(b"#%d" % occurrence)
+        return row.hexdigest()
+
 
 MAX_AMOUNT = 10**12
 # The general form's own columns; every other one must be an option or a unit of the price book, or be named.
@@ -50,7 +158,7 @@ class Form(Protocol):
 
 
 class Payer:
-    """An account's address, in which `{COLUMN}` stands for the cell of that column."""
+    """An account's address, in which `{COLUMN}` is replaced by the cell of that column."""
 
     def __init__(self, address: str) -> None:
         self.address = address

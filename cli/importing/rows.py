@@ -9,9 +9,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from cli.failure import Failure
-from cli.importing.cells import Fault, Faulty, moment
-from cli.importing.forms import Charge, Form
-from cli.importing.identity import RowIdentities, source_of
+from cli.importing.forms import Charge, Fault, Faulty, Form, RowIdentities, moment, source_of
 from cli.importing.source import Record, Unreadable, UsageFile
 
 MAX_FAULTS = 20  # shown; the others are counted
@@ -60,7 +58,6 @@ class Checked:
     first_unpriced: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
         return {
             "rows": self.rows,
             "credits": self.credits,

@@ -1,4 +1,4 @@
-"""Sends rows to `scrip.usage` and waits until each is charged or refused."""
+"""Sends rows to `scrip.usage` and waits until each is charged or refused, by the log and the quarantine."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import asyncio
 import json
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from aiokafka import AIOKafkaProducer
 from psycopg import AsyncConnection
 
 from cli.failure import Failure
-from cli.importing.identity import source_of
-from cli.importing.outcome import Tally, applied, refused
+from cli.importing.forms import source_of
 from cli.importing.rows import UsageRow
 from cli.service.tokens import signed_token
 from consumers.cloud_event import AUTH_HEADER
@@ -27,8 +27,82 @@ from consumers.usage import METERED
 from infra.kafka.client import kafka_arguments
 from infra.kafka.topics import USAGE, topic_name
 from infra.postgres.session import options
-from infra.quarantine import undecided
+from infra.quarantine import CALLER, quarantine_id, undecided
 from infra.settings import Settings
+
+# `limit 1` keeps the planner at one index look-up for each key, also while new tables have no statistics yet.
+APPLIED = """
+    select c.key, (convert_from(e.data, 'UTF8')::jsonb #>> '{data,amount}')::bigint, c.fingerprint
+    from unnest(%b::text[]) as wanted (key)
+    cross join lateral (
+        select * from commands where org = %b and caller = %b and key = wanted.key limit 1
+    ) c
+    left join lateral (
+        select data from events where c.events > 0 and partition = c.partition and position = c.position limit 1
+    ) e on true"""
+
+REASONS = """
+    select q.reason, count(*), min(q.detail) from quarantine q
+    where q.id = any(%b::text[]) and q.resolved_at is null group by q.reason"""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of an import. `rows` = `free` (cost nothing) + `repeated` + `already` + `applied` + `refused`."""
+
+    rows: int = 0
+    free: int = 0
+    repeated: int = 0  # the same identity and content again in the same file
+    sent: int = 0
+    applied: int = 0
+    already: int = 0
+    refused: int = 0
+    credits: int = 0  # charged by this import
+    already_credits: int = 0  # charged for the same rows by earlier ones
+    reasons: Counter[str] = field(default_factory=Counter)
+    details: dict[str, str] = field(default_factory=dict)  # one example for each reason
+
+    @property
+    def decided(self) -> int:
+        """Rows about which nothing is left to wait for."""
+        return self.free + self.repeated + self.already + self.applied + self.refused
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "sent": self.sent,
+            "applied": self.applied,
+            "already_applied": self.already,
+            "free": self.free,
+            "repeated_in_file": self.repeated,
+            "refused": self.refused,
+            "reasons": dict(self.reasons),
+            "credits_debited": self.credits,
+            "credits_debited_before": self.already_credits,
+        }
+
+
+class Charged(NamedTuple):
+    """What an applied usage event cost in credits, and the fingerprint of its content."""
+
+    credits: int
+    fingerprint: bytes
+
+
+async def applied(connection: AsyncConnection[Any], org: str, source: str, ids: Sequence[str]) -> dict[str, Charged]:
+    """Of these usage events those that were applied."""
+    rows = await connection.execute(APPLIED, (list(ids), org, CALLER + source))
+    return {key: Charged(int(amount or 0), bytes(print_ or b"")) for key, amount, print_ in await rows.fetchall()}
+
+
+async def refused(
+    connection: AsyncConnection[Any], org: str, source: str, ids: Sequence[str]
+) -> list[tuple[str, int, str]]:
+    """Why events wait in quarantine: reason, how many, and one of the sentences."""
+    hashes = [quarantine_id(org, source, event_id) for event_id in ids]
+    rows = await connection.execute(REASONS, (hashes,))
+    return [(reason, int(count), detail) for reason, count, detail in await rows.fetchall()]
+
 
 CHUNK = 2_000  # rows looked up and sent at once
 IN_FLIGHT = 20_000  # rows sent and not yet decided: what an interrupted import sends again at most
@@ -53,13 +127,7 @@ class Importer:
         self._seen = seen
         self._open: dict[str, list[str]] = defaultdict(list)  # account -> ids sent and not yet decided
         self._in_flight = 0
-        self._headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_type", METERED.encode()),
-            ("ce_scriporg", org.encode()),
-            ("content-type", b"application/json"),
-        ]
-        self._headers += credential(settings, org, token)
+        self._credential = credential(settings, org, token)
         self.tally = Tally()
 
     async def run(self, rows: Iterable[UsageRow]) -> Tally:
@@ -77,7 +145,7 @@ class Importer:
         return self.tally
 
     async def _run(self, connection: AsyncConnection[Any], producer: Any, rows: Iterator[UsageRow]) -> None:
-        since = await _database_time(connection)
+        since = await database_time(connection)
         while chunk := list(islice(rows, CHUNK)):
             await self._send(connection, producer, chunk)
             if self._in_flight > IN_FLIGHT - CHUNK:
@@ -110,9 +178,7 @@ class Importer:
                     self.tally.already_credits += charged.credits
             key = f"{self._org}/{account}".encode()
             for row in new:
-                headers = [*self._headers, ("ce_source", source.encode()), ("ce_id", row.id.encode())]
-                if row.time is not None:
-                    headers.append(("ce_time", row.time.encode()))
+                headers = [*usage_headers(self._org, source, row.id, METERED, row.time), *self._credential]
                 value = json.dumps(row.data, ensure_ascii=False).encode()
                 topic = topic_name(self._settings, USAGE)
                 acknowledged.append(await producer.send(topic, value, key=key, headers=headers))
@@ -171,6 +237,15 @@ class Importer:
             del self._open[account]
 
 
+def usage_headers(org: str, source: str, id_: str, type_: str, time_: str | None = None) -> list[tuple[str, bytes]]:
+    """The CloudEvents headers of a usage event, without a credential."""
+    given = {"specversion": "1.0", "id": id_, "source": source, "type": type_, "scriporg": org}
+    if time_ is not None:
+        given["time"] = time_
+    headers = [(f"ce_{name}", value.encode()) for name, value in given.items()]
+    return [*headers, ("content-type", b"application/json")]
+
+
 def credential(settings: Settings, org: str, token: str = "") -> list[tuple[str, bytes]]:
     """The header that says who sends: the given token, else a worker's that we sign, else the one in SCRIP_TOKEN.
 
@@ -186,7 +261,8 @@ def credential(settings: Settings, org: str, token: str = "") -> list[tuple[str,
     raise Failure("SCRIP_JWT_SECRET is not set: set SCRIP_TOKEN to a worker's token or API key.")
 
 
-async def _database_time(connection: AsyncConnection[Any]) -> datetime:
+async def database_time(connection: AsyncConnection[Any]) -> datetime:
+    """The ledger's clock, from which on the outcome of events is asked for."""
     row = await (await connection.execute("select scrip_now()")).fetchone()
     if row is None:
         raise psycopg.DataError("the database does not tell its time")

@@ -20,7 +20,7 @@ from cli.reference.pages import (
 
 
 def pages(program: typer.core.TyperGroup) -> dict[str, Callable[[], str]]:
-    """File name in docs/reference -> what writes it. `program` is the `scrip` command with all its commands."""
+    """File name in `reference/` of the site -> what writes it. `program` is `scrip` with all its commands."""
     return {
         "http.md": http_page,
         "objects.md": objects_page,

@@ -52,7 +52,7 @@ SECTIONS: dict[str, str] = {
     "forecasts": "Analytics",
 }
 REST = "Operation and audit"
-OBJECTS = """What bodies and answers of the [HTTP calls](http.md) are made of. Answers may gain fields at any
+OBJECTS = """The objects in bodies and answers of the [HTTP calls](http.md). Answers may gain fields at any
 time; bodies take no unknown ones. Credits, tokens and bytes are whole numbers; USD is a decimal as
 text; times are RFC 3339 with a zone."""
 

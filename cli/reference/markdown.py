@@ -1,4 +1,4 @@
-"""Markdown as the reference pages need it: a head, a table, and JSON Schema told in words."""
+"""Markdown as the reference pages need it: a head, a table, and JSON Schema in words."""
 
 from __future__ import annotations
 

@@ -7,9 +7,10 @@ from inspect import getdoc
 from itertools import groupby
 from typing import Any
 
-import typer.core
+import typer
 from prometheus_client.core import Metric
 from pydantic import SecretStr
+from typer.cli import get_docs_for_click
 
 from api.http.metrics import Metrics
 from api.http.problems import refused
@@ -33,7 +34,7 @@ from infra.writer.writer import Writer
 from projections.read_model import ReadModel
 from projections.versions import tables
 
-ALERTS = """Each crossing is told once: on `scrip.notifications`, under `GET /api/v1/alerts` and by webhook.
+ALERTS = """Each crossing is reported once: on `scrip.notifications`, under `GET /api/v1/alerts` and by webhook.
 Every rule can be switched off and its figures changed with `PUT /api/v1/alert-rules`. What to do
 about each is in the [runbook](../runbook.md#alerts)."""
 REFUSALS = """Errors are `application/problem+json` (RFC 9457) with a stable `code`, a sentence as `detail`, and
@@ -146,58 +147,12 @@ def _columns(model: ReadModel[Any]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def commands_page(program: typer.core.TyperGroup) -> str:
-    """The command line from the commands themselves, under the panels that their help shows."""
-    parts = [head("Command line", COMMAND_LINE)]
-    for panel, commands in groupby(program.commands.items(), lambda command: _panel(command[1])):
+    """The command line as typer documents it, under the panels that its help shows."""
+    context, parts = typer.Context(program), [head("Command line", COMMAND_LINE)]
+    for panel, commands in groupby(program.commands.values(), lambda command: command.rich_help_panel):  # type: ignore[attr-defined]
         parts.append(f"## {panel}\n")
-        for name, command in commands:
-            parts += _command(name, command)
+        parts += [get_docs_for_click(obj=each, ctx=context, indent=2, call_prefix="scrip") for each in commands]
     return "\n".join(parts)
-
-
-def _panel(command: Any) -> str:
-    panel: str = command.rich_help_panel
-    return panel
-
-
-def _command(name: str, command: Any) -> Iterator[str]:
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option"]
-    named = " ".join(_argument(each) for each in arguments)
-    yield f"### scrip {name} {{: #scrip-{name} }}\n"
-    yield f"{_plain(command.help)}\n"
-    yield f"`scrip {' '.join(filter(None, (name, named, '[OPTIONS]' if options else '')))}`\n"
-    rows = [(f"`{_argument(each)}`", _plain(each.help), "") for each in arguments]
-    rows += [(f"`{_option(each)}`", _plain(each.help), _option_default(each)) for each in options]
-    if rows:
-        yield table(("option", "meaning", "default"), rows)
-
-
-def _argument(parameter: Any) -> str:
-    shown = str(parameter.metavar or parameter.name.upper())
-    return shown if parameter.required else f"[{shown}]"
-
-
-def _option(parameter: Any) -> str:
-    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    if parameter.is_flag:
-        return names
-    return f"{names} {parameter.metavar or parameter.name.upper()}"
-
-
-def _option_default(parameter: Any) -> str:
-    told = []
-    if not parameter.required and parameter.default not in (None, "", False, ()) and not callable(parameter.default):
-        told.append(f"`{parameter.default}`")
-    if parameter.required:
-        told.append("required")
-    if parameter.envvar:
-        told.append(f"or `{parameter.envvar}`")
-    return ", ".join(told)
-
-
-def _plain(text: str | None) -> str:
-    return " ".join((text or "").split())
 
 
 def metrics_page() -> str:

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody asked us to stop."""
+    """A signal asked this process to stop."""
 
 
 _interrupted = threading.Event()

@@ -11,10 +11,8 @@ from typing import Self
 
 from cli.service.interrupt import go_on
 from cli.service.prepare import prepare_database, prepare_ledger
-from cli.service.priority import BEHIND, give_place
-from cli.service.role_process import RoleProcess
-from cli.service.secrets import ensure_secrets
-from cli.service.settings import embedded_settings, log_partitions, login_uri, note_login, owner_uri
+from cli.service.role_process import BEHIND, RoleProcess, give_place
+from cli.service.settings import embedded_settings, ensure_secrets, log_partitions, login_uri, note_login, owner_uri
 from cli.service.signs import NO_SIGN, Asked, api_answers, count_hang, forget_hangs, kafka_answers, postgres_answers
 from cli.service.tending import RoomToldOf, TendedServer
 from infra.disk import disk_watch, watched_text
@@ -73,7 +71,6 @@ class Service:
 
     @property
     def url(self) -> str:
-        """The API's address."""
         return f"http://127.0.0.1:{self.settings.port}"
 
     def role_pids(self) -> dict[str, int]:
@@ -132,13 +129,11 @@ class Service:
         self._servers.stop()
 
     def __enter__(self) -> Self:
-        """Start."""
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop."""
         self.stop()
 
     def _start_rest(self) -> None:
@@ -170,7 +165,7 @@ class Service:
         self._ask()
 
     def _let_kafka_step_back(self) -> None:
-        """Nobody waits for it: what is decided is in PostgreSQL, and what it delivers may be a moment late."""
+        """Give Kafka a lower priority: decisions are in PostgreSQL, and its deliveries may be a moment late."""
         pid = self._servers.kafka.pid
         if pid is not None:
             give_place(pid, BEHIND)
@@ -193,7 +188,6 @@ class Service:
             self._servers.folder.record_address("ready", self.url)
 
     def _ask(self) -> None:
-        """Begin to ask those who must answer."""
         limit_s = NO_SIGN * self.settings.hung_after_s
         if not limit_s:
             return

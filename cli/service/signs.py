@@ -98,7 +98,6 @@ class Asked:
         threading.Thread(target=self._run, name=f"asks {name}", daemon=True).start()
 
     def stop(self) -> None:
-        """Ask no more."""
         self._stopped.set()
 
     def look(self) -> str | None:
@@ -150,7 +149,7 @@ def api_answers(port: int) -> bool:
     except (TimeoutError, ConnectionRefusedError):
         return False
     except (OSError, http.client.HTTPException):
-        return True  # it was turned away: whoever has too many connections from this address does that
+        return True  # it was turned away, as with too many connections from this address
     finally:
         connection.close()
     return True
@@ -165,7 +164,7 @@ class Hung(NamedTuple):
 
 
 def forget_hangs(run: Path) -> None:
-    """Begin anew. `run`: the folder of that name in the data folder."""
+    """Delete the notes of an earlier start. `run`: the folder of that name in the data folder."""
     for note in run.glob(f"*{SUFFIX}"):
         note.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ Notice = Callable[[str], None]
 
 
 class RoomToldOf:
-    """Tells once that commands are refused because PostgreSQL's disk has too little room, and once that they go on."""
+    """Says once that commands are refused because PostgreSQL's disk has too little room, and once that they go on."""
 
     def __init__(self, disk: DiskWatch, tell: Notice) -> None:
         self._disk = disk

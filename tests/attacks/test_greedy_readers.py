@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from benchmarks.victim import victim
+from benchmarks.attacks import victim
 from cli.service.tokens import signed_token
 from infra.settings import Settings
 from projections import versions

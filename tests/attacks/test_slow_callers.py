@@ -11,7 +11,7 @@ import pytest
 
 from api.http.connection import BODY_S, HEAD_S
 from api.http.server import allow_open_files
-from benchmarks.victim import Victim, victim
+from benchmarks.attacks import Victim, victim
 from tests.api.service import settings_of
 from tests.conftest import Database
 from tests.waiting import patient, wait_until

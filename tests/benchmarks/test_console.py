@@ -1,7 +1,7 @@
 """The benchmark of the console opens every page."""
 
 from benchmarks.console import EXAMPLES, without_example
-from benchmarks.work import SettledWork
+from benchmarks.load import SettledWork
 from console.catalogue import ALL_PAGES
 from console.pages import Page
 from domain.generations.create import CreateGeneration

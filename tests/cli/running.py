@@ -14,7 +14,7 @@ import httpx
 import psutil
 from pydantic import SecretStr
 
-from cli.service.secrets import secrets_of
+from cli.service.settings import secrets_of
 from cli.service.tokens import signed_token
 from infra.embedded.folder import read_running
 from infra.embedded.ports import free_port

@@ -5,11 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from cli.demo.figures import GroupFigures, Level, difference
-from cli.demo.items import IN_CREDITS, IN_MONEY, ITEMS, OF_THE_PLAN
-from cli.demo.needs import Needs, Price
+from cli.demo.figures import GroupFigures, Level, Needs, Price, difference
 from cli.demo.outcome import Result, count_differences
-from cli.demo.plan import BUSY, CHARGED, EXPIRING, STUDIO, Fate, Plan, budget_of, make_plan
+from cli.demo.plan import (
+    BUSY,
+    CHARGED,
+    EXPIRING,
+    IN_CREDITS,
+    IN_MONEY,
+    ITEMS,
+    OF_THE_PLAN,
+    STUDIO,
+    Fate,
+    Plan,
+    budget_of,
+    make_plan,
+)
 
 PRICE = Price(credits=100, tokens=10, usd=40_000, plan_tokens=3, token_type="forecast")
 PRICES = {item.key: PRICE for item in ITEMS}

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cli.demo.caller import Tally
 from cli.demo.figures import GroupFigures, Level, UserFigures
 from cli.demo.outcome import Result
 from cli.demo.plan import BUSY, make_plan
 from cli.demo.refusals import CASES, GROUP, Case, Refusal
-from cli.demo.screen import screen
-from cli.demo.show import Shown
-from cli.demo.tally import Tally
+from cli.demo.show import Shown, screen
 from domain.generations.request import MB
 from domain.plans.catalogue import TOKEN_COSTS
 

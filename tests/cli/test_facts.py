@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.output import visible
+from domain.text import on_one_line as visible
 from tests.cli.program import scrip
 
 NASTY = "[bold]x[/] :100: \\[red] \x1b[31mred\x1b[0m \u202edcba \x9b2J [/nothing]"

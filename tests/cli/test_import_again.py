@@ -4,9 +4,8 @@ import asyncio
 
 from pydantic import SecretStr
 
-from cli.importing.outcome import Tally
 from cli.importing.rows import UsageRow
-from cli.importing.send import Importer
+from cli.importing.send import Importer, Tally
 from infra.settings import Settings
 from tests.conftest import Database
 from tests.consumers.intake_ledger import bench

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.failure import Failure
-from cli.importing.forms import ByPriceBook, ByRates, Form, parse_rates
-from cli.importing.identity import RowIdentities, source_of
+from cli.importing.forms import ByPriceBook, ByRates, Form, RowIdentities, parse_rates, source_of
 from cli.importing.prices import Prices
 from cli.importing.rows import UsageRow
 from domain.prices.catalogue import CATALOGUE

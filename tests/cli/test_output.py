@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.output import visible
+from domain.text import on_one_line as visible
 from tests.cli.program import PROGRAM, ROOT, environment, scrip
 
 NASTY = "[bold]x[/] :100: \\[red] \x1b[31mred\x1b[0m \u202edcba\u2066 \x9b2J tab\tline\nnext :warning: [link=a]b [/]"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.failure import Failure
-from cli.service.secrets import FILE, ensure_secrets, read_secrets
+from cli.service.settings import FILE, ensure_secrets, read_secrets
 from infra.embedded.folder import DataFolder
 from infra.postgres.logins import LOGINS
 

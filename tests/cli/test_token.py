@@ -7,8 +7,7 @@ from pathlib import Path
 
 import jwt
 
-from cli.service.secrets import read_secrets
-from cli.service.settings import note_login, with_keys
+from cli.service.settings import note_login, read_secrets, with_keys
 from infra.embedded.folder import DataFolder
 from infra.security.principal import Role
 from infra.security.tokens import Tokens

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cli.commands import unblock
+from cli.commands import operate
 from infra.kafka.client import kafka_arguments
 from infra.kafka.topics import max_message_bytes, set_max_message_bytes
 from infra.relay import unblocking
@@ -70,8 +70,8 @@ def test_what_somebody_lowers_while_a_command_waits_is_raised_again(
 ) -> None:
     standing = Standing(settings, [2, *later])
     monkeypatch.setattr(unblocking, "stopped_partitions", standing.stops)
-    monkeypatch.setattr(unblock, "LOOK_S", 0.0)
-    (told,) = unblock._unblocked(settings, None)
+    monkeypatch.setattr(operate, "UNBLOCK_LOOK_S", 0.0)
+    (told,) = operate._unblocked(settings, None)
     assert (told["position"], told["published"]) == (2, True)
     now = -(-LARGE // unblocking.STEP) * unblocking.STEP
     assert told["message"].endswith(f"takes {now:,}; published")
@@ -84,9 +84,9 @@ def test_a_partition_that_stands_still_again_is_not_said_to_go_on(
     """Its event went out, and a later one stands still for as long as the command waits."""
     standing = Standing(settings, [2, *range(7, 1_000)])
     monkeypatch.setattr(unblocking, "stopped_partitions", standing.stops)
-    monkeypatch.setattr(unblock, "LOOK_S", 0.0)
-    monkeypatch.setattr(unblock, "PATIENCE_S", 1.0)
-    first, later = unblock._unblocked(settings, None)
+    monkeypatch.setattr(operate, "UNBLOCK_LOOK_S", 0.0)
+    monkeypatch.setattr(operate, "UNBLOCK_PATIENCE_S", 1.0)
+    first, later = operate._unblocked(settings, None)
     assert (first["position"], first["published"]) == (2, True)
     assert later["position"] > 2
     assert not later["published"]

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from cli.service.priority import AHEAD, BEHIND
+from cli.service.role_process import AHEAD, BEHIND
 from tests.cli.program import PROGRAM, environment, scrip
 from tests.cli.running import ADDRESSES, Up, gone
 from tests.cli.shared import up

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from api.users.analytics import GroupBy
-from cli.importing.identity import source_of
+from cli.importing.forms import source_of
 from consumers.rebuild import rebuild_from
 from domain.credits.commands import ReservePriced, WriteOffShortfall
 from domain.prices.quote import Ask

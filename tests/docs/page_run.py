@@ -28,7 +28,7 @@ NOT_HERE = {
     "./scrip test": "it is what runs this",
     "./scrip bench": "figures are measured by people, not by tests",
     "./scrip rebuild": "tests/cli/test_up.py runs it; it would take the read models from under the other pages",
-    "./scrip docs": "test_reference.py compares what it writes",
+    "./scrip docs": "it writes into the repository; test_reference.py tests the pages",
     "pip install": "tests/client builds the wheel; a test installs nothing",
     "docker": "there is no Docker engine; tests/infra/test_compose.py checks the files",
     "mkdocs": "test_site.py builds the site",

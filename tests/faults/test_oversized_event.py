@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.audit import audit
+from cli.commands.operate import audit
 from consumers.projector import run_projector
 from domain.credits.address import stream_of
 from domain.credits.commands import Debit, Grant

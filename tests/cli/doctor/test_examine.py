@@ -15,9 +15,8 @@ from pydantic import SecretStr
 from cli.api_client import Api
 from cli.doctor import examine
 from cli.doctor import kafka as kafka_checks
-from cli.doctor.codes import CODES
+from cli.doctor.codes import CODES, Finding, Severity
 from cli.doctor.examine import check_api, check_folder, check_settings, examine_remote, families
-from cli.doctor.finding import Finding, Severity
 from cli.doctor.kafka import check_broker
 from cli.doctor.ledger import check_ledger
 from cli.doctor.postgres import check_database

@@ -1,12 +1,15 @@
-"""`scrip bench`: the benchmarks, each against its yardsticks."""
+"""`scrip bench` and `docs`: figures beside their yardsticks, and the reference pages."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
+from cli.failure import Failure
 from cli.options import Json
 
 
@@ -31,7 +34,6 @@ def bench(
     from benchmarks import BENCHES
     from benchmarks.figures import keep as keep_figures
     from benchmarks.figures import shown
-    from cli.failure import Failure
     from cli.output import complain, say_json, say_table
 
     if names:
@@ -55,7 +57,7 @@ def bench(
         more = list(dict.fromkeys(name for figure in figures for name in figure.more))
         rows = [
             (
-                *(figure.bench, figure.what, figure.shown),
+                *(figure.bench, figure.what, shown(figure.value)),
                 *(shown(figure.more[name]) if name in figure.more else "" for name in more),
                 *(figure.unit, figure.bar or "", _met(figure.met)),
             )
@@ -83,3 +85,27 @@ def _options(name: str, run: Any, *, only: bool, seconds: int | None, load: str 
 
 def _met(met: bool | None) -> str:
     return "" if met is None else "met" if met else "MISSED"
+
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def docs(context: typer.Context, as_json: Json = False) -> None:
+    """Write the reference pages into docs/reference from the code, to read there; `mkdocs build` makes its own."""
+    from cli.output import say, say_json
+    from cli.reference import pages
+
+    if not DOCS.is_dir():
+        raise Failure("The documentation is in the repository; run ./scrip docs there.")
+    folder = DOCS / "reference"
+    folder.mkdir(exist_ok=True)
+    changed = []
+    for name, write in pages(cast("TyperGroup", context.find_root().command)).items():
+        text, file = write(), folder / name
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+            changed.append(name)
+    if as_json:
+        say_json({"folder": str(folder), "changed": changed})
+    else:
+        say(f"{folder}: written {', '.join(changed) or 'none'}")
