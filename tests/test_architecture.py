@@ -40,6 +40,7 @@ SMALL_FILE_LINES = 100
 SMALL_FILES: dict[str, str] = {
     "cli/commands/": "light: help loads all of them, and what they work with when one runs",
     "console/navigation.py": "the menu, where a page is added",
+    "console/support.py": "the pages of support, which a reader looks for by name",
     "consumers/intake/retry.py": "what the API does with a row of quarantine, apart from the role that reads the topic",
     "benchmarks/projector.py": "run by its name, and its filled topic serves another benchmark",
     "benchmarks/relay.py": "run by its name, and its waiting for the relay serves another benchmark",
