@@ -52,10 +52,10 @@ def test_its_files_exist(path: str) -> None:
 @pytest.mark.parametrize(("name", "path"), LISTS)
 def test_its_lists_are_where_it_says(name: str, path: str) -> None:
     for file in files_of(path):
-        text = (ROOT / file).read_text(encoding="utf-8")
+        wanted, text = name, (ROOT / file).read_text(encoding="utf-8")
         if name == "MODULE" and "generations" in file:  # whose module is made with the table of resources
-            name, text = "DECIDERS", (ROOT / file).with_name("handlers.py").read_text(encoding="utf-8")
-        assert re.search(rf"^_?{name}\b.* = ", text, re.MULTILINE), f"{file} has no {name}"
+            wanted, text = "DECIDERS", (ROOT / file).with_name("handlers.py").read_text(encoding="utf-8")
+        assert re.search(rf"^_?{wanted}\b.* = ", text, re.MULTILINE), f"{file} has no {wanted}"
 
 
 def test_the_registry_has_every_systems_deciders_and_events() -> None:
