@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -119,7 +119,7 @@ def _known(settings: Settings, port: int) -> Target:
     """Sign in, and ask for each kind of answer once, so that what the API caches is cached."""
     token = signed_token(settings, org=ORG, sub="bench", role="org_admin", ttl_s=86_400)
     url = f"http://127.0.0.1:{port}"
-    with signed_in(url, ORG, "bench", "org_admin") as person:
+    with closing(signed_in(url, ORG, "bench", "org_admin")) as person:
         cookie = "; ".join(f"{name}={value}" for name, value in person.cookies.items())
     with httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {token}"}) as caller:
         grants = [{"path": "/api/v1/accounts/user:u0:credits/grants", "body": {"amount": 1, "source": "gift"}}] * GRANTS

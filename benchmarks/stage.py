@@ -123,7 +123,7 @@ def wait_until_projected(settings: Settings) -> None:
 
 
 def signed_in(url: str, org: str, sub: str, role: str) -> httpx.Client:
-    """A browser's cookies after the development sign-in. Raises RuntimeError."""
+    """A browser that has signed in as in development; the caller closes it. Raises RuntimeError."""
     visitor = httpx.Client(base_url=url, trust_env=False, timeout=60)
     csrf = re.search(r'name="csrf" value="([^"]+)"', visitor.get("/login").text)
     form = {"csrf": csrf[1] if csrf else "", "org": org, "sub": sub, "role": role, "next": "/"}

@@ -288,7 +288,7 @@ def shaped(model: type[BaseModel], source: object, /, **values: Any) -> Answer:
 
     Without `position` in `values` the answer has none: the endpoint of a command adds it.
     """
-    names = [name for name in model.model_fields if name != POSITION]
+    names = [name for name in model.model_fields if name != POSITION or name in values]
     return {name: values[name] if name in values else getattr(source, name) for name in names} | values
 
 
