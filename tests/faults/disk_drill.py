@@ -39,7 +39,7 @@ from tests.waiting import ENOUGH_S, wait_until
 
 CANNOT_MOUNT = 75
 RESERVE_MB, LITTLE_MB = 64, 32
-PAUSE_S = 0.03  # of each caller after each turn: the other tests run beside it
+PAUSE_S = 0.1  # of each caller after each turn: the other tests run beside it
 SIZES_MB = {"data": 32, "data/postgres": 320, "data/kafka": 160}
 ACCOUNT = "/api/v1/accounts/user:u0:credits"
 

@@ -9,7 +9,7 @@ from tests.faults.campaign import run
 
 SEED = "SCRIP_CAMPAIGN_SEED"
 LEAST_KILLS = 20
-PAUSE_S = 0.03  # the other tests run beside it
+PAUSE_S = 0.1  # the other tests run beside it
 PROCESSES = {"api", "relay", "intake", "projector", "sweeper", "postgres", "kafka"}
 
 
