@@ -76,8 +76,8 @@ def victim(settings: Settings, folder: Path, *, open_files: int = 0) -> Iterator
     files = folder / "tmp"
     files.mkdir(parents=True)
     port, ready = free_port(), folder / "ready"
-    told = settings.model_copy(update={"port": port, "host": "127.0.0.1", **_sign_in()})
-    given = {f"SCRIP_{name.upper()}": _text(value) for name, value in told if value not in ("", None)}
+    known = settings.model_copy(update={"port": port, "host": "127.0.0.1", **_sign_in()})
+    given = {f"SCRIP_{name.upper()}": _text(value) for name, value in known if value not in ("", None)}
     command = [sys.executable, "-P", str(PROGRAM), "api", "--ready", str(ready)]
     if open_files:
         command = [sys.executable, "-c", FEWER_FILES, str(open_files), *command]
@@ -87,7 +87,7 @@ def victim(settings: Settings, folder: Path, *, open_files: int = 0) -> Iterator
         process = FORKS.start(launched(command, signal.SIGKILL, None), log.fileno(), environment)
         try:
             _wait(process, ready, folder / "log")
-            yield Victim(process, _known(told, port), files)
+            yield Victim(process, _known(known, port), files)
         finally:
             process.terminate()
             try:

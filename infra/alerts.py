@@ -66,19 +66,19 @@ _RULES = (
         "rapid_requests",
         "scrip.usage.unusual",
         "A user asked for more than so many generations, or used plan tokens more often, within so many seconds;"
-        " told once an hour.",
+        " sent once an hour.",
         {"generations": Threshold(30, 1, 1_000), "seconds": Threshold(60, 1, 3_600)},
     ),
     AlertRule(
         "refused_generations",
         "scrip.generation.refused",
-        "So many generations of a user were refused within so many minutes; told once an hour.",
+        "So many generations of a user were refused within so many minutes; sent once an hour.",
         {"refusals": Threshold(5, 1, 1_000), "minutes": Threshold(10, 1, 1_440)},
     ),
     AlertRule(
         "refused_deductions",
         "scrip.usage.unusual",
-        "So many deductions of plan tokens by a user were refused within so many minutes; told once an hour.",
+        "So many deductions of plan tokens by a user were refused within so many minutes; sent once an hour.",
         {"refusals": Threshold(5, 1, 1_000), "minutes": Threshold(10, 1, 1_440)},
     ),
     AlertRule(

@@ -42,16 +42,20 @@ async def repeat(
     *,
     every_s: float,
     last_pause_s: float,
+    lost: Callable[[], bool] = lambda: False,
 ) -> None:
     """Do `step` every `every_s` seconds until `stop` is set, and at once where it returns that there is more.
 
-    After an error in `passing` the pauses double, up to `last_pause_s`. Raises what else the step raises.
+    After an error in `passing` the pauses double, up to `last_pause_s`. Raises what else the step raises, and any error
+    once what the step needs is `lost`.
     """
     pause = every_s
     while not stop.is_set():
         try:
             pause = 0.0 if await step() else every_s
         except passing as error:
+            if lost():
+                raise
             log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
             pause = min(2 * max(pause, every_s), last_pause_s)
         await set_within(stop, pause)

@@ -57,7 +57,7 @@ class GroupAnswer(GroupRest):
     `status`: green below 75 % of the fullest limit, yellow below 90 %, red from there; `percent` is that share.
     `period_start` and `period_end` are null for `total`, and in lists where nothing was used in the period yet.
     `full_in_days`: until each limit is full at the mean use of the last 14 days, rounded up; 0 when it is. Null where
-    nothing is limited or was used, and where use starts anew before. It is told by reads alone.
+    nothing is limited or was used, and where the period ends before. Only reads have it.
     """
 
     id: str

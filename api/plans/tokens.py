@@ -103,7 +103,7 @@ class ForecastAnswer(BaseModel):
 
 
 class AtRiskAnswer(BaseModel):
-    """Plan tokens of which over 80 % of the cycle's are used, or which run out before the plan grants anew."""
+    """Plan tokens of which over 80 % of the cycle's are used, or which run out before the plan's next grant."""
 
     method: str
     percent: int

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN = {
     Fate.SUCCEEDS: "completed",
-    Fate.SUCCEEDS_TWICE: "completed, told twice",
+    Fate.SUCCEEDS_TWICE: "completed, reported twice",
     Fate.FAILS: "failed",
     Fate.NEVER_SETTLED: "never settled",
     Fate.TOO_LATE: "settled late",

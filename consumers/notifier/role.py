@@ -23,7 +23,7 @@ from infra.postgres.lease import Lease, LeaseLost
 from infra.postgres.session import options
 from infra.role_metrics import Figure, RoleMetrics, metrics_served
 from infra.settings import Settings
-from infra.waits import end_tasks, set_within
+from infra.waits import end_tasks, repeat, set_within
 from infra.webhooks.deliveries import Deliveries
 from infra.webhooks.sending import Sender
 from infra.webhooks.signature import WebhookSecrets
@@ -108,11 +108,16 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
         async def some_alerts() -> bool:
             return await publish_alerts(pool, outlet) == BATCH
 
+        def again(
+            what: str, step: Callable[[], Awaitable[bool]], lost: Callable[[], bool] = lambda: False
+        ) -> Coroutine[Any, Any, None]:
+            return repeat(what, step, stop, AWAY, every_s=EVERY_S, last_pause_s=LAST_PAUSE_S, lost=lost)
+
         parts: list[Coroutine[Any, Any, None]] = [
-            _again("looking for alerts", lambda: engine.look(connection), stop, lambda: connection.closed),
-            _again("publishing alerts", some_alerts, stop),
-            _again("publishing refused generations", lambda: publish_refusals(pool, refused), stop),
-            _again("reading refused checks", lambda: follow_refused_checks(settings, pool), stop),
+            again("looking for alerts", lambda: engine.look(connection), lambda: connection.closed),
+            again("publishing alerts", some_alerts),
+            again("publishing refused generations", lambda: publish_refusals(pool, refused)),
+            again("reading refused checks", lambda: follow_refused_checks(settings, pool)),
             deliveries.run(stop),
         ]
         try:
@@ -120,25 +125,6 @@ async def _serve(settings: Settings, engine: Engine, stop: asyncio.Event) -> Non
         finally:
             await outlet.close()
             await refused.close()
-
-
-async def _again(
-    what: str, part: Callable[[], Awaitable[bool]], stop: asyncio.Event, lost: Callable[[], bool] = lambda: False
-) -> None:
-    """Do `part` every second, at once where it says that there is more, until `stop` is set.
-
-    An error is logged and `part` is tried again, unless its session is `lost`: then the notifier's turn ends.
-    """
-    seconds = EVERY_S
-    while not stop.is_set():
-        try:
-            seconds = 0.0 if await part() else EVERY_S
-        except AWAY as error:
-            if lost():
-                raise
-            log.warning("%s failed and is tried again: %s", what, error or type(error).__name__)
-            seconds = min(2 * max(seconds, EVERY_S), LAST_PAUSE_S)
-        await set_within(stop, seconds)
 
 
 async def _first_to_end(parts: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:

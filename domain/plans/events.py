@@ -70,7 +70,7 @@ class PackagesPublished(Untagged):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurchaseStarted(Untagged):
-    """Somebody wants to buy a package, or a plan for `billing`; what it is and costs is decided here.
+    """A purchase of a package, or of a plan for `billing`, has begun. Contents and price are decided here.
 
     It carries the package or the plan's terms as they were, so that what was paid for is what is delivered.
     """

@@ -39,7 +39,7 @@ MAX_ID = 200  # the grant is named after it, and ids have at most 255 characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartPurchase:
-    """Somebody wants to buy exactly one of `package` and `plan`; nothing is delivered before it is paid.
+    """Start to buy exactly one of `package` and `plan`. Nothing is delivered before it is paid.
 
     `purchase_id` has at most 200 characters, `provider` names who takes the payment. `address` is the account that a
     package is for: none for the user's own, or the organisation's for tokens of a type. `billing` is for plans.

@@ -234,7 +234,10 @@ class Writer:
 
         That is a login; where an organisation had most of it by many logins, all that were in the batch.
         """
-        logins, orgs = _sizes(taken)
+        logins = _sizes(taken)
+        orgs: dict[str, int] = {}
+        for (org, _), size in logins.items():
+            orgs[org] = orgs.get(org, 0) + size
         now = monotonic()
         last, (org, login) = self._last, max(logins, key=lambda each: logins[each])
         if len(logins) > 1 or last not in (None, (org, login)):
@@ -432,18 +435,18 @@ def _attempted(item: Waiting) -> bool:
     return bool(item.results) or any(submission.attempted for submission in item.work.submissions)
 
 
-def _sizes(taken: Taken[Waiting]) -> tuple[dict[Caller, int], dict[str, int]]:
-    """How much of what is taken each login has, and each organisation."""
+def _sizes(taken: Taken[Waiting]) -> dict[Caller, int]:
+    """How much of what is taken each login has."""
+    if taken.caller is not None:
+        return {taken.caller: sum(size for _, size in taken.items)}
     logins: dict[Caller, int] = {}
-    orgs: dict[str, int] = {}
     for item, size in taken.items:
         logins[item.caller] = logins.get(item.caller, 0) + size
-        orgs[item.caller[0]] = orgs.get(item.caller[0], 0) + size
-    return logins, orgs
+    return logins
 
 
 def _is_most(size: int, whole: int) -> bool:
-    """Whether somebody with `size` of a batch holds others up: more than half of it, and not just a few commands."""
+    """Whether `size` commands of one caller delay others: over half of a batch of `whole`, and not just a few."""
     return size >= TURN and size * 2 > whole
 
 
@@ -451,5 +454,5 @@ def _slice_s(taken: Taken[Waiting]) -> float:
     """For how long a batch is decided where others would have to wait for its rest."""
     if taken.caller is not None:
         return MOSTLY_ONES_S
-    logins, _ = _sizes(taken)
+    logins = _sizes(taken)
     return MOSTLY_ONES_S if _is_most(max(logins.values()), sum(logins.values())) else SHARED_S
